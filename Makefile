@@ -1,0 +1,60 @@
+# `make run` and `make test` need Python 3.11 or newer, make and git, and set up the rest themselves.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHONS := python3.13 python3.12 python3.11 python3
+SOURCES := src tests $(wildcard bench fuzz)
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lock clean
+
+help: ## Lists the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(READY) ## Makes .venv with pinned dependencies; the program is .venv/bin/ladestrom then.
+
+run: setup ## Starts the demo: a simulated country, live.
+	@exec $(BIN)/ladestrom demo
+
+test: setup ## Runs the tests.
+	$(BIN)/python -m pytest
+
+check: setup ## Runs lint, types, import contracts and tests.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: setup ## Formats the code and sorts the imports.
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+
+lock: setup ## Pins the dependencies anew; LOCK_FLAGS=--upgrade takes the newest of all.
+	$(LOCK) $(LOCK_FLAGS) --output-file requirements/run.txt pyproject.toml
+	$(LOCK) $(LOCK_FLAGS) --constraint requirements/run.txt --group dev \
+		--output-file requirements/dev.txt pyproject.toml
+
+clean: ## Removes what was built, .venv included.
+	rm -rf $(VENV) build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache
+
+# The stamp lies in .venv: it goes with it, and is older than pins that changed.
+$(READY): requirements/dev.txt pyproject.toml
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		for python in $(PYTHONS); do \
+			if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+				echo "$$python -m venv $(VENV)"; \
+				exec $$python -m venv --clear $(VENV); \
+			fi; \
+		done; \
+		echo "no Python 3.11 or newer with venv here; on Debian: apt-get install python3-venv" >&2; \
+		exit 1; \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,456 @@
+"""The only wiring: settings to a running server.
+
+Start: lock the data directory, open store and log, recover the board, bring the registry onto it, listen.
+Stop: stop listening, tell consumers, answer what is under way, checkpoint, close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Litestar, asgi
+from litestar.config.compression import CompressionConfig
+
+from ladestrom import __version__, server
+from ladestrom.backends.sql import SqlStore, open_store
+from ladestrom.backends.sqlite import Durability, SqliteLog
+from ladestrom.broadcast import Broadcast, BroadcastLimits
+from ladestrom.config import Settings
+from ladestrom.core.access import Keyring, may_report
+from ladestrom.core.board import Board
+from ladestrom.core.directory import Directory
+from ladestrom.core.rules import Inoperative
+from ladestrom.core.view import View
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges import operations, rest_v1, rest_v2
+from ladestrom.edges.answers import on_error
+from ladestrom.edges.framing import FRAMINGS
+from ladestrom.edges.websocket import StreamEdge, StreamLimits
+from ladestrom.errors import Conflict, InvalidSetting, LadestromError
+from ladestrom.formats.nobil import NobilFormat
+from ladestrom.hub import Hub, HubLimits
+from ladestrom.ingest.http_push import ReportEndpoint, ReportLimits
+from ladestrom.ingest.idempotency import Receipts
+from ladestrom.ingest.websocket_server import ReportSocket
+from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
+
+logger = structlog.get_logger(__name__)
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""The log's thread waits for the interpreter's lock behind a busy loop: Python's 5 ms would be most of an
+append's time."""
+SWEEP_S: Final = 1.0
+EXPIRE_S: Final = 10.0
+TOUCH_S: Final = 30.0
+PROBE_S: Final = 2.0
+REGISTER: Final = Operator(name="register", all=True)
+"""The source of statuses that a register carries."""
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def clock() -> Millis:
+    """Now, in milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class App:
+    """One running ladestrom: every part, wired."""
+
+    def __init__(self, settings: Settings, store: SqlStore, log: SqliteLog, directory: Directory) -> None:
+        self.settings = settings
+        self.store = store
+        self.log = log
+        self.directory = directory
+        self.demo = False
+        self.url = ""
+        self.ready_s = 0.0
+        self.operators: dict[str, Operator] = {}
+        self.board = Board()
+        self.view = View(directory, log.last.epoch)
+        self.door = Doorkeeper(Keyring([], []), clock)
+        encoder = NobilFormat(Inoperative(settings.rules.inoperative))
+        self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings))
+        self.broadcast = Broadcast(log, self.view, encoder, FRAMINGS, _broadcast_limits(settings))
+        self.hub.raw = self.broadcast
+        self.stream = StreamEdge(
+            self.broadcast, self.door, _stream_limits(settings), frozenset(settings.server.origins)
+        )
+        receipts = Receipts(settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock)
+        self.reports = ReportEndpoint(self.hub, self.door, receipts, clock, _report_limits(settings))
+        self.metrics = operations.Metrics(
+            self.hub, log, self.broadcast, self.stream, self.door, lambda: self.reports.failures
+        )
+        self.web = self._web(encoder)
+        self._revision = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: server.Server | None = None
+        self._checkpoint_seq = 0
+
+    def _web(self, encoder: NobilFormat) -> Litestar:
+        socket = ReportSocket(self.reports, self.door)
+
+        @asgi("/api/v2/reports", copy_scope=False)
+        async def reports(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
+            await self.reports(scope, receive, send)
+
+        @asgi("/api/v2/reports/stream", copy_scope=False)
+        async def reports_stream(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+            if scope["type"] == "websocket":
+                await socket(scope, receive, send)
+            else:
+                await self.reports.upgrade_required(send)
+
+        return Litestar(
+            [
+                reports,
+                reports_stream,
+                *rest_v1.handlers(self.view, encoder, self.door),
+                *rest_v2.handlers(self.view, self.hub, self.door),
+                *operations.handlers(self.metrics, self.hub, self.door),
+            ],
+            exception_handlers={Exception: on_error},
+            compression_config=CompressionConfig("gzip", minimum_size=1024, gzip_compress_level=4),
+            openapi_config=None,
+            logging_config=None,
+        )
+
+    # -- start and stop ----------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Fills board and view from the log, then brings the registry and the keys up to date."""
+        rows = await self.log.recover()
+        self.board.cells.update(Board(rows).cells)
+        self.board.seq = self._checkpoint_seq = self.log.last.seq
+        self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
+        self._start(self.hub.run())
+        self._start(self.broadcast.run())
+        await self.refresh(everything=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(_supervised(work)))
+
+    async def refresh(self, *, everything: bool = False) -> None:
+        """Takes what was written to the store since the last time: stations, operators, keys."""
+        delta = await self.store.registry_since(0 if everything else self._revision)
+        known = self.operators
+        self.operators = {operator.name: operator for operator in await self.store.operators()}
+        self.hub.set_operators(self.operators.values())
+        self.door.keyring = Keyring(await self.store.keys(), self.operators.values(), demo=self.demo)
+        gone: list[str] = []
+        touched: list[Evse] = []
+        for station in delta.stations:
+            gone += [evse.key for evse in self.directory.put(station)]
+            touched += self.directory.present(station.uuid)
+            self.broadcast.forget_station(station.uuid)
+        if everything:
+            present = {evse.key for evse in touched}
+            gone = [key for key in self.board.cells if key not in present]
+        if self.operators != known:
+            touched = list(self.directory.evses())
+        read = {reading.evse for reading in delta.readings}
+        covered = [evse for evse in touched if evse.key in read or self._is_covered(evse)]
+        await self.hub.reconcile(covered, gone)
+        await self._take_readings(delta.readings)
+        self._revision = delta.revision
+
+    def _is_covered(self, evse: Evse) -> bool:
+        return any(may_report(operator, evse) for operator in self.operators.values())
+
+    async def _take_readings(self, readings: Iterable[Reading]) -> None:
+        now = clock()
+        reports = []
+        for reading in readings:
+            cell = self.board.cells.get(reading.evse)
+            if cell is not None and reading.observed_at > cell.observed_at:
+                reports.append(
+                    StatusReport(
+                        reading.evse,
+                        reading.status,
+                        reading.error,
+                        min(reading.observed_at, now),
+                        now,
+                        REGISTER.name,
+                        reading.raw,
+                    )
+                )
+        if reports:
+            await self.hub.submit(REGISTER, reports)
+
+    async def listen(self) -> None:
+        """Begins to serve; returns when the socket listens.
+
+        Raises:
+            InvalidSetting: the address cannot be had, or is not loopback while no key exists.
+        """
+        host, port = self.settings.server.host, self.settings.server.port
+        if host not in LOOPBACK and not len(self.door.keyring):
+            raise InvalidSetting(
+                f"server.host is {host}, and there is no key yet: make one with `ladestrom keys create` first, "
+                "or listen on 127.0.0.1"
+            )
+        listener = server.listen(host, port)
+        listening = asyncio.Event()
+        self._server = server.make(
+            self.web,
+            self.stream,
+            header_timeout_s=self.settings.server.header_timeout_s,
+            keep_alive_s=int(self.settings.server.keep_alive_s),
+            drain_s=int(self.settings.server.drain_s),
+            listening=listening.set,
+        )
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{listener.getsockname()[1]}"
+        serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        started = asyncio.create_task(listening.wait())
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if serving.done():
+            serving.result()
+            raise InvalidSetting("the server ended while it started; see the messages above")
+        self._serving = serving
+        interval = self.settings.registry.poll_ms / 1000
+        for every_s, work in (
+            (interval, self._watch),
+            (SWEEP_S, self._sweep),
+            (EXPIRE_S, self._expire),
+            (TOUCH_S, self._touch),
+            (PROBE_S, self._probe),
+            (1.0, self._checkpoint_when_due),
+        ):
+            self._start(_every(every_s, work))
+        gc.collect()
+        gc.freeze()
+        self.ready_s = time.monotonic() - _process_started_s()
+
+    async def stop(self) -> None:
+        """Tells consumers, answers what is under way, and closes everything. What was logged stays."""
+        if self._server is not None:
+            self.stream.drain()
+            self._server.should_exit = True
+            await self._serving
+        await self.hub.drain()
+        self.stream.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(LadestromError):
+            await self._checkpoint()
+        with suppress(LadestromError):
+            await self._touch()
+        await self.log.close()
+        await self.store.close()
+
+    # -- housekeeping ------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        if await self.store.revision() != self._revision:
+            await self.refresh()
+
+    async def _sweep(self) -> None:
+        self.stream.sweep(asyncio.get_running_loop().time())
+
+    async def _expire(self) -> None:
+        expired = await self.hub.expire()
+        if expired:
+            logger.info("sources silent", evses=expired)
+
+    async def _touch(self) -> None:
+        await self.store.touch_keys(self.door.take_used())
+        tallies = {
+            name: {
+                "last_report_at": tally.last_report_at,
+                "reports": tally.reports,
+                "changes": tally.changes,
+                "refused": sum(tally.refused.values()),
+            }
+            for name, tally in self.hub.tallies.items()
+        }
+        path = Path(self.settings.server.data) / "freshness.json"
+        await asyncio.to_thread(_replace, path, msgspec.json.encode(tallies))
+
+    async def _probe(self) -> None:
+        if not self.hub.working:
+            await self.log.probe()
+            self.hub.working = True
+            logger.info("the log can be written again")
+
+    async def _checkpoint_when_due(self) -> None:
+        log = self.settings.log
+        due_s = self._checkpointed_s + log.checkpoint_s
+        if asyncio.get_running_loop().time() < due_s and (
+            self.board.seq - self._checkpoint_seq < log.checkpoint_entries
+        ):
+            return
+        await self._checkpoint()
+        await self.log.trim(clock())
+
+    _checkpointed_s = 0.0
+
+    async def _checkpoint(self) -> None:
+        seq = self.board.seq
+        rows = self.board.take_touched()
+        if not rows and seq == self._checkpoint_seq:
+            return
+        try:
+            await self.log.checkpoint(rows, seq)
+        except BaseException:
+            self.board.touch(rows)
+            raise
+        self._checkpoint_seq = seq
+        self._checkpointed_s = asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, demo: bool = False) -> AsyncIterator[App]:
+    """A server that listens, until the block ends.
+
+    With `demo`, the key `demo` reads.
+
+    Raises:
+        InvalidSetting: an address or a directory cannot be had.
+        Conflict: another process has the data directory.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    data = Path(settings.server.data)
+    with _locked(data):
+        store = await open_store(data / "store.db")
+        log = await SqliteLog.open(
+            data / "log.db",
+            durability=Durability(settings.log.durability),
+            retention_days=settings.log.retention_days,
+            retention_mib=settings.log.retention_mib,
+        )
+        app = App(settings, store, log, Directory())
+        app.demo = demo
+        try:
+            await app.recover()
+            await app.listen()
+            logger.info("ready", version=__version__, url=app.url, evses=len(app.board))
+            yield app
+        finally:
+            await app.stop()
+
+
+async def until_signal() -> None:
+    """Returns on SIGINT or SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+async def _supervised(work: Coroutine[Any, Any, None]) -> None:
+    """A loop that must not end: when it does, the process stops loudly instead of serving what is stale."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
+        logger.critical("an essential loop failed; stopping", exc_info=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except LadestromError as error:
+            logger.warning("housekeeping failed; it is tried again", work=work.__name__, error=str(error))
+        except Exception:
+            logger.exception("housekeeping failed; it is tried again", work=work.__name__)
+
+
+class _locked:  # noqa: N801 - used as a statement
+    """Holds the data directory: one process writes a log."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def __enter__(self) -> None:
+        try:
+            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = (self._data / "lock").open("a+")
+        except OSError as error:
+            raise InvalidSetting(
+                f"the data directory {self._data} cannot be used ({error.strerror}); choose another with --data"
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise Conflict(
+                f"another ladestrom runs on {self._data}; stop it, or choose another directory with --data"
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def _process_started_s() -> float:
+    """When this process began, on the monotonic clock; now where the system does not tell."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, ValueError, AttributeError):
+        return time.monotonic()
+    return time.monotonic() - (boot - ticks)
+
+
+def _hub_limits(settings: Settings) -> HubLimits:
+    return HubLimits(
+        queue_items_max=settings.reports.queue_items_max,
+        group_items_max=settings.log.group_items_max,
+        stale_after_s=settings.rules.stale_after_s,
+        start_grace_s=settings.rules.start_grace_s,
+    )
+
+
+def _broadcast_limits(settings: Settings) -> BroadcastLimits:
+    return BroadcastLimits(
+        gather_ms_max=settings.stream.gather_ms_max,
+        raw_items_max=settings.stream.raw_items_max,
+        channels_max=settings.stream.selections_max,
+    )
+
+
+def _stream_limits(settings: Settings) -> StreamLimits:
+    stream = settings.stream
+    return StreamLimits(
+        consumers_max=stream.consumers_max,
+        consumers_per_key_max=stream.consumers_per_key_max,
+        write_buffer_bytes_max=stream.write_buffer_kib_max * 1024,
+        inbound_bytes_max=stream.inbound_kib_max * 1024,
+        inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
+        ping_interval_s=stream.ping_interval_s,
+        ping_timeout_s=stream.ping_timeout_s,
+        stalled_s=stream.stalled_s,
+    )
+
+
+def _report_limits(settings: Settings) -> ReportLimits:
+    return ReportLimits(
+        items_max=settings.reports.items_max,
+        body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
+        skew_ms=settings.rules.clock_skew_s * 1000,
+    )

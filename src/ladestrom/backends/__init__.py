@@ -1,0 +1,1 @@
+"""Implementations of the ports: what keeps the log and the store."""

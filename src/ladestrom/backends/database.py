@@ -1,0 +1,224 @@
+"""Opens the database of the store, SQLite or PostgreSQL, and brings its tables up to date.
+
+Knows files, connections, locks and migrations. Must not know what is in the tables.
+
+SQLite keeps a rollback journal, not a write-ahead log: the library that Python brings along may have the
+WAL-reset bug (SQLite 3.7.0 to 3.51.2), which corrupts files in WAL mode that several connections use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sqlalchemy import URL, event, inspect, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ladestrom.errors import Conflict, InvalidSetting, NotReady
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+STORE_FILE: Final = "store.db"
+SCHEMA: Final = "0001"
+"""The newest migration. Kept here so that only stores that lack it need Alembic, which loads slowly."""
+
+BUSY_TIMEOUT_S: Final = 10
+"""What SQLite waits for a lock: an import of 30,000 EVSEs holds one for a fraction of it."""
+LOCKED_ATTEMPTS_MAX: Final = 3
+"""Then the lock is not another import's, and an error says more than another wait."""
+CONNECTIONS_MAX: Final = 4
+"""One writes at a time; the others read."""
+CACHE_KIB: Final = 65_536
+"""Holds all pages that an import of a country changes: what is written early locks readers out early."""
+MIGRATION_LOCK: Final = 0x6C73_7472
+"""Any number, but always the same one."""
+
+_WRITES: Final = "ladestrom_writes"
+_SQLITE_BUSY: Final = 5
+_SQLITE_LOCKED: Final = 6
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = DELETE",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA cache_size = -{CACHE_KIB}",
+    "PRAGMA cache_spill = OFF",
+)
+
+T = TypeVar("T")
+
+
+class Database:
+    """A database with the tables of this version, and its two kinds of transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(**{_WRITES: True})
+
+    @classmethod
+    async def open(cls, where: str | Path) -> Database:
+        """Opens the database that `where` names, made where it is missing, and migrates it.
+
+        `where` is the URL of a PostgreSQL database, or a path: the data directory, or the file itself when
+        it ends in `.db`. A new directory is readable for its owner only (0700), so is the file (0600).
+
+        Raises:
+            InvalidSetting: it is a URL of another kind of database, or the driver for it is missing.
+            Conflict: a newer version of the program made it.
+            NotReady: it cannot be reached, read or written.
+        """
+        if isinstance(where, str) and "://" in where:
+            engine = _postgresql(where)
+        else:
+            engine = _sqlite(_file(Path(where)))
+        database = cls(engine)
+        try:
+            await database._migrate()
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction that sees one state of the database; again when it was locked.
+
+        Raises:
+            NotReady: the database cannot be used now.
+        """
+        return await _transact(self._engine, work)
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction that takes the right to write first; again when it was locked.
+
+        Raises:
+            NotReady: the database cannot be used now; nothing was changed.
+        """
+        return await _transact(self._writing, work)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._engine.dispose()
+
+    async def _migrate(self) -> None:
+        version = await self.read(_version)
+        if version == SCHEMA:
+            return
+        if version > SCHEMA:
+            raise Conflict(
+                f"the store has version {version} and this program knows versions up to {SCHEMA}:"
+                " use the program that made it, or a newer one"
+            )
+        await self.write(_upgrade)
+
+
+def migrations(connection: Connection) -> Config:
+    """Alembic's configuration for the migrations of the store, to be run in the connection's transaction."""
+    from alembic.config import Config  # noqa: PLC0415 - loads slowly and is needed for new stores only
+
+    config = Config(attributes={"connection": connection})
+    location = str(Path(__file__).with_name("migrations"))
+    config.set_main_option("script_location", location.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def _version(connection: AsyncConnection) -> str:
+    """The migration that the tables have; empty for a new database."""
+    if not await connection.run_sync(lambda each: inspect(each).has_table("alembic_version")):
+        return ""
+    return str((await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() or "")
+
+
+async def _upgrade(connection: AsyncConnection) -> None:
+    from alembic import command  # noqa: PLC0415 - loads slowly and is needed for new stores only
+
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+    await connection.run_sync(lambda each: command.upgrade(migrations(each), "head"))
+
+
+async def _transact(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        except DBAPIError as error:
+            if not _is_locked(error):
+                raise NotReady(f"the store cannot be used now: {error.orig}") from error
+            if attempts == LOCKED_ATTEMPTS_MAX:
+                raise NotReady(
+                    f"another program has held the store for more than {attempts * BUSY_TIMEOUT_S} s;"
+                    " try again when it has ended"
+                ) from error
+        except OSError as error:
+            raise NotReady(f"the store cannot be reached: {error.strerror or error}") from error
+
+
+def _is_locked(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in {_SQLITE_BUSY, _SQLITE_LOCKED}
+
+
+def _file(path: Path) -> Path:
+    return path if path.suffix == ".db" and not path.is_dir() else path / STORE_FILE
+
+
+def _sqlite(path: Path) -> AsyncEngine:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Only a file that was not there is opened and closed: closing one that SQLite has open in this
+        # process would drop its locks (POSIX).
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise NotReady(f"the store {path} cannot be made: {error.strerror or error}") from error
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(path)),
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        hide_parameters=True,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+    )
+    event.listen(engine.sync_engine, "connect", _configure)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _configure(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - as SQLAlchemy hands it
+    # Transactions begin as `_begin` says, not where Python's module thinks that one is due.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """A writer takes its lock at once: one that has read before it may not wait for it, SQLite says."""
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(where: str) -> AsyncEngine:
+    url = make_url(where)
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise InvalidSetting(
+            f"the store cannot be kept in {url.drivername}: write postgresql://HOST/DATABASE"
+        )
+    try:
+        return create_async_engine(
+            url.set(drivername="postgresql+asyncpg"),
+            hide_parameters=True,
+            pool_size=CONNECTIONS_MAX,
+            max_overflow=0,
+            pool_pre_ping=True,
+        )
+    except ModuleNotFoundError as error:
+        raise InvalidSetting(f"a store on PostgreSQL needs the package {error.name}") from error

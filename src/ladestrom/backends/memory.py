@@ -1,0 +1,85 @@
+"""A log in memory: the same contract, gone with the process. For tests and for trying things out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from ladestrom.backends.tailing import Recent
+from ladestrom.model import Change, Entry, Millis, Position
+from ladestrom.ports import BoardRow
+
+
+class MemoryLog:
+    """Implements `ports.Log`."""
+
+    def __init__(self, epoch: str = "memory", *, retention_entries_max: int = 1_000_000) -> None:
+        self._epoch = epoch
+        self._entries: list[Entry] = []
+        self._dropped = 0
+        self._rows: dict[str, BoardRow] = {}
+        self._checkpoint_seq = 0
+        self._recent = Recent(0)
+        self._retention_entries_max = retention_entries_max
+
+    @property
+    def last(self) -> Position:
+        return Position(self._epoch, self._dropped + len(self._entries))
+
+    @property
+    def first(self) -> int:
+        return self._dropped + 1
+
+    async def recover(self) -> Sequence[BoardRow]:
+        rows = dict(self._rows)
+        for entry in self._entries:
+            fold(rows, entry)
+        return sorted(rows.values(), key=lambda row: row.seq)
+
+    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+        start = self.last.seq + 1
+        entries = [Entry(start + i, change) for i, change in enumerate(changes)]
+        self._entries.extend(entries)
+        if entries:
+            self._recent.add(entries)
+        return entries
+
+    async def read(self, after: int, limit: int) -> Sequence[Entry]:
+        start = max(0, after - self._dropped)
+        return self._entries[start : start + limit]
+
+    def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+        return self._recent.tail(after, self.read)
+
+    async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
+        for row in rows:
+            self._rows[row.change.evse] = row
+        self._checkpoint_seq = seq
+
+    async def trim(self, now: Millis) -> int:
+        del now
+        over = min(len(self._entries) - self._retention_entries_max, self._checkpoint_seq - self._dropped)
+        over = min(over, len(self._entries) - 1)
+        if over <= 0:
+            return 0
+        del self._entries[:over]
+        self._dropped += over
+        return over
+
+    async def probe(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+
+def fold(rows: dict[str, BoardRow], entry: Entry) -> None:
+    """Applies an entry to checkpointed rows; entries that a row already contains change nothing."""
+    change = entry.change
+    row = rows.get(change.evse)
+    if row is not None and entry.seq <= row.seq:
+        return
+    observed_at, received_at = change.observed_at, change.received_at
+    if row is not None:
+        observed_at = max(observed_at, row.observed_at)
+        received_at = max(received_at, row.received_at)
+    rows[change.evse] = BoardRow(entry.seq, change, observed_at, received_at, change.source)

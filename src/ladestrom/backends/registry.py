@@ -1,0 +1,382 @@
+"""The registry's tables, inside a transaction: what changed since a revision, and what an import writes.
+
+Knows rows. What an import means is decided in `core.merge`; who begins and ends the transaction is
+`backends.sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from sys import intern
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Row,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from ladestrom.backends.tables import evses, numbers, readings, stations
+from ladestrom.backends.tables import revision as revisions
+from ladestrom.core import drafts, merge
+from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status
+from ladestrom.ports import ImportReport, RegistryDelta
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+CHUNK_VALUES_MAX: Final = 5_000
+"""Values of one IN list: PostgreSQL takes 32,767 parameters, SQLite 32,766."""
+BATCH_ROWS: Final = 1_000
+"""Rows decoded at a stretch: some 10 ms, after which the event loop has its turn."""
+OUTLETS_SHARED_MAX: Final = 65_536
+"""Kinds of outlet kept as one object each. A national register has some hundreds."""
+
+_Layout = tuple[
+    list[tuple[str, str | None, str | None, str | None]],
+    list[tuple[int, str, float | None]],
+]
+_decode_layout = msgspec.json.Decoder(_Layout).decode
+_encode = msgspec.json.Encoder().encode
+
+_STATION_COLUMNS: Final = (
+    stations.c.uuid,
+    stations.c.register,
+    stations.c.native_id,
+    stations.c.name,
+    stations.c.country,
+    stations.c.latitude,
+    stations.c.longitude,
+    stations.c.operator,
+    stations.c.address,
+    stations.c.city,
+    stations.c.layout,
+    stations.c.vanished_at,
+)
+_READING_COLUMNS: Final = (
+    readings.c.evse,
+    readings.c.status,
+    readings.c.error,
+    readings.c.observed_at,
+    readings.c.raw,
+)
+
+T = TypeVar("T")
+
+
+async def current_revision(connection: AsyncConnection, *, lock: bool = False) -> int:
+    """The newest revision; with `lock`, no other transaction gets the next one before this one ends."""
+    query = select(revisions.c.value)
+    if lock:
+        query = query.with_for_update()
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def set_revision(connection: AsyncConnection, revision: int) -> None:
+    """Makes it the newest one, once the transaction ends."""
+    await connection.execute(update(revisions).values(value=revision))
+
+
+async def registry_since(connection: AsyncConnection, revision: int) -> RegistryDelta:
+    """What was written after `revision`; vanished stations come first."""
+    # Read first: what another transaction adds meanwhile is then told twice, but never missed.
+    newest = await current_revision(connection)
+    found: list[Station] = []
+    read: list[Reading] = []
+    if newest > revision:
+        changed = select(*_STATION_COLUMNS).where(stations.c.revision > revision)
+        async for rows in _batches(
+            connection, changed.order_by(stations.c.vanished_at.is_(None), stations.c.uuid)
+        ):
+            found.extend(map(_station, rows))
+        fresh = select(*_READING_COLUMNS).where(readings.c.revision > revision)
+        async for rows in _batches(connection, fresh.order_by(readings.c.evse)):
+            read.extend(map(_reading, rows))
+    return RegistryDelta(newest, tuple(found), tuple(read))
+
+
+async def import_stations(
+    connection: AsyncConnection,
+    register: str,
+    gathered: merge.Gathered,
+    now: Millis,
+    *,
+    complete: bool,
+    force_vanish: bool,
+) -> ImportReport:
+    """Merges a register into the tables and says what that did.
+
+    Raises:
+        Conflict: too many stations would vanish (`merge.vanishing`).
+    """
+    revision = await current_revision(connection, lock=True) + 1
+    known = await _known(connection, register, gathered)
+    free = {each.country: each.next for each in await connection.execute(select(numbers))}
+    named = merge.name(register, gathered, known, free)
+    gone: tuple[str, ...] = ()
+    if complete:
+        present = select(stations.c.uuid, stations.c.native_id).where(_present(register))
+        by_uuid = {each.uuid: each.native_id for each in await connection.execute(present)}
+        gone = merge.vanishing(register, named, by_uuid, force=force_vanish)
+    holders = await _holders(connection, named.keys())
+    accepted = merge.claim(named, holders, gone)
+    settlement = merge.settle(accepted, holders, free)
+    writer = _Writer(connection, revision, now)
+    await writer.stations(settlement, gone)
+    await writer.evses(settlement)
+    await writer.readings(settlement.readings)
+    await writer.numbers(settlement.numbers, free)
+    if writer.wrote:
+        await set_revision(connection, revision)
+    return ImportReport(
+        added=tuple(each.uuid for each in settlement.added),
+        changed=tuple(each.uuid for each in settlement.changed),
+        unchanged=settlement.unchanged,
+        vanished=gone,
+        returned=tuple(each.uuid for each in settlement.returned),
+        refused=(gathered.refused + accepted.refused)[: merge.REFUSALS_KEPT_MAX],
+        refused_count=gathered.refused_count + len(accepted.refused),
+        evses=await _evse_count(connection, register),
+        notes_count=gathered.notes_count,
+    )
+
+
+class _Writer:
+    """Writes what was settled, with one revision."""
+
+    def __init__(self, connection: AsyncConnection, revision: int, now: Millis) -> None:
+        self.wrote = False
+        self._connection = connection
+        self._revision = revision
+        self._now = now
+
+    async def stations(self, settlement: merge.Settlement, gone: Iterable[str]) -> None:
+        """Rows of stations: new ones, other ones, those that vanished, those that lost EVSEs for it."""
+        touched = {each.uuid: each for each in (*settlement.changed, *settlement.returned)}
+        await self._put_stations((*settlement.added, *touched.values()), touched)
+        for uuids in _chunks(gone):
+            await self._connection.execute(
+                update(stations)
+                .where(stations.c.uuid.in_(uuids))
+                .values(vanished_at=self._now, revision=self._revision)
+            )
+            self.wrote = True
+        holders = await _stations(self._connection, stations.c.uuid, settlement.stripped)
+        left = [merge.stripped(each, settlement.stripped[each.uuid]) for each in holders]
+        await self._put_stations(left, settlement.stripped)
+
+    async def evses(self, settlement: merge.Settlement) -> None:
+        """Which station has which EVSE key. A key that moves takes its reading along."""
+        for lost in _chunks(settlement.lost_keys):
+            await self._connection.execute(delete(evses).where(evses.c.key.in_(lost)))
+        moved = [{"moved": key, "station": uuid} for key, uuid in settlement.moved_keys.items()]
+        await self._many(
+            update(evses).where(evses.c.key == bindparam("moved")).values(station=bindparam("station")), moved
+        )
+        new = [{"key": key, "station": uuid} for key, uuid in settlement.new_keys.items()]
+        await self._many(insert(evses), new)
+
+    async def readings(self, given: Collection[Reading]) -> None:
+        """Readings that are newer than the stored ones."""
+        stored: dict[str, Reading] = {}
+        for keys in _chunks(each.evse for each in given):
+            query = select(*_READING_COLUMNS).where(readings.c.evse.in_(keys))
+            stored.update((row.evse, _reading(row)) for row in await self._connection.execute(query))
+        rows = [
+            {
+                "evse": each.evse,
+                "status": each.status.value,
+                "error": each.error,
+                "observed_at": each.observed_at,
+                "raw": each.raw,
+                "revision": self._revision,
+            }
+            for each in given
+            if drafts.supersedes(each, stored.get(each.evse))
+        ]
+        await self._put(readings, "evse", rows, stored)
+
+    async def numbers(self, free: Mapping[str, int], before: Collection[str]) -> None:
+        """The next free number of each country where it changed."""
+        rows = [{"country": country, "next": number} for country, number in free.items()]
+        await self._put(numbers, "country", rows, before)
+
+    async def _put_stations(self, given: Iterable[Station], stored: Collection[str]) -> None:
+        rows = [{**_columns(each), "revision": self._revision} for each in given]
+        await self._put(stations, "uuid", rows, stored)
+
+    async def _put(
+        self, table: Table, key: str, rows: Sequence[dict[str, Any]], stored: Collection[str]
+    ) -> None:
+        """Inserts the rows whose key is not stored, updates the others."""
+        new = [row for row in rows if row[key] not in stored]
+        old = [row for row in rows if row[key] in stored]
+        for row in old:
+            row["stored_key"] = row.pop(key)
+        await self._many(insert(table), new)
+        await self._many(update(table).where(table.c[key] == bindparam("stored_key")), old)
+
+    async def _many(self, statement: Insert | Update, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            await self._connection.execute(statement, rows)
+            self.wrote = True
+
+
+async def _known(connection: AsyncConnection, register: str, gathered: merge.Gathered) -> list[Station]:
+    found = {each.uuid: each for each in await _stations(connection, stations.c.uuid, gathered.uuids())}
+    ours = await _stations(
+        connection, stations.c.native_id, gathered.native_ids(), stations.c.register == register
+    )
+    found.update((each.uuid, each) for each in ours)
+    return list(found.values())
+
+
+async def _stations(
+    connection: AsyncConnection,
+    column: ColumnElement[str],
+    values: Iterable[str],
+    *conditions: ColumnElement[bool],
+) -> list[Station]:
+    found: list[Station] = []
+    for chunk in _chunks(values):
+        query = select(*_STATION_COLUMNS).where(column.in_(chunk), *conditions)
+        found.extend(map(_station, await connection.execute(query)))
+    return found
+
+
+async def _holders(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, merge.Holder]:
+    found: dict[str, merge.Holder] = {}
+    for chunk in _chunks(keys):
+        query = (
+            select(evses.c.key, evses.c.station, stations.c.vanished_at)
+            .join(stations, stations.c.uuid == evses.c.station)
+            .where(evses.c.key.in_(chunk))
+        )
+        for key, station, vanished_at in await connection.execute(query):
+            found[key] = merge.Holder(station, vanished_at is not None)
+    return found
+
+
+async def _evse_count(connection: AsyncConnection, register: str) -> int:
+    query = (
+        select(func.count())
+        .select_from(evses)
+        .join(stations, stations.c.uuid == evses.c.station)
+        .where(_present(register))
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
+def _present(register: str) -> ColumnElement[bool]:
+    return and_(stations.c.register == register, stations.c.vanished_at.is_(None))
+
+
+async def _batches(
+    connection: AsyncConnection, query: Select[*tuple[Any, ...]]
+) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
+    result = await connection.stream(query.execution_options(yield_per=BATCH_ROWS))
+    async for rows in result.partitions(BATCH_ROWS):
+        yield rows
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    remaining = iter(values)
+    while chunk := list(islice(remaining, CHUNK_VALUES_MAX)):
+        yield chunk
+
+
+def _columns(station: Station) -> dict[str, Any]:
+    layout = (
+        [(evse.key, evse.evse_id, evse.uid, evse.party) for evse in station.evses],
+        [(outlet.evse, outlet.connector.standard, outlet.connector.power_kw) for outlet in station.outlets],
+    )
+    return {
+        "uuid": station.uuid,
+        "register": station.register,
+        "native_id": station.native_id,
+        "name": station.name,
+        "country": station.country,
+        "latitude": station.latitude,
+        "longitude": station.longitude,
+        "operator": station.operator,
+        "address": station.address,
+        "city": station.city,
+        "layout": _encode(layout).decode(),
+        "vanished_at": station.vanished_at,
+    }
+
+
+def _station(row: Row[*tuple[Any, ...]]) -> Station:
+    """A station of which everything that others have too is one object for all of them."""
+    (
+        uuid,
+        register,
+        native_id,
+        name,
+        country,
+        latitude,
+        longitude,
+        operator,
+        address,
+        city,
+        layout,
+        gone_at,
+    ) = row
+    points, connectors = _decode_layout(layout)
+    return Station(
+        uuid=uuid,
+        name=name,
+        country=intern(country),
+        latitude=latitude,
+        longitude=longitude,
+        evses=tuple(_evse(uuid, *point) for point in points),
+        outlets=tuple(_outlet(*connector) for connector in connectors),
+        operator=_interned(operator),
+        address=address,
+        city=_interned(city),
+        register=intern(register),
+        native_id=native_id,
+        vanished_at=gone_at,
+    )
+
+
+def _evse(station: str, key: str, evse_id: str | None, uid: str | None, party: str | None) -> Evse:
+    return Evse(
+        key=key,
+        station=station,
+        evse_id=key if evse_id == key else evse_id,
+        uid=key if uid == key else uid,
+        party=_interned(party),
+    )
+
+
+@lru_cache(OUTLETS_SHARED_MAX)
+def _outlet(evse: int, standard: str, power_kw: float | None) -> Outlet:
+    return Outlet(evse, _connector(standard, power_kw))
+
+
+@lru_cache(OUTLETS_SHARED_MAX)
+def _connector(standard: str, power_kw: float | None) -> Connector:
+    return Connector(intern(standard), power_kw)
+
+
+def _interned(text: str | None) -> str | None:
+    return None if text is None else intern(text)
+
+
+def _reading(row: Row[*tuple[Any, ...]]) -> Reading:
+    evse, status, error, observed_at, raw = row
+    return Reading(evse, Status(status), bool(error), observed_at, intern(raw))

@@ -1,0 +1,233 @@
+"""The store on a SQL database: registry, operators and keys.
+
+Knows which transaction each operation of the port is. Must not know the secrets of keys: it gets records
+with their SHA-256. The tables are in `backends.tables`, the registry's rows in `backends.registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, Select, bindparam, insert, or_, select, update
+
+from ladestrom.backends import registry
+from ladestrom.backends.database import Database
+from ladestrom.backends.tables import keys, operators
+from ladestrom.core import merge
+from ladestrom.errors import Conflict, NotFound
+from ladestrom.model import Millis, Operator
+from ladestrom.ports import ImportReport, KeyRecord, RecordRefusal, RegistryDelta, StationDraft
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+MINUTE_MS: Final = 60_000
+
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+_decode_words = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+async def open_store(where: str | Path) -> SqlStore:
+    """Opens the store, made and migrated where it has to be.
+
+    `where` is the data directory, or a file ending in `.db`, or the URL of a PostgreSQL database.
+
+    Raises:
+        InvalidSetting: it is a URL of another kind of database, or the driver for it is missing.
+        Conflict: a newer version of the program made it.
+        NotReady: it cannot be reached, read or written.
+    """
+    return SqlStore(await Database.open(where))
+
+
+class SqlStore:
+    """Implements `ports.Store`. Each operation may raise `NotReady` too: the database cannot be used now."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def revision(self) -> int:
+        """Grows with every write, except for the use of keys."""
+        return await self._database.read(registry.current_revision)
+
+    async def registry_since(self, revision: int) -> RegistryDelta:
+        """Stations and readings written after `revision` (0: all); vanished stations come first.
+
+        An EVSE key is in one station only, vanished ones counted. It may have moved from one station of the
+        delta to another.
+        """
+        return await self._database.read(lambda each: registry.registry_since(each, revision))
+
+    async def import_stations(
+        self,
+        register: str,
+        records: Iterable[StationDraft | RecordRefusal],
+        now: Millis,
+        *,
+        complete: bool,
+        force_vanish: bool = False,
+    ) -> ImportReport:
+        """Adds and updates stations of one register, in one transaction; `core.merge` has the rules.
+
+        The register is read to its end first; what reading it raises leaves the store as it was.
+
+        Raises:
+            Conflict: with `complete`, more than half of the register's stations, and more than 100, would
+                vanish, and `force_vanish` is not set; nothing was changed.
+        """
+        gathered = merge.gather(records)
+        return await self._database.write(
+            lambda each: registry.import_stations(
+                each, register, gathered, now, complete=complete, force_vanish=force_vanish
+            )
+        )
+
+    async def operators(self) -> Sequence[Operator]:
+        """All operators, by name."""
+        rows = await self._all(select(operators).order_by(operators.c.name))
+        return [
+            Operator(
+                name=row.name,
+                parties=_decode_words(row.parties),
+                prefixes=_decode_words(row.prefixes),
+                all=row.all,
+                stale_after_s=row.stale_after_s,
+            )
+            for row in rows
+        ]
+
+    async def put_operator(self, operator: Operator, now: Millis) -> bool:
+        """Adds the operator or replaces it; True where it was added."""
+        rights = {
+            "parties": _text(operator.parties),
+            "prefixes": _text(operator.prefixes),
+            "all": operator.all,
+            "stale_after_s": operator.stale_after_s,
+            "changed_at": now,
+        }
+
+        async def put(connection: AsyncConnection) -> bool:
+            replaced = await connection.execute(
+                update(operators).where(operators.c.name == operator.name).values(**rights)
+            )
+            if replaced.rowcount:
+                return False
+            await connection.execute(insert(operators).values(name=operator.name, added_at=now, **rights))
+            return True
+
+        return await self._write(put)
+
+    async def keys(self) -> Sequence[KeyRecord]:
+        """All keys, the oldest first, those that are revoked or expired too."""
+        rows = await self._all(select(keys).order_by(keys.c.created_at, keys.c.id))
+        return [
+            KeyRecord(
+                id=row.id,
+                name=row.name,
+                secret_sha256=bytes(row.secret_sha256),
+                scopes=_decode_words(row.scopes),
+                operator=row.operator,
+                created_at=row.created_at,
+                expires_at=row.expires_at,
+                revoked_at=row.revoked_at,
+                last_used_at=row.last_used_at,
+            )
+            for row in rows
+        ]
+
+    async def put_key(self, key: KeyRecord) -> None:
+        """Adds the key.
+
+        Raises:
+            Conflict: its id is taken.
+            NotFound: its operator does not exist.
+        """
+
+        async def put(connection: AsyncConnection) -> None:
+            if await _has(connection, keys.c.id, key.id):
+                raise Conflict(f"there is a key {key.id} already")
+            if key.operator is not None and not await _has(connection, operators.c.name, key.operator):
+                raise NotFound(f"there is no operator {key.operator!r}; add it first")
+            row = msgspec.structs.asdict(key)
+            await connection.execute(insert(keys).values({**row, "scopes": _text(key.scopes)}))
+
+        await self._write(put)
+
+    async def revoke_key(self, key_id: str, now: Millis) -> None:
+        """Ends the key for good; a key that was revoked before keeps that instant.
+
+        Raises:
+            NotFound: no key has this id.
+        """
+        await self._end_key(key_id, "revoked_at", now)
+
+    async def expire_key(self, key_id: str, expires_at: Millis) -> None:
+        """Brings the key's expiry forward (rotation); never later than it was.
+
+        Raises:
+            NotFound: no key has this id.
+        """
+        await self._end_key(key_id, "expires_at", expires_at)
+
+    async def touch_keys(self, used: dict[str, Millis]) -> None:
+        """Notes to the minute when keys were last used; does not count as a new revision."""
+        rows = [{"used": key_id, "minute": at - at % MINUTE_MS} for key_id, at in used.items()]
+        if not rows:
+            return
+        statement = (
+            update(keys)
+            .where(
+                keys.c.id == bindparam("used"),
+                or_(keys.c.last_used_at.is_(None), keys.c.last_used_at < bindparam("minute")),
+            )
+            .values(last_used_at=bindparam("minute"))
+        )
+
+        async def touch(connection: AsyncConnection) -> None:
+            await connection.execute(statement, rows)
+
+        await self._database.write(touch)
+
+    async def close(self) -> None:
+        """Closes all connections. What was written stays."""
+        await self._database.close()
+
+    async def _end_key(self, key_id: str, column: str, at: Millis) -> None:
+        async def end(connection: AsyncConnection) -> None:
+            if not await _has(connection, keys.c.id, key_id):
+                raise NotFound(f"there is no key {key_id[:40]!r}; `ladestrom keys list` shows the ids")
+            await connection.execute(
+                update(keys)
+                .where(keys.c.id == key_id, or_(keys.c[column].is_(None), keys.c[column] > at))
+                .values({column: at})
+            )
+
+        await self._write(end)
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async def counted(connection: AsyncConnection) -> T:
+            revision = await registry.current_revision(connection, lock=True) + 1
+            result = await work(connection)
+            await registry.set_revision(connection, revision)
+            return result
+
+        return await self._database.write(counted)
+
+    async def _all(self, query: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
+        async def fetch(connection: AsyncConnection) -> Sequence[Row[*tuple[Any, ...]]]:
+            return (await connection.execute(query)).all()
+
+        return await self._database.read(fetch)
+
+
+async def _has(connection: AsyncConnection, column: ColumnElement[str], value: str) -> bool:
+    return (await connection.execute(select(column).where(column == value))).first() is not None
+
+
+def _text(words: tuple[str, ...]) -> str:
+    return _encode(words).decode()

@@ -1,0 +1,316 @@
+"""The log in one SQLite file, through APSW, which bundles a SQLite without the WAL-reset bug.
+
+One writer thread owns the writing connection; a second connection reads history. The file holds the
+entries, one row each, and the board's checkpoint. No other SQLite library may open it in this process
+(POSIX locks are per process and file).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import apsw
+import msgspec
+
+from ladestrom.backends.memory import fold
+from ladestrom.backends.tailing import Recent
+from ladestrom.errors import LogFailure
+from ladestrom.model import Change, Entry, Millis, Position
+from ladestrom.ports import BoardRow
+
+FORMAT: Final = 1
+"""Version of the file's tables; another one is refused."""
+CHUNK_ROWS: Final = 5_000
+"""Rows a checkpoint or trim handles in one transaction: some 10 ms, so that appends never wait long."""
+EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
+EPOCH_CHARS: Final = 8
+MIB: Final = 1024 * 1024
+DAY_MS: Final = 86_400_000
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS board (evse TEXT PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL)
+    WITHOUT ROWID;
+"""
+
+# One statement for a whole group: each step of a statement gives up the interpreter's lock and has to wait
+# for it again behind the event loop, so a row at a time would cost a switch interval a row.
+_APPEND: Final = "INSERT INTO entries (seq, at, body) SELECT ?1 + key, ?2, value FROM json_each(?3)"
+_CHECKPOINT: Final = """
+INSERT INTO board (evse, seq, body)
+SELECT json_extract(value, '$[1][0]'), json_extract(value, '$[0]'), value FROM json_each(?) WHERE true
+ON CONFLICT (evse) DO UPDATE SET seq = excluded.seq, body = excluded.body
+"""
+
+_encode = msgspec.json.Encoder().encode
+_decode_change = msgspec.json.Decoder(Change).decode
+_decode_row = msgspec.json.Decoder(BoardRow).decode
+
+T = TypeVar("T")
+
+
+class Durability(StrEnum):
+    """What an acknowledgement survives."""
+
+    FULL = "full"
+    """A power cut: each group of changes is synced to disk before it is acknowledged."""
+    RELAXED = "relaxed"
+    """A crash of the process; a power cut may lose the last acknowledged changes."""
+
+
+class SqliteLog:
+    """Implements `ports.Log` in the file `path`."""
+
+    def __init__(
+        self, path: Path, durability: Durability, retention_days: float, retention_mib: float
+    ) -> None:
+        self._path = path
+        self._durability = durability
+        self._retention_ms = int(retention_days * DAY_MS)
+        self._retention_bytes = int(retention_mib * MIB)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-write")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="log-read")
+        self._write_connection: apsw.Connection
+        self._read_connection: apsw.Connection
+        self._epoch = ""
+        self._first = 1
+        self._checkpoint_seq = 0
+        self._recent = Recent(0)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        durability: Durability = Durability.FULL,
+        retention_days: float = 7,
+        retention_mib: float = 4096,
+    ) -> Self:
+        """Opens the file, made where it is missing, with a new epoch.
+
+        Raises:
+            LogFailure: the file is no log of this version, is damaged, or cannot be written.
+        """
+        log = cls(path, durability, retention_days, retention_mib)
+        try:
+            await log._write(log._open)
+        except BaseException:
+            log._writer.shutdown(wait=False)
+            log._reader.shutdown(wait=False)
+            raise
+        return log
+
+    def _open(self) -> None:
+        connection = self._connect()
+        self._write_connection = connection
+        with connection:
+            for statement in _SCHEMA.split(";"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('checkpoint', 0)")
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (_new_epoch(),))
+        meta: dict[str, Any] = dict(_rows(connection, "SELECT name, value FROM meta"))
+        if meta["format"] != FORMAT:
+            raise LogFailure(
+                f"{self._path} has format {meta['format']}, this program reads {FORMAT}: use the version that wrote it"
+            )
+        session = f"{self._durability} {_boot_id()}"
+        before = str(meta.get("session", ""))
+        changes = {"session": session}
+        if before.startswith(Durability.RELAXED) and before != f"{Durability.RELAXED} {_boot_id()}":
+            # The machine went down under a log that was not synced: its end may be lost, and its numbers
+            # would be given out again. A new epoch tells every consumer to begin with a snapshot.
+            changes["epoch"] = meta["epoch"] = _new_epoch()
+        with connection:
+            for name, value in changes.items():
+                connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        self._epoch = str(meta["epoch"])
+        self._checkpoint_seq = int(meta["checkpoint"])
+        first, last = _rows(connection, "SELECT min(seq), max(seq) FROM entries")[0]
+        self._first = 1 if first is None else int(first)
+        self._recent = Recent(0 if last is None else int(last))
+        self._path.chmod(0o600)
+        self._read_connection = self._connect()
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path))
+        connection.set_busy_timeout(10_000)
+        connection.execute("PRAGMA journal_mode = WAL")
+        level = "FULL" if self._durability is Durability.FULL else "NORMAL"
+        connection.execute(f"PRAGMA synchronous = {level}")
+        return connection
+
+    @property
+    def last(self) -> Position:
+        return Position(self._epoch, self._recent.last)
+
+    @property
+    def first(self) -> int:
+        return self._first
+
+    async def recover(self) -> Sequence[BoardRow]:
+        return await self._write(self._recover)
+
+    def _recover(self) -> list[BoardRow]:
+        connection = self._write_connection
+        rows = {}
+        for (body,) in connection.execute("SELECT body FROM board"):
+            row = _decode_row(body)
+            rows[row.change.evse] = row
+        expected = self._checkpoint_seq
+        query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq"
+        for seq, body in connection.execute(query, (self._checkpoint_seq,)):
+            expected += 1
+            if seq != expected:
+                raise LogFailure(
+                    f"{self._path} lacks entries {expected} to {seq - 1}: restore it from a backup, or move it away "
+                    "to start a new log (consumers then get a new snapshot)"
+                )
+            fold(rows, Entry(seq, _decode_change(body)))
+        return sorted(rows.values(), key=lambda row: row.seq)
+
+    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+        if not changes:
+            return []
+        start = self._recent.last + 1
+        bodies = _encode(changes).decode()
+        await self._write(partial(self._append, start, start + len(changes) - 1, bodies))
+        entries = [Entry(seq, change) for seq, change in enumerate(changes, start)]
+        self._recent.add(entries)
+        return entries
+
+    def _append(self, start: int, end: int, bodies: str) -> None:
+        connection = self._write_connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_APPEND, (start, time.time_ns() // 1_000_000, bodies))
+            connection.execute("COMMIT")
+        except apsw.Error as error:
+            if self._settled(end):
+                return
+            raise LogFailure(
+                f"the log {self._path.name} cannot be written ({error}); nothing was accepted; try again"
+            ) from error
+
+    def _settled(self, end: int) -> bool:
+        """After a failed commit: whether it took effect all the same. Leaves no transaction open."""
+        connection = self._write_connection
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return bool(connection.execute("SELECT 1 FROM entries WHERE seq = ?", (end,)).fetchall())
+        except apsw.Error:
+            return False
+
+    async def read(self, after: int, limit: int) -> Sequence[Entry]:
+        return await self._run(
+            self._reader, partial(self._read, after, min(limit, self._recent.last - after))
+        )
+
+    def _read(self, after: int, limit: int) -> list[Entry]:
+        query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?"
+        found = _rows(self._read_connection, query, (after, max(0, limit)))
+        return [Entry(seq, _decode_change(body)) for seq, body in found]
+
+    def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+        return self._recent.tail(after, self.read)
+
+    async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
+        for start in range(0, len(rows), CHUNK_ROWS):
+            bodies = _encode(rows[start : start + CHUNK_ROWS]).decode()
+            await self._write(partial(self._transact, [(_CHECKPOINT, (bodies,))]))
+        await self._write(
+            partial(self._transact, [("UPDATE meta SET value = ? WHERE name = 'checkpoint'", (seq,))])
+        )
+        self._checkpoint_seq = seq
+
+    async def trim(self, now: Millis) -> int:
+        dropped = 0
+        while True:
+            count = await self._write(partial(self._trim, now))
+            dropped += count
+            if count < CHUNK_ROWS:
+                return dropped
+
+    def _trim(self, now: Millis) -> int:
+        connection = self._write_connection
+        end = min(self._checkpoint_seq, self._recent.last - 1)
+        used = _rows(
+            connection,
+            "SELECT (page_count - freelist_count) * page_size"
+            " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+        )[0][0]
+        oldest = now - self._retention_ms if used <= self._retention_bytes else now + DAY_MS
+        cut, count = _rows(
+            connection,
+            "SELECT max(seq), count(*) FROM (SELECT seq, at FROM entries WHERE seq <= ? ORDER BY seq LIMIT ?)"
+            " WHERE at < ?",
+            (end, CHUNK_ROWS, oldest),
+        )[0]
+        if cut is None:
+            return 0
+        self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
+        self._first = cut + 1
+        return int(count)
+
+    async def probe(self) -> None:
+        statement = "INSERT OR REPLACE INTO meta VALUES ('probed_at', ?)"
+        await self._write(partial(self._transact, [(statement, (time.time_ns() // 1_000_000,))]))
+
+    def _transact(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
+        connection = self._write_connection
+        try:
+            with connection:
+                for statement, values in statements:
+                    connection.execute(statement, values)
+        except apsw.Error as error:
+            raise LogFailure(f"the log {self._path.name} cannot be written ({error}); try again") from error
+
+    async def close(self) -> None:
+        await self._write(self._close)
+        self._writer.shutdown(wait=True)
+        self._reader.shutdown(wait=True)
+
+    def _close(self) -> None:
+        self._write_connection.execute("INSERT OR REPLACE INTO meta VALUES ('session', 'closed')")
+        self._read_connection.close()
+        self._write_connection.close()
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        return await self._run(self._writer, work)
+
+    async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise LogFailure(
+                f"{self._path} is damaged ({error}): restore it from a backup, or move it away to start a new log"
+            ) from error
+        except apsw.Error as error:
+            raise LogFailure(f"the log {self._path} cannot be used ({error})") from error
+
+
+def _rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    return connection.execute(query, values).fetchall()
+
+
+def _new_epoch() -> str:
+    return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(EPOCH_CHARS))
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return secrets.token_hex(8)

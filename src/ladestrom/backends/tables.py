@@ -1,0 +1,112 @@
+"""The tables of the store, one definition for SQLite and PostgreSQL.
+
+A change here needs a migration beside it (`migrations/versions`); a test compares the two. Columns that
+end in `_at` are milliseconds since the Unix epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+revision = Table(
+    "revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+"""One row, id 1. Whoever writes locks it first, so that revisions become visible in their order."""
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("country", Text, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+"""The next free number of a country's uuids. It never goes back, so that no uuid is given out twice."""
+
+stations = Table(
+    "stations",
+    metadata,
+    Column("uuid", Text, primary_key=True),
+    Column("register", Text, nullable=False),
+    Column("native_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    Column("latitude", Double, nullable=False),
+    Column("longitude", Double, nullable=False),
+    Column("operator", Text),
+    Column("address", Text),
+    Column("city", Text),
+    Column("layout", Text, nullable=False),
+    Column("vanished_at", BigInteger),
+    Column("revision", BigInteger, nullable=False, index=True),
+    Index("ix_stations_register_native_id", "register", "native_id"),
+)
+"""`layout` is JSON: EVSEs as [key, evse_id, uid, party], and connectors as [EVSE, standard, power in kW]."""
+
+evses = Table(
+    "evses",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("station", Text, ForeignKey("stations.uuid"), nullable=False, index=True),
+)
+"""Which station has an EVSE key: one, vanished stations counted."""
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("evse", Text, ForeignKey("evses.key", ondelete="CASCADE"), primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("error", Boolean, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("raw", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("parties", Text, nullable=False),
+    Column("prefixes", Text, nullable=False),
+    Column("all", Boolean, nullable=False),
+    Column("stale_after_s", BigInteger),
+    Column("added_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""`parties` and `prefixes` are JSON lists."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("secret_sha256", LargeBinary, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("operator", Text, ForeignKey("operators.name")),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+)
+"""`scopes` is a JSON list."""

@@ -1,0 +1,136 @@
+"""`ladestrom config`: checks, shows and documents the settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import App, Parameter
+
+from ladestrom.cli.flags import NO_FLAGS, SettingFlags
+from ladestrom.config import SETTINGS, SPECIALS, Loaded, Setting, Settings, load
+
+app: Final = App(name="config", help="Settings: check, show, doc, env.")
+
+Flags = Annotated[SettingFlags, Parameter(name="*", show=False)]
+
+
+@app.command
+def check(config: Path | None = None, *, settings: Flags = NO_FLAGS) -> None:
+    """Say whether file, environment and flags are in order; name everything that is not, and end with 2.
+
+    Args:
+        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
+        settings: settings as flags.
+    """
+    loaded = load(config, os.environ, settings)
+    given = sum(origin.kind != "default" for origin in loaded.origins.values())
+    print(f"in order: {given} of {len(SETTINGS)} settings are given, the others have their defaults")
+
+
+@app.command
+def show(
+    config: Path | None = None,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    settings: Flags = NO_FLAGS,
+) -> None:
+    """Print each value and where it came from. The output is a settings file.
+
+    Args:
+        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
+        as_json: prints one JSON object instead.
+        settings: settings as flags.
+    """
+    loaded = load(config, os.environ, settings)
+    print(_as_json(loaded) if as_json else "\n".join(_as_toml(loaded)))
+
+
+@app.command
+def doc() -> None:
+    """Print the table of settings as Markdown."""
+    print("\n".join(markdown()))
+
+
+@app.command
+def env() -> None:
+    """Print the names of the environment variables with their defaults. The output is an env file."""
+    print("\n".join(_as_environ()))
+
+
+def value_of(settings: Settings, setting: Setting) -> object:
+    """The setting's value."""
+    section: msgspec.Struct = getattr(settings, setting.section)
+    value: object = getattr(section, setting.name)
+    return value
+
+
+def markdown() -> Iterator[str]:
+    """The documentation of all settings, line by line: a table for each section."""
+    yield "# Settings"
+    yield ""
+    yield "Defaults, then the file (TOML), then the environment, then flags: the last one holds. Names that"
+    yield "do not exist and values out of range are errors. A variable named `..._FILE` reads the value from"
+    yield "the file that it names."
+    for section in msgspec.structs.fields(Settings):
+        yield ""
+        yield f"## `[{section.name}]`"
+        yield ""
+        yield str(section.type.__doc__).strip()
+        yield ""
+        yield "| setting | default | values | what it does | why this default |"
+        yield "|---|---|---|---|---|"
+        for row in SETTINGS:
+            if row.section == section.name:
+                cells = (f"`{row.name}`", f"`{_toml(row.default)}`", row.accepts, row.help, row.why)
+                yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield ""
+    yield "## Names"
+    yield ""
+    yield "`ping_interval_s` of `[stream]` is `LADESTROM_STREAM__PING_INTERVAL_S` in the environment and"
+    yield "`--stream.ping-interval-s` as a flag. Shorter flags:"
+    yield ", ".join(f"`--{row.short}` (`{row.key}`)" for row in SETTINGS if row.short) + "."
+    yield ""
+    yield "| other variable | |"
+    yield "|---|---|"
+    for variable in SPECIALS:
+        more = f" Or `{variable.name}_FILE`." if variable.secret else ""
+        yield f"| `{variable.name}` | {variable.help}{more} |"
+
+
+def _as_toml(loaded: Loaded) -> Iterator[str]:
+    section = ""
+    for row in SETTINGS:
+        if row.section != section:
+            if section:
+                yield ""
+            section = row.section
+            yield f"[{section}]"
+        yield f"{row.name} = {_toml(value_of(loaded.settings, row))}  # {loaded.origins[row.key]}"
+
+
+def _as_json(loaded: Loaded) -> str:
+    rows = {
+        row.key: {"value": value_of(loaded.settings, row), "origin": str(loaded.origins[row.key])}
+        for row in SETTINGS
+    }
+    return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode()
+
+
+def _as_environ() -> Iterator[str]:
+    for row in SETTINGS:
+        yield f"# {row.help} Takes {row.accepts}."
+        value = ",".join(row.default) if isinstance(row.default, tuple) else _toml(row.default).strip('"')
+        yield f"{row.environ}={value}"
+    yield ""
+    for variable in SPECIALS:
+        yield f"# {variable.help}"
+        yield f"# {variable.name}="
+
+
+def _toml(value: object) -> str:
+    # A JSON number, boolean, text or list of texts is the same in TOML.
+    return msgspec.json.encode(value).decode()

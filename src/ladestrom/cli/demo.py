@@ -1,0 +1,253 @@
+"""`ladestrom demo`: a simulated country, live, on loopback, with nothing else needed.
+
+Knows the order in which a demonstration is put together. What it shows first needs no server, so it is
+printed before the server's parts are imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from ladestrom import __version__
+from ladestrom.config import Settings, load
+from ladestrom.errors import Conflict, InvalidSetting
+from ladestrom.logs import configure
+from ladestrom.model import Millis, Operator
+from ladestrom.ports import StationDraft
+from ladestrom.simulator.companies import COMPANIES, Company
+from ladestrom.simulator.country import REGISTER, STATIONS_MAX, build
+from ladestrom.simulator.deliver import SPEED_MAX, Tally, drive
+from ladestrom.simulator.traffic import Traffic
+
+if TYPE_CHECKING:
+    from ladestrom.ports import Store
+
+HOST: Final = "127.0.0.1"
+KEY_NAME: Final = "simulator"
+"""Of the operators' report keys; those of an earlier demonstration are revoked."""
+CONFIRMATIONS_MISSED: Final = 4
+"""An EVSE whose operator is silent for as long as it usually needs for so many confirmations is unknown."""
+STALE_AFTER_S_MIN: Final = 60
+STATION_SHOWN: Final = "NOR_80001"
+"""The simulated country's first station."""
+
+
+class Demo(msgspec.Struct, frozen=True):
+    """What is shown, and where."""
+
+    port: int
+    speed: float
+    seed: int
+    drafts: list[StationDraft]
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
+def demo(
+    *,
+    port: int = 8383,
+    stations: int = 2_000,
+    speed: float = 10.0,
+    seed: int = 1,
+    data: Annotated[Path | None, Parameter(show_default=False)] = None,
+) -> None:
+    """Show a simulated country, live, until Ctrl-C. Nothing of it is real, nobody else can reach it.
+
+    Args:
+        port: port on loopback; 0 takes any that is free.
+        stations: charging stations, 1 to 100,000.
+        speed: simulated seconds per second, at most 3,600; statuses carry the real time.
+        seed: the same seed and number of stations make the same country.
+        data: directory to keep log and registry in; without it they are removed at the end.
+    """
+    if not 1 <= stations <= STATIONS_MAX:
+        raise InvalidSetting(f"--stations {stations}: write 1 to {STATIONS_MAX}")
+    if not 0 < speed <= SPEED_MAX:
+        raise InvalidSetting(f"--speed {speed:g}: write a number above 0, at most {SPEED_MAX:g}")
+    planned = Demo(_free_port(port), speed, seed, build(stations, Random(seed)))
+    screen = Console(highlight=False)
+    with _directory(data) as directory:
+        settings = _settings(planned.port, directory)
+        _introduce(screen, planned, settings, kept=data is not None)
+
+        from ladestrom.cli.serve import run  # noqa: PLC0415 - the server's parts, after the screen
+
+        run(_show(screen, planned, settings))
+
+
+async def _show(screen: Console, planned: Demo, settings: Settings) -> None:
+    from ladestrom.app import running, until_signal  # noqa: PLC0415 - likewise
+
+    stopping = asyncio.create_task(until_signal())
+    keys = await _prepare(Path(settings.server.data), planned)
+    traffic = Traffic([draft.station for draft in planned.drafts], Random(planned.seed), _now())
+    tally, opened = Tally(), asyncio.Event()
+    async with running(settings, demo=True) as app:
+        listening_s = time.monotonic()
+        driving = asyncio.create_task(
+            drive(app.url, keys, traffic, planned.speed, rng=Random(planned.seed), tally=tally, opened=opened)
+        )
+        opening = asyncio.create_task(opened.wait())
+        try:
+            await asyncio.wait({stopping, driving, opening}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                ready_s = app.ready_s + time.monotonic() - listening_s
+                screen.print(f"ready in {ready_s:.1f} s; Ctrl-C ends it")
+                await asyncio.wait({stopping, driving}, return_when=asyncio.FIRST_COMPLETED)
+            if driving.done():
+                driving.result()
+        finally:
+            for task in (driving, opening, stopping):
+                task.cancel()
+            await asyncio.gather(driving, opening, stopping, return_exceptions=True)
+    screen.print(f"ended: {tally.items:,} reports in, {tally.accepted:,} changes out", markup=False)
+
+
+async def _prepare(data: Path, planned: Demo) -> dict[str, str]:
+    """Fills the store in a data directory; gives the operators' report keys by name.
+
+    Raises:
+        Conflict: the directory's registry holds stations that are not simulated.
+    """
+    from ladestrom.backends.sql import open_store  # noqa: PLC0415 - after the screen
+
+    store = await open_store(data)
+    try:
+        await _refuse_real(store, data)
+        await store.import_stations(REGISTER, planned.drafts, _now(), complete=True, force_vanish=True)
+        for record in await store.keys():
+            if record.name == KEY_NAME and record.revoked_at is None:
+                await store.revoke_key(record.id, _now())
+        present = {draft.station.operator for draft in planned.drafts}
+        return {
+            company.name: await _admit(store, company, planned.speed)
+            for company in COMPANIES
+            if company.name in present
+        }
+    finally:
+        await store.close()
+
+
+async def _refuse_real(store: Store, data: Path) -> None:
+    held = Counter(station.register for station in (await store.registry_since(0)).stations)
+    del held[REGISTER]
+    if held:
+        raise Conflict(
+            f"{data} holds {held.total()} stations that are not simulated ({', '.join(sorted(held))}); "
+            "the demonstration would report made-up statuses beside them: choose another --data"
+        )
+
+
+async def _admit(store: Store, company: Company, speed: float) -> str:
+    """Makes the operator known; gives a new report key of it."""
+    from ladestrom.core.access import Scope, create_key  # noqa: PLC0415 - after the screen
+
+    confirmed_s = CONFIRMATIONS_MISSED * company.habit.confirm_s / speed
+    operator = Operator(
+        company.name, (company.party,), stale_after_s=max(STALE_AFTER_S_MIN, math.ceil(confirmed_s))
+    )
+    await store.put_operator(operator, _now())
+    text, record = create_key(
+        secrets.token_bytes(32),
+        secrets.token_bytes(16),
+        name=KEY_NAME,
+        scopes=[Scope.REPORT],
+        operator=company.name,
+        created_at=_now(),
+        expires_at=None,
+    )
+    await store.put_key(record)
+    return text
+
+
+def _settings(port: int, directory: Path) -> Settings:
+    """The environment's settings, but on loopback, and quiet unless it says otherwise."""
+    loaded = load(
+        None,
+        os.environ,
+        {
+            "server.host": HOST,
+            "server.port": port,
+            "server.data": directory,
+            "server.drain_s": 1,
+            "logging.level": None if "LADESTROM_LOGGING__LEVEL" in os.environ else "warning",
+        },
+    )
+    configure(loaded.settings.logging.level, loaded.settings.logging.format)
+    return loaded.settings
+
+
+@contextlib.contextmanager
+def _directory(data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="ladestrom-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _free_port(port: int) -> int:
+    """The port, or any that is free for 0.
+
+    Raises:
+        InvalidSetting: it cannot be had.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "a port is 0 to 65535"
+            raise InvalidSetting(
+                f"cannot listen on {HOST}:{port} ({reason}): perhaps another ladestrom runs there; "
+                "stop it, or choose another port with --port, or any free one with --port 0"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool) -> None:
+    import apsw  # noqa: PLC0415 - for its version only
+
+    evses = sum(len(draft.station.evses) for draft in planned.drafts)
+    url, websocket = planned.url, planned.url.replace("http", "ws", 1)
+    where = settings.server.data if kept else f"{settings.server.data}, removed at the end"
+    screen.print(
+        f"ladestrom {__version__}: {len(planned.drafts):,} stations with {evses:,} EVSEs in Norway, simulated, "
+        f"{planned.speed:g} times as fast as life",
+        soft_wrap=True,
+    )
+    rows = (
+        ("Stations", f"{url}/api/v1/rest/chargers?apikey=demo"),
+        ("One EVSE", f"{url}/api/v2/evses/{planned.drafts[0].station.evses[0].key}"),
+        ("Stream", f"{websocket}/api/v1/stream?apikey=demo"),
+        ("Key", "demo, which reads"),
+        ("Storage", f"SQLite {apsw.sqlite_lib_version()}, durability {settings.log.durability}, in {where}"),
+        ("Try", f"curl -s -H 'X-Api-Key: demo' {url}/api/v1/rest/charger/{STATION_SHOWN}"),
+        ("", f"websocat '{websocket}/api/v1/stream?apikey=demo&types=update'"),
+        ("", f"ladestrom tail --server {url} --key demo"),
+    )
+    for name, value in rows:
+        screen.print(Text.assemble((f"  {name:<10}", "bold"), value), soft_wrap=True)
+
+
+def _now() -> Millis:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,63 @@
+"""`ladestrom serve`: the server, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ladestrom.app import App, running, until_signal
+from ladestrom.cli.flags import NO_FLAGS, SettingFlags
+from ladestrom.config import Settings, load
+from ladestrom.logs import configure
+
+
+def serve(
+    config: Path | None = None,
+    *,
+    settings: Annotated[SettingFlags, Parameter(name="*")] = NO_FLAGS,
+) -> None:
+    """Serve until SIGINT or SIGTERM. The last line on starting is `ready`.
+
+    Args:
+        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
+        settings: settings as flags.
+    """
+    loaded = load(config, os.environ, settings).settings
+    configure(loaded.logging.level, loaded.logging.format)
+    run(_serve(loaded))
+
+
+async def _serve(settings: Settings) -> None:
+    async with running(settings) as app:
+        print(ready_line(app), flush=True)
+        await until_signal()
+
+
+def ready_line(app: App) -> str:
+    """What a starting server says last: time taken, durability, addresses."""
+    durability = app.settings.log.durability
+    meaning = (
+        "changes are synced before they are acknowledged"
+        if durability == "full"
+        else ("a power cut may lose acknowledged changes")
+    )
+    return (
+        f"ready in {app.ready_s:.2f} s, durability {durability} ({meaning}), {len(app.board)} EVSEs, "
+        f"{app.url} {app.url.replace('http', 'ws', 1)}/api/v1/stream"
+    )
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine on uvloop where it is installed, else on the standard loop."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        asyncio.run(work)
+        return
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)

@@ -1,0 +1,1 @@
+"""What talks to a ladestrom server from outside: consumers, reporters, recordings."""

@@ -1,0 +1,549 @@
+"""The table of settings: name, type, unit, limits, default, help, and why the default is what it is.
+
+Knows nothing of files, variables and flags but how a setting is called there. To add a setting is to add
+a field to its section; the loader, the flags and the documentation follow. Longer than other modules
+because it is one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+import msgspec
+
+PREFIX: Final = "LADESTROM_"
+
+
+def _number(description: str, low: int, high: int, why: str, *, unit: str = "") -> msgspec.Meta:
+    return msgspec.Meta(ge=low, le=high, description=description, extra={"unit": unit, "why": why})
+
+
+def _choice(description: str, why: str) -> msgspec.Meta:
+    return msgspec.Meta(description=description, extra={"why": why})
+
+
+def _text(description: str, why: str, *, form: str = "text", short: str = "") -> msgspec.Meta:
+    return msgspec.Meta(description=description, extra={"why": why, "form": form, "short": short})
+
+
+_ORIGIN: Final = r"^https?://[^/\s]+$"
+_PUBLIC_URL: Final = r"^(https?://[^\s]*[^/\s])?$"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Where the server listens, and how it treats connections."""
+
+    host: Annotated[
+        str,
+        _text(
+            "Address to listen on.",
+            "Loopback: nobody else can reach a server that nobody has configured.",
+            short="host",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=65_535,
+            description="TCP port to listen on; 0 takes any that is free.",
+            extra={"why": "Away from 8000 and 8080, which other servers take.", "short": "port"},
+        ),
+    ] = 8383
+    data: Annotated[
+        str,
+        _text(
+            "Directory of the log and the store; made where it is missing.",
+            "Beside where the program is started, so that trying it needs no rights.",
+            form="a directory",
+            short="data",
+        ),
+    ] = "ladestrom-data"
+    header_timeout_s: Annotated[
+        int,
+        _number(
+            "A connection whose request header has not arrived after this is closed.",
+            1,
+            300,
+            "A poor mobile link sends a header in 1 or 2 s; sockets that trickle must not add up.",
+            unit="s",
+        ),
+    ] = 10
+    keep_alive_s: Annotated[
+        int,
+        _number(
+            "An idle HTTP connection is closed after this.",
+            1,
+            3_600,
+            "Longer than the 60 s of nginx and of cloud load balancers, so that they close first.",
+            unit="s",
+        ),
+    ] = 75
+    drain_s: Annotated[
+        int,
+        _number(
+            "On SIGTERM, connections get this long to take what was sent to them.",
+            0,
+            300,
+            "Half of the 10 s after which container runtimes kill.",
+            unit="s",
+        ),
+    ] = 5
+    origins: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=_ORIGIN)], ...],
+        _text(
+            "Browser origins that may open the streams; empty admits the own host and those that send none.",
+            "A foreign page must not use a visitor's access.",
+            form="origins such as https://example.org",
+        ),
+    ] = ()
+    url_public: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=_PUBLIC_URL,
+            description="Address under which others reach the server, as documents show it; empty: as asked.",
+            extra={"why": "Only a proxy in front makes it another.", "form": "an http or https address"},
+        ),
+    ] = ""
+
+
+class Log(msgspec.Struct, frozen=True):
+    """The durable log of changes."""
+
+    durability: Annotated[
+        Literal["full", "relaxed"],
+        _choice(
+            "full: synced to disk before it is acknowledged. relaxed: a power cut may lose the last moments.",
+            "An operator that was told `accepted` relies on it.",
+        ),
+    ] = "full"
+    retention_days: Annotated[
+        int,
+        _number(
+            "Older entries are dropped.",
+            1,
+            3_650,
+            "A consumer that was down over a long weekend still resumes.",
+            unit="days",
+        ),
+    ] = 7
+    retention_mib: Annotated[
+        int,
+        _number(
+            "The oldest entries are dropped when the log is larger.",
+            16,
+            1_048_576,
+            "A large country's 900,000 changes a day at 300 bytes are 260 MiB: 15 days of them.",
+            unit="MiB",
+        ),
+    ] = 4_096
+    checkpoint_s: Annotated[
+        int,
+        _number(
+            "The board is checkpointed at least this often while it changes.",
+            1,
+            3_600,
+            "Bounds what a restart replays; costs one small write.",
+            unit="s",
+        ),
+    ] = 30
+    checkpoint_entries: Annotated[
+        int,
+        _number(
+            "The board is checkpointed after this many entries, whatever the time.",
+            1_000,
+            10_000_000,
+            "A restart has to serve again within 5 s, replay included.",
+            unit="entries",
+        ),
+    ] = 200_000
+    group_items_max: Annotated[
+        int,
+        _number(
+            "Most reports decided and committed together.",
+            1,
+            100_000,
+            "At 360,000 rows/s, as commits of 100 and more reach, 5,000 are 14 ms.",
+            unit="items",
+        ),
+    ] = 5_000
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """Rules by which reports become changes."""
+
+    stale_after_s: Annotated[
+        int,
+        _number(
+            "An EVSE of which nothing was heard for this long becomes UNKNOWN; operators may have their own.",
+            10,
+            31_536_000,
+            "Operators that send changes only still send their whole list about once a day.",
+            unit="s",
+        ),
+    ] = 86_400
+    start_grace_s: Annotated[
+        int,
+        _number(
+            "After a start, silence does not count for this long.",
+            0,
+            86_400,
+            "What was silent while we were down gets the time to return; operators retry within minutes.",
+            unit="s",
+        ),
+    ] = 600
+    clock_skew_s: Annotated[
+        int,
+        _number(
+            "An observation further ahead of our clock is taken as made when it was received.",
+            0,
+            86_400,
+            "The five minutes that Kerberos allows clocks to differ (RFC 4120, section 8.2).",
+            unit="s",
+        ),
+    ] = 300
+    inoperative: Annotated[
+        Literal["error", "occupied"],
+        _choice(
+            "What the NOBIL formats say of INOPERATIVE. error: (-1, 1). occupied: (1, 0).",
+            "A driver cannot charge there, and waiting does not help.",
+        ),
+    ] = "error"
+
+
+class Reports(msgspec.Struct, frozen=True):
+    """What operators may send."""
+
+    items_max: Annotated[
+        int,
+        _number(
+            "Most reports in one delivery.",
+            1,
+            1_000_000,
+            "A third more than the largest deliveries of real operators.",
+            unit="items",
+        ),
+    ] = 10_000
+    body_mib_max: Annotated[
+        int,
+        _number(
+            "Largest body, after it was unpacked.",
+            1,
+            1_024,
+            "10,000 reports of 800 bytes, which is several times what one needs.",
+            unit="MiB",
+        ),
+    ] = 8
+    queue_items_max: Annotated[
+        int,
+        _number(
+            "Most reports waiting for a decision; over it, deliveries are refused with 503.",
+            1_000,
+            10_000_000,
+            "Twenty full deliveries, and little over a second of work.",
+            unit="items",
+        ),
+    ] = 200_000
+    idempotency_keys_max: Annotated[
+        int,
+        _number(
+            "Most idempotency keys remembered; the oldest go first.",
+            0,
+            1_000_000,
+            "Less than 1 KiB each: 10 MiB.",
+            unit="keys",
+        ),
+    ] = 10_000
+    idempotency_hours: Annotated[
+        int,
+        _number(
+            "How long an idempotency key is remembered.",
+            1,
+            720,
+            "Whoever retries after a day sends what is newer instead.",
+            unit="hours",
+        ),
+    ] = 24
+    rate_per_minute_max: Annotated[
+        int,
+        _number(
+            "Most deliveries a minute of one key; 0 is no limit.",
+            0,
+            1_000_000,
+            "An operator that sends every change by itself is welcome; the queue holds the rest back.",
+            unit="deliveries/min",
+        ),
+    ] = 0
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """What consumers may ask, and what is kept for them."""
+
+    consumers_max: Annotated[
+        int,
+        _number(
+            "Most consumers at a time.",
+            1,
+            1_000_000,
+            "At 8 KiB for each that is idle, 160 MiB.",
+            unit="consumers",
+        ),
+    ] = 20_000
+    consumers_per_key_max: Annotated[
+        int,
+        _number(
+            "Most consumers at a time with one key.",
+            1,
+            1_000_000,
+            "A quarter of all: one application cannot shut out the others.",
+            unit="consumers",
+        ),
+    ] = 5_000
+    write_buffer_kib_max: Annotated[
+        int,
+        _number(
+            "Most that is handed to a connection before its consumer took it.",
+            16,
+            65_536,
+            "A consumer that stops reading may cost 2 MiB in all; the queue and the kernel need their part.",
+            unit="KiB",
+        ),
+    ] = 512
+    gather_ms_max: Annotated[
+        int,
+        _number(
+            "Under load, changes are gathered this long for one write; idle, they leave at once.",
+            0,
+            1_000,
+            "One write for twenty messages costs a twentieth; more than 20 ms gains nothing further.",
+            unit="ms",
+        ),
+    ] = 20
+    ping_interval_s: Annotated[
+        int,
+        _number(
+            "Every consumer is pinged this often.",
+            1,
+            600,
+            "Proxies and address translators drop what is silent for 30 s or more.",
+            unit="s",
+        ),
+    ] = 20
+    ping_timeout_s: Annotated[
+        int,
+        _number(
+            "A consumer that has not answered a ping for this long is closed; at least the interval.",
+            1,
+            3_600,
+            "Two intervals: one lost answer is forgiven.",
+            unit="s",
+        ),
+    ] = 40
+    heartbeat_s: Annotated[
+        int,
+        _number(
+            "The v2 stream says its position, the time and a digest this often.",
+            1,
+            600,
+            "Three within the minute in which a change has to be public: a consumer notices that it hangs.",
+            unit="s",
+        ),
+    ] = 20
+    stalled_s: Annotated[
+        int,
+        _number(
+            "A consumer that takes nothing for this long, though something is due, is closed.",
+            1,
+            3_600,
+            "A change has to be public within a minute (EU 2025/655).",
+            unit="s",
+        ),
+    ] = 60
+    raw_items_max: Annotated[
+        int,
+        _number(
+            "Most `status:raw` messages gathered for one write; the rest are dropped and counted.",
+            0,
+            1_000_000,
+            "One full delivery of an operator.",
+            unit="items",
+        ),
+    ] = 10_000
+    inbound_kib_max: Annotated[
+        int,
+        _number(
+            "Largest message of a consumer.",
+            1,
+            16_384,
+            "The limit that the OWASP WebSocket Security Cheat Sheet starts from.",
+            unit="KiB",
+        ),
+    ] = 64
+    inbound_messages_per_minute_max: Annotated[
+        int,
+        _number(
+            "Most messages of a consumer a minute.",
+            1,
+            1_000_000,
+            "The limit that the OWASP WebSocket Security Cheat Sheet starts from.",
+            unit="messages/min",
+        ),
+    ] = 100
+    selections_max: Annotated[
+        int,
+        _number(
+            "Most different selections (filters) served at a time.",
+            1,
+            1_000_000,
+            "Each costs one look at every change; 1,000 looks are under a millisecond.",
+            unit="selections",
+        ),
+    ] = 1_000
+
+
+class Registry(msgspec.Struct, frozen=True):
+    """Stations and keys, as the command line changes them while the server runs."""
+
+    poll_ms: Annotated[
+        int,
+        _number(
+            "How often the store is asked for its revision.",
+            50,
+            60_000,
+            "A revoked key has to be cut within 5 s; asking reads one number.",
+            unit="ms",
+        ),
+    ] = 1_000
+    readings: Annotated[
+        bool,
+        _choice(
+            "Whether a status that a register carries becomes an EVSE's first.",
+            "An old status with its time is better than none.",
+        ),
+    ] = True
+
+
+class Logging(msgspec.Struct, frozen=True):
+    """What the program says of itself, on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _choice("Least level that is written.", "Starts, stops and what went wrong; nothing per message."),
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "console"],
+        _choice(
+            "json: one object a line. console: for people. auto: console on a terminal, else json.",
+            "People read terminals, programs read pipes.",
+        ),
+    ] = "auto"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """All settings, by section. Without arguments: the defaults."""
+
+    server: Server = Server()
+    log: Log = Log()
+    rules: Rules = Rules()
+    reports: Reports = Reports()
+    stream: Stream = Stream()
+    registry: Registry = Registry()
+    logging: Logging = Logging()
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One row of the table."""
+
+    section: str
+    name: str
+    type: Any
+    """`int`, `bool`, `str`, a `Literal` or a tuple of texts."""
+    annotation: Any
+    """The type with its limits."""
+    default: object
+    help: str
+    why: str
+    """Where the default comes from."""
+    unit: str = ""
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+    form: str = ""
+    """What a text looks like, in words."""
+    short: str = ""
+    """A second, shorter flag, without the section."""
+
+    @property
+    def key(self) -> str:
+        """`section.name`, as in messages."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def environ(self) -> str:
+        """`LADESTROM_SECTION__NAME`."""
+        return f"{PREFIX}{self.section}__{self.name}".upper()
+
+    @property
+    def flag(self) -> str:
+        """`--section.name-with-hyphens`."""
+        return f"--{self.key}".replace("_", "-")
+
+    @property
+    def accepts(self) -> str:
+        """The values that it takes, in words: `a whole number from 1 to 600 (s)`."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.type is bool:
+            return "true or false"
+        if self.type is int:
+            unit = f" ({self.unit})" if self.unit else ""
+            return f"a whole number from {self.minimum} to {self.maximum}{unit}"
+        return self.form
+
+
+class Special(msgspec.Struct, frozen=True):
+    """An environment variable that is no setting."""
+
+    name: str
+    help: str
+    secret: bool = False
+    """Whether NAME_FILE, too, is understood."""
+
+
+SPECIALS: Final = (
+    Special("LADESTROM_CONFIG", "Settings file (TOML), where --config gives none."),
+    Special("LADESTROM_DATA", "The same as LADESTROM_SERVER__DATA."),
+    Special("LADESTROM_DEBUG", "1 shows where in the program an error arose."),
+    Special("LADESTROM_KEY", "Key of the commands that speak to a server.", secret=True),
+    Special("LADESTROM_SHARED", "Folder of sample data for tests."),
+    Special("LADESTROM_URL", "Server of the commands that speak to one."),
+)
+
+
+def _table() -> Iterator[Setting]:
+    for section in msgspec.structs.fields(Settings):
+        for field in msgspec.structs.fields(section.type):
+            bare, meta = get_args(field.type)
+            extra = meta.extra or {}
+            yield Setting(
+                section=section.name,
+                name=field.name,
+                type=bare,
+                annotation=field.type,
+                default=field.default,
+                help=meta.description,
+                why=extra["why"],
+                unit=extra.get("unit", ""),
+                minimum=meta.ge,
+                maximum=meta.le,
+                choices=get_args(bare) if get_origin(bare) is Literal else (),
+                form=extra.get("form", ""),
+                short=extra.get("short", ""),
+            )
+
+
+SETTINGS: Final = tuple(_table())
+"""The table, in the order of the sections and of their fields."""
+BY_KEY: Final[Mapping[str, Setting]] = MappingProxyType({setting.key: setting for setting in SETTINGS})

@@ -1,0 +1,309 @@
+"""Keys, their scopes, and what an operator may report on.
+
+Knows the text form of a key and how records of keys answer for it. Must not know where records are
+kept, what time it is or where random bytes come from: all three are passed in.
+
+A key is `lst_ID_SECRET`: ten public characters, and 36 that are secret: 30 of them random, then six
+that are the CRC-32 of everything before them, so that a scanner, or a person who lost the end of it
+while copying, can tell without asking a server. Underscores keep it one word to a double click.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from ladestrom.errors import BadRequest, NotAllowed, Unauthenticated
+from ladestrom.model import Evse, Millis, Operator, evse_key
+from ladestrom.ports import KeyRecord
+
+KEY_PREFIX: Final = "lst"
+ID_LENGTH: Final = 10
+SECRET_LENGTH: Final = 30
+CHECKSUM_LENGTH: Final = 6
+SECRET_BYTES_MIN: Final = 20
+"""160 random bits: out of reach of guessing, so that one fast hash of the secret is enough."""
+ID_BYTES_MIN: Final = 8
+"""64 bits fill the ten public characters."""
+
+NAME_CHARACTERS_MAX: Final = 100
+"""Fits one line of a list; a name is for people."""
+PARTIES_MAX: Final = 1000
+PREFIXES_MAX: Final = 1000
+"""More than any operator has; every report is compared with each of them."""
+PREFIX_CHARACTERS_MIN: Final = 2
+"""A country. One letter would be a slip that hands out half of Europe."""
+PREFIX_CHARACTERS_MAX: Final = 48
+"""The longest EVSE id of OCPI 2.2.1, section 8.3.2."""
+STALE_AFTER_S_MAX: Final = 366 * 86_400
+
+DEMO_KEY: Final = "demo"
+
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_FORM = re.compile(
+    rf"{KEY_PREFIX}_([0-9A-Za-z]{{{ID_LENGTH}}})"
+    rf"_([0-9A-Za-z]{{{SECRET_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
+)
+_PARTY = re.compile(r"[A-Z]{2}[A-Z0-9]{3}")
+_PREFIX = re.compile(r"[A-Z0-9_]+")
+_NO_DIGEST: Final = bytes(hashlib.sha256().digest_size)
+
+
+class Scope(StrEnum):
+    """What a key is for."""
+
+    STREAM = "stream"
+    """Read the streams and the REST interface."""
+    REPORT = "report"
+    """Report statuses for the key's operator."""
+    ADMIN = "admin"
+    """Everything else: keys, operators, metrics; and all that `stream` may."""
+
+
+GRANTS: Final[Mapping[str, frozenset[Scope]]] = {
+    Scope.STREAM: frozenset({Scope.STREAM}),
+    Scope.REPORT: frozenset({Scope.REPORT}),
+    Scope.ADMIN: frozenset({Scope.ADMIN, Scope.STREAM}),
+}
+"""What each scope lets its holder do. Reports need an operator, so `admin` does not bring them."""
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """Who is asking: a key that was found to be good."""
+
+    key_id: str
+    name: str
+    scopes: tuple[str, ...]
+    operator: Operator | None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether one of its scopes grants this one."""
+        return any(scope in GRANTS.get(own, ()) for own in self.scopes)
+
+
+DEMO_CREDENTIAL: Final = Credential(
+    key_id=DEMO_KEY, name=DEMO_KEY, scopes=(Scope.STREAM.value,), operator=None
+)
+
+
+def create_key(
+    secret_bytes: bytes,
+    id_bytes: bytes,
+    *,
+    name: str,
+    scopes: Iterable[str],
+    operator: str | None,
+    created_at: Millis,
+    expires_at: Millis | None,
+) -> tuple[str, KeyRecord]:
+    """Makes a key: its text, to be shown once, and the record of it, which does not hold the secret.
+
+    `secret_bytes` (at least 20) and `id_bytes` (at least 8) are random bytes from the operating system.
+
+    Raises:
+        BadRequest: the name, the scopes, the operator or the expiry cannot be so; says which and why.
+        ValueError: too few random bytes, a mistake of the caller.
+    """
+    if len(secret_bytes) < SECRET_BYTES_MIN or len(id_bytes) < ID_BYTES_MIN:
+        raise ValueError(
+            f"a key needs {SECRET_BYTES_MIN} random bytes for its secret and {ID_BYTES_MIN} for its id"
+        )
+    granted = _scopes(scopes)
+    if Scope.REPORT in granted and operator is None:
+        raise BadRequest("the scope report needs an operator: a key reports for one operator only")
+    if expires_at is not None and expires_at <= created_at:
+        raise BadRequest("a key has to expire after it was made")
+    key_id = _base62(id_bytes, ID_LENGTH)
+    secret = _base62(secret_bytes, SECRET_LENGTH)
+    text = f"{KEY_PREFIX}_{key_id}_{secret}"
+    record = KeyRecord(
+        id=key_id,
+        name=_name(name, "a key"),
+        secret_sha256=_digest(secret),
+        scopes=tuple(scope.value for scope in granted),
+        operator=operator,
+        created_at=created_at,
+        expires_at=expires_at,
+        revoked_at=None,
+        last_used_at=None,
+    )
+    return text + _checksum(text), record
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether the text has the form and the checksum of a key. Says nothing of whether one was made."""
+    return _FORM.fullmatch(text) is not None and text[-CHECKSUM_LENGTH:] == _checksum(text[:-CHECKSUM_LENGTH])
+
+
+class Keyring:
+    """All keys of one moment, found by their id. Made anew when the store's revision has grown."""
+
+    def __init__(
+        self, records: Iterable[KeyRecord], operators: Iterable[Operator], *, demo: bool = False
+    ) -> None:
+        by_name = {operator.name: operator for operator in operators}
+        self._demo = demo
+        self._held = {
+            record.id: (
+                record,
+                Credential(
+                    key_id=record.id,
+                    name=record.name,
+                    scopes=record.scopes,
+                    operator=by_name.get(record.operator) if record.operator is not None else None,
+                ),
+            )
+            for record in records
+        }
+
+    def __len__(self) -> int:
+        """Number of keys, those that are revoked or expired too."""
+        return len(self._held)
+
+    def authenticate(self, text: str | None, now: Millis, scope: Scope) -> Credential:
+        """Says whose key it is. Whether it was revoked or has expired is told to who knows the secret only.
+
+        Raises:
+            Unauthenticated: it is missing, is no key, is not one of ours, was revoked, or has expired.
+            NotAllowed: it is good, but not for `scope`.
+        """
+        if not text:
+            raise Unauthenticated("the key is missing")
+        credential = self._credential(text, now)
+        if not credential.may(scope):
+            raise NotAllowed(
+                f"the key is not for {scope}: it has the scope {' and '.join(credential.scopes)}"
+            )
+        if scope is Scope.REPORT and credential.operator is None:
+            raise NotAllowed("the key reports for an operator that does not exist")
+        return credential
+
+    def is_live(self, key_id: str, now: Millis) -> bool:
+        """Whether connections that were opened with this key may stay open."""
+        if self._demo and key_id == DEMO_KEY:
+            return True
+        held = self._held.get(key_id)
+        return held is not None and _ended(held[0], now) is None
+
+    def _credential(self, text: str, now: Millis) -> Credential:
+        if self._demo and text == DEMO_KEY:
+            return DEMO_CREDENTIAL
+        form = _FORM.fullmatch(text)
+        if form is None or not looks_like_key(text):
+            raise Unauthenticated("not a valid key: it is cut off, mistyped, or not from here")
+        held = self._held.get(form[1])
+        expected = held[0].secret_sha256 if held is not None else _NO_DIGEST
+        if not hmac.compare_digest(_digest(form[2]), expected) or held is None:
+            raise Unauthenticated("not a valid key")
+        record, credential = held
+        ended = _ended(record, now)
+        if ended is not None:
+            raise Unauthenticated(ended)
+        return credential
+
+
+def may_report(operator: Operator, evse: Evse) -> bool:
+    """Whether the operator may report on the EVSE: it may on all, is its party, or has a prefix of its key.
+
+    The party is what the register says, never what the EVSE id seems to say.
+    """
+    return operator.all or evse.party in operator.parties or evse.key.startswith(operator.prefixes)
+
+
+def operator_from(
+    name: str,
+    *,
+    parties: Sequence[str] = (),
+    prefixes: Sequence[str] = (),
+    all_evses: bool = False,
+    stale_after_s: int | None = None,
+) -> Operator:
+    """An operator from what people write: `FR*ABC`, `fr-abc` and `FRABC` are one party.
+
+    Raises:
+        BadRequest: says which of them cannot be so, and why.
+    """
+    if not (all_evses or parties or prefixes):
+        raise BadRequest("an operator needs a party, a prefix or the right to report on all EVSEs")
+    if len(parties) > PARTIES_MAX or len(prefixes) > PREFIXES_MAX:
+        raise BadRequest(f"an operator has at most {PARTIES_MAX} parties and {PREFIXES_MAX} prefixes")
+    if stale_after_s is not None and not 0 < stale_after_s <= STALE_AFTER_S_MAX:
+        raise BadRequest(f"stale_after_s is {stale_after_s}; it has to be from 1 to {STALE_AFTER_S_MAX}")
+    return Operator(
+        name=_name(name, "an operator"),
+        parties=tuple(dict.fromkeys(map(_party, parties))),
+        prefixes=tuple(dict.fromkeys(map(_prefix, prefixes))),
+        all=all_evses,
+        stale_after_s=stale_after_s,
+    )
+
+
+def _ended(record: KeyRecord, now: Millis) -> str | None:
+    if record.revoked_at is not None:
+        return "the key was revoked"
+    if record.expires_at is not None and record.expires_at <= now:
+        return "the key has expired"
+    return None
+
+
+def _scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:
+    given = set(scopes)
+    unknown = given - set(Scope)
+    if unknown or not given:
+        what = f"{min(unknown)!r:.40} is no scope" if unknown else "a key needs a scope"
+        raise BadRequest(f"{what}; write one or more of {', '.join(Scope)}")
+    return tuple(scope for scope in Scope if scope in given)
+
+
+def _name(name: str, what: str) -> str:
+    name = name.strip()
+    if not name or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        raise BadRequest(f"{what} needs a name of 1 to {NAME_CHARACTERS_MAX} printable characters")
+    return name
+
+
+def _party(written: str) -> str:
+    party = evse_key(written.strip())
+    if not written.isascii() or _PARTY.fullmatch(party) is None:
+        raise BadRequest(
+            f"{written[:40]!r} is no party; write the two letters of the country"
+            " and the three letters or digits of the operator, such as FR*ABC"
+        )
+    return party
+
+
+def _prefix(written: str) -> str:
+    prefix = evse_key(written.strip())
+    if len(prefix) < PREFIX_CHARACTERS_MIN or len(prefix) > PREFIX_CHARACTERS_MAX:
+        raise BadRequest(
+            f"the prefix {written[:60]!r} has {len(prefix)} characters without separators;"
+            f" {PREFIX_CHARACTERS_MIN} to {PREFIX_CHARACTERS_MAX} are possible"
+        )
+    if not written.isascii() or _PREFIX.fullmatch(prefix) is None:
+        raise BadRequest(f"the prefix {written[:60]!r} has characters that no EVSE id begins with")
+    return prefix
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("ascii")).digest()
+
+
+def _checksum(text: str) -> str:
+    return _base62(zlib.crc32(text.encode("ascii")).to_bytes(4, "big"), CHECKSUM_LENGTH)
+
+
+def _base62(content: bytes, length: int) -> str:
+    """The lowest `length` digits of the bytes read as one number."""
+    number = int.from_bytes(content, "big")
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,371 @@
+"""What an import of a register does to the stations that are there.
+
+Knows how stations get their uuids, who may hold an EVSE key, and when a station has changed, vanished or
+returned. Must not know how stations are kept: the store looks up what each step asks for, and writes
+what `settle` returns. The steps, in order: `gather`, `name`, `vanishing`, `claim`, `settle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.drafts import UUID_FORM, completed, doubled_key, fault
+from ladestrom.errors import Conflict
+from ladestrom.model import Reading, Station
+from ladestrom.ports import RecordRefusal, StationDraft
+
+REFUSALS_KEPT_MAX: Final = 1_000
+"""Refusals told one by one (`ports.ImportReport`); those beyond are counted."""
+VANISH_UNASKED_MAX: Final = 100
+"""Up to so many stations may vanish at once whatever their share: small registers do change by half."""
+
+NOBIL_COUNTRIES: Final = frozenset({"NOR", "SWE", "FIN", "DAN", "ISL"})
+"""NOBIL itself gives out uuids there."""
+FIRST_NUMBER: Final = 1
+FIRST_NUMBER_BESIDE_NOBIL: Final = 900_001
+"""Well beyond NOBIL's own ids, which grow by some thousands a year."""
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """A register as it was read, before it is compared with anything."""
+
+    drafts: tuple[StationDraft, ...]
+    refused_ids: frozenset[str]
+    """Ids or places of the records that the register's parser refused."""
+    refused: tuple[RecordRefusal, ...]
+    """The first 1,000."""
+    refused_count: int
+    notes_count: int
+
+    def uuids(self) -> set[str]:
+        """The uuids that drafts bring; the store looks up their stations."""
+        return {draft.station.uuid for draft in self.drafts if draft.station.uuid}
+
+    def native_ids(self) -> set[str]:
+        """The register's own ids of drafts without uuid; the store looks up their stations."""
+        return {draft.station.native_id for draft in self.drafts if not draft.station.uuid}
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A draft that has its uuid and its keys now, and the station that it is about to replace."""
+
+    station: Station
+    readings: tuple[Reading, ...]
+    before: Station | None
+    keys: frozenset[str]
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Candidates by uuid, in the register's order."""
+
+    candidates: dict[str, Candidate]
+    refused_ids: frozenset[str]
+    """Native ids and uuids of records that were refused: their stations have not vanished."""
+    refused: tuple[RecordRefusal, ...] = ()
+    """Those that were refused since the register was read."""
+
+    def keys(self) -> set[str]:
+        """Every EVSE key of every candidate; the store looks up their holders."""
+        return set(chain.from_iterable(candidate.keys for candidate in self.candidates.values()))
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """The station that an EVSE key belongs to before the import."""
+
+    uuid: str
+    vanished: bool
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What the store has to write. Uuids and keys are in the register's order."""
+
+    added: tuple[Station, ...]
+    changed: tuple[Station, ...]
+    """Their content is another; those that also returned included."""
+    returned: tuple[Station, ...]
+    unchanged: int
+    readings: tuple[Reading, ...]
+    """The newest of each EVSE."""
+    lost_keys: frozenset[str]
+    moved_keys: dict[str, str]
+    """EVSE key to the uuid that it belongs to now."""
+    new_keys: dict[str, str]
+    stripped: dict[str, frozenset[str]]
+    """Vanished stations, and the keys that moved away from them."""
+    numbers: dict[str, int]
+    """The next free number of each country where that changed."""
+
+    @property
+    def written(self) -> dict[str, Station]:
+        """Every station whose row changes, once."""
+        return {each.uuid: each for each in (*self.changed, *self.returned)}
+
+
+def gather(records: Iterable[StationDraft | RecordRefusal]) -> Gathered:
+    """Reads the register to its end, so that an error in it comes before anything was touched."""
+    drafts: list[StationDraft] = []
+    refused_ids: set[str] = set()
+    refused: list[RecordRefusal] = []
+    refused_count = 0
+    notes_count = 0
+    for record in records:
+        if isinstance(record, RecordRefusal):
+            refused_count += 1
+            refused_ids.add(record.record)
+            if len(refused) < REFUSALS_KEPT_MAX:
+                refused.append(record)
+        else:
+            drafts.append(record)
+            notes_count += len(record.notes)
+    return Gathered(tuple(drafts), frozenset(refused_ids), tuple(refused), refused_count, notes_count)
+
+
+def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: Mapping[str, int]) -> Named:
+    """Finds each draft's station, gives a uuid to those that have none, and keys to EVSEs that have none.
+
+    `known` are the stations that have one of the gathered uuids, or are of this register and have one of
+    the native ids. `numbers` is the next free number by country; a country that is not in it has none yet.
+    """
+    before = {station.uuid: station for station in known}
+    uuids = _uuids_by_native_id(register, before.values())
+    free = dict(numbers)
+    for draft in gathered.drafts:
+        if UUID_FORM.fullmatch(draft.station.uuid):
+            _use(free, draft.station.uuid)
+    candidates: dict[str, Candidate] = {}
+    refused_ids = set(gathered.refused_ids)
+    refused: list[RecordRefusal] = []
+    for place, draft in enumerate(gathered.drafts, 1):
+        own = draft.station
+        uuid = own.uuid or uuids.get(own.native_id, "")
+        reason = fault(draft) or _taken(uuid, register, before.get(uuid), candidates)
+        if reason is None:
+            station, readings = completed(draft, register, uuid or _free_uuid(free, own.country))
+            double = doubled_key(station)
+            reason = None if double is None else f"its EVSE {double} stands in it twice"
+        if reason is not None:
+            refused.append(RecordRefusal(own.native_id or own.uuid or f"record {place}", reason))
+            refused_ids.update(filter(None, (uuid, own.native_id)))
+            continue
+        keys = frozenset(evse.key for evse in station.evses)
+        candidates[station.uuid] = Candidate(station, readings, before.get(station.uuid), keys)
+        if not own.uuid:
+            uuids[own.native_id] = station.uuid
+            _use(free, station.uuid)
+    return Named(candidates, frozenset(refused_ids), tuple(refused))
+
+
+def vanishing(
+    register: str, named: Named, present: Mapping[str, str], *, force: bool = False
+) -> tuple[str, ...]:
+    """Uuids of the stations that a complete register lacks.
+
+    `present` are the register's stations that have not vanished: uuid to native id. A register that brings
+    no station at all makes none vanish: it says that something is wrong with it, not with the stations.
+
+    Raises:
+        Conflict: more than half of the stations, and more than 100, would vanish, and it was not forced.
+    """
+    if not named.candidates and not force:
+        return ()
+    gone = tuple(
+        uuid
+        for uuid, native_id in present.items()
+        if uuid not in named.candidates
+        and uuid not in named.refused_ids
+        and native_id not in named.refused_ids
+    )
+    if len(gone) > VANISH_UNASKED_MAX and len(gone) * 2 > len(present) and not force:
+        raise Conflict(
+            f"{len(gone)} of the {len(present)} stations of the register {register} would vanish;"
+            " nothing was changed. Import it as a part if it is one (--partial),"
+            " or force it if they are gone indeed (--force-vanish)"
+        )
+    return gone
+
+
+def claim(named: Named, holders: Mapping[str, Holder], gone: Iterable[str]) -> Named:
+    """Refuses the candidates that want an EVSE key of another station; returns the others.
+
+    `holders` says whose the keys are before the import. A key is free when its holder has vanished, or
+    gives it up in this import. Of two that want a free one, the first gets it.
+    """
+    claims = _Claims(named.candidates, holders, frozenset(gone))
+    for candidate in named.candidates.values():
+        claims.add(candidate)
+    refused = (
+        RecordRefusal(
+            named.candidates[uuid].station.native_id or uuid,
+            f"its EVSE {key} belongs to {holder}; one EVSE cannot be at two stations",
+        )
+        for uuid, (key, holder) in claims.refused.items()
+    )
+    accepted = {uuid: each for uuid, each in named.candidates.items() if uuid not in claims.refused}
+    return Named(accepted, named.refused_ids, (*named.refused, *refused))
+
+
+def settle(accepted: Named, holders: Mapping[str, Holder], numbers: Mapping[str, int]) -> Settlement:
+    """Says what has to be written for the candidates that `claim` left, and what it means."""
+    added: list[Station] = []
+    changed: list[Station] = []
+    returned: list[Station] = []
+    unchanged = 0
+    lost: set[str] = set()
+    moved: dict[str, str] = {}
+    new: dict[str, str] = {}
+    stripped: dict[str, set[str]] = {}
+    used = dict(numbers)
+    for uuid, candidate in accepted.candidates.items():
+        station, before = candidate.station, candidate.before
+        if before is None:
+            added.append(station)
+            _use(used, uuid)
+        else:
+            present = msgspec.structs.replace(before, vanished_at=None)
+            if before.vanished_at is not None:
+                returned.append(station)
+            if present != station:
+                changed.append(station)
+            elif before.vanished_at is None:
+                unchanged += 1
+            lost.update({evse.key for evse in before.evses} - candidate.keys)
+        for key in candidate.keys:
+            holder = holders.get(key)
+            if holder is None:
+                new[key] = uuid
+            elif holder.uuid != uuid:
+                moved[key] = uuid
+                if holder.uuid not in accepted.candidates:
+                    stripped.setdefault(holder.uuid, set()).add(key)
+    return Settlement(
+        added=tuple(added),
+        changed=tuple(changed),
+        returned=tuple(returned),
+        unchanged=unchanged,
+        readings=tuple(chain.from_iterable(each.readings for each in accepted.candidates.values())),
+        lost_keys=frozenset(lost - moved.keys()),
+        moved_keys=moved,
+        new_keys=new,
+        stripped={uuid: frozenset(keys) for uuid, keys in stripped.items()},
+        numbers={country: number for country, number in used.items() if numbers.get(country) != number},
+    )
+
+
+def stripped(station: Station, keys: frozenset[str]) -> Station:
+    """The station without the EVSEs that have these keys."""
+    kept = [index for index, evse in enumerate(station.evses) if evse.key not in keys]
+    places = {index: place for place, index in enumerate(kept)}
+    return msgspec.structs.replace(
+        station,
+        evses=tuple(station.evses[index] for index in kept),
+        outlets=tuple(
+            msgspec.structs.replace(outlet, evse=places[outlet.evse])
+            for outlet in station.outlets
+            if outlet.evse in places
+        ),
+    )
+
+
+class _Claims:
+    """Who gets which EVSE key. Each candidate is refused at most once, so that the work is linear."""
+
+    def __init__(
+        self, candidates: Mapping[str, Candidate], holders: Mapping[str, Holder], gone: frozenset[str]
+    ) -> None:
+        self.refused: dict[str, tuple[str, str]] = {}
+        """Uuid of the candidate to the key it may not have, and whose that is."""
+        self._candidates = candidates
+        self._holders = holders
+        self._gone = gone
+        self._owners: dict[str, str] = {}
+        self._held: dict[str, list[str]] = {}
+        for key, holder in holders.items():
+            self._held.setdefault(holder.uuid, []).append(key)
+            candidate = candidates.get(holder.uuid)
+            if candidate is not None and key in candidate.keys:
+                self._owners[key] = holder.uuid
+
+    def add(self, candidate: Candidate) -> None:
+        uuid = candidate.station.uuid
+        if uuid in self.refused:
+            return
+        for evse in candidate.station.evses:
+            other = self._other(uuid, evse.key)
+            if other is not None:
+                self._refuse(uuid, evse.key, other)
+                return
+        for evse in candidate.station.evses:
+            self._owners[evse.key] = uuid
+
+    def _other(self, uuid: str, key: str) -> str | None:
+        owner = self._owners.get(key)
+        if owner is not None:
+            return owner if owner != uuid else None
+        holder = self._holders.get(key)
+        if holder is None or holder.uuid == uuid or self._is_free(holder):
+            return None
+        return holder.uuid
+
+    def _is_free(self, holder: Holder) -> bool:
+        """Whether a holder that is not among the owners lets go of its keys."""
+        if holder.uuid in self._candidates and holder.uuid not in self.refused:
+            return True
+        return holder.vanished or holder.uuid in self._gone
+
+    def _refuse(self, uuid: str, key: str, other: str) -> None:
+        """Refuses a candidate, and those that already took keys which it was to give up and now keeps."""
+        queue = [(uuid, key, other)]
+        while queue:
+            uuid, key, other = queue.pop()
+            if uuid in self.refused:
+                continue
+            self.refused[uuid] = (key, other)
+            for evse in self._candidates[uuid].station.evses:
+                if self._owners.get(evse.key) == uuid:
+                    del self._owners[evse.key]
+            before = self._candidates[uuid].before
+            if before is None or before.vanished_at is not None:
+                continue
+            for held in self._held.get(uuid, ()):
+                taker = self._owners.get(held)
+                if taker is not None:
+                    queue.append((taker, held, uuid))
+                self._owners[held] = uuid
+
+
+def _uuids_by_native_id(register: str, stations: Iterable[Station]) -> dict[str, str]:
+    found: dict[str, Station] = {}
+    for station in stations:
+        if station.register == register:
+            other = found.get(station.native_id)
+            if other is None or other.vanished_at is not None:
+                found[station.native_id] = station
+    return {native_id: station.uuid for native_id, station in found.items()}
+
+
+def _taken(
+    uuid: str, register: str, before: Station | None, candidates: Mapping[str, Candidate]
+) -> str | None:
+    if before is not None and before.register != register:
+        return f"{uuid} is a station of the register {before.register}"
+    if uuid in candidates:
+        return f"{uuid} stands in the register before; the first record counts"
+    return None
+
+
+def _use(free: dict[str, int], uuid: str) -> None:
+    """Keeps the number of a uuid, and all below it, from being given to another station."""
+    country, number = uuid[:3], int(uuid[4:])
+    free[country] = max(_next_number(free, country), number + 1)
+
+
+def _free_uuid(free: Mapping[str, int], country: str) -> str:
+    return f"{country}_{_next_number(free, country):05d}"
+
+
+def _next_number(free: Mapping[str, int], country: str) -> int:
+    return free.get(country, FIRST_NUMBER_BESIDE_NOBIL if country in NOBIL_COUNTRIES else FIRST_NUMBER)

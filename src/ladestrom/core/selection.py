@@ -1,0 +1,164 @@
+"""What a consumer asked for: filters over stations, EVSEs and statuses.
+
+Pure. A selection is hashable, so that consumers with equal ones share everything made for them. Filters
+on what a station is (country, operator, station, box) are answered once per station, not per change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from ladestrom.countries import country as country_code
+from ladestrom.errors import InvalidSelection
+from ladestrom.model import Station, Status, evse_key
+
+LONGITUDE_MAX = 180
+LATITUDE_MAX = 90
+VALUES_MAX = 1_000
+"""Values one filter may list; the query string of 64 KiB that uvicorn reads would hold more."""
+
+
+class Box(msgspec.Struct, frozen=True, gc=False):
+    """A bounding box in degrees, WGS 84. One that crosses the 180th meridian has west > east."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def holds(self, longitude: float, latitude: float) -> bool:
+        """Whether the place is in the box, its edges included."""
+        if not self.south <= latitude <= self.north:
+            return False
+        if self.west <= self.east:
+            return self.west <= longitude <= self.east
+        return longitude >= self.west or longitude <= self.east
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Filters; values of one are alternatives, different ones narrow. An empty set lets everything pass."""
+
+    country: frozenset[str] = frozenset()
+    station: frozenset[str] = frozenset()
+    operator: frozenset[str] = frozenset()
+    """Lower-case names, or parties in the form of `evse_key`."""
+    box: Box | None = None
+    evse: frozenset[str] = frozenset()
+    """EVSE keys."""
+    status: frozenset[Status] = frozenset()
+
+    def covers(self, station: Station) -> bool:
+        """Whether a station passes the filters that do not depend on statuses."""
+        if self.country and station.country not in self.country:
+            return False
+        if self.station and station.uuid not in self.station:
+            return False
+        if self.operator and not _operated_by(station, self.operator):
+            return False
+        if self.evse and not any(evse.key in self.evse for evse in station.evses):
+            return False
+        return self.box is None or self.box.holds(station.longitude, station.latitude)
+
+
+EVERYTHING = Selection()
+
+
+def _operated_by(station: Station, operators: frozenset[str]) -> bool:
+    if station.operator is not None and station.operator.casefold() in operators:
+        return True
+    return any(evse.party is not None and evse.party.casefold() in operators for evse in station.evses)
+
+
+def selection(parameters: Mapping[str, str], *, names: frozenset[str]) -> Selection:
+    """Reads filters from query parameters; of these only `names` are looked at.
+
+    Raises:
+        InvalidSelection: a value cannot be understood; says which and how to write it.
+    """
+    read: dict[str, object] = {}
+    for name in names:
+        text = parameters.get(name)
+        if text is None or not text.strip():
+            continue
+        field, reader = _READERS[name]
+        read[field] = reader(text)
+    return Selection(**read) if read else EVERYTHING  # type: ignore[arg-type]
+
+
+def _values(name: str, text: str) -> list[str]:
+    values = [value.strip() for value in text.split(",") if value.strip()]
+    if len(values) > VALUES_MAX:
+        raise InvalidSelection(f"{name} lists {len(values)} values; at most {VALUES_MAX} are allowed")
+    return values
+
+
+def _countries(text: str) -> frozenset[str]:
+    found = set()
+    for value in _values("country", text):
+        code = country_code(value)
+        if code is None:
+            raise InvalidSelection(
+                f"country={value[:20]!r} is not a country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code"
+            )
+        found.add(code)
+    return frozenset(found)
+
+
+def _stations(text: str) -> frozenset[str]:
+    return frozenset(value.upper() for value in _values("station", text))
+
+
+def _operators(text: str) -> frozenset[str]:
+    names = set()
+    for value in _values("operator", text):
+        names.add(value.casefold())
+        names.add(evse_key(value).casefold())
+    return frozenset(names)
+
+
+def _evses(text: str) -> frozenset[str]:
+    return frozenset(evse_key(value) for value in _values("evse", text))
+
+
+def _statuses(text: str) -> frozenset[Status]:
+    try:
+        return frozenset(Status(value.upper()) for value in _values("status", text))
+    except ValueError:
+        words = ", ".join(Status)
+        raise InvalidSelection(f"status={text[:40]!r} has an unknown word; the words are {words}") from None
+
+
+def _box(text: str) -> Box:
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidSelection(
+            f"bbox={text[:60]!r} is not a box; write minLon,minLat,maxLon,maxLat in degrees"
+        ) from None
+    if not all(math.isfinite(edge) for edge in (west, south, east, north)):
+        raise InvalidSelection(f"bbox={text[:60]!r} has an edge that is not a finite number")
+    in_range = all(abs(edge) <= LONGITUDE_MAX for edge in (west, east))
+    if not in_range or not -LATITUDE_MAX <= south <= north <= LATITUDE_MAX:
+        raise InvalidSelection(
+            f"bbox={text[:60]!r} is out of range; longitudes are -180 to 180, latitudes -90 to 90, "
+            "minLat first"
+        )
+    return Box(west, south, east, north)
+
+
+_READERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "country": ("country", _countries),
+    "station": ("station", _stations),
+    "operator": ("operator", _operators),
+    "evse": ("evse", _evses),
+    "status": ("status", _statuses),
+    "bbox": ("box", _box),
+}
+
+STATION_FILTERS = frozenset({"country", "station", "operator", "bbox"})
+"""Filters of the NOBIL stream and REST v1."""
+EVSE_FILTERS = STATION_FILTERS | {"evse", "status"}
+"""Filters of version 2."""

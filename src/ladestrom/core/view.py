@@ -1,0 +1,117 @@
+"""The readers' side of the board: a fold over the log, station by station.
+
+The write side has its own fold (`core/board.py`); this one stands at the position that readers have been
+served up to, so that a snapshot taken from it joins the changes that follow without gap or double.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from ladestrom.core.directory import Directory
+from ladestrom.core.selection import Selection
+from ladestrom.model import Change, Entry, Evse, Position, Station, Status
+
+
+class StationState:
+    """One station's statuses at the view's position."""
+
+    __slots__ = ("bodies", "changes", "seq", "uuid")
+
+    def __init__(self, uuid: str) -> None:
+        self.uuid = uuid
+        self.seq = 0
+        """Sequence of the last change of one of its EVSEs."""
+        self.changes: dict[str, tuple[int, Change]] = {}
+        """By EVSE key: sequence and change."""
+        self.bodies: dict[str, bytes] = {}
+        """What formats made of this state; emptied by the next change."""
+
+
+class View:
+    """Every station on which some operator, present or past, may report; ordered by last change."""
+
+    def __init__(self, directory: Directory, epoch: str) -> None:
+        self.directory = directory
+        self.epoch = epoch
+        self.seq = 0
+        self.evse_count = 0
+        self._states: OrderedDict[str, StationState] = OrderedDict()
+
+    @property
+    def position(self) -> Position:
+        """Everything up to here is in the view."""
+        return Position(self.epoch, self.seq)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def load(self, rows: Iterable[tuple[int, Change]], seq: int) -> None:
+        """Fills an empty view with the changes in force at `seq`, in order of their own sequences."""
+        for row_seq, change in rows:
+            self._put(row_seq, change)
+        self.seq = seq
+
+    def apply(self, entry: Entry) -> StationState:
+        """Takes the next entry of the log; returns the state of its station."""
+        self.seq = entry.seq
+        return self._put(entry.seq, entry.change)
+
+    def _put(self, seq: int, change: Change) -> StationState:
+        state = self._states.get(change.station)
+        if state is None:
+            state = self._states[change.station] = StationState(change.station)
+        else:
+            self._states.move_to_end(change.station)
+        if change.evse not in state.changes:
+            self.evse_count += 1
+        state.changes[change.evse] = (seq, change)
+        state.seq = seq
+        state.bodies.clear()
+        return state
+
+    def forget_bodies(self, uuid: str) -> None:
+        """The registry's record of a station changed: what formats made of it is out of date."""
+        state = self._states.get(uuid)
+        if state is not None:
+            state.bodies.clear()
+
+    def get(self, uuid: str) -> StationState | None:
+        """State of one station; None where no operator ever could report on it."""
+        return self._states.get(uuid)
+
+    def station(self, state: StationState) -> Station | None:
+        """The registry's record of a listed station; None once it has vanished from its register."""
+        station = self.directory.stations.get(state.uuid)
+        return None if station is None or station.vanished_at is not None else station
+
+    def listed(self, wanted: Selection) -> Iterator[tuple[StationState, Station]]:
+        """Every listed station of a selection, least recently changed first."""
+        for state in self._states.values():
+            station = self.station(state)
+            if station is not None and wanted.covers(station):
+                yield state, station
+
+    def changed_since(self, seq: int) -> list[StationState]:
+        """Stations with a change after `seq`, in order of their last change; vanished ones included.
+
+        Costs what it returns: this is how a consumer that fell behind, or came back, catches up.
+        """
+        found = []
+        for state in reversed(self._states.values()):
+            if state.seq <= seq:
+                break
+            found.append(state)
+        found.reverse()
+        return found
+
+    def change_of(self, evse: Evse) -> tuple[int, Change] | None:
+        """The change in force for an EVSE, with its sequence."""
+        state = self._states.get(evse.station)
+        return None if state is None else state.changes.get(evse.key)
+
+
+def is_listed(change: Change | None) -> bool:
+    """Whether an EVSE is shown: PLANNED and REMOVED are not; one that nobody reported on is (unknown)."""
+    return change is None or change.status not in {Status.PLANNED, Status.REMOVED}

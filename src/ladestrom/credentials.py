@@ -1,0 +1,79 @@
+"""Whose request it is: from headers and query to a credential.
+
+Holds the keyring in force, and notes to the minute when keys were used. The keyring is replaced as a whole
+when the store changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from ladestrom.core.access import Credential, Keyring, Scope
+from ladestrom.errors import Unauthenticated
+from ladestrom.model import Millis
+
+MINUTE_MS: Final = 60_000
+QUERY_NAMES: Final = ("key", "apikey")
+"""Both published forms of the NOBIL stream; understood on version 1 paths only."""
+
+
+class Doorkeeper:
+    """Checks keys against the keyring in force."""
+
+    def __init__(self, keyring: Keyring, clock: Callable[[], Millis]) -> None:
+        self.keyring = keyring
+        self.refused = 0
+        """Requests turned away since the start."""
+        self._clock = clock
+        self._used: dict[str, Millis] = {}
+
+    def credential(
+        self, headers: Mapping[str, str], scope: Scope, query: Mapping[str, str] | None = None
+    ) -> Credential:
+        """The credential of a request; a header wins over the query, which is looked at where it is given.
+
+        Raises:
+            Unauthenticated: no key, or none of ours, or it is revoked or expired.
+            NotAllowed: the key is not for this scope.
+        """
+        now = self._clock()
+        try:
+            found = self.keyring.authenticate(presented_key(headers, query), now, scope)
+        except Exception:
+            self.refused += 1
+            raise
+        self._used[found.key_id] = now - now % MINUTE_MS
+        return found
+
+    def is_live(self, key_id: str) -> bool:
+        """Whether connections opened with this key may stay."""
+        return self.keyring.is_live(key_id, self._clock())
+
+    def take_used(self) -> dict[str, Millis]:
+        """Keys used since the last call, and the minute of their last use."""
+        used, self._used = self._used, {}
+        return used
+
+
+def presented_key(headers: Mapping[str, str], query: Mapping[str, str] | None = None) -> str | None:
+    """The key that a request carries: `Authorization: Bearer`, `X-Api-Key`, then the query.
+
+    Raises:
+        Unauthenticated: Authorization has another scheme.
+    """
+    authorization = headers.get("authorization")
+    if authorization:
+        scheme, _, key = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated(
+                "Authorization has another scheme than Bearer; write: Authorization: Bearer KEY"
+            )
+        return key.strip()
+    header = headers.get("x-api-key")
+    if header:
+        return header.strip()
+    for name in QUERY_NAMES if query is not None else ():
+        if query is not None and query.get(name):
+            return query[name]
+    return None

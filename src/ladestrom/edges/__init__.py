@@ -1,0 +1,1 @@
+"""Where consumers connect: streams, REST, operations."""

@@ -1,0 +1,70 @@
+"""What REST answers share: the position as ETag, and errors as problem details."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from ladestrom.core.view import View
+from ladestrom.errors import LadestromError
+from ladestrom.problem import MEDIA_TYPE, problem
+
+logger = structlog.get_logger(__name__)
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def etag(view: View) -> str:
+    """The view's position as an entity tag."""
+    return f'"{view.position}"'
+
+
+def matches(request: AnyRequest, tag: str) -> bool:
+    """Whether If-None-Match names this entity (RFC 9110, section 13.1.2; weak comparison)."""
+    given = request.headers.get("if-none-match")
+    if given is None:
+        return False
+    tags = {part.strip().removeprefix("W/") for part in given.split(",")}
+    return tag in tags or "*" in tags
+
+
+def json_answer(body: bytes, tag: str) -> Response[bytes]:
+    """A body of JSON that is encoded already."""
+    headers = {"etag": tag, "cache-control": "no-cache"}
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def not_modified(tag: str) -> Response[None]:
+    """304: what the consumer has is up to date."""
+    return Response(None, status_code=304, headers={"etag": tag, "cache-control": "no-cache"})
+
+
+def on_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Any exception of a handler as a problem document; ours say what is wrong, others say nothing."""
+    if isinstance(error, HTTPException):
+        made = _Http(error.detail)
+        return _answer(made, error.status_code, error.headers)
+    if not isinstance(error, LadestromError):
+        logger.error("a request failed", path=request.url.path, exc_info=error)
+        error = LadestromError("an internal error stopped this request; it was logged")
+    headers = {}
+    if error.status == 401:  # noqa: PLR2004
+        headers["www-authenticate"] = 'Bearer realm="ladestrom"'
+    if error.retry:
+        headers["retry-after"] = "1"
+    return _answer(error, error.status, headers)
+
+
+class _Http(LadestromError):
+    """An error of the HTTP framework: unknown path, wrong method."""
+
+    code = "http"
+
+
+def _answer(error: LadestromError, status: int, headers: dict[str, str] | None) -> Response[bytes]:
+    return Response(
+        problem(error, status), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {})
+    )

@@ -1,0 +1,181 @@
+"""For those who run it: alive, ready, metrics."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from ladestrom import __version__
+from ladestrom.broadcast import Broadcast
+from ladestrom.core.access import Scope
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.answers import AnyRequest
+from ladestrom.edges.websocket import StreamEdge
+from ladestrom.hub import Hub
+from ladestrom.ports import Log
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers by which a proxy on this machine gives away that the request came from elsewhere."""
+APPEND_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class _Sample(msgspec.Struct, frozen=True):
+    name: str
+    help: str
+    value: float
+
+
+class Metrics(Collector):
+    """Reads the parts' own counters when they are asked for; counting costs the hot path nothing more."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        log: Log,
+        broadcast: Broadcast,
+        stream: StreamEdge,
+        door: Doorkeeper,
+        failures: Callable[[], dict[str, int]],
+    ) -> None:
+        self._hub = hub
+        self._log = log
+        self._broadcast = broadcast
+        self._stream = stream
+        self._door = door
+        self._failures = failures
+        self.registry = CollectorRegistry()
+        self._append = Histogram(
+            "ladestrom_log_append_seconds",
+            "Time to make a group of changes durable",
+            buckets=APPEND_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        for seconds in self._hub.take_append_seconds():
+            self._append.observe(seconds)
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, read now."""
+        yield from self._operators()
+        yield from self._counters()
+        yield from self._gauges()
+
+    def _operators(self) -> Iterator[Metric]:
+        reports = CounterMetricFamily("ladestrom_reports", "Items received", labels=["operator"])
+        changes = CounterMetricFamily(
+            "ladestrom_reports_changing", "Items that became changes", labels=["operator"]
+        )
+        stale = CounterMetricFamily(
+            "ladestrom_reports_stale", "Items older than the board", labels=["operator"]
+        )
+        refused = CounterMetricFamily(
+            "ladestrom_reports_refused", "Items refused", labels=["operator", "reason"]
+        )
+        last = GaugeMetricFamily(
+            "ladestrom_last_report_timestamp_seconds", "When the operator last reported", labels=["operator"]
+        )
+        for name, tally in self._hub.tallies.items():
+            reports.add_metric([name], tally.reports)
+            changes.add_metric([name], tally.changes)
+            stale.add_metric([name], tally.stale)
+            last.add_metric([name], tally.last_report_at / 1000)
+            for reason, count in tally.refused.items():
+                refused.add_metric([name, reason.value], count)
+        yield from (reports, changes, stale, refused, last)
+
+    def _counters(self) -> Iterator[Metric]:
+        changes = CounterMetricFamily("ladestrom_changes", "Changes logged", labels=["cause"])
+        for cause, count in self._hub.changes_by_cause.items():
+            changes.add_metric([cause], count)
+        closed = CounterMetricFamily("ladestrom_consumers_closed", "Stream connections ended", labels=["why"])
+        for why, count in self._stream.closed.items():
+            closed.add_metric([why], count)
+        failed = CounterMetricFamily(
+            "ladestrom_deliveries_refused", "Deliveries refused as a whole", labels=["code"]
+        )
+        for code, count in self._failures().items():
+            failed.add_metric([code], count)
+        yield from (changes, closed, failed)
+        broadcast = self._broadcast
+        for sample in (
+            _Sample("ladestrom_log_append_failures", "Appends that failed", self._hub.failed_appends),
+            _Sample("ladestrom_stream_bytes", "Bytes handed to consumers", broadcast.bytes_out),
+            _Sample("ladestrom_stream_frames_made", "Frames encoded", broadcast.frames),
+            _Sample("ladestrom_stream_raw_sent", "Raw messages made", broadcast.raw_sent),
+            _Sample(
+                "ladestrom_stream_raw_dropped", "Raw messages dropped under pressure", broadcast.raw_dropped
+            ),
+            _Sample("ladestrom_stream_caught_up", "Catch-ups with newest states", broadcast.caught_up),
+            _Sample("ladestrom_keys_refused", "Requests with a bad key", self._door.refused),
+        ):
+            yield CounterMetricFamily(sample.name, sample.help, value=sample.value)
+
+    def _gauges(self) -> Iterator[Metric]:
+        view = self._broadcast.view
+        for sample in (
+            _Sample("ladestrom_consumers", "Stream connections open", self._broadcast.consumers),
+            _Sample("ladestrom_channels", "Different selections in use", self._broadcast.channels),
+            _Sample("ladestrom_reports_waiting", "Items waiting to be logged", self._hub.queued_items),
+            _Sample("ladestrom_board_evses", "EVSEs on the board", len(self._hub.board)),
+            _Sample("ladestrom_registry_stations", "Stations in the registry", len(view.directory.stations)),
+            _Sample("ladestrom_log_last_seq", "Sequence of the last change", self._log.last.seq),
+            _Sample("ladestrom_log_first_seq", "Sequence of the oldest change kept", self._log.first),
+            _Sample("ladestrom_stream_seq", "Sequence that readers were served up to", view.seq),
+            _Sample("ladestrom_ready", "1 while reports are taken", float(self._hub.working)),
+        ):
+            yield GaugeMetricFamily(sample.name, sample.help, value=sample.value)
+        version = GaugeMetricFamily("ladestrom_build_info", "Version", labels=["version"])
+        version.add_metric([__version__], 1)
+        yield version
+
+
+def handlers(metrics: Metrics, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
+    """The route handlers."""
+
+    @get("/livez", sync_to_thread=False)
+    def livez() -> Response[bytes]:
+        """The process answers."""
+        return Response(
+            b'{"status":"ok"}', media_type="application/json", headers={"cache-control": "no-store"}
+        )
+
+    @get("/readyz", sync_to_thread=False)
+    def readyz() -> Response[Any]:
+        """Store open, log writable, board recovered."""
+        checks = {"store": True, "log": hub.working, "board": True}
+        ready = all(checks.values())
+        return Response(
+            msgspec.json.encode({"status": "ready" if ready else "not ready", "checks": checks}),
+            status_code=200 if ready else 503,
+            media_type="application/json",
+            headers={"cache-control": "no-store"},
+        )
+
+    @get("/metrics", sync_to_thread=False)
+    def prometheus(request: AnyRequest) -> Response[bytes]:
+        """Prometheus' text format; for this machine itself, or with an admin key."""
+        if not _from_this_machine(request):
+            door.credential(request.headers, Scope.ADMIN)
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return [livez, readyz, prometheus]
+
+
+def _from_this_machine(request: AnyRequest) -> bool:
+    if request.client is None or any(name in request.headers for name in FORWARDED):
+        return False
+    return ipaddress.ip_address(request.client.host).is_loopback

@@ -1,0 +1,87 @@
+"""REST of the NOBIL stream API: one connector, one station, all stations, all of a country."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from ladestrom.core.access import Scope
+from ladestrom.core.selection import EVERYTHING, STATION_FILTERS, Selection, selection
+from ladestrom.core.view import StationState, View
+from ladestrom.countries import country as country_code
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.errors import NotFound
+from ladestrom.formats.nobil import NobilFormat
+from ladestrom.model import Station
+
+_CONNECTOR = re.compile(r"(.+)_([0-9]{2,4})")
+
+
+def handlers(  # noqa: C901 - the handlers and what they share
+    view: View, encoder: NobilFormat, door: Doorkeeper
+) -> list[HTTPRouteHandler]:
+    """The route handlers over one view."""
+
+    def admit(request: AnyRequest) -> None:
+        door.credential(request.headers, Scope.STREAM, request.query_params)
+
+    def listed(uuid: str) -> tuple[StationState, Station]:
+        state = view.get(uuid.upper())
+        station = None if state is None else view.station(state)
+        if state is None or station is None:
+            raise NotFound(
+                f"no station {uuid[:40]!r} delivers real-time data; /api/v1/rest/chargers lists those that do"
+            )
+        return state, station
+
+    def stations(request: AnyRequest, wanted: Selection) -> Response[Any]:
+        tag = etag(view)
+        if matches(request, tag):
+            return not_modified(tag)
+        found = sorted(view.listed(wanted), key=lambda pair: pair[0].uuid)
+        return json_answer(b"[%s]" % b",".join(encoder.station(*pair) for pair in found), tag)
+
+    @get("/api/v1/rest/connector/{uuid:str}", sync_to_thread=False)
+    def connector(request: AnyRequest, uuid: str) -> Response[Any]:
+        """One connector; the suffix counts from 1."""
+        admit(request)
+        tag = etag(view)
+        match = _CONNECTOR.fullmatch(uuid)
+        if match is None:
+            raise NotFound(
+                f"{uuid[:40]!r} is no connector; write a station's uuid, _ and two digits: NOR_01523_01"
+            )
+        body = encoder.connector(*listed(match[1]), int(match[2]))
+        if body is None:
+            raise NotFound(f"station {match[1]} has no connector {match[2]}")
+        return not_modified(tag) if matches(request, tag) else json_answer(body, tag)
+
+    @get("/api/v1/rest/charger/{uuid:str}", sync_to_thread=False)
+    def charger(request: AnyRequest, uuid: str) -> Response[Any]:
+        """One station."""
+        admit(request)
+        tag = etag(view)
+        body = encoder.station(*listed(uuid))
+        return not_modified(tag) if matches(request, tag) else json_answer(body, tag)
+
+    @get("/api/v1/rest/chargers", sync_to_thread=False)
+    def chargers(request: AnyRequest) -> Response[Any]:
+        """All stations, narrowed by the stream's filters."""
+        admit(request)
+        query = dict(request.query_params)
+        return stations(request, selection(query, names=STATION_FILTERS) if query else EVERYTHING)
+
+    @get("/api/v1/rest/chargers/{country:str}", sync_to_thread=False)
+    def chargers_of(request: AnyRequest, country: str) -> Response[Any]:
+        """All stations of a country: NOR, SWE, FIN, DAN, or an ISO 3166-1 code."""
+        admit(request)
+        code = country_code(country)
+        if code is None:
+            raise NotFound(f"{country[:20]!r} is no country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code")
+        return stations(request, Selection(country=frozenset({code})))
+
+    return [connector, charger, chargers, chargers_of]

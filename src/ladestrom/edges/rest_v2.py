@@ -1,0 +1,86 @@
+"""REST of version 2: one EVSE, one station, who reports how freshly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from ladestrom.core.access import Scope
+from ladestrom.core.view import View
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.errors import Conflict, NotFound
+from ladestrom.formats.v2 import Confirmed, evse_state, instant, station_detail
+from ladestrom.hub import Hub
+
+
+class OperatorFreshness(msgspec.Struct, frozen=True):
+    """What one operator delivered since the server started."""
+
+    operator: str
+    last_report_at: str | None
+    reports: int
+    changes: int
+    stale: int
+    refused: dict[str, int]
+
+
+def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
+    """The route handlers over one view and one hub."""
+    confirmed: Confirmed = hub.confirmed
+
+    def admit(request: AnyRequest) -> None:
+        door.credential(request.headers, Scope.STREAM)
+
+    @get("/api/v2/evses/{evse:str}", sync_to_thread=False)
+    def one_evse(request: AnyRequest, evse: str) -> Response[Any]:
+        """One EVSE, by any written form of its id or uid."""
+        admit(request)
+        tag = etag(view)
+        found = view.directory.find(evse)
+        if not found:
+            raise NotFound(f"no EVSE is known as {evse[:80]!r}")
+        if len(found) > 1:
+            ids = ", ".join(sorted(one.written for one in found))
+            raise Conflict(f"{evse[:80]!r} is the uid of {len(found)} EVSEs; ask for one of {ids[:500]}")
+        if matches(request, tag):
+            return not_modified(tag)
+        change = view.change_of(found[0])
+        station = view.directory.stations[found[0].station]
+        state = evse_state(found[0], station, None if change is None else change[1], confirmed)
+        return json_answer(msgspec.json.encode(state), tag)
+
+    @get("/api/v2/stations/{uuid:str}", sync_to_thread=False)
+    def one_station(request: AnyRequest, uuid: str) -> Response[Any]:
+        """One station of the registry, with its EVSEs; vanished ones say since when."""
+        admit(request)
+        tag = etag(view)
+        station = view.directory.stations.get(uuid.upper())
+        if station is None:
+            raise NotFound(f"no station has the uuid {uuid[:40]!r}")
+        if matches(request, tag):
+            return not_modified(tag)
+        detail = station_detail(station, view.get(station.uuid), confirmed)
+        return json_answer(msgspec.json.encode(detail), tag)
+
+    @get("/api/v2/operators", sync_to_thread=False)
+    def operators(request: AnyRequest) -> Response[Any]:
+        """Who reports, and how freshly."""
+        admit(request)
+        rows = [
+            OperatorFreshness(
+                name,
+                instant(tally.last_report_at),
+                tally.reports,
+                tally.changes,
+                tally.stale,
+                {reason.value: count for reason, count in sorted(tally.refused.items())},
+            )
+            for name, tally in sorted(hub.tallies.items())
+        ]
+        return json_answer(msgspec.json.encode(rows), etag(view))
+
+    return [one_evse, one_station, operators]

@@ -1,0 +1,122 @@
+"""Version 2's objects: EVSEs and stations as REST gives them.
+
+Instants are ISO 8601 in UTC, to the millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from ladestrom.core.view import StationState, is_listed
+from ladestrom.model import Change, Evse, Millis, Station, Status
+
+
+class ConnectorState(msgspec.Struct, frozen=True):
+    """A plug or socket; it has no status of its own."""
+
+    standard: str
+    power_kw: float | None
+
+
+class EvseState(msgspec.Struct, frozen=True):
+    """One EVSE: its status, since when, and when that was last confirmed."""
+
+    evse: str
+    """Its id as the register writes it."""
+    station: str
+    status: Status
+    error: int
+    changed_at: str | None
+    """None while nothing was ever reported."""
+    observed_at: str | None
+    source: str
+    """The operator that reported last."""
+    raw: str
+    """What the source said, word for word."""
+    connectors: tuple[ConnectorState, ...]
+    cause: str | None = None
+    uid: str | None = None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Degrees, WGS 84."""
+
+    latitude: float
+    longitude: float
+
+
+class StationDetail(msgspec.Struct, frozen=True):
+    """One station with its EVSEs in registry order; PLANNED and REMOVED ones are left out."""
+
+    uuid: str
+    name: str
+    operator: str | None
+    country: str
+    position: Place
+    address: str | None
+    city: str | None
+    register: str
+    native_id: str
+    vanished_at: str | None
+    evses: tuple[EvseState, ...]
+
+
+Confirmed = Callable[[Evse], tuple[Millis, str] | None]
+"""When an EVSE was last observed, and by which source; None where it is not on the board."""
+
+
+def instant(at: Millis | None) -> str | None:
+    """ISO 8601; None for what is not known."""
+    if at is None or at < 0:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def evse_state(evse: Evse, station: Station, change: Change | None, confirmed: Confirmed) -> EvseState:
+    """One EVSE's object; UNKNOWN where nobody reported on it."""
+    index = station.evses.index(evse)
+    heard = confirmed(evse)
+    return EvseState(
+        evse=evse.written,
+        station=station.uuid,
+        status=Status.UNKNOWN if change is None else change.status,
+        error=0 if change is None else int(change.error),
+        changed_at=None if change is None else instant(change.changed_at),
+        observed_at=None if heard is None else instant(heard[0]),
+        source="" if heard is None else heard[1],
+        raw="" if change is None else change.raw,
+        connectors=tuple(
+            ConnectorState(outlet.connector.standard, outlet.connector.power_kw)
+            for outlet in station.outlets
+            if outlet.evse == index
+        ),
+        cause=None if change is None else change.cause.value,
+        uid=evse.uid,
+    )
+
+
+def station_detail(station: Station, state: StationState | None, confirmed: Confirmed) -> StationDetail:
+    """One station's object; `state` is None where no operator may report on it."""
+    changes = {} if state is None else state.changes
+    evses = []
+    for evse in station.evses:
+        found = changes.get(evse.key)
+        change = None if found is None else found[1]
+        if is_listed(change):
+            evses.append(evse_state(evse, station, change, confirmed))
+    return StationDetail(
+        uuid=station.uuid,
+        name=station.name,
+        operator=station.operator,
+        country=station.country,
+        position=Place(station.latitude, station.longitude),
+        address=station.address,
+        city=station.city,
+        register=station.register,
+        native_id=station.native_id,
+        vanished_at=instant(station.vanished_at),
+        evses=tuple(evses),
+    )

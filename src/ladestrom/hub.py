@@ -1,0 +1,366 @@
+"""The write loop, the only writer: drain, decide, append, apply, receipts.
+
+Only this module decides what is a change (through `core.board`). Everything handed in while an append is
+under way becomes the next group: one commit for as many deliveries as arrived meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from ladestrom.core.access import may_report
+from ladestrom.core.board import Board, Round
+from ladestrom.core.directory import Directory
+from ladestrom.errors import LadestromError, LogFailure, Overloaded
+from ladestrom.model import (
+    Change,
+    Evse,
+    Millis,
+    Operator,
+    Reason,
+    Receipt,
+    Refusal,
+    Status,
+    StatusReport,
+    Suppression,
+)
+from ladestrom.ports import Log
+
+T = TypeVar("T")
+
+logger = structlog.get_logger(__name__)
+
+REFUSED_PER_RECEIPT_MAX: Final = 10_000
+"""As many as one delivery may have items."""
+APPEND_SECONDS_MAX: Final = 10_000
+"""Durations kept between two scrapes; more are not observed."""
+CHUNK_EVSES: Final = 5_000
+"""EVSEs handled in one group of our own decisions, before reports get their turn again: some 20 ms."""
+
+
+class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hub bounds, and the rules' settings."""
+
+    queue_items_max: int = 200_000
+    """Reports waiting for their group: 5 s at 40,000 changes/s."""
+    group_items_max: int = 5_000
+    """Reports decided and appended at once: bounds how long one group holds up the loop, some 20 ms."""
+    stale_after_s: int = 86_400
+    start_grace_s: int = 600
+    """After a start nobody is taken for silent: we were deaf ourselves."""
+
+
+class RawListener(Protocol):
+    """Who wants to know of every report received, change or not. Lossy: it must not wait or raise."""
+
+    wanted: bool
+
+    def offer(self, evse: Evse, report: StatusReport) -> None: ...
+
+
+class _Submission(msgspec.Struct, frozen=True, gc=False):
+    operator: Operator
+    reports: Sequence[StatusReport]
+    refused: Sequence[Refusal]
+    future: asyncio.Future[Receipt]
+
+
+class Tally:
+    """What one operator delivered since the start."""
+
+    __slots__ = ("changes", "last_report_at", "refused", "reports", "stale")
+
+    def __init__(self) -> None:
+        self.reports = 0
+        self.changes = 0
+        self.stale = 0
+        self.refused: Counter[Reason] = Counter()
+        self.last_report_at: Millis = -1
+
+
+class Hub:
+    """Implements `ports.Intake` over one log and one board."""
+
+    def __init__(
+        self,
+        log: Log,
+        board: Board,
+        directory: Directory,
+        clock: Callable[[], Millis],
+        limits: HubLimits | None = None,
+    ) -> None:
+        self.limits = limits or HubLimits()
+        self.board = board
+        self.directory = directory
+        self.raw: RawListener | None = None
+        self.tallies: dict[str, Tally] = {}
+        self.changes_by_cause: Counter[str] = Counter()
+        self.append_seconds: list[float] = []
+        """Durations since the last scrape; `take_append_seconds` empties it."""
+        self.failed_appends = 0
+        self.working = True
+        """False after an append failed, until one succeeds."""
+        self._log = log
+        self._clock = clock
+        self._started_at = clock()
+        self._stale_after_ms: dict[str, int] = {}
+        self._queue: deque[_Submission] = deque()
+        self._queued_items = 0
+        self._own: deque[tuple[Callable[[], list[Change]], asyncio.Future[int]]] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def queued_items(self) -> int:
+        """Reports waiting for their group."""
+        return self._queued_items
+
+    def set_operators(self, operators: Iterable[Operator]) -> None:
+        """Takes the operators' own limits of silence."""
+        self._stale_after_ms = {
+            operator.name: operator.stale_after_s * 1000
+            for operator in operators
+            if operator.stale_after_s is not None
+        }
+
+    async def submit(
+        self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
+    ) -> Receipt:
+        """Implements `ports.Intake.submit`."""
+        if self._queued_items + len(reports) > self.limits.queue_items_max and self._queued_items:
+            raise Overloaded(
+                f"{self._queued_items} reports are waiting to be logged; send this delivery again in a second"
+            )
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Submission(operator, reports, refused, future))
+        self._queued_items += len(reports)
+        self._wake.set()
+        return await future
+
+    async def decide(self, make: Callable[[], list[Change]]) -> int:
+        """Logs decisions that are no operator's: expired, withdrawn, registered. Says how many, once durable.
+
+        `make` is called when its group is decided, so that it sees the board with nothing in between.
+
+        Raises:
+            LogFailure: none was logged; calling again may succeed.
+        """
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._own.append((make, future))
+        self._wake.set()
+        return await future
+
+    async def run(self) -> None:
+        """Works until cancelled; `drain` first, or what is under way is not answered."""
+        while True:
+            await self._wake.wait()
+            while self._queue or self._own:
+                self._idle.clear()
+                await self._group()
+            self._wake.clear()
+            self._idle.set()
+
+    async def drain(self) -> None:
+        """Returns when everything handed in was answered."""
+        await self._idle.wait()
+
+    async def _group(self) -> None:
+        round_ = Round(self.board)
+        own: asyncio.Future[int] | None = None
+        own_changes: list[Change] = []
+        taken: list[tuple[_Submission, _Outcome]] = []
+        items = 0
+        try:
+            if self._own:
+                make, own = self._own.popleft()
+                own_changes = make()
+                round_.add(own_changes)
+            while self._queue and items < self.limits.group_items_max:
+                submission = self._queue.popleft()
+                self._queued_items -= len(submission.reports)
+                items += max(1, len(submission.reports))
+                taken.append((submission, self._judge(round_, submission)))
+            if round_.changes:
+                began = perf_counter()
+                entries = await self._log.append(round_.changes)
+                if len(self.append_seconds) < APPEND_SECONDS_MAX:
+                    self.append_seconds.append(perf_counter() - began)
+                self.board.apply(entries)
+            self.board.confirm(round_.heard)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+            self._fail(error, taken, own)
+            return
+        self.working = True
+        for change in round_.changes:
+            self.changes_by_cause[change.cause] += 1
+        self._answer(taken)
+        if own is not None and not own.done():
+            own.set_result(len(own_changes))
+
+    def _judge(self, round_: Round, submission: _Submission) -> _Outcome:
+        outcome = _Outcome(submission.refused)
+        operator = submission.operator
+        find = self.directory.find
+        decide = round_.decide
+        place = 0
+        taken_places = {refusal.index for refusal in submission.refused}
+        for report in submission.reports:
+            while place in taken_places:
+                place += 1
+            found = find(report.evse)
+            evse = found[0] if len(found) == 1 else None
+            if len(found) > 1:
+                allowed = [candidate for candidate in found if may_report(operator, candidate)]
+                evse = allowed[0] if len(allowed) == 1 else None
+            if evse is None:
+                outcome.refuse(place, *_unknown(report, len(found)))
+            elif not may_report(operator, evse):
+                outcome.refuse(
+                    place,
+                    Reason.NOT_ALLOWED,
+                    f"{report.evse!r} is not among the EVSEs that {operator.name!r} may report on",
+                )
+            else:
+                decision = decide(evse, report)
+                if isinstance(decision, Suppression):
+                    outcome.unchanged += 1
+                    outcome.stale += decision.reason is Reason.STALE
+                else:
+                    outcome.accepted += 1
+                outcome.heard.append((evse, report))
+            place += 1
+        return outcome
+
+    def _answer(self, taken: list[tuple[_Submission, _Outcome]]) -> None:
+        position = self._log.last
+        raw = self.raw if self.raw is not None and self.raw.wanted else None
+        for submission, outcome in taken:
+            self._count(submission, outcome)
+            if raw is not None:
+                for evse, report in outcome.heard:
+                    raw.offer(evse, report)
+            if not submission.future.done():
+                outcome.refused.sort(key=lambda refusal: refusal.index)
+                submission.future.set_result(
+                    Receipt(
+                        outcome.accepted,
+                        outcome.unchanged,
+                        tuple(outcome.refused),
+                        position,
+                        outcome.stale,
+                    )
+                )
+
+    def _count(self, submission: _Submission, outcome: _Outcome) -> None:
+        tally = self.tallies.get(submission.operator.name)
+        if tally is None:
+            tally = self.tallies[submission.operator.name] = Tally()
+        tally.reports += outcome.accepted + outcome.unchanged + len(outcome.refused)
+        tally.changes += outcome.accepted
+        tally.stale += outcome.stale
+        for refusal in outcome.refused:
+            tally.refused[refusal.reason] += 1
+        if submission.reports:
+            tally.last_report_at = max(tally.last_report_at, submission.reports[-1].received_at)
+
+    def _fail(
+        self,
+        error: Exception,
+        taken: list[tuple[_Submission, _Outcome]],
+        own: asyncio.Future[int] | None,
+    ) -> None:
+        self.failed_appends += 1
+        if isinstance(error, LadestromError):
+            self.working = False
+            logger.error("append failed", error=str(error), deliveries=len(taken))
+        else:
+            logger.error("group failed", deliveries=len(taken), exc_info=error)
+            error = LogFailure("an internal error stopped this delivery; nothing of it was accepted")
+        for submission, _ in taken:
+            if not submission.future.done():
+                submission.future.set_exception(error)
+        if own is not None and not own.done():
+            own.set_exception(error)
+
+    async def expire(self) -> int:
+        """Turns EVSEs UNKNOWN whose source is silent; says how many."""
+        now = self._clock()
+        if now < self._started_at + self.limits.start_grace_s * 1000:
+            return 0
+        expired = 0
+        for keys in _chunks(list(self.board.cells)):
+            expired += await self.decide(partial(self.board.expire, now, self._stale_after, keys))
+        return expired
+
+    def _stale_after(self, source: str) -> int:
+        return self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)
+
+    async def reconcile(self, evses: Iterable[Evse], gone: Iterable[str]) -> int:
+        """Brings EVSEs onto the board that operators may report on; takes off those that are gone (keys)."""
+        now = self._clock()
+        board = self.board
+
+        def off(chunk: Sequence[str]) -> list[Change]:
+            found = (board.withdraw(key, now, Status.REMOVED) for key in chunk)
+            return [change for change in found if change is not None]
+
+        def on(chunk: Sequence[Evse]) -> list[Change]:
+            found = (board.register(evse, now) for evse in chunk)
+            return [change for change in found if change is not None]
+
+        made = 0
+        for keys in _chunks(list(gone)):
+            made += await self.decide(partial(off, keys))
+        for chunk in _chunks(list(evses)):
+            made += await self.decide(partial(on, chunk))
+        return made
+
+    def confirmed(self, evse: Evse) -> tuple[Millis, str] | None:
+        """When an EVSE was last observed, and by whom; None where it is not on the board."""
+        cell = self.board.cells.get(evse.key)
+        return None if cell is None else (cell.observed_at, cell.source)
+
+    def take_append_seconds(self) -> list[float]:
+        """Durations of appends since the last call."""
+        taken, self.append_seconds = self.append_seconds, []
+        return taken
+
+
+class _Outcome:
+    """What becomes of one submission."""
+
+    __slots__ = ("accepted", "heard", "refused", "stale", "unchanged")
+
+    def __init__(self, refused: Sequence[Refusal]) -> None:
+        self.accepted = 0
+        self.unchanged = 0
+        self.stale = 0
+        self.refused = list(refused)
+        self.heard: list[tuple[Evse, StatusReport]] = []
+
+    def refuse(self, index: int, reason: Reason, detail: str) -> None:
+        if len(self.refused) < REFUSED_PER_RECEIPT_MAX:
+            self.refused.append(Refusal(index, reason, detail))
+
+
+def _unknown(report: StatusReport, candidates: int) -> tuple[Reason, str]:
+    if candidates:
+        return (
+            Reason.UNKNOWN_EVSE,
+            f"{report.evse[:80]!r} is the uid of {candidates} EVSEs; send the EVSE id instead",
+        )
+    what = f"no EVSE of the registry is known as {report.evse[:80]!r}"
+    return Reason.UNKNOWN_EVSE, f"{what}; check the id, or have its station imported"
+
+
+def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (items[start : start + CHUNK_EVSES] for start in range(0, len(items), CHUNK_EVSES))

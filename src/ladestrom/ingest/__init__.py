@@ -1,0 +1,1 @@
+"""How reports arrive: one file per transport. Runs `receive`, `submit`, `answer` in this order."""

@@ -1,0 +1,219 @@
+"""`POST /api/v2/reports`: a plain ASGI endpoint, as it reads its body piece by piece within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from ladestrom.core.access import Credential, Scope
+from ladestrom.credentials import Doorkeeper
+from ladestrom.errors import (
+    BadRequest,
+    LadestromError,
+    MalformedBody,
+    NotAllowed,
+    TooLarge,
+    UnsupportedEncoding,
+)
+from ladestrom.ingest.idempotency import Receipts
+from ladestrom.model import Millis, Operator
+from ladestrom.ports import Intake
+from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols import plain
+
+logger = structlog.get_logger(__name__)
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+BODY_GRACE_S: Final = 10
+"""A body has this long, and a second more for each 64 KiB that arrived."""
+BODY_BYTES_PER_S_MIN: Final = 64 * 1024
+
+
+class ReportLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one delivery may be."""
+
+    items_max: int = 10_000
+    body_bytes_max: int = 8 * 1024 * 1024
+    """Before and after decompression."""
+    skew_ms: int = 300_000
+    """How far an observation may be ahead of our clock."""
+
+
+class ReportEndpoint:
+    """Receives, submits, answers. One object per server."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        door: Doorkeeper,
+        receipts: Receipts,
+        clock: Callable[[], Millis],
+        limits: ReportLimits,
+    ) -> None:
+        self._intake = intake
+        self._door = door
+        self._receipts = receipts
+        self._clock = clock
+        self.limits = limits
+        self.failures: dict[str, int] = {}
+        """Deliveries refused as a whole, by error code."""
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        try:
+            answer = await self._handle(scope, receive)
+        except LadestromError as error:
+            self.failures[error.code] = self.failures.get(error.code, 0) + 1
+            await _respond(send, error.status, problem(error), MEDIA_TYPE, _extra(error))
+        else:
+            await _respond(send, 200, answer, "application/json", [])
+
+    async def upgrade_required(self, send: Send) -> None:
+        """What a plain request to the WebSocket's path is told."""
+        error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
+        await _respond(send, error.status, problem(error), MEDIA_TYPE, [(b"upgrade", b"websocket")])
+
+    async def _handle(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("reports are sent with POST")
+        credential = self._door.credential(headers, Scope.REPORT)
+        operator = reporting(credential)
+        body = await self._body(headers, receive)
+        key = headers.get("idempotency-key")
+        if key is None:
+            return await self.deliver(operator, body)
+        return await self._receipts.once(operator.name, key, body, lambda: self.deliver(operator, body))
+
+    async def deliver(self, operator: Operator, body: bytes) -> bytes:
+        """One message in, its receipt out, once what was accepted is durable."""
+        delivery = plain.receive(
+            body,
+            operator.name,
+            self._clock(),
+            items_max=self.limits.items_max,
+            skew_ms=self.limits.skew_ms,
+        )
+        receipt = await self._intake.submit(operator, delivery.reports, delivery.refused)
+        return plain.answer(receipt, delivery.adjusted)
+
+    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        limit = self.limits.body_bytes_max
+        declared = headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > limit:
+            raise TooLarge(f"the body has {declared} bytes; at most {limit} are taken: split it")
+        encoding = headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in {"identity", "gzip", "x-gzip"}:
+            raise UnsupportedEncoding(
+                f"Content-Encoding {encoding[:40]!r} is not understood; use gzip or none"
+            )
+        body = await self._read(receive, limit)
+        return body if encoding == "identity" else gunzip(body, limit)
+
+    async def _read(self, receive: Receive, limit: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_GRACE_S) as deadline:
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise BadRequest("the connection ended before the body did")
+                    piece = message.get("body", b"")
+                    size += len(piece)
+                    if size > limit:
+                        raise TooLarge(f"the body is larger than {limit} bytes: split it")
+                    pieces.append(piece)
+                    if not message.get("more_body", False):
+                        return b"".join(pieces) if len(pieces) > 1 else piece
+                    deadline.reschedule(began + BODY_GRACE_S + size / BODY_BYTES_PER_S_MIN)
+        except TimeoutError:
+            raise BodyTimeout(f"the body did not arrive in time: {size} bytes so far") from None
+
+
+def reporting(credential: Credential) -> Operator:
+    """The operator of a key with the scope `report`.
+
+    Raises:
+        NotAllowed: it has none.
+    """
+    if credential.operator is None:
+        raise NotAllowed("the key reports for no operator")
+    return credential.operator
+
+
+class MethodNotAllowed(BadRequest):
+    code = "method_not_allowed"
+    status = 405
+
+
+class UpgradeRequired(BadRequest):
+    code = "upgrade_required"
+    status = 426
+
+
+class BodyTimeout(BadRequest):
+    code = "body_timeout"
+    status = 408
+    retry = True
+
+
+def gunzip(body: bytes, limit: int) -> bytes:
+    """Unpacks one gzip member or several, never more than `limit` bytes.
+
+    Raises:
+        TooLarge: it unpacks to more.
+        MalformedBody: it is no gzip, is cut off, or has something behind it.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    rest = body
+    while rest or not pieces:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            piece = unpacker.decompress(rest, limit - size + 1)
+        except zlib.error as error:
+            raise MalformedBody(f"the body is not the gzip that Content-Encoding says ({error})") from error
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"the body unpacks to more than {limit} bytes: split it")
+        if not unpacker.eof:
+            raise MalformedBody("the gzip body is cut off")
+        pieces.append(piece)
+        rest = unpacker.unused_data
+    return b"".join(pieces)
+
+
+def _extra(error: LadestromError) -> list[tuple[bytes, bytes]]:
+    match error.status:
+        case 401:
+            return [(b"www-authenticate", b'Bearer realm="ladestrom"')]
+        case 405:
+            return [(b"allow", b"POST")]
+        case 408 | 413:
+            return [(b"connection", b"close")]
+        case 429 | 503:
+            return [(b"retry-after", b"1")]
+    return []
+
+
+async def _respond(
+    send: Send, status: int, body: bytes, media_type: str, extra: list[tuple[bytes, bytes]]
+) -> None:
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,65 @@
+"""Receipts of deliveries with an `Idempotency-Key`, kept to be given again.
+
+In memory: after a restart a repeated delivery is decided anew, which the board's rules make harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from ladestrom.errors import BadRequest, IdempotencyConflict
+from ladestrom.model import Millis
+
+KEY_CHARACTERS_MAX = 255
+
+
+class Receipts:
+    """The last answers by operator and idempotency key."""
+
+    def __init__(self, keys_max: int, hours: float, clock: Callable[[], Millis]) -> None:
+        self._keys_max = keys_max
+        self._age_ms = int(hours * 3_600_000)
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, str], tuple[bytes, Millis, asyncio.Future[bytes]]] = OrderedDict()
+
+    async def once(self, operator: str, key: str, body: bytes, work: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The answer of `work`, or of the delivery that came with this key before; failures are not kept.
+
+        Raises:
+            BadRequest: the key is too long.
+            IdempotencyConflict: the key came before with another body.
+        """
+        if len(key) > KEY_CHARACTERS_MAX:
+            raise BadRequest(
+                f"Idempotency-Key has {len(key)} characters; at most {KEY_CHARACTERS_MAX} are taken"
+            )
+        now = self._clock()
+        self._drop_old(now)
+        name = (operator, key)
+        digest = hashlib.sha256(body).digest()
+        kept = self._kept.get(name)
+        if kept is not None:
+            if kept[0] != digest:
+                raise IdempotencyConflict("this Idempotency-Key came before with another body; use a new key")
+            return await asyncio.shield(kept[2])
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._kept[name] = (digest, now, future)
+        try:
+            answer = await work()
+        except BaseException as error:
+            self._kept.pop(name, None)
+            future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            future.exception()
+            raise
+        future.set_result(answer)
+        return answer
+
+    def _drop_old(self, now: Millis) -> None:
+        while self._kept:
+            _, made_at, _ = next(iter(self._kept.values()))
+            if len(self._kept) < self._keys_max and now - made_at <= self._age_ms:
+                return
+            self._kept.popitem(last=False)

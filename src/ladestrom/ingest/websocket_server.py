@@ -1,0 +1,99 @@
+"""`/api/v2/reports/stream`: the plain interface over a WebSocket; each message is answered by its receipt.
+
+Messages may be sent without waiting for receipts (pipelining); receipts come in the order of messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from ladestrom.core.access import Scope
+from ladestrom.credentials import Doorkeeper
+from ladestrom.errors import LadestromError, NotReady, Unauthenticated
+from ladestrom.ingest.http_push import Receive, ReportEndpoint, Send, reporting
+from ladestrom.model import Operator
+from ladestrom.problem import MEDIA_TYPE, problem
+
+logger = structlog.get_logger(__name__)
+
+PIPELINE_MESSAGES_MAX: Final = 64
+"""Messages of one connection without a receipt yet; the next one waits in the socket."""
+
+
+class ReportSocket:
+    """The ASGI application for the socket."""
+
+    def __init__(self, endpoint: ReportEndpoint, door: Doorkeeper) -> None:
+        self._endpoint = endpoint
+        self._door = door
+        self.connections = 0
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """One connection."""
+        await receive()
+        headers: Mapping[str, str] = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        try:
+            credential = self._door.credential(headers, Scope.REPORT)
+            operator = reporting(credential)
+        except LadestromError as error:
+            await _refuse(send, error)
+            return
+        await send({"type": "websocket.accept"})
+        self.connections += 1
+        try:
+            await self._converse(operator, credential.key_id, receive, send)
+        finally:
+            self.connections -= 1
+
+    async def _converse(self, operator: Operator, key_id: str, receive: Receive, send: Send) -> None:
+        pending: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(PIPELINE_MESSAGES_MAX)
+        writer = asyncio.create_task(self._answer(pending, send))
+        try:
+            while not writer.done():
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                if not self._door.is_live(key_id):
+                    error = Unauthenticated("the key was revoked or has expired")
+                    await send({"type": "websocket.close", "code": error.close_code, "reason": str(error)})
+                    break
+                text = message.get("text")
+                body = text.encode() if text is not None else (message.get("bytes") or b"")
+                await pending.put(asyncio.create_task(self._receipt(operator, body)))
+        finally:
+            await pending.put(None)
+            await writer
+
+    async def _receipt(self, operator: Operator, body: bytes) -> bytes:
+        try:
+            return await self._endpoint.deliver(operator, body)
+        except LadestromError as error:
+            return problem(error)
+        except Exception:
+            logger.exception("a report message failed", operator=operator.name)
+            return problem(NotReady("an internal error stopped this message; nothing of it was accepted"))
+
+    async def _answer(self, pending: asyncio.Queue[asyncio.Task[bytes] | None], send: Send) -> None:
+        gone = False
+        while (task := await pending.get()) is not None:
+            answer = await task
+            if gone:
+                continue
+            try:
+                await send({"type": "websocket.send", "text": answer.decode()})
+            except (OSError, RuntimeError):
+                # The operator left without waiting for its receipts.
+                gone = True
+
+
+async def _refuse(send: Send, error: LadestromError) -> None:
+    body = problem(error)
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -1,0 +1,272 @@
+"""The nouns of ladestrom, frozen.
+
+Knows nothing but itself. Instants are whole milliseconds since the Unix epoch, UTC (`Millis`);
+a field that holds one ends in `_at`. Positions are degrees, WGS 84. Powers are kilowatts.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from ladestrom.errors import InvalidPosition
+
+Millis = int
+"""Milliseconds since 1970-01-01T00:00:00Z."""
+
+NEVER: Final = -1
+"""The instant of what is not known yet (the NOBIL stream's `timestamp` of an unknown connector)."""
+
+KEY_SEPARATORS: Final = str.maketrans("", "", "*-")
+
+
+class Status(StrEnum):
+    """Status of an EVSE: the nine words of OCPI 2.2.1, section 8.4.22."""
+
+    AVAILABLE = "AVAILABLE"
+    BLOCKED = "BLOCKED"
+    CHARGING = "CHARGING"
+    INOPERATIVE = "INOPERATIVE"
+    OUTOFORDER = "OUTOFORDER"
+    PLANNED = "PLANNED"
+    REMOVED = "REMOVED"
+    RESERVED = "RESERVED"
+    UNKNOWN = "UNKNOWN"
+
+
+class Cause(StrEnum):
+    """Why a change was decided."""
+
+    REPORTED = "reported"
+    """An operator said so."""
+    EXPIRED = "expired"
+    """The source was silent for longer than its `stale_after_s`."""
+    WITHDRAWN = "withdrawn"
+    """The source signed off, or the EVSE vanished from its register."""
+    REGISTERED = "registered"
+    """The EVSE came onto the board: it is known now, its status is not."""
+
+
+class Reason(StrEnum):
+    """Why a report did not become a change. The first two are no errors."""
+
+    UNCHANGED = "unchanged"
+    """Same status and error as the board has: a confirmation."""
+    STALE = "stale"
+    """Older than what the board has, or as old and of lower rank."""
+    UNKNOWN_EVSE = "unknown_evse"
+    NOT_ALLOWED = "not_allowed"
+    INVALID_ITEM = "invalid_item"
+    INVALID_STATUS = "invalid_status"
+    INVALID_TIME = "invalid_time"
+    FUTURE_TIME = "future_time"
+    """Taken, with the receive time; never a refusal."""
+
+
+REFUSALS: Final = frozenset(Reason) - {Reason.UNCHANGED, Reason.STALE, Reason.FUTURE_TIME}
+"""Reasons that are told to the operator item by item."""
+
+
+class Connector(msgspec.Struct, frozen=True, gc=False):
+    """A plug or socket of an EVSE. It has no status of its own."""
+
+    standard: str
+    """OCPI 2.2.1 ConnectorType word (`IEC_62196_T2_COMBO`), or `UNKNOWN`."""
+    power_kw: float | None = None
+
+
+class Evse(msgspec.Struct, frozen=True):
+    """A charging point: serves one vehicle at a time, and is what has a status.
+
+    `key` is its identity everywhere inside: unique in the registry, in the form of `evse_key`.
+    """
+
+    key: str
+    station: str
+    """Registry uuid of its station."""
+    evse_id: str | None = None
+    """`NO*ABC*E1234` as its register writes it."""
+    uid: str | None = None
+    """The operator's own id, where it is known and is not the `evse_id`."""
+    party: str | None = None
+    """Who operates it, as the register says: country and party without separator, `NOABC`."""
+
+    @property
+    def written(self) -> str:
+        """The id shown to people: the `evse_id`, else the uid, else the key."""
+        return self.evse_id or self.uid or self.key
+
+
+class Outlet(msgspec.Struct, frozen=True, gc=False):
+    """A connector in its station's registry order: which EVSE it belongs to, and what it is."""
+
+    evse: int
+    """Index into the station's `evses`."""
+    connector: Connector
+
+
+class Station(msgspec.Struct, frozen=True):
+    """A charging station of the registry, with its EVSEs and its connectors in registry order."""
+
+    uuid: str
+    """NOBIL's form: three letters, underscore, at least five digits (`NOR_01333`)."""
+    name: str
+    country: str
+    """Three letters as NOBIL writes them (NOR SWE FIN DAN), ISO 3166-1 alpha-3 for all others."""
+    latitude: float
+    longitude: float
+    evses: tuple[Evse, ...]
+    outlets: tuple[Outlet, ...]
+    operator: str | None = None
+    address: str | None = None
+    city: str | None = None
+    register: str = ""
+    """Which register it is from: `nobil`, `irve`, ..."""
+    native_id: str = ""
+    """Its id in that register."""
+    vanished_at: Millis | None = None
+    """When an import of its register first lacked it."""
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """A status that a register carries for one EVSE; the board's first one when it is newer."""
+
+    evse: str
+    """EVSE key."""
+    status: Status
+    error: bool
+    observed_at: Millis
+    raw: str
+
+
+class StatusReport(msgspec.Struct, frozen=True, gc=False):
+    """What an operator claims about one EVSE."""
+
+    evse: str
+    """As the operator wrote it: an EVSE id or uid, or a connector of a station (`NOR_01333_01`)."""
+    status: Status
+    error: bool
+    observed_at: Millis
+    """The operator's clock."""
+    received_at: Millis
+    """Our clock."""
+    source: str
+    """Name of the operator."""
+    raw: str
+    """What the source said, word for word."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A decision: the status or error of an EVSE is another from now on."""
+
+    evse: str
+    """EVSE key."""
+    station: str
+    status: Status
+    error: bool
+    changed_at: Millis
+    """`NEVER` while nothing is known."""
+    observed_at: Millis
+    received_at: Millis
+    source: str
+    raw: str
+    cause: Cause
+    was_status: Status
+    was_error: bool
+
+
+class Suppression(msgspec.Struct, frozen=True, gc=False):
+    """A decision not to change: an expected non-event with its reason, not an error of ours."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A fact: the change that stands at `seq` in the log."""
+
+    seq: int
+    change: Change
+
+
+class Position(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A place in a log. Comparable only within one epoch; written `EPOCH-SEQ`.
+
+    The epoch changes when a log is made anew, so that a consumer with an old position learns
+    that it cannot resume.
+    """
+
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Reads `EPOCH-SEQ`.
+
+        Raises:
+            InvalidPosition: the text has another form; tell the consumer.
+        """
+        match = _POSITION.fullmatch(text)
+        if match is None:
+            raise InvalidPosition(
+                f"{text[:40]!r} is not a position; write EPOCH-SEQ as a message or ETag gave it"
+            )
+        return cls(match[1], int(match[2]))
+
+
+_POSITION = re.compile(r"([A-Za-z0-9]{1,32})-([0-9]{1,18})")
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """One item of a delivery that was refused, and why."""
+
+    index: int
+    """Place in the delivery, from 0."""
+    reason: Reason
+    detail: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What the operator is told once the accepted items are durable.
+
+    `accepted + unchanged + stale + len(refused)` is the number of items sent.
+    """
+
+    accepted: int
+    unchanged: int
+    refused: tuple[Refusal, ...]
+    position: Position
+    stale: int = 0
+    """Items older than what the board has; told as unchanged, as they change nothing."""
+
+
+class Operator(msgspec.Struct, frozen=True):
+    """Who reports, and what it may report on."""
+
+    name: str
+    parties: tuple[str, ...] = ()
+    """Country and party without separator, `NOABC`."""
+    prefixes: tuple[str, ...] = ()
+    """Beginnings of EVSE keys."""
+    all: bool = False
+    stale_after_s: int | None = None
+    """Silence after which its EVSEs become unknown; None is the setting's value."""
+
+
+def evse_key(written: str) -> str:
+    """The form in which EVSE ids compare: upper case, without `*` and `-`.
+
+    Source: ISO 15118-1 and eMI3 make the separators optional; OCPI CiString ignores case.
+    """
+    return written.upper().translate(KEY_SEPARATORS)
+
+
+def connector_uuid(station: str, ordinal: int) -> str:
+    """The NOBIL id of a connector: `NOR_01333_01` for ordinal 1; at least two digits."""
+    return f"{station}_{ordinal:02d}"

@@ -1,0 +1,247 @@
+"""What the middle asks of the outside, on one screen.
+
+One contract suite runs over every implementation of a port (`tests/contracts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ladestrom.model import (
+    Change,
+    Entry,
+    Millis,
+    Operator,
+    Position,
+    Reading,
+    Receipt,
+    Refusal,
+    Station,
+    StatusReport,
+)
+
+
+class BoardRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One EVSE of the board as a checkpoint keeps it: its last change and what confirmed it since."""
+
+    seq: int
+    change: Change
+    observed_at: Millis
+    received_at: Millis
+    source: str
+
+
+class Intake(Protocol):
+    """Where transports hand in reports."""
+
+    async def submit(
+        self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
+    ) -> Receipt:
+        """Returns once every accepted report is in the log; `refused` are items the parser refused.
+
+        Raises:
+            Overloaded: the queue is full; nothing was changed; the operator may try again.
+            LogFailure: the append failed; nothing was changed; the operator may try again.
+        """
+        ...
+
+
+class Log(Protocol):
+    """One durable ordered log of changes, and checkpoints of the board it makes.
+
+    One writer. Sequence numbers start at 1, have no holes and never repeat within an epoch.
+    """
+
+    @property
+    def last(self) -> Position:
+        """Position of the last durable entry; sequence 0 while there is none."""
+        ...
+
+    @property
+    def first(self) -> int:
+        """Sequence of the oldest entry kept; `last.seq + 1` while there is none."""
+        ...
+
+    async def recover(self) -> Sequence[BoardRow]:
+        """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay."""
+        ...
+
+    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+        """Makes the changes durable, all or none, and returns them with their sequence numbers.
+
+        Raises:
+            LogFailure: none was appended; calling again may succeed.
+        """
+        ...
+
+    async def read(self, after: int, limit: int) -> Sequence[Entry]:
+        """At most `limit` entries with `seq > after`, in order; entries no longer kept are skipped."""
+        ...
+
+    def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+        """Every durable entry with `seq > after`, in order, in batches, for ever.
+
+        A reader that is slow gets larger batches (at most 10,000 entries); it never slows the writer.
+        """
+        ...
+
+    async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
+        """Keeps `rows`, the newest state of EVSEs touched since the last checkpoint.
+
+        Every change with a sequence up to `seq` is in these or in earlier rows.
+        """
+        ...
+
+    async def trim(self, now: Millis) -> int:
+        """Drops entries over the limits of age and size, never beyond the checkpoint; says how many."""
+        ...
+
+    async def probe(self) -> None:
+        """Writes and syncs a small record.
+
+        Raises:
+            LogFailure: the log cannot be written now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Releases the files. What was appended stays."""
+        ...
+
+
+class StationDraft(msgspec.Struct, frozen=True):
+    """A station as a register delivers it, before the store gave it its uuid.
+
+    `station.uuid` is empty where the register has no uuids of NOBIL's form; the store allots one and
+    writes it into the station and its EVSEs. EVSE keys are empty where they derive from the uuid
+    (`NOR_01333_01`: the EVSE's first connector).
+    """
+
+    station: Station
+    readings: tuple[tuple[int, Reading], ...] = ()
+    """Index of the EVSE in the station, and what the register says of its status."""
+    notes: tuple[str, ...] = ()
+    """What was odd about the record and how it was read."""
+
+
+class RecordRefusal(msgspec.Struct, frozen=True):
+    """One record of a register that was refused."""
+
+    record: str
+    """Its id where it has one, else its place: `line 17`, `record 3`."""
+    reason: str
+    """What is wrong and what to do."""
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """What an import did, station by station (uuids)."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: int
+    vanished: tuple[str, ...]
+    returned: tuple[str, ...]
+    """Had vanished, are there again; also in `changed` where something else changed too."""
+    refused: tuple[RecordRefusal, ...]
+    """The first 1,000."""
+    refused_count: int
+    evses: int
+    """EVSEs of the register's stations after the import, vanished stations left out."""
+    notes_count: int = 0
+
+
+class KeyRecord(msgspec.Struct, frozen=True):
+    """A key as the store keeps it: never the secret, only its SHA-256."""
+
+    id: str
+    name: str
+    secret_sha256: bytes
+    scopes: tuple[str, ...]
+    operator: str | None
+    created_at: Millis
+    expires_at: Millis | None
+    revoked_at: Millis | None
+    last_used_at: Millis | None
+    """To the minute."""
+
+
+class RegistryDelta(msgspec.Struct, frozen=True):
+    """What changed in the registry after a revision."""
+
+    revision: int
+    stations: tuple[Station, ...]
+    """Added or changed, vanished ones included (`vanished_at`)."""
+    readings: tuple[Reading, ...]
+
+
+class Store(Protocol):
+    """Registry, operators and keys. Written by the command line while the server runs too.
+
+    `revision` grows with every write, so that a server learns of it by asking for one number.
+    """
+
+    async def revision(self) -> int: ...
+
+    async def registry_since(self, revision: int) -> RegistryDelta:
+        """Stations and readings written after `revision` (0: all)."""
+        ...
+
+    async def import_stations(
+        self,
+        register: str,
+        records: Iterable[StationDraft | RecordRefusal],
+        now: Millis,
+        *,
+        complete: bool,
+        force_vanish: bool = False,
+    ) -> ImportReport:
+        """Adds and updates stations of one register, in one transaction.
+
+        With `complete`, stations of that register which `records` lacks are marked as vanished.
+        A draft whose EVSE keys belong to another station is refused, the others are not.
+
+        Raises:
+            Conflict: with `complete`, more than half of the register's stations, and more than 100, would
+                vanish, and `force_vanish` is not set; nothing was changed.
+        """
+        ...
+
+    async def operators(self) -> Sequence[Operator]: ...
+
+    async def put_operator(self, operator: Operator, now: Millis) -> bool:
+        """Adds the operator or replaces it; True where it was added."""
+        ...
+
+    async def keys(self) -> Sequence[KeyRecord]: ...
+
+    async def put_key(self, key: KeyRecord) -> None:
+        """Adds the key.
+
+        Raises:
+            Conflict: its id is taken.
+            NotFound: its operator does not exist.
+        """
+        ...
+
+    async def revoke_key(self, key_id: str, now: Millis) -> None:
+        """Raises:
+        NotFound: no key has this id.
+        """
+        ...
+
+    async def expire_key(self, key_id: str, expires_at: Millis) -> None:
+        """Brings the key's expiry forward (rotation); never later than it was.
+
+        Raises:
+            NotFound: no key has this id.
+        """
+        ...
+
+    async def touch_keys(self, used: dict[str, Millis]) -> None:
+        """Notes when keys were last used; does not count as a new revision."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,38 @@
+"""Errors as the other side sees them: RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from ladestrom.errors import LadestromError
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """RFC 9457, section 3.1, with our stable `code`, and whether the same request may succeed later."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retry: bool
+
+
+def problem(error: LadestromError, status: int | None = None) -> bytes:
+    """The body for an error of ours; `status` where it is not the error's own."""
+    status = status or error.status
+    return msgspec.json.encode(
+        Problem(
+            f"urn:ladestrom:error:{error.code}",
+            HTTPStatus(status).phrase,
+            status,
+            str(error),
+            error.code,
+            error.retry,
+        )
+    )

@@ -1,0 +1,240 @@
+"""The plain JSON interface for operators' reports.
+
+An item is an EVSE with one of the nine status words, or a connector in the NOBIL stream's own terms:
+
+    {"evse": "FR*ABC*E123", "status": "CHARGING", "error": 0, "observed_at": "2026-11-22T10:00:00Z"}
+    {"uuid": "NOR_01333", "connector": 0, "status": 1, "error": 0, "timestamp": 1362520099000}
+
+A message is one item or a list. A bad item is refused by its place and costs no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.rules import EARLIEST_AT, from_nobil_pair, observation
+from ladestrom.errors import MalformedBody, TooLarge
+from ladestrom.model import Millis, Reason, Receipt, Refusal, Status, StatusReport, connector_uuid
+
+ID_CHARACTERS_MAX: Final = 255
+"""The longest id of any protocol that we speak is 48 (OCPI) or 36 (a UUID)."""
+CONNECTOR_MAX: Final = 998
+RAW_CHARACTERS_MAX: Final = 64
+
+WORDS: Final = ", ".join(Status)
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """One item as it is written; unknown members are ignored."""
+
+    status: Status | int
+    evse: str | None = None
+    uuid: str | None = None
+    connector: int | None = None
+    error: int | bool = 0
+    observed_at: datetime | int | None = None
+    timestamp: int | None = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why an item cannot be a report."""
+
+    reason: Reason
+    detail: str
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """What one message brought: reports in order, and the items that were refused by their place."""
+
+    reports: list[StatusReport]
+    refused: list[Refusal]
+    adjusted: list[Refusal]
+    """Items that were taken with the receive time, as their own was too far ahead; the first hundred."""
+
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the JSON decoder raises for text that is no JSON at all."""
+ADJUSTED_MAX: Final = 100
+"""Adjusted times told one by one in an answer."""
+
+_decode_items = msgspec.json.Decoder(list[Item]).decode
+_decode_item = msgspec.json.Decoder(Item).decode
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, skew_ms: int) -> Delivery:
+    """Reads one message.
+
+    Raises:
+        MalformedBody: it is no JSON, or neither an object nor a list; nothing of it is used.
+        TooLarge: the list is longer than `items_max`; nothing of it is used.
+    """
+    start = body.lstrip()[:1]
+    if start not in {b"[", b"{"}:
+        raise MalformedBody(
+            "the body is neither a JSON object nor a list of them; send one report or a list of reports"
+        )
+    try:
+        items: Sequence[Item | Problem] = _decode_items(body) if start == b"[" else [_decode_item(body)]
+    except msgspec.ValidationError:
+        items = _one_by_one(body, start == b"[")
+    except UNREADABLE as error:
+        raise _malformed(error) from error
+    if len(items) > items_max:
+        raise TooLarge(f"the list has {len(items)} items; at most {items_max} are taken: split it")
+    reports: list[StatusReport] = []
+    refused: list[Refusal] = []
+    adjusted: list[Refusal] = []
+    for index, item in enumerate(items):
+        read = item if isinstance(item, Problem) else _report(item, source, received_at, skew_ms)
+        if isinstance(read, Problem):
+            refused.append(Refusal(index, read.reason, read.detail))
+        else:
+            reports.append(read)
+            if read.observed_at is received_at and isinstance(item, Item) and _is_dated(item):
+                _note(adjusted, index, skew_ms)
+    return Delivery(reports, refused, adjusted)
+
+
+def _is_dated(item: Item) -> bool:
+    return item.observed_at is not None or item.timestamp is not None
+
+
+def _note(adjusted: list[Refusal], index: int, skew_ms: int) -> None:
+    if len(adjusted) < ADJUSTED_MAX:
+        detail = (
+            f"observed more than {skew_ms // 1000} s ahead of our clock; the receive time was taken instead"
+        )
+        adjusted.append(Refusal(index, Reason.FUTURE_TIME, detail))
+
+
+def _one_by_one(body: bytes, is_list: bool) -> list[Item | Problem]:
+    try:
+        raws = _decode_raws(body) if is_list else [msgspec.Raw(body)]
+    except UNREADABLE as error:
+        raise _malformed(error) from error
+    items: list[Item | Problem] = []
+    for raw in raws:
+        try:
+            items.append(_decode_item(raw))
+        except msgspec.ValidationError as error:
+            items.append(_explain(raw, error))
+        except UNREADABLE as error:
+            raise _malformed(error) from error
+    return items
+
+
+def _malformed(error: Exception) -> MalformedBody:
+    return MalformedBody(f"the body is not valid JSON ({error}); nothing of it was used")
+
+
+def _explain(raw: msgspec.Raw, error: msgspec.ValidationError) -> Problem:
+    detail = str(error)
+    if "`$.status`" in detail or "enum" in detail:
+        item = _decode_any(raw)
+        status = item.get("status") if isinstance(item, dict) else None
+        if isinstance(status, str):
+            return Problem(
+                Reason.INVALID_STATUS, f"status {status[:RAW_CHARACTERS_MAX]!r} is none of {WORDS}"
+            )
+    if "observed_at" in detail or "timestamp" in detail:
+        return Problem(
+            Reason.INVALID_TIME, f"{detail}; write ISO 8601 with its zone, or milliseconds since 1970"
+        )
+    return Problem(Reason.INVALID_ITEM, detail)
+
+
+def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> StatusReport | Problem:
+    written = item.evse
+    status = item.status
+    error = item.error
+    if error is not True and error is not False:
+        if error not in {0, 1}:
+            return Problem(Reason.INVALID_ITEM, f"error is {error}; it is 0 or 1")
+        error = error == 1
+    if isinstance(status, Status):
+        raw: str = status.value
+    else:
+        pair = from_nobil_pair(status, int(error))
+        if pair is None:
+            return Problem(
+                Reason.INVALID_STATUS,
+                f"status {status} is none of -1 (unknown), 0 (available), 1 (occupied), nor one of {WORDS}",
+            )
+        raw = f"{status}/{int(error)}"
+        status, error = pair
+    if written is None:
+        named = _connector(item)
+        if isinstance(named, Problem):
+            return named
+        written = named
+    elif not 0 < len(written) <= ID_CHARACTERS_MAX:
+        return Problem(
+            Reason.INVALID_ITEM, f"evse has {len(written)} characters; 1 to {ID_CHARACTERS_MAX} are right"
+        )
+    at = item.observed_at if item.observed_at is not None else item.timestamp
+    if isinstance(at, datetime):
+        at = _millis(at)
+    if at is not None and at < EARLIEST_AT:
+        return Problem(
+            Reason.INVALID_TIME,
+            f"{at} is before the year 2000; write milliseconds since 1970 (not seconds), or ISO 8601",
+        )
+    return StatusReport(
+        written, status, error, observation(at, received_at, skew_ms), received_at, source, raw
+    )
+
+
+def _connector(item: Item) -> str | Problem:
+    if item.uuid is None:
+        return Problem(
+            Reason.INVALID_ITEM, "the item names no EVSE; write evse, or uuid and connector of a station"
+        )
+    if item.connector is None or not 0 <= item.connector <= CONNECTOR_MAX:
+        return Problem(
+            Reason.INVALID_ITEM, f"connector is {item.connector}; it counts the station's connectors from 0"
+        )
+    if len(item.uuid) > ID_CHARACTERS_MAX:
+        return Problem(Reason.INVALID_ITEM, f"uuid has {len(item.uuid)} characters")
+    return connector_uuid(item.uuid.upper(), item.connector + 1)
+
+
+def _millis(at: datetime) -> Millis:
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return round(at.timestamp() * 1000)
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    accepted: int
+    unchanged: int
+    refused: tuple[Refusal, ...]
+    position: str
+    stale: int
+    adjusted: Sequence[Refusal] | msgspec.UnsetType = msgspec.UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(receipt: Receipt, adjusted: Sequence[Refusal] = ()) -> bytes:
+    """The receipt as JSON: accepted, unchanged (of these `stale` were older than what we have), refused,
+    position.
+
+    `adjusted` is there only where times had to be replaced.
+    """
+    return _encode(
+        _Answer(
+            receipt.accepted,
+            receipt.unchanged,
+            receipt.refused,
+            str(receipt.position),
+            receipt.stale,
+            adjusted or msgspec.UNSET,
+        )
+    )

@@ -1,0 +1,110 @@
+"""NOBIL's JSON form: finds the stations in their envelope.
+
+Knows the envelope. Must not know what a station looks like.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ladestrom.errors import InvalidRegister
+from ladestrom.registers.fields import quoted
+from ladestrom.registers.scan import JsonScanner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ladestrom.registers.limits import Limits
+
+_LIST: Final = "chargerstations"
+_ERROR: Final = "error"
+
+
+def records(chunks: Iterable[bytes], limits: Limits) -> Iterator[object]:
+    """The stations as the document has them; a text for one that was skipped, and says why.
+
+    Reads both envelopes, the object and the list that older documents wrap it in.
+
+    Raises:
+        InvalidRegister: it is no JSON, is cut off, has no list of stations, or is an error of NOBIL's.
+    """
+    scanner = JsonScanner(chunks, limits)
+    found = False
+    wrapped = scanner.take(b"[")
+    while True:
+        for record in _envelope(scanner):
+            found = True
+            if record is not None:
+                yield record
+        if not wrapped or not scanner.take(b","):
+            break
+    if wrapped:
+        scanner.expect(b"]")
+    if scanner.peek():
+        raise InvalidRegister("the file goes on after the end of its JSON document")
+    if not found:
+        raise InvalidRegister(f"the file is JSON, but has no {_LIST!r}")
+
+
+def _envelope(scanner: JsonScanner) -> Iterator[object]:
+    """The stations of one envelope, and first of all None where there is a list of them."""
+    scanner.expect(b"{")
+    if scanner.take(b"}"):
+        return
+    while True:
+        name = _decoded(scanner.value())
+        scanner.expect(b":")
+        name = name.casefold() if isinstance(name, str) else ""
+        if name == _LIST:
+            yield None
+            yield from _stations(scanner)
+        else:
+            value = _decoded(scanner.value())
+            if name == _ERROR and value:
+                raise InvalidRegister(
+                    f"NOBIL answered with an error in place of stations: {quoted(value, 255)}"
+                )
+        if not scanner.take(b","):
+            break
+    scanner.expect(b"}")
+
+
+def _stations(scanner: JsonScanner) -> Iterator[object]:
+    """A list; or the object with numbers for names that PHP makes of a list with gaps."""
+    closing = b"]" if scanner.take(b"[") else b"}"
+    if closing == b"}":
+        scanner.expect(b"{")
+    if scanner.take(closing):
+        return
+    while True:
+        if closing == b"}":
+            scanner.value()
+            scanner.expect(b":")
+        value = scanner.value()
+        if isinstance(value, str):
+            yield value
+        else:
+            yield _record(value)
+        if not scanner.take(b","):
+            break
+    scanner.expect(closing)
+
+
+def _record(value: bytes) -> object:
+    try:
+        record = msgspec.json.decode(value)
+    except (ValueError, RecursionError) as error:
+        return f"it is no valid JSON: {error}"
+    return record if isinstance(record, dict) else "it is no object"
+
+
+def _decoded(value: bytes | str) -> object:
+    """A member of the envelope. One that was skipped for its size is None."""
+    if isinstance(value, str):
+        return None
+    try:
+        return msgspec.json.decode(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRegister(f"the file is no valid JSON: {error}") from error

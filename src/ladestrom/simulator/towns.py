@@ -1,0 +1,306 @@
+"""Where people live and drive in Norway: a table of towns and the main roads between them.
+
+Facts only, rounded: positions to a kilometre or so, inhabitants of the town with its suburbs. Must not
+know what a charging station is.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Town(NamedTuple):
+    """A town. `inland` is the compass bearing, in degrees, to where its land lies; None: all around."""
+
+    name: str
+    county: str
+    latitude: float
+    longitude: float
+    inhabitants: int
+    inland: int | None = None
+
+
+class Waypoint(NamedTuple):
+    """A place on a main road."""
+
+    name: str
+    latitude: float
+    longitude: float
+
+
+class Road(NamedTuple):
+    """A main road as the places it passes, in order; straight between two of them."""
+
+    name: str
+    waypoints: tuple[Waypoint, ...]
+
+
+TOWNS: Final[tuple[Town, ...]] = (
+    Town("Oslo", "Oslo", 59.920, 10.760, 717_000, 20),
+    Town("Sandvika", "Akershus", 59.895, 10.525, 120_000, 340),
+    Town("Lillestrøm", "Akershus", 59.956, 11.050, 62_000),
+    Town("Lørenskog", "Akershus", 59.926, 10.963, 47_000),
+    Town("Asker", "Akershus", 59.835, 10.430, 60_000, 280),
+    Town("Kolbotn", "Akershus", 59.811, 10.803, 27_000, 90),
+    Town("Ski", "Akershus", 59.719, 10.836, 22_000),
+    Town("Jessheim", "Akershus", 60.143, 11.175, 24_000),
+    Town("Råholt", "Akershus", 60.276, 11.177, 16_000),
+    Town("Rotnes", "Akershus", 60.061, 10.874, 15_000),
+    Town("Drøbak", "Akershus", 59.663, 10.637, 14_000, 75),
+    Town("Nesoddtangen", "Akershus", 59.857, 10.662, 13_000, 170),
+    Town("Ås", "Akershus", 59.664, 10.792, 11_000),
+    Town("Vestby", "Akershus", 59.604, 10.747, 8_000),
+    Town("Årnes", "Akershus", 60.122, 11.466, 5_000),
+    Town("Bjørkelangen", "Akershus", 59.886, 11.570, 4_000),
+    Town("Fredrikstad", "Østfold", 59.218, 10.935, 72_000, 20),
+    Town("Sarpsborg", "Østfold", 59.284, 11.110, 46_000),
+    Town("Moss", "Østfold", 59.434, 10.668, 48_000, 80),
+    Town("Halden", "Østfold", 59.125, 11.390, 26_000, 60),
+    Town("Askim", "Østfold", 59.585, 11.163, 15_000),
+    Town("Mysen", "Østfold", 59.553, 11.326, 7_000),
+    Town("Spydeberg", "Østfold", 59.614, 11.077, 5_000),
+    Town("Råde", "Østfold", 59.348, 10.868, 4_000),
+    Town("Ørje", "Østfold", 59.482, 11.652, 2_000),
+    Town("Tønsberg", "Vestfold", 59.272, 10.405, 55_000, 330),
+    Town("Sandefjord", "Vestfold", 59.135, 10.215, 46_000, 330),
+    Town("Larvik", "Vestfold", 59.058, 10.035, 25_000, 0),
+    Town("Horten", "Vestfold", 59.415, 10.475, 22_000, 250),
+    Town("Holmestrand", "Vestfold", 59.492, 10.305, 9_000, 270),
+    Town("Stavern", "Vestfold", 59.003, 10.028, 6_000, 330),
+    Town("Stokke", "Vestfold", 59.222, 10.300, 4_000),
+    Town("Drammen", "Buskerud", 59.744, 10.200, 110_000, 290),
+    Town("Kongsberg", "Buskerud", 59.669, 9.650, 23_000),
+    Town("Hønefoss", "Buskerud", 60.168, 10.257, 16_000),
+    Town("Hokksund", "Buskerud", 59.771, 9.910, 9_000),
+    Town("Lierbyen", "Buskerud", 59.789, 10.243, 6_000),
+    Town("Vikersund", "Buskerud", 59.977, 9.990, 4_000, 270),
+    Town("Gol", "Buskerud", 60.701, 8.945, 3_000),
+    Town("Geilo", "Buskerud", 60.534, 8.206, 2_500),
+    Town("Ål", "Buskerud", 60.629, 8.561, 2_500),
+    Town("Nesbyen", "Buskerud", 60.569, 9.103, 2_200),
+    Town("Skien", "Telemark", 59.209, 9.609, 58_000),
+    Town("Porsgrunn", "Telemark", 59.141, 9.656, 37_000),
+    Town("Notodden", "Telemark", 59.562, 9.262, 9_000, 0),
+    Town("Bø", "Telemark", 59.411, 9.065, 6_500),
+    Town("Kragerø", "Telemark", 58.872, 9.400, 6_000, 300),
+    Town("Langesund", "Telemark", 59.003, 9.742, 6_000, 330),
+    Town("Rjukan", "Telemark", 59.879, 8.593, 3_000),
+    Town("Seljord", "Telemark", 59.487, 8.630, 1_500, 20),
+    Town("Kristiansand", "Agder", 58.153, 7.993, 80_000, 340),
+    Town("Arendal", "Agder", 58.464, 8.762, 38_000, 320),
+    Town("Grimstad", "Agder", 58.344, 8.588, 14_000, 310),
+    Town("Vennesla", "Agder", 58.270, 7.972, 13_500),
+    Town("Mandal", "Agder", 58.030, 7.455, 11_500, 0),
+    Town("Lillesand", "Agder", 58.251, 8.372, 8_000, 310),
+    Town("Flekkefjord", "Agder", 58.299, 6.663, 6_200, 30),
+    Town("Lyngdal", "Agder", 58.139, 7.070, 5_500, 0),
+    Town("Risør", "Agder", 58.722, 9.222, 4_600, 280),
+    Town("Farsund", "Agder", 58.097, 6.800, 3_400, 330),
+    Town("Tvedestrand", "Agder", 58.625, 8.925, 2_500, 310),
+    Town("Evje", "Agder", 58.588, 7.799, 2_500),
+    Town("Stavanger", "Rogaland", 58.962, 5.728, 150_000, 200),
+    Town("Sandnes", "Rogaland", 58.850, 5.736, 65_000, 190),
+    Town("Haugesund", "Rogaland", 59.412, 5.280, 45_000, 80),
+    Town("Bryne", "Rogaland", 58.735, 5.648, 12_500),
+    Town("Ålgård", "Rogaland", 58.766, 5.853, 11_800),
+    Town("Egersund", "Rogaland", 58.453, 6.003, 11_700, 30),
+    Town("Kopervik", "Rogaland", 59.283, 5.300, 11_500, 250),
+    Town("Kleppe", "Rogaland", 58.773, 5.629, 9_500),
+    Town("Jørpeland", "Rogaland", 59.021, 6.048, 8_000, 80),
+    Town("Nærbø", "Rogaland", 58.665, 5.642, 7_500),
+    Town("Sauda", "Rogaland", 59.652, 6.357, 4_000, 20),
+    Town("Bergen", "Vestland", 60.383, 5.335, 265_000, 170),
+    Town("Kleppestø", "Vestland", 60.412, 5.215, 23_500, 300),
+    Town("Osøyro", "Vestland", 60.190, 5.470, 15_500, 30),
+    Town("Leirvik", "Vestland", 59.783, 5.495, 14_500, 300),
+    Town("Straume", "Vestland", 60.362, 5.119, 12_500),
+    Town("Førde", "Vestland", 61.452, 5.857, 10_500, 90),
+    Town("Florø", "Vestland", 61.600, 5.038, 9_000, 80),
+    Town("Voss", "Vestland", 60.631, 6.418, 7_000, 10),
+    Town("Knarvik", "Vestland", 60.550, 5.290, 6_500, 40),
+    Town("Odda", "Vestland", 60.067, 6.546, 4_700, 180),
+    Town("Sogndal", "Vestland", 61.232, 7.098, 4_300, 340),
+    Town("Måløy", "Vestland", 61.935, 5.113, 3_300, 270),
+    Town("Nordfjordeid", "Vestland", 61.908, 5.993, 3_100, 60),
+    Town("Stryn", "Vestland", 61.906, 6.722, 2_500, 80),
+    Town("Norheimsund", "Vestland", 60.372, 6.143, 2_200, 320),
+    Town("Lærdalsøyri", "Vestland", 61.098, 7.483, 1_200, 130),
+    Town("Ålesund", "Møre og Romsdal", 62.469, 6.200, 54_000, 90),
+    Town("Molde", "Møre og Romsdal", 62.739, 7.165, 21_000, 0),
+    Town("Kristiansund", "Møre og Romsdal", 63.113, 7.735, 18_500, 0),
+    Town("Ørsta", "Møre og Romsdal", 62.198, 6.133, 7_500, 130),
+    Town("Volda", "Møre og Romsdal", 62.148, 6.072, 7_200, 0),
+    Town("Ulsteinvik", "Møre og Romsdal", 62.343, 5.855, 6_300, 90),
+    Town("Sunndalsøra", "Møre og Romsdal", 62.673, 8.566, 4_000, 140),
+    Town("Stranda", "Møre og Romsdal", 62.309, 6.940, 2_700, 270),
+    Town("Åndalsnes", "Møre og Romsdal", 62.565, 7.690, 2_400, 160),
+    Town("Trondheim", "Trøndelag", 63.418, 10.400, 195_000, 180),
+    Town("Stjørdal", "Trøndelag", 63.469, 10.925, 14_500, 90),
+    Town("Steinkjer", "Trøndelag", 64.015, 11.500, 13_000, 60),
+    Town("Levanger", "Trøndelag", 63.745, 11.302, 10_500, 140),
+    Town("Verdalsøra", "Trøndelag", 63.793, 11.485, 8_700, 110),
+    Town("Orkanger", "Trøndelag", 63.299, 9.850, 8_500, 190),
+    Town("Namsos", "Trøndelag", 64.467, 11.500, 8_400, 50),
+    Town("Melhus", "Trøndelag", 63.286, 10.278, 7_200),
+    Town("Hommelvik", "Trøndelag", 63.409, 10.797, 5_500, 160),
+    Town("Oppdal", "Trøndelag", 62.595, 9.690, 4_400),
+    Town("Røros", "Trøndelag", 62.575, 11.384, 4_000),
+    Town("Rørvik", "Trøndelag", 64.862, 11.240, 3_300, 270),
+    Town("Brekstad", "Trøndelag", 63.688, 9.668, 2_500, 340),
+    Town("Støren", "Trøndelag", 63.040, 10.288, 2_300),
+    Town("Grong", "Trøndelag", 64.463, 12.311, 1_200),
+    Town("Hamar", "Innlandet", 60.797, 11.075, 30_000, 60),
+    Town("Lillehammer", "Innlandet", 61.115, 10.470, 21_500, 60),
+    Town("Gjøvik", "Innlandet", 60.796, 10.685, 21_500, 270),
+    Town("Elverum", "Innlandet", 60.882, 11.562, 15_500),
+    Town("Kongsvinger", "Innlandet", 60.191, 11.998, 12_200),
+    Town("Brumunddal", "Innlandet", 60.883, 10.942, 11_500, 20),
+    Town("Raufoss", "Innlandet", 60.726, 10.615, 7_700),
+    Town("Gran", "Innlandet", 60.360, 10.565, 6_000),
+    Town("Moelv", "Innlandet", 60.933, 10.702, 4_500, 60),
+    Town("Stange", "Innlandet", 60.718, 11.195, 3_300),
+    Town("Tynset", "Innlandet", 62.276, 10.782, 2_700),
+    Town("Vinstra", "Innlandet", 61.597, 9.751, 2_600),
+    Town("Trysil", "Innlandet", 61.313, 12.265, 2_500),
+    Town("Rena", "Innlandet", 61.135, 11.366, 2_200),
+    Town("Fagernes", "Innlandet", 60.987, 9.235, 1_900, 340),
+    Town("Otta", "Innlandet", 61.772, 9.539, 1_700),
+    Town("Ringebu", "Innlandet", 61.529, 10.139, 1_400),
+    Town("Dombås", "Innlandet", 62.075, 9.123, 1_200),
+    Town("Lom", "Innlandet", 61.838, 8.569, 800),
+    Town("Bodø", "Nordland", 67.281, 14.415, 42_500, 90),
+    Town("Mo i Rana", "Nordland", 66.313, 14.142, 18_800, 60),
+    Town("Narvik", "Nordland", 68.437, 17.430, 14_000, 80),
+    Town("Mosjøen", "Nordland", 65.837, 13.193, 9_700, 160),
+    Town("Fauske", "Nordland", 67.260, 15.393, 6_300, 20),
+    Town("Sandnessjøen", "Nordland", 66.021, 12.635, 6_000, 130),
+    Town("Brønnøysund", "Nordland", 65.475, 12.215, 5_300, 40),
+    Town("Sortland", "Nordland", 68.696, 15.408, 5_300, 290),
+    Town("Svolvær", "Nordland", 68.236, 14.562, 4_800, 320),
+    Town("Leknes", "Nordland", 68.148, 13.612, 3_800),
+    Town("Stokmarknes", "Nordland", 68.563, 14.905, 3_400, 200),
+    Town("Rognan", "Nordland", 67.094, 15.390, 2_600, 180),
+    Town("Tromsø", "Troms", 69.655, 18.955, 42_000, 350),
+    Town("Harstad", "Troms", 68.796, 16.533, 21_000, 240),
+    Town("Finnsnes", "Troms", 69.229, 17.990, 4_800, 90),
+    Town("Bardufoss", "Troms", 69.066, 18.513, 2_800),
+    Town("Setermoen", "Troms", 68.859, 18.349, 2_500),
+    Town("Storslett", "Troms", 69.767, 21.025, 1_700, 170),
+    Town("Nordkjosbotn", "Troms", 69.216, 19.556, 500, 160),
+    Town("Alta", "Finnmark", 69.966, 23.275, 15_900, 170),
+    Town("Hammerfest", "Finnmark", 70.662, 23.690, 8_100, 90),
+    Town("Vadsø", "Finnmark", 70.077, 29.745, 4_500, 0),
+    Town("Kirkenes", "Finnmark", 69.725, 30.045, 3_500, 180),
+    Town("Lakselv", "Finnmark", 70.050, 24.970, 2_200, 190),
+    Town("Honningsvåg", "Finnmark", 70.983, 25.968, 2_200, 340),
+    Town("Karasjok", "Finnmark", 69.472, 25.512, 1_900),
+    Town("Vardø", "Finnmark", 70.370, 31.108, 1_700),
+    Town("Kautokeino", "Finnmark", 69.012, 23.041, 1_500),
+    Town("Tana bru", "Finnmark", 70.197, 28.190, 700),
+)
+
+_BY_NAME: Final = {town.name: town for town in TOWNS}
+
+_BETWEEN: Final = {
+    waypoint.name: waypoint
+    for waypoint in (
+        Waypoint("Svinesund", 59.103, 11.272),
+        Waypoint("Minnesund", 60.397, 11.230),
+        Waypoint("Espa", 60.580, 11.270),
+        Waypoint("Øyer", 61.262, 10.415),
+        Waypoint("Hjerkinn", 62.221, 9.543),
+        Waypoint("Berkåk", 62.830, 10.010),
+        Waypoint("Åsen", 63.607, 11.043),
+        Waypoint("Snåsa", 64.247, 12.378),
+        Waypoint("Namsskogan", 64.925, 13.160),
+        Waypoint("Trofors", 65.534, 13.405),
+        Waypoint("Korgen", 66.076, 13.820),
+        Waypoint("Storforshei", 66.402, 14.530),
+        Waypoint("Storjord", 66.813, 15.400),
+        Waypoint("Straumen", 67.347, 15.590),
+        Waypoint("Innhavet", 67.966, 15.930),
+        Waypoint("Ballangen", 68.342, 16.830),
+        Waypoint("Bjerkvik", 68.550, 17.560),
+        Waypoint("Oteren", 69.255, 19.880),
+        Waypoint("Skibotn", 69.388, 20.268),
+        Waypoint("Olderdalen", 69.603, 20.533),
+        Waypoint("Burfjord", 69.936, 22.050),
+        Waypoint("Skaidi", 70.432, 24.505),
+        Waypoint("Olderfjord", 70.477, 25.063),
+        Waypoint("Levajok", 69.920, 26.400),
+        Waypoint("Varangerbotn", 70.174, 28.560),
+        Waypoint("Sande", 59.588, 10.205),
+        Waypoint("Brokelandsheia", 58.815, 9.075),
+        Waypoint("Søgne", 58.100, 7.780),
+        Waypoint("Moi", 58.458, 6.550),
+        Waypoint("Vikeså", 58.640, 6.090),
+        Waypoint("Aksdal", 59.425, 5.445),
+        Waypoint("Trengereid", 60.420, 5.640),
+        Waypoint("Dale", 60.585, 5.820),
+        Waypoint("Gudvangen", 60.880, 6.842),
+        Waypoint("Borlaug", 60.998, 8.020),
+        Waypoint("Tyinkrysset", 61.200, 8.230),
+        Waypoint("Bagn", 60.820, 9.560),
+        Waypoint("Nes i Ådal", 60.565, 9.990),
+        Waypoint("Sollihøgda", 59.970, 10.350),
+        Waypoint("Skei", 61.573, 6.480),
+        Waypoint("Byrkjelo", 61.730, 6.510),
+        Waypoint("Bjorli", 62.260, 8.210),
+        Waypoint("Lesja", 62.118, 8.863),
+        Waypoint("Koppang", 61.570, 11.045),
+        Waypoint("Alvdal", 62.108, 10.630),
+        Waypoint("Ulsberg", 62.746, 9.990),
+        Waypoint("Åmot", 59.573, 7.990),
+        Waypoint("Haukeligrend", 59.748, 7.556),
+        Waypoint("Røldal", 59.830, 6.820),
+        Waypoint("Noresund", 60.183, 9.623),
+        Waypoint("Flå", 60.425, 9.470),
+        Waypoint("Kløfta", 60.075, 11.137),
+        Waypoint("Skarnes", 60.253, 11.683),
+    )
+}
+
+
+def _road(name: str, *places: str) -> Road:
+    waypoints = []
+    for place in places:
+        town = _BY_NAME.get(place)
+        waypoints.append(_BETWEEN[place] if town is None else Waypoint(place, town.latitude, town.longitude))
+    return Road(name, tuple(waypoints))
+
+
+ROADS: Final[tuple[Road, ...]] = (
+    _road("E6", "Svinesund", "Sarpsborg", "Råde", "Moss", "Vestby", "Ski", "Oslo"),
+    _road("E6", "Lillestrøm", "Kløfta", "Jessheim", "Råholt", "Minnesund", "Espa", "Stange", "Hamar"),
+    _road("E6", "Hamar", "Brumunddal", "Moelv", "Lillehammer", "Øyer", "Ringebu", "Vinstra", "Otta"),
+    _road("E6", "Otta", "Dombås", "Hjerkinn", "Oppdal", "Ulsberg", "Berkåk", "Støren", "Melhus"),
+    _road("E6", "Melhus", "Trondheim"),
+    _road("E6", "Stjørdal", "Åsen", "Levanger", "Verdalsøra"),
+    _road("E6", "Steinkjer", "Snåsa", "Grong", "Namsskogan", "Trofors", "Mosjøen"),
+    _road("E6", "Mosjøen", "Korgen", "Mo i Rana", "Storforshei", "Storjord", "Rognan"),
+    _road("E6", "Straumen", "Innhavet"),
+    _road("E6", "Ballangen", "Narvik", "Bjerkvik", "Setermoen", "Bardufoss", "Nordkjosbotn", "Oteren"),
+    _road("E6", "Oteren", "Skibotn"),
+    _road("E6", "Burfjord", "Alta", "Skaidi", "Olderfjord"),
+    _road("E6", "Lakselv", "Karasjok", "Levajok", "Tana bru", "Varangerbotn"),
+    _road("E18", "Ørje", "Mysen", "Askim", "Spydeberg", "Ås"),
+    _road("E18", "Oslo", "Sandvika", "Asker", "Lierbyen", "Drammen", "Sande", "Holmestrand"),
+    _road("E18", "Tønsberg", "Stokke", "Sandefjord", "Larvik", "Porsgrunn"),
+    _road("E18", "Porsgrunn", "Brokelandsheia", "Tvedestrand", "Arendal", "Grimstad", "Lillesand"),
+    _road("E39", "Kristiansand", "Søgne", "Mandal", "Lyngdal", "Flekkefjord", "Moi", "Vikeså"),
+    _road("E39", "Vikeså", "Ålgård", "Sandnes", "Stavanger"),
+    _road("E39", "Førde", "Skei", "Byrkjelo", "Nordfjordeid", "Volda", "Ørsta"),
+    _road("E16", "Bergen", "Trengereid", "Dale", "Voss", "Gudvangen"),
+    _road("E16", "Lærdalsøyri", "Borlaug", "Tyinkrysset", "Fagernes", "Bagn", "Nes i Ådal", "Hønefoss"),
+    _road("E16", "Hønefoss", "Sollihøgda", "Sandvika"),
+    _road("E16", "Kløfta", "Skarnes", "Kongsvinger"),
+    _road("E136", "Dombås", "Lesja", "Bjorli", "Åndalsnes"),
+    _road("E134", "Aksdal", "Haugesund"),
+    _road("E134", "Røldal", "Haukeligrend", "Åmot", "Seljord", "Notodden", "Kongsberg", "Drammen"),
+    _road("Rv3", "Elverum", "Rena", "Koppang", "Alvdal", "Tynset", "Ulsberg"),
+    _road("Rv4", "Oslo", "Rotnes", "Gran", "Raufoss", "Gjøvik"),
+    _road("Rv7", "Hønefoss", "Noresund", "Flå", "Nesbyen", "Gol", "Ål", "Geilo"),
+    _road("Rv15", "Otta", "Lom", "Stryn"),
+    _road("Rv36", "Skien", "Bø", "Seljord"),
+)
+"""Stretches on land between neighbouring places; ferries and long bridges are left out."""
