@@ -197,8 +197,8 @@ class App:
         host, port = self.settings.server.host, self.settings.server.port
         if host not in LOOPBACK and not len(self.door.keyring):
             raise InvalidSetting(
-                f"server.host is {host}, and there is no key yet: make one with `ladestrom keys create` first, "
-                "or listen on 127.0.0.1"
+                f"server.host is {host}, and there is no key yet: make one with "
+                "`ladestrom keys create` first, or listen on 127.0.0.1"
             )
         listener = server.listen(host, port)
         listening = asyncio.Event()
@@ -386,7 +386,8 @@ class _locked:  # noqa: N801 - used as a statement
             self._file = (self._data / "lock").open("a+")
         except OSError as error:
             raise InvalidSetting(
-                f"the data directory {self._data} cannot be used ({error.strerror}); choose another with --data"
+                f"the data directory {self._data} cannot be used ({error.strerror}); "
+                "choose another with --data"
             ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

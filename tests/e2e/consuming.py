@@ -35,7 +35,8 @@ Digests = dict[int, bytes]
 
 def plain(board: dict[str, StationStatus]) -> Board:
     """A session's board in the form of the wire."""
-    return {uuid: msgspec.to_builtins(station) for uuid, station in board.items()}
+    wire: Board = msgspec.json.decode(msgspec.json.encode(board))
+    return wire
 
 
 async def rest(url: str, key: str) -> tuple[Board, str]:

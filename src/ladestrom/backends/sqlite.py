@@ -123,7 +123,8 @@ class SqliteLog:
         meta: dict[str, Any] = dict(_rows(connection, "SELECT name, value FROM meta"))
         if meta["format"] != FORMAT:
             raise LogFailure(
-                f"{self._path} has format {meta['format']}, this program reads {FORMAT}: use the version that wrote it"
+                f"{self._path} has format {meta['format']}, this program reads {FORMAT}: "
+                "use the version that wrote it"
             )
         session = f"{self._durability} {_boot_id()}"
         before = str(meta.get("session", ""))
@@ -174,8 +175,8 @@ class SqliteLog:
             expected += 1
             if seq != expected:
                 raise LogFailure(
-                    f"{self._path} lacks entries {expected} to {seq - 1}: restore it from a backup, or move it away "
-                    "to start a new log (consumers then get a new snapshot)"
+                    f"{self._path} lacks entries {expected} to {seq - 1}: restore it from a backup, or "
+                    "move it away to start a new log (consumers then get a new snapshot)"
                 )
             fold(rows, Entry(seq, _decode_change(body)))
         return sorted(rows.values(), key=lambda row: row.seq)
@@ -295,7 +296,8 @@ class SqliteLog:
             return await asyncio.get_running_loop().run_in_executor(thread, work)
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise LogFailure(
-                f"{self._path} is damaged ({error}): restore it from a backup, or move it away to start a new log"
+                f"{self._path} is damaged ({error}): restore it from a backup, or move it away "
+                "to start a new log"
             ) from error
         except apsw.Error as error:
             raise LogFailure(f"the log {self._path} cannot be used ({error})") from error

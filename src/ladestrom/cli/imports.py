@@ -220,12 +220,13 @@ def _print(report: ImportReport) -> None:
         ("vanished", len(report.vanished)),
         ("returned", len(report.returned)),
         ("refused", report.refused_count),
+        ("noted", report.notes_count),
     )
     for word, count in rows:
         print(f"{word:<9}  {count:>9,}")
     print(f"the register has {report.evses:,} EVSEs now")
     if report.notes_count:
-        print(f"{report.notes_count:,} oddities were read as what they seem to mean")
+        print("what is noted was odd, and was read as what it seems to mean")
     if not report.refused:
         return
     kinds = Counter(_PARTICULAR.sub("...", refusal.reason) for refusal in report.refused)

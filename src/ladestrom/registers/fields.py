@@ -99,7 +99,7 @@ def clean(value: object, what: str, chars_max: int, notes: Notes) -> str:
 
 def quoted(value: object, chars_max: int = 40) -> str:
     """A source's value for a note or a reason: short, and without contact data."""
-    text = _CONTACT.sub(" ", plain(value)[: 4 * chars_max])
+    text = _CONTACT.sub(" ", plain(value)[: 4 * chars_max]).strip()
     return repr(text if len(text) <= chars_max else text[:chars_max] + "...")
 
 

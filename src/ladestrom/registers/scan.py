@@ -145,7 +145,7 @@ class JsonScanner:
             return self._string()
         return self._scalar()
 
-    def _scalar(self) -> bytes:
+    def _scalar(self) -> bytes | str:
         while True:
             match = _SCALAR.match(self._buffer, self._at)
             end = match.end() if match else self._at
@@ -181,9 +181,6 @@ class JsonScanner:
             at = match.end()
             depth += 1 if match.lastindex else -1
             if depth == 0:
-                if at - self._at > limits.record_bytes_max:
-                    self._at = at
-                    return self._too_large()
                 return self._cut(at)
             if depth > limits.record_depth_max:
                 self._at = at
@@ -218,10 +215,9 @@ class JsonScanner:
     def _held(self) -> int:
         return len(self._buffer) - self._at
 
-    def _cut(self, end: int) -> bytes:
-        value = self._buffer[self._at : end]
-        self._at = end
-        return value
+    def _cut(self, end: int) -> bytes | str:
+        begin, self._at = self._at, end
+        return self._buffer[begin:end] if end - begin <= self._limits.record_bytes_max else self._too_large()
 
     def _fill_more(self) -> None:
         if not self._fill():

@@ -68,12 +68,12 @@ class Company(msgspec.Struct, frozen=True):
 
 
 COMPANIES: Final[tuple[Company, ...]] = (
-    Company("Fjordlys Lading", "NOFJL", 0.14, 0.30, Habit(keep_alive_s=900)),
+    Company("Fjordlys Lading", "NOFJL", 0.14, 0.30, Habit(keep_alive_s=1800)),
     Company("Nordstrøm", "NONSM", 0.22, 0.18, Habit(batch_s=5, snapshot_s=600)),
     Company("Elvekraft", "NOELV", 0.24, 0.06, Habit(batch_s=None, snapshot_s=60, iso_times=False)),
-    Company("Tindelad", "NOTDL", 0.05, 0.19, Habit(keep_alive_s=600, late_share=0.15, late_s_max=180)),
+    Company("Tindelad", "NOTDL", 0.05, 0.19, Habit(keep_alive_s=1200, late_share=0.15, late_s_max=180)),
     Company("Blålys Mobilitet", "NOBLM", 0.10, 0.11, Habit(form=Form.UID, batch_s=2, keep_alive_s=600)),
-    Company("Hverdagslading", "NOHVD", 0.15, 0.01, Habit(form=Form.NOBIL, keep_alive_s=300, iso_times=False)),
+    Company("Hverdagslading", "NOHVD", 0.15, 0.01, Habit(form=Form.NOBIL, keep_alive_s=900, iso_times=False)),
     Company(
         "Skjærgård Strøm",
         "NOSKS",

@@ -48,6 +48,8 @@ RETRY_MAX_S: Final = 5.0
 _IN_PASSING: Final = frozenset({408, 409, 429, 502, 503, 504})
 """Answers after which the same request may succeed."""
 
+_REFUSALS: Final[dict[int, type[LadestromError]]] = {401: Unauthenticated, 403: NotAllowed}
+
 _NOBIL: Final[dict[Status, int]] = {
     Status.AVAILABLE: 0,
     Status.CHARGING: 1,
@@ -200,7 +202,7 @@ class _Operator:
         """Sends one delivery after the other, for ever.
 
         Raises:
-            Unauthenticated, NotAllowed, BadRequest: the server refused a delivery for good.
+            Unauthenticated, NotAllowed, BadRequest, LadestromError: the server refused a delivery for good.
         """
         while True:
             delivery = await self._outbox.get()
@@ -244,8 +246,7 @@ class _Operator:
         if response.status_code in _IN_PASSING:
             asked = response.headers.get("Retry-After", "")
             return float(asked) if asked.isdecimal() else 0.0
-        refusals: dict[int, type[LadestromError]] = {401: Unauthenticated, 403: NotAllowed}
-        kind = refusals.get(response.status_code, BadRequest)
+        kind = _REFUSALS.get(response.status_code, LadestromError if response.is_server_error else BadRequest)
         raise kind(
             f"{self._name}: the server answers {response.status_code} to a report: {response.text[:500]}"
         )
@@ -279,6 +280,7 @@ async def drive(
     Raises:
         ValueError: the speed is out of range, or no EVSE belongs to an operator with a key.
         Unauthenticated, NotAllowed, BadRequest: the server refuses an operator's reports for good.
+        LadestromError: the server fails on them.
     """
     if not 0 < speed <= SPEED_MAX:
         raise ValueError(f"speed {speed:g}; it is above 0 and at most {SPEED_MAX:g}")

@@ -1,0 +1,282 @@
+"""`ladestrom demo` as a process of its own: what it shows, that the country lives, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import pytest
+from websockets.sync.client import connect
+
+from ladestrom.model import Status
+from tests.e2e.running import LADESTROM, environment, free_port, irve_register
+
+READY_DEADLINE_S = 30.0
+DEADLINE_S = 20.0
+END_S = 2.0
+"""What Ctrl-C may take."""
+
+
+class Demo:
+    """One demonstration on a free port, with its temporary files below `directory`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *arguments: str,
+        data: Path | None = None,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.temporary = directory / "tmp"
+        self.temporary.mkdir(exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lines: list[tuple[float, str]] = []
+        kept = () if data is None else ("--data", str(data))
+        self._began_s = time.monotonic()
+        self.process = start(
+            directory, "--port", str(self.port), "--stations", "60", *kept, *arguments, settings=settings
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append((time.monotonic() - self._began_s, line.rstrip("\n")))
+
+    @property
+    def output(self) -> str:
+        return "\n".join(line for _, line in self.lines)
+
+    def __enter__(self) -> Self:
+        until(
+            lambda: any(line.startswith("ready in ") for _, line in self.lines) or self.process.poll() is not None,
+            READY_DEADLINE_S,
+        )
+        assert self.process.poll() is None, self.output
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(DEADLINE_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Seconds from the signal to the end of the process."""
+        began_s = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(DEADLINE_S)
+        took_s = time.monotonic() - began_s
+        self._reader.join(DEADLINE_S)
+        return took_s
+
+    def get(self, path: str) -> Any:
+        request = urllib.request.Request(self.url + path, headers={"X-Api-Key": "demo"})
+        with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
+            return json.load(answer)
+
+
+def start(
+    directory: Path, *arguments: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*LADESTROM, "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        cwd=directory,
+        env={**environment(settings), "TMPDIR": str(directory / "tmp")},
+    )
+
+
+def refused(directory: Path, *arguments: str) -> str:
+    """What a demonstration says that does not start."""
+    process = start(directory, *arguments)
+    output, _ = process.communicate(timeout=READY_DEADLINE_S)
+    assert process.returncode == 2, output
+    assert "Traceback" not in output
+    return output
+
+
+def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    ends_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < ends_s, "the deadline passed"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with Demo(tmp_path_factory.mktemp("demo"), "--speed", "600") as running:
+        yield running
+
+
+def test_the_first_thing_shown_is_what_it_is_and_where(demo: Demo) -> None:
+    assert re.fullmatch(
+        r"ladestrom [0-9.]+: 60 stations with [0-9]+ EVSEs in Norway, simulated, 600 times as fast as life",
+        demo.lines[0][1],
+    )
+    for address in (
+        f"{demo.url}/api/v1/rest/chargers?apikey=demo",
+        f"ws://127.0.0.1:{demo.port}/api/v1/stream?apikey=demo",
+    ):
+        assert address in demo.output
+    assert "durability full" in demo.output
+    assert re.fullmatch(r"ready in [0-9.]+ s; Ctrl-C ends it", demo.lines[-1][1])
+
+
+def shown(demo: Demo, command: str) -> list[str]:
+    """The ready-made line that begins with a command, as a shell would take it apart."""
+    line = next(line for _, line in demo.lines if f" {command} " in line)
+    return line[line.index(f"{command} ") :].replace("'", "\x00").split("\x00")
+
+
+def test_the_ready_made_curl_line_names_a_station_that_has_a_status(demo: Demo) -> None:
+    line = "".join(shown(demo, "curl"))
+    path = line[line.index(demo.url) + len(demo.url) :].split()[0]
+    assert "X-Api-Key: demo" in line
+    assert demo.get(path)["status"] in {0, 1, 2}
+
+
+def test_the_ready_made_websocat_line_names_a_stream_of_changes(demo: Demo) -> None:
+    address = shown(demo, "websocat")[1]
+    with connect(address, open_timeout=DEADLINE_S, max_size=None) as stream:
+        types = {json.loads(stream.recv(DEADLINE_S))["type"] for _ in range(5)}
+    assert types == {"status:update"}
+
+
+def test_once_it_is_ready_every_evse_has_a_status(demo: Demo) -> None:
+    chargers = demo.get("/api/v1/rest/chargers")
+    assert len(chargers) == 60
+    connectors = [connector for charger in chargers for connector in charger["connectors"]]
+    assert all(connector["timestamp"] > 0 for connector in connectors)
+    known = sum(connector["status"] in {0, 1} for connector in connectors)
+    assert known > 0.9 * len(connectors)
+
+
+def test_one_evse_is_found_under_the_address_shown(demo: Demo) -> None:
+    address = re.search(r"http://\S+/api/v2/evses/\S+", demo.output)
+    assert address is not None
+    assert demo.get(address[0].removeprefix(demo.url))["status"] in set(Status)
+
+
+def test_every_operator_reports_and_nothing_is_refused(demo: Demo) -> None:
+    operators = demo.get("/api/v2/operators")
+    text = json.dumps(operators)
+    assert "Fjordlys" in text
+    rows = operators if isinstance(operators, list) else operators["operators"]
+    assert not [row for row in rows if row.get("refused")]
+
+
+def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with Demo(tmp_path) as running:
+        assert list(running.temporary.iterdir())
+        with connect(f"ws://127.0.0.1:{running.port}/api/v1/stream?apikey=demo", max_size=None) as stream:
+            stream.recv(DEADLINE_S)
+            assert running.stop() < END_S
+        assert running.process.returncode == 0
+        assert "Traceback" not in running.output
+        assert re.fullmatch(r"ended: [0-9,]+ reports in, [0-9,]+ changes out", running.lines[-1][1])
+        assert list(running.temporary.iterdir()) == []
+
+
+def test_sigterm_ends_it_like_ctrl_c(tmp_path: Path) -> None:
+    with Demo(tmp_path) as running:
+        assert running.stop(signal.SIGTERM) < END_S
+        assert running.process.returncode == 0
+
+
+def test_a_signal_before_it_is_ready_ends_it_too(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    process = start(tmp_path, "--port", str(free_port()), "--stations", "60")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode in {0, 130}
+    assert "Traceback" not in output
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_with_a_data_directory_the_log_goes_on_where_it_was(tmp_path: Path) -> None:
+    data = tmp_path / "kept"
+    with Demo(tmp_path, data=data) as first:
+        epoch, seq = position(first)
+        first.stop()
+    assert (data / "log.db").exists()
+    with Demo(tmp_path, data=data) as second:
+        again, later = position(second)
+        assert len(second.get("/api/v1/rest/chargers")) == 60
+    assert again == epoch
+    assert later >= seq
+
+
+def position(running: Demo) -> tuple[str, int]:
+    address = f"ws://127.0.0.1:{running.port}/api/v1/stream?apikey=demo"
+    with connect(address, open_timeout=DEADLINE_S, max_size=None) as stream:
+        snapshot = json.loads(stream.recv(DEADLINE_S))
+    return snapshot["epoch"], snapshot["seq"]
+
+
+def test_a_registry_that_is_not_simulated_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    data = tmp_path / "real"
+    register = irve_register(tmp_path / "register.jsonl", stations=3, evses=2)
+    subprocess.run(
+        [*LADESTROM, "import", "irve", str(register), "--data", str(data)],
+        check=True,
+        capture_output=True,
+        env=environment({}),
+        timeout=READY_DEADLINE_S,
+    )
+    said = refused(tmp_path, "--port", str(free_port()), "--data", str(data))
+    assert "3 stations that are not simulated (irve)" in said
+    assert "--data" in said
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(tmp_path, "--port", str(port))
+    assert f"127.0.0.1:{port}" in said
+    assert "--port" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--stations", "0"),
+        ("--stations", "100001"),
+        ("--speed", "0"),
+        ("--speed", "3601"),
+        ("--speed", "nan"),
+        ("--port", "70000"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_the_range(tmp_path: Path, arguments: Sequence[str]) -> None:
+    said = refused(tmp_path, *arguments)
+    assert arguments[0] in said or "port" in said
+    assert re.search(r"[0-9] to [0-9]|at most [0-9]", said)
+
+
+def test_the_environment_cannot_open_it_to_others(tmp_path: Path) -> None:
+    with Demo(tmp_path, settings={"server.host": "0.0.0.0"}) as running:  # noqa: S104 - what must not win
+        assert running.get("/livez")
+        with pytest.raises(OSError, match=r"refused|unreachable|assign|timed out"):
+            socket.create_connection(("127.0.0.2", running.port), timeout=2)
