@@ -83,7 +83,7 @@ def demo(
         raise InvalidSetting(f"--stations {stations}: write 1 to {STATIONS_MAX}")
     if not 0 < speed <= SPEED_MAX:
         raise InvalidSetting(f"--speed {speed:g}: write a number above 0, at most {SPEED_MAX:g}")
-    planned = Demo(_free_port(port), speed, seed, build(stations, Random(seed)))
+    planned = Demo(_free_port(port), speed, seed, build(stations, _chance(seed)))
     screen = Console(highlight=False)
     with _directory(data) as directory:
         settings = _settings(planned.port, directory)
@@ -99,12 +99,16 @@ async def _show(screen: Console, planned: Demo, settings: Settings) -> None:
 
     stopping = asyncio.create_task(until_signal())
     keys = await _prepare(Path(settings.server.data), planned)
-    traffic = Traffic([draft.station for draft in planned.drafts], Random(planned.seed), _now())
+    if stopping.done():
+        return
+    traffic = Traffic([draft.station for draft in planned.drafts], _chance(planned.seed), _now())
     tally, opened = Tally(), asyncio.Event()
     async with running(settings, demo=True) as app:
         listening_s = time.monotonic()
         driving = asyncio.create_task(
-            drive(app.url, keys, traffic, planned.speed, rng=Random(planned.seed), tally=tally, opened=opened)
+            drive(
+                app.url, keys, traffic, planned.speed, rng=_chance(planned.seed), tally=tally, opened=opened
+            )
         )
         opening = asyncio.create_task(opened.wait())
         try:
@@ -231,8 +235,8 @@ def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool
     url, websocket = planned.url, planned.url.replace("http", "ws", 1)
     where = settings.server.data if kept else f"{settings.server.data}, removed at the end"
     screen.print(
-        f"ladestrom {__version__}: {len(planned.drafts):,} stations with {evses:,} EVSEs in Norway, simulated, "
-        f"{planned.speed:g} times as fast as life",
+        f"ladestrom {__version__}: {len(planned.drafts):,} stations with {evses:,} EVSEs in Norway, "
+        f"simulated, {planned.speed:g} times as fast as life",
         soft_wrap=True,
     )
     rows = (
@@ -247,6 +251,10 @@ def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool
     )
     for name, value in rows:
         screen.print(Text.assemble((f"  {name:<10}", "bold"), value), soft_wrap=True)
+
+
+def _chance(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 - a simulation that can be repeated, no secret
 
 
 def _now() -> Millis:

@@ -136,6 +136,7 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
     for draft in gathered.drafts:
         if UUID_FORM.fullmatch(draft.station.uuid):
             _use(free, draft.station.uuid)
+            uuids.setdefault(draft.station.native_id, draft.station.uuid)
     candidates: dict[str, Candidate] = {}
     refused_ids = set(gathered.refused_ids)
     refused: list[RecordRefusal] = []
@@ -339,8 +340,8 @@ class _Claims:
 
 def _uuids_by_native_id(register: str, stations: Iterable[Station]) -> dict[str, str]:
     found: dict[str, Station] = {}
-    for station in stations:
-        if station.register == register:
+    for station in sorted(stations, key=lambda each: each.uuid):
+        if station.register == register and station.native_id:
             other = found.get(station.native_id)
             if other is None or other.vanished_at is not None:
                 found[station.native_id] = station

@@ -79,6 +79,7 @@ class Reporter:
         self._late: list[tuple[Millis, int, Event]] = []
         self._held = 0
         self._opened = False
+        self._confirmed = False
         self._next_batch_at = start
         self._next_snapshot_at = start
         self._kept_alive_at = start
@@ -111,7 +112,8 @@ class Reporter:
     def due(self, now: Millis) -> list[Delivery]:
         """The deliveries to send now, in this order; `now` never goes back.
 
-        Every event up to `now` has to be noted before. Empty during a silence, after which the changes
+        Every event up to `now` has to be noted before. The first call opens, and what it gave has to be
+        taken before the second one, which confirms. Empty during a silence, after which the changes
         missed come in one go.
         """
         if self.silent(now):
@@ -120,6 +122,7 @@ class Reporter:
         if not self._opened:
             return self._open(now)
         return [
+            *self._first_confirmation(now),
             *self._due_changes(now),
             *self._due_late(now),
             *self._due_snapshot(now),
@@ -134,6 +137,13 @@ class Reporter:
         self._next_snapshot_at = now + int(self._rng.random() * (habit.snapshot_s or 0) * 1000)
         self._kept_alive_at = now
         return _cut(Kind.OPENING, now, self._now.values())
+
+    def _first_confirmation(self, now: Millis) -> list[Delivery]:
+        """All EVSEs as of now, once: a server that was told something newer before forgets it."""
+        if self._confirmed:
+            return []
+        self._confirmed = True
+        return _cut(Kind.SNAPSHOT, now, self._now.values())
 
     def _due_changes(self, now: Millis) -> list[Delivery]:
         batch_s = self._habit.batch_s

@@ -191,7 +191,7 @@ def test_a_key_whose_operator_is_gone_reports_for_nobody_but_reads() -> None:
 
 @pytest.mark.parametrize("text", [None, ""])
 def test_no_key_is_told_that_it_is_missing(text: str | None) -> None:
-    with pytest.raises(Unauthenticated, match="^the key is missing$"):
+    with pytest.raises(Unauthenticated, match=r"^the key is missing$"):
         Keyring([], []).authenticate(text, NOW, Scope.STREAM)
 
 
@@ -220,7 +220,7 @@ def test_a_revoked_key_opens_nothing_and_its_connections_end() -> None:
     text, record = made()
     keyring = Keyring([msgspec.structs.replace(record, revoked_at=NOW)], [])
     assert not keyring.is_live(record.id, NOW)
-    with pytest.raises(Unauthenticated, match="^the key was revoked$"):
+    with pytest.raises(Unauthenticated, match=r"^the key was revoked$"):
         keyring.authenticate(text, NOW, Scope.STREAM)
 
 
@@ -230,7 +230,7 @@ def test_a_key_expires_at_its_instant() -> None:
     keyring.authenticate(text, NOW, Scope.STREAM)
     assert keyring.is_live(record.id, NOW)
     assert not keyring.is_live(record.id, NOW + 1)
-    with pytest.raises(Unauthenticated, match="^the key has expired$"):
+    with pytest.raises(Unauthenticated, match=r"^the key has expired$"):
         keyring.authenticate(text, NOW + 1, Scope.STREAM)
 
 
@@ -239,7 +239,7 @@ def test_that_a_key_was_revoked_is_not_told_to_who_knows_its_id_only() -> None:
     keyring = Keyring([msgspec.structs.replace(record, revoked_at=NOW)], [])
     guessed = with_checksum(f"lst_{record.id}_" + "A" * 30)
     assert guessed != text
-    with pytest.raises(Unauthenticated, match="^not a valid key$"):
+    with pytest.raises(Unauthenticated, match=r"^not a valid key$"):
         keyring.authenticate(guessed, NOW, Scope.STREAM)
 
 

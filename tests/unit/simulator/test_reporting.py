@@ -36,6 +36,7 @@ def opened(habit: Habit, evses: int, seed: int = 1) -> Reporter:
     assert [delivery.kind for delivery in reporter.due(START)] == [Kind.OPENING] * math.ceil(
         evses / DELIVERY_ITEMS_MAX
     )
+    assert {delivery.kind for delivery in reporter.due(START)} == {Kind.SNAPSHOT}
     return reporter
 
 
@@ -54,7 +55,16 @@ def test_what_happened_before_the_first_delivery_is_in_it_and_not_told_twice() -
     reporter.note(charging(1, 0))
     (opening,) = due(reporter, 2)
     assert opening.items[0] == charging(1, 0)
-    assert due(reporter, 3) == []
+    assert [delivery.kind for delivery in due(reporter, 3)] == [Kind.SNAPSHOT]
+    assert due(reporter, 4) == []
+
+
+def test_the_second_delivery_confirms_all_for_a_server_that_knew_something_newer() -> None:
+    reporter = Reporter(Habit(keep_alive_s=900), board(5), Random(1), START)
+    reporter.due(START)
+    (confirmation,) = reporter.due(START + 100)
+    assert confirmation == Delivery(Kind.SNAPSHOT, START + 100, tuple(board(5)), alone=False)
+    assert reporter.due(START + 200) == []
 
 
 def test_no_delivery_is_over_the_limit_of_the_report_interface() -> None:
@@ -176,7 +186,9 @@ def test_changes_that_cannot_be_told_shrink_to_the_newest_of_each_evse() -> None
         reporter.note(charging(1 + number / 1000, number % 3))
     (batch,) = due(reporter, 20)
     last = PENDING_CHANGES_MAX
-    assert batch.items == tuple(charging(1 + number / 1000, number % 3) for number in range(last - 2, last + 1))
+    assert batch.items == tuple(
+        charging(1 + number / 1000, number % 3) for number in range(last - 2, last + 1)
+    )
 
 
 @pytest.mark.parametrize("company", COMPANIES, ids=lambda company: company.name)

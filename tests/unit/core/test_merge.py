@@ -1,0 +1,439 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ladestrom.core import merge
+from ladestrom.errors import Conflict
+from ladestrom.model import Connector, Evse, Outlet, Station
+from ladestrom.ports import RecordRefusal, StationDraft
+
+CCS = Connector("IEC_62196_T2_COMBO", 150.0)
+
+
+def draft(
+    native_id: str, keys: Sequence[str], *, uuid: str = "", name: str = "", country: str = "FRA"
+) -> StationDraft:
+    return StationDraft(
+        Station(
+            uuid=uuid,
+            name=name or native_id,
+            country=country,
+            latitude=48.0,
+            longitude=2.0,
+            evses=tuple(Evse(key, "") for key in keys),
+            outlets=tuple(Outlet(index, CCS) for index in range(len(keys))),
+            native_id=native_id,
+        )
+    )
+
+
+class Register:
+    """The plainest store: it does with every settlement what a database does, in a dict."""
+
+    def __init__(self) -> None:
+        self.stations: dict[str, Station] = {}
+        self.numbers: dict[str, int] = {}
+        self.refused: tuple[RecordRefusal, ...] = ()
+        self.gone: tuple[str, ...] = ()
+
+    def holders(self) -> dict[str, merge.Holder]:
+        return {
+            evse.key: merge.Holder(station.uuid, station.vanished_at is not None)
+            for station in self.stations.values()
+            for evse in station.evses
+        }
+
+    def take(
+        self,
+        drafts: Iterable[StationDraft | RecordRefusal],
+        register: str = "irve",
+        *,
+        complete: bool = True,
+        force: bool = False,
+    ) -> merge.Settlement:
+        gathered = merge.gather(drafts)
+        named = merge.name(register, gathered, self.stations.values(), self.numbers)
+        present = {
+            uuid: each.native_id
+            for uuid, each in self.stations.items()
+            if each.register == register and each.vanished_at is None
+        }
+        gone = merge.vanishing(register, named, present, force=force) if complete else ()
+        wanted = named.keys()
+        holders = {key: holder for key, holder in self.holders().items() if key in wanted}
+        accepted = merge.claim(named, holders, gone)
+        settlement = merge.settle(accepted, holders, self.numbers)
+        for station in (*settlement.added, *settlement.changed, *settlement.returned):
+            self.stations[station.uuid] = station
+        for uuid in gone:
+            self.stations[uuid] = msgspec.structs.replace(self.stations[uuid], vanished_at=1)
+        for uuid, keys in settlement.stripped.items():
+            self.stations[uuid] = merge.stripped(self.stations[uuid], keys)
+        self.numbers.update(settlement.numbers)
+        self.refused = gathered.refused + accepted.refused
+        self.gone = gone
+        return settlement
+
+    def keys(self, uuid: str) -> list[str]:
+        return [evse.key for evse in self.stations[uuid].evses]
+
+
+# -- uuids -------------------------------------------------------------------------------------------------
+
+
+def test_stations_without_uuid_get_numbers_of_their_country_in_the_registers_order() -> None:
+    register = Register()
+    register.take([draft("b", ["B"]), draft("a", ["A"]), draft("m", ["M"], country="MCO")])
+    assert {uuid: each.native_id for uuid, each in register.stations.items()} == {
+        "FRA_00001": "b",
+        "FRA_00002": "a",
+        "MCO_00001": "m",
+    }
+
+
+def test_a_station_keeps_its_uuid_as_long_as_its_register_keeps_its_id() -> None:
+    register = Register()
+    register.take([draft("a", ["A"]), draft("b", ["B"])])
+    register.take([draft("b", ["B2"]), draft("c", ["C"]), draft("a", ["A"], country="MCO")])
+    assert {each.native_id: uuid for uuid, each in register.stations.items()} == {
+        "a": "FRA_00001",
+        "b": "FRA_00002",
+        "c": "FRA_00003",
+    }
+
+
+def test_the_same_id_in_two_registers_is_two_stations() -> None:
+    register = Register()
+    register.take([draft("a", ["A"])], "irve")
+    register.take([draft("a", ["B"])], "ocpi")
+    assert sorted(register.stations) == ["FRA_00001", "FRA_00002"]
+
+
+@pytest.mark.parametrize("country", ["NOR", "SWE", "FIN", "DAN", "ISL"])
+def test_where_nobil_gives_out_uuids_ours_begin_at_900001(country: str) -> None:
+    register = Register()
+    register.take(
+        [draft("x", ["X"], uuid=f"{country}_01333", country=country), draft("y", ["Y"], country=country)]
+    )
+    assert sorted(register.stations) == [f"{country}_01333", f"{country}_900001"]
+
+
+def test_a_number_that_a_register_brought_is_not_given_out_again() -> None:
+    register = Register()
+    register.take([draft("y", ["Y"]), draft("x", ["X"], uuid="FRA_00001")])
+    assert {each.native_id: uuid for uuid, each in register.stations.items()} == {
+        "y": "FRA_00002",
+        "x": "FRA_00001",
+    }
+    register.take([draft("z", ["Z"])], "ocpi")
+    assert "FRA_00003" in register.stations
+
+
+def test_a_refused_station_uses_no_number_up() -> None:
+    register = Register()
+    register.take([draft("a", ["A"])])
+    for _ in range(3):
+        register.take([draft("a", ["A"]), draft("b", ["A"])])
+    register.take([draft("a", ["A"]), draft("b", ["B"])])
+    assert sorted(register.stations) == ["FRA_00001", "FRA_00002"]
+
+
+def test_a_uuid_of_another_register_is_refused() -> None:
+    register = Register()
+    register.take([draft("a", ["A"], uuid="NOR_00001")], "nobil")
+    register.take([draft("a", ["B"], uuid="NOR_00001")], "ocpi")
+    assert [each.reason for each in register.refused] == ["NOR_00001 is a station of the register nobil"]
+    assert register.keys("NOR_00001") == ["A"]
+
+
+def test_of_two_records_of_one_station_the_first_counts() -> None:
+    register = Register()
+    register.take([draft("a", ["A"]), draft("a", ["B"]), draft("c", ["C"], uuid="NOR_00001")])
+    register.take(
+        [draft("a", ["A"]), draft("c", ["C"], uuid="NOR_00001"), draft("d", ["D"], uuid="NOR_00001")]
+    )
+    assert [each.record for each in register.refused] == ["d"]
+    assert "stands in the register before" in register.refused[0].reason
+    assert register.keys("FRA_00001") == ["A"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_record_without_uuid_is_the_station_of_the_record_with_its_id_and_a_uuid(order: int) -> None:
+    register = Register()
+    register.take([draft("a", ["A"], uuid="FRA_00007"), draft("a", ["A"])][::order])
+    assert list(register.stations) == ["FRA_00007"]
+    assert [each.record for each in register.refused] == ["a"]
+
+
+def test_an_evse_that_stands_twice_in_a_station_is_refused() -> None:
+    register = Register()
+    register.take([draft("a", ["FR*A", "fra"])])
+    assert [each.reason for each in register.refused] == ["its EVSE FRA stands in it twice"]
+
+
+def test_a_record_without_any_id_is_named_by_its_place() -> None:
+    register = Register()
+    register.take([draft("a", ["A"]), draft("", ["B"])])
+    assert [each.record for each in register.refused] == ["record 2"]
+
+
+# -- EVSE keys ---------------------------------------------------------------------------------------------
+
+
+def test_a_key_of_a_present_station_is_refused_and_its_holder_named() -> None:
+    register = Register()
+    register.take([draft("a", ["K"])], "irve")
+    register.take([draft("b", ["K", "L"]), draft("c", ["M"])], "ocpi")
+    assert register.refused == (
+        RecordRefusal("b", "its EVSE K belongs to FRA_00001; one EVSE cannot be at two stations"),
+    )
+    assert sorted(register.holders()) == ["K", "M"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_key_moves_when_its_holder_gives_it_up_in_the_same_import(order: int) -> None:
+    register = Register()
+    register.take([draft("a", ["K", "L"]), draft("b", ["M"])])
+    settlement = register.take([draft("a", ["L"]), draft("b", ["M", "K"])][::order])
+    assert register.keys("FRA_00001") == ["L"]
+    assert register.keys("FRA_00002") == ["M", "K"]
+    assert settlement.moved_keys == {"K": "FRA_00002"}
+    assert settlement.lost_keys == frozenset()
+
+
+def test_two_stations_may_swap_their_evses() -> None:
+    register = Register()
+    register.take([draft("a", ["K"]), draft("b", ["L"])])
+    settlement = register.take([draft("a", ["L"]), draft("b", ["K"])])
+    assert register.refused == ()
+    assert settlement.moved_keys == {"L": "FRA_00001", "K": "FRA_00002"}
+
+
+def test_a_key_moves_away_from_a_station_that_vanishes_in_the_same_import() -> None:
+    register = Register()
+    register.take([draft("a", ["K", "L"])])
+    settlement = register.take([draft("b", ["K"])])
+    assert register.refused == ()
+    assert settlement.stripped == {"FRA_00001": frozenset({"K"})}
+    assert register.keys("FRA_00001") == ["L"]
+    assert [outlet.evse for outlet in register.stations["FRA_00001"].outlets] == [0]
+
+
+def test_a_key_moves_away_from_a_station_that_vanished_before_even_of_another_register() -> None:
+    register = Register()
+    register.take([draft("a", ["K"]), draft("b", ["L"])])
+    register.take([draft("b", ["L"])])
+    register.take([draft("c", ["K"])], "ocpi")
+    assert register.refused == ()
+    assert register.holders()["K"] == merge.Holder("FRA_00003", vanished=False)
+
+
+def test_a_station_that_returns_does_not_get_back_what_moved_away() -> None:
+    register = Register()
+    register.take([draft("a", ["K"]), draft("b", ["L"])])
+    register.take([draft("b", ["L", "K"])])
+    register.take([draft("a", ["K"]), draft("b", ["L", "K"])])
+    assert [each.record for each in register.refused] == ["a"]
+    assert register.stations["FRA_00001"].vanished_at is not None
+
+
+def test_a_station_that_returns_with_its_key_goes_before_one_that_wants_it() -> None:
+    register = Register()
+    register.take([draft("a", ["K"]), draft("b", ["L"])])
+    register.take([draft("b", ["L"])])
+    register.take([draft("c", ["K"]), draft("a", ["K"]), draft("b", ["L"])])
+    assert [each.record for each in register.refused] == ["c"]
+    assert register.holders()["K"].uuid == "FRA_00001"
+
+
+def test_of_two_new_stations_with_one_key_the_first_gets_it() -> None:
+    register = Register()
+    register.take([draft("a", ["K"]), draft("b", ["K"])])
+    assert [each.record for each in register.refused] == ["b"]
+
+
+def test_a_refused_station_keeps_its_keys_also_from_those_that_took_them_already() -> None:
+    register = Register()
+    register.take([draft("x", ["X"])], "ocpi")
+    register.take([draft("a", ["K"]), draft("b", ["L"]), draft("c", ["M"])])
+    # c takes what b gives up, b takes what a gives up, but a wants what it cannot have.
+    register.take([draft("c", ["L"]), draft("b", ["K"]), draft("a", ["X"])])
+    assert {each.record for each in register.refused} == {"a", "b", "c"}
+    assert {key: holder.uuid for key, holder in register.holders().items()} == {
+        "X": "FRA_00001",
+        "K": "FRA_00002",
+        "L": "FRA_00003",
+        "M": "FRA_00004",
+    }
+
+
+def test_a_chain_of_refusals_costs_time_in_proportion_to_its_length() -> None:
+    register = Register()
+    length = 5_000
+    register.take([draft("x", ["X"])], "ocpi")
+    register.take([draft(str(place), [f"K{place}"]) for place in range(length)])
+    chain = [draft(str(place), [f"K{place - 1}"]) for place in range(length - 1, 0, -1)]
+    register.take([*chain, draft("0", ["X"])])
+    assert len(register.refused) == length
+
+
+# -- what became of a station ------------------------------------------------------------------------------
+
+
+def test_an_identical_draft_is_unchanged_and_nothing_is_to_be_written() -> None:
+    register = Register()
+    drafts = [draft("a", ["A"]), draft("b", ["B"], uuid="NOR_00001", country="NOR")]
+    register.take(drafts)
+    assert register.take(drafts) == merge.Settlement((), (), (), 2, (), frozenset(), {}, {}, {}, {})
+
+
+def test_a_station_that_its_register_lacks_vanishes_and_returns() -> None:
+    register = Register()
+    register.take([draft("a", ["A"]), draft("b", ["B"])])
+    register.take([draft("b", ["B"])])
+    assert list(register.gone) == ["FRA_00001"]
+    register.take([draft("b", ["B"])])
+    assert list(register.gone) == []
+    settlement = register.take([draft("a", ["A"]), draft("b", ["B"], name="other")])
+    assert [each.uuid for each in settlement.returned] == ["FRA_00001"]
+    assert [each.uuid for each in settlement.changed] == ["FRA_00002"]
+
+
+def test_a_station_that_returns_as_another_has_returned_and_changed() -> None:
+    register = Register()
+    register.take([draft("a", ["A"]), draft("b", ["B"])])
+    register.take([draft("b", ["B"])])
+    settlement = register.take([draft("a", ["A"], name="other"), draft("b", ["B"])])
+    assert settlement.returned == settlement.changed
+    assert settlement.unchanged == 1
+
+
+def test_a_part_of_a_register_makes_nothing_vanish() -> None:
+    register = Register()
+    register.take([draft("a", ["A"]), draft("b", ["B"])])
+    register.take([draft("b", ["B"])], complete=False)
+    assert register.gone == ()
+
+
+def test_a_station_whose_record_was_refused_has_not_vanished() -> None:
+    register = Register()
+    register.take([draft("a", ["A"]), draft("b", ["B"]), draft("c", ["C"]), draft("d", ["D"])])
+    register.take(
+        [
+            draft("d", ["D"]),
+            RecordRefusal("a", "no position"),
+            RecordRefusal("FRA_00002", "no position"),
+            draft("c", ["C"], country="?"),
+        ]
+    )
+    assert register.gone == ()
+
+
+def test_a_register_without_any_station_makes_nothing_vanish_unless_forced() -> None:
+    register = Register()
+    register.take([draft("a", ["A"])])
+    register.take([RecordRefusal("line 1", "no position")])
+    assert list(register.gone) == []
+    register.take([], force=True)
+    assert list(register.gone) == ["FRA_00001"]
+
+
+@pytest.mark.parametrize(
+    ("before", "kept", "refused"), [(201, 101, False), (202, 101, False), (203, 101, True)]
+)
+def test_more_than_half_and_more_than_a_hundred_vanish_only_when_forced(
+    before: int, kept: int, refused: bool
+) -> None:
+    register = Register()
+    drafts = [draft(str(place), [f"K{place}"]) for place in range(before)]
+    register.take(drafts)
+    if not refused:
+        register.take(drafts[:kept])
+    else:
+        with pytest.raises(Conflict, match=r"102 of the 203 stations .* nothing was changed.*--force-vanish"):
+            register.take(drafts[:kept])
+        assert not any(each.vanished_at for each in register.stations.values())
+        register.take(drafts[:kept], force=True)
+    assert len(register.gone) == before - kept
+
+
+def test_a_small_register_may_lose_most_of_its_stations() -> None:
+    register = Register()
+    drafts = [draft(str(place), [f"K{place}"]) for place in range(101)]
+    register.take(drafts)
+    register.take(drafts[:1])
+    assert len(register.gone) == 100
+
+
+def test_refusals_are_all_counted_and_the_first_thousand_kept() -> None:
+    gathered = merge.gather(RecordRefusal(f"line {line}", "no") for line in range(1_500))
+    assert gathered.refused_count == 1_500
+    assert [each.record for each in gathered.refused] == [f"line {line}" for line in range(1_000)]
+
+
+# -- any imports in any order ------------------------------------------------------------------------------
+
+keys = st.lists(st.sampled_from("ABCDEF"), max_size=3)
+records = st.one_of(
+    st.builds(draft, st.sampled_from("abcd"), keys, name=st.sampled_from(["x", "y"])),
+    st.builds(
+        draft,
+        st.sampled_from("abcd"),
+        keys,
+        uuid=st.sampled_from(["FRA_00001", "FRA_00002", "NOR_00007", "bad"]),
+    ),
+    st.builds(RecordRefusal, st.sampled_from(["a", "FRA_00001", "line 3"]), st.just("no")),
+)
+imports = st.lists(
+    st.tuples(st.lists(records, max_size=6), st.sampled_from(["irve", "ocpi"]), st.booleans()), max_size=8
+)
+
+
+@given(imports)
+def test_after_any_imports_every_key_has_one_station_and_every_draft_one_fate(
+    imports: list[tuple[list[StationDraft | RecordRefusal], str, bool]],
+) -> None:
+    register = Register()
+    for given_records, name, complete in imports:
+        before = dict(register.stations)
+        settlement = register.take(given_records, name, complete=complete)
+        held = [evse.key for each in register.stations.values() for evse in each.evses]
+        assert len(held) == len(set(held))
+        fates = len(settlement.added) + len(
+            {each.uuid for each in (*settlement.changed, *settlement.returned)}
+        )
+        assert fates + settlement.unchanged + len(register.refused) == len(given_records)
+        new = set(held) - {evse.key for each in before.values() for evse in each.evses}
+        assert new == settlement.new_keys.keys()
+        assert set(before) <= set(register.stations)
+        for uuid, station in register.stations.items():
+            assert station.uuid == uuid
+            assert {evse.station for evse in station.evses} <= {uuid}
+            assert all(outlet.evse < len(station.evses) for outlet in station.outlets)
+        for uuid, station in before.items():
+            assert (station.register, uuid) == (register.stations[uuid].register, uuid)
+
+
+@given(imports)
+def test_the_same_import_again_changes_nothing(
+    imports: list[tuple[list[StationDraft | RecordRefusal], str, bool]],
+) -> None:
+    register = Register()
+    for given_records, name, complete in imports:
+        accepted = [
+            each for each in given_records if isinstance(each, StationDraft) and Register().take([each]).added
+        ]
+        register.take(accepted, name, complete=complete)
+        first_refused = {each.record for each in register.refused}
+        if first_refused:
+            # What another station held at first may be free the second time.
+            continue
+        stations = dict(register.stations)
+        again = register.take(accepted, name, complete=complete)
+        assert register.stations == stations
+        assert again.unchanged == len(accepted)
