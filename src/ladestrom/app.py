@@ -106,7 +106,7 @@ class App:
             await self.reports(scope, receive, send)
 
         @asgi("/api/v2/reports/stream", copy_scope=False)
-        async def reports_stream(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        async def reports_stream(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - likewise
             if scope["type"] == "websocket":
                 await socket(scope, receive, send)
             else:

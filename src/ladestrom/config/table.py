@@ -266,16 +266,6 @@ class Reports(msgspec.Struct, frozen=True):
             unit="hours",
         ),
     ] = 24
-    rate_per_minute_max: Annotated[
-        int,
-        _number(
-            "Most deliveries a minute of one key; 0 is no limit.",
-            0,
-            1_000_000,
-            "An operator that sends every change by itself is welcome; the queue holds the rest back.",
-            unit="deliveries/min",
-        ),
-    ] = 0
 
 
 class Stream(msgspec.Struct, frozen=True):

@@ -131,12 +131,13 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
     the native ids. `numbers` is the next free number by country; a country that is not in it has none yet.
     """
     before = {station.uuid: station for station in known}
-    uuids = _uuids_by_native_id(register, before.values())
     free = dict(numbers)
+    brought: dict[str, str] = {}
     for draft in gathered.drafts:
         if UUID_FORM.fullmatch(draft.station.uuid):
             _use(free, draft.station.uuid)
-            uuids.setdefault(draft.station.native_id, draft.station.uuid)
+            brought.setdefault(draft.station.native_id, draft.station.uuid)
+    uuids = _uuids_by_native_id(register, before.values()) | brought
     candidates: dict[str, Candidate] = {}
     refused_ids = set(gathered.refused_ids)
     refused: list[RecordRefusal] = []
@@ -292,8 +293,6 @@ class _Claims:
 
     def add(self, candidate: Candidate) -> None:
         uuid = candidate.station.uuid
-        if uuid in self.refused:
-            return
         for evse in candidate.station.evses:
             other = self._other(uuid, evse.key)
             if other is not None:

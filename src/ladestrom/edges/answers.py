@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -51,7 +52,7 @@ def on_error(request: AnyRequest, error: Exception) -> Response[bytes]:
         logger.error("a request failed", path=request.url.path, exc_info=error)
         error = LadestromError("an internal error stopped this request; it was logged")
     headers = {}
-    if error.status == 401:  # noqa: PLR2004
+    if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = 'Bearer realm="ladestrom"'
     if error.retry:
         headers["retry-after"] = "1"

@@ -17,6 +17,8 @@ LENGTH_64: Final = 127
 TAIL: Final = b"\x00\x00\xff\xff"
 DEFLATE_LEVEL: Final = 1
 """Speed matters more than the last percent: bytes are made on the loop that serves everybody."""
+WINDOW_BITS: Final = 15
+"""A consumer that agreed to a smaller window gets plain frames."""
 PLAIN_BYTES_MAX: Final = 128
 """A payload up to this size is not worth compressing."""
 
@@ -30,7 +32,7 @@ def deflated(payload: bytes) -> bytes:
     """One text frame compressed on its own; valid where permessage-deflate was agreed with 15 window bits."""
     if len(payload) <= PLAIN_BYTES_MAX:
         return text(payload)
-    packer = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -15)
+    packer = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -WINDOW_BITS)
     packed = packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH)
     packed = packed.removesuffix(TAIL)
     return _header(FIN_TEXT | RSV1, len(packed)) + packed

@@ -29,6 +29,7 @@ from ladestrom.core.access import Scope
 from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.core.selection import STATION_FILTERS, selection
 from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.framing import WINDOW_BITS
 from ladestrom.errors import (
     BadRequest,
     LadestromError,
@@ -49,6 +50,7 @@ PARTIAL_S_MAX: Final = 10
 CLOSE_S_MAX: Final = 5
 """How long a consumer has to answer a close frame."""
 QUERY_VALUES_MAX: Final = 50
+MINUTE_S: Final = 60
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,7 +285,7 @@ class StreamConnection(asyncio.Protocol):
     def _framing(self) -> str:
         for extension in self._core.extensions:
             # A consumer with a smaller window cannot read frames compressed for all; plain ones it can.
-            if isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == 15:  # noqa: PLR2004
+            if isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == WINDOW_BITS:
                 return "deflate"
         return "text"
 
@@ -294,7 +296,7 @@ class StreamConnection(asyncio.Protocol):
         self._transport.close()
 
     def _count_message(self) -> None:
-        if self._heard_s - self._minute_began_s > 60:  # noqa: PLR2004
+        if self._heard_s - self._minute_began_s > MINUTE_S:
             self._minute_began_s = self._heard_s
             self._messages = 0
         self._messages += 1

@@ -180,9 +180,12 @@ def records(chunks: Iterable[bytes], limits: Limits) -> Iterator[dict[str, objec
 def _feed(parser: expat.XMLParserType, chunk: bytes, *, final: bool) -> None:
     try:
         parser.Parse(chunk, final)
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        # The latter two: an encoding that is unknown, or has several bytes a character.
+    except expat.ExpatError as error:
         raise InvalidRegister(f"the file cannot be read as XML: {error}") from error
+    except (LookupError, ValueError) as error:
+        raise InvalidRegister(
+            "the file cannot be read as XML: its encoding is unknown or unfit for it"
+        ) from error
 
 
 def _record(station: _Element) -> dict[str, object]:

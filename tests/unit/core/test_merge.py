@@ -57,7 +57,13 @@ class Register:
         force: bool = False,
     ) -> merge.Settlement:
         gathered = merge.gather(drafts)
-        named = merge.name(register, gathered, self.stations.values(), self.numbers)
+        ids, uuids = gathered.native_ids(), gathered.uuids()
+        known = [
+            each
+            for each in self.stations.values()
+            if each.uuid in uuids or (each.register == register and each.native_id in ids)
+        ]
+        named = merge.name(register, gathered, known, self.numbers)
         present = {
             uuid: each.native_id
             for uuid, each in self.stations.items()
@@ -270,6 +276,17 @@ def test_a_refused_station_keeps_its_keys_also_from_those_that_took_them_already
         "L": "FRA_00003",
         "M": "FRA_00004",
     }
+
+
+def test_a_station_that_is_refused_for_what_it_took_lets_go_of_all_that_it_took() -> None:
+    register = Register()
+    register.take([draft("x", ["X"])], "ocpi")
+    register.take([draft("a", ["K", "L"])])
+    drafts = [draft("b", ["K", "L", "N"]), draft("a", ["X"]), draft("c", ["N"])]
+    settlement = register.take(drafts)
+    assert [each.record for each in register.refused] == ["a", "b"]
+    assert settlement.new_keys == {"N": "FRA_00004"}
+    assert register.stations["FRA_00004"].native_id == "c"
 
 
 def test_a_chain_of_refusals_costs_time_in_proportion_to_its_length() -> None:

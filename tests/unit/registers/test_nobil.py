@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -89,8 +89,7 @@ def refusal(*connectors: object, conn: Json = None, **fields: object) -> RecordR
         lambda stations: {"error": None, "chargerstations": stations},
     ],
 )
-def test_every_envelope_gives_its_stations(envelope: object) -> None:
-    assert callable(envelope)
+def test_every_envelope_gives_its_stations(envelope: Callable[[object], object]) -> None:
     data = json.dumps(envelope([station(), station(International_id="NOR_00018")])).encode()
     drafts = [one for one in read(b"\xef\xbb\xbf \r\n" + data + b"\n") if isinstance(one, StationDraft)]
     assert [one.station.uuid for one in drafts] == ["NOR_00017", "NOR_00018"]
@@ -483,10 +482,8 @@ def test_connectors_with_the_same_evse_id_in_any_form_are_one_evse() -> None:
 
 def test_connectors_with_the_same_uid_are_one_evse() -> None:
     one = draft(connector(uid=UID), connector(uid=OTHER), connector(uid=UID.upper()))
-    assert points(one) == [
-        (UID.upper().replace("-", ""), None, UID.upper(), None),
-        (OTHER.upper().replace("-", ""), None, OTHER, None),
-    ] or points(one)[0][2] in {UID, UID.upper()}
+    assert [evse.key for evse in one.station.evses] == [uid.replace("-", "").upper() for uid in (UID, OTHER)]
+    assert [evse.evse_id for evse in one.station.evses] == [None, None]
     assert places(one) == [0, 1, 0]
 
 
@@ -597,7 +594,7 @@ def readings(*connectors: object) -> list[tuple[int, Status, bool, int, str]]:
         ("0", "", Status.AVAILABLE, False),
     ],
 )
-def test_attributes_8_and_9_are_a_status(said: str, failed: str, status: Status, error: bool) -> None:  # noqa: FBT001
+def test_attributes_8_and_9_are_a_status(said: str, failed: str, status: Status, error: bool) -> None:
     assert readings(connector(status=(said, failed, AT))) == [(0, status, error, AT_MS, f"{said}/{failed}")]
 
 
@@ -624,15 +621,12 @@ def test_the_time_of_a_status_is_iso_8601_and_utc_where_it_says_nothing_else(at:
         "2024-05-06",
         "2024-13-06T05:00:00Z",
         "1970-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
         "x" * 9_999,
-    ]
-    + ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59:59.999999"],
+    ],
 )
 def test_a_status_without_a_readable_time_is_not_used_and_noted(at: object) -> None:
     one = draft(connector(status=("0", "0", at)))
-    if at == "9999-12-31T23:59:59-23:59:59.999999":
-        assert len(one.readings) <= 1
-        return
     assert one.readings == ()
     assert one.notes == ("connector 1 has a status without a readable time; it is not used",)
 
@@ -676,18 +670,3 @@ def test_a_document_reads_the_same_however_it_is_cut() -> None:
     whole = read(data)
     for step in (1, 2, 3, 5, 64):
         assert list(nobil.parse(data[i : i + step] for i in range(0, len(data), step))) == whole
-
-
-def test_nothing_is_read_before_it_is_asked_for() -> None:
-    def chunks() -> Sequence[bytes]:
-        raise AssertionError
-
-    class Lazy:
-        def __iter__(self) -> object:
-            return iter(chunks())
-
-    nobil.parse(Lazy())  # type: ignore[arg-type]
-
-
-def test_the_helper_types_are_mappings() -> None:
-    assert isinstance(connector(), Mapping)

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from ladestrom.errors import BadRequest, LadestromError, NotAllowed, Unauthenticated
-from ladestrom.model import Station, Status, evse_key
+from ladestrom.model import Connector, Evse, Outlet, Station, Status, evse_key
 from ladestrom.simulator.companies import COMPANIES
 from ladestrom.simulator.country import build
 from ladestrom.simulator.deliver import SPEED_MAX, Clock, Tally, drive
@@ -323,6 +323,22 @@ async def test_only_operators_with_a_key_report(recorder: Recorder) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert {request.headers["authorization"] for request in recorder.requests} == {"Bearer the-key"}
+
+
+async def test_operators_of_any_register_report_by_the_default_habit(recorder: Recorder) -> None:
+    evse = Evse("FRABCE1", "FRA_00001", evse_id="FR*ABC*E1")
+    outlets = (Outlet(0, Connector("CHADEMO", 50.0)),)
+    station = Station("FRA_00001", "Gare", "FRA", 48.8, 2.3, (evse,), outlets, operator="Gare")
+    opened = asyncio.Event()
+    traffic = Traffic([station], Random(1), int(time.time() * 1000))
+    task = asyncio.create_task(
+        drive(recorder.url, {"Gare": "its-key"}, traffic, 1, rng=Random(1), opened=opened)
+    )
+    await asyncio.wait_for(opened.wait(), DEADLINE_S)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert [item["evse"] for item in recorder.requests[0].items] == ["FR*ABC*E1"]
 
 
 @pytest.mark.parametrize("speed", [0, -1, SPEED_MAX * 1.01, float("nan")])

@@ -1,0 +1,438 @@
+"""What every store does. SQLite in a file always; PostgreSQL where LADESTROM_TEST_POSTGRES has a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from ladestrom.backends.sql import open_store
+from ladestrom.errors import Conflict, InvalidRegister, NotFound
+from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
+from ladestrom.ports import KeyRecord, RecordRefusal, StationDraft, Store
+
+Open = Callable[[], Awaitable[Store]]
+
+POSTGRES = os.environ.get("LADESTROM_TEST_POSTGRES")
+NOW = 1_700_000_000_000
+CCS = Connector("IEC_62196_T2_COMBO", 150.0)
+TYPE_2 = Connector("IEC_62196_T2", None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens the same, at first empty, store as often as it is asked to; closes all in the end."""
+    where: str | Path = tmp_path / "store.db"
+    if request.param == "postgresql":
+        if POSTGRES is None:
+            pytest.skip("no PostgreSQL here: LADESTROM_TEST_POSTGRES has no URL")
+        where = POSTGRES
+        await _empty(where)
+    stores: list[Store] = []
+
+    async def open_another() -> Store:
+        stores.append(await open_store(where))
+        return stores[-1]
+
+    yield open_another
+    for each in stores:
+        await each.close()
+
+
+@pytest.fixture
+async def store(opened: Open) -> Store:
+    return await opened()
+
+
+async def _empty(url: str) -> None:
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+    await engine.dispose()
+
+
+def draft(native_id: str, *keys: str, uuid: str = "", **changes: Any) -> StationDraft:
+    """A station with one EVSE for each key, each with a CCS connector."""
+    readings = changes.pop("readings", ())
+    station = Station(
+        uuid=uuid,
+        name=f"Station {native_id}",
+        country=uuid[:3] or "FRA",
+        latitude=48.8566,
+        longitude=2.3522,
+        evses=tuple(Evse(key, "", evse_id=key or None, party="FRABC") for key in keys),
+        outlets=tuple(Outlet(index, CCS) for index in range(len(keys))),
+        native_id=native_id,
+    )
+    return StationDraft(msgspec.structs.replace(station, **changes), readings)
+
+
+def reading(status: Status, observed_at: int) -> Reading:
+    return Reading("", status, error=status is Status.OUTOFORDER, observed_at=observed_at, raw=status.lower())
+
+
+def key(key_id: str = "AAAAAAAAAA", **changes: Any) -> KeyRecord:
+    record = KeyRecord(
+        id=key_id,
+        name="a reader",
+        secret_sha256=bytes(range(32)),
+        scopes=("stream",),
+        operator=None,
+        created_at=NOW,
+        expires_at=None,
+        revoked_at=None,
+        last_used_at=None,
+    )
+    return msgspec.structs.replace(record, **changes)
+
+
+async def stations(store: Store) -> dict[str, Station]:
+    return {each.uuid: each for each in (await store.registry_since(0)).stations}
+
+
+# -- registry ----------------------------------------------------------------------------------------------
+
+
+async def test_a_new_store_is_empty_at_revision_0(store: Store) -> None:
+    assert await store.revision() == 0
+    delta = await store.registry_since(0)
+    assert (delta.revision, delta.stations, delta.readings) == (0, (), ())
+    assert list(await store.operators()) == []
+    assert list(await store.keys()) == []
+
+
+async def test_what_is_imported_comes_back_word_for_word(store: Store, opened: Open) -> None:
+    given = StationDraft(
+        Station(
+            uuid="NOR_01333",
+            name="Tårnhuset «øst», 東京",
+            country="NOR",
+            latitude=59.129512345678,
+            longitude=-11.27407,
+            evses=(
+                Evse("NOABCE1", "", evse_id="NO*ABC*E1", uid="7381cc78-a032", party="NOABC"),
+                Evse("", "", uid=None),
+            ),
+            outlets=(Outlet(1, TYPE_2), Outlet(0, CCS), Outlet(1, CCS)),
+            operator="Fjord 'Lading'",
+            address='Gate "1"; --',
+            city="Moss",
+            native_id="1333",
+        ),
+        readings=((1, reading(Status.OUTOFORDER, 5)),),
+    )
+    report = await store.import_stations("nobil", [given], NOW, complete=True)
+    assert (report.added, report.evses) == (("NOR_01333",), 2)
+    expected = msgspec.structs.replace(
+        given.station,
+        register="nobil",
+        evses=(
+            msgspec.structs.replace(given.station.evses[0], station="NOR_01333"),
+            Evse("NOR_01333_01", "NOR_01333"),
+        ),
+    )
+    for each in (store, await opened()):
+        delta = await each.registry_since(0)
+        assert delta.stations == (expected,)
+        assert delta.readings == (Reading("NOR_01333_01", Status.OUTOFORDER, True, 5, "outoforder"),)
+
+
+async def test_a_revision_is_made_by_each_import_that_changes_something_and_by_no_other(store: Store) -> None:
+    await store.import_stations("irve", [draft("a", "A"), draft("b", "B")], NOW, complete=True)
+    assert await store.revision() == 1
+    await store.import_stations("irve", [draft("a", "A"), draft("b", "B")], NOW, complete=True)
+    await store.import_stations("irve", [RecordRefusal("line 1", "no")], NOW, complete=True)
+    assert await store.revision() == 1
+    report = await store.import_stations(
+        "irve", [draft("a", "A", name="x"), draft("b", "B")], NOW, complete=True
+    )
+    assert (report.changed, report.unchanged) == (("FRA_00001",), 1)
+    delta = await store.registry_since(1)
+    assert delta.revision == 2
+    assert [each.name for each in delta.stations] == ["x"]
+    assert (await store.registry_since(2)).stations == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "another name"},
+        {"latitude": 48.85661},
+        {"operator": "somebody"},
+        {"city": "Lyon"},
+        {"outlets": (Outlet(0, Connector("IEC_62196_T2_COMBO", 151.0)),)},
+        {"outlets": (Outlet(0, TYPE_2),)},
+        {"outlets": (Outlet(0, CCS), Outlet(0, CCS))},
+        {"evses": (Evse("A", "", evse_id="A", party="FRXYZ"),)},
+    ],
+)
+async def test_a_station_has_changed_when_anything_of_it_is_another(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    await store.import_stations("irve", [draft("a", "A")], NOW, complete=True)
+    report = await store.import_stations("irve", [draft("a", "A", **changes)], NOW, complete=True)
+    assert report.changed == ("FRA_00001",)
+    report = await store.import_stations("irve", [draft("a", "A", **changes)], NOW, complete=True)
+    assert (report.changed, report.unchanged) == ((), 1)
+
+
+async def test_uuids_are_allotted_by_country_and_kept_through_imports(store: Store) -> None:
+    await store.import_stations("irve", [draft("a", "A"), draft("b", "B", country="MCO")], NOW, complete=True)
+    await store.import_stations(
+        "irve", [draft("c", "C"), draft("b", "B", country="MCO"), draft("a", "A2")], NOW, complete=True
+    )
+    await store.import_stations("ocpi", [draft("n", "N", country="NOR")], NOW, complete=True)
+    found = await stations(store)
+    assert {uuid: each.native_id for uuid, each in found.items()} == {
+        "FRA_00001": "a",
+        "FRA_00002": "c",
+        "MCO_00001": "b",
+        "NOR_900001": "n",
+    }
+
+
+async def test_a_station_that_its_register_lacks_vanishes_and_returns(store: Store) -> None:
+    both = [draft("a", "A"), draft("b", "B")]
+    await store.import_stations("irve", both, NOW, complete=True)
+    await store.import_stations("ocpi", [draft("c", "C")], NOW, complete=True)
+    report = await store.import_stations("irve", both[1:], NOW + 1, complete=True)
+    assert (report.vanished, report.evses) == (("FRA_00001",), 1)
+    delta = await store.registry_since(2)
+    assert [(each.uuid, each.vanished_at) for each in delta.stations] == [("FRA_00001", NOW + 1)]
+    assert [evse.key for evse in delta.stations[0].evses] == ["A"]
+    report = await store.import_stations("irve", both[1:], NOW + 2, complete=True)
+    assert report.vanished == ()
+    report = await store.import_stations("irve", both, NOW + 3, complete=True)
+    assert (report.returned, report.changed, report.evses) == (("FRA_00001",), (), 2)
+    assert not any(each.vanished_at for each in (await stations(store)).values())
+
+
+async def test_a_part_of_a_register_makes_nothing_vanish(store: Store) -> None:
+    await store.import_stations("irve", [draft("a", "A"), draft("b", "B")], NOW, complete=True)
+    report = await store.import_stations("irve", [draft("c", "C")], NOW, complete=False)
+    assert (report.vanished, report.evses) == ((), 3)
+
+
+async def test_more_than_half_of_a_register_vanishes_only_when_forced(store: Store) -> None:
+    drafts = [draft(str(place), f"K{place}") for place in range(203)]
+    await store.import_stations("irve", drafts, NOW, complete=True)
+    with pytest.raises(Conflict, match="--force-vanish"):
+        await store.import_stations("irve", drafts[:101], NOW, complete=True)
+    assert await store.revision() == 1
+    report = await store.import_stations("irve", drafts[:101], NOW, complete=True, force_vanish=True)
+    assert len(report.vanished) == 102
+
+
+async def test_a_key_of_another_present_station_is_refused_and_costs_the_others_nothing(store: Store) -> None:
+    await store.import_stations("irve", [draft("a", "K")], NOW, complete=True)
+    report = await store.import_stations("ocpi", [draft("b", "K"), draft("c", "L")], NOW, complete=True)
+    assert report.added == ("FRA_00003",)
+    assert report.refused_count == 1
+    assert report.refused[0].record == "b"
+    assert "FRA_00001" in report.refused[0].reason
+
+
+async def test_an_evse_that_moves_to_another_station_takes_its_reading_along(store: Store) -> None:
+    read = ((0, reading(Status.CHARGING, 5)),)
+    await store.import_stations(
+        "irve", [draft("a", "K", "L", readings=read), draft("b", "M")], NOW, complete=True
+    )
+    await store.import_stations("irve", [draft("b", "M", "K"), draft("a", "L")], NOW, complete=True)
+    delta = await store.registry_since(0)
+    held = {evse.key: evse.station for each in delta.stations for evse in each.evses}
+    assert held == {"K": "FRA_00002", "L": "FRA_00001", "M": "FRA_00002"}
+    assert [each.evse for each in delta.readings] == ["K"]
+
+
+async def test_an_evse_moves_away_from_a_station_that_has_vanished(store: Store) -> None:
+    await store.import_stations("irve", [draft("a", "K", "L"), draft("b", "M")], NOW, complete=True)
+    await store.import_stations("irve", [draft("b", "M")], NOW, complete=True)
+    report = await store.import_stations("irve", [draft("b", "M", "K")], NOW, complete=True)
+    assert (report.changed, report.refused) == (("FRA_00002",), ())
+    delta = await store.registry_since(2)
+    assert [(each.uuid, [evse.key for evse in each.evses]) for each in delta.stations] == [
+        ("FRA_00001", ["L"]),
+        ("FRA_00002", ["M", "K"]),
+    ]
+
+
+async def test_an_evse_that_is_gone_may_come_back_anywhere(store: Store) -> None:
+    read = ((0, reading(Status.CHARGING, 5)),)
+    await store.import_stations("irve", [draft("a", "K", "L", readings=read)], NOW, complete=True)
+    await store.import_stations("irve", [draft("a", "L")], NOW, complete=True)
+    assert (await store.registry_since(0)).readings == ()
+    report = await store.import_stations("ocpi", [draft("b", "K")], NOW, complete=True)
+    assert report.refused == ()
+
+
+async def test_the_newest_reading_of_an_evse_is_kept(store: Store) -> None:
+    async def read(status: Status, observed_at: int) -> list[tuple[Status, int]]:
+        before = await store.revision()
+        given = draft("a", "A", readings=((0, reading(status, observed_at)),))
+        report = await store.import_stations("irve", [given], NOW, complete=True)
+        assert report.changed == ()
+        return [(each.status, each.observed_at) for each in (await store.registry_since(before)).readings]
+
+    assert await read(Status.AVAILABLE, 1000) == [(Status.AVAILABLE, 1000)]
+    assert await read(Status.AVAILABLE, 1000) == []
+    assert await read(Status.CHARGING, 999) == []
+    assert await read(Status.CHARGING, 1001) == [(Status.CHARGING, 1001)]
+    assert await store.revision() == 2
+
+
+async def test_a_register_that_breaks_off_changes_nothing(store: Store) -> None:
+    await store.import_stations("irve", [draft("a", "A")], NOW, complete=True)
+
+    def broken() -> Iterator[StationDraft]:
+        yield draft("b", "B")
+        raise InvalidRegister("cut off")
+
+    with pytest.raises(InvalidRegister, match="cut off"):
+        await store.import_stations("irve", broken(), NOW, complete=True)
+    assert await store.revision() == 1
+    assert list(await stations(store)) == ["FRA_00001"]
+
+
+async def test_refusals_of_the_register_and_of_the_store_are_counted_together(store: Store) -> None:
+    records: list[StationDraft | RecordRefusal] = [
+        RecordRefusal("line 1", "no position"),
+        draft("a", "A"),
+        draft("b", "A"),
+        draft("", "C"),
+    ]
+    report = await store.import_stations("irve", records, NOW, complete=True)
+    assert [each.record for each in report.refused] == ["line 1", "record 4", "b"]
+    assert report.refused_count == 3
+    many = [RecordRefusal(f"line {line}", "no") for line in range(1_200)]
+    report = await store.import_stations("irve", many, NOW, complete=False)
+    assert (len(report.refused), report.refused_count) == (1_000, 1_200)
+
+
+async def test_hostile_drafts_are_refused_one_by_one(store: Store) -> None:
+    drafts = [
+        draft("1", "A", name="N\0L"),
+        draft("2", "B", latitude=float("nan")),
+        draft("3", "C", name="\ud800"),
+        draft("4", "D", readings=((0, reading(Status.AVAILABLE, 2**70)),)),
+        draft("5", "'; DROP TABLE stations; --"),
+    ]
+    report = await store.import_stations("irve", drafts, NOW, complete=True)
+    assert (report.refused_count, len(report.added)) == (4, 1)
+    assert next(iter((await stations(store)).values())).evses[0].evse_id == "'; DROP TABLE stations; --"
+
+
+async def test_thousands_of_stations_fit_in_one_import(store: Store) -> None:
+    drafts = [draft(str(place), f"A{place}", f"B{place}", f"C{place}") for place in range(3_000)]
+    report = await store.import_stations("irve", drafts, NOW, complete=True)
+    assert (len(report.added), report.evses) == (3_000, 9_000)
+    again = await store.import_stations("irve", drafts, NOW, complete=True)
+    assert again.unchanged == 3_000
+    assert len(await stations(store)) == 3_000
+
+
+async def test_two_imports_at_once_leave_no_number_and_no_key_twice(store: Store, opened: Open) -> None:
+    other = await opened()
+    reports = await asyncio.gather(
+        *(
+            each.import_stations(
+                name, [draft(f"{name}{place}", f"K{place}") for place in range(200)], NOW, complete=True
+            )
+            for each, name in ((store, "irve"), (other, "ocpi"))
+        )
+    )
+    assert sorted(len(report.added) for report in reports) == [0, 200]
+    assert sum(report.refused_count for report in reports) == 200
+    assert await store.revision() == 1
+
+
+# -- operators ---------------------------------------------------------------------------------------------
+
+
+async def test_an_operator_is_added_then_replaced(store: Store, opened: Open) -> None:
+    first = Operator("Acme", parties=("FRABC", "FRABD"), prefixes=("FRX",), stale_after_s=60)
+    assert await store.put_operator(first, NOW)
+    assert list(await store.operators()) == [first]
+    second = Operator("Acme", all=True)
+    assert not await store.put_operator(second, NOW + 1)
+    assert await store.put_operator(Operator("Aaron", prefixes=("DE",)), NOW)
+    assert list(await (await opened()).operators()) == [Operator("Aaron", prefixes=("DE",)), second]
+    assert await store.revision() == 3
+
+
+# -- keys --------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_comes_back_as_it_was_put(store: Store, opened: Open) -> None:
+    await store.put_operator(Operator("Acme", all=True), NOW)
+    full = key(
+        scopes=("stream", "report"),
+        operator="Acme",
+        created_at=NOW + 1,
+        expires_at=NOW + 2,
+        revoked_at=NOW + 3,
+        last_used_at=NOW + 4,
+    )
+    await store.put_key(full)
+    await store.put_key(key("BBBBBBBBBB"))
+    assert list(await (await opened()).keys()) == [key("BBBBBBBBBB"), full]
+    assert await store.revision() == 3
+
+
+async def test_a_key_whose_id_is_taken_or_whose_operator_is_missing_is_refused(store: Store) -> None:
+    await store.put_key(key())
+    with pytest.raises(Conflict, match="AAAAAAAAAA"):
+        await store.put_key(key(name="other"))
+    with pytest.raises(NotFound, match="Nobody"):
+        await store.put_key(key("BBBBBBBBBB", operator="Nobody"))
+    assert list(await store.keys()) == [key()]
+    assert await store.revision() == 1
+
+
+async def test_a_key_is_revoked_once_and_for_good(store: Store) -> None:
+    await store.put_key(key())
+    await store.revoke_key("AAAAAAAAAA", NOW + 5)
+    await store.revoke_key("AAAAAAAAAA", NOW + 9)
+    assert [each.revoked_at for each in await store.keys()] == [NOW + 5]
+    with pytest.raises(NotFound, match="'nobody'"):
+        await store.revoke_key("nobody", NOW)
+
+
+async def test_expiry_is_brought_forward_and_never_back(store: Store) -> None:
+    await store.put_key(key())
+    for expires_at, expected in ((NOW + 9, NOW + 9), (NOW + 5, NOW + 5), (NOW + 7, NOW + 5)):
+        await store.expire_key("AAAAAAAAAA", expires_at)
+        assert [each.expires_at for each in await store.keys()] == [expected]
+    with pytest.raises(NotFound):
+        await store.expire_key("nobody", NOW)
+
+
+async def test_use_is_noted_to_the_minute_and_is_no_revision(store: Store) -> None:
+    await store.put_key(key())
+    await store.put_key(key("BBBBBBBBBB"))
+    minute = NOW - NOW % 60_000
+    for used, expected in (
+        (minute + 59_999, minute),
+        (minute - 1, minute),
+        (minute + 60_000, minute + 60_000),
+    ):
+        await store.touch_keys({"AAAAAAAAAA": used, "gone": used})
+        assert [each.last_used_at for each in await store.keys()] == [expected, None]
+    await store.touch_keys({})
+    assert await store.revision() == 2
+
+
+async def test_a_store_learns_what_another_one_wrote(store: Store, opened: Open) -> None:
+    other = await opened()
+    assert await store.revision() == 0
+    await other.put_operator(Operator("Acme", all=True), NOW)
+    await other.import_stations("irve", [draft("a", "A")], NOW, complete=True)
+    assert await store.revision() == 2
+    assert [each.uuid for each in (await store.registry_since(0)).stations] == ["FRA_00001"]
