@@ -1,6 +1,6 @@
 """Stations, EVSEs, reports, changes and doubles for tests, with sensible defaults.
 
-    place = station("NOR_00001", evses=2)
+    place = make_station("NOR_00001", evses=2)
     board.apply(logged(round_.changes, after=board.seq))
 
 Everything happens at `NOW`, and is Norwegian, unless told otherwise.
@@ -37,27 +37,29 @@ TYPE_2: Final = Connector("IEC_62196_T2", 22.0)
 CCS: Final = Connector("IEC_62196_T2_COMBO", 150.0)
 EVERY_STATUS: Final = tuple(Status)
 DEADLINE_S: Final = 10.0
+POLL_S: Final = 0.001
 
 
-def evse(written: str = "NO*ABC*E1", station: str = "NOR_00001", **members: Any) -> Evse:
+def make_evse(written: str = "NO*ABC*E1", station: str = "NOR_00001", **members: Any) -> Evse:
     """An EVSE of party NOABC; its key follows from how its id is written."""
     given = {"key": evse_key(written), "evse_id": written, "party": "NOABC", **members}
     return Evse(station=station, **given)
 
 
-def evses(count: int, station: str = "NOR_00001", party: str = "NO*ABC") -> tuple[Evse, ...]:
-    """EVSEs whose ids carry the number of their station: `NO*ABC*E1*1`, `NO*ABC*E1*2`."""
+def make_evses(count: int, station: str = "NOR_00001", party: str = "NO*ABC") -> tuple[Evse, ...]:
+    """EVSEs whose ids carry the number of their station: `NO*ABC*E1*001`, `NO*ABC*E1*002`."""
     number = int(station.rpartition("_")[2])
     return tuple(
-        evse(f"{party}*E{number}*{place}", station, party=evse_key(party)) for place in range(1, count + 1)
+        make_evse(f"{party}*E{number}*{place:03d}", station, party=evse_key(party))
+        for place in range(1, count + 1)
     )
 
 
-def station(
+def make_station(
     uuid: str = "NOR_00001", evses: int | Sequence[Evse] = 1, connectors: int = 1, **members: Any
 ) -> Station:
     """A station; `connectors` is how many each of its EVSEs has, in registry order."""
-    parts = _evses(evses, uuid) if isinstance(evses, int) else tuple(evses)
+    parts = make_evses(evses, uuid) if isinstance(evses, int) else tuple(evses)
     given: dict[str, Any] = {
         "name": f"Station {uuid}",
         "country": uuid[:3],
@@ -69,15 +71,12 @@ def station(
     return Station(uuid=uuid, evses=parts, **given)
 
 
-_evses = evses
-
-
-def operator(name: str = "abc", **members: Any) -> Operator:
+def make_operator(name: str = "abc", **members: Any) -> Operator:
     """An operator that may report on the EVSEs of party NOABC."""
     return Operator(name=name, **({"parties": ("NOABC",)} | members))
 
 
-def report(
+def make_report(
     evse: Evse | str = "NO*ABC*E1",
     status: Status = Status.AVAILABLE,
     observed_at: Millis = NOW,
@@ -98,11 +97,11 @@ def report(
     )
 
 
-def change(
+def make_change(
     evse: Evse | None = None, status: Status = Status.AVAILABLE, changed_at: Millis = NOW, **members: Any
 ) -> Change:
     """A reported change from UNKNOWN."""
-    about = evse or _evse()
+    about = evse or make_evse()
     given: dict[str, Any] = {
         "error": status is Status.OUTOFORDER,
         "observed_at": changed_at,
@@ -117,26 +116,27 @@ def change(
     return Change(evse=about.key, station=about.station, status=status, changed_at=changed_at, **given)
 
 
-_evse = evse
-
-
-def changes(count: int, start: int = 0) -> list[Change]:
-    """Changes that can be told apart, each of an EVSE of its own."""
+def make_changes(count: int, start: int = 0, evses: int | None = None) -> list[Change]:
+    """Changes that can be told apart, each of an EVSE of its own or in turn of as many as there are."""
     return [
-        change(evse(f"NO*ABC*E{number}"), EVERY_STATUS[number % len(EVERY_STATUS)], NOW + number)
+        make_change(
+            make_evse(f"NO*ABC*E{number % (evses or count + start)}"),
+            EVERY_STATUS[number % len(EVERY_STATUS)],
+            NOW + number,
+        )
         for number in range(start, start + count)
     ]
 
 
-def logged(made: Iterable[Change], after: int = 0) -> list[Entry]:
+def logged(changes: Iterable[Change], after: int = 0) -> list[Entry]:
     """Changes as the entries that follow position `after`."""
-    return [Entry(seq, one) for seq, one in enumerate(made, after + 1)]
+    return [Entry(seq, change) for seq, change in enumerate(changes, after + 1)]
 
 
 def register(board: Board, evses: Iterable[Evse], now: Millis = NOW) -> list[Entry]:
     """Brings EVSEs onto a board; returns what was logged."""
-    made = [found for found in (board.register(one, now) for one in evses) if found is not None]
-    entries = logged(made, board.seq)
+    found = (board.register(evse, now) for evse in evses)
+    entries = logged([change for change in found if change is not None], board.seq)
     board.apply(entries)
     return entries
 
@@ -144,17 +144,17 @@ def register(board: Board, evses: Iterable[Evse], now: Millis = NOW) -> list[Ent
 def take(board: Board, reports: Iterable[tuple[Evse, StatusReport]]) -> list[Change]:
     """Decides one round of reports and applies it; returns the changes."""
     round_ = Round(board)
-    for one, told in reports:
-        round_.decide(one, told)
+    for evse, report in reports:
+        round_.decide(evse, report)
     board.apply(logged(round_.changes, board.seq))
     board.confirm(round_.heard)
     return round_.changes
 
 
-def hear(board: Board, one: Evse, told: StatusReport) -> Change | Suppression:
+def hear(board: Board, evse: Evse, report: StatusReport) -> Change | Suppression:
     """Decides one report and applies it; returns the decision."""
     round_ = Round(board)
-    decision = round_.decide(one, told)
+    decision = round_.decide(evse, report)
     board.apply(logged(round_.changes, board.seq))
     board.confirm(round_.heard)
     return decision
@@ -169,14 +169,14 @@ class GatedLog(MemoryLog):
         self.gate.set()
         self.appends: list[int] = []
         """Changes in each append that was begun."""
-        self.failure: Exception | None = None
-        """Raised by the next append, once."""
+        self.failures: dict[int, Exception] = {}
+        """By the number of the append, from 1, that is to fail."""
 
     async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
         self.appends.append(len(changes))
+        failure = self.failures.get(len(self.appends))
         await self.gate.wait()
-        if self.failure is not None:
-            failure, self.failure = self.failure, None
+        if failure is not None:
             raise failure
         return await super().append(changes)
 
@@ -191,4 +191,4 @@ async def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -
     while not condition():
         if time.monotonic() > ends_s:
             raise TimeoutError("the condition did not come true")
-        await asyncio.sleep(0)
+        await asyncio.sleep(POLL_S)

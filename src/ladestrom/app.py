@@ -34,12 +34,12 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges import operations, rest_v1, rest_v2
+from ladestrom.edges import operations, rest_v1, rest_v2, websocket
 from ladestrom.edges.answers import on_error
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.websocket import StreamEdge, StreamLimits
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
-from ladestrom.formats.nobil import NobilFormat
+from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.ingest.http_push import ReportEndpoint, ReportLimits
 from ladestrom.ingest.idempotency import Receipts
@@ -82,7 +82,14 @@ class App:
         self.door = Doorkeeper(Keyring([], []), clock)
         encoder = NobilFormat(Inoperative(settings.rules.inoperative))
         self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings))
-        self.broadcast = Broadcast(log, self.view, encoder, FRAMINGS, _broadcast_limits(settings))
+        self.broadcast = Broadcast(
+            log,
+            self.view,
+            {"v1": NobilDialect(encoder)},
+            FRAMINGS,
+            _broadcast_limits(settings),
+            clock=clock,
+        )
         self.hub.raw = self.broadcast
         self.stream = StreamEdge(
             self.broadcast, self.door, _stream_limits(settings), frozenset(settings.server.origins)
@@ -116,6 +123,7 @@ class App:
             [
                 reports,
                 reports_stream,
+                *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door),
                 *operations.handlers(self.metrics, self.hub, self.door),
@@ -432,6 +440,7 @@ def _broadcast_limits(settings: Settings) -> BroadcastLimits:
         gather_ms_max=settings.stream.gather_ms_max,
         raw_items_max=settings.stream.raw_items_max,
         channels_max=settings.stream.selections_max,
+        heartbeat_s=settings.stream.heartbeat_s,
     )
 
 

@@ -16,24 +16,17 @@ from typing import Final
 import msgspec
 import structlog
 
-from ladestrom.core.channel import (
-    CHUNK_BYTES_MAX,
-    Channel,
-    Framing,
-    Phase,
-    Sink,
-    Snapshot,
-    Subscriber,
-    Wishes,
-)
-from ladestrom.core.selection import Selection
+from ladestrom.core.channel import CHUNK_BYTES_MAX, Channel, Phase, Sink, Snapshot, Subscriber, Wishes
 from ladestrom.core.view import StationState, View
 from ladestrom.errors import Overloaded
-from ladestrom.formats.nobil import NobilFormat
-from ladestrom.model import Change, Entry, Evse, Position, Station, StatusReport
+from ladestrom.formats.dialect import Dialect, Message
+from ladestrom.model import Change, Entry, Evse, Millis, Position, Station, StatusReport
 from ladestrom.ports import Log
 
 logger = structlog.get_logger(__name__)
+
+Framing = Callable[[Message], bytes]
+"""A message to the bytes on a wire."""
 
 SPACING: Final = 4
 """Time between passes, in multiples of what a pass costs: a fifth of the loop's time goes to writing."""
@@ -44,6 +37,12 @@ SLICE_S: Final = 0.02
 """How long a pass writes before other work of the loop gets its turn."""
 ENTRIES_PER_TURN_MAX: Final = 1_000
 """Entries taken before other work of the loop gets its turn: some 10 ms."""
+BATCH_ROWS_MAX: Final = 500
+"""Changes in one message: some 150 KiB."""
+REPLAY_ENTRIES_MAX: Final = 500
+"""Entries of the log read at once for a consumer that wants each change."""
+REPLAY_WAIT_S: Final = 0.05
+"""Between two looks at whether such a consumer takes more."""
 SLICE_CONSUMERS: Final = 64
 """Consumers between two looks at the clock."""
 
@@ -56,6 +55,7 @@ class BroadcastLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Raw messages a pass; more are dropped and counted."""
     channels_max: int = 1_000
     """Different sets of wishes at once: each costs a window of at most 4 MiB."""
+    heartbeat_s: float = 20
 
 
 class Broadcast:
@@ -65,10 +65,11 @@ class Broadcast:
         self,
         log: Log,
         view: View,
-        encoder: NobilFormat,
+        dialects: Mapping[str, Dialect],
         framings: Mapping[str, Framing],
         limits: BroadcastLimits | None = None,
         clock_s: Callable[[], float] = perf_counter,
+        clock: Callable[[], Millis] = lambda: 0,
     ) -> None:
         self.view = view
         self.limits = limits or BroadcastLimits()
@@ -81,14 +82,19 @@ class Broadcast:
         self.bytes_out = 0
         self.caught_up = 0
         """Times a consumer that was behind got the newest states instead of each change."""
+        self.overruns = 0
+        """Consumers closed that wanted each change and could not keep up."""
         self._log = log
-        self._encoder = encoder
+        self._dialects = dialects
         self._framings = framings
         self._clock_s = clock_s
+        self._clock = clock
         self._channels: dict[Wishes, Channel] = {}
         self._by_station: dict[str, tuple[Channel, ...]] = {}
         self._raw_left = self.limits.raw_items_max
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._replays: set[asyncio.Task[None]] = set()
 
     @property
     def consumers(self) -> int:
@@ -100,17 +106,57 @@ class Broadcast:
         """Different sets of wishes now."""
         return len(self._channels)
 
+    @property
+    def history_seq(self) -> int:
+        """Oldest position from which each change can be replayed."""
+        return self._log.first - 1
+
     # -- consumers ---------------------------------------------------------------------------------------
 
-    def join(self, sink: Sink, wishes: Wishes, *, since: Position | None, snapshot: bool) -> Subscriber:
+    def join(
+        self,
+        sink: Sink,
+        wishes: Wishes,
+        *,
+        since: Position | None,
+        snapshot: bool = True,
+        every: bool = False,
+        first: Sequence[Message] = (),
+    ) -> Subscriber:
         """Attaches a consumer and writes what it is due: missed changes, or a snapshot, and what follows.
 
-        With a `since` that can be resumed it gets the newest state of each station that changed after it;
-        else a snapshot where it wants one.
+        With a `since` that can be resumed it gets what changed after it: the newest states, or with
+        `every` each change; else a snapshot where it wants one. `first` is written before all that.
 
         Raises:
             Overloaded: too many different selections are in use; this one may be tried again later.
         """
+        channel = self._channel(wishes)
+        dialect = self._dialects[wishes.dialect]
+        subscriber = Subscriber(sink, channel, every=every)
+        channel.subscribers.add(subscriber)
+        self.wanted = self.wanted or wishes.raw
+        for message in first:
+            self._write(sink, self._frame(wishes.framing, message))
+        reason = None if since is None else self._unresumable(since, every=every)
+        if since is not None and reason is None:
+            self._resume(subscriber, since.seq)
+            return subscriber
+        for message in () if reason is None else dialect.reset(self.view, reason):
+            self._write(sink, self._frame(wishes.framing, message))
+        subscriber.move(Phase.LIVE)
+        self._flush(channel)
+        subscriber.next = channel.end
+        subscriber.told = self.view.seq
+        if snapshot:
+            made = self._snapshot(channel)
+            subscriber.next = made.next
+            subscriber.told = made.seq
+            self._write(sink, made.frame)
+        self.pump(subscriber)
+        return subscriber
+
+    def _channel(self, wishes: Wishes) -> Channel:
         channel = self._channels.get(wishes)
         if channel is None:
             if len(self._channels) >= self.limits.channels_max:
@@ -119,26 +165,40 @@ class Broadcast:
                     "or try later"
                 )
             channel = self._channels[wishes] = Channel(wishes)
+            channel.chain = self.view.seq
+            channel.heartbeat_due_s = self._clock_s() + self.limits.heartbeat_s
             self._by_station.clear()
-        subscriber = Subscriber(sink, channel)
-        channel.subscribers.add(subscriber)
-        self.wanted = self.wanted or wishes.raw
-        if since is not None and self.resumable(since):
-            subscriber.seq = since.seq
-            subscriber.move(Phase.REPLAYING)
-        else:
-            subscriber.move(Phase.LIVE)
-            subscriber.next = channel.end
-            if snapshot:
-                made = self._snapshot(channel)
-                subscriber.next = made.next
-                self._write(sink, made.frame)
-        self.pump(subscriber)
-        return subscriber
+            self._set_alarm()
+        return channel
 
     def resumable(self, since: Position) -> bool:
         """Whether a consumer at this position can get what it missed: same epoch, and not ahead of us."""
-        return since.epoch == self.view.epoch and since.seq <= self.view.seq
+        return self._unresumable(since, every=False) is None
+
+    def _unresumable(self, since: Position, *, every: bool) -> str | None:
+        if since.epoch != self.view.epoch:
+            return "epoch"
+        if since.seq > self.view.seq:
+            return "ahead"
+        if every and since.seq < self.history_seq:
+            return "expired"
+        return None
+
+    def _resume(self, subscriber: Subscriber, seq: int) -> None:
+        subscriber.seq = subscriber.told = seq
+        subscriber.move(Phase.REPLAYING)
+        channel = subscriber.channel
+        if self._dialects[channel.wishes.dialect].batched:
+            self._flush(channel)
+            if seq > channel.chain:
+                # Its position is from elsewhere: all who follow this channel move up to it.
+                self._beat(channel)
+        if subscriber.every:
+            task = asyncio.get_running_loop().create_task(self._replay(subscriber))
+            self._replays.add(task)
+            task.add_done_callback(self._replays.discard)
+        else:
+            self.pump(subscriber)
 
     def leave(self, subscriber: Subscriber) -> None:
         """Detaches a consumer; a channel without consumers is dropped."""
@@ -160,37 +220,103 @@ class Broadcast:
                 if subscriber.next >= channel.start:
                     if subscriber.next >= channel.end:
                         return
-                    data, subscriber.next = channel.chunk(subscriber.next)
+                    data, subscriber.next, subscriber.told = channel.chunk(subscriber.next)
                     self._write(sink, data)
                     continue
-                # The window moved past a consumer that could not keep up.
-                subscriber.move(Phase.REPLAYING)
-            self._catch_up(subscriber)
+                self._fall_behind(subscriber)
+            elif subscriber.every:
+                # Its own task replays the log to it.
+                return
+            else:
+                self._catch_up(subscriber)
+
+    def _fall_behind(self, subscriber: Subscriber) -> None:
+        """The window moved past a consumer that could not keep up."""
+        subscriber.seq = subscriber.told
+        subscriber.move(Phase.REPLAYING)
+        if subscriber.every:
+            self._overrun(subscriber)
 
     def _catch_up(self, subscriber: Subscriber) -> None:
-        channel = subscriber.channel
+        """Writes one chunk of newest states; the last one takes the consumer into the window."""
+        channel, view = subscriber.channel, self.view
+        wishes = channel.wishes
+        dialect = self._dialects[wishes.dialect]
         self.caught_up += 1
-        frames = []
+        if dialect.batched:
+            self._flush(channel)
+        rows: list[bytes] = []
         size = 0
-        seq = self.view.seq
-        if channel.wishes.updates:
-            for state in self.view.changed_since(subscriber.seq):
-                if channel not in self._channels_of(state.uuid):
-                    continue
-                if size > CHUNK_BYTES_MAX:
-                    break
-                frame = self._frame(channel.wishes.framing, self._encoder.update(self.view, state))
-                frames.append(frame)
-                size += len(frame)
-                seq = state.seq
-            else:
-                seq = self.view.seq
-        if seq == self.view.seq:
+        reached = view.seq
+        for state in view.changed_since(subscriber.seq) if wishes.updates else ():
+            if channel not in self._channels_of(state.uuid):
+                continue
+            if size > CHUNK_BYTES_MAX:
+                break
+            missed = dialect.missed(view, state, wishes.selection, subscriber.told)
+            rows += missed
+            size += sum(map(len, missed))
+            subscriber.seq = state.seq
+        else:
+            subscriber.seq = reached
+        whole = subscriber.seq == reached
+        told = subscriber.told
+        # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
+        # EVSE that changed before another one of its station would be skipped by whoever resumed between.
+        if dialect.batched:
+            ends = channel.chain if whole else told
+            messages = dialect.changes(view, told, ends, rows) if rows or ends != told else ()
+            subscriber.told = ends
+        else:
+            messages = dialect.changes(view, told, subscriber.seq, rows)
+            subscriber.told = subscriber.seq
+        if whole:
             subscriber.next = channel.end
             subscriber.move(Phase.LIVE)
-        subscriber.seq = seq
-        if frames:
-            self._write(subscriber.sink, b"".join(frames))
+        if messages:
+            self._write(subscriber.sink, b"".join(self._frame(wishes.framing, one) for one in messages))
+
+    async def _replay(self, subscriber: Subscriber) -> None:
+        """Writes each missed change from the log, in order, to a consumer that wants every one."""
+        channel, view = subscriber.channel, self.view
+        wishes = channel.wishes
+        dialect = self._dialects[wishes.dialect]
+        while subscriber.is_at(Phase.REPLAYING):
+            self._flush(channel)
+            target, follows = channel.chain, channel.end
+            while subscriber.seq < target and subscriber.is_at(Phase.REPLAYING):
+                if subscriber.sink.paused:
+                    await asyncio.sleep(REPLAY_WAIT_S)
+                    continue
+                if subscriber.seq < self.history_seq:
+                    self._overrun(subscriber)
+                    return
+                entries = await self._log.read(
+                    subscriber.seq, min(REPLAY_ENTRIES_MAX, target - subscriber.seq)
+                )
+                if not subscriber.is_at(Phase.REPLAYING) or not entries:
+                    break
+                rows = [
+                    dialect.entry(view, entry.change)
+                    for entry in entries
+                    if channel in self._channels_of(entry.change.station)
+                    and dialect.wanted(wishes.selection, entry.change)
+                ]
+                subscriber.seq = entries[-1].seq
+                if rows or subscriber.seq == target:
+                    for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
+                        self._write(subscriber.sink, self._frame(wishes.framing, message))
+                    subscriber.told = subscriber.seq
+            if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
+                subscriber.next = follows
+                subscriber.move(Phase.LIVE)
+                self.pump(subscriber)
+
+    def _overrun(self, subscriber: Subscriber) -> None:
+        self.overruns += 1
+        position = Position(self.view.epoch, subscriber.told)
+        self.leave(subscriber)
+        subscriber.sink.overrun(position)
 
     def _write(self, sink: Sink, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -201,28 +327,30 @@ class Broadcast:
     def _snapshot(self, channel: Channel) -> Snapshot:
         now = self._clock_s()
         made = channel.snapshot
-        if made is not None and (made.next == channel.end or now < made.made_at_s):
+        if made is not None and (made.next == channel.end or now < made.good_until_s):
             return made
         wishes = channel.wishes
-        payload = self.snapshot(wishes.selection)
-        frame = self._frame(wishes.framing, payload)
+        dialect = self._dialects[wishes.dialect]
+        seq = channel.chain if dialect.batched else self.view.seq
+        messages = dialect.snapshot(self.view, wishes.selection, seq)
+        frame = b"".join(self._frame(wishes.framing, message) for message in messages)
         cost = self._clock_s() - now
-        channel.snapshot = Snapshot(frame, channel.end, now + cost * SNAPSHOT_REUSE)
+        channel.snapshot = Snapshot(frame, channel.end, now + cost * SNAPSHOT_REUSE, seq)
         return channel.snapshot
-
-    def snapshot(self, selection: Selection) -> bytes:
-        """`snapshot:init` of a selection at the view's position."""
-        encoder = self._encoder
-        bodies = [encoder.station(state, station) for state, station in self.view.listed(selection)]
-        return encoder.snapshot(self.view, bodies)
 
     # -- the loop ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Works until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow())
-            tasks.create_task(self._deliver())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow())
+                tasks.create_task(self._deliver())
+        finally:
+            for replay in list(self._replays):
+                replay.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
 
     async def _follow(self) -> None:
         async for entries in self._log.tail(self.view.seq):
@@ -231,35 +359,81 @@ class Broadcast:
                 await asyncio.sleep(0)
 
     def take(self, entries: Sequence[Entry]) -> None:
-        """Applies entries to the view and makes their frames; the next pass writes them."""
+        """Applies entries to the view and makes their bytes; the next pass writes them."""
         view = self.view
         if not self._channels:
             for entry in entries:
                 view.apply(entry)
             return
         for entry in entries:
-            before = view.seq
-            state = view.apply(entry)
+            state, before = view.apply(entry)
             channels = self._channels_of(state.uuid)
             if channels:
-                self._encode(channels, before, state, entry.change)
+                self._encode(channels, state, before, entry.change)
         self._wake.set()
 
     def _encode(
-        self, channels: tuple[Channel, ...], before: int, state: StationState, change: Change
+        self, channels: tuple[Channel, ...], state: StationState, before: Change | None, change: Change
     ) -> None:
-        payload: bytes | None = None
-        frames: dict[str, bytes] = {}
+        rows: dict[str, bytes] = {}
+        frames: dict[tuple[str, str], bytes] = {}
         for channel in channels:
             wishes = channel.wishes
-            if not wishes.updates:
+            dialect = self._dialects[wishes.dialect]
+            if not wishes.updates or not dialect.wanted(wishes.selection, change):
                 continue
-            frame = frames.get(wishes.framing)
+            row = rows.get(wishes.dialect)
+            if row is None:
+                row = rows[wishes.dialect] = dialect.row(self.view, state, change)
+            if dialect.batched:
+                if channel.digest is not None:
+                    channel.digest ^= dialect.digest(self.view, wishes.selection, before)
+                    channel.digest ^= dialect.digest(self.view, wishes.selection, change)
+                if not channel.rows:
+                    channel.rows_due_s = self._clock_s() + wishes.batch_ms / 1000
+                channel.rows.append(row)
+                if len(channel.rows) >= BATCH_ROWS_MAX:
+                    self._flush(channel)
+                continue
+            name = (wishes.dialect, wishes.framing)
+            frame = frames.get(name)
             if frame is None:
-                if payload is None:
-                    payload = self._encoder.update(self.view, state, change)
-                frame = frames[wishes.framing] = self._frame(wishes.framing, payload)
-            channel.push(before, frame)
+                (message,) = dialect.changes(self.view, state.seq, state.seq, (row,))
+                frame = frames[name] = self._frame(wishes.framing, message)
+            channel.push(frame, state.seq)
+
+    def _flush(self, channel: Channel) -> None:
+        """Makes the message of the changes that wait in a channel."""
+        if not channel.rows:
+            return
+        wishes = channel.wishes
+        dialect = self._dialects[wishes.dialect]
+        rows, channel.rows = channel.rows, []
+        seq = self.view.seq
+        for message in dialect.changes(self.view, channel.chain, seq, rows):
+            channel.push(
+                self._frame(wishes.framing, message),
+                seq if message.position is None else message.position.seq,
+            )
+        channel.chain = seq
+
+    def _beat(self, channel: Channel) -> None:
+        """Puts a heartbeat into a channel whose dialect has one."""
+        wishes = channel.wishes
+        dialect = self._dialects[wishes.dialect]
+        channel.heartbeat_due_s = self._clock_s() + self.limits.heartbeat_s
+        if not dialect.batched:
+            return
+        self._flush(channel)
+        if channel.digest is None:
+            channel.digest = 0
+            for state, _ in self.view.listed(wishes.selection):
+                for _, change in state.changes.values():
+                    channel.digest ^= dialect.digest(self.view, wishes.selection, change)
+        seq = self.view.seq
+        for message in dialect.heartbeat(self.view, channel.chain, channel.digest, self._clock()):
+            channel.push(self._frame(wishes.framing, message), seq)
+        channel.chain = seq
 
     def offer(self, evse: Evse, report: StatusReport) -> None:
         """Takes a report that the hub heard, for `status:raw`; dropped when a pass has enough of them."""
@@ -267,27 +441,22 @@ class Broadcast:
             self.raw_dropped += 1
             return
         channels = [channel for channel in self._channels_of(evse.station) if channel.wishes.raw]
-        state = self.view.get(evse.station)
-        station = self.view.directory.stations.get(evse.station)
-        if not channels or state is None or station is None:
+        if not channels:
             return
         self._raw_left -= 1
-        for index in self._encoder.listed_index(state, station, evse.key):
-            payload = self._encoder.raw(evse.station, index, report.status, report.error, report.observed_at)
-            if payload is None:
-                continue
-            self.raw_sent += 1
-            frames: dict[str, bytes] = {}
-            for channel in channels:
-                framing = channel.wishes.framing
-                if framing not in frames:
-                    frames[framing] = self._frame(framing, payload)
-                channel.push(self.view.seq, frames[framing])
+        made: dict[str, Sequence[Message]] = {}
+        for channel in channels:
+            wishes = channel.wishes
+            if wishes.dialect not in made:
+                made[wishes.dialect] = self._dialects[wishes.dialect].raw(self.view, evse, report)
+                self.raw_sent += len(made[wishes.dialect])
+            for message in made[wishes.dialect]:
+                channel.push(self._frame(wishes.framing, message), self.view.seq)
         self._wake.set()
 
-    def _frame(self, framing: str, payload: bytes) -> bytes:
+    def _frame(self, framing: str, message: Message) -> bytes:
         self.frames += 1
-        return self._framings[framing](payload)
+        return self._framings[framing](message)
 
     def _channels_of(self, uuid: str) -> tuple[Channel, ...]:
         found = self._by_station.get(uuid)
@@ -308,6 +477,7 @@ class Broadcast:
         self.view.forget_bodies(uuid)
         for channel in self._channels.values():
             channel.snapshot = None
+            channel.digest = None
 
     async def _deliver(self) -> None:
         while True:
@@ -317,11 +487,33 @@ class Broadcast:
             await self._pass()
             cost = self._clock_s() - began
             self._raw_left = self.limits.raw_items_max
+            self._set_alarm()
             await asyncio.sleep(min(cost * SPACING, self.limits.gather_ms_max / 1000))
 
+    def _set_alarm(self) -> None:
+        """Sees to it that the loop wakes when the next message or heartbeat is due."""
+        due_s = min(
+            (
+                min(channel.rows_due_s, channel.heartbeat_due_s) if channel.rows else channel.heartbeat_due_s
+                for channel in self._channels.values()
+            ),
+            default=None,
+        )
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if due_s is not None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(max(0.0, due_s - self._clock_s()), self._wake.set)
+
     async def _pass(self) -> None:
-        slice_ends = self._clock_s() + SLICE_S
+        now = self._clock_s()
+        slice_ends = now + SLICE_S
         for channel in list(self._channels.values()):
+            if channel.rows and channel.rows_due_s <= now:
+                self._flush(channel)
+            if channel.heartbeat_due_s <= now:
+                self._beat(channel)
             for number, subscriber in enumerate(list(channel.subscribers)):
                 if not subscriber.sink.paused:
                     self.pump(subscriber)

@@ -67,6 +67,20 @@ class NotFound(LadestromError):
     close_code = 4404
 
 
+class MethodNotAllowed(BadRequest):
+    """The path takes other methods; the header Allow says which."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class UpgradeRequired(BadRequest):
+    """The path is a WebSocket, and the request does not ask for one."""
+
+    code = "upgrade_required"
+    status = 426
+
+
 class IdempotencyConflict(LadestromError):
     """The idempotency key was used before with another body."""
 

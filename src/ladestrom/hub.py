@@ -136,13 +136,15 @@ class Hub:
         self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
     ) -> Receipt:
         """Implements `ports.Intake.submit`."""
-        if self._queued_items + len(reports) > self.limits.queue_items_max and self._queued_items:
+        items = _size(reports)
+        if self._queued_items + items > self.limits.queue_items_max and self._queued_items:
             raise Overloaded(
                 f"{self._queued_items} reports are waiting to be logged; send this delivery again in a second"
             )
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._queue.append(_Submission(operator, reports, refused, future))
-        self._queued_items += len(reports)
+        self._queued_items += items
+        self._idle.clear()
         self._wake.set()
         return await future
 
@@ -156,6 +158,7 @@ class Hub:
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._own.append((make, future))
+        self._idle.clear()
         self._wake.set()
         return await future
 
@@ -164,7 +167,6 @@ class Hub:
         while True:
             await self._wake.wait()
             while self._queue or self._own:
-                self._idle.clear()
                 await self._group()
             self._wake.clear()
             self._idle.set()
@@ -186,9 +188,12 @@ class Hub:
                 round_.add(own_changes)
             while self._queue and items < self.limits.group_items_max:
                 submission = self._queue.popleft()
-                self._queued_items -= len(submission.reports)
-                items += max(1, len(submission.reports))
-                taken.append((submission, self._judge(round_, submission)))
+                size = _size(submission.reports)
+                self._queued_items -= size
+                items += size
+                outcome = _Outcome(submission.refused)
+                taken.append((submission, outcome))
+                self._judge(round_, submission, outcome)
             if round_.changes:
                 began = perf_counter()
                 entries = await self._log.append(round_.changes)
@@ -206,8 +211,7 @@ class Hub:
         if own is not None and not own.done():
             own.set_result(len(own_changes))
 
-    def _judge(self, round_: Round, submission: _Submission) -> _Outcome:
-        outcome = _Outcome(submission.refused)
+    def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome) -> None:
         operator = submission.operator
         find = self.directory.find
         decide = round_.decide
@@ -217,13 +221,12 @@ class Hub:
             while place in taken_places:
                 place += 1
             found = find(report.evse)
-            evse = found[0] if len(found) == 1 else None
             if len(found) > 1:
-                allowed = [candidate for candidate in found if may_report(operator, candidate)]
-                evse = allowed[0] if len(allowed) == 1 else None
-            if evse is None:
+                # A uid that operators share means to each of them its own.
+                found = tuple(evse for evse in found if may_report(operator, evse)) or found[:1]
+            if len(found) != 1:
                 outcome.refuse(place, *_unknown(report, len(found)))
-            elif not may_report(operator, evse):
+            elif not may_report(operator, evse := found[0]):
                 outcome.refuse(
                     place,
                     Reason.NOT_ALLOWED,
@@ -238,7 +241,6 @@ class Hub:
                     outcome.accepted += 1
                 outcome.heard.append((evse, report))
             place += 1
-        return outcome
 
     def _answer(self, taken: list[tuple[_Submission, _Outcome]]) -> None:
         position = self._log.last
@@ -350,6 +352,11 @@ class _Outcome:
     def refuse(self, index: int, reason: Reason, detail: str) -> None:
         if len(self.refused) < REFUSED_PER_RECEIPT_MAX:
             self.refused.append(Refusal(index, reason, detail))
+
+
+def _size(reports: Sequence[StatusReport]) -> int:
+    """What a delivery counts as in queue and group; one without reports takes a place too."""
+    return max(1, len(reports))
 
 
 def _unknown(report: StatusReport, candidates: int) -> tuple[Reason, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -10,6 +11,8 @@ import msgspec
 from ladestrom.errors import LadestromError
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+_KEY: Final = re.compile(rb"(lst_)[0-9A-Za-z_]+", re.IGNORECASE)
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -26,13 +29,20 @@ class Problem(msgspec.Struct, frozen=True):
 def problem(error: LadestromError, status: int | None = None) -> bytes:
     """The body for an error of ours; `status` where it is not the error's own."""
     status = status or error.status
-    return msgspec.json.encode(
-        Problem(
-            f"urn:ladestrom:error:{error.code}",
-            HTTPStatus(status).phrase,
-            status,
-            str(error),
-            error.code,
-            error.retry,
+    return without_keys(
+        msgspec.json.encode(
+            Problem(
+                f"urn:ladestrom:error:{error.code}",
+                HTTPStatus(status).phrase,
+                status,
+                str(error),
+                error.code,
+                error.retry,
+            )
         )
     )
+
+
+def without_keys(answer: bytes) -> bytes:
+    """An answer that may quote what was sent, keys left out: whoever logs answers must not log those."""
+    return _KEY.sub(rb"\1***", answer) if b"lst_" in answer.lower() else answer

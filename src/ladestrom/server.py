@@ -1,7 +1,9 @@
 """uvicorn, started in code, with two protocol classes of ours.
 
-HTTP: uvicorn's httptools class, which closes connections whose request headers do not arrive in time.
-WebSocket: stream paths are served by `edges.websocket`; all others by uvicorn's own ASGI class.
+HTTP: uvicorn's httptools class, which in addition bounds the size of a request's head, closes connections
+whose bytes do not arrive or are not taken in time, and lets a request arrive before it closes on it.
+WebSocket: stream paths are served by `edges.websocket`; all others by uvicorn's own ASGI class, which in
+addition closes connections whose frames do not arrive in time.
 """
 
 from __future__ import annotations
@@ -11,75 +13,199 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
 from ladestrom.edges.websocket import PATHS, StreamConnection, StreamEdge
-from ladestrom.errors import InvalidSetting
+from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, TooLarge
+from ladestrom.problem import MEDIA_TYPE, problem
 
 WEBSOCKET_BYTES_MAX = 8 * 1024 * 1024
 """A report message: as much as a request's body."""
 HEADER_BYTES_MAX = 64 * 1024
 BACKLOG_CONNECTIONS = 4096
+LEAVING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of a refused request that are read to no purpose, so that the client gets to read why."""
+RESPONSE_STALLED_S_MAX: Final = 30
+"""A client that takes nothing of its answer for this long is cut off."""
+FRAME_GRACE_S: Final = 10
+"""A frame has this long, and a second more for each 64 KiB of it that arrived."""
+FRAME_BYTES_PER_S_MIN: Final = 64 * 1024
+UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One HTTP connection; `bound` makes the class for a server."""
+    """One HTTP connection; `bound` makes the class for a server.
+
+    Some clock runs whenever the client has to do something next: send a request's head, the rest of a body
+    that nobody waits for, take its answer, or close. While a request is answered, its endpoint has its own.
+    """
 
     edge: ClassVar[StreamEdge]
     header_timeout_s: ClassVar[float]
     _deadline: asyncio.TimerHandle | None = None
-    _header_bytes = 0
+    _begun = False
+    """Between the first byte of a request and its last."""
+    _in_head = True
+    _has_asked = False
+    """Whether there is a response, given or under way."""
+    _head_bytes = 0
+    _leaving_bytes: int | None = None
+    """Bytes that came after we said our last; None before."""
+    _stall: asyncio.TimerHandle | None = None
 
     @classmethod
     def bound(cls, edge: StreamEdge, header_timeout_s: float) -> type[HttpProtocol]:
         """The class with what its objects need, as uvicorn makes them itself."""
         return type("BoundHttpProtocol", (cls,), {"edge": edge, "header_timeout_s": header_timeout_s})
 
+    # -- asyncio.Protocol --------------------------------------------------------------------------------
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock of the first request's headers."""
+        """Starts the clock of the first request's head."""
         super().connection_made(transport)
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
+        """Stops the clocks."""
         self._stop_clock()
+        self._stop_stall()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request; bounds the size of its head, which the parser does not."""
+        if self._leaving_bytes is not None:
+            self._leaving_bytes += len(data)
+            if self._leaving_bytes > LEAVING_BYTES_MAX:
+                self.transport.abort()
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEADER_BYTES_MAX:
+            self.send_400_response("")
+        if self._deadline is None and self._waits():
+            self._start_clock()
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer as fast as we give it."""
+        super().pause_writing()
+        self._stop_stall()
+        self._watch_stall(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """It does."""
+        super().resume_writing()
+        self._stop_stall()
+
+    # -- the parser's callbacks --------------------------------------------------------------------------
+
     def on_message_begin(self) -> None:
-        """Starts the clock of the next request's headers."""
+        """Starts the clock of the next request's head."""
         super().on_message_begin()
-        self._header_bytes = 0
+        self._begun = self._in_head = True
+        self._head_bytes = 0
         if self._deadline is None:
             self._start_clock()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Bounds the size of the headers."""
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > HEADER_BYTES_MAX:
-            self.transport.abort()
-            return
-        super().on_header(name, value)
-
-    def on_url(self, url: bytes) -> None:
-        """Bounds the size of the request line."""
-        super().on_url(url)
-        if len(self.url) > HEADER_BYTES_MAX:
-            self.transport.abort()
-
     def on_headers_complete(self) -> None:
-        """The headers are there."""
+        """The head is there; what answers it closes through `end`."""
         self._stop_clock()
+        self._in_head = False
+        self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._head_bytes > HEADER_BYTES_MAX:
+            # The parser stops, and uvicorn calls `send_400_response`.
+            raise TooLarge
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self._has_asked = True
+            self.cycle.transport = _Outlet(self)  # type: ignore[assignment]
+
+    def on_message_complete(self) -> None:
+        """The request is there. When it was answered before, the connection is idle from now on."""
+        super().on_message_complete()
+        self._begun = False
+        self._in_head = True
+        self._head_bytes = 0
+        if self._has_asked and self.cycle.response_complete and not self.transport.is_closing():
+            self._stop_clock()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def on_response_complete(self) -> None:
+        """Starts the clock of the rest of a body that nobody reads."""
+        super().on_response_complete()
+        if self._begun and not self._in_head and self._deadline is None:
+            self._unset_keepalive_if_required()
+            self._start_clock()
 
     def handle_websocket_upgrade(self) -> None:
         """Hands stream paths to our class, others to uvicorn's."""
         self._stop_clock()
-        if self.url.partition(b"?")[0].decode("latin-1") in PATHS:
-            self.ws_protocol_class = partial(StreamConnection, self.edge)  # type: ignore[assignment]
+        self._unset_keepalive_if_required()
+        target = self.url.decode("latin-1")
+        path = target.partition("?")[0]
+        if path in PATHS:
+            headers = self.scope["headers"]
+            named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+            self.ws_protocol_class = partial(StreamConnection, self.edge, target, named)  # type: ignore[assignment]
+            # The pure core reads lines of 8 KiB at most, and needs neither the query nor other headers.
+            self.url = path.encode()
+            self.scope["headers"] = [pair for pair in headers if pair[0].startswith(UPGRADE_HEADERS)]
         super().handle_websocket_upgrade()
+
+    # -- ends --------------------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser cannot read, or need not read further."""
+        if self._head_bytes > HEADER_BYTES_MAX:
+            self._refuse(TooLarge(f"the request's head is larger than {HEADER_BYTES_MAX} bytes"), 431)
+        else:
+            self._refuse(BadRequest(msg), 400)
+
+    def _refuse(self, error: LadestromError, status: int) -> None:
+        if self.has_ended:
+            return
+        body = problem(error, status)
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self._begun = True
+        self.end()
+
+    def end(self) -> None:
+        """Closes the connection; while a request is still arriving, our side of it only.
+
+        With bytes unread, closing both sides would be a reset, which could cost the client our answer.
+        """
+        if not self._begun or not self.transport.can_write_eof():
+            self.transport.close()
+        elif self._leaving_bytes is None:
+            self._leaving_bytes = 0
+            self.transport.write_eof()
+            self.flow.resume_reading()
+            self._stop_clock()
+            self._start_clock()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether we said our last."""
+        return self._leaving_bytes is not None or self.transport.is_closing()
+
+    def _waits(self) -> bool:
+        if self.has_ended or self.timeout_keep_alive_task is not None:
+            return False
+        is_answering = self._has_asked and not self.cycle.response_complete
+        return self._in_head and self._begun if is_answering else self.transport.get_protocol() is self
 
     def _start_clock(self) -> None:
         self._deadline = self.loop.call_later(self.header_timeout_s, self._late)
@@ -91,8 +217,96 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._deadline = None
-        if not self.transport.is_closing():
+        self.transport.abort()
+
+    def _watch_stall(self, waiting_bytes: int) -> None:
+        self._stall = self.loop.call_later(RESPONSE_STALLED_S_MAX, self._look, waiting_bytes)
+
+    def _look(self, waiting_bytes: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= waiting_bytes:
             self.transport.abort()
+        else:
+            self._watch_stall(left)
+
+    def _stop_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+
+class _Outlet:
+    """The transport as a response sees it."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: HttpProtocol) -> None:
+        self._protocol = protocol
+
+    def write(self, data: bytes) -> None:
+        """Part of the response."""
+        if not self._protocol.has_ended:
+            self._protocol.transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be said."""
+        return self._protocol.has_ended
+
+    def close(self) -> None:
+        """Ends the connection once the request has arrived."""
+        self._protocol.end()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, for all paths that are no stream; ends connections whose frames do not arrive in time."""
+
+    _partial: asyncio.TimerHandle | None = None
+    _partial_began_s = 0.0
+    _partial_bytes = 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops the clock."""
+        self._stop_partial()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Starts the clock with the first byte of a message, and stops it with the last."""
+        self._partial_bytes += len(data)
+        super().data_received(data)
+
+    def handle_events(self) -> None:
+        """Passes complete frames on."""
+        is_complete = bool(self.conn.events)
+        super().handle_events()
+        in_message = self.conn.current_size is not None
+        if is_complete and not in_message:
+            self._stop_partial()
+        if in_message or not is_complete or self.conn.reader.buffer:
+            self._start_partial()
+
+    def _start_partial(self) -> None:
+        if self._partial is None and not self.transport.is_closing():
+            self._partial_began_s = self.loop.time()
+            self._partial_bytes = 0
+            self._partial = self.loop.call_later(FRAME_GRACE_S, self._late)
+
+    def _stop_partial(self) -> None:
+        if self._partial is not None:
+            self._partial.cancel()
+            self._partial = None
+
+    def _late(self) -> None:
+        self._partial = None
+        now_s = self.loop.time()
+        due_s = self._partial_began_s + FRAME_GRACE_S + self._partial_bytes / FRAME_BYTES_PER_S_MIN
+        if self.read_paused:
+            # It is we who keep the rest of it waiting.
+            due_s = now_s + FRAME_GRACE_S
+        if due_s > now_s:
+            self._partial = self.loop.call_at(due_s, self._late)
+        elif not self.transport.is_closing():
+            self.conn.fail(CloseCode.POLICY_VIOLATION, "a frame did not arrive in time")
+            self.handle_parser_exception()
 
 
 class Server(uvicorn.Server):
@@ -146,7 +360,7 @@ def make(
     config = uvicorn.Config(
         app,
         http=HttpProtocol.bound(edge, header_timeout_s),
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_BYTES_MAX,
         lifespan="off",
         access_log=False,

@@ -109,6 +109,11 @@ async def test_a_new_store_is_empty_at_revision_0(store: Store) -> None:
     assert list(await store.keys()) == []
 
 
+async def test_a_new_store_may_be_opened_several_times_at_once(opened: Open) -> None:
+    stores = await asyncio.gather(*(opened() for _ in range(4)))
+    assert [await each.revision() for each in stores] == [0, 0, 0, 0]
+
+
 async def test_what_is_imported_comes_back_word_for_word(store: Store, opened: Open) -> None:
     given = StationDraft(
         Station(

@@ -9,7 +9,9 @@ WAL-reset bug (SQLite 3.7.0 to 3.51.2), which corrupts files in WAL mode that se
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -120,7 +122,8 @@ def migrations(connection: Connection) -> Config:
     """Alembic's configuration for the migrations of the store, to be run in the connection's transaction."""
     from alembic.config import Config  # noqa: PLC0415 - loads slowly and is needed for new stores only
 
-    config = Config(attributes={"connection": connection})
+    # What Alembic would say on standard output has no place there: a command may be about to print a key.
+    config = Config(stdout=io.StringIO(), attributes={"connection": connection})
     location = str(Path(__file__).with_name("migrations"))
     config.set_main_option("script_location", location.replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -167,7 +170,7 @@ def _is_locked(error: DBAPIError) -> bool:
 
 
 def _file(path: Path) -> Path:
-    return path if path.suffix == ".db" and not path.is_dir() else path / STORE_FILE
+    return path if path.suffix == ".db" else path / STORE_FILE
 
 
 def _sqlite(path: Path) -> AsyncEngine:
@@ -177,8 +180,12 @@ def _sqlite(path: Path) -> AsyncEngine:
         # process would drop its locks (POSIX).
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        # A failure here is one exception; in the threads of aiosqlite it would outlive the event loop.
+        sqlite3.connect(path).close()
     except OSError as error:
         raise NotReady(f"the store {path} cannot be made: {error.strerror or error}") from error
+    except sqlite3.Error as error:
+        raise NotReady(f"the store {path} cannot be opened: {error}") from error
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
         connect_args={"timeout": BUSY_TIMEOUT_S},

@@ -126,12 +126,12 @@ async def import_stations(
     known = await _known(connection, register, gathered)
     free = {each.country: each.next for each in await connection.execute(select(numbers))}
     named = merge.name(register, gathered, known, free)
+    holders = await _holders(connection, named.keys())
     gone: tuple[str, ...] = ()
     if complete:
         present = select(stations.c.uuid, stations.c.native_id).where(_present(register))
         by_uuid = {each.uuid: each.native_id for each in await connection.execute(present)}
-        gone = merge.vanishing(register, named, by_uuid, force=force_vanish)
-    holders = await _holders(connection, named.keys())
+        gone = merge.vanishing(register, named, by_uuid, holders, force=force_vanish)
     accepted = merge.claim(named, holders, gone)
     settlement = merge.settle(accepted, holders, free)
     writer = _Writer(connection, revision, now)

@@ -193,6 +193,7 @@ def _settings(port: int, directory: Path) -> Settings:
             "server.port": port,
             "server.data": directory,
             "server.drain_s": 1,
+            "rules.start_grace_s": STALE_AFTER_S_MIN,
             "logging.level": None if "LADESTROM_LOGGING__LEVEL" in os.environ else "warning",
         },
     )

@@ -66,7 +66,8 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def replay(  # noqa: PLR0913 - a command's options are its parameters
-    file: str,
+    file: Annotated[str, Parameter(name="FILE", allow_leading_hyphen=True)],
+    /,
     *,
     server: str | None = None,
     key: str | None = None,
@@ -74,8 +75,8 @@ def replay(  # noqa: PLR0913 - a command's options are its parameters
     batch: int = 100,
     connections: int = 4,
     limit: int | None = None,
-    compress: Annotated[bool, Parameter(name="--gzip")] = False,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    compress: Annotated[bool, Parameter(name="--gzip", negative=())] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Send recorded events through the public report interface, each with its recorded time.
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from ladestrom.backends.database import STORE_FILE
-from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
+    from ladestrom.backends.sql import SqlStore
     from ladestrom.model import Millis
 
 DataDirectory = Annotated[
@@ -46,7 +45,10 @@ async def opened(data: Path, *, make: bool = True) -> AsyncIterator[SqlStore]:
         NotFound: it is not there.
         NotReady: it cannot be opened.
     """
-    if not make and not (data / STORE_FILE).is_file():
+    from ladestrom.backends.database import STORE_FILE  # noqa: PLC0415 - loads slowly
+    from ladestrom.backends.sql import open_store  # noqa: PLC0415 - a mistyped command needs none of it
+
+    if not make and not (data / STORE_FILE).exists():
         raise NotFound(f"there is no store in {data}; name the server's data directory with --data")
     store = await open_store(data / STORE_FILE)
     try:

@@ -38,7 +38,7 @@ def tail(
     key: str | None = None,
     country: str | None = None,
     station: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Print changes as they happen, one line each: time, station, and the state of its connectors.
 
@@ -52,9 +52,11 @@ def tail(
         station: only this station (`NOR_01333`; several joined by commas).
         as_json: prints the frames as they came, one line each, snapshots included.
     """
-    selection = {
-        name: value for name, value in (("country", country), ("station", station)) if value is not None
-    }
+    selection = {"types": "snapshot,update"}
+    if country is not None:
+        selection["country"] = country
+    if station is not None:
+        selection["station"] = station
     screen = Console(stderr=True, highlight=False)
     try:
         address, secret = remote(server, key)

@@ -1,7 +1,7 @@
 """The board: last known status of every EVSE that some operator may report on. Decide, apply, expire.
 
 `Round.decide` changes nothing that anyone sees; `Board.apply` runs after the append succeeded. A failed
-append therefore leaves nothing to undo, and recovery is `restore` and `apply` over the log.
+append therefore leaves nothing to undo, and recovery is a board made of the log's rows.
 Knows nothing of registries, ownership or time: what is passed in was resolved and allowed.
 """
 
@@ -29,7 +29,10 @@ UNCHANGED: Final = Suppression(Reason.UNCHANGED)
 STALE: Final = Suppression(Reason.STALE)
 
 EXPIRABLE: Final = frozenset(Status) - {Status.UNKNOWN, Status.PLANNED, Status.REMOVED}
-"""Statuses that claim something about this moment, and so end when nobody confirms them."""
+"""Statuses that claim something about this moment, and so end when nobody confirms them.
+
+So does UNKNOWN with an error.
+"""
 
 
 class Cell:
@@ -85,11 +88,9 @@ class Board:
         """Moves the clocks of EVSEs whose status was confirmed: observed_at, received_at, source."""
         cells = self.cells
         for key, (observed_at, received_at, source) in heard.items():
-            cell = cells.get(key)
-            if cell is None:
-                continue
+            cell = cells[key]
             cell.observed_at = max(cell.observed_at, observed_at)
-            if received_at > cell.received_at:
+            if received_at >= cell.received_at:
                 cell.received_at = received_at
                 cell.source = source
         self._touched.update(heard)
@@ -115,7 +116,7 @@ class Board:
         changes = []
         for key in self.cells if keys is None else keys:
             cell = self.cells.get(key)
-            if cell is None or cell.change.status not in EXPIRABLE:
+            if cell is None or not _claims(cell.change):
                 continue
             if now - cell.received_at > stale_after_ms(cell.source):
                 changes.append(_lost(cell, Status.UNKNOWN, Cause.EXPIRED, now))
@@ -124,7 +125,7 @@ class Board:
     def withdraw(self, key: str, now: Millis, status: Status = Status.UNKNOWN) -> Change | None:
         """The change for an EVSE whose source signed off (UNKNOWN) or that is gone (REMOVED)."""
         cell = self.cells.get(key)
-        if cell is None or cell.change.status is status:
+        if cell is None or (cell.change.status is status and not cell.change.error):
             return None
         return _lost(cell, status, Cause.WITHDRAWN, now)
 
@@ -236,6 +237,10 @@ def _lost(cell: Cell, status: Status, cause: Cause, now: Millis) -> Change:
         was_status=change.status,
         was_error=change.error,
     )
+
+
+def _claims(change: Change) -> bool:
+    return change.status in EXPIRABLE or (change.status is Status.UNKNOWN and change.error)
 
 
 def _vanished(change: Change) -> bool:

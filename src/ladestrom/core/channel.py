@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ladestrom.core.selection import Selection
+from ladestrom.model import Position
 
 WINDOW_BYTES_MAX: Final = 4 * 1024 * 1024
 """Frames kept for consumers that are a little behind: half a second at 10,000 changes/s of 300 bytes."""
@@ -52,6 +53,10 @@ class Sink(Protocol):
     paused: bool
     """More bytes wait than the consumer's limit; `Broadcast.pump` is called when they have drained."""
 
+    def overrun(self, position: Position) -> None:
+        """The consumer wants each change and could not keep up: it is closed, and told where it stood."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Hands bytes over; keeps a reference, not a copy. Never waits, never raises."""
         ...
@@ -65,21 +70,32 @@ class Wishes(msgspec.Struct, frozen=True):
     raw: bool = True
     framing: str = "text"
     """Name of the framing: see `Broadcast`."""
+    dialect: str = "v1"
+    batch_ms: int = 0
+    """How long changes are gathered into one message, where the dialect gathers."""
 
 
 class Subscriber:
     """One consumer: its phase and its position."""
 
-    __slots__ = ("channel", "next", "phase", "seq", "sink")
+    __slots__ = ("channel", "every", "next", "phase", "seq", "sink", "told")
 
-    def __init__(self, sink: Sink, channel: Channel) -> None:
+    def __init__(self, sink: Sink, channel: Channel, *, every: bool = False) -> None:
         self.sink = sink
         self.channel = channel
+        self.every = every
+        """Wants each change in order, not the newest states."""
+        self.told = 0
+        """Position that the consumer was told of, while REPLAYING."""
         self.phase = Phase.NEW
         self.next = 0
         """Number of the next frame of the channel, while LIVE."""
         self.seq = 0
         """Position up to which everything was sent, while REPLAYING."""
+
+    def is_at(self, phase: Phase) -> bool:
+        """Whether it is in this phase now."""
+        return self.phase is phase
 
     def move(self, phase: Phase) -> None:
         """Enters another phase; one that the table does not allow is a bug."""
@@ -93,7 +109,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 
     frame: bytes
     next: int
-    made_at_s: float
+    good_until_s: float
+    seq: int
 
 
 class Channel:
@@ -105,19 +122,30 @@ class Channel:
         self.snapshot: Snapshot | None = None
         self.start = 0
         """Number of the oldest frame kept."""
-        self._frames: list[tuple[int, bytes]] = []
-        """Position before the frame, and the frame."""
+        self.chain = 0
+        """Position of a consumer that has taken all frames."""
+        self.rows: list[bytes] = []
+        """Changes that wait for their message."""
+        self.rows_due_s = 0.0
+        """When they are due, while there are any."""
+        self.digest: int | None = None
+        """Digest of the selected state; None where it has to be added up anew."""
+        self.heartbeat_due_s = 0.0
+        self._frames: list[bytes] = []
+        self._seqs: list[int] = []
+        """Position of a consumer that has taken the frame."""
         self._bytes = 0
-        self._joined: dict[tuple[int, int], tuple[bytes, int]] = {}
+        self._joined: dict[tuple[int, int], tuple[bytes, int, int]] = {}
 
     @property
     def end(self) -> int:
         """Number of the frame that comes next."""
         return self.start + len(self._frames)
 
-    def push(self, seq_before: int, frame: bytes) -> None:
-        """Adds a frame; `seq_before` is the position that a consumer has who got all frames before it."""
-        self._frames.append((seq_before, frame))
+    def push(self, frame: bytes, seq: int) -> None:
+        """Adds a frame; a consumer that has taken it stands at `seq`."""
+        self._frames.append(frame)
+        self._seqs.append(seq)
         self._bytes += len(frame)
 
     def trim(self) -> None:
@@ -127,26 +155,21 @@ class Channel:
         if over <= 0:
             return
         count = 0
-        for _, frame in self._frames:
+        for frame in self._frames:
             if over <= 0:
                 break
             over -= len(frame)
             count += 1
         self._bytes = WINDOW_BYTES_MAX + over
         del self._frames[:count]
+        del self._seqs[:count]
         self.start += count
         if self.snapshot is not None and self.snapshot.next < self.start:
             self.snapshot = None
 
-    def seq_at(self, number: int, newest: int) -> int | None:
-        """Position of a consumer whose next frame is `number`; None where the window has moved past it."""
-        if number < self.start:
-            return None
-        return newest if number >= self.end else self._frames[number - self.start][0]
-
-    def chunk(self, number: int) -> tuple[bytes, int]:
-        """Frames from `number` on, joined, at most `CHUNK_BYTES_MAX` (one frame may be larger), and the next
-        number.
+    def chunk(self, number: int) -> tuple[bytes, int, int]:
+        """Frames from `number` on, joined, at most `CHUNK_BYTES_MAX` (one frame may be larger); the next
+        number; and where a consumer stands then.
 
         Consumers at the same place share the same bytes.
         """
@@ -155,11 +178,13 @@ class Channel:
         if found is None:
             frames: list[bytes] = []
             size = 0
-            for _, frame in self._frames[number - self.start :]:
+            for frame in self._frames[number - self.start :]:
                 if frames and size + len(frame) > CHUNK_BYTES_MAX:
                     break
                 frames.append(frame)
                 size += len(frame)
-            found = (b"".join(frames) if len(frames) != 1 else frames[0], number + len(frames))
+            following = number + len(frames)
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            found = (data, following, self._seqs[following - 1 - self.start])
             self._joined[number, end] = found
         return found

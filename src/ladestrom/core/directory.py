@@ -55,14 +55,19 @@ class Directory:
 
     def find(self, written: str) -> tuple[Evse, ...]:
         """EVSEs that an id may mean, in any written form; more than one where operators share a uid."""
-        found = self._forms.get(written)
+        form = written
+        found = self._forms.get(form)
         if found is None:
-            key = evse_key(written)
-            found = self._forms.get(key)
+            form = evse_key(written)
+            found = self._forms.get(form)
             if found is None:
-                evse = self.connector(key)
+                evse = self.connector(form)
                 return () if evse is None else (evse,)
-        return found if isinstance(found, tuple) else (found,)
+        if not isinstance(found, tuple):
+            return (found,)
+        # A uid never hides the EVSE whose key it happens to equal.
+        own = [evse for evse in found if evse.key == form]
+        return tuple(own[-1:]) or found
 
     def connector(self, written: str) -> Evse | None:
         """The EVSE of a connector in NOBIL's form, `NOR_01333_01`; the suffix counts from 1."""
@@ -83,21 +88,16 @@ class Directory:
     def _learn(self, evse: Evse) -> None:
         for form in _forms_of(evse):
             known = self._forms.get(form)
-            if known is None or form == evse.key:
-                # A uid never hides the EVSE whose key it happens to equal.
+            if known is None:
                 self._forms[form] = evse
-            elif isinstance(known, tuple):
-                self._forms[form] = (*known, evse)
-            elif known.key != form:
-                self._forms[form] = (known, evse)
+            else:
+                self._forms[form] = (*known, evse) if isinstance(known, tuple) else (known, evse)
 
     def _forget(self, evse: Evse) -> None:
         for form in _forms_of(evse):
-            known = self._forms.get(form)
-            if known is None:
-                continue
+            known = self._forms[form]
             rest = tuple(
-                other for other in (known if isinstance(known, tuple) else (known,)) if other.key != evse.key
+                other for other in (known if isinstance(known, tuple) else (known,)) if other != evse
             )
             if not rest:
                 del self._forms[form]

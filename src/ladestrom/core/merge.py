@@ -33,7 +33,8 @@ FIRST_NUMBER_BESIDE_NOBIL: Final = 900_001
 class Gathered(msgspec.Struct, frozen=True):
     """A register as it was read, before it is compared with anything."""
 
-    drafts: tuple[StationDraft, ...]
+    drafts: tuple[tuple[int, StationDraft], ...]
+    """Each with its place in the register, from 1."""
     refused_ids: frozenset[str]
     """Ids or places of the records that the register's parser refused."""
     refused: tuple[RecordRefusal, ...]
@@ -43,11 +44,11 @@ class Gathered(msgspec.Struct, frozen=True):
 
     def uuids(self) -> set[str]:
         """The uuids that drafts bring; the store looks up their stations."""
-        return {draft.station.uuid for draft in self.drafts if draft.station.uuid}
+        return {draft.station.uuid for _, draft in self.drafts if draft.station.uuid}
 
     def native_ids(self) -> set[str]:
         """The register's own ids of drafts without uuid; the store looks up their stations."""
-        return {draft.station.native_id for draft in self.drafts if not draft.station.uuid}
+        return {draft.station.native_id for _, draft in self.drafts if not draft.station.uuid}
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -64,13 +65,13 @@ class Named(msgspec.Struct, frozen=True):
 
     candidates: dict[str, Candidate]
     refused_ids: frozenset[str]
-    """Native ids and uuids of records that were refused: their stations have not vanished."""
+    """Native ids, uuids, EVSE keys or places of records that were refused."""
     refused: tuple[RecordRefusal, ...] = ()
     """Those that were refused since the register was read."""
 
-    def keys(self) -> set[str]:
-        """Every EVSE key of every candidate; the store looks up their holders."""
-        return set(chain.from_iterable(candidate.keys for candidate in self.candidates.values()))
+    def keys(self) -> frozenset[str]:
+        """Every EVSE key of candidates, and all that may be one of a refused record; for their holders."""
+        return self.refused_ids.union(*(candidate.keys for candidate in self.candidates.values()))
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -107,19 +108,19 @@ class Settlement(msgspec.Struct, frozen=True):
 
 def gather(records: Iterable[StationDraft | RecordRefusal]) -> Gathered:
     """Reads the register to its end, so that an error in it comes before anything was touched."""
-    drafts: list[StationDraft] = []
+    drafts: list[tuple[int, StationDraft]] = []
     refused_ids: set[str] = set()
     refused: list[RecordRefusal] = []
     refused_count = 0
     notes_count = 0
-    for record in records:
+    for place, record in enumerate(records, 1):
         if isinstance(record, RecordRefusal):
             refused_count += 1
             refused_ids.add(record.record)
             if len(refused) < REFUSALS_KEPT_MAX:
                 refused.append(record)
         else:
-            drafts.append(record)
+            drafts.append((place, record))
             notes_count += len(record.notes)
     return Gathered(tuple(drafts), frozenset(refused_ids), tuple(refused), refused_count, notes_count)
 
@@ -133,7 +134,7 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
     before = {station.uuid: station for station in known}
     free = dict(numbers)
     brought: dict[str, str] = {}
-    for draft in gathered.drafts:
+    for _, draft in gathered.drafts:
         if UUID_FORM.fullmatch(draft.station.uuid):
             _use(free, draft.station.uuid)
             brought.setdefault(draft.station.native_id, draft.station.uuid)
@@ -141,7 +142,7 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
     candidates: dict[str, Candidate] = {}
     refused_ids = set(gathered.refused_ids)
     refused: list[RecordRefusal] = []
-    for place, draft in enumerate(gathered.drafts, 1):
+    for place, draft in gathered.drafts:
         own = draft.station
         uuid = own.uuid or uuids.get(own.native_id, "")
         reason = fault(draft) or _taken(uuid, register, before.get(uuid), candidates)
@@ -162,24 +163,30 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
 
 
 def vanishing(
-    register: str, named: Named, present: Mapping[str, str], *, force: bool = False
+    register: str,
+    named: Named,
+    present: Mapping[str, str],
+    holders: Mapping[str, Holder],
+    *,
+    force: bool = False,
 ) -> tuple[str, ...]:
     """Uuids of the stations that a complete register lacks.
 
-    `present` are the register's stations that have not vanished: uuid to native id. A register that brings
-    no station at all makes none vanish: it says that something is wrong with it, not with the stations.
+    `present` are the register's stations that have not vanished: uuid to native id. A station is not
+    lacking where a record of it, or of an EVSE of it, was refused. A register that brings no station at all
+    makes none vanish: it says that something is wrong with it, not with the stations.
 
     Raises:
         Conflict: more than half of the stations, and more than 100, would vanish, and it was not forced.
     """
     if not named.candidates and not force:
         return ()
+    refused = {holders[each].uuid if each in holders else each for each in named.refused_ids}
+    refused |= named.refused_ids
     gone = tuple(
         uuid
         for uuid, native_id in present.items()
-        if uuid not in named.candidates
-        and uuid not in named.refused_ids
-        and native_id not in named.refused_ids
+        if uuid not in named.candidates and uuid not in refused and native_id not in refused
     )
     if len(gone) > VANISH_UNASKED_MAX and len(gone) * 2 > len(present) and not force:
         raise Conflict(

@@ -53,10 +53,13 @@ class View:
             self._put(row_seq, change)
         self.seq = seq
 
-    def apply(self, entry: Entry) -> StationState:
-        """Takes the next entry of the log; returns the state of its station."""
+    def apply(self, entry: Entry) -> tuple[StationState, Change | None]:
+        """Takes the next entry of the log; returns the state of its station, and the change it replaced."""
         self.seq = entry.seq
-        return self._put(entry.seq, entry.change)
+        change = entry.change
+        state = self._states.get(change.station)
+        before = None if state is None else state.changes.get(change.evse)
+        return self._put(entry.seq, change), None if before is None else before[1]
 
     def _put(self, seq: int, change: Change) -> StationState:
         state = self._states.get(change.station)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from ladestrom.core.view import View
-from ladestrom.errors import LadestromError
+from ladestrom.errors import BadRequest, LadestromError, MethodNotAllowed, NotFound, TooLarge
 from ladestrom.problem import MEDIA_TYPE, problem
 
 logger = structlog.get_logger(__name__)
@@ -45,24 +45,39 @@ def not_modified(tag: str) -> Response[None]:
 
 def on_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Any exception of a handler as a problem document; ours say what is wrong, others say nothing."""
-    if isinstance(error, HTTPException):
-        made = _Http(error.detail)
-        return _answer(made, error.status_code, error.headers)
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _answer(_named(request, error), error.status_code, error.headers)
     if not isinstance(error, LadestromError):
         logger.error("a request failed", path=request.url.path, exc_info=error)
         error = LadestromError("an internal error stopped this request; it was logged")
-    headers = {}
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = 'Bearer realm="ladestrom"'
+    headers = dict(_HEADERS.get(error.status, {}))
     if error.retry:
         headers["retry-after"] = "1"
     return _answer(error, error.status, headers)
 
 
 class _Http(LadestromError):
-    """An error of the HTTP framework: unknown path, wrong method."""
+    """An error of the HTTP framework that none of ours stands for."""
 
     code = "http"
+
+
+_OURS: Final[dict[int, type[LadestromError]]] = {400: BadRequest, 413: TooLarge}
+_HEADERS: Final[dict[int, dict[str, str]]] = {
+    401: {"www-authenticate": 'Bearer realm="ladestrom"'},
+    426: {"upgrade": "websocket", "connection": "upgrade"},
+}
+
+
+def _named(request: AnyRequest, error: HTTPException) -> LadestromError:
+    """The framework's error as one of ours, so that its code is stable."""
+    match error.status_code:
+        case 404:
+            return NotFound(f"nothing is at {request.url.path[:100]!r}")
+        case 405:
+            return MethodNotAllowed(f"{request.method[:20]} is not for {request.url.path[:100]!r}")
+        case status:
+            return _OURS.get(status, _Http)(error.detail)
 
 
 def _answer(error: LadestromError, status: int, headers: dict[str, str] | None) -> Response[bytes]:

@@ -10,6 +10,8 @@ import struct
 import zlib
 from typing import Final
 
+from ladestrom.formats.dialect import Message
+
 FIN_TEXT: Final = 0x81
 RSV1: Final = 0x40
 LENGTH_16: Final = 126
@@ -23,15 +25,17 @@ PLAIN_BYTES_MAX: Final = 128
 """A payload up to this size is not worth compressing."""
 
 
-def text(payload: bytes) -> bytes:
+def text(message: Message) -> bytes:
     """One unmasked text frame."""
+    payload = message.payload
     return _header(FIN_TEXT, len(payload)) + payload
 
 
-def deflated(payload: bytes) -> bytes:
+def deflated(message: Message) -> bytes:
     """One text frame compressed on its own; valid where permessage-deflate was agreed with 15 window bits."""
+    payload = message.payload
     if len(payload) <= PLAIN_BYTES_MAX:
-        return text(payload)
+        return text(message)
     packer = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, -WINDOW_BITS)
     packed = packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH)
     packed = packed.removesuffix(TAIL)
@@ -46,5 +50,11 @@ def _header(first: int, length: int) -> bytes:
     return struct.pack("!BBQ", first, LENGTH_64, length)
 
 
-FRAMINGS: Final = {"text": text, "deflate": deflated}
+def event(message: Message) -> bytes:
+    """One server-sent event (WHATWG HTML, section 9.2.6); its id is the consumer's position."""
+    identity = b"" if message.position is None else b"id: %s\n" % str(message.position).encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (identity, message.kind.encode(), message.payload)
+
+
+FRAMINGS: Final = {"text": text, "deflate": deflated, "event": event}
 """By the name that `core.channel.Wishes.framing` carries."""

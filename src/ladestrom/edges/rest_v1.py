@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from ladestrom.core.access import Scope
 from ladestrom.core.selection import EVERYTHING, STATION_FILTERS, Selection, selection
@@ -46,7 +47,7 @@ def handlers(  # noqa: C901 - the handlers and what they share
         return json_answer(b"[%s]" % b",".join(encoder.station(*pair) for pair in found), tag)
 
     @get("/api/v1/rest/connector/{uuid:str}", sync_to_thread=False)
-    def connector(request: AnyRequest, uuid: str) -> Response[Any]:
+    def connector(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
         """One connector; the suffix counts from 1."""
         admit(request)
         tag = etag(view)
@@ -61,7 +62,7 @@ def handlers(  # noqa: C901 - the handlers and what they share
         return not_modified(tag) if matches(request, tag) else json_answer(body, tag)
 
     @get("/api/v1/rest/charger/{uuid:str}", sync_to_thread=False)
-    def charger(request: AnyRequest, uuid: str) -> Response[Any]:
+    def charger(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
         """One station."""
         admit(request)
         tag = etag(view)
@@ -76,7 +77,7 @@ def handlers(  # noqa: C901 - the handlers and what they share
         return stations(request, selection(query, names=STATION_FILTERS) if query else EVERYTHING)
 
     @get("/api/v1/rest/chargers/{country:str}", sync_to_thread=False)
-    def chargers_of(request: AnyRequest, country: str) -> Response[Any]:
+    def chargers_of(request: AnyRequest, country: FromPath[str]) -> Response[Any]:
         """All stations of a country: NOR, SWE, FIN, DAN, or an ISO 3166-1 code."""
         admit(request)
         code = country_code(country)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from ladestrom.core.access import Scope
 from ladestrom.core.view import View
@@ -36,7 +37,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
         door.credential(request.headers, Scope.STREAM)
 
     @get("/api/v2/evses/{evse:str}", sync_to_thread=False)
-    def one_evse(request: AnyRequest, evse: str) -> Response[Any]:
+    def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:
         """One EVSE, by any written form of its id or uid."""
         admit(request)
         tag = etag(view)
@@ -54,7 +55,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
         return json_answer(msgspec.json.encode(state), tag)
 
     @get("/api/v2/stations/{uuid:str}", sync_to_thread=False)
-    def one_station(request: AnyRequest, uuid: str) -> Response[Any]:
+    def one_station(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
         """One station of the registry, with its EVSEs; vanished ones say since when."""
         admit(request)
         tag = etag(view)

@@ -7,14 +7,17 @@ the consumer cannot keep up, and the sweep closes those that are gone. No task a
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import structlog
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
@@ -37,6 +40,7 @@ from ladestrom.errors import (
     Overloaded,
     TooManyRequests,
     Unauthenticated,
+    UpgradeRequired,
 )
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem
@@ -49,7 +53,9 @@ PARTIAL_S_MAX: Final = 10
 """How long a frame may take to arrive once it has begun."""
 CLOSE_S_MAX: Final = 5
 """How long a consumer has to answer a close frame."""
+SLOW: Final = 4108
 QUERY_VALUES_MAX: Final = 50
+_decoder = codecs.getincrementaldecoder("utf-8")
 MINUTE_S: Final = 60
 
 
@@ -116,13 +122,30 @@ class Accepted(msgspec.Struct, frozen=True):
     snapshot: bool
 
 
-def read_request(edge: StreamEdge, path: str, headers: Mapping[str, str]) -> Accepted:
-    """Checks an upgrade request: key, origin, filters, limits.
+class BadHandshake(BadRequest):
+    """The upgrade request is against RFC 6455, section 4.2.1."""
+
+    code = "bad_handshake"
+
+
+def handlers() -> list[HTTPRouteHandler]:
+    """What plain requests to the stream's paths are told."""
+
+    @get(sorted(PATHS), sync_to_thread=False)
+    def plain() -> None:
+        """This is a WebSocket."""
+        raise UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
+
+    return [plain]
+
+
+def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> Accepted:
+    """Checks an upgrade request: key, origin, filters, limits. Names of headers are in lower case.
 
     Raises:
         LadestromError: refused before the upgrade, with the error's HTTP status.
     """
-    query = _query(urlsplit(path).query)
+    query = _query(target.partition("?")[2])
     credential = edge.door.credential(headers, Scope.STREAM, query)
     _check_origin(headers, edge.origins)
     if edge.draining:
@@ -155,13 +178,29 @@ class StreamConnection(asyncio.Protocol):
     def __init__(
         self,
         edge: StreamEdge,
+        target: str,
+        headers: Mapping[str, str],
+        *,
         config: Config,
         server_state: ServerState,
         app_state: Mapping[str, Any],
     ) -> None:
+        """Waits for the upgrade request, of which only what the pure core needs comes by `data_received`.
+
+        Args:
+            edge: what all connections share.
+            target: path and query of the request.
+            headers: all of them, names in lower case.
+            config: uvicorn's; not used.
+            server_state: uvicorn's.
+            app_state: uvicorn's; not used.
+        """
         del config, app_state
         self.paused = False
         self._edge = edge
+        self._target = target
+        self._headers = headers
+        self._held: list[bytes] | None = []
         self._server_connections = cast("set[Any]", server_state.connections)
         self._core = ServerProtocol(
             extensions=[
@@ -183,6 +222,7 @@ class StreamConnection(asyncio.Protocol):
         self._stalled: tuple[float, int] | None = None
         self._minute_began_s = 0.0
         self._messages = 0
+        self._text: codecs.IncrementalDecoder | None = None
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------
 
@@ -215,13 +255,19 @@ class StreamConnection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """More bytes wait than the limit."""
+        """More bytes wait than the limit. Nothing is read either: each ping would be answered with more."""
         self.paused = True
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The consumer caught up; it gets what it is due now."""
         self.paused = False
         self._stalled = None
+        if self._partial_s is not None:
+            self._partial_s = _now_s()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
         if self._subscriber is not None and not self._closing:
             self._edge.broadcast.pump(self._subscriber)
 
@@ -230,19 +276,17 @@ class StreamConnection(asyncio.Protocol):
         self._heard_s = _now_s()
         self._pinged_s = None
         self._core.receive_data(data)
-        for event in self._core.events_received():
+        events = self._core.events_received()
+        for event in events:
             if isinstance(event, Request):
                 self._handshake(event)
-            elif (
-                isinstance(event, Frame)
-                and event.opcode in {Opcode.TEXT, Opcode.BINARY}
-                and not self._closing
-            ):
-                self._count_message()
-        if len(self._core.reader.buffer) > 0:
-            self._partial_s = self._partial_s or self._heard_s
-        else:
+            elif isinstance(event, Frame) and not self._closing:
+                self._frame(event)
+        in_message = self._core.current_size is not None
+        if events and not in_message:
             self._partial_s = None
+        if in_message or not events or self._core.reader.buffer:
+            self._partial_s = self._partial_s or self._heard_s
         self._flush()
 
     def shutdown(self) -> None:
@@ -252,35 +296,41 @@ class StreamConnection(asyncio.Protocol):
     # -- what the broadcast calls (core.channel.Sink) ----------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Hands ready-made frames to the transport."""
-        if not self._closing:
+        """Hands ready-made frames to the transport; what comes with joining waits for the handshake."""
+        if self._held is not None:
+            self._held.append(data)
+        elif not self._closing:
             self._transport.write(data)
+
+    def overrun(self, position: Position) -> None:
+        """The consumer wants each change and could not keep up."""
+        self.close(SLOW, f"too slow for mode=every; you stood at {position}", "slow")
 
     # -- the conversation --------------------------------------------------------------------------------
 
     def _handshake(self, request: Request) -> None:
         response = self._core.accept(request)
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            self._reject(response)
+            self._refuse(BadHandshake(str(self._core.handshake_exc)[:200]), response.status_code)
             return
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
         try:
-            accepted = read_request(self._edge, request.path, headers)
-        except LadestromError as error:
-            self._reject(_refusal(error))
-            return
-        self._core.send_response(response)
-        self._flush()
-        self._key_id = accepted.key_id
-        self._edge.connections.add(self)
-        self._edge.by_key[self._key_id] += 1
-        wishes = msgspec.structs.replace(accepted.wishes, framing=self._framing())
-        try:
+            accepted = read_request(self._edge, self._target, self._headers)
+            wishes = msgspec.structs.replace(accepted.wishes, framing=self._framing())
             self._subscriber = self._edge.broadcast.join(
                 self, wishes, since=accepted.since, snapshot=accepted.snapshot
             )
         except LadestromError as error:
-            self.close(error.close_code, str(error), error.code)
+            self._refuse(error, error.status)
+            return
+        self._key_id = accepted.key_id
+        self._edge.connections.add(self)
+        self._edge.by_key[self._key_id] += 1
+        self._core.send_response(response)
+        self._flush()
+        held, self._held = self._held or [], None
+        self._target, self._headers = "", {}
+        for data in held:
+            self.write(data)
 
     def _framing(self) -> str:
         for extension in self._core.extensions:
@@ -289,14 +339,25 @@ class StreamConnection(asyncio.Protocol):
                 return "deflate"
         return "text"
 
-    def _reject(self, response: Response) -> None:
-        self._core.send_response(response)
+    def _refuse(self, error: LadestromError, status: int) -> None:
+        self._core.send_response(_refusal(error, status))
         self._flush()
-        self._closing = True
-        self._transport.close()
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode in {Opcode.TEXT, Opcode.BINARY}:
+            self._count_message()
+            self._text = _decoder() if frame.opcode is Opcode.TEXT else None
+        if self._text is None or frame.opcode not in {Opcode.TEXT, Opcode.CONT}:
+            return
+        try:
+            self._text.decode(bytes(frame.data), final=frame.fin)
+        except UnicodeDecodeError:
+            self._core.fail(CloseCode.INVALID_DATA, "the text is not UTF-8")
+        if frame.fin:
+            self._text = None
 
     def _count_message(self) -> None:
-        if self._heard_s - self._minute_began_s > MINUTE_S:
+        if self._heard_s - self._minute_began_s > 60:  # noqa: PLR2004
             self._minute_began_s = self._heard_s
             self._messages = 0
         self._messages += 1
@@ -310,8 +371,13 @@ class StreamConnection(asyncio.Protocol):
                 self._transport.write(data)
             else:
                 # The core's mark for the end of the connection, after both close frames or a failure.
+                # Only our side is closed: with bytes unread, closing both would be a reset, which could
+                # cost the consumer the frame that says why.
                 self._closing = True
-                self._transport.close()
+                if self._transport.can_write_eof():
+                    self._transport.write_eof()
+                else:
+                    self._transport.close()
                 self._expect_end()
 
     def close(self, code: int, reason: str, why: str) -> None:
@@ -346,14 +412,14 @@ class StreamConnection(asyncio.Protocol):
         if not self._edge.door.is_live(self._key_id):
             error = Unauthenticated("the key was revoked or has expired")
             self.close(error.close_code, str(error), "revoked")
-        elif self._partial_s is not None and now_s - self._partial_s > PARTIAL_S_MAX:
-            self.close(CloseCode.POLICY_VIOLATION, "a frame did not arrive in time", "partial frame")
         elif self.paused:
             size = self._transport.get_write_buffer_size()
             if self._stalled is None or size < self._stalled[1]:
                 self._stalled = (now_s, size)
             elif now_s - self._stalled[0] > limits.stalled_s:
                 self.abort("stalled")
+        elif self._partial_s is not None and now_s - self._partial_s > PARTIAL_S_MAX:
+            self.close(CloseCode.POLICY_VIOLATION, "a frame did not arrive in time", "partial frame")
         elif self._pinged_s is not None:
             if now_s - self._pinged_s > limits.ping_timeout_s:
                 self.abort("no pong")
@@ -363,18 +429,20 @@ class StreamConnection(asyncio.Protocol):
             self._flush()
 
 
-def _refusal(error: LadestromError) -> Response:
-    body = problem(error)
+def _refusal(error: LadestromError, status: int) -> Response:
+    body = problem(error, status)
     headers = Headers()
     headers["Content-Type"] = MEDIA_TYPE
     headers["Content-Length"] = str(len(body))
     headers["Connection"] = "close"
     headers["Cache-Control"] = "no-store"
-    if error.status == HTTPStatus.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="ladestrom"'
+    if isinstance(error, BadHandshake):
+        headers["Sec-WebSocket-Version"] = "13"
     if error.retry:
         headers["Retry-After"] = "5"
-    return Response(error.status, HTTPStatus(error.status).phrase, headers, body)
+    return Response(status, HTTPStatus(status).phrase, headers, body)
 
 
 def _query(text: str) -> dict[str, str]:
@@ -392,7 +460,11 @@ def _check_origin(headers: Mapping[str, str], allowed: frozenset[str]) -> None:
     origin = headers.get("origin")
     if origin is None or origin in allowed or "*" in allowed:
         return
-    if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    try:
+        host = urlsplit(origin).netloc.lower()
+    except ValueError:
+        host = ""
+    if host != headers.get("host", "").lower():
         raise NotAllowed(
             f"pages of {origin[:100]!r} may not open this stream; ask its operator to allow the origin"
         )
@@ -400,6 +472,3 @@ def _check_origin(headers: Mapping[str, str], allowed: frozenset[str]) -> None:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-ConnectionFactory = Callable[..., StreamConnection]

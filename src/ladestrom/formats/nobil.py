@@ -6,13 +6,19 @@ members that its consumers ignore. Knows states and stations, not consumers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ladestrom.core.rules import UNKNOWN_PAIR, Inoperative, Pairs, nobil_pairs, station_status
+from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View
-from ladestrom.model import NEVER, Cause, Change, Evse, Millis, Station, Status
+from ladestrom.formats.dialect import Message
+from ladestrom.model import NEVER, Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
 
-BODY = "nobil"
+BODY: Final = "nobil"
+SNAPSHOT: Final = "snapshot:init"
+UPDATE: Final = "status:update"
+RAW: Final = "status:raw"
 
 
 class NobilFormat:
@@ -103,6 +109,77 @@ class NobilFormat:
     def listed_index(self, state: StationState, station: Station, key: str) -> list[int]:
         """Places of an EVSE's connectors in the station's list, from 0."""
         return [i for i, row in enumerate(self.connectors(state, station)) if row[0].key == key]
+
+
+class NobilDialect:
+    """Version 1 of the stream (`formats.dialect.Dialect`): each change is a message of its own."""
+
+    batched = False
+
+    def __init__(self, encoder: NobilFormat) -> None:
+        self._encoder = encoder
+
+    def greeting(self, view: View) -> Sequence[Message]:
+        """Nothing: the snapshot is the first message."""
+        del view
+        return ()
+
+    def reset(self, view: View, reason: str) -> Sequence[Message]:
+        """Nothing: the snapshot says it."""
+        del view, reason
+        return ()
+
+    def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
+        """`snapshot:init`."""
+        del seq
+        bodies = [self._encoder.station(*pair) for pair in view.listed(selection)]
+        return (Message(self._encoder.snapshot(view, bodies), SNAPSHOT, view.position),)
+
+    def row(self, view: View, state: StationState, change: Change) -> bytes:
+        """A whole `status:update`."""
+        return self._encoder.update(view, state, change)
+
+    def entry(self, view: View, change: Change) -> bytes:
+        """Version 1 has the newest states only: a message is about a station, not about a change."""
+        raise NotImplementedError("version 1 does not replay single changes")
+
+    def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
+        """One `status:update` with the newest state."""
+        del selection, after
+        return (self._encoder.update(view, state),)
+
+    def wanted(self, selection: Selection, change: Change) -> bool:
+        """Version 1 filters by station only."""
+        del selection, change
+        return True
+
+    def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
+        """Each row is a message."""
+        del prev
+        return [Message(row, UPDATE, Position(view.epoch, seq)) for row in rows]
+
+    def heartbeat(self, view: View, prev: int, digest: int, now: Millis) -> Sequence[Message]:
+        """None: pings show that the stream is alive."""
+        del view, prev, digest, now
+        return ()
+
+    def digest(self, view: View, selection: Selection, change: Change | None) -> int:
+        """None."""
+        del view, selection, change
+        return 0
+
+    def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
+        """`status:raw` for each connector of the EVSE."""
+        state = view.get(evse.station)
+        station = None if state is None else view.station(state)
+        if state is None or station is None:
+            return ()
+        encoder = self._encoder
+        return [
+            Message(payload, RAW)
+            for index in encoder.listed_index(state, station, evse.key)
+            if (payload := encoder.raw(station.uuid, index, report.status, report.error, report.observed_at))
+        ]
 
 
 def _leaves(change: Change) -> bool:

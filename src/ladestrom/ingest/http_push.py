@@ -16,9 +16,11 @@ from ladestrom.errors import (
     BadRequest,
     LadestromError,
     MalformedBody,
+    MethodNotAllowed,
     NotAllowed,
     TooLarge,
     UnsupportedEncoding,
+    UpgradeRequired,
 )
 from ladestrom.ingest.idempotency import Receipts
 from ladestrom.model import Millis, Operator
@@ -149,16 +151,6 @@ def reporting(credential: Credential) -> Operator:
     if credential.operator is None:
         raise NotAllowed("the key reports for no operator")
     return credential.operator
-
-
-class MethodNotAllowed(BadRequest):
-    code = "method_not_allowed"
-    status = 405
-
-
-class UpgradeRequired(BadRequest):
-    code = "upgrade_required"
-    status = 426
 
 
 class BodyTimeout(BadRequest):

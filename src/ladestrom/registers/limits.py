@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Nested lists, objects or elements. Real ones have 9; each level costs memory while it is open."""
     records_max: int = 1_000_000
     """Stations of NOBIL, rows of IRVE. The European Union has about a million charge points; a row that
-    waits for the rest of its station holds about 0.7 KiB."""
+    waits for the rest of its station holds about 0.4 KiB."""
     record_bytes_max: int = 4 << 20
     """A NOBIL connector takes 2 KiB in JSON and 3 KiB in XML; this is `outlets_max` of them."""
     record_depth_max: int = 32

@@ -319,7 +319,7 @@ def _ids(connector: Mapping[str, object], limits: Limits, notes: Notes) -> _Iden
             notes.add(f"attribute {kind} {quoted(value)} cannot be an id and was left out")
         elif not _UID_FORM.fullmatch(value) and (_party(value) or _STARRED_FORM.fullmatch(value)):
             evse_id = evse_id or value
-        elif kind == tables.EVSE_UID or not uid:
+        else:
             uid = value
     return _Identity(evse_id, "" if evse_key(uid) == evse_key(evse_id) else uid)
 

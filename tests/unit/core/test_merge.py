@@ -69,9 +69,9 @@ class Register:
             for uuid, each in self.stations.items()
             if each.register == register and each.vanished_at is None
         }
-        gone = merge.vanishing(register, named, present, force=force) if complete else ()
         wanted = named.keys()
         holders = {key: holder for key, holder in self.holders().items() if key in wanted}
+        gone = merge.vanishing(register, named, present, holders, force=force) if complete else ()
         accepted = merge.claim(named, holders, gone)
         settlement = merge.settle(accepted, holders, self.numbers)
         for station in (*settlement.added, *settlement.changed, *settlement.returned):
@@ -339,12 +339,13 @@ def test_a_part_of_a_register_makes_nothing_vanish() -> None:
 
 def test_a_station_whose_record_was_refused_has_not_vanished() -> None:
     register = Register()
-    register.take([draft("a", ["A"]), draft("b", ["B"]), draft("c", ["C"]), draft("d", ["D"])])
+    register.take([draft(name, [name.upper()]) for name in "abcde"])
     register.take(
         [
             draft("d", ["D"]),
             RecordRefusal("a", "no position"),
             RecordRefusal("FRA_00002", "no position"),
+            RecordRefusal("E", "no power"),
             draft("c", ["C"], country="?"),
         ]
     )

@@ -61,8 +61,9 @@ def test_a_station_is_read_as_in_json() -> None:
         f"<response><data>{STATION}</data></response>",
         f"<n:r xmlns:n='urn:x'>{STATION.replace('<', '<n:').replace('<n:/', '</n:')}</n:r>",
         """<chargerstation><metadata id="17" name="Kaia &amp;amp; brygga" position="(59.5,10.25)"
-           land_code="NOR"/><attributes><connectors><connector id="1"><attribute attrtypeid="4" attrvalid="32"/>
-           <attribute id="28" attrval="NO*ABC*E1"/></connector></connectors></attributes></chargerstation>""",
+           land_code="NOR"/><attributes><connectors><connector id="1"><note/>
+           <attribute attrtypeid="4" attrvalid="32"/><attribute id="28" attrval="NO*ABC*E1"/>
+           </connector></connectors></attributes></chargerstation>""",
         """<chargerstation><csmd><id>17</id><name><![CDATA[Kaia &amp; brygga]]></name>
            <position>(59.5,10.25)</position><land_code>NOR</land_code></csmd><attr><conn><conn1><attr4><attrvalid>32</attrvalid></attr4>
            <attr28><attrval>NO*ABC*E1</attrval></attr28></conn1></conn></attr></chargerstation>""",

@@ -113,6 +113,14 @@ def test_a_value_that_does_not_end_is_a_file_that_is_cut_off(document: bytes) ->
         scanner(document).value()
 
 
+@pytest.mark.parametrize("spaces", range(65_530, 65_545))
+def test_a_word_ends_where_it_ends_wherever_the_file_is_cut(spaces: int) -> None:
+    reader = scanner(b" " * spaces + b"-12.5e3,true", 1 << 16)
+    assert reader.value() == b"-12.5e3"
+    reader.expect(b",")
+    assert reader.value() == b"true"
+
+
 @pytest.mark.parametrize("document", [b"]", b",", b":", b"1" * 1_000])
 def test_what_is_no_value_is_no_json(document: bytes) -> None:
     with pytest.raises(InvalidRegister, match="no JSON"):

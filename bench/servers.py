@@ -1,0 +1,348 @@
+"""The servers that are compared: ladestrom, and peers that do nothing but fan out. All run on one core.
+
+Knows how each is started, fed and asked for its processor time. Must not know what is measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import apsw
+import msgspec
+
+from bench.consumers import HERE, Reader, compiled, upgrade
+from bench.feeding import Publications, Records, Reports, Road, Template
+from bench.intake import on_core
+from tests.e2e.running import REGISTER_PREFIX, Running, free_port, irve_register, made_up_evse
+
+SERVER_CORE: Final = 0
+OPERATORS: Final = 8
+"""Reports come from so many, in turn."""
+STARTED_AT: Final = 1_600_000_000_000
+CALIBRATION_CHANGES: Final = 1_000
+"""Changes a request while every EVSE gets its first status."""
+START_DEADLINE_S: Final = 30.0
+STOP_DEADLINE_S: Final = 10.0
+INSTALL_DEADLINE_S: Final = 120.0
+FIRST_SEQ: Final = 100_000
+"""Where peers begin to count: as many digits as the measured server's have."""
+NCHAN_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+
+PATHS: Final[Mapping[str, str]] = {
+    "v1": "/api/v1/stream?types=snapshot,update",
+    "v2": "/api/v2/stream?batch_ms=0",
+}
+"""The stream's path in each version of the interface, without keep-alives and without waiting."""
+
+
+class Absent(Exception):
+    """A peer cannot be had on this machine; says why."""
+
+
+class Fanout(Protocol):
+    """A server that fans out."""
+
+    name: str
+    port: int
+    road: Road
+
+    def request(self) -> bytes:
+        """A consumer's upgrade request."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time used so far."""
+        ...
+
+    def seq(self, change: int) -> int:
+        """Position that consumers have after so many of the road's changes."""
+        ...
+
+    def sent_ns(self, first: int, count: int) -> Sequence[int]:
+        """When the changes at positions `first`, ... were sent; monotonic ns."""
+        ...
+
+
+class Ladestrom:
+    """The server that is measured, with a made-up register and operators that report on all of it."""
+
+    name = "ladestrom"
+
+    def __init__(self, running: Running, api: str, stations: int, evses: int) -> None:
+        """Starts it, and gives every EVSE its first status."""
+        self.api = api
+        self.stations = stations
+        self.evses = evses
+        self.running = running
+        self.port = running.port
+        register = running.data.parent / "register.jsonl"
+        running.import_register("irve", irve_register(register, stations=stations, evses=evses))
+        names = [f"operator-{number}" for number in range(OPERATORS)]
+        for name in names:
+            running.operator(name, prefixes=[REGISTER_PREFIX])
+        keys = [running.key("report", operator=name) for name in names]
+        self.key = running.key("stream")
+        running.start()
+        # A station's EVSEs have their turn one long round after another.
+        ids = [made_up_evse(station, number) for number in range(evses) for station in range(stations)]
+        self.road = Reports(self.port, keys, ids, STARTED_AT)
+        self._before = self._last_seq()
+        for tick in self.road.ticks(len(ids) // CALIBRATION_CHANGES or 1, min(len(ids), CALIBRATION_CHANGES)):
+            self.road.send(tick)
+            self.road.settle()
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(
+        cls,
+        directory: Path,
+        api: str = "v1",
+        *,
+        stations: int = 2_500,
+        evses: int = 4,
+        settings: Mapping[str, str] | None = None,
+    ) -> Iterator[Ladestrom]:
+        """One that runs on the servers' core until the block ends."""
+        home = directory / "ladestrom"
+        home.mkdir()
+        wanted = {"log.durability": "full", **(settings or {})}
+        with Running(home, wanted, before_exec=on_core(SERVER_CORE)) as running:
+            yield cls(running, api, stations, evses)
+
+    def request(self, query: str = "", *, deflate: bool = False) -> bytes:
+        """A consumer's upgrade request; `query` narrows it."""
+        return upgrade(PATHS[self.api] + query, self.key, deflate=deflate)
+
+    def cpu_s(self) -> float:
+        return self.running.cpu_s()
+
+    def seq(self, change: int) -> int:
+        return self._before + change
+
+    def template(self, changes: int) -> Template:
+        """A message as its consumers get it when so many changes come at once."""
+        with Reader(self.port, self.request()) as reader:
+            (tick,) = self.road.ticks(1, changes)
+            self.road.send(tick)
+            self.road.settle()
+            return Template(reader.up_to(self.road.seq)[-1].text)
+
+    def sent_ns(self, first: int, count: int) -> Sequence[int]:
+        found = array("q", bytes(8 * count))
+        for seq, _, observed_at in self._entries(first, count):
+            found[seq - first] = self.road.sent_ns[self.road.number(observed_at)]
+        return found
+
+    def appended_ns(self, first: int, count: int) -> Sequence[int]:
+        """When the append of each change began, by the log's own clock of whole milliseconds: monotonic ns."""
+        ahead_ns = time.time_ns() - time.monotonic_ns()
+        found = array("q", bytes(8 * count))
+        for seq, at, _ in self._entries(first, count):
+            found[seq - first] = at * 1_000_000 - ahead_ns
+        return found
+
+    def _entries(self, first: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """Sequence, instant of the append and instant of the observation; ms."""
+        connection = self._log()
+        try:
+            query = "SELECT seq, at, json_extract(body, '$[5]') FROM entries WHERE seq >= ? AND seq < ?"
+            yield from connection.execute(query, (first, first + count))
+        finally:
+            connection.close()
+
+    def _last_seq(self) -> int:
+        connection = self._log()
+        try:
+            ((seq,),) = connection.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchall()
+            return int(seq)
+        finally:
+            connection.close()
+
+    def _log(self) -> apsw.Connection:
+        return apsw.Connection(str(self.running.data / "log.db"), flags=apsw.SQLITE_OPEN_READONLY)
+
+
+class Peer:
+    """A server that is fed messages of its own; each has the position that is counted from `FIRST_SEQ` on."""
+
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], port: int, road: Records | Publications
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.road = road
+        self._process = process
+
+    def request(self) -> bytes:
+        return upgrade("/sub")
+
+    def cpu_s(self) -> float:
+        return sum(map(_cpu_s, [self._process.pid, *_children(self._process.pid)]))
+
+    def seq(self, change: int) -> int:
+        return FIRST_SEQ + change - 1
+
+    def sent_ns(self, first: int, count: int) -> Sequence[int]:
+        start = first - FIRST_SEQ
+        return self.road.sent_ns[start : start + count]
+
+
+@contextlib.contextmanager
+def c_peer(directory: Path, template: Template) -> Iterator[Peer]:
+    """The small server in C with the same batching."""
+    with _process([str(compiled(directory, "fanout_server"))], directory) as process:
+        ports = _ports(process)
+        with contextlib.closing(Records(ports["feed"], template, FIRST_SEQ)) as road:
+            yield Peer("C", process, ports["port"], road)
+
+
+@contextlib.contextmanager
+def ws_peer(directory: Path, template: Template) -> Iterator[Peer]:
+    """npm's `ws`, one send per consumer and message.
+
+    Raises:
+        Absent: there is no node or npm, or the package cannot be installed.
+    """
+    home = directory / "ws_peer"
+    if not home.exists():
+        _install_ws(home)
+    with _process(["node", "server.js"], home) as process:
+        ports = _ports(process)
+        with contextlib.closing(Records(ports["feed"], template, FIRST_SEQ)) as road:
+            yield Peer("ws", process, ports["port"], road)
+
+
+def _install_ws(home: Path) -> None:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise Absent("no node and npm")
+    shutil.copytree(HERE / "ws_peer", home, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
+    try:
+        subprocess.run(command, cwd=home, check=True, capture_output=True, timeout=INSTALL_DEADLINE_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        shutil.rmtree(home)
+        raise Absent(f"npm cannot install ws ({type(error).__name__})") from error
+
+
+@contextlib.contextmanager
+def nchan_peer(directory: Path, template: Template) -> Iterator[Peer]:
+    """nginx with nchan, one worker.
+
+    Raises:
+        Absent: one of them is not installed.
+    """
+    nginx = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+    if nginx is None or not NCHAN_MODULE.exists():
+        raise Absent("no nginx with nchan; on Debian: apt-get install nginx libnginx-mod-nchan")
+    home = directory / "nchan"
+    home.mkdir(exist_ok=True)
+    port = free_port()
+    file = home / "nchan.conf"
+    file.write_text(nchan_configuration(home, port))
+    with _process([nginx, "-p", str(home), "-e", str(home / "error.log"), "-c", str(file)], home) as process:
+        _listens(port, process)
+        with contextlib.closing(Publications(port, template, FIRST_SEQ)) as road:
+            yield Peer("nchan", process, port, road)
+
+
+def nchan_configuration(home: Path, port: int) -> str:
+    """One worker, one channel, messages kept long enough for whoever is behind."""
+    temporary = "\n".join(
+        f"  {kind}_temp_path {home / kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"""load_module {NCHAN_MODULE};
+daemon off;
+user {"root" if os.geteuid() == 0 else "nobody"};
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid {home / "nginx.pid"};
+error_log {home / "error.log"} error;
+events {{ worker_connections 20000; }}
+http {{
+  access_log off;
+{temporary}
+  keepalive_requests 100000000;
+  nchan_shared_memory_size 512M;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location = /pub {{
+      nchan_publisher;
+      nchan_channel_id updates;
+      nchan_message_buffer_length 20000;
+      nchan_message_timeout 60s;
+    }}
+    location = /sub {{
+      nchan_subscriber websocket;
+      nchan_channel_id updates;
+      nchan_subscriber_first_message newest;
+    }}
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def _process(command: Sequence[str], directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=on_core(SERVER_CORE),  # noqa: PLW1509 - no threads hold locks that it takes
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            for child in _children(process.pid):
+                os.kill(child, signal.SIGKILL)
+            process.kill()
+            process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _ports(process: subprocess.Popen[bytes]) -> dict[str, int]:
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], START_DEADLINE_S)[0]:
+        raise Absent(f"it said nothing within {START_DEADLINE_S:g} s")
+    line = process.stdout.readline()
+    if not line:
+        raise Absent(f"it ended with {process.wait()}")
+    return msgspec.json.decode(line, type=dict[str, int])
+
+
+def _listens(port: int, process: subprocess.Popen[bytes]) -> None:
+    ends_s = time.monotonic() + START_DEADLINE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > ends_s:
+                raise Absent(f"it does not listen ({error})") from error
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,78 @@
+"""What a stream's version has to say: which messages it makes of states and changes.
+
+The broadcast drives a dialect; a dialect knows no consumer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ladestrom.core.selection import Selection
+from ladestrom.core.view import StationState, View
+from ladestrom.model import Change, Evse, Millis, Position, StatusReport
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message, before it is framed for a transport."""
+
+    payload: bytes
+    """JSON."""
+    kind: str
+    """Its type, as an event stream names events."""
+    position: Position | None = None
+    """Where a consumer stands that has taken it; None where it does not move."""
+
+
+class Dialect(Protocol):
+    """One version of the stream."""
+
+    batched: bool
+    """Whether changes are gathered into messages by channel; else each change is one message, the same
+    for all."""
+
+    def greeting(self, view: View) -> Sequence[Message]:
+        """What a connection begins with."""
+        ...
+
+    def reset(self, view: View, reason: str) -> Sequence[Message]:
+        """What a consumer is told whose position cannot be resumed; a snapshot follows."""
+        ...
+
+    def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
+        """The selected state; the consumer stands at `seq` then."""
+        ...
+
+    def row(self, view: View, state: StationState, change: Change) -> bytes:
+        """A change just applied to the view: a message's payload, or its part of a batch."""
+        ...
+
+    def entry(self, view: View, change: Change) -> bytes:
+        """A change read back from the log: what `row` made of it, from the change alone."""
+        ...
+
+    def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
+        """What a consumer at `after` missed of a station: rows with its newest state."""
+        ...
+
+    def wanted(self, selection: Selection, change: Change) -> bool:
+        """Whether a change passes the filters that are not about stations."""
+        ...
+
+    def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
+        """Messages from rows: the consumer stood at `prev`, and stands at `seq` after the last one."""
+        ...
+
+    def heartbeat(self, view: View, prev: int, digest: int, now: Millis) -> Sequence[Message]:
+        """A sign of life at the view's position, and what the selected state adds up to."""
+        ...
+
+    def digest(self, view: View, selection: Selection, change: Change | None) -> int:
+        """What one EVSE's state adds to the digest; 0 where it is not part of the selected state."""
+        ...
+
+    def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
+        """A report that was heard, change or not; nothing where the dialect does not tell."""
+        ...

@@ -1,0 +1,384 @@
+"""Version 2 of the stream: its messages, as types and as bytes.
+
+The types are the contract (the AsyncAPI document is generated from them); the bytes of what is sent most are
+put together from parts that are encoded once. Knows changes and EVSEs, not consumers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Final, Literal
+
+import msgspec
+
+from ladestrom import __version__
+from ladestrom.core.selection import Selection
+from ladestrom.core.view import StationState, View, is_listed
+from ladestrom.formats.dialect import Message
+from ladestrom.formats.v2 import instant
+from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
+
+PART_BYTES_MAX: Final = 192 * 1024
+"""Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
+
+
+class EvseRow(msgspec.Struct, frozen=True):
+    """The state of one EVSE in a snapshot."""
+
+    station: str
+    """Registry uuid, `NOR_01333`."""
+    evse: str
+    """The EVSE's id as its register writes it."""
+    status: Status
+    error: int
+    """1 while a fault is reported, else 0."""
+    changed_at: str | None
+    """When status or error last changed, ISO 8601 UTC; null while nothing was ever reported."""
+    observed_at: str | None
+    """When that was observed, by the operator's clock."""
+    source: str
+    """The operator that reported it."""
+    cause: Cause
+
+
+class Was(msgspec.Struct, frozen=True):
+    """What an EVSE was before a change."""
+
+    status: Status
+    error: int
+
+
+class ChangeRow(msgspec.Struct, frozen=True):
+    """One change of one EVSE: its new state, and what it was before."""
+
+    station: str
+    evse: str
+    status: Status
+    error: int
+    changed_at: str | None
+    observed_at: str | None
+    source: str
+    cause: Cause
+    was: Was
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a consumer can count on."""
+
+    history_seq: int
+    """Oldest position that `mode=every` can resume from."""
+    message_bytes_max: int
+    """A message to the consumer has at most about so many bytes."""
+    inbound_bytes_max: int
+    inbound_messages_per_minute_max: int
+    heartbeat_s: int
+
+
+class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
+    """First message of a connection."""
+
+    server: str
+    epoch: str
+    limits: Limits
+    licence: str
+    attribution: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag_field="type", tag="snapshot"):
+    """The state of the selected EVSEs at `seq`, in parts; complete with part = parts."""
+
+    epoch: str
+    seq: int
+    part: int
+    """From 1."""
+    parts: int
+    evses: Sequence[EvseRow]
+
+
+class Changes(msgspec.Struct, frozen=True, tag_field="type", tag="changes"):
+    """Changes in order. `prev` is the `seq` of the message sent before to this subscription."""
+
+    epoch: str
+    prev: int
+    seq: int
+    changes: Sequence[ChangeRow]
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag_field="type", tag="heartbeat"):
+    """The stream is alive, and what a consumer's state must be: see `digest`."""
+
+    epoch: str
+    prev: int
+    seq: int
+    server_time: str
+    digest: str
+    """Eight hexadecimal digits: XOR of the CRC-32s of `evse|status|error|changed_at` of selected EVSEs."""
+
+
+class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
+    """The position asked for cannot be resumed; a snapshot follows."""
+
+    epoch: str
+    reason: Literal["epoch", "ahead", "expired"]
+
+
+class Drain(msgspec.Struct, frozen=True, tag_field="type", tag="drain"):
+    """The server is going away: reconnect after this time, with `since`."""
+
+    retry_after_ms: int
+
+
+class Select(msgspec.Struct, frozen=True, tag_field="type", tag="select"):
+    """From the consumer: another selection from now on; the same words as in the query."""
+
+    country: str = ""
+    operator: str = ""
+    station: str = ""
+    evse: str = ""
+    status: str = ""
+    bbox: str = ""
+
+
+class Selected(msgspec.Struct, frozen=True, tag_field="type", tag="selected"):
+    """The selection holds from `seq` on; its snapshot follows."""
+
+    epoch: str
+    seq: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
+    """A message of the consumer could not be understood; nothing else changes."""
+
+    code: str
+    detail: str
+
+
+ServerMessage = Hello | Snapshot | Changes | Heartbeat | Reset | Drain | Selected | Refused
+
+_encode = msgspec.json.Encoder().encode
+decode_select = msgspec.json.Decoder(Select).decode
+
+
+def change_row(change: Change, evse: str) -> bytes:
+    """One change, encoded; `evse` is the id as written."""
+    return _encode(
+        ChangeRow(
+            station=change.station,
+            evse=evse,
+            status=change.status,
+            error=int(change.error),
+            changed_at=instant(change.changed_at),
+            observed_at=instant(change.observed_at),
+            source=change.source,
+            cause=change.cause,
+            was=Was(change.was_status, int(change.was_error)),
+        )
+    )
+
+
+def evse_row(change: Change, evse: str) -> bytes:
+    """The state that a change left, encoded."""
+    return _encode(
+        EvseRow(
+            station=change.station,
+            evse=evse,
+            status=change.status,
+            error=int(change.error),
+            changed_at=instant(change.changed_at),
+            observed_at=instant(change.observed_at),
+            source=change.source,
+            cause=change.cause,
+        )
+    )
+
+
+def changes(epoch: str, prev: int, seq: int, rows: Iterable[bytes]) -> bytes:
+    """A `changes` message from encoded rows."""
+    return b'{"type":"changes","epoch":"%s","prev":%d,"seq":%d,"changes":[%s]}' % (
+        epoch.encode(),
+        prev,
+        seq,
+        b",".join(rows),
+    )
+
+
+def snapshot(epoch: str, seq: int, rows: Sequence[bytes]) -> list[bytes]:
+    """A snapshot's messages from encoded rows; one with no rows where nothing is selected."""
+    parts = pages(rows) or [[]]
+    return [
+        b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,"evses":[%s]}'
+        % (epoch.encode(), seq, number, len(parts), b",".join(part))
+        for number, part in enumerate(parts, 1)
+    ]
+
+
+def pages(rows: Iterable[bytes]) -> list[list[bytes]]:
+    """Rows in groups of at most `PART_BYTES_MAX`."""
+    found: list[list[bytes]] = []
+    size = PART_BYTES_MAX
+    for row in rows:
+        if size + len(row) > PART_BYTES_MAX:
+            found.append([])
+            size = 0
+        found[-1].append(row)
+        size += len(row) + 1
+    return found
+
+
+def digest_of(change: Change, evse: str) -> int:
+    """What one EVSE adds to the digest: the CRC-32 of its row's `evse|status|error|changed_at`."""
+    text = f"{evse}|{change.status.value}|{int(change.error)}|{instant(change.changed_at) or ''}"
+    return zlib.crc32(text.encode())
+
+
+class Attribution(msgspec.Struct, frozen=True):
+    """Whose data it is."""
+
+    licence: str = ""
+    text: str = ""
+
+
+class V2Dialect:
+    """Version 2 of the stream (`formats.dialect.Dialect`): changes are gathered, chained and provable."""
+
+    batched = True
+
+    def __init__(self, limits: Limits, attribution: Attribution) -> None:
+        self._limits = limits
+        self._attribution = attribution
+
+    def greeting(self, view: View, history_seq: int = 0) -> Sequence[Message]:
+        """`hello`."""
+        limits = msgspec.structs.replace(self._limits, history_seq=history_seq)
+        hello = Hello(
+            server=f"ladestrom/{__version__}",
+            epoch=view.epoch,
+            limits=limits,
+            licence=self._attribution.licence,
+            attribution=self._attribution.text,
+        )
+        return (_told(hello),)
+
+    def reset(self, view: View, reason: str) -> Sequence[Message]:
+        """`reset`."""
+        return (_told(Reset(epoch=view.epoch, reason=REASONS[reason])),)
+
+    def selected(self, view: View, seq: int) -> Message:
+        """The answer to `select`."""
+        return _told(Selected(epoch=view.epoch, seq=seq))
+
+    def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
+        """`snapshot` in parts; the consumer moves with the last one."""
+        rows = []
+        for state, station in view.listed(selection):
+            for evse in station.evses:
+                held = state.changes.get(evse.key)
+                if held is not None and _is_selected(selection, held[1]):
+                    rows.append(evse_row(held[1], evse.written))
+        payloads = snapshot(view.epoch, seq, rows)
+        at = Position(view.epoch, seq)
+        last = len(payloads) - 1
+        return [
+            Message(payload, "snapshot", at if number == last else None)
+            for number, payload in enumerate(payloads)
+        ]
+
+    def row(self, view: View, state: StationState, change: Change) -> bytes:
+        """One change's part of a message."""
+        return change_row(change, written(view.directory.stations.get(state.uuid), change.evse))
+
+    def entry(self, view: View, change: Change) -> bytes:
+        """The same, from the log."""
+        return change_row(change, written(view.directory.stations.get(change.station), change.evse))
+
+    def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
+        """Newest states of EVSEs that changed after `after`, in order.
+
+        Those that a filter on status no longer selects are told too: the consumer may have them.
+        """
+        station = view.directory.stations.get(state.uuid)
+        found = [
+            held
+            for held in state.changes.values()
+            if held[0] > after and (not selection.evse or held[1].evse in selection.evse)
+        ]
+        found.sort(key=itemgetter(0))
+        return [change_row(change, written(station, change.evse)) for _, change in found]
+
+    def wanted(self, selection: Selection, change: Change) -> bool:
+        """Filters on EVSE and status; a change that leads out of the selected statuses is wanted too."""
+        if selection.evse and change.evse not in selection.evse:
+            return False
+        statuses = selection.status
+        return not statuses or change.status in statuses or change.was_status in statuses
+
+    def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
+        """`changes`; several messages where the rows are many, of which only the last one moves."""
+        groups = pages(rows) or [[]]
+        last = len(groups) - 1
+        return [
+            Message(
+                changes(view.epoch, prev, seq if number == last else prev, group),
+                "changes",
+                Position(view.epoch, seq if number == last else prev),
+            )
+            for number, group in enumerate(groups)
+        ]
+
+    def heartbeat(self, view: View, prev: int, digest: int, now: Millis) -> Sequence[Message]:
+        """`heartbeat` at the view's position."""
+        beat = Heartbeat(
+            epoch=view.epoch,
+            prev=prev,
+            seq=view.seq,
+            server_time=instant(now) or "",
+            digest=f"{digest:08x}",
+        )
+        return (Message(_encode(beat), "heartbeat", view.position),)
+
+    def digest(self, view: View, selection: Selection, change: Change | None) -> int:
+        """0 for what is not listed or not selected."""
+        if change is None or not _is_selected(selection, change):
+            return 0
+        station = view.directory.stations.get(change.station)
+        return digest_of(change, written(station, change.evse))
+
+    def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
+        """Nothing: version 2 tells changes only."""
+        del view, evse, report
+        return ()
+
+
+REASONS: Final[dict[str, Literal["epoch", "ahead", "expired"]]] = {
+    "epoch": "epoch",
+    "ahead": "ahead",
+    "expired": "expired",
+}
+
+
+def _told(content: ServerMessage) -> Message:
+    return Message(_encode(content), str(content.__struct_config__.tag))
+
+
+def drain(retry_after_ms: int) -> Message:
+    """Told before the server closes."""
+    return _told(Drain(retry_after_ms=retry_after_ms))
+
+
+def refused(code: str, detail: str) -> Message:
+    """The answer to a message that could not be understood."""
+    return _told(Refused(code=code, detail=detail))
+
+
+def _is_selected(selection: Selection, change: Change) -> bool:
+    if not is_listed(change) or (selection.evse and change.evse not in selection.evse):
+        return False
+    return not selection.status or change.status in selection.status
+
+
+def written(station: Station | None, key: str) -> str:
+    """The id of an EVSE as its register writes it; its key once the register lacks it."""
+    evses: tuple[Evse, ...] = () if station is None else station.evses
+    return next((evse.written for evse in evses if evse.key == key), key)

@@ -1,0 +1,411 @@
+"""The server for end-to-end tests, in this process: in a thread and loop of its own, on loopback.
+
+    with Serving(tmp_path, {"stream.stalled_s": 1}) as server:
+        server.report([{"evse": "NO*ALF*E1333*1", "status": "CHARGING"}])
+        with server.stream() as wire:
+            assert wire.message()["type"] == "snapshot:init"
+        assert server.get("/api/v1/rest/chargers").status_code == 200
+
+Its registry is `STATIONS`; the operator `alfa` may report on those of Norway but NOR_01777, `beta` on those of
+Sweden and Denmark, nobody on the one of Finland. `keys` has a key for each name of `KEYS`.
+At the end it fails the test where the server logged an error or lost an exception that was not `expected`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import httpx2
+import structlog
+import uvloop
+from structlog.testing import LogCapture
+from tests.e2e.wire import Wire
+
+from ladestrom.app import App, running
+from ladestrom.backends.sql import SqlStore, open_store
+from ladestrom.config import load
+from ladestrom.core.access import create_key, operator_from
+from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
+from ladestrom.ports import ImportReport, StationDraft
+
+START_DEADLINE_S: Final = 20.0
+REQUEST_DEADLINE_S: Final = 20.0
+DAY_MS: Final = 86_400_000
+
+T = TypeVar("T")
+Board = dict[str, dict[str, Any]]
+"""Station uuid to the station object of version 1."""
+
+
+def evse(evse_id: str | None, *, party: str | None = None, uid: str | None = None) -> Evse:
+    """An EVSE of a draft; without an id of its own its key derives from its station."""
+    return Evse(key=evse_key(evse_id or ""), station="", evse_id=evse_id, uid=uid, party=party)
+
+
+def station(
+    uuid: str,
+    country: str,
+    place: tuple[float, float],
+    evses: Sequence[Evse],
+    *,
+    operator: str = "",
+    outlets: Sequence[int] | None = None,
+) -> StationDraft:
+    """A station of the registry; `place` is longitude and latitude, `outlets` the EVSE of each connector."""
+    plug = Connector("IEC_62196_T2_COMBO", 150.0)
+    return StationDraft(
+        Station(
+            uuid=uuid,
+            name=f"Station {uuid}",
+            country=country,
+            longitude=place[0],
+            latitude=place[1],
+            evses=tuple(evses),
+            outlets=tuple(Outlet(index, plug) for index in outlets or range(len(evses))),
+            operator=operator or None,
+            native_id=uuid,
+        )
+    )
+
+
+UID: Final = "7381cc78-a032-4f23-a46f-3e0ebe4590ff"
+STATIONS: Final = (
+    station(
+        "NOR_01333",
+        "NOR",
+        (10.75, 59.91),
+        [evse("NO*ALF*E1333*1", party="NOALF"), evse("NO*ALF*E1333*2", party="NOALF")],
+        operator="Alfa Lading",
+        outlets=(0, 1, 1),
+    ),
+    station("NOR_01342", "NOR", (5.32, 60.39), [evse("NO*ALF*E1342", party="NOALF", uid=UID)]),
+    station("NOR_01523", "NOR", (18.95, 69.65), [evse(None), evse(None)]),
+    station("SWE_00007", "SWE", (18.07, 59.33), [evse("SE*BET*E7*1", party="SEBET")], operator="Beta Laddning"),
+    station("DAN_00011", "DAN", (12.57, 55.68), [evse("DK*BET*E11*1", party="DKBET")]),
+    station("FIN_00021", "FIN", (24.94, 60.17), [evse("FI*GAM*E21*1", party="FIGAM")], operator="Gamma Lataus"),
+)
+LISTED: Final = ("DAN_00011", "NOR_01333", "NOR_01342", "NOR_01523", "SWE_00007")
+"""Stations on which somebody may report."""
+OPERATORS: Final = (
+    operator_from("alfa", parties=["NO*ALF"], prefixes=["NOR_01523"]),
+    operator_from("beta", parties=["SE*BET", "DK*BET"]),
+)
+KEYS: Final[Mapping[str, tuple[tuple[str, ...], str | None, int]]] = {
+    "stream": (("stream",), None, 1),
+    "alfa": (("report",), "alfa", 1),
+    "beta": (("report",), "beta", 1),
+    "both": (("stream", "report"), "alfa", 1),
+    "admin": (("admin",), None, 1),
+    "expired": (("stream", "report", "admin"), "alfa", -1),
+    "revoked": (("stream", "report", "admin"), "alfa", 1),
+}
+"""Scopes, operator, and days until it expires."""
+
+
+class Serving:
+    """One server, its data directory and its keys. A context manager."""
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, object] | None = None,
+        *,
+        stations: Sequence[StationDraft] = STATIONS,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            directory: where `data` is made.
+            settings: by `section.name`.
+            stations: what the registry has.
+            loop_factory: of the server's thread.
+        """
+        self.data = directory / "data"
+        self.keys: dict[str, str] = {}
+        self.key_ids: dict[str, str] = {}
+        self.expected: tuple[str, ...] = ()
+        """Parts of the errors that the test wants the server to log."""
+        self.app: App
+        given = {"server.data": str(self.data), "server.port": 0, "registry.poll_ms": 50, **(settings or {})}
+        self._settings = load(None, {}, given).settings
+        self._stations = stations
+        self._loop_factory = loop_factory
+        self._loop: asyncio.AbstractEventLoop
+        self._stopped: asyncio.Event
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        self._lost: list[str] = []
+        self._thread = threading.Thread(target=self._main, name="serving")
+        self._log = LogCapture()
+        self._records = _Records()
+        self._client = httpx2.Client(timeout=REQUEST_DEADLINE_S)
+
+    # -- the server ----------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.write(self._furnish)
+        self._processors = structlog.get_config()["processors"]
+        structlog.configure(processors=[self._log])
+        logging.getLogger().addHandler(self._records)
+        self._thread.start()
+        assert self._started.wait(START_DEADLINE_S)
+        if self._error is not None:
+            self._finish()
+            raise self._error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if error is None:
+            assert self.unexpected() == []
+
+    def stop(self) -> None:
+        """Stops the server, as SIGTERM does."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._thread.join(START_DEADLINE_S)
+        self._client.close()
+        logging.getLogger().removeHandler(self._records)
+        structlog.configure(processors=self._processors)
+        assert not self._thread.is_alive()
+
+    def _main(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                runner.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - the test is told
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._loop.set_exception_handler(lambda _, context: self._lost.append(repr(context)))
+        async with running(self._settings) as app:
+            self.app = app
+            self._started.set()
+            await self._stopped.wait()
+
+    def unexpected(self) -> list[str]:
+        """Errors logged, and exceptions that nobody caught."""
+        logged = [str(each) for each in self._log.entries if each["log_level"] in {"error", "critical"}]
+        found = [*self._lost, *logged, *self._records.errors]
+        return [text for text in found if not any(part in text for part in self.expected)]
+
+    @property
+    def url(self) -> str:
+        return self.app.url
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Does something in the server's loop."""
+
+        async def done() -> T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(REQUEST_DEADLINE_S)
+
+    # -- the store, as the command line writes it ----------------------------------------------------------
+
+    def write(self, work: Callable[[SqlStore], Awaitable[T]]) -> T:
+        """Writes to the store beside the server."""
+
+        async def done() -> T:
+            store = await open_store(self.data / "store.db")
+            try:
+                return await work(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(done())
+
+    async def _furnish(self, store: SqlStore) -> None:
+        await store.import_stations("nobil", self._stations, now(), complete=True)
+        for operator in OPERATORS:
+            await store.put_operator(operator, now())
+        for name, (scopes, operator_name, days) in KEYS.items():
+            await self._put_key(store, name, scopes, operator_name, now() + days * DAY_MS)
+        await store.revoke_key(self.key_ids["revoked"], now())
+
+    async def _put_key(
+        self, store: SqlStore, name: str, scopes: Iterable[str], operator: str | None, expires_at: int
+    ) -> None:
+        text, record = create_key(
+            secrets.token_bytes(32),
+            secrets.token_bytes(8),
+            name=name,
+            scopes=scopes,
+            operator=operator,
+            created_at=now() - 2 * DAY_MS,
+            expires_at=expires_at,
+        )
+        await store.put_key(record)
+        self.keys[name], self.key_ids[name] = text, record.id
+
+    def make_key(
+        self, name: str, scopes: Iterable[str], *, operator: str | None = None, expires_at: int | None = None
+    ) -> str:
+        """Makes a key, and waits until the server knows it."""
+        at = now() + DAY_MS if expires_at is None else expires_at
+        self.write(lambda store: self._put_key(store, name, scopes, operator, at))
+        self.in_step()
+        return self.keys[name]
+
+    def revoke(self, name: str) -> None:
+        """Revokes a key; the server learns of it by itself."""
+        self.write(lambda store: store.revoke_key(self.key_ids[name], now()))
+
+    def import_stations(self, stations: Sequence[StationDraft], *, complete: bool = True) -> ImportReport:
+        """Imports a register; the server learns of it by itself."""
+        return self.write(lambda store: store.import_stations("nobil", stations, now(), complete=complete))
+
+    def in_step(self) -> None:
+        """Returns when the server knows what the store has."""
+        newest = self.write(lambda store: store.revision())
+        until(lambda: self.app._revision >= newest, "the server follows the store")
+
+    # -- the outside ---------------------------------------------------------------------------------------
+
+    def bearer(self, key: str = "stream") -> dict[str, str]:
+        """Headers with a key of `keys`."""
+        return {"Authorization": f"Bearer {self.keys[key]}"}
+
+    def get(
+        self, path: str, *, key: str | None = "stream", headers: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        """A GET with a key of `keys`, or with none."""
+        carried = {**(self.bearer(key) if key else {}), **(headers or {})}
+        return self._client.get(f"{self.url}{path}", headers=carried)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Any request."""
+        return self._client.request(method, f"{self.url}{path}", **options)
+
+    def post(
+        self,
+        body: object,
+        *,
+        key: str | None = "alfa",
+        headers: Mapping[str, str] | None = None,
+        path: str = "/api/v2/reports",
+    ) -> httpx2.Response:
+        """A delivery of reports: bytes as they are, all else as JSON."""
+        carried = {**(self.bearer(key) if key else {}), **(headers or {})}
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self._client.post(f"{self.url}{path}", content=content, headers=carried)
+
+    def report(self, *items: Mapping[str, object], key: str = "alfa") -> dict[str, Any]:
+        """A delivery that has to be taken: its receipt."""
+        answer = self.post(list(items), key=key)
+        assert answer.status_code == 200, answer.text
+        receipt: dict[str, Any] = answer.json()
+        return receipt
+
+    def stream(self, query: str = "", *, key: str | None = "stream", **options: Any) -> Wire:
+        """A consumer, after its handshake."""
+        wire = Wire(self.port, **options)
+        try:
+            target = f"/api/v1/stream{'?' if query else ''}{query}"
+            return wire.open(target, self.bearer(key) if key else {})
+        except BaseException:
+            wire.close()
+            raise
+
+    def board(self) -> tuple[Board, int]:
+        """All stations over REST, and the sequence at which they are so."""
+        answer = self.get("/api/v1/rest/chargers")
+        assert answer.status_code == 200, answer.text
+        return {each["uuid"]: each for each in answer.json()}, seq(answer)
+
+    def settled(self) -> tuple[Board, int]:
+        """`board`, once readers were told of everything that is logged."""
+        until(lambda: self.app.view.seq == self.app.log.last.seq, "readers are in step with the log")
+        return self.board()
+
+
+class _Records(logging.Handler):
+    """Keeps what libraries log as errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        self.errors.append(f"{record.name}: {text} {record.exc_info[1]!r}" if record.exc_info else text)
+
+
+class Fold:
+    """What a consumer knows, folded from what it was told. Fails on what no server may say."""
+
+    def __init__(self) -> None:
+        self.board: Board = {}
+        self.seq = -1
+        self.epoch = ""
+        self.raws = 0
+
+    @property
+    def since(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """The next message."""
+        kind = message["type"]
+        if kind == "status:raw":
+            self.raws += 1
+            return
+        if kind == "snapshot:init":
+            self.board = {each["uuid"]: each for each in message["data"]}
+            assert len(self.board) == len(message["data"]), "a station stands twice in a snapshot"
+        else:
+            assert kind == "status:update"
+            assert self.seq >= 0, "an update came before the snapshot"
+            assert message["epoch"] == self.epoch
+            assert message["seq"] > self.seq, "the sequence did not grow"
+            self.board[message["data"]["uuid"]] = message["data"]
+            if not message["data"]["connectors"]:
+                del self.board[message["data"]["uuid"]]
+        self.epoch, self.seq = message["epoch"], message["seq"]
+
+    def follow(self, wire: Wire, seq: int) -> Self:
+        """Takes messages until the sequence was reached."""
+        while self.seq < seq:
+            self.take(wire.message())
+        return self
+
+
+def seq(answer: httpx2.Response) -> int:
+    """The sequence in an ETag."""
+    return int(answer.headers["etag"].strip('"').rpartition("-")[2])
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def until(condition: Callable[[], bool], what: str, deadline_s: float = 10.0) -> None:
+    """Returns as soon as the condition holds; fails the test when it does not within the deadline."""
+    ends_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < ends_s, f"not within {deadline_s:g} s: {what}"
+        time.sleep(0.005)

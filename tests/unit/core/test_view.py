@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from ladestrom.core.board import Board
+from ladestrom.core.directory import Directory
+from ladestrom.core.selection import EVERYTHING, Selection
+from ladestrom.core.view import View, is_listed
+from ladestrom.model import Entry, Position, Status
+from tests.building import NOW, logged, make_change, make_evse, make_evses, make_station
+
+ONE = make_station("NOR_00001", evses=2)
+TWO = make_station("SWE_00002", evses=make_evses(1, "SWE_00002", "SE*ABC"), country="SWE")
+THREE = make_station("NOR_00003", evses=1)
+
+
+def filled() -> View:
+    """Stations one, two, three and one again: the sequence of changes."""
+    view = View(Directory([ONE, TWO, THREE]), "e")
+    evses = [ONE.evses[0], TWO.evses[0], THREE.evses[0], ONE.evses[1]]
+    for entry in logged(make_change(evse) for evse in evses):
+        view.apply(entry)
+    return view
+
+
+def uuids(view: View, seq: int) -> list[str]:
+    return [state.uuid for state in view.changed_since(seq)]
+
+
+def test_an_empty_view_is_at_the_beginning() -> None:
+    view = View(Directory([ONE]), "e")
+    assert (view.position, len(view), view.evse_count) == (Position("e", 0), 0, 0)
+    assert list(view.listed(EVERYTHING)) == []
+    assert view.changed_since(0) == []
+    assert view.change_of(ONE.evses[0]) is None
+
+
+def test_it_is_at_the_position_of_what_it_was_given_last() -> None:
+    assert filled().position == Position("e", 4)
+
+
+def test_stations_are_in_the_order_of_their_last_change() -> None:
+    assert [state.uuid for state, _ in filled().listed(EVERYTHING)] == ["SWE_00002", "NOR_00003", "NOR_00001"]
+
+
+def test_stations_changed_since_a_position_come_in_the_order_of_their_last_change() -> None:
+    view = filled()
+    assert uuids(view, 0) == uuids(view, 1) == ["SWE_00002", "NOR_00003", "NOR_00001"]
+    assert uuids(view, 2) == ["NOR_00003", "NOR_00001"]
+    assert uuids(view, 3) == ["NOR_00001"]
+    assert uuids(view, 4) == []
+
+
+def test_stations_and_evses_are_counted_once() -> None:
+    view = filled()
+    view.apply(Entry(5, make_change(ONE.evses[0], Status.CHARGING)))
+    assert (len(view), view.evse_count) == (3, 4)
+
+
+def test_a_station_has_the_newest_change_of_each_evse_with_its_sequence() -> None:
+    view = filled()
+    last = make_change(ONE.evses[0], Status.CHARGING, NOW + 5)
+    state, before = view.apply(Entry(5, last))
+    assert state is view.get("NOR_00001")
+    assert before == make_change(ONE.evses[0])
+    assert view.change_of(ONE.evses[0]) == (5, last)
+    assert view.change_of(ONE.evses[1]) == (4, make_change(ONE.evses[1]))
+    assert state.seq == 5
+
+
+def test_a_selection_narrows_what_is_listed() -> None:
+    view = filled()
+    wanted = Selection(country=frozenset({"SWE"}))
+    assert [(state.uuid, station) for state, station in view.listed(wanted)] == [("SWE_00002", TWO)]
+
+
+def test_a_station_that_vanished_is_not_listed_but_has_changed() -> None:
+    view = filled()
+    view.directory.put(make_station("NOR_00001", evses=2, vanished_at=NOW))
+    assert [state.uuid for state, _ in view.listed(EVERYTHING)] == ["SWE_00002", "NOR_00003"]
+    assert uuids(view, 3) == ["NOR_00001"]
+
+
+def test_one_that_the_registry_never_had_is_not_listed() -> None:
+    view = filled()
+    state, before = view.apply(Entry(5, make_change(make_evse("E9", "NOR_00009"))))
+    assert before is None
+    assert view.station(state) is None
+    assert len(list(view.listed(EVERYTHING))) == 3
+
+
+def test_a_change_empties_what_formats_made_of_its_station_and_of_no_other() -> None:
+    view = filled()
+    for state, _ in view.listed(EVERYTHING):
+        state.bodies["some"] = b"body"
+    view.apply(Entry(5, make_change(ONE.evses[0])))
+    assert {state.uuid: bool(state.bodies) for state, _ in view.listed(EVERYTHING)} == {
+        "SWE_00002": True,
+        "NOR_00003": True,
+        "NOR_00001": False,
+    }
+
+
+def test_a_changed_record_of_the_registry_empties_them_too() -> None:
+    view = filled()
+    state = view.get("NOR_00001")
+    assert state is not None
+    state.bodies["some"] = b"body"
+    view.forget_bodies("NOR_99999")
+    assert state.bodies
+    view.forget_bodies("NOR_00001")
+    assert not state.bodies
+
+
+def test_loading_the_rows_of_a_board_gives_the_view_that_its_changes_gave() -> None:
+    evses = [ONE.evses[0], TWO.evses[0], ONE.evses[0], THREE.evses[0], TWO.evses[0]]
+    entries = logged(make_change(evse, Status.CHARGING, NOW + place) for place, evse in enumerate(evses))
+    board = Board()
+    board.apply(entries)
+    rows = sorted((cell.seq, cell.change) for cell in board.cells.values())
+    applied, loaded = View(Directory(), "e"), View(Directory(), "e")
+    for entry in entries:
+        applied.apply(entry)
+    loaded.load(rows, entries[-1].seq)
+    assert loaded.position == applied.position
+    assert loaded.evse_count == applied.evse_count
+    assert [(state.uuid, state.seq, state.changes) for state in loaded.changed_since(0)] == [
+        (state.uuid, state.seq, state.changes) for state in applied.changed_since(0)
+    ]
+
+
+def test_an_evse_is_listed_unless_it_is_planned_or_removed() -> None:
+    hidden = {status for status in Status if not is_listed(make_change(status=status))}
+    assert hidden == {Status.PLANNED, Status.REMOVED}
+    assert is_listed(None)

@@ -1,0 +1,641 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ladestrom.core.board import Board
+from ladestrom.core.directory import Directory
+from ladestrom.errors import LogFailure, Overloaded
+from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, Hub, HubLimits
+from ladestrom.model import (
+    Change,
+    Evse,
+    Operator,
+    Position,
+    Reason,
+    Receipt,
+    Refusal,
+    Status,
+    StatusReport,
+)
+from tests.building import (
+    NOW,
+    GatedLog,
+    make_change,
+    make_evse,
+    make_operator,
+    make_report,
+    make_station,
+    until,
+)
+
+DAY_MS = 86_400_000
+STATION = make_station("NOR_01333", evses=4)
+FIRST, SECOND, THIRD, FOURTH = STATION.evses
+ABC = make_operator("abc")
+XYZ = make_operator("xyz", parties=("NOXYZ",))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Heard:
+    """A raw listener that keeps what it was offered."""
+
+    def __init__(self, *, wanted: bool = True) -> None:
+        self.wanted = wanted
+        self.reports: list[tuple[Evse, StatusReport]] = []
+
+    def offer(self, evse: Evse, report: StatusReport) -> None:
+        self.reports.append((evse, report))
+
+
+class Working:
+    """A hub at work, its log and its clock."""
+
+    def __init__(self, directory: Directory, limits: HubLimits) -> None:
+        self.log = GatedLog()
+        self.board = Board()
+        self.clock = Clock()
+        self.hub = Hub(self.log, self.board, directory, self.clock, limits)
+
+    def submit(self, *reports: StatusReport, operator: Operator = ABC) -> asyncio.Task[Receipt]:
+        return asyncio.create_task(self.hub.submit(operator, reports))
+
+    async def waiting(self, items: int) -> None:
+        await until(lambda: self.hub.queued_items == items)
+
+    async def appending(self, count: int = 1) -> None:
+        """Until so many appends were begun."""
+        await until(lambda: len(self.log.appends) >= count)
+
+    def statuses(self) -> dict[str, Status]:
+        return {key: cell.change.status for key, cell in self.board.cells.items()}
+
+
+@contextlib.asynccontextmanager
+async def working(
+    directory: Directory | None = None, limits: HubLimits | None = None
+) -> AsyncIterator[Working]:
+    found = Working(directory or Directory([STATION]), limits or HubLimits(start_grace_s=0))
+    task = asyncio.create_task(found.hub.run())
+    try:
+        yield found
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class TestReceipts:
+    async def test_a_receipt_counts_changes_confirmations_stale_reports_and_refusals(self) -> None:
+        async with working() as at:
+            reports = [
+                make_report(FIRST, Status.CHARGING),
+                make_report(FIRST, Status.CHARGING, NOW + 1),
+                make_report(FIRST, Status.AVAILABLE, NOW - 1),
+                make_report("NO*ABC*E404"),
+                make_report(SECOND),
+            ]
+            receipt = await at.submit(*reports)
+        assert (receipt.accepted, receipt.unchanged, receipt.stale) == (2, 2, 1)
+        assert [(refusal.index, refusal.reason) for refusal in receipt.refused] == [(3, Reason.UNKNOWN_EVSE)]
+        assert receipt.position == Position("memory", 2)
+
+    async def test_what_the_parser_refused_keeps_its_place_among_the_others(self) -> None:
+        refused = [Refusal(index, Reason.INVALID_ITEM, "bad") for index in (0, 2, 3, 7)]
+        reports = [make_report("E404"), make_report(FIRST), make_report("E405"), make_report("E406")]
+        async with working() as at:
+            receipt = await at.hub.submit(ABC, reports, refused)
+        # Places 0, 2, 3 and 7 are the parser's; the reports stand at 1, 4, 5 and 6.
+        assert [(one.index, one.reason) for one in receipt.refused] == [
+            (0, Reason.INVALID_ITEM),
+            (1, Reason.UNKNOWN_EVSE),
+            (2, Reason.INVALID_ITEM),
+            (3, Reason.INVALID_ITEM),
+            (5, Reason.UNKNOWN_EVSE),
+            (6, Reason.UNKNOWN_EVSE),
+            (7, Reason.INVALID_ITEM),
+        ]
+        assert receipt.accepted == 1
+
+    async def test_a_delivery_of_refused_items_alone_has_its_receipt(self) -> None:
+        async with working() as at:
+            receipt = await at.hub.submit(ABC, [], [Refusal(0, Reason.INVALID_TIME, "bad")])
+        assert (receipt.accepted, receipt.unchanged, len(receipt.refused)) == (0, 0, 1)
+        assert receipt.position == Position("memory", 0)
+
+    async def test_a_refusal_says_which_id_and_what_to_do(self) -> None:
+        async with working() as at:
+            receipt = await at.submit(make_report("NO*ABC*E404"), make_report("x" * 255))
+        assert "'NO*ABC*E404'" in receipt.refused[0].detail
+        assert "check the id" in receipt.refused[0].detail
+        assert len(receipt.refused[1].detail) < 200
+
+    async def test_deliveries_are_tallied_by_operator(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST), make_report(FIRST), make_report(FIRST, observed_at=NOW - 1))
+            await at.submit(make_report("E404", received_at=NOW + 5))
+            await at.hub.submit(XYZ, [make_report(FIRST)], [Refusal(1, Reason.INVALID_ITEM, "bad")])
+            mine, yours = at.hub.tallies["abc"], at.hub.tallies["xyz"]
+        assert (mine.reports, mine.changes, mine.stale) == (4, 1, 1)
+        assert mine.refused == Counter({Reason.UNKNOWN_EVSE: 1})
+        assert mine.last_report_at == NOW + 5
+        assert yours.refused == Counter({Reason.INVALID_ITEM: 1, Reason.NOT_ALLOWED: 1})
+        assert at.hub.changes_by_cause == Counter({"reported": 1})
+
+    @settings(max_examples=30)
+    @given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(Status), st.integers(0, 3)))))
+    def test_receipts_add_up(self, deliveries: list[list[tuple[int, Status, int]]]) -> None:
+        ids = [*(evse.key for evse in STATION.evses), "E404", "NO*XYZ*E1"]
+        foreign = make_station("NOR_00002", [make_evse("NO*XYZ*E1", "NOR_00002", party="NOXYZ")])
+
+        async def deliver() -> None:
+            async with working(Directory([STATION, foreign])) as at:
+                tasks = [
+                    at.submit(*(make_report(ids[which], status, NOW + late) for which, status, late in items))
+                    for items in deliveries
+                ]
+                receipts = await asyncio.gather(*tasks)
+                for items, receipt in zip(deliveries, receipts, strict=True):
+                    assert receipt.accepted + receipt.unchanged + len(receipt.refused) == len(items)
+                    assert receipt.stale <= receipt.unchanged
+                    assert [one.index for one in receipt.refused] == [
+                        place for place, item in enumerate(items) if item[0] > 3
+                    ]
+                assert sum(receipt.accepted for receipt in receipts) == at.log.last.seq
+                assert at.board.seq == at.log.last.seq
+
+        asyncio.run(deliver())
+
+
+class TestDurability:
+    async def test_nothing_is_acknowledged_or_seen_before_it_is_appended(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            task = at.submit(make_report(FIRST, Status.CHARGING))
+            await at.appending()
+            assert not task.done()
+            assert at.statuses() == {}
+            at.log.gate.set()
+            receipt = await task
+            assert receipt.position == at.log.last == Position("memory", 1)
+            assert at.statuses() == {FIRST.key: Status.CHARGING}
+
+    async def test_what_arrives_during_an_append_becomes_the_next_one_together(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            rest = [at.submit(make_report(evse, Status.CHARGING)) for evse in (SECOND, THIRD, FOURTH)]
+            await at.waiting(3)
+            at.log.gate.set()
+            receipts = await asyncio.gather(first, *rest)
+        assert at.log.appends == [1, 3]
+        assert [receipt.position.seq for receipt in receipts] == [1, 4, 4, 4]
+
+    async def test_a_group_takes_no_more_deliveries_once_it_has_its_limit_of_reports(self) -> None:
+        async with working(limits=HubLimits(group_items_max=2, start_grace_s=0)) as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            rest = [at.submit(make_report(evse)) for evse in (SECOND, THIRD, FOURTH)]
+            await at.waiting(3)
+            at.log.gate.set()
+            await asyncio.gather(first, *rest)
+        assert at.log.appends == [1, 2, 1]
+
+    async def test_confirmations_alone_append_nothing(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            await at.submit(make_report(FIRST, observed_at=NOW + 5))
+            assert at.log.appends == [1]
+            assert at.hub.confirmed(FIRST) == (NOW + 5, "abc")
+            assert at.hub.confirmed(SECOND) is None
+
+    async def test_draining_waits_for_all_that_was_handed_in(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            task = at.submit(make_report(FIRST))
+            await asyncio.sleep(0)
+            draining = asyncio.create_task(at.hub.drain())
+            await at.appending()
+            assert not draining.done()
+            at.log.gate.set()
+            await draining
+            assert task.done()
+
+    async def test_it_waits_even_where_the_hub_has_not_looked_yet(self) -> None:
+        async with working() as at:
+            task = at.submit(make_report(FIRST))
+            deciding = asyncio.create_task(at.hub.reconcile([SECOND], []))
+            await asyncio.sleep(0)
+            await at.hub.drain()
+            assert at.log.last.seq == 2
+            await asyncio.gather(task, deciding)
+
+    async def test_an_idle_hub_is_drained(self) -> None:
+        async with working() as at:
+            await at.hub.drain()
+            await at.submit(make_report(FIRST))
+            await at.hub.drain()
+
+    async def test_an_operator_that_left_does_not_hold_up_the_others(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            gone = at.submit(make_report(FIRST))
+            stays = at.submit(make_report(SECOND))
+            await at.appending()
+            gone.cancel()
+            at.log.gate.set()
+            assert (await stays).accepted == 1
+            assert at.statuses() == {FIRST.key: Status.AVAILABLE, SECOND.key: Status.AVAILABLE}
+
+    async def test_appends_are_timed_until_somebody_asks(self) -> None:
+        async with working() as at:
+            at.hub.append_seconds = [0.0] * (APPEND_SECONDS_MAX - 1)
+            await at.submit(make_report(FIRST))
+            await at.submit(make_report(SECOND))
+            taken = at.hub.take_append_seconds()
+            assert len(taken) == APPEND_SECONDS_MAX
+            assert taken[-1] > 0
+            assert at.hub.take_append_seconds() == []
+
+
+class TestFailure:
+    async def test_a_failed_append_is_told_to_all_of_its_group_and_changes_nothing(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            at.log.gate.clear()
+            blocking = at.submit(make_report(SECOND))
+            await at.appending(2)
+            group = [at.submit(make_report(evse, Status.CHARGING, NOW + 1)) for evse in (FIRST, THIRD)]
+            confirmation = at.submit(make_report(FIRST, observed_at=NOW + 9))
+            await at.waiting(3)
+            at.log.failures[3] = LogFailure("disk full")
+            at.log.gate.set()
+            await blocking
+            outcomes = await asyncio.gather(*group, confirmation, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [LogFailure] * 3
+            assert at.statuses() == {FIRST.key: Status.AVAILABLE, SECOND.key: Status.AVAILABLE}
+            assert at.hub.confirmed(FIRST) == (NOW, "abc")
+            assert at.log.last.seq == at.board.seq == 2
+            assert (at.hub.working, at.hub.failed_appends) == (False, 1)
+            assert at.hub.tallies["abc"].reports == 2
+
+    async def test_the_next_append_after_a_failed_one_works(self) -> None:
+        async with working() as at:
+            at.log.failures[1] = LogFailure("disk full")
+            with pytest.raises(LogFailure):
+                await at.submit(make_report(FIRST))
+            receipt = await at.submit(make_report(FIRST))
+            assert (receipt.accepted, receipt.position.seq, at.hub.working) == (1, 1, True)
+
+    async def test_our_own_decisions_fail_with_their_group(self) -> None:
+        async with working() as at:
+            at.log.failures[1] = LogFailure("disk full")
+            with pytest.raises(LogFailure):
+                await at.hub.reconcile([FIRST], [])
+            assert at.statuses() == {}
+            assert await at.hub.reconcile([FIRST], []) == 1
+
+    async def test_an_unexpected_error_is_told_without_its_words(self) -> None:
+        async with working() as at:
+            at.log.failures[1] = ValueError("secret")
+            with pytest.raises(LogFailure) as told:
+                await at.submit(make_report(FIRST))
+            assert "secret" not in str(told.value)
+            assert at.hub.working
+            assert (await at.submit(make_report(FIRST))).accepted == 1
+
+    async def test_an_error_while_deciding_is_told_to_the_delivery_that_caused_it(self) -> None:
+        class Broken(Directory):
+            def find(self, written: str) -> tuple[Evse, ...]:
+                if written == "broken":
+                    raise RuntimeError("a mistake")
+                return super().find(written)
+
+        async with working(Broken([STATION])) as at:
+            with pytest.raises(LogFailure):
+                await asyncio.wait_for(at.submit(make_report("broken")), 5)
+            assert (await at.submit(make_report(FIRST))).accepted == 1
+
+    async def test_an_error_in_what_is_to_be_decided_is_told_to_who_asked(self) -> None:
+        def mistaken() -> list[Change]:
+            raise RuntimeError("a mistake")
+
+        async with working() as at:
+            with pytest.raises(LogFailure):
+                await at.hub.decide(mistaken)
+            assert (await at.submit(make_report(FIRST))).accepted == 1
+
+    async def test_those_who_left_before_a_failure_are_not_told(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            at.log.failures[1] = LogFailure("disk full")
+            gone = at.submit(make_report(FIRST))
+            own = asyncio.create_task(at.hub.reconcile([SECOND], []))
+            await at.appending()
+            gone.cancel()
+            own.cancel()
+            await asyncio.sleep(0)
+            at.log.gate.set()
+            assert (await at.submit(make_report(THIRD))).accepted == 1
+
+
+class TestOverload:
+    LIMITS = HubLimits(queue_items_max=3, start_grace_s=0)
+
+    async def test_a_delivery_over_the_limit_is_refused_and_changes_nothing(self) -> None:
+        async with working(limits=self.LIMITS) as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            queued = at.submit(make_report(SECOND), make_report(THIRD))
+            await at.waiting(2)
+            refused = at.submit(make_report(FOURTH), make_report(FIRST, Status.CHARGING, NOW + 1))
+            with pytest.raises(Overloaded):
+                await refused
+            fits = at.submit(make_report(FOURTH))
+            at.log.gate.set()
+            await asyncio.gather(first, queued, fits)
+            assert at.statuses() == dict.fromkeys([evse.key for evse in STATION.evses], Status.AVAILABLE)
+            assert at.hub.queued_items == 0
+
+    async def test_a_delivery_larger_than_the_queue_is_taken_when_nothing_waits(self) -> None:
+        async with working(limits=self.LIMITS) as at:
+            receipt = await at.submit(*(make_report(evse) for evse in STATION.evses))
+        assert receipt.accepted == 4
+
+    async def test_deliveries_without_reports_fill_the_queue_too(self) -> None:
+        async with working(limits=self.LIMITS) as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            empty = [at.submit() for _ in range(3)]
+            await at.waiting(3)
+            with pytest.raises(Overloaded):
+                await at.submit()
+            at.log.gate.set()
+            await asyncio.gather(first, *empty)
+
+    async def test_after_the_rush_deliveries_are_taken_again(self) -> None:
+        async with working(limits=self.LIMITS) as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            queued = [at.submit(make_report(SECOND)) for _ in range(3)]
+            await at.waiting(3)
+            with pytest.raises(Overloaded):
+                await at.submit(make_report(THIRD))
+            at.log.gate.set()
+            await asyncio.gather(first, *queued)
+            assert (await at.submit(make_report(THIRD))).accepted == 1
+
+
+class TestOwnership:
+    MINE = make_evse("NO*ABC*E1*1", "NOR_00001", party="NOABC", uid="4711")
+    YOURS = make_evse("NO*XYZ*E1*1", "NOR_00002", party="NOXYZ", uid="4711")
+    YOURS_ALONE = make_evse("NO*XYZ*E2*1", "NOR_00002", party="NOXYZ", uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff")
+    NOBODYS = make_evse(key="NOR_00003_01", station="NOR_00003", evse_id=None, party=None)
+
+    def directory(self) -> Directory:
+        return Directory(
+            [
+                make_station("NOR_00001", [self.MINE]),
+                make_station("NOR_00002", [self.YOURS, self.YOURS_ALONE], connectors=2),
+                make_station("NOR_00003", [self.NOBODYS]),
+            ]
+        )
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "NO*XYZ*E2*1",
+            "no*xyz*e2*1",
+            "NOXYZE21",
+            "NO-XYZ-E2-1",
+            "noxyze2*1",
+            "*NO*XYZ*E2*1*",
+            "NO*XYZ*E1*1",
+            "7381cc78-a032-4f23-a46f-3e0ebe4590ff",
+            "7381CC78A0324F23A46F3E0EBE4590FF",
+            "7381cc78*a032*4f23*a46f*3e0ebe4590ff",
+            "NOR_00002_01",
+            "nor_00002_02",
+            "NOR_00002_03",
+            "NOR_00002_04",
+            "NOR_00003_01",
+            "nor_00003_01",
+        ],
+    )
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            ABC,
+            make_operator("prefixed", parties=(), prefixes=("NOABC",)),
+            make_operator("none", parties=()),
+            make_operator("lookalike", parties=("NOXY", "OXYZ"), prefixes=("XYZ", "NOXYZE3", "NOR_00001")),
+        ],
+        ids=lambda operator: operator.name,
+    )
+    async def test_an_operator_cannot_write_what_is_not_its_own_however_the_id_is_written(
+        self, operator: Operator, written: str
+    ) -> None:
+        async with working(self.directory()) as at:
+            receipt = await at.submit(make_report(written, Status.OUTOFORDER), operator=operator)
+            assert [refusal.reason for refusal in receipt.refused] == [Reason.NOT_ALLOWED]
+            assert at.statuses() == {}
+            assert at.log.appends == []
+
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            XYZ,
+            make_operator("prefixed", parties=(), prefixes=("NOABC", "NOXYZ")),
+            make_operator("roaming", parties=("NOABC", "NOXYZ")),
+            make_operator("everything", parties=(), all=True),
+        ],
+        ids=lambda operator: operator.name,
+    )
+    async def test_one_that_may_can_write_it_however_the_id_is_written(self, operator: Operator) -> None:
+        forms = ["NO*XYZ*E2*1", "no-xyz-e2-1", "7381cc78-a032-4f23-a46f-3e0ebe4590ff", "NOR_00002_04"]
+        async with working(self.directory()) as at:
+            for later, written in enumerate(forms):
+                status = (Status.CHARGING, Status.AVAILABLE)[later % 2]
+                receipt = await at.submit(make_report(written, status, NOW + later), operator=operator)
+                assert receipt.accepted == 1
+            assert set(at.statuses()) == {self.YOURS_ALONE.key}
+
+    async def test_of_two_that_share_a_uid_each_writes_its_own(self) -> None:
+        async with working(self.directory()) as at:
+            await at.submit(make_report("4711", Status.CHARGING), operator=ABC)
+            await at.submit(make_report("4711", Status.OUTOFORDER), operator=XYZ)
+            assert at.statuses() == {self.MINE.key: Status.CHARGING, self.YOURS.key: Status.OUTOFORDER}
+
+    async def test_one_that_may_report_on_both_has_to_say_which(self) -> None:
+        everything = make_operator("everything", parties=(), all=True)
+        async with working(self.directory()) as at:
+            receipt = await at.submit(make_report("4711"), operator=everything)
+        assert [refusal.reason for refusal in receipt.refused] == [Reason.UNKNOWN_EVSE]
+        assert "the uid of 2 EVSEs; send the EVSE id" in receipt.refused[0].detail
+
+    async def test_one_that_may_report_on_neither_is_not_allowed(self) -> None:
+        async with working(self.directory()) as at:
+            receipt = await at.submit(make_report("4711"), operator=make_operator("none", parties=()))
+        assert [refusal.reason for refusal in receipt.refused] == [Reason.NOT_ALLOWED]
+
+    async def test_what_is_refused_is_not_told_to_consumers_either(self) -> None:
+        async with working(self.directory()) as at:
+            at.hub.raw = heard = Heard()
+            await at.submit(make_report("NO*XYZ*E2*1"), make_report("E404"), make_report(self.MINE))
+        assert [evse for evse, _ in heard.reports] == [self.MINE]
+
+
+class TestRaw:
+    async def test_every_report_is_told_change_or_not_once_it_is_durable(self) -> None:
+        async with working() as at:
+            at.hub.raw = heard = Heard()
+            at.log.gate.clear()
+            reports = [make_report(FIRST), make_report(FIRST), make_report(FIRST, observed_at=NOW - 1)]
+            task = at.submit(*reports)
+            await at.appending()
+            assert heard.reports == []
+            at.log.gate.set()
+            await task
+        assert heard.reports == [(FIRST, report) for report in reports]
+
+    async def test_nothing_is_told_while_nobody_wants_it(self) -> None:
+        async with working() as at:
+            at.hub.raw = heard = Heard(wanted=False)
+            await at.submit(make_report(FIRST))
+        assert heard.reports == []
+
+
+class TestExpiry:
+    async def expired(self, at: Working, now: int) -> int:
+        at.clock.now = now
+        return await at.hub.expire()
+
+    async def test_an_evse_of_a_silent_source_becomes_unknown(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST, Status.CHARGING))
+            assert await self.expired(at, NOW + DAY_MS) == 0
+            assert await self.expired(at, NOW + DAY_MS + 1) == 1
+            assert at.statuses() == {FIRST.key: Status.UNKNOWN}
+            assert at.hub.changes_by_cause["expired"] == 1
+
+    async def test_an_operators_own_limit_counts_for_what_it_reported(self) -> None:
+        async with working() as at:
+            at.hub.set_operators([make_operator("quick", stale_after_s=60), make_operator("abc")])
+            await at.submit(make_report(FIRST, source="quick"), make_report(SECOND, source="abc"))
+            assert await self.expired(at, NOW + 60_001) == 1
+            assert at.statuses() == {FIRST.key: Status.UNKNOWN, SECOND.key: Status.AVAILABLE}
+            at.hub.set_operators([])
+            assert await self.expired(at, NOW + DAY_MS) == 0
+
+    async def test_after_a_start_nobody_is_taken_for_silent(self) -> None:
+        async with working(limits=HubLimits(stale_after_s=1, start_grace_s=600)) as at:
+            await at.submit(make_report(FIRST))
+            assert await self.expired(at, NOW + 599_999) == 0
+            assert await self.expired(at, NOW + 600_000) == 1
+
+    async def test_a_report_that_arrives_before_the_decision_is_not_overridden(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST, Status.CHARGING))
+            at.log.gate.clear()
+            blocking = at.submit(make_report(SECOND))
+            await at.appending(2)
+            now = NOW + 2 * DAY_MS
+            fresh = at.submit(make_report(FIRST, Status.AVAILABLE, now))
+            await at.waiting(1)
+            at.clock.now = now
+            expiring = asyncio.create_task(at.hub.expire())
+            await until(lambda: bool(at.hub._own))
+            at.log.gate.set()
+            await asyncio.gather(blocking, fresh)
+            assert await expiring <= 1
+            assert at.statuses()[FIRST.key] is Status.AVAILABLE
+            last = at.board.cells[FIRST.key].change
+            assert (last.status, last.changed_at) == (Status.AVAILABLE, now)
+
+    async def test_a_confirmation_that_was_decided_before_keeps_an_evse_from_expiring(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST, Status.CHARGING))
+            now = NOW + 2 * DAY_MS
+            await at.submit(make_report(FIRST, Status.CHARGING, received_at=now))
+            assert await self.expired(at, now) == 0
+
+    async def test_all_evses_are_looked_at_however_many_there_are(self) -> None:
+        stations = [make_station(f"NOR_{number:05d}", evses=100) for number in range(1, CHUNK_EVSES // 100 + 2)]
+        evses = [evse for station in stations for evse in station.evses]
+        async with working(Directory(stations)) as at:
+            await at.submit(*(make_report(evse) for evse in evses))
+            assert await self.expired(at, NOW + 2 * DAY_MS) == len(evses) > CHUNK_EVSES
+            assert set(at.statuses().values()) == {Status.UNKNOWN}
+
+
+class TestReconcile:
+    async def test_evses_come_onto_the_board_once_and_those_that_are_gone_are_removed(self) -> None:
+        async with working() as at:
+            assert await at.hub.reconcile(STATION.evses, []) == 4
+            assert await at.hub.reconcile(STATION.evses, []) == 0
+            assert await at.hub.reconcile([], [FIRST.key, "NOABCE404"]) == 1
+            assert at.statuses()[FIRST.key] is Status.REMOVED
+            assert await at.hub.reconcile([FIRST], []) == 1
+            assert at.statuses()[FIRST.key] is Status.UNKNOWN
+        assert at.hub.changes_by_cause == Counter({"registered": 5, "withdrawn": 1})
+
+    async def test_an_evse_that_moves_is_removed_there_and_registered_here(self) -> None:
+        async with working() as at:
+            await at.hub.reconcile([FIRST], [])
+            moved = make_evse(FIRST.evse_id or "", "NOR_00009")
+            assert await at.hub.reconcile([moved], [FIRST.key]) == 2
+            assert at.board.cells[FIRST.key].change.station == "NOR_00009"
+
+    async def test_a_report_that_arrived_before_is_not_undone(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            blocking = at.submit(make_report(SECOND))
+            await at.appending()
+            report = at.submit(make_report(FIRST, Status.CHARGING))
+            await at.waiting(1)
+            registering = asyncio.create_task(at.hub.reconcile([FIRST], []))
+            await until(lambda: bool(at.hub._own))
+            at.log.gate.set()
+            await asyncio.gather(blocking, report, registering)
+            assert at.statuses()[FIRST.key] is Status.CHARGING
+
+
+async def test_a_decision_sees_the_board_with_nothing_in_between() -> None:
+    seen: list[Status] = []
+
+    def look(board: Board) -> Callable[[], list[Change]]:
+        def make() -> list[Change]:
+            seen.extend(cell.change.status for cell in board.cells.values())
+            return [make_change(SECOND)]
+
+        return make
+
+    async with working() as at:
+        at.log.gate.clear()
+        blocking = at.submit(make_report(FIRST, Status.CHARGING))
+        await at.appending()
+        deciding = asyncio.create_task(at.hub.decide(look(at.board)))
+        await until(lambda: bool(at.hub._own))
+        assert seen == []
+        at.log.gate.set()
+        await blocking
+        assert await deciding == 1
+        assert seen == [Status.CHARGING]
