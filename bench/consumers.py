@@ -15,6 +15,7 @@ import time
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -214,9 +215,7 @@ class Consumers:
         file.write_bytes(array("Q", from_ns).tobytes())
         answer = self.ask(f"latency {file}")
         p50_us, _, p99_us, _ = answer["p_us"]
-        return Latency(
-            answer["count"], answer["missing"], p50_us / 1e3, p99_us / 1e3, answer["max_us"] / 1e3
-        )
+        return Latency(answer["count"], answer["missing"], p50_us / 1e3, p99_us / 1e3, answer["max_us"] / 1e3)
 
     def ask(self, command: str) -> dict[str, Any]:
         """Sends a command and gives its answer.
@@ -251,18 +250,29 @@ class Consumers:
         return line
 
 
-class Message(NamedTuple):
+class Message:
     """One message as a reader got it."""
 
-    raw: bytes
-    """Payload on the wire, compressed or not."""
-    text: bytes
+    def __init__(self, raw: bytes, text: bytes) -> None:
+        self.raw = raw
+        """Payload on the wire, compressed or not."""
+        self.text = text
+        self.content: dict[str, Any] = msgspec.json.decode(text)
+        self.kind: str = self.content.get("type", "")
+        self.position: int | None = self.content.get("seq")
 
-    @property
-    def position(self) -> int | None:
-        """Its `seq`, where it has one."""
-        seq: int | None = msgspec.json.decode(self.text).get("seq")
-        return seq
+    def instants(self) -> list[int]:
+        """When what it tells was observed, ms: its newest connector's instant in version 1, or each change's."""
+        if self.kind == "changes":
+            return [_millis(change["observed_at"]) for change in self.content["changes"]]
+        return [max(connector["timestamp"] for connector in self.content["data"]["connectors"])]
+
+
+def _millis(instant: str | int) -> int:
+    """ISO 8601 or milliseconds to milliseconds."""
+    if isinstance(instant, int):
+        return instant
+    return round(datetime.fromisoformat(instant).timestamp() * 1000)
 
 
 class Reader:
@@ -293,6 +303,16 @@ class Reader:
             if first & 0x0F != 1:
                 continue
             yield Message(payload, _inflated(payload) if first & 0x40 else payload)
+
+    def snapshot(self) -> list[Message]:
+        """The snapshot's messages, and those before it."""
+        found = []
+        for message in self.messages():
+            found.append(message)
+            content = message.content
+            if message.kind.startswith("snapshot") and content.get("part", 1) == content.get("parts", 1):
+                break
+        return found
 
     def up_to(self, seq: int) -> list[Message]:
         """Messages up to the one that has this position."""

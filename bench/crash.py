@@ -41,8 +41,13 @@ READY_S_MAX: Final = 5.0
 EVSES_PER_STATION: Final = 4
 CALIBRATED_AT: Final = 1_600_000_000_000
 BEGINS_AT: Final = 1_700_000_000_000
-RUN_S: Final = (0.1, 1.2)
-"""Between readiness and the kill."""
+RUN_S: Final = (0.1, 2.2)
+"""Between readiness and the kill: before the first checkpoint, during it, and after."""
+SETTINGS: Final = {"log.checkpoint_s": "1", "log.checkpoint_entries": "1000"}
+"""As often as can be, so that kills hit checkpoints, and recoveries begin at all kinds of them."""
+SKEW: Final = 12
+"""Half of the reports come from a twentieth of the EVSEs, and some EVSEs are heard of once in minutes: what
+they said has to outlive many restarts."""
 EARLY_KILL_SHARE: Final = 0.15
 """Of the kills, those that hit a server before it is ready."""
 EARLY_S: Final = (0.05, 0.7)
@@ -138,7 +143,8 @@ class Lane:
 
     def _next(self) -> list[Seen]:
         batch = []
-        for evse in self._random.choices(self._evses, k=self._batch):
+        for _ in range(self._batch):
+            evse = self._evses[int(len(self._evses) * self._random.random() ** SKEW)]
             self._now_at += self._random.randint(1, 50)
             same = evse in self._last and self._random.random() < SAME_SHARE
             word = self._last[evse] if same else self._random.choice(WORDS)
@@ -161,7 +167,7 @@ class Campaign:
         self._lanes, self._batch = lanes, batch
         self._stations = max(1, evses // EVSES_PER_STATION)
         self._directory = directory
-        self.running = Running(directory)
+        self.running = Running(directory, SETTINGS)
         self.ledger = Ledger()
         self.wrongs: list[str] = []
         self.ready_s: list[float] = []

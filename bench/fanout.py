@@ -18,18 +18,17 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.consumers import LOAD_CORE, Consumers, Latency, Message, Reader, Stuck, compiled, digest
-from bench.feeding import Paced, Reports, Template, pace, saturate
-from bench.servers import Absent, Fanout, Ladestrom, Peer, c_peer, nchan_peer, ws_peer
+from bench.consumers import LOAD_CORE, Consumers, Latency, Reader, compiled, digest
+from bench.feeding import Paced, Template, pace, saturate
+from bench.servers import PATHS, Absent, Fanout, Ladestrom, Peer, c_peer, nchan_peer, ws_peer
 from bench.tables import Conditions, middle, table, told
 
 WARM_UP_S: Final = 1.0
@@ -49,17 +48,19 @@ class Case(NamedTuple):
     per_s: float
     """Ticks."""
     peers: tuple[str, ...]
-    figure: str
+    promised: Mapping[str, str]
 
 
+SATURATION: Final = "saturation: 1,000 x 50"
 CASES: Final = (
-    Case("1,000 x 1", 1_000, 1, 25, ("C", "ws", "nchan"), "C 1.25"),
-    Case("5,000 x 1", 5_000, 1, 10, ("C", "ws", "nchan"), "C 1.40"),
-    Case("1,000 x 20", 1_000, 20, 25, ("C", "ws", "nchan"), "C 1.25"),
-    Case("5,000 x 20", 5_000, 20, 10, ("C",), "C 1.40"),
-    Case("saturation", 1_000, 50, 100, ("C", "nchan"), "nchan 0.05"),
+    Case("1,000 x 1", 1_000, 1, 25, ("C", "ws", "nchan"), {"C": "at most 1.25"}),
+    Case("5,000 x 1", 5_000, 1, 10, ("C", "ws", "nchan"), {"C": "at most 1.40"}),
+    Case("1,000 x 20", 1_000, 20, 25, ("C", "ws"), {"C": "at most 1.25"}),
+    Case("5,000 x 20", 5_000, 20, 10, ("C",), {"C": "at most 1.40"}),
+    Case(SATURATION, 1_000, 50, 100, ("C", "nchan"), {"nchan": "at most 0.05"}),
 )
-"""Passes far enough apart that each tick is one; `saturation`: 5 million deliveries a second."""
+"""Passes far enough apart that each tick is one. In the last, 5 million deliveries a second are due; nchan, which
+cannot, is fed as fast as it answers."""
 
 PEERS: Final[Mapping[str, Callable[[Path, Template], AbstractContextManager[Peer]]]] = {
     "C": c_peer,
@@ -76,7 +77,6 @@ class Measured(NamedTuple):
     seconds: float
     cpu_s: float
     load_cpu_s: float
-    frames_per_read: float
     late_ms: float
     latency: Latency | None
     wrongs: tuple[str, ...]
@@ -86,18 +86,13 @@ class Measured(NamedTuple):
         """Of a delivery."""
         return self.cpu_s / self.deliveries * 1e6
 
-    @property
-    def busy(self) -> float:
-        """Share of its core."""
-        return self.cpu_s / self.seconds
 
-
-def fed(server: Fanout, case: Case, seconds: float, *, closed: bool) -> Paced:
+def fed(server: Fanout, case: Case, seconds: float, *, closed: bool = False) -> Paced:
     """Feeds a server for so long."""
     if closed:
-        ticks = server.road.ticks(max(1, int(SATURATED_TICKS_PER_S * seconds)), 1)
-        return saturate(server.road, ticks, seconds)
-    return pace(server.road, server.road.ticks(max(1, int(case.per_s * seconds)), case.changes), case.per_s)
+        return saturate(server.road, server.road.ticks(int(SATURATED_TICKS_PER_S * seconds), 1), seconds)
+    ticks = server.road.ticks(max(1, int(case.per_s * seconds)), case.changes)
+    return pace(server.road, ticks, case.per_s)
 
 
 def measured(server: Fanout, load: Path, case: Case, seconds: float, *, closed: bool = False) -> Measured:
@@ -109,52 +104,185 @@ def measured(server: Fanout, load: Path, case: Case, seconds: float, *, closed: 
         case: what is sent to how many.
         seconds: for how long.
         closed: sends as fast as the server answers, which keeps it saturated.
+
+    Raises:
+        Stuck: consumers did not get what they are due.
     """
     with Consumers(load, server.port, case.consumers, [server.request()]) as consumers:
         consumers.connect()
-        wrongs = [f"{server.name}, {case.name}, warm-up: {wrong}" for wrong in compared(server, consumers, case)]
+        wrongs = compared(server, consumers, case)
         start = len(server.road.sent_ns)
-        count = int(case.per_s * seconds) * case.changes
+        first, count = server.seq(start) + 1, int(case.per_s * seconds) * case.changes
         timed = not closed and count * case.consumers <= LATENCIES_MAX
         if timed:
-            consumers.record(server.seq(start) + 1, count)
-        before, cpu_s = consumers.mark(), server.cpu_s()
+            consumers.record(first, count)
+        before, cpu_s, own_s = consumers.mark(), server.cpu_s(), time.process_time()
         paced = fed(server, case, seconds, closed=closed)
         last = server.seq(start + paced.changes)
         consumers.reach(last)
-        after, cpu_s = consumers.mark(), server.cpu_s() - cpu_s
-        wrongs += [f"{server.name}, {case.name}: {wrong}" for wrong in after.wrongs()]
+        after, cpu_s, own_s = consumers.mark(), server.cpu_s() - cpu_s, time.process_time() - own_s
+        wrongs += after.wrongs()
         if (after.last_min, after.last_max) != (last, last):
-            wrongs.append(f"{server.name}: consumers are at {after.last_min} to {after.last_max}, not {last}")
-        latency = consumers.latency(server.sent_ns(server.seq(start) + 1, count)) if timed else None
-        if latency is not None and (latency.missing or latency.count != paced.changes * case.consumers):
-            wrongs.append(f"{server.name}: {latency.count} deliveries seen, {latency.missing} missing")
+            wrongs.append(f"consumers are at {after.last_min} to {after.last_max}, not at {last}")
+        latency = consumers.latency(server.sent_ns(first, count)) if timed else None
+        if latency is not None and latency.count != paced.changes * case.consumers:
+            wrongs.append(f"{latency.count} deliveries were seen, not {paced.changes * case.consumers}")
     return Measured(
         server.name,
         paced.changes * case.consumers,
         (after.at_ns - before.at_ns) / 1e9,
         cpu_s,
-        (after.cpu_us - before.cpu_us) / 1e6,
-        (after.frames - before.frames) / (after.reads - before.reads),
+        (after.cpu_us - before.cpu_us) / 1e6 + own_s,
         paced.late_ms,
         latency,
-        tuple(wrongs),
+        tuple(f"{server.name}, {case.name}: {wrong}" for wrong in wrongs),
     )
 
 
 def compared(server: Fanout, consumers: Consumers, case: Case) -> list[str]:
     """Traffic of which every consumer has to get the same bytes as a reader, which looks at them."""
     with Reader(server.port, server.request()) as reader:
-        wrongs = []
         if isinstance(server, Ladestrom):
             consumers.snapshots()
-            next(reader.messages())
-        consumers.digest(on=True)
+            reader.snapshot()
+        consumers.digest(True)
         start = len(server.road.sent_ns)
-        paced = pace(server.road, server.road.ticks(max(1, int(case.per_s * WARM_UP_S)), case.changes), case.per_s)
+        paced = fed(server, case, WARM_UP_S)
         last = server.seq(start + paced.changes)
         consumers.reach(last)
-        consumers.digest_kept = consumers.mark()
-        got = [message for message in reader.up_to(last) if message.position is not None]
-    mark = consumers.mark()
+        mark = consumers.mark()
+        consumers.digest(False)
+        got = [message for message in reader.up_to(last) if message.kind in {"status:update", "changes"}]
+    wrongs = []
+    if mark.digests_differ or mark.digest != digest([message.raw for message in got]):
+        wrongs.append(
+            f"{mark.digests_differ} consumers got other bytes than the first, or it than the reader"
+        )
+    if isinstance(server, Ladestrom):
+        told_of = sorted(server.road.number(instant) for message in got for instant in message.instants())
+        if told_of != list(range(start, start + paced.changes)):
+            wrongs.append(
+                f"the reader was told of {len(told_of)} changes, not of the {paced.changes} reported"
+            )
     return wrongs
+
+
+def intake_us(server: Ladestrom, case: Case, seconds: float) -> float:
+    """What the feed costs without consumers, for each delivery that there would be."""
+    cpu_s = server.cpu_s()
+    paced = fed(server, case, seconds)
+    return (server.cpu_s() - cpu_s) / (paced.changes * case.consumers) * 1e6
+
+
+class Results:
+    """All rounds of one case."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.rounds: dict[str, list[Measured]] = {}
+        self.intake_us: list[float] = []
+        self.absent: dict[str, str] = {}
+        self.wrongs: list[str] = []
+
+    def add(self, each: Measured) -> None:
+        self.rounds.setdefault(each.server, []).append(each)
+        self.wrongs += each.wrongs
+
+    def rows(self) -> list[list[str]]:
+        """One for each server."""
+        rows = [self._row(server, rounds) for server, rounds in self.rounds.items()]
+        return rows + [[self.case.name, name, why, *[""] * 6] for name, why in self.absent.items()]
+
+    def _row(self, server: str, rounds: list[Measured]) -> list[str]:
+        own = self.rounds["ladestrom"]
+        ratios = [mine.cost_us / peer.cost_us for mine, peer in zip(own, rounds, strict=False)]
+        costs = [each.cost_us for each in rounds]
+        latency = sorted((each.latency for each in rounds if each.latency), key=lambda each: each.p99_ms)
+        cost = f"{middle(costs):.3f} ({min(costs):.3f} to {max(costs):.3f})"
+        if server == "ladestrom":
+            cost += f", intake alone {middle(self.intake_us):.3f}"
+        return [
+            self.case.name,
+            server,
+            cost,
+            "" if server == "ladestrom" else f"{middle(ratios):.3f}",
+            self.case.promised.get(server, ""),
+            f"{middle([each.deliveries / each.seconds for each in rounds]):,.0f}",
+            f"{middle([each.cpu_s / each.seconds for each in rounds]):.0%}",
+            f"{middle([each.load_cpu_s / each.seconds for each in rounds]):.0%}",
+            str(latency[len(latency) // 2]) if latency else "",
+        ]
+
+
+HEAD: Final = (
+    "consumers x changes a pass",
+    "server",
+    "CPU us a delivery: median (least to most)",
+    "ladestrom / this",
+    "promised",
+    "deliveries/s",
+    "server's core",
+    "load's core",
+    "p50 / p99 ms from sending",
+)
+
+
+def run(case: Case, own: Ladestrom, directory: Path, options: argparse.Namespace) -> Results:
+    """All rounds of a case: servers take turns."""
+    results = Results(case)
+    load = directory / "fanout_load"
+    template = own.template(case.changes)
+    with contextlib.ExitStack() as stack:
+        servers: list[Fanout] = [own]
+        for name in case.peers:
+            if name not in options.peers:
+                continue
+            try:
+                servers.append(stack.enter_context(PEERS[name](directory, template)))
+            except Absent as error:
+                results.absent[name] = f"absent: {error}"
+        for number in range(options.rounds):
+            results.intake_us.append(intake_us(own, case, options.seconds))
+            for server in servers:
+                closed = server.name == "nchan" and case.name == SATURATION
+                each = measured(server, load, case, options.seconds, closed=closed)
+                results.add(each)
+                print(
+                    f"{case.name}, round {number + 1}, {server.name}: {each.cost_us:.3f} us a delivery,"
+                    f" ticks at most {each.late_ms:.1f} ms late (p99)",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--api", choices=list(PATHS), default="v1")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--case", choices=["all", *(case.name for case in CASES)], default="all")
+    parser.add_argument("--peers", type=lambda text: text.split(","), default=list(PEERS))
+    parser.add_argument("--quiet-s", type=float, default=0.0, help="wait at most so long for a quiet machine")
+    options = parser.parse_args()
+    if (os.cpu_count() or 1) < 2:
+        raise SystemExit("two cores are needed: one for the server, one for the load")
+    conditions = Conditions(options.quiet_s)
+    os.sched_setaffinity(0, {LOAD_CORE})
+    with tempfile.TemporaryDirectory(prefix="ladestrom-fanout-") as name:
+        directory = Path(name)
+        compiled(directory, "fanout_load")
+        with Ladestrom.started(directory, options.api) as own:
+            chosen = [case for case in CASES if options.case in {"all", case.name}]
+            results = [run(case, own, directory, options) for case in chosen]
+            size = own.template(1).size
+    notes = (
+        f"{options.api}, {size}-byte messages of one change, {options.rounds} rounds of {options.seconds:g} s,"
+        " durability full"
+    )
+    rows = [row for each in results for row in each.rows()]
+    return told(conditions, notes, table(HEAD, rows), [wrong for each in results for wrong in each.wrongs])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,7 +23,7 @@
  *
  * Messages are told apart by `"type"`, looked at in the first HEAD_BYTES of each. `"seq"` has to grow from
  * one to the next: by one where a message is one change (`status:update`); else `"prev"` has to be the last
- * one's `"seq"` (`changes`). What does not is counted as a hole or a disorder.
+ * one's `"seq"` (`changes`, `heartbeat`). What does not is counted as a hole or a disorder.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -251,13 +251,13 @@ static void look(struct consumer *c, const uint8_t *payload, size_t length) {
         c->kind = SNAPSHOT;
     else if (begins(word, left, "heartbeat"))
         c->kind = HEARTBEAT;
-    if (c->kind != UPDATE && c->kind != CHANGES && c->kind != SNAPSHOT)
+    if (c->kind == OTHER || c->kind == RAW)
         return;
     if (!number(word, left, "\"seq\":", &c->seq))
         complain(c, "no seq in", payload, length);
     if (c->kind == UPDATE)
         c->prev = c->seq - 1;
-    else if (c->kind == CHANGES && !number(word, left, "\"prev\":", &c->prev))
+    else if (c->kind != SNAPSHOT && !number(word, left, "\"prev\":", &c->prev))
         complain(c, "no prev in", payload, length);
     if (c->kind == SNAPSHOT) {
         number(word, left, "\"part\":", &part);
@@ -297,11 +297,13 @@ static void arrived(struct consumer *c) {
     case CHANGES:
         messages++;
         c->messages++;
-        if (c->based && c->seq <= c->last)
+        /* fall through */
+    case HEARTBEAT:
+        if (c->based && c->seq < c->last + (c->kind != HEARTBEAT))
             disorders++;
         else if (c->based && c->prev != c->last)
             holes++;
-        if (arrivals)
+        if (arrivals && c->kind != HEARTBEAT)
             keep(c, c->prev + 1, c->seq);
         advance(c, c->seq);
         break;

@@ -29,6 +29,8 @@ from tests.e2e.running import REGISTER_PREFIX, Running, free_port, irve_register
 SERVER_CORE: Final = 0
 OPERATORS: Final = 8
 """Reports come from so many, in turn."""
+CONSUMERS_PER_KEY_MAX: Final = 20_000
+"""All consumers come with one key."""
 STARTED_AT: Final = 1_600_000_000_000
 CALIBRATION_CHANGES: Final = 1_000
 """Changes a request while every EVSE gets its first status."""
@@ -116,7 +118,11 @@ class Ladestrom:
         """One that runs on the servers' core until the block ends."""
         home = directory / "ladestrom"
         home.mkdir()
-        wanted = {"log.durability": "full", **(settings or {})}
+        wanted = {
+            "log.durability": "full",
+            "stream.consumers_per_key_max": str(CONSUMERS_PER_KEY_MAX),
+            **(settings or {}),
+        }
         with Running(home, wanted, before_exec=on_core(SERVER_CORE)) as running:
             yield cls(running, api, stations, evses)
 

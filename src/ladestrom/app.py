@@ -51,6 +51,8 @@ logger = structlog.get_logger(__name__)
 SWITCH_INTERVAL_S: Final = 0.0005
 """The log's thread waits for the interpreter's lock behind a busy loop: Python's 5 ms would be most of an
 append's time."""
+STATIONS_PER_TURN: Final = 500
+"""Stations taken from the store before other work of the loop gets its turn: some 10 ms."""
 SWEEP_S: Final = 1.0
 EXPIRE_S: Final = 10.0
 TOUCH_S: Final = 30.0
@@ -101,6 +103,10 @@ class App:
         )
         self.web = self._web(encoder)
         self._revision = 0
+        self._gone: set[str] = set()
+        """EVSEs that the registry lost, until the log has it."""
+        self._uncovered = True
+        """Operators changed, and what they may report on was not brought onto the board yet."""
         self._tasks: list[asyncio.Task[None]] = []
         self._server: server.Server | None = None
         self._checkpoint_seq = 0
@@ -152,28 +158,35 @@ class App:
     async def refresh(self, *, everything: bool = False) -> None:
         """Takes what was written to the store since the last time: stations, operators, keys."""
         delta = await self.store.registry_since(0 if everything else self._revision)
-        known = self.operators
-        self.operators = {operator.name: operator for operator in await self.store.operators()}
-        self.hub.set_operators(self.operators.values())
-        self.door.keyring = Keyring(await self.store.keys(), self.operators.values(), demo=self.demo)
-        gone: list[str] = []
+        operators = {operator.name: operator for operator in await self.store.operators()}
+        self._uncovered = self._uncovered or operators != self.operators
+        self.operators = operators
+        self.hub.set_operators(operators.values())
+        self.door.keyring = Keyring(await self.store.keys(), operators.values(), demo=self.demo)
         touched: list[Evse] = []
-        for station in delta.stations:
-            gone += [evse.key for evse in self.directory.put(station)]
+        for number, station in enumerate(delta.stations):
+            self._gone.update(evse.key for evse in self.directory.put(station))
             touched += self.directory.present(station.uuid)
-            self.broadcast.forget_station(station.uuid)
+            if number % STATIONS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        self.broadcast.forget(station.uuid for station in delta.stations)
         if everything:
-            present = {evse.key for evse in touched}
-            gone = [key for key in self.board.cells if key not in present]
-        if self.operators != known:
+            self._gone.update(self.board.cells)
+        if self._uncovered:
             touched = list(self.directory.evses())
         read = {reading.evse for reading in delta.readings}
-        covered = [evse for evse in touched if evse.key in read or self._is_covered(evse)]
-        await self.hub.reconcile(covered, gone)
+        wanted = [evse for evse in touched if self._belongs(evse, read)]
+        # What follows fails while the log cannot be written; what is still to do is kept for then.
+        await self.hub.reconcile(wanted, [key for key in self._gone if not self.directory.has(key)])
+        self._gone.clear()
+        self._uncovered = False
         await self._take_readings(delta.readings)
         self._revision = delta.revision
 
-    def _is_covered(self, evse: Evse) -> bool:
+    def _belongs(self, evse: Evse, read: set[str]) -> bool:
+        """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
+        if evse.key in self.board.cells or evse.key in read:
+            return True
         return any(may_report(operator, evse) for operator in self.operators.values())
 
     async def _take_readings(self, readings: Iterable[Reading]) -> None:

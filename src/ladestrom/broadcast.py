@@ -9,7 +9,7 @@ up to `gather_ms_max`, so that latency rises smoothly and no queue grows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -411,10 +411,8 @@ class Broadcast:
         rows, channel.rows = channel.rows, []
         seq = self.view.seq
         for message in dialect.changes(self.view, channel.chain, seq, rows):
-            channel.push(
-                self._frame(wishes.framing, message),
-                seq if message.position is None else message.position.seq,
-            )
+            moves_to = seq if message.position is None else message.position.seq
+            channel.push(self._frame(wishes.framing, message), moves_to)
         channel.chain = seq
 
     def _beat(self, channel: Channel) -> None:
@@ -471,10 +469,11 @@ class Broadcast:
             channel for channel in self._channels.values() if channel.wishes.selection.covers(station)
         )
 
-    def forget_station(self, uuid: str) -> None:
-        """The registry's record of a station changed: who is to hear of it is asked anew."""
-        self._by_station.pop(uuid, None)
-        self.view.forget_bodies(uuid)
+    def forget(self, uuids: Iterable[str]) -> None:
+        """The registry's records of these stations changed: who is to hear of them is asked anew."""
+        for uuid in uuids:
+            self._by_station.pop(uuid, None)
+            self.view.forget_bodies(uuid)
         for channel in self._channels.values():
             channel.snapshot = None
             channel.digest = None

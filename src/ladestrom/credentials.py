@@ -6,16 +6,21 @@ when the store changed.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from ladestrom.core.access import Credential, Keyring, Scope
-from ladestrom.errors import Unauthenticated
+from ladestrom.errors import TooManyRequests, Unauthenticated
 from ladestrom.model import Millis
 
 MINUTE_MS: Final = 60_000
 QUERY_NAMES: Final = ("key", "apikey")
 """Both published forms of the NOBIL stream; understood on version 1 paths only."""
+TICKET_S: Final = 60
+TICKET_BYTES: Final = 24
+TICKETS_MAX: Final = 100_000
+"""Tickets not used yet: as many as consumers could come back within a minute, five times over."""
 
 
 class Doorkeeper:
@@ -77,3 +82,41 @@ def presented_key(headers: Mapping[str, str], query: Mapping[str, str] | None = 
         if query is not None and query.get(name):
             return query[name]
     return None
+
+
+class Tickets:
+    """Single-use tickets for browsers, which cannot send a key in a header of a stream's request."""
+
+    def __init__(self, clock: Callable[[], Millis]) -> None:
+        self._clock = clock
+        self._open: dict[str, tuple[Millis, str, Credential]] = {}
+
+    def issue(self, credential: Credential, origin: str) -> str:
+        """A ticket that opens one stream within `TICKET_S`, for pages of this origin only.
+
+        Raises:
+            TooManyRequests: too many tickets are open.
+        """
+        now = self._clock()
+        for ticket, (until, _, _) in list(self._open.items()):
+            if until > now:
+                break
+            del self._open[ticket]
+        if len(self._open) >= TICKETS_MAX:
+            raise TooManyRequests("too many tickets are open; try again in a minute")
+        ticket = f"lst_ticket_{secrets.token_hex(TICKET_BYTES)}"
+        self._open[ticket] = (now + TICKET_S * 1000, origin, credential)
+        return ticket
+
+    def redeem(self, ticket: str, origin: str) -> Credential:
+        """The credential that the ticket was issued for; it is used up, whatever comes of it.
+
+        Raises:
+            Unauthenticated: there is no such ticket, or no more, or it is for pages of another origin.
+        """
+        until, issued_to, credential = self._open.pop(ticket, (0, "", None))
+        if credential is None or until <= self._clock():
+            raise Unauthenticated("the ticket was used, has expired, or was never issued; get a new one")
+        if issued_to != origin:
+            raise Unauthenticated("the ticket was issued for pages of another origin")
+        return credential

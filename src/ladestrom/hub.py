@@ -316,8 +316,14 @@ class Hub:
             return [change for change in found if change is not None]
 
         def on(chunk: Sequence[Evse]) -> list[Change]:
-            found = (board.register(evse, now) for evse in chunk)
-            return [change for change in found if change is not None]
+            changes: list[Change] = []
+            for evse in chunk:
+                moved = board.move(evse, now)
+                if moved is not None:
+                    changes += moved
+                elif (change := board.register(evse, now)) is not None:
+                    changes.append(change)
+            return changes
 
         made = 0
         for keys in _chunks(list(gone)):

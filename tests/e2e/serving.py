@@ -6,8 +6,8 @@
             assert wire.message()["type"] == "snapshot:init"
         assert server.get("/api/v1/rest/chargers").status_code == 200
 
-Its registry is `STATIONS`; the operator `alfa` may report on those of Norway but NOR_01777, `beta` on those of
-Sweden and Denmark, nobody on the one of Finland. `keys` has a key for each name of `KEYS`.
+Its registry is `STATIONS`; the operator `alfa` may report on those of Norway, `beta` on those of Sweden and
+Denmark, nobody on the one of Finland. `keys` has a key for each name of `KEYS`.
 At the end it fails the test where the server logged an error or lost an exception that was not `expected`.
 """
 
@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import httpx2
+import msgspec
 import structlog
 import uvloop
 from structlog.testing import LogCapture
@@ -89,9 +90,13 @@ STATIONS: Final = (
     ),
     station("NOR_01342", "NOR", (5.32, 60.39), [evse("NO*ALF*E1342", party="NOALF", uid=UID)]),
     station("NOR_01523", "NOR", (18.95, 69.65), [evse(None), evse(None)]),
-    station("SWE_00007", "SWE", (18.07, 59.33), [evse("SE*BET*E7*1", party="SEBET")], operator="Beta Laddning"),
+    station(
+        "SWE_00007", "SWE", (18.07, 59.33), [evse("SE*BET*E7*1", party="SEBET")], operator="Beta Laddning"
+    ),
     station("DAN_00011", "DAN", (12.57, 55.68), [evse("DK*BET*E11*1", party="DKBET")]),
-    station("FIN_00021", "FIN", (24.94, 60.17), [evse("FI*GAM*E21*1", party="FIGAM")], operator="Gamma Lataus"),
+    station(
+        "FIN_00021", "FIN", (24.94, 60.17), [evse("FI*GAM*E21*1", party="FIGAM")], operator="Gamma Lataus"
+    ),
 )
 LISTED: Final = ("DAN_00011", "NOR_01333", "NOR_01342", "NOR_01523", "SWE_00007")
 """Stations on which somebody may report."""
@@ -143,9 +148,9 @@ class Serving:
         self._loop: asyncio.AbstractEventLoop
         self._stopped: asyncio.Event
         self._started = threading.Event()
+        self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._lost: list[str] = []
-        self._thread = threading.Thread(target=self._main, name="serving")
         self._log = LogCapture()
         self._records = _Records()
         self._client = httpx2.Client(timeout=REQUEST_DEADLINE_S)
@@ -158,32 +163,50 @@ class Serving:
         self._processors = structlog.get_config()["processors"]
         structlog.configure(processors=[self._log])
         logging.getLogger().addHandler(self._records)
-        self._thread.start()
-        assert self._started.wait(START_DEADLINE_S)
-        if self._error is not None:
+        try:
+            self.start()
+        except BaseException:
             self._finish()
-            raise self._error
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            self._finish()
         if error is None:
             assert self.unexpected() == []
 
-    def stop(self) -> None:
-        """Stops the server, as SIGTERM does."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopped.set)
-        self._finish()
-
     def _finish(self) -> None:
-        self._thread.join(START_DEADLINE_S)
         self._client.close()
         logging.getLogger().removeHandler(self._records)
         structlog.configure(processors=self._processors)
-        assert not self._thread.is_alive()
+
+    def start(self) -> None:
+        """Starts the server; after `stop`, on the same data and port."""
+        self._started.clear()
+        self._thread = threading.Thread(target=self._main, name="serving")
+        self._thread.start()
+        assert self._started.wait(START_DEADLINE_S)
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+        server = msgspec.structs.replace(self._settings.server, port=self.port)
+        self._settings = msgspec.structs.replace(self._settings, server=server)
+
+    def stop(self) -> None:
+        """Stops the server, as SIGTERM does."""
+        if self._thread is None or self._error is not None:
+            return
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(START_DEADLINE_S)
+        assert not self._thread.is_alive(), "the server does not stop"
+        self._thread = None
+        if self._error is not None:
+            raise self._error
 
     def _main(self) -> None:
         try:
@@ -401,6 +424,22 @@ def seq(answer: httpx2.Response) -> int:
 
 def now() -> int:
     return time.time_ns() // 1_000_000
+
+
+class _Clock:
+    """Instants that only grow, so that no two reports tie."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> int:
+        with self._lock:
+            self._last = max(self._last + 1, now())
+            return self._last
+
+
+tick: Final = _Clock()
 
 
 def until(condition: Callable[[], bool], what: str, deadline_s: float = 10.0) -> None:

@@ -131,9 +131,11 @@ async def test_whoever_joins_late_or_comes_and_goes_ends_with_the_fold_that_rest
     file = world.recording(tmp_path / "sessions.jsonl", seed=1, count=2_000)
     url, key = world.running.url, world.stream_key
     async with Consumer(url, key, every_s=0.15) as restless:
-        replaying = asyncio.create_task(world.replay(str(file), "--batch", "20", "--json"))
+        # The recorded day passes in some two seconds, so that there is a middle to join in.
+        replaying = asyncio.create_task(world.replay(str(file), "--speed", "40000", "--json"))
         await restless.until(lambda seen: seen.updates > 200, what="in the middle of the replay")
         async with Consumer(url, key) as late:
+            assert not replaying.done()
             code, out, err = await replaying
             board, position = await rest(url, key)
             await late.caught_up(position)
@@ -163,7 +165,7 @@ async def test_a_server_that_is_killed_during_a_replay_loses_and_doubles_nothing
     url, key = world.running.url, world.stream_key
     async with Consumer(url, key) as consumer:
         replaying = asyncio.create_task(world.replay(str(file), "--batch", "10", "--json"))
-        await consumer.until(lambda seen: seen.updates > 500, what="in the middle of the replay")
+        await consumer.until(lambda seen: seen.updates > 200, what="in the middle of the replay")
         await asyncio.to_thread(world.running.kill9)
         await asyncio.to_thread(world.running.start)
         code, out, err = await replaying
@@ -228,7 +230,9 @@ async def test_only_so_many_are_sent_and_in_order_of_time(world: World) -> None:
 async def test_a_replay_that_is_interrupted_says_so(world: World, tmp_path: Path) -> None:
     at = world.window()
     file = tmp_path / "slow.csv"
-    file.write_text(f"{at},{world.evses[0]},1\n{at + HOUR_MS},{world.evses[0]},0\n")
+    evse = world.evses[0]
+    word = "AVAILABLE" if world.fold.known[evse].status == "CHARGING" else "CHARGING"
+    file.write_text(f"{at},{evse},{int(word == 'CHARGING')}\n{at + HOUR_MS},{evse},0\n")
     async with Consumer(world.running.url, world.stream_key) as consumer:
         await consumer.until(lambda seen: seen.snapshots > 0, what="the snapshot")
         process = await world.begin(str(file), "--speed", "1")
@@ -238,7 +242,7 @@ async def test_a_replay_that_is_interrupted_says_so(world: World, tmp_path: Path
             _, err = await process.communicate()
     assert process.returncode == 130
     assert b"stopped" in err
-    world.expect([Seen(at, world.evses[0], "CHARGING")])
+    world.expect([Seen(at, evse, word)])
 
 
 async def test_a_key_that_is_no_good_ends_the_replay_with_what_the_server_says(world: World) -> None:

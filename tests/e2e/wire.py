@@ -20,8 +20,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from websockets.frames import apply_mask
-
 DEADLINE_S: Final = 10.0
 CHUNK_BYTES: Final = 65_536
 HEAD_BYTES_MAX: Final = 65_536
@@ -92,13 +90,17 @@ def frame(
     if not mask:
         return head + payload
     key = os.urandom(4)
-    return head + key + apply_mask(payload, key)
+    repeated = key * (len(payload) // 4 + 1)
+    masked = int.from_bytes(payload, "big") ^ int.from_bytes(repeated[: len(payload)], "big")
+    return head + key + masked.to_bytes(len(payload), "big")
 
 
 class Wire:
     """A socket with a buffer. A context manager that closes it."""
 
-    def __init__(self, port: int, *, deadline_s: float = DEADLINE_S, receive_bytes: int | None = None) -> None:
+    def __init__(
+        self, port: int, *, deadline_s: float = DEADLINE_S, receive_bytes: int | None = None
+    ) -> None:
         """Connects.
 
         Args:
@@ -200,7 +202,7 @@ class Wire:
     # -- WebSocket -----------------------------------------------------------------------------------------
 
     def open(self, target: str, headers: Mapping[str, str] | None = None) -> Self:
-        """Sends an upgrade request and reads the answer; `response` has it. More headers replace the usual."""
+        """Sends an upgrade request and reads the answer, `response`. `headers` replace the usual ones."""
         self.send(request(target, {**UPGRADE, **(headers or {})}))
         return self.upgraded()
 
@@ -268,3 +270,12 @@ class Wire:
                     self.put(CLOSE, got.payload[:2])
                 assert self.ended(), "a server closes the connection after both close frames, or a failure"
                 return got.code
+
+
+def refusal(wire: Wire) -> dict[str, Any]:
+    """The problem document with which an upgrade was refused."""
+    head = wire.response
+    assert head.headers["content-type"] == "application/problem+json", head
+    found: dict[str, Any] = json.loads(wire.take(int(head.headers["content-length"])))
+    assert found["status"] == head.status
+    return found

@@ -165,7 +165,7 @@ class _Writer:
 
     async def stations(self, settlement: merge.Settlement, gone: Iterable[str]) -> None:
         """Rows of stations: new ones, other ones, those that vanished, those that lost EVSEs for it."""
-        touched = {each.uuid: each for each in (*settlement.changed, *settlement.returned)}
+        touched = settlement.written
         await self._put_stations((*settlement.added, *touched.values()), touched)
         for uuids in _chunks(gone):
             await self._connection.execute(

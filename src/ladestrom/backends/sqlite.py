@@ -13,6 +13,7 @@ import string
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,16 @@ CHUNK_ROWS: Final = 5_000
 """Rows a checkpoint or trim handles in one transaction: some 10 ms, so that appends never wait long."""
 EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
 EPOCH_CHARS: Final = 8
+CLOSED: Final = "closed"
+"""The session of a log that was closed; else it is the durability and the start of the machine."""
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
+ANY_AGE: Final[Millis] = 2**62
+"""Later than every entry, whatever the clock said when it was written."""
+BUSY_MS_MAX: Final = 10_000
+"""A copy that is being made of the file may hold a lock for a moment."""
 
+_TABLES: Final = frozenset({"meta", "entries", "board"})
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
@@ -85,6 +93,8 @@ class SqliteLog:
         self._epoch = ""
         self._first = 1
         self._checkpoint_seq = 0
+        self._written = 0
+        """Last sequence in the file; -1 after an append of which nobody knows whether it took effect."""
         self._recent = Recent(0)
 
     @classmethod
@@ -111,8 +121,12 @@ class SqliteLog:
         return log
 
     def _open(self) -> None:
-        connection = self._connect()
-        self._write_connection = connection
+        connection = self._write_connection = self._connect()
+        self._check(connection)
+        self._path.chmod(0o600)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Whatever the durability: who looks after a power cut has to find the session that was cut.
+        connection.execute("PRAGMA synchronous = FULL")
         with connection:
             for statement in _SCHEMA.split(";"):
                 if statement.strip():
@@ -120,37 +134,47 @@ class SqliteLog:
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('checkpoint', 0)")
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (_new_epoch(),))
+            self._begin_session(connection)
+        if self._durability is Durability.RELAXED:
+            connection.execute("PRAGMA synchronous = NORMAL")
         meta: dict[str, Any] = dict(_rows(connection, "SELECT name, value FROM meta"))
-        if meta["format"] != FORMAT:
-            raise LogFailure(
-                f"{self._path} has format {meta['format']}, this program reads {FORMAT}: "
-                "use the version that wrote it"
-            )
-        session = f"{self._durability} {_boot_id()}"
-        before = str(meta.get("session", ""))
-        changes = {"session": session}
-        if before.startswith(Durability.RELAXED) and before != f"{Durability.RELAXED} {_boot_id()}":
-            # The machine went down under a log that was not synced: its end may be lost, and its numbers
-            # would be given out again. A new epoch tells every consumer to begin with a snapshot.
-            changes["epoch"] = meta["epoch"] = _new_epoch()
-        with connection:
-            for name, value in changes.items():
-                connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
         self._epoch = str(meta["epoch"])
         self._checkpoint_seq = int(meta["checkpoint"])
         first, last = _rows(connection, "SELECT min(seq), max(seq) FROM entries")[0]
         self._first = 1 if first is None else int(first)
-        self._recent = Recent(0 if last is None else int(last))
-        self._path.chmod(0o600)
+        self._written = 0 if last is None else int(last)
+        self._recent = Recent(self._written)
         self._read_connection = self._connect()
+
+    def _begin_session(self, connection: apsw.Connection) -> None:
+        boot_id = _boot_id()
+        found = _rows(connection, "SELECT value FROM meta WHERE name = 'session'")
+        before = str(found[0][0]) if found else CLOSED
+        changes = {"session": f"{self._durability} {boot_id}"}
+        if before.startswith(Durability.RELAXED) and before != f"{Durability.RELAXED} {boot_id}":
+            # The machine went down under a log that was not synced: its end may be lost, and its numbers
+            # would be given out again. A new epoch tells every consumer to begin with a snapshot.
+            changes["epoch"] = _new_epoch()
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.items())
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self._path))
-        connection.set_busy_timeout(10_000)
-        connection.execute("PRAGMA journal_mode = WAL")
-        level = "FULL" if self._durability is Durability.FULL else "NORMAL"
-        connection.execute(f"PRAGMA synchronous = {level}")
+        connection.set_busy_timeout(BUSY_MS_MAX)
         return connection
+
+    def _check(self, connection: apsw.Connection) -> None:
+        """Refuses what is no log of this format, before anything is written to it."""
+        tables = {name for (name,) in _rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if not tables:
+            return
+        found = _rows(connection, "SELECT value FROM meta WHERE name = 'format'") if tables >= _TABLES else []
+        if not found:
+            raise LogFailure(f"{self._path} is a database, but no log of ladestrom: choose another directory")
+        if found[0][0] != FORMAT:
+            raise LogFailure(
+                f"{self._path} has format {found[0][0]}, this program reads {FORMAT}: "
+                "use the version that wrote it"
+            )
 
     @property
     def last(self) -> Position:
@@ -169,17 +193,22 @@ class SqliteLog:
         for (body,) in connection.execute("SELECT body FROM board"):
             row = _decode_row(body)
             rows[row.change.evse] = row
+        if self._recent.last < self._checkpoint_seq:
+            raise self._lacks(self._recent.last + 1, self._checkpoint_seq)
         expected = self._checkpoint_seq
         query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq"
         for seq, body in connection.execute(query, (self._checkpoint_seq,)):
             expected += 1
             if seq != expected:
-                raise LogFailure(
-                    f"{self._path} lacks entries {expected} to {seq - 1}: restore it from a backup, or "
-                    "move it away to start a new log (consumers then get a new snapshot)"
-                )
+                raise self._lacks(expected, seq - 1)
             fold(rows, Entry(seq, _decode_change(body)))
         return sorted(rows.values(), key=lambda row: row.seq)
+
+    def _lacks(self, start: int, end: int) -> LogFailure:
+        return LogFailure(
+            f"{self._path} lacks entries {start} to {end}: restore it from a backup, or "
+            "move it away to start a new log (consumers then get a new snapshot)"
+        )
 
     async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
         if not changes:
@@ -195,33 +224,31 @@ class SqliteLog:
         connection = self._write_connection
         try:
             connection.execute("BEGIN IMMEDIATE")
+            if self._written != start - 1:
+                # Of an append that was told as failed, or whose caller left: nobody has seen it.
+                connection.execute("DELETE FROM entries WHERE seq >= ?", (start,))
             connection.execute(_APPEND, (start, time.time_ns() // 1_000_000, bodies))
             connection.execute("COMMIT")
         except apsw.Error as error:
-            if self._settled(end):
-                return
+            self._written = -1
+            self._roll_back()
             raise LogFailure(
                 f"the log {self._path.name} cannot be written ({error}); nothing was accepted; try again"
             ) from error
+        self._written = end
 
-    def _settled(self, end: int) -> bool:
-        """After a failed commit: whether it took effect all the same. Leaves no transaction open."""
+    def _roll_back(self) -> None:
         connection = self._write_connection
-        try:
+        with suppress(apsw.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            return bool(connection.execute("SELECT 1 FROM entries WHERE seq = ?", (end,)).fetchall())
-        except apsw.Error:
-            return False
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
-        return await self._run(
-            self._reader, partial(self._read, after, min(limit, self._recent.last - after))
-        )
+        return await self._run(self._reader, partial(self._read, after, self._recent.last, limit))
 
-    def _read(self, after: int, limit: int) -> list[Entry]:
-        query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?"
-        found = _rows(self._read_connection, query, (after, max(0, limit)))
+    def _read(self, after: int, last: int, limit: int) -> list[Entry]:
+        query = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        found = _rows(self._read_connection, query, (after, last, limit))
         return [Entry(seq, _decode_change(body)) for seq, body in found]
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
@@ -252,18 +279,19 @@ class SqliteLog:
             "SELECT (page_count - freelist_count) * page_size"
             " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         )[0][0]
-        oldest = now - self._retention_ms if used <= self._retention_bytes else now + DAY_MS
-        cut, count = _rows(
+        oldest = now - self._retention_ms if used <= self._retention_bytes else ANY_AGE
+        cut = _rows(
             connection,
-            "SELECT max(seq), count(*) FROM (SELECT seq, at FROM entries WHERE seq <= ? ORDER BY seq LIMIT ?)"
+            "SELECT max(seq) FROM (SELECT seq, at FROM entries WHERE seq <= ? ORDER BY seq LIMIT ?)"
             " WHERE at < ?",
             (end, CHUNK_ROWS, oldest),
-        )[0]
+        )[0][0]
         if cut is None:
             return 0
+        count = int(cut) + 1 - self._first
         self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
-        self._first = cut + 1
-        return int(count)
+        self._first += count
+        return count
 
     async def probe(self) -> None:
         statement = "INSERT OR REPLACE INTO meta VALUES ('probed_at', ?)"
@@ -279,13 +307,15 @@ class SqliteLog:
             raise LogFailure(f"the log {self._path.name} cannot be written ({error}); try again") from error
 
     async def close(self) -> None:
+        await self._run(self._reader, self._read_connection.close)
         await self._write(self._close)
         self._writer.shutdown(wait=True)
         self._reader.shutdown(wait=True)
 
     def _close(self) -> None:
-        self._write_connection.execute("INSERT OR REPLACE INTO meta VALUES ('session', 'closed')")
-        self._read_connection.close()
+        with suppress(apsw.Error):
+            # A log that cannot be written now is closed all the same.
+            self._write_connection.execute("INSERT OR REPLACE INTO meta VALUES ('session', ?)", (CLOSED,))
         self._write_connection.close()
 
     async def _write(self, work: Callable[[], T]) -> T:
@@ -294,12 +324,12 @@ class SqliteLog:
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
+        except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError) as error:
             raise LogFailure(
                 f"{self._path} is damaged ({error}): restore it from a backup, or move it away "
                 "to start a new log"
             ) from error
-        except apsw.Error as error:
+        except (apsw.Error, OSError) as error:
             raise LogFailure(f"the log {self._path} cannot be used ({error})") from error
 
 

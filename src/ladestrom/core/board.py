@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from ladestrom.core.rules import normal_error, rank
 from ladestrom.model import (
     NEVER,
@@ -148,6 +150,27 @@ class Board:
             was_status=Status.REMOVED if cell is None else cell.change.status,
             was_error=False if cell is None else cell.change.error,
         )
+
+    def move(self, evse: Evse, now: Millis) -> tuple[Change, Change] | None:
+        """The changes for an EVSE that went to another station: off the one, onto the other as it was.
+
+        None where it is not on the board, or is there already.
+        """
+        cell = self.cells.get(evse.key)
+        if cell is None or cell.change.station == evse.station or _vanished(cell.change):
+            return None
+        off = _lost(cell, Status.REMOVED, Cause.WITHDRAWN, now)
+        on = msgspec.structs.replace(
+            cell.change,
+            station=evse.station,
+            observed_at=cell.observed_at,
+            received_at=cell.received_at,
+            source=cell.source,
+            cause=Cause.REGISTERED,
+            was_status=Status.REMOVED,
+            was_error=False,
+        )
+        return off, on
 
 
 class Round:

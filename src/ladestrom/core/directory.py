@@ -53,6 +53,10 @@ class Directory:
         for uuid in self.stations:
             yield from self.present(uuid)
 
+    def has(self, key: str) -> bool:
+        """Whether an EVSE with this key is present."""
+        return any(evse.key == key for evse in self.find(key))
+
     def find(self, written: str) -> tuple[Evse, ...]:
         """EVSEs that an id may mean, in any written form; more than one where operators share a uid."""
         form = written

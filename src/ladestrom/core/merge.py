@@ -102,7 +102,7 @@ class Settlement(msgspec.Struct, frozen=True):
 
     @property
     def written(self) -> dict[str, Station]:
-        """Every station whose row changes, once."""
+        """Every station that was there and has another row now, by uuid."""
         return {each.uuid: each for each in (*self.changed, *self.returned)}
 
 

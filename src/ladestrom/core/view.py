@@ -38,6 +38,7 @@ class View:
         self.seq = 0
         self.evse_count = 0
         self._states: OrderedDict[str, StationState] = OrderedDict()
+        self._sorted: list[str] = []
 
     @property
     def position(self) -> Position:
@@ -95,6 +96,12 @@ class View:
             station = self.station(state)
             if station is not None and wanted.covers(station):
                 yield state, station
+
+    def uuids(self) -> list[str]:
+        """Uuids of all stations in the view, sorted; sorted anew only when one was added."""
+        if len(self._sorted) != len(self._states):
+            self._sorted = sorted(self._states)
+        return self._sorted
 
     def changed_since(self, seq: int) -> list[StationState]:
         """Stations with a change after `seq`, in order of their last change; vanished ones included.

@@ -219,6 +219,7 @@ def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
 def test_a_revoked_key_opens_nothing_and_its_connections_end() -> None:
     text, record = made()
     keyring = Keyring([msgspec.structs.replace(record, revoked_at=NOW)], [])
+    assert len(keyring) == 1
     assert not keyring.is_live(record.id, NOW)
     with pytest.raises(Unauthenticated, match=r"^the key was revoked$"):
         keyring.authenticate(text, NOW, Scope.STREAM)

@@ -74,7 +74,7 @@ class Register:
         gone = merge.vanishing(register, named, present, holders, force=force) if complete else ()
         accepted = merge.claim(named, holders, gone)
         settlement = merge.settle(accepted, holders, self.numbers)
-        for station in (*settlement.added, *settlement.changed, *settlement.returned):
+        for station in (*settlement.added, *settlement.written.values()):
             self.stations[station.uuid] = station
         for uuid in gone:
             self.stations[uuid] = msgspec.structs.replace(self.stations[uuid], vanished_at=1)

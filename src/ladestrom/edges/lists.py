@@ -1,0 +1,137 @@
+"""Version 2's lists: stations and EVSEs, with the stream's filters, in pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from ladestrom.core.access import Scope
+from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
+from ladestrom.core.view import StationState, View, is_listed
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.errors import BadRequest
+from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
+from ladestrom.hub import Hub
+from ladestrom.model import Station
+
+LIMIT: Final = 100
+LIMIT_MAX: Final = 1_000
+"""Some 500 KiB of EVSEs."""
+
+
+class StationPage(msgspec.Struct, frozen=True):
+    """Some stations, in order of their uuids."""
+
+    position: str
+    """`EPOCH-SEQ`: the stream's `since` for what changes after this."""
+    items: list[StationDetail]
+    next: str | None
+    """Cursor of the next page; null on the last one."""
+
+
+class EvsePage(msgspec.Struct, frozen=True):
+    """Some EVSEs, station by station in order of uuids; a page ends with a whole station."""
+
+    position: str
+    items: list[EvseState]
+    next: str | None
+
+
+def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
+    """The route handlers over one view."""
+    confirmed: Confirmed = hub.confirmed
+
+    @get("/api/v2/stations", sync_to_thread=False)
+    def stations(request: AnyRequest) -> Response[Any]:
+        """Stations that pass the filters, a page at a time."""
+        door.credential(request.headers, Scope.STREAM)
+        wanted, limit, after = _asked(request)
+        tag = etag(view)
+        if matches(request, tag):
+            return not_modified(tag)
+        items: list[StationDetail] = []
+        last = None
+        for state, station in _from(view, wanted, after):
+            if not _has_selected(wanted, state):
+                continue
+            if len(items) == limit:
+                last = items[-1].uuid
+                break
+            items.append(station_detail(station, state, confirmed))
+        return _page(request, StationPage(str(view.position), items, _cursor(last)), tag)
+
+    @get("/api/v2/evses", sync_to_thread=False)
+    def evses(request: AnyRequest) -> Response[Any]:
+        """EVSEs that pass the filters, a page at a time."""
+        door.credential(request.headers, Scope.STREAM)
+        wanted, limit, after = _asked(request)
+        tag = etag(view)
+        if matches(request, tag):
+            return not_modified(tag)
+        items: list[EvseState] = []
+        last = None
+        for state, station in _from(view, wanted, after):
+            if len(items) >= limit:
+                break
+            items += [
+                evse_state(evse, station, held[1], confirmed)
+                for evse in station.evses
+                if (held := state.changes.get(evse.key)) is not None
+                and is_listed(held[1])
+                and (not wanted.evse or evse.key in wanted.evse)
+                and (not wanted.status or held[1].status in wanted.status)
+            ]
+            last = station.uuid
+        else:
+            last = None
+        return _page(request, EvsePage(str(view.position), items, _cursor(last)), tag)
+
+    return [stations, evses]
+
+
+def _asked(request: AnyRequest) -> tuple[Selection, int, str]:
+    query = dict(request.query_params)
+    limit = query.get("limit", str(LIMIT))
+    if not limit.isdecimal() or not 1 <= int(limit) <= LIMIT_MAX:
+        raise BadRequest(f"limit={limit[:20]!r} is not a number from 1 to {LIMIT_MAX}")
+    try:
+        after = base64.urlsafe_b64decode(query.get("cursor", "")).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise BadRequest("cursor is not one that a page gave; begin without it") from None
+    return selection(query, names=EVSE_FILTERS), int(limit), after
+
+
+def _from(view: View, wanted: Selection, after: str) -> Iterator[tuple[StationState, Station]]:
+    uuids = view.uuids()
+    for number in range(bisect_right(uuids, after), len(uuids)):
+        state = view.get(uuids[number])
+        station = None if state is None else view.station(state)
+        if state is not None and station is not None and wanted.covers(station):
+            yield state, station
+
+
+def _has_selected(wanted: Selection, state: StationState) -> bool:
+    return not wanted.status or any(
+        change.status in wanted.status for _, change in state.changes.values() if is_listed(change)
+    )
+
+
+def _cursor(uuid: str | None) -> str | None:
+    return None if uuid is None else base64.urlsafe_b64encode(uuid.encode()).decode()
+
+
+def _page(request: AnyRequest, page: StationPage | EvsePage, tag: str) -> Response[bytes]:
+    answer = json_answer(msgspec.json.encode(page), tag)
+    if page.next is not None:
+        query = {**dict(request.query_params), "cursor": page.next}
+        answer.headers["link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+    return answer
