@@ -183,8 +183,8 @@ class Campaign:
         self._keys = (self.running.key("report", operator="crash"), self.running.key("stream"))
         self.running.start()
 
-    async def run(self, kills: int) -> Result:
-        """Kills so many times, and says what was wrong."""
+    async def run(self, lives_s: Sequence[float]) -> Result:
+        """Lets the server live for so long each time before it is killed, and says what was wrong."""
         began_s = time.monotonic()
         report_key, stream_key = self._keys
         url = self.running.url
@@ -200,8 +200,8 @@ class Campaign:
                     own = evses[number :: self._lanes]
                     lane = Lane(own, self._batch, reporter, self.ledger, f"{self._seed}/{number}")
                     group.create_task(lane.run(stop))
-                for kill in range(kills):
-                    await asyncio.sleep(self._random.uniform(*RUN_S))
+                for kill, life_s in enumerate(lives_s):
+                    await asyncio.sleep(life_s)
                     await self._kill_and_look(kill, where, consumer)
                 await asyncio.sleep(RUN_S[0])
                 stop.set()
@@ -214,7 +214,7 @@ class Campaign:
                 self.wrongs.append(f"receipts: {reporter.tally}")
         return Result(
             seed=self._seed,
-            kills=kills + 1,
+            kills=len(lives_s) + 1,
             early_kills=self.early_kills,
             sent=reporter.tally.sent,
             retries=reporter.tally.retries,
@@ -276,14 +276,26 @@ class Campaign:
         self.wrongs += [f"{when}, REST and stream: {text}" for text in disagreements(board, consumer.board)]
 
 
+def random_lives_s(kills: int, seed: int) -> list[float]:
+    """Between readiness and the kill, so many times."""
+    chance = random.Random(seed)
+    return [chance.uniform(*RUN_S) for _ in range(kills)]
+
+
 def campaign(
-    directory: Path, *, kills: int, seed: int, evses: int = 2_000, lanes: int = 8, batch: int = 50
+    directory: Path,
+    lives_s: Sequence[float],
+    *,
+    seed: int,
+    evses: int = 2_000,
+    lanes: int = 8,
+    batch: int = 50,
 ) -> Result:
-    """Runs a whole campaign in a directory of its own."""
+    """Runs a whole campaign in a directory of its own, and kills once more in the end."""
     made = Campaign(directory, seed=seed, evses=evses, lanes=lanes, batch=batch)
     with made.running:
         made.set_up()
-        return asyncio.run(made.run(kills))
+        return asyncio.run(made.run(lives_s))
 
 
 def main() -> int:
@@ -298,7 +310,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ladestrom-crash-") as directory:
         result = campaign(
             Path(directory),
-            kills=options.kills,
+            random_lives_s(options.kills, options.seed),
             seed=options.seed,
             evses=options.evses,
             lanes=options.lanes,

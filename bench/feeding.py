@@ -18,6 +18,9 @@ from typing import Final, NamedTuple, Protocol
 ANSWER_DEADLINE_S: Final = 30.0
 RECEIVE_BYTES: Final = 64 * 1024
 NS: Final = 1_000_000_000
+OBSERVED_EVERY_MS: Final = 1_000
+SCATTER: Final = 613
+"""Any number that has no factor in common with the one before."""
 OPERATOR_CONNECTIONS: Final = 16
 """Requests under way at most; more ticks than that are late, and said to be."""
 
@@ -195,8 +198,8 @@ class Answered:
 class Reports(Answered):
     """Operators' reports to ladestrom: each tick is a request of one of them, every report a change.
 
-    EVSEs have their turn in the given order; the instant of an observation is `started_at` plus the change's
-    number, so that it tells which one it is.
+    EVSEs have their turn in the given order. Instants of observations are about `OBSERVED_EVERY_MS` apart, as
+    those of one moment's reports are of the last minute, and each tells which change it is.
     """
 
     def __init__(
@@ -236,12 +239,12 @@ class Reports(Answered):
         return {
             "evse": self._evses[place],
             "status": "CHARGING" if round_ % 2 else "AVAILABLE",
-            "observed_at": self._started_at + number,
+            "observed_at": self._started_at + number * OBSERVED_EVERY_MS + number * SCATTER % OBSERVED_EVERY_MS,
         }
 
     def number(self, observed_at: int) -> int:
         """Which change was observed then."""
-        return observed_at - self._started_at
+        return (observed_at - self._started_at) // OBSERVED_EVERY_MS
 
     def settle(self) -> None:
         super().settle()

@@ -6,7 +6,9 @@ Knows how each is started, fed and asked for its processor time. Must not know w
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import random
 import select
 import shutil
 import signal
@@ -31,9 +33,12 @@ OPERATORS: Final = 8
 """Reports come from so many, in turn."""
 CONSUMERS_PER_KEY_MAX: Final = 20_000
 """All consumers come with one key."""
+KEEP_ALIVE_S: Final = 3_600
+"""Operators' connections stay while nothing is reported."""
 STARTED_AT: Final = 1_600_000_000_000
-CALIBRATION_CHANGES: Final = 1_000
-"""Changes a request while every EVSE gets its first status."""
+SEED: Final = 1
+CHANGES_PER_REQUEST: Final = 1_000
+"""At most, while every EVSE gets a status."""
 START_DEADLINE_S: Final = 30.0
 STOP_DEADLINE_S: Final = 10.0
 INSTALL_DEADLINE_S: Final = 120.0
@@ -96,13 +101,19 @@ class Ladestrom:
         keys = [running.key("report", operator=name) for name in names]
         self.key = running.key("stream")
         running.start()
-        # A station's EVSEs have their turn one long round after another.
-        ids = [made_up_evse(station, number) for number in range(evses) for station in range(stations)]
+        # Stations in no order, as reports come; and each again only after all others.
+        order = random.Random(SEED).sample(range(stations), stations)
+        ids = [made_up_evse(station, number) for number in range(evses) for station in order]
         self.road = Reports(self.port, keys, ids, STARTED_AT)
         self._before = self._last_seq()
-        for tick in self.road.ticks(len(ids) // CALIBRATION_CHANGES or 1, min(len(ids), CALIBRATION_CHANGES)):
+        self.one_round()
+
+    def one_round(self) -> None:
+        """Changes every EVSE once."""
+        changes = math.gcd(self.stations * self.evses, CHANGES_PER_REQUEST)
+        for tick in self.road.ticks(self.stations * self.evses // changes, changes):
             self.road.send(tick)
-            self.road.settle()
+        self.road.settle()
 
     @classmethod
     @contextlib.contextmanager
@@ -120,15 +131,16 @@ class Ladestrom:
         home.mkdir()
         wanted = {
             "log.durability": "full",
+            "server.keep_alive_s": str(KEEP_ALIVE_S),
             "stream.consumers_per_key_max": str(CONSUMERS_PER_KEY_MAX),
             **(settings or {}),
         }
         with Running(home, wanted, before_exec=on_core(SERVER_CORE)) as running:
             yield cls(running, api, stations, evses)
 
-    def request(self, query: str = "", *, deflate: bool = False) -> bytes:
-        """A consumer's upgrade request; `query` narrows it."""
-        return upgrade(PATHS[self.api] + query, self.key, deflate=deflate)
+    def request(self, *, deflate: bool = False) -> bytes:
+        """A consumer's upgrade request."""
+        return upgrade(PATHS[self.api], self.key, deflate=deflate)
 
     def cpu_s(self) -> float:
         return self.running.cpu_s()
@@ -343,6 +355,26 @@ def _listens(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def rss_kib(pid: int) -> int:
+    """Resident memory now."""
+    return _status_kib(pid, "VmRSS")
+
+
+def rss_peak_kib(pid: int) -> int:
+    """The most resident memory since `forget_peak`."""
+    return _status_kib(pid, "VmHWM")
+
+
+def forget_peak(pid: int) -> None:
+    """Begins to look for the most resident memory anew (Linux, proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _status_kib(pid: int, name: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"{name}:")[2].split(maxsplit=1)[0])
 
 
 def _children(pid: int) -> list[int]:

@@ -33,13 +33,15 @@ from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
-from ladestrom.credentials import Doorkeeper
-from ladestrom.edges import operations, rest_v1, rest_v2, websocket
+from ladestrom.credentials import Doorkeeper, Tickets
+from ladestrom.edges import lists, operations, rest_v1, rest_v2, websocket
+from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import on_error
+from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
-from ladestrom.edges.websocket import StreamEdge, StreamLimits
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
+from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.ingest.http_push import ReportEndpoint, ReportLimits
 from ladestrom.ingest.idempotency import Receipts
@@ -82,19 +84,26 @@ class App:
         self.board = Board()
         self.view = View(directory, log.last.epoch)
         self.door = Doorkeeper(Keyring([], []), clock)
+        v2 = V2Dialect(_told_limits(settings), Attribution())
         encoder = NobilFormat(Inoperative(settings.rules.inoperative))
         self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings))
         self.broadcast = Broadcast(
             log,
             self.view,
-            {"v1": NobilDialect(encoder)},
+            {"v1": NobilDialect(encoder), "v2": v2},
             FRAMINGS,
             _broadcast_limits(settings),
             clock=clock,
         )
         self.hub.raw = self.broadcast
+        self.tickets = Tickets(clock)
         self.stream = StreamEdge(
-            self.broadcast, self.door, _stream_limits(settings), frozenset(settings.server.origins)
+            self.broadcast,
+            self.door,
+            self.tickets,
+            _stream_limits(settings),
+            v2,
+            frozenset(settings.server.origins),
         )
         receipts = Receipts(settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock)
         self.reports = ReportEndpoint(self.hub, self.door, receipts, clock, _report_limits(settings))
@@ -132,6 +141,8 @@ class App:
                 *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door),
+                *lists.handlers(self.view, self.hub, self.door),
+                *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
             ],
             exception_handlers={Exception: on_error},
@@ -145,8 +156,8 @@ class App:
     async def recover(self) -> None:
         """Fills board and view from the log, then brings the registry and the keys up to date."""
         rows = await self.log.recover()
-        self.board.cells.update(Board(rows).cells)
-        self.board.seq = self._checkpoint_seq = self.log.last.seq
+        self.board.restore(rows, self.log.last.seq)
+        self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
         self._start(self.hub.run())
         self._start(self.broadcast.run())
@@ -468,6 +479,17 @@ def _stream_limits(settings: Settings) -> StreamLimits:
         ping_interval_s=stream.ping_interval_s,
         ping_timeout_s=stream.ping_timeout_s,
         stalled_s=stream.stalled_s,
+    )
+
+
+def _told_limits(settings: Settings) -> Limits:
+    stream = settings.stream
+    return Limits(
+        history_seq=0,
+        message_bytes_max=PART_BYTES_MAX,
+        inbound_bytes_max=stream.inbound_kib_max * 1024,
+        inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
+        heartbeat_s=stream.heartbeat_s,
     )
 
 

@@ -171,6 +171,30 @@ class Broadcast:
             self._set_alarm()
         return channel
 
+    def select(self, subscriber: Subscriber, wishes: Wishes) -> Subscriber:
+        """Gives a consumer of version 2 another selection: `selected`, then its snapshot.
+
+        Raises:
+            Overloaded: too many different selections are in use; the consumer keeps the one it has.
+        """
+        channel = self._channel(wishes)
+        self._flush(channel)
+        dialect = self._dialects[wishes.dialect]
+        first = dialect.selected(self.view, channel.chain)
+        replacement = self.join(subscriber.sink, wishes, since=None, every=subscriber.every, first=first)
+        self.leave(subscriber)
+        return replacement
+
+    def tell(self, subscriber: Subscriber, message: Message) -> None:
+        """Writes a message to one consumer, which does not move by it."""
+        self._write(subscriber.sink, self._frame(subscriber.channel.wishes.framing, message))
+
+    def farewell(self, subscriber: Subscriber, retry_after_ms: int) -> Sequence[bytes]:
+        """What a consumer is told before the server goes away, framed."""
+        wishes = subscriber.channel.wishes
+        messages = self._dialects[wishes.dialect].farewell(retry_after_ms)
+        return [self._frame(wishes.framing, message) for message in messages]
+
     def resumable(self, since: Position) -> bool:
         """Whether a consumer at this position can get what it missed: same epoch, and not ahead of us."""
         return self._unresumable(since, every=False) is None

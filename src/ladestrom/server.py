@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
@@ -21,7 +21,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
-from ladestrom.edges.websocket import PATHS, StreamConnection, StreamEdge
+from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH, EventConnection, V2StreamConnection
+from ladestrom.edges.websocket import PATHS, StreamConnection
 from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, TooLarge
 from ladestrom.problem import MEDIA_TYPE, problem
 
@@ -36,6 +38,11 @@ RESPONSE_STALLED_S_MAX: Final = 30
 FRAME_GRACE_S: Final = 10
 """A frame has this long, and a second more for each 64 KiB of it that arrived."""
 FRAME_BYTES_PER_S_MIN: Final = 64 * 1024
+STREAMS: Final[Mapping[str, type[StreamConnection]]] = {
+    **dict.fromkeys(PATHS, StreamConnection),
+    STREAM_PATH: V2StreamConnection,
+}
+"""WebSocket paths served by our own class."""
 UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
 
 
@@ -55,6 +62,8 @@ class HttpProtocol(HttpToolsProtocol):
     _has_asked = False
     """Whether there is a response, given or under way."""
     _head_bytes = 0
+    _is_events = False
+    """The request is for the stream of events: the connection goes to `edges.v2`."""
     _leaving_bytes: int | None = None
     """Bytes that came after we said our last; None before."""
     _stall: asyncio.TimerHandle | None = None
@@ -87,6 +96,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
+        if self._is_events:
+            self._begin_events()
+            return
         if self._in_head and self._head_bytes > HEADER_BYTES_MAX:
             self.send_400_response("")
         if self._deadline is None and self._waits():
@@ -121,6 +133,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_bytes > HEADER_BYTES_MAX:
             # The parser stops, and uvicorn calls `send_400_response`.
             raise TooLarge
+        if self.url.partition(b"?")[0] == EVENTS_PATH.encode() and self.parser.get_method() == b"GET":
+            self._is_events = True
+            return
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
@@ -129,6 +144,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there. When it was answered before, the connection is idle from now on."""
+        if self._is_events:
+            return
         super().on_message_complete()
         self._begun = False
         self._in_head = True
@@ -146,16 +163,30 @@ class HttpProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._start_clock()
 
+    def on_body(self, body: bytes) -> None:
+        """A request for events has no use for one."""
+        if not self._is_events:
+            super().on_body(body)
+
+    def _begin_events(self) -> None:
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        connection = EventConnection(self.edge, self.server_state)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+        connection.connection_made(self.transport)
+        self.transport.set_protocol(connection)
+        connection.begin(self.url.decode("latin-1"), headers, self.server_state.default_headers)
+
     def handle_websocket_upgrade(self) -> None:
         """Hands stream paths to our class, others to uvicorn's."""
         self._stop_clock()
         self._unset_keepalive_if_required()
         target = self.url.decode("latin-1")
         path = target.partition("?")[0]
-        if path in PATHS:
+        if path in STREAMS:
             headers = self.scope["headers"]
             named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-            self.ws_protocol_class = partial(StreamConnection, self.edge, target, named)  # type: ignore[assignment]
+            self.ws_protocol_class = partial(STREAMS[path], self.edge, target, named)  # type: ignore[assignment]
             # The pure core reads lines of 8 KiB at most, and needs neither the query nor other headers.
             self.url = path.encode()
             self.scope["headers"] = [pair for pair in headers if pair[0].startswith(UPGRADE_HEADERS)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,9 +15,9 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX
 from ladestrom.core.board import Board
-from ladestrom.model import Cause, Change, Entry, Status
+from ladestrom.model import NEVER, Cause, Change, Entry, Status
 from ladestrom.ports import BoardRow, Log
-from tests.building import NOW, hear, logged, make_changes, make_evses, make_report, until
+from tests.building import NOW, hear, logged, make_change, make_changes, make_evses, make_report, until
 
 KEPT_ENTRIES_MAX = 50
 KINDS = ["memory", "sqlite", "sqlite-relaxed"]
@@ -112,26 +112,18 @@ class TestAppend:
 
     async def test_a_change_comes_back_as_it_was(self, place: Place, log: Log) -> None:
         changes = [
-            change
+            make_change(
+                status=status,
+                error=cause is Cause.REPORTED,
+                changed_at=NEVER,
+                observed_at=2**53,
+                source='Ørsta "Lading" \\ \n\x00\u2028😀',
+                raw='[1,{"a":null}]',
+                cause=cause,
+                was_error=True,
+            )
             for status in Status
             for cause in Cause
-            for change in make_changes(1)
-            for change in [
-                Change(
-                    evse="NOABCE1",
-                    station="NOR_00001",
-                    status=status,
-                    error=cause is Cause.REPORTED,
-                    changed_at=-1,
-                    observed_at=2**53,
-                    received_at=0,
-                    source='Ørsta "Lading" \\ \n\x00\u2028😀',
-                    raw="[1,{\"a\":null}]",
-                    cause=cause,
-                    was_status=Status.UNKNOWN,
-                    was_error=True,
-                )
-            ]
         ]
         await log.append(changes)
         again = await place.reopen(log)
@@ -293,6 +285,17 @@ class TestRecover:
             entry.change.evse: (entry.seq, entry.change) for entry in logged(changes)
         }
 
+    async def test_what_was_recovered_is_in_the_next_checkpoint(self, place: Place, log: Log) -> None:
+        early, late = make_changes(5), make_changes(3, 5)
+        await log.append(early)
+        board = Board()
+        board.restore(await (log := await place.reopen(log)).recover(), log.last.seq)
+        board.apply(await log.append(late))
+        await log.checkpoint(board.take_touched(), board.seq)
+        await log.trim(NOW + 10**12)
+        rows = await (await place.reopen(log)).recover()
+        assert [row.change for row in rows] == early + late
+
     async def test_a_checkpoint_of_many_rows_is_kept_whole(self, place: Place, log: Log) -> None:
         changes = make_changes(2 * CHUNK_ROWS + 1)
         entries = await log.append(changes)
@@ -363,7 +366,6 @@ async def test_an_entry_is_told_to_readers_once_it_is_durable(log: Log) -> None:
     reader = asyncio.create_task(read())
     await asyncio.sleep(0)
     entries = list(await log.append(make_changes(1)))
-    condition: Callable[[], bool] = lambda: seen == entries  # noqa: E731
-    await until(condition)
+    await until(lambda: seen == entries)
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)

@@ -35,6 +35,8 @@ STATIONS, EVSES = 25, 4
 CALIBRATED_AT = 1_600_000_000_000
 HOUR_MS = 3_600_000
 DEADLINE_S = 60.0
+SLICE = 2_000
+"""Of the real sessions' observations; `bench/replay.py` sends them all."""
 SHARED = Path(os.environ.get("LADESTROM_SHARED", "../shared"))
 
 
@@ -161,7 +163,7 @@ async def test_whoever_joins_late_or_comes_and_goes_ends_with_the_fold_that_rest
 async def test_a_server_that_is_killed_during_a_replay_loses_and_doubles_nothing(
     world: World, tmp_path: Path
 ) -> None:
-    file = world.recording(tmp_path / "sessions.jsonl", seed=2, count=4_000)
+    file = world.recording(tmp_path / "sessions.jsonl", seed=2, count=2_000)
     url, key = world.running.url, world.stream_key
     async with Consumer(url, key) as consumer:
         replaying = asyncio.create_task(world.replay(str(file), "--batch", "10", "--json"))
@@ -336,17 +338,24 @@ async def send(reporter: Reporter, seen: list[Seen]) -> None:
         assert receipt.accepted == len(batch)
 
 
+def part_of_register(france: Path, evses: set[str], part: Path) -> Path:
+    """The register's records of these EVSEs."""
+    with gzip.open(france / "irve-statique.json.gz", "rt") as whole:
+        part.write_text("".join(row for row in whole if json.loads(row)["id_pdc_itinerance"] in evses))
+    return part
+
+
 @pytest.mark.skipif(
     not (SHARED / "data/france").is_dir(), reason="no sample data: set LADESTROM_SHARED to their folder"
 )
 async def test_real_sessions_at_real_stations_end_with_the_fold(tmp_path: Path) -> None:
     france = SHARED / "data" / "france"
     recorded = france / "irve-dynamique-sessions.json.gz"
-    seen = sessions(recorded, limit=5_000)
+    seen = sessions(recorded, limit=SLICE)
     evses = sorted({each.evse for each in seen})
     fold = Fold()
     with Running(tmp_path) as running:
-        running.import_register("irve", france / "irve-statique.json.gz")
+        running.import_register("irve", part_of_register(france, set(evses), tmp_path / "part.jsonl"))
         running.operator("national", all_evses=True)
         report_key, stream_key = running.key("report", operator="national"), running.key("stream")
         running.start()
@@ -359,7 +368,7 @@ async def test_real_sessions_at_real_stations_end_with_the_fold(tmp_path: Path) 
             where = places(calibrated, board)
             said = await asyncio.to_thread(
                 running.run,
-                *("replay", str(recorded), "--limit", "5000", "--json", "--server", running.url),
+                *("replay", str(recorded), "--limit", str(SLICE), "--json", "--server", running.url),
                 *("--key", report_key),
                 data=False,
             )
@@ -370,4 +379,4 @@ async def test_real_sessions_at_real_stations_end_with_the_fold(tmp_path: Path) 
     for each in [*calibrated, *seen]:
         fold.observe(each)
     assert differences(fold, where, board) == []
-    assert json.loads(said)["sent"] == 5_000
+    assert json.loads(said)["sent"] == SLICE

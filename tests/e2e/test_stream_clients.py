@@ -15,10 +15,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import pytest
-from websockets.sync.client import connect
-
 from tests.e2e.running import free_port
-from tests.e2e.serving import LISTED, Serving, tick
+from tests.e2e.serving import LISTED, Serving, tick, until
 from tests.e2e.wire import (
     BINARY,
     CLOSE,
@@ -34,6 +32,7 @@ from tests.e2e.wire import (
     refusal,
     request,
 )
+from websockets.sync.client import connect
 
 EVSE = "NO*ALF*E1333*1"
 NODE: Final = Path(__file__).parent / "node"
@@ -96,7 +95,7 @@ Upgrade: websocket
     + BROWSER,
     "chromium": """Host: {host}
 Connection: Upgrade
-User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36
+User-Agent: Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36
 Upgrade: websocket
 Sec-WebSocket-Version: 13
 Sec-WebSocket-Key: {key}
@@ -382,8 +381,6 @@ def test_a_consumer_that_goes_without_a_word_is_forgotten(tmp_path: Path) -> Non
             change(server)
             last.until("status:update")
             assert server.call(lambda: server.app.broadcast.consumers) <= 21
-        from tests.e2e.serving import until  # noqa: PLC0415 - this test alone
-
         until(lambda: not server.app.broadcast.consumers, "all are gone")
         assert not server.app.broadcast.channels
 

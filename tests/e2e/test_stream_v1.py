@@ -26,6 +26,9 @@ from tests.e2e.serving import (
 )
 from tests.e2e.wire import PONG, Ended, Wire, refusal
 
+from ladestrom.core.access import operator_from
+from ladestrom.model import Reading, Status
+
 E1 = "NO*ALF*E1333*1"
 E2 = "NO*ALF*E1333*2"
 CUT_DEADLINE_S = 5.0
@@ -482,8 +485,6 @@ def test_a_station_that_nobody_may_report_on_is_not_listed_until_somebody_may(tm
         fold = Fold()
         fold.take(wire.message())
         assert "FIN_00021" not in fold.board
-        from ladestrom.core.access import operator_from  # noqa: PLC0415 - this test alone
-
         server.write(lambda store: store.put_operator(operator_from("gamma", parties=["FI*GAM"]), now()))
         server.in_step()
         board, position = server.settled()
@@ -493,8 +494,6 @@ def test_a_station_that_nobody_may_report_on_is_not_listed_until_somebody_may(tm
 
 
 def test_a_status_that_a_register_carries_becomes_the_first_one(tmp_path: Path) -> None:
-    from ladestrom.model import Reading, Status  # noqa: PLC0415 - this test alone
-
     at = now() - 60_000
     read = Reading("", Status.CHARGING, error=False, observed_at=at, raw="1")
     draft = station("FIN_00033", "FIN", (24.9, 60.2), [evse("FI*GAM*E33", party="FIGAM")])

@@ -96,7 +96,7 @@ def replay(  # noqa: PLR0913 - a command's options are its parameters
         compress: sends the requests compressed with gzip.
         as_json: prints the summary as one JSON object.
     """
-    screen = Console(stderr=True, highlight=False)
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         pace = _pace(speed)
         _within("--batch", batch, REPORT_ITEMS_MAX)

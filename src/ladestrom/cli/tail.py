@@ -57,7 +57,7 @@ def tail(
         selection["country"] = country
     if station is not None:
         selection["station"] = station
-    screen = Console(stderr=True, highlight=False)
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         address, secret = remote(server, key)
         asyncio.run(_tail(address, secret, selection, screen, as_json=as_json))

@@ -66,6 +66,15 @@ class Board:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def restore(self, rows: Iterable[BoardRow], seq: int) -> None:
+        """Fills an empty board with what the log recovered at `seq`.
+
+        All of it goes into the next checkpoint, as it holds entries that came after the last one.
+        """
+        self.cells.update((row.change.evse, Cell(row)) for row in rows)
+        self.seq = seq
+        self._touched.update(self.cells)
+
     def apply(self, entries: Sequence[Entry]) -> None:
         """Makes durable changes the board's state. Applying an entry again changes nothing."""
         cells = self.cells

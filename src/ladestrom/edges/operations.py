@@ -19,7 +19,7 @@ from ladestrom.broadcast import Broadcast
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest
-from ladestrom.edges.websocket import StreamEdge
+from ladestrom.edges.connection import StreamEdge
 from ladestrom.hub import Hub
 from ladestrom.ports import Log
 

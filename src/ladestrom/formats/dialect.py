@@ -33,12 +33,20 @@ class Dialect(Protocol):
     """Whether changes are gathered into messages by channel; else each change is one message, the same
     for all."""
 
-    def greeting(self, view: View) -> Sequence[Message]:
+    def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
         """What a connection begins with."""
         ...
 
     def reset(self, view: View, reason: str) -> Sequence[Message]:
         """What a consumer is told whose position cannot be resumed; a snapshot follows."""
+        ...
+
+    def selected(self, view: View, seq: int) -> Sequence[Message]:
+        """What a consumer is told that changed its selection; a snapshot follows."""
+        ...
+
+    def farewell(self, retry_after_ms: int) -> Sequence[Message]:
+        """What a consumer is told before the server goes away."""
         ...
 
     def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:

@@ -119,14 +119,24 @@ class NobilDialect:
     def __init__(self, encoder: NobilFormat) -> None:
         self._encoder = encoder
 
-    def greeting(self, view: View) -> Sequence[Message]:
+    def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
         """Nothing: the snapshot is the first message."""
-        del view
+        del view, history_seq
         return ()
 
     def reset(self, view: View, reason: str) -> Sequence[Message]:
         """Nothing: the snapshot says it."""
         del view, reason
+        return ()
+
+    def selected(self, view: View, seq: int) -> Sequence[Message]:
+        """Nothing: version 1 does not change its selection."""
+        del view, seq
+        return ()
+
+    def farewell(self, retry_after_ms: int) -> Sequence[Message]:
+        """Nothing: the close code says it."""
+        del retry_after_ms
         return ()
 
     def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:

@@ -249,7 +249,7 @@ class V2Dialect:
         self._limits = limits
         self._attribution = attribution
 
-    def greeting(self, view: View, history_seq: int = 0) -> Sequence[Message]:
+    def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
         """`hello`."""
         limits = msgspec.structs.replace(self._limits, history_seq=history_seq)
         hello = Hello(
@@ -265,9 +265,13 @@ class V2Dialect:
         """`reset`."""
         return (_told(Reset(epoch=view.epoch, reason=REASONS[reason])),)
 
-    def selected(self, view: View, seq: int) -> Message:
+    def selected(self, view: View, seq: int) -> Sequence[Message]:
         """The answer to `select`."""
-        return _told(Selected(epoch=view.epoch, seq=seq))
+        return (_told(Selected(epoch=view.epoch, seq=seq)),)
+
+    def farewell(self, retry_after_ms: int) -> Sequence[Message]:
+        """`drain`."""
+        return (_told(Drain(retry_after_ms=retry_after_ms)),)
 
     def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
         """`snapshot` in parts; the consumer moves with the last one."""
@@ -360,11 +364,6 @@ REASONS: Final[dict[str, Literal["epoch", "ahead", "expired"]]] = {
 
 def _told(content: ServerMessage) -> Message:
     return Message(_encode(content), str(content.__struct_config__.tag))
-
-
-def drain(retry_after_ms: int) -> Message:
-    """Told before the server closes."""
-    return _told(Drain(retry_after_ms=retry_after_ms))
 
 
 def refused(code: str, detail: str) -> Message:

@@ -1,0 +1,158 @@
+"""Version 2 of the stream: what its requests say, over WebSocket and as server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from litestar import Response, post
+from litestar.handlers import HTTPRouteHandler
+
+from ladestrom.core.access import Scope
+from ladestrom.core.channel import Wishes
+from ladestrom.core.selection import EVSE_FILTERS, selection
+from ladestrom.credentials import TICKET_S, Doorkeeper, Tickets, presented_key
+from ladestrom.edges.answers import AnyRequest
+from ladestrom.edges.connection import Accepted, Connection, StreamEdge, query_of
+from ladestrom.edges.websocket import StreamConnection
+from ladestrom.errors import BadRequest, LadestromError
+from ladestrom.formats.v2_stream import decode_select, refused
+from ladestrom.model import Position
+from ladestrom.problem import MEDIA_TYPE, problem
+
+STREAM_PATH: Final = "/api/v2/stream"
+EVENTS_PATH: Final = "/api/v2/events"
+BATCH_MS: Final = 100
+BATCH_MS_MAX: Final = 1_000
+MODES: Final = frozenset({"latest", "every"})
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """Opens one stream, once, in `?ticket=`."""
+
+    ticket: str
+    expires_in_s: int
+
+
+def handlers(door: Doorkeeper, tickets: Tickets) -> list[HTTPRouteHandler]:
+    """The route handler for tickets."""
+
+    @post("/api/v2/tickets", sync_to_thread=False, status_code=200)
+    def ticket(request: AnyRequest) -> Response[bytes]:
+        """A single-use ticket for a stream, for pages of the request's own origin."""
+        credential = door.credential(request.headers, Scope.STREAM)
+        issued = Ticket(tickets.issue(credential, request.headers.get("origin", "")), TICKET_S)
+        return Response(
+            msgspec.json.encode(issued),
+            media_type="application/json",
+            headers={"cache-control": "no-store"},
+        )
+
+    return [ticket]
+
+
+def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> Accepted:
+    """Checks a request for version 2: key or ticket, origin, filters, mode; names of headers in lower case.
+
+    Raises:
+        LadestromError: refused before anything was sent, with the error's HTTP status.
+    """
+    query = query_of(target)
+    ticket = query.get("ticket")
+    if ticket and presented_key(headers) is None:
+        credential = edge.tickets.redeem(ticket, headers.get("origin", ""))
+    else:
+        credential = edge.door.credential(headers, Scope.STREAM)
+    edge.admit(credential, headers)
+    mode = query.get("mode", "latest")
+    if mode not in MODES:
+        raise BadRequest(f"mode={mode[:20]!r} is unknown; write latest or every")
+    batch_ms = query.get("batch_ms", str(BATCH_MS))
+    if not batch_ms.isdecimal() or int(batch_ms) > BATCH_MS_MAX:
+        raise BadRequest(f"batch_ms={batch_ms[:20]!r} is not a number from 0 to {BATCH_MS_MAX}")
+    since = headers.get("last-event-id") or query.get("since")
+    return Accepted(
+        key_id=credential.key_id,
+        wishes=Wishes(selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=int(batch_ms)),
+        since=Position.parse(since) if since else None,
+        every=mode == "every",
+        first=tuple(edge.v2.greeting(edge.broadcast.view, edge.broadcast.history_seq)),
+    )
+
+
+class V2StreamConnection(StreamConnection):
+    """One consumer of version 2 over WebSocket."""
+
+    def asked(self, target: str, headers: Mapping[str, str]) -> Accepted:
+        """What the upgrade request asks for."""
+        return read_request(self._edge, target, headers)
+
+    def received(self, text: str) -> None:
+        """`select`: another selection from now on."""
+        subscriber = self._subscriber
+        if subscriber is None:
+            return
+        try:
+            asked = decode_select(text)
+            filters = {name: value for name, value in msgspec.structs.asdict(asked).items() if value}
+            wanted = selection(filters, names=EVSE_FILTERS)
+            wishes = msgspec.structs.replace(subscriber.channel.wishes, selection=wanted)
+            self._subscriber = self._edge.broadcast.select(subscriber, wishes)
+        except LadestromError as error:
+            self._edge.broadcast.tell(subscriber, refused(error.code, str(error)))
+        except (msgspec.DecodeError, RecursionError) as error:
+            self._edge.broadcast.tell(subscriber, refused("bad_request", f"not understood: {error}"))
+
+
+class EventConnection(Connection):
+    """One consumer of version 2 as server-sent events (WHATWG HTML, section 9.2).
+
+    The answer has no length and ends with the connection.
+    """
+
+    def begin(self, target: str, headers: Mapping[str, str], extra: list[tuple[bytes, bytes]]) -> None:
+        """Answers the request; `extra` are headers that every answer of the server has."""
+        try:
+            self.attach(read_request(self._edge, target, headers), "event")
+        except LadestromError as error:
+            self._refuse(error)
+            return
+        head = [
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n",
+            b"connection: close\r\nx-accel-buffering: no\r\n",
+            *(b"%s: %s\r\n" % pair for pair in extra),
+            b"\r\n",
+        ]
+        self._transport.write(b"".join(head))
+        self.release()
+
+    def _refuse(self, error: LadestromError) -> None:
+        body = problem(error)
+        head = (
+            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\ncache-control: no-store\r\n"
+        )
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            head += 'www-authenticate: Bearer realm="ladestrom"\r\n'
+        if error.retry:
+            head += "retry-after: 5\r\n"
+        self._transport.write(head.encode() + b"\r\n" + body)
+        self._closing = True
+        self._transport.close()
+        self.expect_end()
+
+    def data_received(self, data: bytes) -> None:
+        """A consumer of events has nothing to say; what it says is not looked at."""
+
+    def close(self, code: int, reason: str, why: str) -> None:
+        """Says why in a last event, and ends."""
+        if self._closing:
+            return
+        self._why = why
+        last = msgspec.json.encode({"type": "close", "code": code, "reason": reason})
+        self._transport.write(b"event: close\ndata: %s\n\n" % last)
+        self._closing = True
+        self._transport.close()
+        self.expect_end()

@@ -1,0 +1,288 @@
+"""The stream against those who break the rules, take nothing, or send too much, too slowly or too often."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+import uvloop
+
+from ladestrom import server as server_module
+from ladestrom.edges import websocket
+from tests.e2e.running import Running, irve_register, made_up_evse
+from tests.e2e.serving import Fold, Serving, evse, station, tick, until
+from tests.e2e.wire import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    UPGRADE,
+    Ended,
+    Wire,
+    frame,
+    request,
+)
+
+EVSE = "NO*ALF*E1333*1"
+INBOUND_BYTES_MAX: Final = 64 * 1024
+MIB: Final = 1024 * 1024
+LOOPS: Final = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server that the tests of this file share."""
+    with Serving(tmp_path_factory.mktemp("hostile")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def unharmed(server: Serving) -> Iterator[None]:
+    """After each test, the shared server still serves, and has not logged an error."""
+    yield
+    with server.stream("types=snapshot,update") as wire:
+        assert wire.message()["type"] == "snapshot:init"
+        for status in ("CHARGING", "AVAILABLE"):
+            server.report({"evse": EVSE, "status": status, "observed_at": tick()})
+        assert wire.message()["type"] == "status:update"
+    assert server.unexpected() == []
+
+
+# -- frames against the rules (RFC 6455, sections 5 and 7) -------------------------------------------------
+
+BROKEN: Final = {
+    "unmasked": (frame(TEXT, b"hello", mask=False), 1002),
+    "reserved opcode": (frame(3, b"hello"), 1002),
+    "reserved control opcode": (frame(11, b""), 1002),
+    "reserved bit": (frame(TEXT, b"hello", rsv=2), 1002),
+    "compressed without agreement": (frame(TEXT, b"hello", rsv=4), 1002),
+    "continuation of nothing": (frame(CONT, b"hello"), 1002),
+    "a message inside another": (frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"), 1002),
+    "a ping in pieces": (frame(PING, b"a", fin=False), 1002),
+    "a ping too long": (frame(PING, bytes(126)), 1002),
+    "a close of one byte": (frame(CLOSE, b"\x03"), 1002),
+    "a close with a code of nobody": (frame(CLOSE, struct.pack("!H", 999)), 1002),
+    "a close with a code that is never sent": (frame(CLOSE, struct.pack("!H", 1006)), 1002),
+    "a close whose reason is no text": (frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+    "text that is no UTF-8": (frame(TEXT, b"caf\xe9"), 1007),
+    "text with a surrogate": (frame(TEXT, b"\xed\xa0\x80"), 1007),
+    "text cut inside a letter": (frame(TEXT, b"caf\xc3"), 1007),
+    "no UTF-8 in a later piece": (
+        frame(TEXT, b"caf\xc3", fin=False) + frame(CONT, b"\xa9", fin=False) + frame(CONT, b"\xff"),
+        1007,
+    ),
+    "too long": (frame(TEXT, bytes(INBOUND_BYTES_MAX + 1)), 1009),
+    "too long, and far from all there": (frame(BINARY, b"x", length=1 << 40), 1009),
+    "too long together": (
+        frame(TEXT, b"a" * 40_000, fin=False) + frame(CONT, b"a" * 40_000),
+        1009,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_frame_against_the_rules_closes_with_the_code_that_says_so(server: Serving, name: str) -> None:
+    sent, code = BROKEN[name]
+    with server.stream() as wire:
+        wire.message()
+        wire.send(sent)
+        assert wire.close_code() == code
+
+
+@pytest.mark.parametrize("name", ["unmasked", "text that is no UTF-8", "a close whose reason is no text"])
+def test_it_makes_no_difference_that_a_frame_comes_byte_by_byte(server: Serving, name: str) -> None:
+    sent, code = BROKEN[name]
+    with server.stream() as wire:
+        wire.message()
+        for byte in sent:
+            wire.send(bytes([byte]))
+            time.sleep(0)
+        assert wire.close_code() == code
+
+
+def test_a_message_of_the_largest_size_is_borne(server: Serving) -> None:
+    with server.stream() as wire:
+        wire.message()
+        wire.put(TEXT, b"a" * INBOUND_BYTES_MAX)
+        wire.put(PING, b"after")
+        assert wire.frame() == (PONG, b"after", True, False)
+
+
+def test_the_reason_arrives_though_the_consumer_goes_on_sending(server: Serving) -> None:
+    with server.stream() as wire:
+        wire.message()
+        wire.send(frame(TEXT, b"", length=64 * MIB))
+        try:
+            for _ in range(256):
+                wire.send(bytes(65_536))
+        except Ended:
+            pass
+        assert wire.close_code() == 1009
+
+
+def test_the_reason_is_repeated_in_the_close_frame(server: Serving) -> None:
+    with server.stream() as wire:
+        wire.message()
+        wire.send(frame(3, b""))
+        got = wire.frame()
+        assert got.opcode == CLOSE
+        assert b"opcode" in got.payload
+
+
+@pytest.mark.parametrize("kind", [TEXT, BINARY])
+def test_more_than_a_hundred_messages_a_minute_close_with_4129(server: Serving, kind: int) -> None:
+    with server.stream() as wire:
+        wire.message()
+        for _ in range(100):
+            wire.put(kind, b"x")
+        wire.put(PING, b"a hundred are borne")
+        assert wire.frame() == (PONG, b"a hundred are borne", True, False)
+        wire.put(kind, b"x")
+        assert wire.close_code() == 4129
+
+
+# -- bombs -------------------------------------------------------------------------------------------------
+
+
+def bomb(unpacked_bytes: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    chunk = bytes(MIB)
+    packed = b"".join(packer.compress(chunk) for _ in range(unpacked_bytes // MIB))
+    return (packed + packer.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\x00\x00\xff\xff")
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server in a process of its own, whose memory is nobody else's."""
+    directory = tmp_path_factory.mktemp("process")
+    with Running(directory, {"stream.stalled_s": "3"}) as running:
+        running.import_register("irve", irve_register(directory / "r.jsonl", stations=400, evses=5))
+        running.operator("all", all_evses=True)
+        running.start()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stream_key(process: Running) -> str:
+    return process.key("stream")
+
+
+def memory_peak_kib(process: Running) -> int:
+    """Most memory the process ever had."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def memory_kib(process: Running) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def reset_peak(process: Running) -> None:
+    """Makes the present the most (proc(5), clear_refs)."""
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_bomb_closes_with_1009_and_costs_little_memory(
+    process: Running, stream_key: str, pieces: int
+) -> None:
+    packed = bomb(64 * MIB)
+    assert 60 * 1024 < len(packed) <= INBOUND_BYTES_MAX
+    offered = {"X-Api-Key": stream_key, "Sec-WebSocket-Extensions": "permessage-deflate"}
+    with Wire(process.port) as wire:
+        assert wire.open("/api/v1/stream", offered).response.status == 101
+        wire.message()
+        reset_peak(process)
+        before = memory_kib(process)
+        size = len(packed) // pieces + 1
+        parts = [packed[start : start + size] for start in range(0, len(packed), size)]
+        for number, part in enumerate(parts):
+            is_last = number == len(parts) - 1
+            wire.put(CONT if number else TEXT, part, fin=is_last, rsv=0 if number else 4)
+        assert wire.close_code() == 1009
+    assert memory_peak_kib(process) - before <= 8 * 1024
+
+
+# -- consumers that do not take what they get --------------------------------------------------------------
+
+CHANGES: Final = 8_000
+QUICK_S: Final = 5.0
+
+
+def national(count: int = 400) -> list[object]:
+    return [
+        station(
+            f"NOR_{number:05d}", "NOR", (10.0, 60.0),
+            [evse(f"NO*ALF*E{number}*{place}", party="NOALF") for place in range(1, 6)],
+        )
+        for number in range(1, count + 1)
+    ]  # fmt: skip
+
+
+def churn(server: Serving, rounds: int, count: int = 400) -> int:
+    """Changes every EVSE so often; gives the last sequence."""
+    position = 0
+    for turn in range(rounds):
+        status = ("CHARGING", "AVAILABLE", "OUTOFORDER")[turn % 3]
+        items = [
+            {"evse": f"NO*ALF*E{number}*{place}", "status": status, "observed_at": tick()}
+            for number in range(1, count + 1)
+            for place in range(1, 6)
+        ]
+        receipt = server.report(*items)
+        assert receipt["accepted"] == len(items), receipt
+        position = int(receipt["position"].rpartition("-")[2])
+    return position
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_reads_nothing_costs_a_bounded_buffer_delays_nobody_and_ends_in_step(
+    tmp_path: Path, loop: str
+) -> None:
+    limit = 64 * 1024
+    settings = {"stream.write_buffer_kib_max": limit // 1024, "stream.stalled_s": 60}
+    with (
+        Serving(tmp_path, settings, stations=national(), loop_factory=LOOPS[loop]) as server,
+        server.stream("types=snapshot,update", receive_bytes=4096, deadline_s=30) as stuck,
+        server.stream("types=snapshot,update", deadline_s=30) as reading,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        position = churn(server, 1)
+        Fold().follow(reading, position)
+        load = pool.submit(churn, server, 9)
+        fold = Fold()
+        fold.board, fold.seq, fold.epoch = {}, position, server.app.view.epoch
+        waiting: list[int] = []
+        while not load.done() or fold.seq < load.result():
+            fold.take(reading.message())
+            waiting.append(server.call(lambda: buffered(server)))
+            last_s = time.monotonic()
+        assert time.monotonic() - last_s < QUICK_S
+        snapshot_bytes = 400 * 350
+        assert max(waiting) > limit, "it was stuck"
+        assert max(waiting) < limit + snapshot_bytes + 2 * websocket_chunk()
+        late = Fold().follow(stuck, fold.seq)
+        board, newest = server.settled()
+        assert late.seq == newest
+        assert late.board == board
+
+
+def buffered(server: Serving) -> int:
+    return sum(each._transport.get_write_buffer_size() for each in server.app.stream.connections)
+
+
+def websocket_chunk() -> int:
+    from ladestrom.core.channel import CHUNK_BYTES_MAX  # noqa: PLC0415
+
+    return CHUNK_BYTES_MAX
