@@ -21,7 +21,7 @@ NS: Final = 1_000_000_000
 OBSERVED_EVERY_MS: Final = 1_000
 SCATTER: Final = 613
 """Any number that has no factor in common with the one before."""
-OPERATOR_CONNECTIONS: Final = 16
+CONNECTIONS_MAX: Final = 16
 """Requests under way at most; more ticks than that are late, and said to be."""
 
 
@@ -140,25 +140,33 @@ class KeptAlive:
 class Answered:
     """HTTP connections that take requests in turn: what roads over HTTP share."""
 
-    def __init__(self, port: int, connections: int) -> None:
+    def __init__(self, port: int, connections_max: int) -> None:
         self.sent_ns = array("q")
+        self._port = port
+        self._connections_max = connections_max
         self._answers: list[bytes] = []
         self._poll = select.epoll()
         self._connections: dict[int, KeptAlive] = {}
-        for _ in range(connections):
-            made = KeptAlive(port)
-            self._connections[made.socket.fileno()] = made
-            self._poll.register(made.socket, select.EPOLLIN)
-        self._idle = deque(self._connections.values())
+        self._idle: deque[KeptAlive] = deque()
 
     def send(self, tick: Tick) -> None:
         """Sends one request; waits while all connections are busy."""
-        while not self._idle:
-            self._take(ANSWER_DEADLINE_S)
+        if not self._idle:
+            if len(self._connections) < self._connections_max:
+                self._open()
+            else:
+                self._take(ANSWER_DEADLINE_S)
         now_ns = time.monotonic_ns()
         for number in range(tick.first, tick.first + tick.count):
             self.sent_ns[number] = now_ns
         self._idle.popleft().socket.sendall(tick.data)
+
+    def _open(self) -> None:
+        # Not before it is needed: servers close connections on which nothing is asked.
+        made = KeptAlive(self._port)
+        self._connections[made.socket.fileno()] = made
+        self._poll.register(made.socket, select.EPOLLIN)
+        self._idle.append(made)
 
     def rest(self, seconds: float) -> None:
         """Takes answers for so long, or less."""
@@ -208,9 +216,9 @@ class Reports(Answered):
         keys: Sequence[str],
         evses: Sequence[str],
         started_at: int,
-        connections: int = OPERATOR_CONNECTIONS,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        super().__init__(port, connections)
+        super().__init__(port, connections_max)
         self._keys = keys
         self._evses = evses
         self._started_at = started_at
@@ -341,9 +349,9 @@ class Publications(Answered):
     """Messages to nginx with nchan: one request each, as it knows no batches."""
 
     def __init__(
-        self, port: int, template: Template, first_seq: int, connections: int = OPERATOR_CONNECTIONS
+        self, port: int, template: Template, first_seq: int, connections_max: int = CONNECTIONS_MAX
     ) -> None:
-        super().__init__(port, connections)
+        super().__init__(port, connections_max)
         self.first_seq = first_seq
         self._template = template
 

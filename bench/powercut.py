@@ -3,12 +3,12 @@
     python bench/powercut.py --crashes 1000 [--seed N] [--durability full|relaxed]
 
 A disk under SQLite keeps of each file what was synced, and of what was not any part or nothing, torn at
-sectors. A log is opened on it, written, checkpointed, trimmed, closed and opened again until the power goes in
+sectors. A log on it is opened, written, checkpointed, trimmed, closed and opened again until the power goes in
 the middle of some operation, often enough while it opens. Then these have to hold of what the disk kept:
 
 - SQLite finds the file whole, and the log opens;
-- with durability full, every acknowledged entry is there, under its number and its epoch; with durability
-  relaxed, either that, or the epoch is a new one;
+- every acknowledged entry is there, under its number; with durability relaxed either that, or the epoch is
+  a new one;
 - of the append that was under way there is all or nothing;
 - the recovered board is the fold of the entries.
 
@@ -25,7 +25,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -33,7 +33,7 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.building import NOW, make_change, make_evse
+from tests.building import NOW, logged, make_change, make_evse
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
@@ -41,152 +41,239 @@ from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.core.board import Board
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change, Entry, Status
+from ladestrom.ports import BoardRow
 
 LIVES_MAX: Final = 12
 """Power cuts of one log, before another begins."""
-OPERATIONS_MAX: Final = 250
-"""Writes and syncs of one life until the power goes."""
-STEPS_MAX: Final = 60
+OPERATIONS_MAX: Final = (15, 250, 250)
+"""Writes and syncs of one life until the power goes; a log opens with some ten."""
 EVSES: Final = 40
 CHANGES_MAX: Final = 30
 """Changes of one append."""
 PAGES_PER_CHECKPOINT: Final = (2, 8, 1_000)
 """How often SQLite brings its write-ahead log home; the last is its default."""
-FAR_AHEAD_MS: Final = 10**15
+LATER_MS: Final = 10**15
+STATUSES: Final = tuple(Status)
 
 Fault = Callable[[SqliteLog], None]
+"""Done to each log that is opened, to see that a campaign finds what is wrong with it."""
 
 
-class Result(NamedTuple):
+class Found:
     """What a campaign found."""
 
-    seed: int
-    durability: Durability
-    crashes: int
-    while_opening: int
-    acknowledged: int
-    """Entries, all logs together."""
-    survivors: int
-    """Appends that were under way and are there all the same."""
-    lost: int
-    """Acknowledged entries gone without a new epoch."""
-    renewed: int
-    """Logs that found a new epoch in order."""
-    wrongs: tuple[str, ...]
-    seconds: float
+    def __init__(self, seed: int, durability: Durability) -> None:
+        self.seed = seed
+        self.durability = durability
+        self.crashes = 0
+        self.while_opening = 0
+        self.acknowledged = 0
+        """Entries, of all logs together."""
+        self.survivors = 0
+        """Appends that were under way and are there all the same."""
+        self.renewed = 0
+        """Cuts after which the epoch was a new one."""
+        self.wrongs: list[str] = []
+        self.seconds = 0.0
+
+
+class Looked(NamedTuple):
+    """What is left of a log."""
+
+    epoch: str
+    first: int
+    entries: Sequence[Entry]
+    rows: Sequence[BoardRow]
 
 
 class Life:
     """One log through all its power cuts: what was acknowledged, and what was under way."""
 
-    def __init__(self, campaign: Campaign, folder: Path) -> None:
-        self._campaign = campaign
-        self._random = campaign.random
+    def __init__(self, found: Found, random: Random, folder: Path, fault: Fault) -> None:
+        self._found = found
+        self._random = random
         self._folder = folder
-        self._life = 0
+        self._fault = fault
+        self._number = 0
         self._files = folder / "0"
         self._files.mkdir()
-        self.epoch: str | None = None
-        self.acknowledged: list[Change] = []
-        self.under_way: list[Change] = []
+        self._log: SqliteLog | None = None
+        self._epoch: str | None = None
+        self._acknowledged: list[Change] = []
+        self._under_way: list[Change] = []
         self._board = Board()
-        self._made = 0
+        self._changes = 0
 
-    async def live(self) -> None:
-        """Writes until the power goes, and looks at what is left."""
+    async def live(self) -> bool:
+        """Writes until the power goes, and looks at what is left; whether that can be gone on with."""
         disk = Disk(self._random)
         disk.holds(self._files)
-        disk.cut_after = self._random.randint(0, OPERATIONS_MAX)
-        log: SqliteLog | None = None
-        opened = False
+        disk.cut_after = self._random.randint(0, self._random.choice(OPERATIONS_MAX))
         with disk.mounted():
-            try:
-                log = await self._open()
-                opened = True
-                for _ in range(STEPS_MAX):
-                    log = await self._step(log)
-            except LogFailure:
-                if not disk.off:
-                    raise
-            disk.cut()
-            with disk.unplugged():
-                if log is not None:
-                    with contextlib.suppress(LogFailure):
-                        await log.close()
-        self._campaign.while_opening += not opened
-        self._life += 1
-        left = self._folder / str(self._life)
+            await self._write_until_cut(disk)
+        self._found.crashes += 1
+        self._number += 1
+        left = self._folder / str(self._number)
         left.mkdir()
         disk.leave(left)
         shutil.rmtree(self._files)
         self._files = left
-        await self._look()
+        with self._machine():
+            looked = await self._look()
+        if looked is None:
+            return False
+        self._judge(looked)
+        return True
+
+    def _machine(self) -> contextlib.AbstractContextManager[object]:
+        """The machine between two power cuts."""
+        return patch.object(sqlite, "_boot_id", lambda: f"start {self._number}")
+
+    async def _write_until_cut(self, disk: Disk) -> None:
+        with self._machine():
+            try:
+                while True:
+                    await self._step(self._log or await self._open())
+            except LogFailure:
+                if not disk.off:
+                    raise
+            disk.unplug()
+            self._found.while_opening += self._log is None
+            if self._log is not None:
+                await self._log.close()
+                self._log = None
 
     async def _open(self) -> SqliteLog:
-        log = await SqliteLog.open(
-            self._files / "log.db", durability=self._campaign.durability, retention_days=0
-        )
+        path = self._files / "log.db"
+        log = self._log = await SqliteLog.open(path, durability=self._found.durability, retention_days=0)
         log._write_connection.wal_autocheckpoint(self._random.choice(PAGES_PER_CHECKPOINT))
-        self._campaign.fault(log)
-        self.epoch = log.last.epoch
+        self._fault(log)
+        self._epoch = log.last.epoch
         return log
 
-    async def _step(self, log: SqliteLog) -> SqliteLog:
-        match self._random.randrange(12):
+    async def _step(self, log: SqliteLog) -> None:
+        match self._random.randrange(14):
             case 0:
                 await log.checkpoint(self._board.take_touched(), self._board.seq)
             case 1:
-                await log.trim(FAR_AHEAD_MS)
+                await log.trim(LATER_MS)
             case 2:
                 await log.probe()
             case 3:
+                self._log = None
                 await log.close()
-                return await self._open()
             case _:
-                self.under_way = self._changes(self._random.randint(1, CHANGES_MAX))
-                entries = await log.append(self.under_way)
-                self._acknowledge(entries)
-        return log
+                self._under_way = self._made()
+                self._board.apply(await log.append(self._under_way))
+                self._acknowledged += self._under_way
+                self._found.acknowledged += len(self._under_way)
+                self._under_way = []
 
-    def _changes(self, count: int) -> list[Change]:
+    def _made(self) -> list[Change]:
         made = []
-        for _ in range(count):
-            self._made += 1
+        for _ in range(self._random.randint(1, CHANGES_MAX)):
+            self._changes += 1
             evse = make_evse(f"NO*ABC*E{self._random.randrange(EVSES)}")
-            made.append(make_change(evse, self._random.choice(list(Status)), NOW + self._made))
+            made.append(make_change(evse, self._random.choice(STATUSES), NOW + self._changes))
         return made
 
-    def _acknowledge(self, entries: object) -> None:
-        del entries
-        self.acknowledged += self.under_way
-        self._campaign.acknowledged += len(self.under_way)
-        start = len(self.acknowledged) - len(self.under_way) + 1
-        self._board.apply([Entry(seq, change) for seq, change in enumerate(self.under_way, start)])
-        self.under_way = []
-
-    async def _look(self) -> None:
-        """Opens a copy, as looking changes it, and compares it with what was acknowledged."""
+    async def _look(self) -> Looked | None:
+        """Opens a copy, as looking changes it."""
         copy = self._folder / "copy"
         shutil.copytree(self._files, copy)
         try:
-            log = await SqliteLog.open(copy / "log.db", durability=self._campaign.durability)
+            log = await SqliteLog.open(copy / "log.db", durability=self._found.durability)
             try:
-                self._compare(log, await log.read(0, sys.maxsize), await self._recovered(log))
+                whole = log._write_connection.execute("PRAGMA integrity_check").fetchall()
+                if whole != [("ok",)]:
+                    self._wrong(f"SQLite finds it damaged: {whole[:3]}")
+                entries = await log.read(0, LATER_MS)
+                return Looked(log.last.epoch, log.first, entries, await log.recover())
             finally:
                 await log.close()
         except LogFailure as error:
             self._wrong(f"it does not open: {error}")
+            return None
         finally:
             shutil.rmtree(copy)
 
-    async def _recovered(self, log: SqliteLog) -> dict[str, tuple[int, Change]]:
-        found = log._write_connection.execute("PRAGMA integrity_check").fetchall()
-        if found != [("ok",)]:
-            self._wrong(f"SQLite finds it damaged: {found[:3]}")
-        return {row.change.evse: (row.seq, row.change) for row in await log.recover()}
-
-    def _compare(self, log: SqliteLog, entries: object, recovered: dict[str, tuple[int, Change]]) -> None:
-        raise NotImplementedError
+    def _judge(self, looked: Looked) -> None:
+        """Compares what is left with what was acknowledged, and goes on from what is left."""
+        last = looked.first - 1 + len(looked.entries)
+        told = [*self._acknowledged, *self._under_way]
+        renewed = looked.epoch != self._epoch and self._epoch is not None
+        self._found.renewed += renewed
+        if renewed and self._found.durability is Durability.FULL:
+            self._wrong("the epoch is a new one")
+        if not renewed and last < len(self._acknowledged):
+            self._wrong(f"entries {last + 1} to {len(self._acknowledged)} were acknowledged and are gone")
+        if not renewed and last not in {len(self._acknowledged), len(told)} and last >= len(self._acknowledged):
+            self._wrong(f"of an append of {len(self._under_way)} there are {last - len(self._acknowledged)}")
+        if list(looked.entries) != logged(told)[looked.first - 1 : last]:
+            self._wrong("an entry is another than it was")
+        board = Board()
+        board.apply(logged(told[:last]))
+        expected = {key: (cell.seq, cell.change) for key, cell in board.cells.items()}
+        if {row.change.evse: (row.seq, row.change) for row in looked.rows} != expected:
+            self._wrong("the board is not the fold of the entries")
+        self._found.survivors += bool(self._under_way) and last == len(told)
+        self._acknowledged, self._under_way, self._board = told[:last], [], board
 
     def _wrong(self, text: str) -> None:
-        self._campaign.wrongs.append(f"life {self._life}: {text}")
+        self._found.wrongs.append(f"cut {self._found.crashes}: {text}")
+
+
+async def _run(found: Found, folder: Path, crashes: int, fault: Fault) -> None:
+    random_ = Random(found.seed)
+    while found.crashes < crashes:
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            life = Life(found, random_, Path(own), fault)
+            for _ in range(min(LIVES_MAX, crashes - found.crashes)):
+                if not await life.live():
+                    break
+
+
+def campaign(
+    folder: Path,
+    *,
+    crashes: int,
+    seed: int,
+    durability: Durability = Durability.FULL,
+    fault: Fault = lambda _: None,
+) -> Found:
+    """Runs a whole campaign in a folder."""
+    found = Found(seed, durability)
+    began = time.monotonic()
+    asyncio.run(_run(found, folder, crashes, fault))
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--crashes", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--durability", choices=list(Durability), default=Durability.FULL)
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="ladestrom-powercut-") as folder:
+        found = campaign(
+            Path(folder),
+            crashes=options.crashes,
+            seed=options.seed,
+            durability=Durability(options.durability),
+        )
+    print(
+        "| durability | power cuts | while opening | acknowledged | appends under way that survived"
+        " | new epochs | wrong |\n|---|---|---|---|---|---|---|\n"
+        f"| {found.durability} | {found.crashes} | {found.while_opening} | {found.acknowledged:,}"
+        f" | {found.survivors} | {found.renewed} | {len(found.wrongs)} |\n"
+        f"{found.seconds:.0f} s, seed {found.seed}"
+    )
+    for wrong in found.wrongs[:50]:
+        print(f"WRONG {wrong}")
+    return 1 if found.wrongs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -55,20 +55,17 @@ class Disk:
         try:
             yield
         finally:
-            self.cut()
-            self._unplugged = True
+            self.unplug()
             vfs.unregister()
 
     def cut(self) -> None:
         """Switches the power off."""
         self.off = True
 
-    @contextlib.contextmanager
-    def unplugged(self) -> Iterator[None]:
-        """After a cut: operations succeed without effect, so that connections can be closed."""
-        assert self.off
+    def unplug(self) -> None:
+        """Switches the power off and lets operations succeed without effect: connections can be closed."""
+        self.cut()
         self._unplugged = True
-        yield
 
     def holds(self, folder: Path) -> None:
         """Begins with the files of a folder, all of them durable."""
@@ -128,6 +125,7 @@ class Disk:
         """Makes a file durable."""
         if name not in self._durable and flags & SYNCS_FOLDER:
             self._undead.clear()
+        self._undead.pop(name, None)
         self._durable[name] = _written(self._durable.get(name, b""), self._pending.pop(name, []))
 
     def delete(self, name: str, *, sync_folder: bool) -> None:

@@ -84,7 +84,10 @@ class App:
         self.board = Board()
         self.view = View(directory, log.last.epoch)
         self.door = Doorkeeper(Keyring([], []), clock)
-        v2 = V2Dialect(_told_limits(settings), Attribution())
+        v2 = V2Dialect(
+            _told_limits(settings),
+            Attribution(settings.registry.licence, settings.registry.attribution),
+        )
         encoder = NobilFormat(Inoperative(settings.rules.inoperative))
         self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings))
         self.broadcast = Broadcast(
@@ -185,13 +188,14 @@ class App:
             self._gone.update(self.board.cells)
         if self._uncovered:
             touched = list(self.directory.evses())
-        read = {reading.evse for reading in delta.readings}
+        readings = delta.readings if self.settings.registry.readings else ()
+        read = {reading.evse for reading in readings}
         wanted = [evse for evse in touched if self._belongs(evse, read)]
         # What follows fails while the log cannot be written; what is still to do is kept for then.
         await self.hub.reconcile(wanted, [key for key in self._gone if not self.directory.has(key)])
         self._gone.clear()
         self._uncovered = False
-        await self._take_readings(delta.readings)
+        await self._take_readings(readings)
         self._revision = delta.revision
 
     def _belongs(self, evse: Evse, read: set[str]) -> bool:

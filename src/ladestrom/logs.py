@@ -25,7 +25,7 @@ SECRET_NAMES: Final = frozenset(
 )
 """Names of values that are never written; compared in lower case, `-` as `_`, and without `x_`."""
 
-QUIET: Final = ("aiosqlite", "alembic", "asyncio", "httpcore2", "httpx2")
+QUIET: Final = ("aiosqlite", "alembic", "asyncio", "httpcore2", "httpx2", "websockets")
 """Loggers that tell every step at `info`; below `debug`, only their warnings are written."""
 
 NESTING_MAX: Final = 8

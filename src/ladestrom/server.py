@@ -133,7 +133,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_bytes > HEADER_BYTES_MAX:
             # The parser stops, and uvicorn calls `send_400_response`.
             raise TooLarge
-        if self.url.partition(b"?")[0] == EVENTS_PATH.encode() and self.parser.get_method() == b"GET":
+        if self._asks_for_events():
             self._is_events = True
             return
         before = self.cycle
@@ -167,6 +167,11 @@ class HttpProtocol(HttpToolsProtocol):
         """A request for events has no use for one."""
         if not self._is_events:
             super().on_body(body)
+
+    def _asks_for_events(self) -> bool:
+        if self.url.partition(b"?")[0] != EVENTS_PATH.encode() or self.parser.get_method() != b"GET":
+            return False
+        return not (self.parser.should_upgrade() and self._should_upgrade())
 
     def _begin_events(self) -> None:
         self._unset_keepalive_if_required()

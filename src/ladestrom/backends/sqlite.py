@@ -124,7 +124,8 @@ class SqliteLog:
         connection = self._write_connection = self._connect()
         self._check(connection)
         self._path.chmod(0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
+        if _rows(connection, "PRAGMA journal_mode = WAL") != [("wal",)]:
+            raise LogFailure(f"{self._path} is on a file system without shared memory: choose another directory")
         # Whatever the durability: who looks after a power cut has to find the session that was cut.
         connection.execute("PRAGMA synchronous = FULL")
         with connection:
@@ -307,10 +308,12 @@ class SqliteLog:
             raise LogFailure(f"the log {self._path.name} cannot be written ({error}); try again") from error
 
     async def close(self) -> None:
-        await self._run(self._reader, self._read_connection.close)
-        await self._write(self._close)
-        self._writer.shutdown(wait=True)
-        self._reader.shutdown(wait=True)
+        try:
+            await self._run(self._reader, self._read_connection.close)
+            await self._write(self._close)
+        finally:
+            self._writer.shutdown(wait=True)
+            self._reader.shutdown(wait=True)
 
     def _close(self) -> None:
         with suppress(apsw.Error):

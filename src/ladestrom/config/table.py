@@ -413,6 +413,20 @@ class Registry(msgspec.Struct, frozen=True):
             "An old status with its time is better than none.",
         ),
     ] = True
+    licence: Annotated[
+        str,
+        _text(
+            "Licence of the data, told to every consumer of version 2.",
+            "Registers have different ones: NOBIL CC BY 4.0, France Licence Ouverte 2.0.",
+        ),
+    ] = ""
+    attribution: Annotated[
+        str,
+        _text(
+            "Whom to name as the source of the data, told to every consumer of version 2.",
+            "Most open licences ask for it.",
+        ),
+    ] = ""
 
 
 class Logging(msgspec.Struct, frozen=True):

@@ -30,7 +30,7 @@ CLOSE_S_MAX: Final = 5
 """How long a consumer has to answer our goodbye."""
 QUERY_VALUES_MAX: Final = 50
 SLOW: Final = 4108
-"""Close code: each change was asked for, and the consumer could not keep up. It may come back with `since`."""
+"""Close code: each change was asked for, and the consumer could not keep up; it may resume."""
 RETRY_MS_MAX: Final = 10_000
 """Over how long those who are told to leave are asked to spread their return."""
 

@@ -70,7 +70,7 @@ def plain(value: object) -> str:
     """
     if isinstance(value, bool) or not isinstance(value, FOLDABLE):
         return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # noqa: PLR2004
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # noqa: PLR2004 - a float holds it exactly
         value = int(value)
     text = str(value)
     if "&" in text:
@@ -109,7 +109,7 @@ def decimal(value: object) -> float | None:
         return None
     if isinstance(value, (int, float)):
         # An int may be too long for a float.
-        return float(value) if -1e300 < value < 1e300 and math.isfinite(value) else None  # noqa: PLR2004
+        return float(value) if -1e300 < value < 1e300 and math.isfinite(value) else None  # noqa: PLR2004 - a float
     if isinstance(value, str) and _DECIMAL.fullmatch(text := value.strip()):
         return float(text.replace(",", "."))
     return None

@@ -66,7 +66,7 @@ def pair(value: object) -> tuple[float, float]:
         numbers = match.groups()
     elif isinstance(value, (list, tuple)):
         numbers = tuple(value)
-    first, second = (decimal(number) for number in numbers) if len(numbers) == 2 else (None, None)  # noqa: PLR2004
+    first, second = (decimal(number) for number in numbers) if len(numbers) == 2 else (None, None)  # noqa: PLR2004 - a pair
     if first is None or second is None:
         raise Unusable(f"its position {quoted(value)} cannot be read; two numbers are needed")
     return first, second
