@@ -192,9 +192,11 @@ class Answered:
             self.rest(left_s)
 
     def close(self) -> None:
+        """Ends all connections; sending opens new ones."""
         for connection in self._connections.values():
             connection.socket.close()
-        self._poll.close()
+        self._connections.clear()
+        self._idle.clear()
 
     def _reserve(self, changes: int) -> int:
         """Makes room for so many more changes; the number of the first."""

@@ -373,15 +373,16 @@ def main() -> int:
         measured = [bench.run(case, options.seconds) for case in CASES if options.case in {"all", case.name}]
     print(f"{machine()}; {len(evses):,} EVSEs, {options.connections} connections, durability full")
     print(
-        "| case | observations/s | promised | CPU us each | requests/s | p50 / p99 / longest ms | receipts |"
+        "| case | observations/s | promised | CPU us each | core used | requests/s | p50 / p99 / longest ms"
+        " | verified |\n|---|---|---|---|---|---|---|---|"
     )
-    print("|---|---|---|---|---|---|---|")
     for each in measured:
         p50, p99, longest = each.latency_ms
         print(
             f"| {each.case.name} | {each.per_s:,.0f} | {each.case.target:,}"
-            f" | {each.cpu_s / each.observations * 1e6:.2f} | {each.requests / each.seconds:,.0f}"
-            f" | {p50:.1f} / {p99:.1f} / {longest:.1f} | {'wrong' if each.wrongs else 'all right'} |"
+            f" | {each.cpu_s / each.observations * 1e6:.2f} | {each.cpu_s / each.seconds:.0%}"
+            f" | {each.requests / each.seconds:,.0f} | {p50:.1f} / {p99:.1f} / {longest:.1f}"
+            f" | {'wrong' if each.wrongs else 'all right'} |"
         )
     for each in measured:
         for wrong in each.wrongs[:20]:

@@ -33,6 +33,7 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import apsw
 from tests.building import NOW, logged, make_change, make_evse
 from tests.powercut import Disk
 
@@ -191,8 +192,8 @@ class Life:
                 return Looked(log.last.epoch, log.first, entries, await log.recover())
             finally:
                 await log.close()
-        except LogFailure as error:
-            self._wrong(f"it does not open: {error}")
+        except (LogFailure, apsw.Error) as error:
+            self._wrong(f"it cannot be read: {error}")
             return None
         finally:
             shutil.rmtree(copy)

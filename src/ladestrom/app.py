@@ -149,7 +149,9 @@ class App:
                 *operations.handlers(self.metrics, self.hub, self.door),
             ],
             exception_handlers={Exception: on_error},
-            compression_config=CompressionConfig("gzip", minimum_size=1024, gzip_compress_level=4),
+            compression_config=CompressionConfig(
+                "gzip", minimum_size=1024, gzip_compress_level=4, exclude=["^/api/v2/reports"]
+            ),
             openapi_config=None,
             logging_config=None,
         )

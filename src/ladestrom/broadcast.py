@@ -33,6 +33,11 @@ SPACING: Final = 4
 SNAPSHOT_REUSE: Final = 20
 """How long a snapshot serves those who join, in multiples of what it cost to make; its age is made up for
 by the frames that follow it."""
+COMPRESSED_FRAMES_MAX: Final = 50
+"""Frames of one change each that are compressed one by one, at some 15 us; more at once are sent plainly, as
+compression must not be what limits how many changes are told. Messages of many changes always are."""
+PLAIN: Final = {"text": "text", "deflate": "text", "event": "event"}
+"""A framing that its consumers understand, too, and that costs nothing."""
 SLICE_S: Final = 0.02
 """How long a pass writes before other work of the loop gets its turn."""
 ENTRIES_PER_TURN_MAX: Final = 1_000
@@ -298,7 +303,8 @@ class Broadcast:
             subscriber.next = channel.end
             subscriber.move(Phase.LIVE)
         if messages:
-            self._write(subscriber.sink, b"".join(self._frame(wishes.framing, one) for one in messages))
+            framing = PLAIN[wishes.framing] if len(messages) > COMPRESSED_FRAMES_MAX else wishes.framing
+            self._write(subscriber.sink, b"".join(self._frame(framing, one) for one in messages))
 
     async def _replay(self, subscriber: Subscriber) -> None:
         """Writes each missed change from the log, in order, to a consumer that wants every one."""
@@ -389,15 +395,22 @@ class Broadcast:
             for entry in entries:
                 view.apply(entry)
             return
+        plainly = len(entries) > COMPRESSED_FRAMES_MAX
         for entry in entries:
             state, before = view.apply(entry)
             channels = self._channels_of(state.uuid)
             if channels:
-                self._encode(channels, state, before, entry.change)
+                self._encode(channels, state, before, entry.change, plainly=plainly)
         self._wake.set()
 
     def _encode(
-        self, channels: tuple[Channel, ...], state: StationState, before: Change | None, change: Change
+        self,
+        channels: tuple[Channel, ...],
+        state: StationState,
+        before: Change | None,
+        change: Change,
+        *,
+        plainly: bool,
     ) -> None:
         rows: dict[str, bytes] = {}
         frames: dict[tuple[str, str], bytes] = {}
@@ -419,11 +432,12 @@ class Broadcast:
                 if len(channel.rows) >= BATCH_ROWS_MAX:
                     self._flush(channel)
                 continue
-            name = (wishes.dialect, wishes.framing)
+            framing = PLAIN[wishes.framing] if plainly else wishes.framing
+            name = (wishes.dialect, framing)
             frame = frames.get(name)
             if frame is None:
                 (message,) = dialect.changes(self.view, state.seq, state.seq, (row,))
-                frame = frames[name] = self._frame(wishes.framing, message)
+                frame = frames[name] = self._frame(framing, message)
             channel.push(frame, state.seq)
 
     def _flush(self, channel: Channel) -> None:

@@ -116,6 +116,54 @@ KEYS: Final[Mapping[str, tuple[tuple[str, ...], str | None, int]]] = {
 """Scopes, operator, and days until it expires."""
 
 
+def write(data: Path, work: Callable[[SqlStore], Awaitable[T]]) -> T:
+    """Writes to the store of a data directory."""
+
+    async def done() -> T:
+        store = await open_store(data / "store.db")
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(done())
+
+
+async def put_key(
+    store: SqlStore, name: str, scopes: Iterable[str], operator: str | None, expires_at: int
+) -> tuple[str, str]:
+    """Makes a key: its text and its id."""
+    text, record = create_key(
+        secrets.token_bytes(32),
+        secrets.token_bytes(8),
+        name=name,
+        scopes=scopes,
+        operator=operator,
+        created_at=now() - 2 * DAY_MS,
+        expires_at=expires_at,
+    )
+    await store.put_key(record)
+    return text, record.id
+
+
+def furnish(data: Path, stations: Sequence[StationDraft] = STATIONS) -> dict[str, tuple[str, str]]:
+    """Makes a data directory with stations, operators and keys: text and id of each key by its name."""
+
+    async def done(store: SqlStore) -> dict[str, tuple[str, str]]:
+        await store.import_stations("nobil", stations, now(), complete=True)
+        for operator in OPERATORS:
+            await store.put_operator(operator, now())
+        made = {
+            name: await put_key(store, name, scopes, operator_name, now() + days * DAY_MS)
+            for name, (scopes, operator_name, days) in KEYS.items()
+        }
+        await store.revoke_key(made["revoked"][1], now())
+        return made
+
+    data.mkdir(parents=True, exist_ok=True)
+    return write(data, done)
+
+
 class Serving:
     """One server, its data directory and its keys. A context manager."""
 
@@ -158,8 +206,7 @@ class Serving:
     # -- the server ----------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self.data.mkdir(parents=True, exist_ok=True)
-        self.write(self._furnish)
+        self._keep(furnish(self.data, self._stations))
         self._processors = structlog.get_config()["processors"]
         structlog.configure(processors=[self._log])
         logging.getLogger().addHandler(self._records)
@@ -252,45 +299,18 @@ class Serving:
 
     def write(self, work: Callable[[SqlStore], Awaitable[T]]) -> T:
         """Writes to the store beside the server."""
+        return write(self.data, work)
 
-        async def done() -> T:
-            store = await open_store(self.data / "store.db")
-            try:
-                return await work(store)
-            finally:
-                await store.close()
-
-        return asyncio.run(done())
-
-    async def _furnish(self, store: SqlStore) -> None:
-        await store.import_stations("nobil", self._stations, now(), complete=True)
-        for operator in OPERATORS:
-            await store.put_operator(operator, now())
-        for name, (scopes, operator_name, days) in KEYS.items():
-            await self._put_key(store, name, scopes, operator_name, now() + days * DAY_MS)
-        await store.revoke_key(self.key_ids["revoked"], now())
-
-    async def _put_key(
-        self, store: SqlStore, name: str, scopes: Iterable[str], operator: str | None, expires_at: int
-    ) -> None:
-        text, record = create_key(
-            secrets.token_bytes(32),
-            secrets.token_bytes(8),
-            name=name,
-            scopes=scopes,
-            operator=operator,
-            created_at=now() - 2 * DAY_MS,
-            expires_at=expires_at,
-        )
-        await store.put_key(record)
-        self.keys[name], self.key_ids[name] = text, record.id
+    def _keep(self, made: Mapping[str, tuple[str, str]]) -> None:
+        self.keys.update((name, text) for name, (text, _) in made.items())
+        self.key_ids.update((name, key_id) for name, (_, key_id) in made.items())
 
     def make_key(
         self, name: str, scopes: Iterable[str], *, operator: str | None = None, expires_at: int | None = None
     ) -> str:
         """Makes a key, and waits until the server knows it."""
         at = now() + DAY_MS if expires_at is None else expires_at
-        self.write(lambda store: self._put_key(store, name, scopes, operator, at))
+        self._keep({name: self.write(lambda store: put_key(store, name, scopes, operator, at))})
         self.in_step()
         return self.keys[name]
 

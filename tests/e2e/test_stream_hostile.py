@@ -6,15 +6,15 @@ import asyncio
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import pytest
 import uvloop
-from tests.e2e.running import Running, irve_register
-from tests.e2e.serving import Fold, Serving, evse, station, tick
+from tests.e2e.running import Running
+from tests.e2e.serving import Fold, Serving, evse, furnish, station, tick, until
 from tests.e2e.wire import (
     BINARY,
     CLOSE,
@@ -162,10 +162,8 @@ def bomb(unpacked_bytes: int) -> bytes:
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, dict[str, str]]]:
     """A server in a process of its own, whose memory is nobody else's, and keys to it."""
     directory = tmp_path_factory.mktemp("process")
-    with Running(directory, {"stream.stalled_s": "3"}) as running:
-        running.import_register("irve", irve_register(directory / "r.jsonl", stations=400, evses=5))
-        running.operator("all", all_evses=True)
-        keys = {"stream": running.key("stream"), "report": running.key("report", operator="all")}
+    keys = {name: text for name, (text, _) in furnish(directory / "data", national()).items()}
+    with Running(directory) as running:
         running.start()
         yield running, keys
 
@@ -242,28 +240,42 @@ def churn(server: Serving, rounds: int, count: int = 400, first: int = 0) -> int
     return position
 
 
+def a_byte_at_a_time(wire: Wire, load: Future[int]) -> None:
+    """Reads so slowly that it makes no difference."""
+    while not load.done():
+        wire.buffer += wire.socket.recv(1)
+        time.sleep(0.02)
+
+
+def nothing(wire: Wire, load: Future[int]) -> None:
+    """Does not read."""
+
+
 @pytest.mark.parametrize("loop", LOOPS)
-def test_who_reads_nothing_costs_a_bounded_buffer_delays_nobody_and_ends_in_step(
-    tmp_path: Path, loop: str
+@pytest.mark.parametrize("reads", [nothing, a_byte_at_a_time])
+def test_who_hardly_reads_costs_a_bounded_buffer_delays_nobody_and_ends_in_step(
+    tmp_path: Path, loop: str, reads: Callable[[Wire, Future[int]], None]
 ) -> None:
     limit_bytes = 64 * 1024
     settings = {"stream.write_buffer_kib_max": limit_bytes // 1024}
     with (
         Serving(tmp_path, settings, stations=national(), loop_factory=LOOPS[loop]) as server,
-        server.stream("types=snapshot,update", receive_bytes=4096, deadline_s=30) as stuck,
+        server.stream("types=snapshot,update", receive_bytes=4096, deadline_s=30) as slow,
         server.stream("types=snapshot,update", deadline_s=30) as reading,
-        ThreadPoolExecutor(2) as pool,
+        ThreadPoolExecutor(3) as pool,
     ):
         position = churn(server, 1)
         fold = Fold().follow(reading, position)
         load = pool.submit(churn, server, ROUNDS, first=1)
         sample = pool.submit(most_waiting, server, load)
+        trickle = pool.submit(reads, slow, load)
         fold.follow(reading, position + ROUNDS * len(national()) * 5)
         read_s = time.monotonic()
         assert load.result() == fold.seq
         assert time.monotonic() - read_s < QUICK_S
         assert limit_bytes < sample.result() < limit_bytes + CHUNK_BYTES_MAX + SNAPSHOT_BYTES
-        late = Fold().follow(stuck, fold.seq)
+        trickle.result()
+        late = Fold().follow(slow, fold.seq)
         board, newest = server.settled()
     assert late.seq == fold.seq == newest
     assert late.board == fold.board == board
@@ -273,9 +285,66 @@ def most_waiting(server: Serving, load: Future[int]) -> int:
     """The most bytes that ever waited for a consumer while the load lasted."""
     most = 0
     while not load.done():
-        waiting = server.call(
-            lambda: [each._transport.get_write_buffer_size() for each in server.app.stream.connections]
-        )
-        most = max(most, *waiting)
+        most = max(most, *waiting_bytes(server))
         time.sleep(0.002)
     return most
+
+
+def waiting_bytes(server: Serving) -> list[int]:
+    return server.call(
+        lambda: [each._transport.get_write_buffer_size() for each in server.app.stream.connections]
+    )
+
+
+def stuck_connections(server: Serving) -> int:
+    return sum(waiting > 0 for waiting in waiting_bytes(server))
+
+
+def test_who_takes_nothing_is_cut_after_the_settings_time_and_nobody_else(tmp_path: Path) -> None:
+    settings = {"stream.write_buffer_kib_max": 16, "stream.stalled_s": 1}
+    with (
+        Serving(tmp_path, settings, stations=national()) as server,
+        server.stream("types=snapshot,update", receive_bytes=4096) as stuck,
+        server.stream("types=snapshot,update", receive_bytes=4096) as slow,
+        server.stream("types=snapshot,update") as quick,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        newest = server.app.log.last.seq + ROUNDS * len(national()) * 5
+        followed = [pool.submit(Fold().follow, wire, newest) for wire in (slow, quick)]
+        assert churn(server, ROUNDS) == newest
+        assert followed[0].result().board == followed[1].result().board
+        until(lambda: not stuck_connections(server), "who takes nothing is cut")
+        assert server.app.stream.closed == {"stalled": 1}
+        assert stuck.ended()
+
+
+def test_pings_whose_answers_nobody_reads_fill_a_bounded_buffer(tmp_path: Path) -> None:
+    settings = {"stream.write_buffer_kib_max": 16, "stream.stalled_s": 1}
+    flood = frame(PING, bytes(125)) * 1000
+    with Serving(tmp_path, settings) as server, server.stream(receive_bytes=4096, deadline_s=5) as wire:
+        most = 0
+        try:
+            for _ in range(1000):
+                wire.send(flood)
+                most = max([most, *waiting_bytes(server)])
+        except (Ended, TimeoutError):
+            pass
+        else:
+            pytest.fail("the server read on and on")
+        assert most <= 16 * 1024 + 512 * 1024, "what came with one read is answered, no more"
+        until(lambda: not server.app.stream.connections, "it is cut")
+
+
+def test_an_upgrade_where_there_is_no_websocket_is_refused(server: Serving) -> None:
+    for path in (
+        "/livez",
+        "/nope",
+        "/api/v1/rest/chargers",
+        "/api/v2/reports",
+        "/api/v2/events",
+        "/api/v1/stream/",
+    ):
+        with Wire(server.port) as wire:
+            wire.open(path, server.bearer())
+            assert 400 <= wire.response.status < 500, path
+            assert wire.ended()

@@ -192,7 +192,7 @@ class SqliteLog:
         connection = self._write_connection
         rows = {}
         for (body,) in connection.execute("SELECT body FROM board"):
-            row = _decode_row(body)
+            row = _decoded(_decode_row, body)
             rows[row.change.evse] = row
         if self._recent.last < self._checkpoint_seq:
             raise self._lacks(self._recent.last + 1, self._checkpoint_seq)
@@ -202,7 +202,7 @@ class SqliteLog:
             expected += 1
             if seq != expected:
                 raise self._lacks(expected, seq - 1)
-            fold(rows, Entry(seq, _decode_change(body)))
+            fold(rows, Entry(seq, _decoded(_decode_change, body)))
         return sorted(rows.values(), key=lambda row: row.seq)
 
     def _lacks(self, start: int, end: int) -> LogFailure:
@@ -250,7 +250,7 @@ class SqliteLog:
     def _read(self, after: int, last: int, limit: int) -> list[Entry]:
         query = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         found = _rows(self._read_connection, query, (after, last, limit))
-        return [Entry(seq, _decode_change(body)) for seq, body in found]
+        return [Entry(seq, _decoded(_decode_change, body)) for seq, body in found]
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
@@ -327,7 +327,7 @@ class SqliteLog:
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work)
-        except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError) as error:
+        except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
             raise LogFailure(
                 f"{self._path} is damaged ({error}): restore it from a backup, or move it away "
                 "to start a new log"
@@ -338,6 +338,14 @@ class SqliteLog:
 
 def _rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return connection.execute(query, values).fetchall()
+
+
+def _decoded(decode: Callable[[Any], T], body: Any) -> T:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, TypeError) as error:
+        # TypeError: a damaged file may have nothing where text is.
+        raise apsw.CorruptError(f"a record cannot be read: {error}") from error
 
 
 def _new_epoch() -> str:

@@ -43,7 +43,8 @@ class Recent:
                 continue
             oldest = self._entries[0].seq if self._entries else self.last + 1
             if after + 1 >= oldest:
-                batch: Sequence[Entry] = list(islice(self._entries, after + 1 - oldest, None))
+                # From the right: a reader that keeps up must not pay for walking past what it has.
+                batch: Sequence[Entry] = list(islice(reversed(self._entries), self.last - after))[::-1]
             else:
                 batch = await read(after, RECENT_ENTRIES_MAX)
                 if not batch:

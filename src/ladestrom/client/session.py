@@ -172,8 +172,7 @@ class Session:
         self.position: Position | None = None
         """Up to where the board holds."""
         self.phase = Phase.CLOSED
-        self.failures = 0
-        """Connections in a row that never were in step, or ended with a fault."""
+        self._back_off = BackOff()
         self._faulty = False
         self._told_before = False
 
@@ -256,11 +255,26 @@ class Session:
             retry_after_s: what the server asked for.
         """
         in_step = self.phase is Phase.LIVE or lasted_s >= DELAY_MAX_S
-        if in_step and not self._faulty:
-            self.failures = 0
-        else:
-            self.failures += 1
         self.phase = Phase.CLOSED
+        return self._back_off.lost(chance, well=in_step and not self._faulty, retry_after_s=retry_after_s)
+
+
+class BackOff:
+    """How often in a row it went wrong, and so how long to stay away."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        """Connections in a row that never were in step, or ended with a fault."""
+
+    def lost(self, chance: float, *, well: bool, retry_after_s: float = 0.0) -> float:
+        """Seconds to stay away after a connection that went `well`, or not.
+
+        Args:
+            chance: an even random number in [0, 1).
+            well: it was in step, and ended without a fault.
+            retry_after_s: what the server asked for; at most `DELAY_MAX_S` of it is granted.
+        """
+        self.failures = 0 if well else self.failures + 1
         return max(delay_s(self.failures, chance), min(retry_after_s, DELAY_MAX_S))
 
 

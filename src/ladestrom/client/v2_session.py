@@ -1,163 +1,220 @@
 """One consumer's conversation with version 2 of the stream.
 
 Knows the messages, folds them into a board, checks that none is missing (`prev`) and that the board is the
-server's (`digest`), and decides from where to resume. Knows no socket, clock or randomness.
+server's (`digest`), and decides from where to resume and how long to stay away. Knows no socket, clock or
+randomness: the chance of a delay is an argument.
 
-    a snapshot is the whole truth once its last part came; changes are absolute, so one that comes
-    twice does no harm; `prev` that is not our position means that something was lost.
+    a snapshot is the whole truth once its last part came; a change is the whole truth about one EVSE, so
+    that one which comes twice does no harm; `prev` that is not our position means that something was lost.
+
+A batch of changes comes in several messages where it is large; the position moves with the last one. In mode
+`latest` each message takes effect at once, in mode `every` the batch does as a whole: what a cut leaves
+unfinished will come again, and is told once.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
-from ladestrom.model import Position
+from ladestrom.client.session import DELAY_MAX_S, BackOff
+from ladestrom.client.v2_events import (
+    HEARTBEAT_S,
+    Changed,
+    Confirmed,
+    Ended,
+    Event,
+    Fault,
+    FaultKind,
+    Greeted,
+    Leaving,
+    Message,
+    Noted,
+    Refused,
+    Reset,
+    Row,
+    Selected,
+    Synced,
+    decode,
+    digest_of,
+    place,
+)
+from ladestrom.errors import BadRequest, TooManyRequests
+from ladestrom.model import Position, evse_key
 
 HIDDEN: Final = frozenset({"PLANNED", "REMOVED"})
 """Statuses that are not part of the state."""
+FILTERS: Final = ("country", "operator", "station", "evse", "status", "bbox")
+"""What a selection is made of; values joined by commas are alternatives, different filters narrow."""
+HELD_ROWS_MAX: Final = 5_000_000
+"""Rows of an unfinished snapshot or batch: several times the EVSEs of the European Union."""
+SELECTS_MAX: Final = 100
+"""Changes of selection that wait for their answer: as many as a server bears in a minute."""
+DIGEST_DIGITS: Final = 8
 
 
-class Row(msgspec.Struct, frozen=True):
-    """State of one EVSE as the stream tells it."""
+class Mode(StrEnum):
+    """What a consumer gets that was away, or could not keep up."""
 
-    station: str
-    evse: str
-    status: str
-    error: int
-    changed_at: str | None = None
-    observed_at: str | None = None
-    source: str = ""
-    cause: str = ""
+    LATEST = "latest"
+    """The newest state of what changed."""
+    EVERY = "every"
+    """Each change in order; one that cannot keep up is closed, and comes back to where it stood."""
 
 
-class Synced(msgspec.Struct, frozen=True):
-    """A snapshot is complete: the board is new."""
-
-    position: Position
-
-
-class Changed(msgspec.Struct, frozen=True):
-    """These EVSEs have changed, in order."""
-
-    position: Position
-    rows: Sequence[Row]
-
-
-class Confirmed(msgspec.Struct, frozen=True):
-    """A heartbeat's digest equals the board's: in step."""
-
-    position: Position
-
-
-class Leaving(msgspec.Struct, frozen=True):
-    """The server goes away: reconnect after this time."""
-
-    retry_after_ms: int
-
-
-class Noted(msgspec.Struct, frozen=True):
-    """A message that does not move the board."""
-
-    type: str
-
-
-class FaultKind(StrEnum):
-    """What shows that the board is not the server's."""
-
-    MALFORMED = "malformed"
-    GAP = "gap"
-    """`prev` is not our position."""
-    BACKWARDS = "backwards"
-    OTHER_EPOCH = "other_epoch"
-    DIGEST = "digest"
-    """In step by number, and yet another state."""
-    CHANGES_BEFORE_STATE = "changes_before_state"
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """The board cannot be trusted: close the connection; the next one asks for a snapshot."""
-
-    kind: FaultKind
-    detail: str
-
-
-Event = Synced | Changed | Confirmed | Leaving | Noted | Fault
-
-
-class _Message(msgspec.Struct):
-    type: str
-    epoch: str = ""
-    seq: int = -1
-    prev: int = -1
-    part: int = 0
-    parts: int = 0
-    evses: tuple[Row, ...] = ()
-    changes: tuple[Row, ...] = ()
-    digest: str = ""
-    retry_after_ms: int = 0
-
-
-_decode = msgspec.json.Decoder(_Message).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class V2Session:
     """A consumer's memory over all its connections.
 
-    The shell calls `open` when a connection stands and `receive` for each message.
+    The shell asks for a connection with `ask` and `since`, calls `open` when it stands, `receive` for each
+    message, and `lose` when the connection has gone or a fault came.
+
+    Raises:
+        BadRequest: the selection has a filter that does not exist.
     """
 
-    def __init__(self, statuses: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        selection: Mapping[str, str] | None = None,
+        *,
+        mode: Mode = Mode.LATEST,
+        batch_ms: int | None = None,
+    ) -> None:
+        self.selection: Mapping[str, str] = _checked(selection or {})
+        """The selection that holds, by name of filter."""
+        self.mode = mode
         self.board: dict[str, Row] = {}
-        """By EVSE. To be read only."""
+        """By EVSE as its row writes it. To be read only."""
         self.position: Position | None = None
-        """Up to where the board holds."""
+        """Up to where the board holds; None where a snapshot is needed."""
         self.confirmed = 0
         """Digests that were equal."""
-        self._statuses = statuses
+        self.heartbeat_s: float = HEARTBEAT_S
+        """How often the server promises to be heard."""
+        self._batch_ms = batch_ms
+        self._statuses = _statuses(self.selection)
+        self._asked: deque[Mapping[str, str]] = deque()
         self._digest = 0
+        self._names: dict[str, str] = {}
         self._parts: list[Row] = []
         self._next_part = 0
-        self._reset = False
+        self._held: list[Row] = []
+        self._back_off = BackOff()
+        self._retry_after_s = 0.0
+        self._in_step = False
+        self._faulty = False
+        self._told_before = False
+
+    # -- connections -------------------------------------------------------------------------------------
 
     @property
     def since(self) -> str | None:
         """`EPOCH-SEQ` to resume from on the next connection; None asks for a snapshot."""
-        return None if self.position is None else str(self.position)
+        return None if self.position is None or self._asked else str(self.position)
+
+    def ask(self) -> dict[str, str]:
+        """The query of the next connection, without `since`. Selections not answered yet count as chosen."""
+        if self._asked:
+            self.selection = self._asked[-1]
+            self._statuses = _statuses(self.selection)
+            self._asked.clear()
+            self.position = None
+        query = {**self.selection, "mode": self.mode.value}
+        if self._batch_ms is not None:
+            query["batch_ms"] = str(self._batch_ms)
+        return query
 
     def open(self) -> None:
         """A connection stands that was asked for with `since`; half a snapshot of the last one is void."""
         self._parts = []
         self._next_part = 0
+        self._held = []
+        self._retry_after_s = 0.0
+        self._in_step = False
+        self._faulty = False
 
-    def select(self, statuses: frozenset[str] = frozenset()) -> None:
-        """A `select` was sent: the board is void until the snapshot that follows `selected`."""
-        self._statuses = statuses
+    def lose(self, chance: float, *, lasted_s: float = 0.0, retry_after_s: float = 0.0) -> float:
+        """The connection has gone, or never came about: how many seconds to stay away.
+
+        Args:
+            chance: an even random number in [0, 1).
+            lasted_s: how long the connection stood. One that resumed and heard nothing for long was
+                in step all the same: there was nothing to hear.
+            retry_after_s: what the server asked for; what it said when it left counts too.
+        """
+        well = (self._in_step or lasted_s >= DELAY_MAX_S) and not self._faulty
+        asked_s = max(retry_after_s, self._retry_after_s)
+        self._in_step = self._faulty = False
+        self._retry_after_s = 0.0
+        return self._back_off.lost(chance, well=well, retry_after_s=asked_s)
+
+    def select(self, selection: Mapping[str, str]) -> bytes:
+        """The message that asks for another selection; the present one holds until `Selected` came.
+
+        Without a connection, or where it takes no messages, the next one asks for it (`ask`).
+
+        Raises:
+            BadRequest: a filter does not exist.
+            TooManyRequests: `SELECTS_MAX` wait for their answer.
+        """
+        checked = _checked(selection)
+        if len(self._asked) >= SELECTS_MAX:
+            raise TooManyRequests(f"{SELECTS_MAX} changes of selection wait for their answer; wait for one")
+        self._asked.append(checked)
+        return _encode({"type": "select", **checked})
+
+    # -- messages ----------------------------------------------------------------------------------------
 
     def receive(self, message: bytes | str) -> Event:
         """What one message says. Faults are values; nothing but a bug raises."""
         try:
-            read = _decode(message)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            read = decode(message)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self._fault(FaultKind.MALFORMED, str(error))
-        match read.type:
-            case "snapshot":
-                return self._snapshot(read)
-            case "changes":
-                return self._changes(read)
-            case "heartbeat":
-                return self._heartbeat(read)
-            case "reset" | "selected":
-                self.position = None
-            case "drain":
-                return Leaving(read.retry_after_ms)
-        return Noted(read.type)
+        handler = self._handlers.get(read.type)
+        return Noted(read.type) if handler is None else handler(self, read)
 
-    def _snapshot(self, read: _Message) -> Event:
+    def _hello(self, read: Message) -> Greeted:
+        if read.limits is not None and read.limits.heartbeat_s > 0:
+            self.heartbeat_s = read.limits.heartbeat_s
+        return Greeted(read.server, read.licence, read.attribution)
+
+    def _reset(self, read: Message) -> Reset:
+        self.position = None
+        return Reset(read.reason)
+
+    def _refused(self, read: Message) -> Refused:
+        if self._asked:
+            self._asked.popleft()
+        return Refused(str(read.code), read.detail)
+
+    def _leaving(self, read: Message) -> Leaving:
+        self._retry_after_s = max(0, read.retry_after_ms) / 1000
+        return Leaving(read.retry_after_ms)
+
+    def _ended(self, read: Message) -> Event:
+        if not isinstance(read.code, int):
+            return self._fault(FaultKind.MALFORMED, f"close with the code {read.code[:40]!r}")
+        return Ended(read.code, read.reason)
+
+    def _selected(self, _: Message) -> Selected:
+        if self._asked:
+            self.selection = self._asked.popleft()
+            self._statuses = _statuses(self.selection)
+        self.position = None
+        return Selected(self.selection)
+
+    def _snapshot(self, read: Message) -> Event:
+        if not read.epoch or read.seq < 0 or not 1 <= read.part <= read.parts:
+            return self._fault(
+                FaultKind.MALFORMED, f"part {read.part} of {read.parts} of a snapshot at {place(read)}"
+            )
         if read.part == 1:
             self._parts = []
             self._next_part = 1
@@ -165,61 +222,137 @@ class V2Session:
             return self._fault(FaultKind.GAP, f"part {read.part} of the snapshot after {self._next_part - 1}")
         self._next_part += 1
         self._parts.extend(read.evses)
+        if len(self._parts) > HELD_ROWS_MAX:
+            return self._fault(FaultKind.TOO_LARGE, f"the snapshot has more than {HELD_ROWS_MAX} rows")
         if read.part < read.parts:
             return Noted(read.type)
-        self.board = {row.evse: row for row in self._parts}
+        at = self.position
+        if at is not None and (read.epoch != at.epoch or read.seq < at.seq):
+            return self._fault(FaultKind.BACKWARDS, f"a snapshot at {place(read)} after {at}")
+        return self._fold(Position(read.epoch, read.seq))
+
+    def _fold(self, position: Position) -> Synced:
+        before, rows = self.board, self._parts
+        self.board = {row.evse: row for row in rows}
+        self._names = {evse_key(row.evse): row.evse for row in rows}
         self._digest = 0
         for row in self.board.values():
             self._digest ^= digest_of(row)
         self._parts = []
-        self.position = Position(read.epoch, read.seq)
-        return Synced(self.position)
+        self._next_part = 0
+        self.position = position
+        self._in_step = True
+        missed: list[Row] = []
+        gone: list[Row] = []
+        if self._told_before:
+            missed = [row for row in rows if not _is_same(row, before.get(row.evse))]
+            gone = [row for name, row in before.items() if name not in self.board]
+        self._told_before = True
+        return Synced(position, missed, gone)
 
-    def _changes(self, read: _Message) -> Event:
+    def _changes(self, read: Message) -> Event:
         fault = self._check(read)
         if fault is not None:
             return fault
-        for row in read.changes:
-            before = self.board.pop(row.evse, None)
-            if before is not None:
-                self._digest ^= digest_of(before)
-            if row.status not in HIDDEN and (not self._statuses or row.status in self._statuses):
-                self.board[row.evse] = row
-                self._digest ^= digest_of(row)
-        self.position = Position(read.epoch, read.seq)
-        return Changed(self.position, read.changes)
+        rows: Sequence[Row] = read.changes
+        if self.mode is Mode.EVERY:
+            self._held.extend(rows)
+            if len(self._held) > HELD_ROWS_MAX:
+                return self._fault(FaultKind.TOO_LARGE, f"a batch has more than {HELD_ROWS_MAX} changes")
+            if read.seq == read.prev:
+                return Noted(read.type)
+            rows, self._held = self._held, []
+        for row in rows:
+            self._apply(row)
+        self.position = position = Position(read.epoch, read.seq)
+        self._in_step = True
+        return Changed(position, rows)
 
-    def _heartbeat(self, read: _Message) -> Event:
+    def _apply(self, row: Row) -> None:
+        key = evse_key(row.evse)
+        name = self._names.pop(key, None)
+        if name is not None:
+            self._digest ^= digest_of(self.board.pop(name))
+        if row.status not in HIDDEN and (not self._statuses or row.status in self._statuses):
+            self.board[row.evse] = row
+            self._names[key] = row.evse
+            self._digest ^= digest_of(row)
+
+    def _heartbeat(self, read: Message) -> Event:
         fault = self._check(read)
         if fault is not None:
             return fault
-        if read.digest != f"{self._digest:08x}":
+        if self._held:
+            return self._fault(FaultKind.GAP, f"a heartbeat at {place(read)} in the middle of a batch")
+        if read.digest != f"{self._digest:0{DIGEST_DIGITS}x}":
             return self._fault(
-                FaultKind.DIGEST, f"{read.digest} there, {self._digest:08x} here, at {read.epoch}-{read.seq}"
+                FaultKind.DIGEST,
+                f"{read.digest[:40]} there, {self._digest:0{DIGEST_DIGITS}x} here, at {place(read)}",
             )
         self.confirmed += 1
-        self.position = Position(read.epoch, read.seq)
-        return Confirmed(self.position)
+        self.position = position = Position(read.epoch, read.seq)
+        self._in_step = True
+        return Confirmed(position)
 
-    def _check(self, read: _Message) -> Fault | None:
+    def _check(self, read: Message) -> Fault | None:
         at = self.position
+        if not read.epoch or read.seq < 0 or read.prev < 0:
+            return self._fault(FaultKind.MALFORMED, f"{read.type} lacks epoch, seq or prev")
         if at is None:
-            return self._fault(
-                FaultKind.CHANGES_BEFORE_STATE, f"{read.type} {read.epoch}-{read.seq} came first"
-            )
+            return self._fault(FaultKind.CHANGES_BEFORE_STATE, f"{read.type} at {place(read)} came first")
         if read.epoch != at.epoch:
-            return self._fault(FaultKind.OTHER_EPOCH, f"{read.type} {read.epoch}-{read.seq} after {at}")
+            return self._fault(FaultKind.OTHER_EPOCH, f"{read.type} at {place(read)} after {at}")
         if read.prev != at.seq:
             return self._fault(FaultKind.GAP, f"{read.type} with prev {read.prev} after {at}")
         if read.seq < at.seq:
-            return self._fault(FaultKind.BACKWARDS, f"{read.type} {read.epoch}-{read.seq} after {at}")
+            return self._fault(FaultKind.BACKWARDS, f"{read.type} at {place(read)} after {at}")
         return None
 
     def _fault(self, kind: FaultKind, detail: str) -> Fault:
+        self._faulty = True
         self.position = None
+        self._parts = []
+        self._next_part = 0
+        self._held = []
         return Fault(kind, detail)
 
+    _handlers: ClassVar[Mapping[str, Callable[[V2Session, Message], Event]]] = {
+        "hello": _hello,
+        "snapshot": _snapshot,
+        "changes": _changes,
+        "heartbeat": _heartbeat,
+        "reset": _reset,
+        "selected": _selected,
+        "error": _refused,
+        "drain": _leaving,
+        "close": _ended,
+    }
+    """By type. A message of another type does not move the board."""
 
-def digest_of(row: Row) -> int:
-    """What one EVSE adds to the digest: the CRC-32 of `evse|status|error|changed_at`."""
-    return zlib.crc32(f"{row.evse}|{row.status}|{row.error}|{row.changed_at or ''}".encode())
+
+def _is_same(row: Row, known: Row | None) -> bool:
+    """Whether a snapshot's row says what was known."""
+    return known is not None and (row.status, row.error, row.changed_at, row.station) == (
+        known.status,
+        known.error,
+        known.changed_at,
+        known.station,
+    )
+
+
+def _checked(selection: Mapping[str, str]) -> dict[str, str]:
+    """The filters that say something.
+
+    Raises:
+        BadRequest: one does not exist.
+    """
+    for name in selection:
+        if name not in FILTERS:
+            raise BadRequest(f"{name[:40]!r} is no filter; the filters are {', '.join(FILTERS)}")
+    return {name: text for name, text in selection.items() if text.strip()}
+
+
+def _statuses(selection: Mapping[str, str]) -> frozenset[str]:
+    """The words of the filter on status; empty where there is none."""
+    words = (word.strip().upper() for word in selection.get("status", "").split(","))
+    return frozenset(filter(None, words))
