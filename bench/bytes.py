@@ -3,9 +3,10 @@
     python bench/bytes.py [--api v1] [--consumers 1000] [--changes 50] [--per-s 10] [--seconds 5] [--rounds 3]
                           [--quiet-s 0]
 
-The same traffic to consumers that agreed to permessage-deflate, to consumers that did not, and to none; round
-after round. Bytes are those that arrive, frame headers counted; processor time is the server's, all of it,
-reports taken over HTTP and logged. Every consumer has to get the same bytes as one that inflates and reads them.
+The same traffic to consumers that agreed to permessage-deflate, to consumers that did not, and to none;
+round after round. Bytes are those that arrive, frame headers counted; processor time is the server's, all of
+it, reports taken over HTTP and logged. Every consumer has to get the same bytes as one that inflates and
+reads them.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ def among(own: Ladestrom, load: Path, options: argparse.Namespace, *, deflate: b
         cpu_s = own.cpu_s() - cpu_s
     wrongs = after.wrongs()
     if after.digests_differ or after.digest != digest([message.raw for message in messages]):
-        wrongs.append(f"{after.digests_differ} consumers got other bytes than the first, or it than the reader")
+        wrongs.append(
+            f"{after.digests_differ} consumers got other bytes than the first, or it than the reader"
+        )
     numbers = sorted(own.road.number(instant) for message in messages for instant in message.instants())
     if numbers != list(range(start, start + paced.changes)):
         wrongs.append(f"the reader was told of {len(numbers)} changes, not of the {paced.changes} reported")
@@ -106,7 +109,9 @@ def _tells(message: Message) -> bool:
     return message.kind in {"status:update", "changes"}
 
 
-def row(name: str, rounds: list[Measured], plain: list[Measured], alone: list[Measured], why: str) -> list[str]:
+def row(
+    name: str, rounds: list[Measured], plain: list[Measured], alone: list[Measured], why: str
+) -> list[str]:
     """The table's row."""
     shares = [mine.bytes_each / other.bytes_each for mine, other in zip(rounds, plain, strict=True)]
     more = [mine.cost_us - other.cost_us for mine, other in zip(rounds, alone, strict=True)]

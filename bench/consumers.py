@@ -83,7 +83,7 @@ class Mark(msgspec.Struct, frozen=True):
 class Latency(NamedTuple):
     """From an instant to the frame at the consumer, over all deliveries."""
 
-    count: int
+    deliveries: int
     missing: int
     p50_ms: float
     p99_ms: float
@@ -262,7 +262,7 @@ class Message:
         self.position: int | None = self.content.get("seq")
 
     def instants(self) -> list[int]:
-        """When what it tells was observed, ms: its newest connector's instant in version 1, or each change's."""
+        """When what it tells was observed, ms: each change, or in version 1 its newest connector."""
         if self.kind == "changes":
             return [_millis(change["observed_at"]) for change in self.content["changes"]]
         return [max(connector["timestamp"] for connector in self.content["data"]["connectors"])]

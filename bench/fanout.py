@@ -1,14 +1,16 @@
 """What one delivery costs a server, beside peers that do nothing but fan out.
 
-    python bench/fanout.py [--api v1] [--seconds 5] [--rounds 5] [--case all] [--peers C,ws,nchan] [--quiet-s 0]
+    python bench/fanout.py [--api v1] [--seconds 5] [--rounds 5] [--case all] [--peers C,ws,nchan]
+                           [--quiet-s 0]
 
-Every server runs on core 0, consumers and the feed on core 1. ladestrom is fed by operators' reports over HTTP,
-`log.durability = full`: its figure holds all of that, and what that alone costs (the same feed, no consumers) is
-beside it. Peers get messages like those that ladestrom sends. Servers take turns, round after round; ratios are
-those of one round, and the table has the medians.
+Every server runs on core 0, consumers and the feed on core 1. ladestrom is fed by operators' reports over
+HTTP, `log.durability = full`: its figure holds all of that, and what that alone costs (the same feed, no
+consumers) is beside it. Peers get messages like those that ladestrom sends. Servers take turns, round after
+round; ratios are those of one round, and the table has the medians.
 
-Before each measurement one second of the same traffic is compared byte by byte over all consumers, and read; in
-all of it every consumer has to get every change, once and in order. A delivery is one change at one consumer.
+Before each measurement one second of the same traffic is compared byte by byte over all consumers, and read;
+in all of it every consumer has to get every change, once and in order. A delivery is one change at one
+consumer.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.consumers import LOAD_CORE, Consumers, Latency, Reader, compiled, digest
+from bench.consumers import LOAD_CORE, Consumers, Latency, Reader, Stuck, compiled, digest
 from bench.feeding import Paced, Template, pace, saturate
 from bench.servers import PATHS, Absent, Fanout, Ladestrom, Peer, c_peer, nchan_peer, ws_peer
 from bench.tables import Conditions, middle, table, told
@@ -59,8 +61,8 @@ CASES: Final = (
     Case("5,000 x 20", 5_000, 20, 10, ("C",), {"C": "at most 1.40"}),
     Case(SATURATION, 1_000, 50, 100, ("C", "nchan"), {"nchan": "at most 0.05"}),
 )
-"""Passes far enough apart that each tick is one. In the last, 5 million deliveries a second are due; nchan, which
-cannot, is fed as fast as it answers."""
+"""Passes far enough apart that each tick is one. In the last, 5 million deliveries a second are due; nchan,
+which cannot, is fed as fast as it answers."""
 
 PEERS: Final[Mapping[str, Callable[[Path, Template], AbstractContextManager[Peer]]]] = {
     "C": c_peer,
@@ -125,8 +127,8 @@ def measured(server: Fanout, load: Path, case: Case, seconds: float, *, closed: 
         if (after.last_min, after.last_max) != (last, last):
             wrongs.append(f"consumers are at {after.last_min} to {after.last_max}, not at {last}")
         latency = consumers.latency(server.sent_ns(first, count)) if timed else None
-        if latency is not None and latency.count != paced.changes * case.consumers:
-            wrongs.append(f"{latency.count} deliveries were seen, not {paced.changes * case.consumers}")
+        if latency is not None and latency.deliveries != paced.changes * case.consumers:
+            wrongs.append(f"{latency.deliveries} deliveries were seen, not {paced.changes * case.consumers}")
     return Measured(
         server.name,
         paced.changes * case.consumers,
@@ -194,7 +196,7 @@ class Results:
         return rows + [[self.case.name, name, why, *[""] * 6] for name, why in self.absent.items()]
 
     def _row(self, server: str, rounds: list[Measured]) -> list[str]:
-        own = self.rounds["ladestrom"]
+        own = self.rounds.get("ladestrom", [])
         ratios = [mine.cost_us / peer.cost_us for mine, peer in zip(own, rounds, strict=False)]
         costs = [each.cost_us for each in rounds]
         latency = sorted((each.latency for each in rounds if each.latency), key=lambda each: each.p99_ms)
@@ -245,7 +247,11 @@ def run(case: Case, own: Ladestrom, directory: Path, options: argparse.Namespace
             results.intake_us.append(intake_us(own, case, options.seconds))
             for server in servers:
                 closed = server.name == "nchan" and case.name == SATURATION
-                each = measured(server, load, case, options.seconds, closed=closed)
+                try:
+                    each = measured(server, load, case, options.seconds, closed=closed)
+                except Stuck as error:
+                    results.wrongs.append(f"{server.name}, {case.name}: {error}")
+                    return results
                 results.add(each)
                 print(
                     f"{case.name}, round {number + 1}, {server.name}: {each.cost_us:.3f} us a delivery,"
@@ -277,8 +283,8 @@ def main() -> int:
             results = [run(case, own, directory, options) for case in chosen]
             size = own.template(1).size
     notes = (
-        f"{options.api}, {size}-byte messages of one change, {options.rounds} rounds of {options.seconds:g} s,"
-        " durability full"
+        f"{options.api}, {size}-byte messages of one change, {options.rounds} rounds of"
+        f" {options.seconds:g} s, durability full"
     )
     rows = [row for each in results for row in each.rows()]
     return told(conditions, notes, table(HEAD, rows), [wrong for each in results for wrong in each.wrongs])

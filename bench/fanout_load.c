@@ -299,7 +299,7 @@ static void arrived(struct consumer *c) {
         c->messages++;
         /* fall through */
     case HEARTBEAT:
-        if (c->based && c->seq < c->last + (c->kind != HEARTBEAT))
+        if (c->based && c->seq < c->last)
             disorders++;
         else if (c->based && c->prev != c->last)
             holes++;

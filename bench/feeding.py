@@ -29,7 +29,7 @@ class Tick(NamedTuple):
     """Changes `first`, `first + 1`, ... by their number in the feed, and the bytes that bring them."""
 
     first: int
-    count: int
+    changes: int
     data: bytes
 
 
@@ -86,7 +86,7 @@ def pace(road: Road, ticks: Sequence[Tick], per_s: float) -> Paced:
     late_ns.sort()
     return Paced(
         ticks[0].first,
-        sum(tick.count for tick in ticks),
+        sum(tick.changes for tick in ticks),
         (time.monotonic_ns() - began_ns) / NS,
         late_ns[int(len(late_ns) * 0.99)] / 1e6,
     )
@@ -103,7 +103,7 @@ def saturate(road: Road, ticks: Sequence[Tick], seconds: float) -> Paced:
         sent += 1
     road.settle()
     taken = ticks[:sent]
-    changes = sum(tick.count for tick in taken)
+    changes = sum(tick.changes for tick in taken)
     return Paced(ticks[0].first, changes, (time.monotonic_ns() - began_ns) / NS, 0.0)
 
 
@@ -157,7 +157,7 @@ class Answered:
             else:
                 self._take(ANSWER_DEADLINE_S)
         now_ns = time.monotonic_ns()
-        for number in range(tick.first, tick.first + tick.count):
+        for number in range(tick.first, tick.first + tick.changes):
             self.sent_ns[number] = now_ns
         self._idle.popleft().socket.sendall(tick.data)
 
@@ -246,10 +246,11 @@ class Reports(Answered):
     def report(self, number: int) -> dict[str, str | int]:
         """The report that is change `number`: each round the other of two words."""
         round_, place = divmod(number, len(self._evses))
+        after_ms = number * OBSERVED_EVERY_MS + number * SCATTER % OBSERVED_EVERY_MS
         return {
             "evse": self._evses[place],
             "status": "CHARGING" if round_ % 2 else "AVAILABLE",
-            "observed_at": self._started_at + number * OBSERVED_EVERY_MS + number * SCATTER % OBSERVED_EVERY_MS,
+            "observed_at": self._started_at + after_ms,
         }
 
     def number(self, observed_at: int) -> int:
@@ -333,7 +334,7 @@ class Records:
 
     def send(self, tick: Tick) -> None:
         now_ns = time.monotonic_ns()
-        for number in range(tick.first, tick.first + tick.count):
+        for number in range(tick.first, tick.first + tick.changes):
             self.sent_ns[number] = now_ns
         self._socket.sendall(tick.data)
 

@@ -1,12 +1,12 @@
 """How long after an operator's POST, and after its append, a change is at its consumers; durable.
 
     python bench/latency.py [--api v1] [--consumers 1000] [--changes-per-s 1000] [--batch 10] [--seconds 10]
-                            [--rounds 3] [--quiet-s 0]
+                            [--rounds 3] [--gather-ms 20] [--quiet-s 0]
 
-The server runs on core 0, consumers and the feed on core 1; reports of eight operators come at even distances,
-whatever the server does (open loop). The time from the POST counts from just before its first byte is written;
-the time from the append from the log's own stamp, which is taken before the change is written and synced and
-is whole milliseconds: both are at most too long. The frame is there when a consumer has read all of it.
+The server runs on core 0, consumers and the feed on core 1; reports of eight operators come at even
+distances, whatever the server does (open loop). The time from the POST counts from just before its first byte
+is written; the time from the append from the log's own stamp, which is taken before the change is written and
+synced, and is whole milliseconds: both are at most too long. The frame is there when a consumer has read it.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def one_round(own: Ladestrom, load: Path, options: argparse.Namespace) -> Round:
         posted = consumers.latency(own.sent_ns(first, count))
         appended = consumers.latency(own.appended_ns(first, count))
     wrongs = after.wrongs()
-    if not posted.count == appended.count == count * options.consumers:
-        wrongs.append(f"{posted.count} deliveries were seen, not {count * options.consumers}")
+    if not posted.deliveries == appended.deliveries == count * options.consumers:
+        wrongs.append(f"{posted.deliveries} deliveries were seen, not {count * options.consumers}")
     seconds = (after.at_ns - before.at_ns) / 1e9
     load_s = (after.cpu_us - before.cpu_us) / 1e6 + own_s
     return Round(posted, appended, cpu_s / seconds, load_s / seconds, paced.late_ms, tuple(wrongs))
@@ -99,6 +99,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=10, help="reports in a POST")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gather-ms", help="the setting stream.gather_ms_max; else as it is")
     parser.add_argument("--quiet-s", type=float, default=0.0, help="wait at most so long for a quiet machine")
     options = parser.parse_args()
     conditions = Conditions(options.quiet_s)
@@ -106,7 +107,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ladestrom-latency-") as name:
         directory = Path(name)
         load = compiled(directory, "fanout_load")
-        with Ladestrom.started(directory, options.api) as own:
+        settings = {"stream.gather_ms_max": options.gather_ms} if options.gather_ms else {}
+        with Ladestrom.started(directory, options.api, settings=settings) as own:
             try:
                 rounds = [one_round(own, load, options) for _ in range(options.rounds)]
             except Stuck as error:
@@ -114,8 +116,9 @@ def main() -> int:
     middle = sorted(rounds, key=lambda each: each.posted.p99_ms)[len(rounds) // 2]
     rows = [each.row(f"{number}") for number, each in enumerate(rounds, 1)]
     notes = (
-        f"{options.api}, {options.changes_per_s:g} changes/s in POSTs of {options.batch} to {options.consumers:,}"
-        f" consumers, {options.seconds:g} s a round, durability full; promised: {PROMISED}"
+        f"{options.api}, {options.changes_per_s:g} changes/s in POSTs of {options.batch} to"
+        f" {options.consumers:,} consumers, {options.seconds:g} s a round, durability full,"
+        f" gather_ms_max {options.gather_ms or 'as it is'}; promised: {PROMISED}"
     )
     made = table(HEAD, [*rows, middle.row("the median one")])
     return told(conditions, notes, made, [wrong for each in rounds for wrong in each.wrongs])

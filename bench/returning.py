@@ -123,7 +123,7 @@ def main() -> int:
     conditions = Conditions(options.quiet_s)
     files_for(options.consumers)
     os.sched_setaffinity(0, {LOAD_CORE})
-    rows, wrongs = [], []
+    rows: list[list[float]] = []
     with tempfile.TemporaryDirectory(prefix="ladestrom-returning-") as name:
         directory = Path(name)
         load = compiled(directory, "fanout_load")

@@ -18,11 +18,10 @@ import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import apsw
 import msgspec
-
 from bench.consumers import HERE, Reader, compiled, upgrade
 from bench.feeding import Publications, Records, Reports, Road, Template
 from bench.intake import on_core
@@ -62,7 +61,11 @@ class Fanout(Protocol):
 
     name: str
     port: int
-    road: Road
+
+    @property
+    def road(self) -> Road:
+        """How it is fed."""
+        ...
 
     def request(self) -> bytes:
         """A consumer's upgrade request."""
@@ -163,7 +166,7 @@ class Ladestrom:
         return found
 
     def appended_ns(self, first: int, count: int) -> Sequence[int]:
-        """When the append of each change began, by the log's own clock of whole milliseconds: monotonic ns."""
+        """When the append of each change began, by the log's clock of whole milliseconds: monotonic ns."""
         ahead_ns = time.time_ns() - time.monotonic_ns()
         found = array("q", bytes(8 * count))
         for seq, at, _ in self._entries(first, count):
@@ -182,8 +185,8 @@ class Ladestrom:
     def _last_seq(self) -> int:
         connection = self._log()
         try:
-            ((seq,),) = connection.execute("SELECT coalesce(max(seq), 0) FROM entries").fetchall()
-            return int(seq)
+            rows: list[tuple[Any, ...]] = connection.execute("SELECT max(seq) FROM entries").fetchall()
+            return int(rows[0][0] or 0)
         finally:
             connection.close()
 
@@ -227,7 +230,7 @@ def c_peer(directory: Path, template: Template) -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def ws_peer(directory: Path, template: Template) -> Iterator[Peer]:
-    """npm's `ws`, one send per consumer and message.
+    """The `ws` of npm, one send per consumer and message.
 
     Raises:
         Absent: there is no node or npm, or the package cannot be installed.
@@ -255,7 +258,7 @@ def _install_ws(home: Path) -> None:
 
 @contextlib.contextmanager
 def nchan_peer(directory: Path, template: Template) -> Iterator[Peer]:
-    """nginx with nchan, one worker.
+    """One worker of nginx with nchan.
 
     Raises:
         Absent: one of them is not installed.

@@ -2,9 +2,9 @@
 
     python bench/start.py [--evses 100000] [--changes 100000] [--quiet-s 0]
 
-`ladestrom serve` as a process of its own, on core 0, from starting it to its line `ready`; resident memory then.
-A made-up register comes in through `ladestrom import`, reports over HTTP. REST has to show every EVSE as it was
-last reported, after each start.
+`ladestrom serve` as a process of its own, on core 0, from starting it to its line `ready`; resident memory
+then. A made-up register comes in through `ladestrom import`, reports over HTTP. REST has to show every EVSE
+as it was last reported, after each start.
 """
 
 from __future__ import annotations

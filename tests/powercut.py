@@ -41,6 +41,10 @@ class Disk:
         self.operations = 0
         self.cut_after: int | None = None
         """Operations until the power goes by itself."""
+        self.failure: apsw.Error | None = None
+        """What operations fail with, the power being on: a full disk, an error of the medium."""
+        self.fails_after: int = 0
+        """Operations that succeed before."""
         self._random = random
         self._unplugged = False
         self._durable: dict[str, bytes] = {}
@@ -71,9 +75,13 @@ class Disk:
         """Begins with the files of a folder, all of them durable."""
         self._durable = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def leave(self, folder: Path) -> None:
-        """Writes the files that a machine would find when the power is back."""
-        share = self._random.choice([0.0, 0.3, 0.7, 1.0])
+    def leave(self, folder: Path, share: float | None = None) -> None:
+        """Writes the files that a machine would find when the power is back.
+
+        `share` is how much of what was not synced is there, from 0 to 1; random where it is not given.
+        """
+        if share is None:
+            share = self._random.choice([0.0, 0.3, 0.7, 1.0])
         for name in sorted({*self._durable, *self._pending, *self._undead}):
             content = self._durable.get(name)
             if content is None and name in self._undead and self._random.random() < share:
@@ -106,7 +114,7 @@ class Disk:
         """Counts an operation; says whether it has an effect.
 
         Raises:
-            apsw.IOError: the power is off.
+            apsw.Error: the power is off, or the disk fails.
         """
         if self._unplugged:
             return False
@@ -115,6 +123,10 @@ class Disk:
             self.cut()
         if self.off:
             raise apsw.IOError("the power is off")
+        if self.failure is not None:
+            if self.fails_after == 0:
+                raise self.failure
+            self.fails_after -= 1
         return True
 
     def write(self, name: str, write: Write) -> None:

@@ -62,6 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
     _has_asked = False
     """Whether there is a response, given or under way."""
     _head_bytes = 0
+    """Bytes since the last that were body: of a head, or of what follows a body in chunks."""
     _is_events = False
     """The request is for the stream of events: the connection goes to `edges.v2`."""
     _leaving_bytes: int | None = None
@@ -87,19 +88,18 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request; bounds the size of its head, which the parser does not."""
+        """Bytes of a request; bounds the size of its head and trailer, which the parser does not."""
         if self._leaving_bytes is not None:
             self._leaving_bytes += len(data)
             if self._leaving_bytes > LEAVING_BYTES_MAX:
                 self.transport.abort()
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
         if self._is_events:
             self._begin_events()
             return
-        if self._in_head and self._head_bytes > HEADER_BYTES_MAX:
+        if self._head_bytes > HEADER_BYTES_MAX:
             self.send_400_response("")
         if self._deadline is None and self._waits():
             self._start_clock()
@@ -129,10 +129,14 @@ class HttpProtocol(HttpToolsProtocol):
         """The head is there; what answers it closes through `end`."""
         self._stop_clock()
         self._in_head = False
-        self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        separators = len(b": \r\n")
+        self._head_bytes = len(self.url) + sum(
+            len(name) + len(value) + separators for name, value in self.headers
+        )
         if self._head_bytes > HEADER_BYTES_MAX:
             # The parser stops, and uvicorn calls `send_400_response`.
             raise TooLarge
+        self._head_bytes = 0
         if self._asks_for_events():
             self._is_events = True
             return
@@ -164,7 +168,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._start_clock()
 
     def on_body(self, body: bytes) -> None:
-        """A request for events has no use for one."""
+        """A piece of the body; a request for events has no use for one."""
+        self._head_bytes = 0
         if not self._is_events:
             super().on_body(body)
 

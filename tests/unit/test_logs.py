@@ -142,7 +142,11 @@ class TestPipeline:
         assert stream.getvalue().count("ValueError: invalid literal") == 2
         assert "Canary" not in stream.getvalue()
 
-    def test_uvicorns_access_log_goes_through_the_pipeline_without_its_keys(self) -> None:
+    def test_uvicorns_access_log_goes_through_the_pipeline_without_its_keys(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A server that ran in this process may have turned it off.
+        monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
         stream = io.StringIO()
         configure("info", "json", stream)
         logging.getLogger("uvicorn.access").info(

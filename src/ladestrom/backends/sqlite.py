@@ -316,10 +316,11 @@ class SqliteLog:
             self._reader.shutdown(wait=True)
 
     def _close(self) -> None:
+        # A log that cannot be written now is closed all the same.
         with suppress(apsw.Error):
-            # A log that cannot be written now is closed all the same.
             self._write_connection.execute("INSERT OR REPLACE INTO meta VALUES ('session', ?)", (CLOSED,))
-        self._write_connection.close()
+        with suppress(apsw.Error):
+            self._write_connection.close()
 
     async def _write(self, work: Callable[[], T]) -> T:
         return await self._run(self._writer, work)

@@ -1,7 +1,7 @@
 """What version 2 of the stream says, as its consumer understands it: rows, events, faults.
 
-Knows the messages one by one; what they mean after one another is the session's to say. Reads leniently: members
-and words that a later server adds do no harm.
+Knows the messages one by one; what they mean after one another is the session's to say. Reads leniently:
+members and words that a later server adds do no harm.
 """
 
 from __future__ import annotations

@@ -211,25 +211,30 @@ class V2Session:
         return Selected(self.selection)
 
     def _snapshot(self, read: Message) -> Event:
-        if not read.epoch or read.seq < 0 or not 1 <= read.part <= read.parts:
-            return self._fault(
-                FaultKind.MALFORMED, f"part {read.part} of {read.parts} of a snapshot at {place(read)}"
-            )
         if read.part == 1:
             self._parts = []
             self._next_part = 1
-        if read.part != self._next_part:
-            return self._fault(FaultKind.GAP, f"part {read.part} of the snapshot after {self._next_part - 1}")
+        fault = self._check_part(read)
+        if fault is not None:
+            return fault
         self._next_part += 1
         self._parts.extend(read.evses)
         if len(self._parts) > HELD_ROWS_MAX:
             return self._fault(FaultKind.TOO_LARGE, f"the snapshot has more than {HELD_ROWS_MAX} rows")
-        if read.part < read.parts:
-            return Noted(read.type)
+        return Noted(read.type) if read.part < read.parts else self._fold(Position(read.epoch, read.seq))
+
+    def _check_part(self, read: Message) -> Fault | None:
         at = self.position
-        if at is not None and (read.epoch != at.epoch or read.seq < at.seq):
+        if not read.epoch or read.seq < 0 or not 1 <= read.part <= read.parts:
+            what = f"part {read.part} of {read.parts} of a snapshot at {place(read)}"
+            return self._fault(FaultKind.MALFORMED, what)
+        if read.part != self._next_part:
+            return self._fault(FaultKind.GAP, f"part {read.part} of the snapshot after {self._next_part - 1}")
+        if at is not None and read.epoch != at.epoch:
+            return self._fault(FaultKind.OTHER_EPOCH, f"a snapshot at {place(read)} after {at}")
+        if at is not None and read.seq < at.seq:
             return self._fault(FaultKind.BACKWARDS, f"a snapshot at {place(read)} after {at}")
-        return self._fold(Position(read.epoch, read.seq))
+        return None
 
     def _fold(self, position: Position) -> Synced:
         before, rows = self.board, self._parts

@@ -19,7 +19,7 @@ CONNECTOR_UUID: Final = "^[A-Z]{3}_[0-9]{5,}_[0-9]{2,4}$"
 EPOCH: Final = "^[A-Za-z0-9]{1,32}$"
 
 Uuid = Annotated[str, Meta(pattern=STATION_UUID)]
-ConnectorState = Literal[-1, 0, 1]
+ConnectorCode = Literal[-1, 0, 1]
 ErrorFlag = Literal[0, 1]
 ChangedAt = Annotated[Millis, Meta(ge=-1)]
 Epoch = Annotated[str, Meta(pattern=EPOCH)]
@@ -29,7 +29,7 @@ Seq = Annotated[int, Meta(ge=0)]
 class ConnectorStatus(Struct, frozen=True):
     """A connector in its station's list."""
 
-    status: ConnectorState
+    status: ConnectorCode
     error: ErrorFlag
     timestamp: ChangedAt
 
@@ -46,7 +46,7 @@ class NamedConnectorStatus(Struct, frozen=True):
     """A connector by itself."""
 
     uuid: Annotated[str, Meta(pattern=CONNECTOR_UUID)]
-    status: ConnectorState
+    status: ConnectorCode
     error: ErrorFlag
     timestamp: ChangedAt
 
@@ -56,7 +56,7 @@ class HeardStatus(Struct, frozen=True):
 
     uuid: Uuid
     connector: Annotated[int, Meta(ge=0)]
-    status: ConnectorState
+    status: ConnectorCode
     error: ErrorFlag
     timestamp: Annotated[Millis, Meta(ge=0)]
 

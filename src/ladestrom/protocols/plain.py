@@ -11,6 +11,7 @@ A message is one item or a list. A bad item is refused by its place and costs no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,7 +24,8 @@ from ladestrom.model import Millis, Reason, Receipt, Refusal, Status, StatusRepo
 ID_CHARACTERS_MAX: Final = 255
 """The longest id of any protocol that we speak is 48 (OCPI) or 36 (a UUID)."""
 CONNECTOR_MAX: Final = 998
-RAW_CHARACTERS_MAX: Final = 64
+SHOWN_CHARACTERS_MAX: Final = 64
+"""Of a wrong value in what is told about it."""
 
 WORDS: Final = ", ".join(Status)
 
@@ -38,6 +40,12 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     error: int | bool = 0
     observed_at: datetime | int | None = None
     timestamp: int | None = None
+
+
+class _Word(msgspec.Struct, frozen=True, gc=False):
+    """An item's status where it is a word, one of the nine or not."""
+
+    status: str
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -64,7 +72,8 @@ ADJUSTED_MAX: Final = 100
 _decode_items = msgspec.json.Decoder(list[Item]).decode
 _decode_item = msgspec.json.Decoder(Item).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_any = msgspec.json.Decoder().decode
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_word = msgspec.json.Decoder(_Word).decode
 
 
 def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, skew_ms: int) -> Delivery:
@@ -115,18 +124,17 @@ def _note(adjusted: list[Refusal], index: int, skew_ms: int) -> None:
 
 def _one_by_one(body: bytes, is_list: bool) -> list[Item | Problem]:
     try:
-        raws = _decode_raws(body) if is_list else [msgspec.Raw(body)]
+        raws = _decode_raws(body) if is_list else [_decode_raw(body)]
+        return [_item(raw) for raw in raws]
     except UNREADABLE as error:
         raise _malformed(error) from error
-    items: list[Item | Problem] = []
-    for raw in raws:
-        try:
-            items.append(_decode_item(raw))
-        except msgspec.ValidationError as error:
-            items.append(_explain(raw, error))
-        except UNREADABLE as error:
-            raise _malformed(error) from error
-    return items
+
+
+def _item(raw: msgspec.Raw) -> Item | Problem:
+    try:
+        return _decode_item(raw)
+    except msgspec.ValidationError as error:
+        return _explain(raw, error)
 
 
 def _malformed(error: Exception) -> MalformedBody:
@@ -135,13 +143,10 @@ def _malformed(error: Exception) -> MalformedBody:
 
 def _explain(raw: msgspec.Raw, error: msgspec.ValidationError) -> Problem:
     detail = str(error)
-    if "`$.status`" in detail or "enum" in detail:
-        item = _decode_any(raw)
-        status = item.get("status") if isinstance(item, dict) else None
-        if isinstance(status, str):
-            return Problem(
-                Reason.INVALID_STATUS, f"status {status[:RAW_CHARACTERS_MAX]!r} is none of {WORDS}"
-            )
+    if "`$.status`" in detail:
+        with suppress(msgspec.ValidationError):
+            word = _decode_word(raw).status[:SHOWN_CHARACTERS_MAX]
+            return Problem(Reason.INVALID_STATUS, f"status {word!r} is none of {WORDS}")
     if "observed_at" in detail or "timestamp" in detail:
         return Problem(
             Reason.INVALID_TIME, f"{detail}; write ISO 8601 with its zone, or milliseconds since 1970"
@@ -155,7 +160,7 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
     error = item.error
     if error is not True and error is not False:
         if error not in {0, 1}:
-            return Problem(Reason.INVALID_ITEM, f"error is {error}; it is 0 or 1")
+            return Problem(Reason.INVALID_ITEM, f"error is {_shown(error)}; it is 0 or 1")
         error = error == 1
     if isinstance(status, Status):
         raw: str = status.value
@@ -164,7 +169,8 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
         if pair is None:
             return Problem(
                 Reason.INVALID_STATUS,
-                f"status {status} is none of -1 (unknown), 0 (available), 1 (occupied), nor one of {WORDS}",
+                f"status {_shown(status)} is none of -1 (unknown), 0 (available), 1 (occupied), "
+                f"nor one of {WORDS}",
             )
         raw = f"{status}/{int(error)}"
         status, error = pair
@@ -183,7 +189,7 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
     if at is not None and at < EARLIEST_AT:
         return Problem(
             Reason.INVALID_TIME,
-            f"{at} is before the year 2000; write milliseconds since 1970 (not seconds), or ISO 8601",
+            f"{_shown(at)} is before the year 2000; write milliseconds since 1970 (not seconds), or ISO 8601",
         )
     return StatusReport(
         written, status, error, observation(at, received_at, skew_ms), received_at, source, raw
@@ -197,11 +203,18 @@ def _connector(item: Item) -> str | Problem:
         )
     if item.connector is None or not 0 <= item.connector <= CONNECTOR_MAX:
         return Problem(
-            Reason.INVALID_ITEM, f"connector is {item.connector}; it counts the station's connectors from 0"
+            Reason.INVALID_ITEM,
+            f"connector is {_shown(item.connector)}; it counts the station's connectors from 0",
         )
-    if len(item.uuid) > ID_CHARACTERS_MAX:
-        return Problem(Reason.INVALID_ITEM, f"uuid has {len(item.uuid)} characters")
+    if not 0 < len(item.uuid) <= ID_CHARACTERS_MAX:
+        return Problem(
+            Reason.INVALID_ITEM, f"uuid has {len(item.uuid)} characters; 1 to {ID_CHARACTERS_MAX} are right"
+        )
     return connector_uuid(item.uuid.upper(), item.connector + 1)
+
+
+def _shown(value: object) -> str:
+    return str(value)[:SHOWN_CHARACTERS_MAX]
 
 
 def _millis(at: datetime) -> Millis:

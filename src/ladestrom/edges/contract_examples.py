@@ -1,0 +1,144 @@
+"""Examples for the published contracts: objects of the wire's own types, so that they are right by type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ladestrom import __version__
+from ladestrom.credentials import TICKET_S
+from ladestrom.edges.lists import EvsePage, StationPage
+from ladestrom.edges.rest_v2 import OperatorFreshness
+from ladestrom.edges.v2 import Ticket
+from ladestrom.formats.contract_nobil import (
+    ConnectorStatus,
+    HeardStatus,
+    NamedConnectorStatus,
+    SnapshotInit,
+    StationStatus,
+    StatusRaw,
+    StatusUpdate,
+)
+from ladestrom.formats.contract_schemas import Schema
+from ladestrom.formats.v2 import ConnectorState, EvseState, Place, StationDetail
+from ladestrom.formats.v2_stream import (
+    ChangeRow,
+    Changes,
+    Drain,
+    EvseRow,
+    Heartbeat,
+    Hello,
+    Limits,
+    Refused,
+    Reset,
+    Select,
+    Selected,
+    Snapshot,
+    Was,
+)
+from ladestrom.model import Cause, Reason, Refusal, Status
+from ladestrom.protocols.plain import _Answer as Receipt
+
+EPOCH: Final = "k3v9q2xa"
+SEQ: Final = 481
+POSITION: Final = f"{EPOCH}-{SEQ}"
+CHANGED_AT: Final = "2026-11-22T10:00:00.000Z"
+CHANGED_MS: Final = 1_795_341_600_000
+OBSERVED_AT: Final = "2026-11-22T10:04:10.000Z"
+STATION: Final = "NOR_01333"
+EVSE: Final = "NO*FJL*E1234"
+OPERATOR: Final = "Fjordlys"
+
+_CONNECTORS: Final = (ConnectorStatus(1, 0, CHANGED_MS), ConnectorStatus(-1, 0, -1))
+_NOBIL: Final = StationStatus(STATION, -1, _CONNECTORS)
+_STATE: Final = EvseState(
+    evse=EVSE,
+    station=STATION,
+    status=Status.CHARGING,
+    error=0,
+    changed_at=CHANGED_AT,
+    observed_at=OBSERVED_AT,
+    source=OPERATOR,
+    raw="CHARGING",
+    connectors=(ConnectorState("IEC_62196_T2_COMBO", 150.0),),
+    cause=Cause.REPORTED.value,
+    uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff",
+)
+_DETAIL: Final = StationDetail(
+    uuid=STATION,
+    name="Torget",
+    operator=OPERATOR,
+    country="NOR",
+    position=Place(59.91, 10.75),
+    address="Torget 1",
+    city="Oslo",
+    register="nobil",
+    native_id=STATION,
+    vanished_at=None,
+    evses=(_STATE,),
+)
+_ROW: Final = EvseRow(STATION, EVSE, Status.CHARGING, 0, CHANGED_AT, CHANGED_AT, OPERATOR, Cause.REPORTED)
+_CHANGE: Final = ChangeRow(
+    STATION,
+    EVSE,
+    Status.CHARGING,
+    0,
+    CHANGED_AT,
+    CHANGED_AT,
+    OPERATOR,
+    Cause.REPORTED,
+    Was(Status.AVAILABLE, 0),
+)
+_HELLO: Final = Hello(
+    server=f"ladestrom/{__version__}",
+    epoch=EPOCH,
+    limits=Limits(
+        history_seq=0,
+        message_bytes_max=196_608,
+        inbound_bytes_max=65_536,
+        inbound_messages_per_minute_max=100,
+        heartbeat_s=20,
+    ),
+    licence="",
+    attribution="",
+)
+
+SENT: Final[Sequence[Any]] = (
+    _NOBIL,
+    NamedConnectorStatus(f"{STATION}_01", 1, 0, CHANGED_MS),
+    SnapshotInit(EPOCH, SEQ - 1, (_NOBIL,)),
+    StatusUpdate(EPOCH, SEQ, _NOBIL),
+    StatusRaw(1, HeardStatus(STATION, 0, 1, 0, CHANGED_MS)),
+    _STATE,
+    _DETAIL,
+    StationPage(POSITION, [_DETAIL], "Tk9SXzAxMzMz"),
+    EvsePage(POSITION, [_STATE], None),
+    OperatorFreshness(OPERATOR, OBSERVED_AT, 7, 2, 1, {"unknown_evse": 1}),
+    Ticket("lst_ticket_0123456789abcdef0123456789abcdef0123456789abcdef", TICKET_S),
+    Receipt(2, 5, (Refusal(3, Reason.UNKNOWN_EVSE, "no EVSE is known as 'FR*ABC*E9'"),), POSITION, 1),
+    _HELLO,
+    Snapshot(EPOCH, SEQ - 1, 1, 1, (_ROW,)),
+    Changes(EPOCH, SEQ - 1, SEQ, (_CHANGE,)),
+    Heartbeat(EPOCH, SEQ, SEQ, OBSERVED_AT, "1c0de5a2"),
+    Reset(EPOCH, "epoch"),
+    Drain(4_200),
+    Selected(EPOCH, SEQ),
+    Refused("invalid_filter", "country='XX' is not a country"),
+    Select(country="NOR,SWE", status="AVAILABLE"),
+)
+
+REPORTS: Final[Sequence[Schema]] = (
+    {"evse": "FR*ABC*E123", "status": "CHARGING", "error": 0, "observed_at": "2026-11-22T10:00:00Z"},
+    {"uuid": STATION, "connector": 0, "status": 1, "error": 0, "timestamp": CHANGED_MS},
+)
+"""Both forms."""
+
+
+def examples(names: Mapping[str, str]) -> dict[str, Schema]:
+    """One example for each component that has one; `names` are other names than the types' own."""
+    return {
+        names.get(type(one).__name__, type(one).__name__): msgspec.to_builtins(one, str_keys=True)
+        for one in SENT
+    }

@@ -1,0 +1,313 @@
+"""What requests carry and how they are refused, as both published contracts say it.
+
+Parameters, keys and errors, with the limits and codes that the code itself has. Knows no server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from ladestrom.core.selection import EVSE_FILTERS, LATITUDE_MAX, LONGITUDE_MAX, STATION_FILTERS, VALUES_MAX
+from ladestrom.credentials import QUERY_NAMES, TICKET_S
+from ladestrom.edges.connection import StreamLimits
+from ladestrom.edges.lists import LIMIT, LIMIT_MAX
+from ladestrom.edges.v2 import BATCH_MS, BATCH_MS_MAX, MODES
+from ladestrom.edges.websocket import TYPES
+from ladestrom.errors import LadestromError
+from ladestrom.formats.contract_schemas import POSITION, Schema
+from ladestrom.model import Status
+from ladestrom.protocols.plain import ADJUSTED_MAX, CONNECTOR_MAX, ID_CHARACTERS_MAX
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server's settings and the modules beside the edges decide."""
+
+    url_public: str
+    """Address under which others reach the server; empty: the one that the document was asked of."""
+    head_bytes_max: int
+    stream: StreamLimits
+    heartbeat_s: int
+    report_items_max: int
+    report_body_bytes_max: int
+    """Of a request's body, before and after it was unpacked."""
+    report_message_bytes_max: int
+    """Of a message over WebSocket."""
+    report_messages_max: int
+    """Messages of one connection without a receipt yet."""
+    idempotency_key_characters_max: int
+    idempotency_hours: int
+    skew_s: int
+    """How far an observation may be ahead of the server's clock."""
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter of a request."""
+
+    name: str
+    place: str = "query"
+    """`query`, `header` or `path`."""
+    description: str
+    schema: Mapping[str, Any]
+    """Of the value; of each value where the parameter is a list of them."""
+    example: Any
+    values_max: int = 0
+    """Values of a list, joined by commas; 0: it is none."""
+    values_min: int = 1
+
+    def openapi(self) -> Schema:
+        """The Parameter Object of OpenAPI 3.1."""
+        made: Schema = {"name": self.name, "in": self.place, "description": self.description}
+        if self.place == "path":
+            made["required"] = True
+        if self.values_max:
+            made["style"] = "form"
+            made["explode"] = False
+            made["schema"] = {
+                "type": "array",
+                "items": dict(self.schema),
+                "minItems": self.values_min,
+                "maxItems": self.values_max,
+            }
+        else:
+            made["schema"] = dict(self.schema)
+        return {**made, "example": self.example}
+
+    def text(self) -> Schema:
+        """The schema of what stands in the query, as a WebSocket binding of AsyncAPI has it."""
+        if not self.values_max:
+            return {"description": self.description, **self.schema, "examples": [self.example]}
+        joined = ",".join(map(str, self.example))
+        return {
+            "type": "string",
+            "description": f"{self.description} Values are joined by commas.",
+            "examples": [joined],
+        }
+
+
+_WORD: Final = {"type": "string", "pattern": "^[^,]+$"}
+
+PARAMETERS: Final[Mapping[str, Parameter]] = {
+    "country": Parameter(
+        name="country",
+        description="Countries: NOR SWE FIN DAN as NOBIL writes them, or ISO 3166-1 alpha-3 or alpha-2 codes.",
+        schema={"type": "string", "pattern": "^[A-Za-z]{2,3}$"},
+        example=["NOR", "SWE"],
+        values_max=VALUES_MAX,
+    ),
+    "operator": Parameter(
+        name="operator",
+        description="Stations of these operators, by name or by party (`NO*FJL`), in any case.",
+        schema=_WORD,
+        example=["NO*FJL"],
+        values_max=VALUES_MAX,
+    ),
+    "station": Parameter(
+        name="station",
+        description="Stations by uuid; those that do not exist select nothing.",
+        schema=_WORD,
+        example=["NOR_01333", "NOR_01342"],
+        values_max=VALUES_MAX,
+    ),
+    "bbox": Parameter(
+        name="bbox",
+        description=(
+            "Stations in a box: minLon,minLat,maxLon,maxLat in degrees, WGS 84, edges included. "
+            f"Latitudes are {-LATITUDE_MAX} to {LATITUDE_MAX}, minLat first; a box across the 180th meridian "
+            "has minLon > maxLon."
+        ),
+        schema={"type": "number", "minimum": -LONGITUDE_MAX, "maximum": LONGITUDE_MAX},
+        example=[10.2, 59.7, 11.1, 60.1],
+        values_min=4,
+        values_max=4,
+    ),
+    "evse": Parameter(
+        name="evse",
+        description="EVSEs by their ids in any written form.",
+        schema=_WORD,
+        example=["NO*FJL*E1234"],
+        values_max=VALUES_MAX,
+    ),
+    "status": Parameter(
+        name="status",
+        description=(
+            "EVSEs with these statuses. A stream also tells the change by which an EVSE leaves them, so that "
+            "the consumer can drop it."
+        ),
+        schema={"type": "string", "enum": [status.value for status in Status]},
+        example=["AVAILABLE"],
+        values_max=VALUES_MAX,
+    ),
+    "since": Parameter(
+        name="since",
+        description=(
+            "`EPOCH-SEQ` of the last message taken: what was missed comes instead of the snapshot; a snapshot "
+            "where that cannot be."
+        ),
+        schema={"type": "string", "pattern": POSITION},
+        example="k3v9q2xa-481",
+    ),
+    "types": Parameter(
+        name="types",
+        description="Messages of these types only; all of them where it is missing.",
+        schema={"type": "string", "enum": sorted(TYPES)},
+        example=["snapshot", "update"],
+        values_max=VALUES_MAX,
+    ),
+    "mode": Parameter(
+        name="mode",
+        description=(
+            "`latest`: a consumer that cannot keep up gets the newest state of what changed. `every`: each "
+            "change in order; a consumer that cannot keep up is closed with 4108."
+        ),
+        schema={"type": "string", "enum": sorted(MODES), "default": "latest"},
+        example="every",
+    ),
+    "batch_ms": Parameter(
+        name="batch_ms",
+        description="How long changes are gathered into one message, in milliseconds.",
+        schema={"type": "integer", "minimum": 0, "maximum": BATCH_MS_MAX, "default": BATCH_MS},
+        example=0,
+    ),
+    "limit": Parameter(
+        name="limit",
+        description="Most items of a page. A page of EVSEs ends with a whole station, and may have some more.",
+        schema={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
+        example=LIMIT,
+    ),
+    "cursor": Parameter(
+        name="cursor",
+        description="`next` of the page before. A page is of the moment in which it is asked for.",
+        schema={"type": "string", "pattern": "^[A-Za-z0-9_-]*={0,2}$"},
+        example="Tk9SXzAxMzMz",
+    ),
+    "stationPath": Parameter(
+        name="uuid",
+        place="path",
+        description="The registry's uuid of the station, in any case.",
+        schema={"type": "string", "minLength": 1},
+        example="NOR_01333",
+    ),
+    "connectorPath": Parameter(
+        name="uuid",
+        place="path",
+        description="The station's uuid, `_`, and the connector's number from 1 with at least two digits.",
+        schema={"type": "string", "minLength": 1},
+        example="NOR_01333_01",
+    ),
+    "countryPath": Parameter(
+        name="country",
+        place="path",
+        description="NOR, SWE, FIN or DAN as NOBIL writes them, or an ISO 3166-1 alpha-3 or alpha-2 code.",
+        schema={"type": "string", "minLength": 1},
+        example="NOR",
+    ),
+    "evsePath": Parameter(
+        name="evse",
+        place="path",
+        description="Id or uid of the EVSE in any written form (`NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`).",
+        schema={"type": "string", "minLength": 1},
+        example="NO*FJL*E1234",
+    ),
+    "ifNoneMatch": Parameter(
+        name="If-None-Match",
+        place="header",
+        description="`ETag` of the answer that you have: 304 while it is up to date.",
+        schema={"type": "string"},
+        example='"k3v9q2xa-481"',
+    ),
+    "lastEventId": Parameter(
+        name="Last-Event-ID",
+        place="header",
+        description="Like `since`, and wins over it: browsers send it when they reconnect.",
+        schema={"type": "string", "pattern": POSITION},
+        example="k3v9q2xa-481",
+    ),
+}
+"""By name, and with its place where the name stands for something else there."""
+
+V1_FILTERS: Final = tuple(name for name in PARAMETERS if name in STATION_FILTERS)
+V2_FILTERS: Final = tuple(name for name in PARAMETERS if name in EVSE_FILTERS)
+V1_STREAM: Final = (*V1_FILTERS, "types", "since")
+V2_STREAM: Final = (*V2_FILTERS, "since", "mode", "batch_ms")
+
+WIRE_NAMES: Final = {"_Answer": "Receipt", "Item": "Report"}
+"""What the types of reports are called where nobody knows the module that they stand in."""
+WIRE_LIMITS: Final = {
+    "Report.evse": {"maxLength": ID_CHARACTERS_MAX},
+    "Report.uuid": {"maxLength": ID_CHARACTERS_MAX},
+    "Report.connector": {"maximum": CONNECTOR_MAX},
+    "Receipt.adjusted": {"maxItems": ADJUSTED_MAX},
+}
+REPORT_FORMS: Final = (
+    {"required": ["evse"], "properties": {"evse": {"type": "string"}}},
+    {
+        "required": ["uuid", "connector"],
+        "properties": {"uuid": {"type": "string"}, "connector": {"type": "integer"}},
+    },
+)
+"""A report names an EVSE, or a connector of a station."""
+
+TICKET: Final = "ticket"
+KEY_HEADERS: Final = ("bearer", "header")
+KEY_QUERY: Final = QUERY_NAMES
+"""Keys in the query: on paths of version 1 only."""
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One way in which a request carries a key."""
+
+    openapi: Mapping[str, str]
+    """The Security Scheme Object of OpenAPI 3.1."""
+    asyncapi: Mapping[str, str]
+    """That of AsyncAPI 3.0."""
+
+
+def _named(place: str, name: str, description: str) -> Key:
+    parts = {"name": name, "in": place, "description": description}
+    return Key({"type": "apiKey", **parts}, {"type": "httpApiKey", **parts})
+
+
+_BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "lst_ID_SECRET",
+    "description": "A key of this server. Wins over all other ways.",
+}
+
+KEYS: Final[Mapping[str, Key]] = {
+    "bearer": Key(_BEARER, _BEARER),
+    "header": _named("header", "X-Api-Key", "The same key; wins over the query."),
+    **{
+        name: _named("query", name, "The same key, where a client cannot send headers: version 1 only.")
+        for name in QUERY_NAMES
+    },
+    TICKET: _named(
+        "query",
+        TICKET,
+        f"For browsers: a ticket of `POST /api/v2/tickets`, good once, for {TICKET_S} s and for pages of the "
+        "origin that got it. Not looked at where a key is given.",
+    ),
+}
+
+
+def errors() -> dict[str, type[LadestromError]]:
+    """Every error that the program defines, by its code; those of modules that are not loaded are not there."""
+    return {error.code: error for error in _tree(LadestromError)}
+
+
+def _tree(error: type[LadestromError]) -> Iterator[type[LadestromError]]:
+    yield error
+    for child in error.__subclasses__():
+        if child.__module__.startswith("ladestrom."):
+            yield from _tree(child)
+
+
+def meaning(error: type[LadestromError]) -> str:
+    """What an error means, in a sentence."""
+    if error is LadestromError:
+        return "A bug stopped the request; it was logged."
+    return " ".join((error.__doc__ or f"{HTTPStatus(error.status).phrase}.").split())

@@ -1,0 +1,331 @@
+"""Wire types to JSON Schema, for the published contracts.
+
+Shape and members come from the types that encode and decode. What a Python type cannot say stands in one
+table, `WORDS`: what each member means, and within which limits. One word means one thing; where a type means
+something of its own by it, the row's name is `Type.word`. Every member has a row, and every row a member.
+
+The keywords are those that JSON Schema's drafts 07 (AsyncAPI 3.0) and 2020-12 (OpenAPI 3.1) read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ladestrom.core.rules import EARLIEST_AT
+from ladestrom.formats.contract_nobil import EPOCH, STATION_UUID
+from ladestrom.model import REFUSALS, Reason
+
+Schema = dict[str, Any]
+
+REFERENCE: Final = "#/components/schemas/{name}"
+INSTANT: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$"
+POSITION: Final = "^[A-Za-z0-9]{1,32}-[0-9]{1,18}$"
+DIGEST: Final = "^[0-9a-f]{8}$"
+DEFAULT_TEXT: Final = {"type": "string", "default": ""}
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What a member means."""
+
+    description: str
+    limits: Mapping[str, Any] = {}
+    """Keywords beside those that the type gives."""
+    replaces: bool = False
+    """Whether `limits` is the whole schema."""
+
+
+def _instant(description: str) -> Word:
+    return Word(f"{description} ISO 8601, UTC, to the millisecond.", {"format": "date-time", "pattern": INSTANT})
+
+
+def _millis(description: str, lowest: int) -> Word:
+    return Word(
+        f"{description} Milliseconds since 1970-01-01T00:00:00Z.", {"format": "int64", "minimum": lowest}
+    )
+
+
+def _count(description: str) -> Word:
+    return Word(description, {"minimum": 0})
+
+
+_NULLABLE_MILLIS: Final = {"type": ["integer", "null"], "format": "int64", "minimum": EARLIEST_AT}
+
+WORDS: Final[Mapping[str, Word]] = {
+    # -- of EVSEs, stations and connectors
+    "station": Word("The registry's uuid of the station.", {"pattern": STATION_UUID}),
+    "evse": Word("Id of the EVSE as its register writes it.", {"minLength": 1}),
+    "uid": Word("The operator's own id of the EVSE, where it has another one."),
+    "uuid": Word("The registry's uuid of the station.", {"pattern": STATION_UUID}),
+    "status": Word("Status of the EVSE."),
+    "error": Word("1 while a fault is reported, though the EVSE may be usable; else 0.", {"enum": [0, 1]}),
+    "changed_at": _instant("When status or error last changed; null while nothing was ever reported."),
+    "observed_at": _instant(
+        "When the status was last observed, by the operator's clock; null while it was never."
+    ),
+    "source": Word("The operator that reported last; empty while none did."),
+    "cause": Word("Why the status is what it is."),
+    "raw": Word("What the source said, word for word."),
+    "was": Word("What the EVSE was before."),
+    "name": Word("Name of the station."),
+    "operator": Word("Who operates the station, as its register says."),
+    "country": Word(
+        "NOR, SWE, FIN or DAN as NOBIL writes them; ISO 3166-1 alpha-3 for all others.",
+        {"pattern": "^[A-Z]{3}$"},
+    ),
+    "position": Word(
+        "`EPOCH-SEQ`: the answer holds everything up to here. A stream's `since` for what follows.",
+        {"pattern": POSITION},
+    ),
+    "latitude": Word("Degrees, WGS 84, north is positive.", {"minimum": -90, "maximum": 90}),
+    "longitude": Word("Degrees, WGS 84, east is positive.", {"minimum": -180, "maximum": 180}),
+    "address": Word("Street and number."),
+    "city": Word("Town."),
+    "register": Word("The register that the station is from: `nobil`, `irve`."),
+    "native_id": Word("Id of the station in that register."),
+    "vanished_at": _instant("When the register first lacked the station; null while it has it."),
+    "evses": Word("EVSEs in the register's order."),
+    "connectors": Word("Plugs and sockets in the register's order."),
+    "standard": Word("OCPI 2.2.1 ConnectorType (`IEC_62196_T2_COMBO`), or `UNKNOWN`."),
+    "power_kw": Word("Highest power in kW; null where the register does not tell.", {"minimum": 0}),
+    "StationDetail.position": Word("Where the station is."),
+    "EvseState.cause": Word(
+        "Why the status is what it is; null while the EVSE is not on the board.",
+        {"anyOf": [{"$ref": REFERENCE.format(name="Cause")}, {"type": "null"}]},
+        replaces=True,
+    ),
+    # -- of the NOBIL stream
+    "timestamp": _millis("When status or error last changed; -1 while nothing is known.", -1),
+    "data": Word("The station."),
+    "connector": Word("Place in the station's list, from 0.", {"minimum": 0}),
+    "SnapshotInit.data": Word("The selected stations."),
+    "StatusRaw.data": Word("What was heard."),
+    "StatusRaw.code": Word("Always 1."),
+    "ConnectorStatus.status": Word("-1 unknown, 0 available, 1 occupied. Look at `error` first."),
+    "ConnectorStatus.error": Word("1: an error is on the connector; do not send a driver there."),
+    "NamedConnectorStatus.uuid": Word("The connector: its station's uuid, `_`, and its number from 1."),
+    "NamedConnectorStatus.status": Word("-1 unknown, 0 available, 1 occupied. Look at `error` first."),
+    "NamedConnectorStatus.error": Word("1: an error is on the connector; do not send a driver there."),
+    "HeardStatus.status": Word("-1 unknown, 0 available, 1 occupied. Look at `error` first."),
+    "HeardStatus.error": Word("1: an error is on the connector."),
+    "HeardStatus.timestamp": _millis("When it was so, by the operator's clock.", 0),
+    "StationStatus.status": Word(
+        "2 a connector has an error, -1 one is unknown, 0 one is available, 1 all are occupied: the first "
+        "that holds. A station without connectors is unknown."
+    ),
+    # -- of messages
+    "type": Word("Which message it is."),
+    "epoch": Word(
+        "The log's epoch. A position is good within its epoch only; another one means a new log.",
+        {"pattern": EPOCH},
+    ),
+    "seq": Word(
+        "Position in the log; a consumer that has taken the message stands here.",
+        {"format": "int64", "minimum": 0},
+    ),
+    "prev": Word(
+        "`seq` of the message before, within this subscription. Another one than your last `seq`: something "
+        "was lost; reconnect.",
+        {"format": "int64", "minimum": 0},
+    ),
+    "changes": Word("Changes in order."),
+    "part": Word("Number of this part, from 1.", {"minimum": 1}),
+    "parts": Word("Number of parts; the state is complete with part = parts.", {"minimum": 1}),
+    "server": Word("Name and version of the server."),
+    "server_time": _instant("The server's clock."),
+    "limits": Word("What a consumer can count on."),
+    "licence": Word("Licence of the data; empty where none is told."),
+    "attribution": Word("Whose data it is; empty where that is not told."),
+    "history_seq": Word(
+        "Oldest position from which `mode=every` can resume.", {"format": "int64", "minimum": 0}
+    ),
+    "message_bytes_max": Word("Bytes that a message to the consumer has at most, about.", {"minimum": 1}),
+    "inbound_bytes_max": Word("Bytes that a message from the consumer may have.", {"minimum": 1}),
+    "inbound_messages_per_minute_max": Word(
+        "Messages from the consumer that are taken within a minute.", {"minimum": 1}
+    ),
+    "heartbeat_s": Word("A heartbeat comes this often, in seconds.", {"minimum": 1}),
+    "digest": Word(
+        "XOR of the CRC-32s of `evse|status|error|changed_at` (empty for null) over the selected EVSEs that are "
+        "neither PLANNED nor REMOVED. A consumer that adds up the same is in step.",
+        {"pattern": DIGEST},
+    ),
+    "reason": Word("Why."),
+    "Reset.reason": Word(
+        "epoch: the position is of another epoch. ahead: it is ahead of the log. expired: changes after it are "
+        "kept no more."
+    ),
+    "retry_after_ms": Word("Reconnect after so many milliseconds; spread by the server.", {"minimum": 0}),
+    "Refused.code": Word("Stable word for what is wrong."),
+    "Close.code": Word("The WebSocket close code that stands for it.", {"minimum": 1000, "maximum": 4999}),
+    "Close.reason": Word("Why, in words."),
+    "Select.country": Word("As in the query; empty: all.", DEFAULT_TEXT, replaces=True),
+    "Select.operator": Word("As in the query; empty: all.", DEFAULT_TEXT, replaces=True),
+    "Select.station": Word("As in the query; empty: all.", DEFAULT_TEXT, replaces=True),
+    "Select.evse": Word("As in the query; empty: all.", DEFAULT_TEXT, replaces=True),
+    "Select.status": Word("As in the query; empty: all.", DEFAULT_TEXT, replaces=True),
+    "Select.bbox": Word("As in the query; empty: everywhere.", DEFAULT_TEXT, replaces=True),
+    # -- of reports
+    "Report.evse": Word(
+        "Id or uid of the EVSE in any written form (`FR*ABC*E123`, `frabce123`, `FR-ABC-E123`).",
+        {"minLength": 1},
+    ),
+    "Report.uuid": Word("With `connector`, instead of `evse`: uuid of the station.", {"minLength": 1}),
+    "Report.connector": Word("Place of the connector in the station's list, from 0.", {"minimum": 0}),
+    "Report.status": Word(
+        "One of the nine words; or as the NOBIL stream says it: -1 unknown, 0 available, 1 occupied.",
+        {"anyOf": [{"$ref": REFERENCE.format(name="Status")}, {"type": "integer", "enum": [-1, 0, 1]}]},
+        replaces=True,
+    ),
+    "Report.error": Word(
+        "1 (or true) while a fault is reported, though the EVSE may be usable.",
+        {"enum": [0, 1, False, True], "default": 0},
+        replaces=True,
+    ),
+    "Report.observed_at": Word(
+        "When it became so, by your clock: ISO 8601 (UTC where it has no zone), or milliseconds since 1970. "
+        "Without it, or where it is too far ahead of the server's clock, the time of receipt counts.",
+        {"anyOf": [{"type": "string", "format": "date-time"}, _NULLABLE_MILLIS]},
+        replaces=True,
+    ),
+    "Report.timestamp": Word(
+        "The same as `observed_at`, in milliseconds since 1970; `observed_at` wins.",
+        _NULLABLE_MILLIS,
+        replaces=True,
+    ),
+    "Receipt.position": Word(
+        "`EPOCH-SEQ`: what was accepted is in the log up to here.", {"pattern": POSITION}
+    ),
+    "accepted": _count("Items that became changes. They are durable."),
+    "unchanged": _count("Items that confirmed what was known, or were older than it."),
+    "stale": _count("Of the unchanged items, those that were older than what was known."),
+    "refused": Word("Items that were refused, and why; none costs another."),
+    "adjusted": Word("Items that were taken with the time of receipt, as their own was too far ahead."),
+    "index": _count("Place of the item in the delivery, from 0."),
+    "detail": Word("What is wrong and what to do, in words."),
+    "Refusal.reason": Word(
+        "Stable word for why.",
+        {"type": "string", "enum": sorted(REFUSALS | {Reason.FUTURE_TIME})},
+        replaces=True,
+    ),
+    # -- of lists, operations and errors
+    "items": Word("This page's."),
+    "next": Word("Cursor of the next page; null on the last one."),
+    "last_report_at": _instant("When the operator last reported."),
+    "reports": _count("Items received since the server started."),
+    "OperatorFreshness.operator": Word("Name of the operator."),
+    "OperatorFreshness.changes": _count("Items that became changes."),
+    "OperatorFreshness.stale": _count("Items that were older than what was known."),
+    "OperatorFreshness.refused": Word("Items refused, by reason."),
+    "Ticket.ticket": Word("To be given as `ticket` in the query of a stream, once."),
+    "expires_in_s": Word("For how long it can be used, in seconds.", {"minimum": 1}),
+    "checks": Word("What was looked at, and whether it is as it should be."),
+    "Liveness.status": Word("Always `ok`."),
+    "Readiness.status": Word("`ready` when every check holds."),
+    "Problem.type": Word("`urn:ladestrom:error:` and the code.", {"pattern": "^urn:ladestrom:error:[a-z_]+$"}),
+    "Problem.title": Word("What the HTTP status says."),
+    "Problem.status": Word("The HTTP status.", {"minimum": 400, "maximum": 599}),
+    "Problem.code": Word("Stable word for the error; go by this one.", {"pattern": "^[a-z_]+$"}),
+    "Problem.retry": Word("Whether the same request may succeed later."),
+}
+
+
+def components(
+    sent: Iterable[Any],
+    received: Iterable[Any] = (),
+    *,
+    names: Mapping[str, str] | None = None,
+    limits: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Schema]:
+    """Schemas of types and of all that they are made of, by name.
+
+    Args:
+        sent: types that are encoded: every member is there, but one that may be UNSET.
+        received: types that are decoded: members with a default may be left out.
+        names: other names than the types' own.
+        limits: keywords of members (`Type.word`) that the caller knows.
+    """
+    renamed = names or {}
+    found: dict[str, Schema] = {}
+    for types, is_sent in ((sent, True), (received, False)):
+        _, made = msgspec.json.schema_components(types, ref_template=REFERENCE)
+        for own, schema in made.items():
+            name = renamed.get(own, own)
+            found.setdefault(name, _finished(name, schema, limits or {}, is_sent=is_sent))
+    references = {REFERENCE.format(name=own): REFERENCE.format(name=name) for own, name in renamed.items()}
+
+    def rename(part: Schema) -> None:
+        if part.get("$ref") in references:
+            part["$ref"] = references[part["$ref"]]
+
+    walk(found, rename)
+    return dict(sorted(found.items()))
+
+
+def word(component: str, member: str) -> tuple[str, Word]:
+    """The row of a component's member, and its name in the table.
+
+    Raises:
+        KeyError: there is none; write one.
+    """
+    own = f"{component}.{member}"
+    name = own if own in WORDS else member
+    return name, WORDS[name]
+
+
+def reference(name: str) -> Schema:
+    """What stands for a component."""
+    return {"$ref": REFERENCE.format(name=name)}
+
+
+def _finished(name: str, schema: Schema, limits: Mapping[str, Mapping[str, Any]], *, is_sent: bool) -> Schema:
+    schema = {key: value for key, value in schema.items() if key != "title"}
+    if "properties" not in schema:
+        return _plain(schema)
+    given = schema["properties"]
+    properties = {
+        member: {**_member(name, member, one), **limits.get(f"{name}.{member}", {})}
+        for member, one in given.items()
+    }
+    if is_sent:
+        always = set(schema.get("required", ()))
+        schema["required"] = [member for member, one in given.items() if member in always or "default" in one]
+        for member in properties.values():
+            member.pop("default", None)
+    return {**schema, "properties": properties}
+
+
+def _member(component: str, member: str, given: Schema) -> Schema:
+    _, row = word(component, member)
+    if row.replaces:
+        made: Schema = {}
+    elif "$ref" in given:
+        # Readers of draft 07 ignore what stands beside a reference.
+        made = {"allOf": [given]}
+    else:
+        made = _plain(given)
+    return {"description": row.description, **made, **row.limits}
+
+
+def _plain(schema: Schema) -> Schema:
+    """The same in fewer words: `null` as one of several types, one word as a constant, enums with types."""
+    branches = schema.get("anyOf", ())
+    if len(branches) == 2 and branches[1] == {"type": "null"} and isinstance(branches[0].get("type"), str):  # noqa: PLR2004 - a type, or null
+        rest = {key: value for key, value in schema.items() if key != "anyOf"}
+        return {**branches[0], "type": [branches[0]["type"], "null"], **rest}
+    values = schema.get("enum")
+    if values is None:
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "enum"}
+    kind = "string" if isinstance(values[0], str) else "integer"
+    return {**rest, "type": kind, **({"const": values[0]} if len(values) == 1 else {"enum": values})}
+
+
+def walk(node: Any, visit: Callable[[Schema], None]) -> None:  # noqa: ANN401 - any part of a document
+    """Shows every object of a document to `visit`, outermost first."""
+    if isinstance(node, dict):
+        visit(node)
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        walk(child, visit)

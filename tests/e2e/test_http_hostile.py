@@ -1,0 +1,270 @@
+"""Connections that trickle, stop, or are no HTTP at all; and answers that nobody takes."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+from tests.e2e.serving import Serving, evse, station, until
+from tests.e2e.wire import TEXT, UPGRADE, Wire, frame, request
+
+from ladestrom import server as server_module
+from ladestrom.edges import websocket
+from ladestrom.ingest import http_push
+
+CUT_DEADLINE_S: Final = 8.0
+"""The limits are set to 1 s below, and looked at each second."""
+MIB: Final = 1024 * 1024
+EACH: Final = 8
+"""Connections of each kind at once."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server that the tests of this file share; it waits for 1 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(websocket, "PARTIAL_S_MAX", 1)
+        patch.setattr(server_module, "FRAME_GRACE_S", 1)
+        patch.setattr(http_push, "BODY_GRACE_S", 1)
+        with Serving(tmp_path_factory.mktemp("http"), {"server.header_timeout_s": 1}) as running:
+            yield running
+
+
+@pytest.fixture(autouse=True)
+def unharmed(server: Serving) -> Iterator[None]:
+    """After each test, the server still answers, and has not logged an error."""
+    yield
+    assert server.get("/livez", key=None).json() == {"status": "ok"}
+    assert server.unexpected() == []
+
+
+# -- too slow ----------------------------------------------------------------------------------------------
+
+
+class Slow(NamedTuple):
+    """How a connection is slow: bytes at once, whether an upgrade is part of them, bytes one by one."""
+
+    begin: bytes = b""
+    trickle: bytes = b""
+    is_upgraded: bool = False
+
+
+HOST: Final = {"Host": "127.0.0.1"}
+GET: Final = request("/livez", HOST)
+
+
+def slow_ones(server: Serving) -> dict[str, Slow]:
+    """Every way to be slow."""
+    alfa = {**HOST, **server.bearer("alfa")}
+    stream = request("/api/v1/stream?types=update", {**UPGRADE, **server.bearer()})
+    second = request("/api/v2/stream", {**UPGRADE, **server.bearer()})
+    reports = request("/api/v2/reports/stream", {**UPGRADE, **server.bearer("alfa")})
+    long = {"Content-Length": "1000000"}
+    letters = b"a" * 1000
+    partial = frame(TEXT, letters)
+    return {
+        "says nothing": Slow(),
+        "request line": Slow(b"GET /livez?", letters),
+        "headers": Slow(b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: ", letters),
+        "many headers": Slow(b"GET /livez HTTP/1.1\r\n", b"a: b\r\n" * 300),
+        "headers that stop": Slow(b"GET /livez HTTP/1.1\r\nHost: here\r\n"),
+        "blank lines": Slow(b"", b"\r\n" * 500),
+        "blank lines after an answer": Slow(GET, b"\r\n" * 500),
+        "headers after an answer": Slow(GET, GET[:-2] + b"X-Long: " + letters),
+        "a body nobody asked for": Slow(request("/livez", {**HOST, **long}), letters),
+        "a body nobody asked for, that stops": Slow(request("/livez", {**HOST, **long}) + b"a"),
+        "a body that is not read": Slow(request("/api/v2/reports", {**HOST, **long}, "POST"), letters),
+        "reports": Slow(request("/api/v2/reports", {**alfa, **long}, "POST"), letters),
+        "reports that stop": Slow(request("/api/v2/reports", {**alfa, **long}, "POST") + b"["),
+        "reports that do not begin": Slow(request("/api/v2/reports", {**alfa, **long}, "POST")),
+        "reports in chunks": Slow(
+            request("/api/v2/reports", {**alfa, "Transfer-Encoding": "chunked"}, "POST"), b"1\r\n \r\n" * 200
+        ),
+        "a trailer": Slow(
+            request("/api/v2/reports", {**alfa, "Transfer-Encoding": "chunked"}, "POST") + b"0\r\nX-Long: ",
+            letters,
+        ),
+        "an upgrade": Slow(stream[:-2] + b"X-Long: ", letters),
+        "a frame": Slow(stream, partial, is_upgraded=True),
+        "a frame that stops": Slow(stream, partial[:1], is_upgraded=True),
+        "a frame's head": Slow(stream, partial[:2], is_upgraded=True),
+        "a message in pieces": Slow(stream, frame(TEXT, b"", fin=False), is_upgraded=True),
+        "a frame, version 2": Slow(second, partial, is_upgraded=True),
+        "a frame of reports": Slow(reports, partial, is_upgraded=True),
+        "a frame's head, of reports": Slow(reports, partial[:2], is_upgraded=True),
+        "reports in pieces": Slow(reports, frame(TEXT, b"[", fin=False), is_upgraded=True),
+    }
+
+
+def test_whoever_is_slow_is_cut_whatever_it_is_that_does_not_come(server: Serving) -> None:
+    opened: dict[socket.socket, tuple[str, Iterator[int]]] = {}
+    for _ in range(EACH):
+        for name, slow in slow_ones(server).items():
+            wire = Wire(server.port)
+            if slow.begin:
+                wire.send(slow.begin)
+            if slow.is_upgraded:
+                assert wire.head().status == 101
+            opened[wire.socket] = name, iter(slow.trickle)
+    with server.stream() as kept:
+        kept.message()
+        left = trickle(opened, CUT_DEADLINE_S, server)
+        for each in opened:
+            each.close()
+        assert left == []
+        kept.put(9, b"still here")
+        assert kept.frame().payload == b"still here"
+
+
+def trickle(
+    opened: dict[socket.socket, tuple[str, Iterator[int]]], deadline_s: float, server: Serving
+) -> list[str]:
+    """Sends byte after byte on all of them; names those that are still open in the end."""
+    alive = set(opened)
+    ends_s = time.monotonic() + deadline_s
+    while alive and time.monotonic() < ends_s:
+        began_s = time.monotonic()
+        assert server.get("/livez", key=None).status_code == 200
+        assert time.monotonic() - began_s < 1, "others are served meanwhile"
+        readable, _, _ = select.select(list(alive), [], [], 0.1)
+        alive -= {each for each in readable if has_ended(each)}
+        for each in list(alive):
+            byte = next(opened[each][1], None)
+            if byte is None:
+                continue
+            try:
+                each.send(bytes([byte]))
+            except ConnectionError:
+                alive.discard(each)
+    return sorted({opened[each][0] for each in alive})
+
+
+def has_ended(each: socket.socket) -> bool:
+    try:
+        return not each.recv(65_536)
+    except ConnectionError:
+        return True
+
+
+def test_who_is_slow_but_comes_in_time_is_served(server: Serving) -> None:
+    with Wire(server.port) as wire:
+        for _ in range(3):
+            for part in (GET[:10], GET[10:30], GET[30:]):
+                wire.send(part)
+                time.sleep(0.1)
+            assert wire.answer()[0].status == 200
+
+
+def test_an_idle_connection_is_kept_for_its_time_and_closed_after_it(tmp_path: Path) -> None:
+    settings = {"server.keep_alive_s": 2, "server.header_timeout_s": 1}
+    with Serving(tmp_path, settings) as server, Wire(server.port) as wire:
+        wire.send(GET)
+        assert wire.answer()[0].status == 200
+        began_s = time.monotonic()
+        assert wire.ended()
+        assert 1.5 < time.monotonic() - began_s < 6
+
+
+def test_an_answer_that_nobody_takes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "RESPONSE_STALLED_S_MAX", 1)
+    stations = [
+        station(f"NOR_{n:05d}", "NOR", (10.0, 60.0), [evse(f"NO*ALF*E{n}", party="NOALF")])
+        for n in range(1, 1001)
+    ]
+    with Serving(tmp_path, stations=stations) as server, Wire(server.port, receive_bytes=4096) as wire:
+        asked = request("/api/v1/rest/chargers", {**HOST, **server.bearer(), "Accept-Encoding": "identity"})
+        wire.send(asked * 200)
+        assert server.app._server is not None
+        connections: set[Any] = server.app._server.server_state.connections
+        until(lambda: any(each.flow.write_paused for each in connections), "it waits for the client")
+        until(lambda: not connections, "it gives up")
+
+
+# -- no HTTP -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64), 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"\x00" * 64, 400),
+        (b"GET\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"GET /caf\xe9 HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nHost : here\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (b"CONNECT here:443 HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"POST /api/v2/reports HTTP/1.1\r\nHost: here\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\n" + b"a: b\r\n" * 15_000 + b"\r\n", 431),
+        (b"GET /livez?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: here\r\n\r\n", 431),
+        (b"GET http://elsewhere.example/livez HTTP/1.1\r\nHost: here\r\n\r\n", 200),
+        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: here\r\n\r\n", 404),
+        (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: here\r\n\r\n", 404),
+        (b"GET /%ff%00 HTTP/1.1\r\nHost: here\r\n\r\n", 404),
+        (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+        (b"GET /livez HTTP/1.1\r\nHost: here\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", 200),
+        (b"BREW /livez HTTP/1.1\r\nHost: here\r\n\r\n", 400),
+        (b"PROPFIND /livez HTTP/1.1\r\nHost: here\r\n\r\n", 405),
+    ],
+)
+def test_what_is_no_request_is_answered_and_nothing_breaks(server: Serving, sent: bytes, status: int) -> None:
+    with Wire(server.port) as wire:
+        wire.send(sent)
+        head, _ = wire.answer()
+        assert head.status == status
+        if status >= 400:
+            assert head.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /livez",
+        b"GET /livez HTTP/1.1\r\nX-Long: ",
+        b"GET /livez HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: ",
+        b"POST /api/v2/reports HTTP/1.1\r\nX-Api-Key: KEY\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: ",
+    ],
+)
+def test_what_has_no_end_is_refused_long_before_it_could_fill_the_memory(
+    server: Serving, begun: bytes
+) -> None:
+    with Wire(server.port) as wire:
+        wire.send(begun.replace(b"KEY", server.keys["alfa"].encode()))
+        sent = 0
+        wire.socket.setblocking(False)
+        while sent < 64 * MIB:
+            readable, writable, _ = select.select([wire.socket], [wire.socket], [], 5)
+            if readable and b" 431 " in wire.socket.recv(1000, socket.MSG_PEEK):
+                break
+            if writable:
+                sent += wire.socket.send(b"a" * 8192)
+        assert sent < 8 * MIB, "what the buffers between us hold"
+        wire.socket.settimeout(5)
+        while (status := wire.answer()[0].status) == 200:
+            pass
+        assert status == 431
+
+
+def test_requests_in_a_row_are_answered_in_order(server: Serving) -> None:
+    paths = ["/livez", "/nope", "/readyz", "/api/v1/rest/chargers", "/livez"] * 20
+    with Wire(server.port) as wire:
+        wire.send(b"".join(request(path, HOST) for path in paths))
+        statuses = [wire.answer()[0].status for _ in paths]
+    assert statuses == [200, 404, 200, 401, 200] * 20
+
+
+def test_what_follows_a_refused_request_is_not_taken_for_another(server: Serving) -> None:
+    with Wire(server.port) as wire:
+        wire.send(b"GET /livez HTTP/1.1\r\nbroken\r\n\r\n" + GET)
+        assert wire.problem()["status"] == 400
+        assert wire.ended()
+        assert wire.buffer == b""

@@ -1,0 +1,517 @@
+from __future__ import annotations
+
+import asyncio
+import shutil
+import stat
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apsw
+import pytest
+from bench.powercut import Fault, campaign
+
+from ladestrom.backends import sqlite
+from ladestrom.backends.sqlite import CHUNK_ROWS, DAY_MS, FORMAT, Durability, SqliteLog
+from ladestrom.errors import LogFailure
+from ladestrom.model import Change
+from ladestrom.ports import BoardRow
+from tests.building import NOW, logged, make_change, make_changes, make_evse
+from tests.powercut import Disk
+
+FOREVER_DAYS = 36_500
+NEVER_FULL_MIB = 1_000_000
+
+
+@asynccontextmanager
+async def opened(path: Path, **settings: Any) -> AsyncIterator[SqliteLog]:
+    log = await SqliteLog.open(path, **settings)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def contents(path: Path) -> list[Any]:
+    async with opened(path) as log:
+        return list(await log.read(0, 1_000_000))
+
+
+def start_machine(monkeypatch: pytest.MonkeyPatch, boot_id: str) -> None:
+    monkeypatch.setattr(sqlite, "_boot_id", lambda: boot_id)
+
+
+def killed(path: Path, folder: Path) -> Path:
+    """The files as a process leaves them that is killed now."""
+    folder.mkdir()
+    for file in path.parent.glob(f"{path.name}*"):
+        if not file.name.endswith("-shm"):
+            shutil.copy(file, folder)
+    return folder / path.name
+
+
+class TestPowerCut:
+    @pytest.mark.parametrize("durability", list(Durability))
+    def test_nothing_acknowledged_is_lost_or_the_epoch_is_new(
+        self, tmp_path: Path, durability: Durability
+    ) -> None:
+        found = campaign(tmp_path, crashes=40, seed=1, durability=durability)
+        assert found.wrongs == []
+        assert found.crashes == 40
+        assert found.while_opening > 0
+        assert found.acknowledged > 1_000
+        assert (found.renewed > 0) == (durability is Durability.RELAXED)
+
+    @pytest.mark.parametrize("level", ["OFF", "NORMAL"])
+    def test_a_campaign_finds_a_log_that_does_not_sync(self, tmp_path: Path, level: str) -> None:
+        def unsafe(log: SqliteLog) -> None:
+            log._write_connection.execute(f"PRAGMA synchronous = {level}")
+
+        fault: Fault = unsafe
+        assert campaign(tmp_path, crashes=20, seed=3, fault=fault).wrongs
+
+    async def test_a_relaxed_log_is_known_as_such_before_anything_is_acknowledged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start_machine(monkeypatch, "first")
+        async with opened(tmp_path / "log.db", durability=Durability.RELAXED) as log:
+            epoch = log.last.epoch
+        disk = Disk(Random(1))
+        disk.holds(tmp_path)
+        with disk.mounted():
+            log = await SqliteLog.open(tmp_path / "log.db", durability=Durability.RELAXED)
+            assert log.last.epoch == epoch
+            await log.append(make_changes(1))
+            disk.unplug()
+            await log.close()
+        after = tmp_path / "after"
+        after.mkdir()
+        disk.leave(after, share=0)
+        start_machine(monkeypatch, "second")
+        async with opened(after / "log.db", durability=Durability.RELAXED) as log:
+            assert log.last.seq == 0
+            assert log.last.epoch != epoch
+
+
+class TestEpoch:
+    async def test_each_new_log_has_its_own_and_keeps_it(self, tmp_path: Path) -> None:
+        epochs = []
+        for name in ("one.db", "two.db", "one.db", "two.db"):
+            async with opened(tmp_path / name) as log:
+                epochs.append(log.last.epoch)
+        assert epochs[:2] == epochs[2:]
+        assert epochs[0] != epochs[1]
+        assert all(epoch.isalnum() for epoch in epochs)
+
+    @pytest.mark.parametrize(
+        ("durability", "restarted", "stays"),
+        [
+            (Durability.FULL, False, True),
+            (Durability.FULL, True, True),
+            (Durability.RELAXED, False, True),
+            (Durability.RELAXED, True, False),
+        ],
+    )
+    async def test_only_a_relaxed_log_under_which_the_machine_went_down_gets_a_new_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, restarted: bool, stays: bool
+    ) -> None:
+        start_machine(monkeypatch, "first")
+        async with opened(tmp_path / "log.db", durability=durability) as log:
+            await log.append(make_changes(3))
+            epoch = log.last.epoch
+            left = killed(tmp_path / "log.db", tmp_path / "left")
+        if restarted:
+            start_machine(monkeypatch, "second")
+        async with opened(left, durability=durability) as log:
+            assert (log.last.epoch == epoch) is stays
+            assert log.last.seq == 3
+            new = log.last.epoch
+        async with opened(left, durability=durability) as log:
+            assert log.last.epoch == new
+
+    @pytest.mark.parametrize("durability", list(Durability))
+    async def test_a_log_that_was_closed_keeps_its_own_over_a_restart_of_the_machine(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
+    ) -> None:
+        start_machine(monkeypatch, "first")
+        async with opened(tmp_path / "log.db", durability=durability) as log:
+            epoch = log.last.epoch
+        start_machine(monkeypatch, "second")
+        async with opened(tmp_path / "log.db", durability=durability) as log:
+            assert log.last.epoch == epoch
+
+    async def test_a_relaxed_log_that_was_cut_gets_a_new_one_though_it_is_opened_as_a_full_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start_machine(monkeypatch, "first")
+        async with opened(tmp_path / "log.db", durability=Durability.RELAXED) as log:
+            epoch = log.last.epoch
+            left = killed(tmp_path / "log.db", tmp_path / "left")
+        start_machine(monkeypatch, "second")
+        async with opened(left, durability=Durability.FULL) as log:
+            assert log.last.epoch != epoch
+
+    def test_the_machine_says_when_it_was_started(self) -> None:
+        assert sqlite._boot_id()
+
+
+class TestFailedAppend:
+    async def test_on_a_full_disk_nothing_is_appended_and_the_next_has_the_same_numbers(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "log.db"
+        first, large, small = make_changes(10), make_changes(5_000), make_changes(3)
+        async with opened(path) as log:
+            await log.append(first)
+            pages = log._write_connection.execute("PRAGMA page_count").fetchall()[0][0]
+            log._write_connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+            for _ in range(2):
+                with pytest.raises(LogFailure, match="nothing was accepted; try again"):
+                    await log.append(large)
+                assert log.last.seq == 10
+                assert await log.read(0, 100) == logged(first)
+            log._write_connection.execute("PRAGMA max_page_count = 1000000")
+            assert await log.append(small) == logged(small, 10)
+        assert await contents(path) == logged(first + small)
+
+    @pytest.mark.parametrize("failure", [apsw.FullError("disk full"), apsw.IOError("disk I/O error")])
+    async def test_whichever_operation_fails_nothing_is_appended(
+        self, tmp_path: Path, failure: apsw.Error
+    ) -> None:
+        disk = Disk(Random(1))
+        told: list[Change] = []
+        failed = 0
+        with disk.mounted():
+            async with opened(tmp_path / "log.db") as log:
+                log._write_connection.wal_autocheckpoint(3)
+                for operation in range(25):
+                    batch = make_changes(20, len(told))
+                    disk.fails_after, disk.failure = operation, failure
+                    try:
+                        await log.append(batch)
+                    except LogFailure:
+                        failed += 1
+                    else:
+                        told += batch
+                    disk.failure = None
+                    assert await log.read(0, 10_000) == logged(told)
+                    retried = make_changes(2, len(told))
+                    assert await log.append(retried) == logged(retried, len(told))
+                    told += retried
+            assert failed > 3
+            assert await contents(tmp_path / "log.db") == logged(told)
+
+    async def test_one_that_took_effect_all_the_same_is_not_seen_and_gives_way_to_the_next(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "log.db"
+        lost, kept = make_changes(5), make_changes(3, 50)
+        async with opened(path) as log:
+            log._write_connection, connection = Deceptive(log._write_connection), log._write_connection  # type: ignore[assignment]
+            with pytest.raises(LogFailure):
+                await log.append(lost)
+            log._write_connection = connection
+            assert connection.execute("SELECT count(*) FROM entries").fetchall() == [(5,)]
+            assert (log.last.seq, await log.read(0, 10)) == (0, [])
+            assert await log.append(kept) == logged(kept)
+            assert await log.read(0, 10) == logged(kept)
+        assert await contents(path) == logged(kept)
+
+    async def test_one_whose_caller_left_gives_way_to_the_next(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.db"
+        kept = make_changes(3, 50)
+        async with opened(path) as log:
+            left = asyncio.create_task(log.append(make_changes(5)))
+            await asyncio.sleep(0)
+            left.cancel()
+            assert await log.append(kept) == logged(kept)
+            await asyncio.gather(left, return_exceptions=True)
+            assert await log.append(make_changes(1, 60)) == logged(make_changes(1, 60), 3)
+        assert await contents(path) == logged(kept + make_changes(1, 60))
+
+    async def test_what_else_is_written_fails_as_clearly_and_works_again(self, tmp_path: Path) -> None:
+        disk = Disk(Random(1))
+        change = make_change()
+        with disk.mounted():
+            async with opened(tmp_path / "log.db", retention_days=0) as log:
+                await log.append([change, change])
+                disk.failure = apsw.FullError("disk full")
+                for work in (log.probe, lambda: log.checkpoint([BoardRow(2, change, 0, 0, "")], 2)):
+                    with pytest.raises(LogFailure, match="cannot be written"):
+                        await work()
+                disk.failure = None
+                await log.probe()
+                assert await log.trim(NOW) == 0
+                await log.checkpoint([BoardRow(2, change, 0, 0, "")], 2)
+                disk.failure = apsw.FullError("disk full")
+                with pytest.raises(LogFailure, match="cannot be written"):
+                    await log.trim(NOW + 10**12)
+                assert log.first == 1
+                disk.failure = None
+                assert await log.trim(NOW + 10**12) == 1
+
+    async def test_a_log_on_a_full_disk_can_be_closed(self, tmp_path: Path) -> None:
+        disk = Disk(Random(1))
+        with disk.mounted():
+            log = await SqliteLog.open(tmp_path / "log.db")
+            await log.append(make_changes(3))
+            disk.failure = apsw.FullError("disk full")
+            await log.close()
+            disk.failure = None
+            assert await contents(tmp_path / "log.db") == logged(make_changes(3))
+
+
+class Deceptive:
+    """A connection whose commit fails after it took effect, and that cannot be asked afterwards."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._failed = False
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> apsw.Cursor:
+        if self._failed:
+            raise apsw.IOError("disk I/O error")
+        found = self._connection.execute(statement, tuple(values))
+        if statement == "COMMIT":
+            self._failed = True
+            raise apsw.IOError("disk I/O error")
+        return found
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = NOW
+        monkeypatch.setattr(sqlite.time, "time_ns", lambda: self.now * 1_000_000)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+class TestTrim:
+    async def filled(self, log: SqliteLog, clock: Clock, days: int, per_day: int) -> None:
+        for _ in range(days):
+            await log.append(make_changes(per_day))
+            clock.now += DAY_MS
+        await log.checkpoint([], log.last.seq)
+
+    async def test_entries_over_the_age_are_dropped_and_younger_ones_are_not(
+        self, tmp_path: Path, clock: Clock
+    ) -> None:
+        async with opened(tmp_path / "log.db", retention_days=2.5, retention_mib=NEVER_FULL_MIB) as log:
+            await self.filled(log, clock, days=5, per_day=10)
+            # The entries are 5, 4, 3, 2 and 1 days old.
+            assert await log.trim(clock.now) == 30
+            assert (log.first, [entry.seq for entry in await log.read(0, 1)]) == (31, [31])
+            assert await log.trim(clock.now) == 0
+
+    async def test_many_entries_are_dropped_all(self, tmp_path: Path, clock: Clock) -> None:
+        async with opened(tmp_path / "log.db", retention_days=1, retention_mib=NEVER_FULL_MIB) as log:
+            await self.filled(log, clock, days=3, per_day=CHUNK_ROWS)
+            assert await log.trim(clock.now) == 2 * CHUNK_ROWS
+
+    async def test_the_oldest_are_dropped_until_the_size_is_kept(self, tmp_path: Path, clock: Clock) -> None:
+        async with opened(tmp_path / "log.db", retention_days=FOREVER_DAYS, retention_mib=2) as log:
+            await self.filled(log, clock, days=4, per_day=CHUNK_ROWS)
+            dropped = await log.trim(clock.now)
+            assert dropped in {CHUNK_ROWS, 2 * CHUNK_ROWS}
+            assert log.first == dropped + 1
+            assert await log.trim(clock.now) == 0
+
+    async def test_a_clock_that_was_ahead_does_not_keep_a_log_from_being_trimmed_by_size(
+        self, tmp_path: Path, clock: Clock
+    ) -> None:
+        async with opened(tmp_path / "log.db", retention_days=7, retention_mib=0) as log:
+            clock.now += 1_000 * DAY_MS
+            await self.filled(log, clock, days=1, per_day=100)
+            assert await log.trim(NOW) == 99
+
+    async def test_nor_by_age_once_younger_ones_are_over_it(self, tmp_path: Path, clock: Clock) -> None:
+        async with opened(tmp_path / "log.db", retention_days=7, retention_mib=NEVER_FULL_MIB) as log:
+            clock.now += 1_000 * DAY_MS
+            await self.filled(log, clock, days=1, per_day=10)
+            clock.now = NOW
+            await self.filled(log, clock, days=1, per_day=10)
+            assert await log.trim(NOW + 8 * DAY_MS) == 19
+
+    async def test_where_it_begins_is_known_after_a_restart(self, tmp_path: Path, clock: Clock) -> None:
+        async with opened(tmp_path / "log.db", retention_days=0) as log:
+            await self.filled(log, clock, days=1, per_day=10)
+            await log.trim(clock.now)
+        async with opened(tmp_path / "log.db") as log:
+            assert (log.first, log.last.seq) == (10, 10)
+
+
+class TestFiles:
+    async def refused(self, path: Path) -> str:
+        with pytest.raises(LogFailure) as told:
+            await SqliteLog.open(path)
+        return str(told.value)
+
+    async def test_they_are_for_their_owner_alone(self, tmp_path: Path) -> None:
+        async with opened(tmp_path / "log.db") as log:
+            await log.append(make_changes(1))
+            files = list(tmp_path.iterdir())
+            assert len(files) > 1
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+    @pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at" * 20, b"\x00" * 4096])
+    async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(
+        self, tmp_path: Path, content: bytes
+    ) -> None:
+        path = tmp_path / "log.db"
+        path.write_bytes(content)
+        assert str(path) in await self.refused(path)
+        assert path.read_bytes() == content
+
+    async def test_an_empty_file_becomes_a_log(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.db"
+        path.touch()
+        async with opened(path) as log:
+            await log.append(make_changes(1))
+
+    @pytest.mark.parametrize("schema", ["CREATE TABLE stations (uuid TEXT)", "CREATE TABLE meta (name, value)"])
+    async def test_a_database_of_something_else_is_refused_and_left_as_it_is(
+        self, tmp_path: Path, schema: str
+    ) -> None:
+        path = tmp_path / "log.db"
+        connection = apsw.Connection(str(path))
+        connection.execute(schema)
+        connection.close()
+        before = path.read_bytes()
+        assert "no log of ladestrom" in await self.refused(path)
+        assert path.read_bytes() == before
+
+    async def test_a_log_of_a_newer_format_is_refused_and_left_as_it_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path) as log:
+            await log.append(make_changes(1))
+        self.write(path, "UPDATE meta SET value = 99 WHERE name = 'format'")
+        before = path.read_bytes()
+        told = await self.refused(path)
+        assert f"has format 99, this program reads {FORMAT}: use the version that wrote it" in told
+        assert path.read_bytes() == before
+
+    @staticmethod
+    def write(path: Path, statement: str) -> None:
+        connection = apsw.Connection(str(path))
+        connection.execute(statement)
+        connection.execute("PRAGMA wal_checkpoint")
+        connection.close()
+
+    async def test_a_place_where_no_file_can_be_is_refused(self, tmp_path: Path) -> None:
+        assert "cannot be used" in await self.refused(tmp_path / "missing" / "log.db")
+        assert "cannot be used" in await self.refused(tmp_path)
+
+    async def test_a_file_system_without_shared_memory_is_refused(self, tmp_path: Path) -> None:
+        vfs = NoSharedMemory()
+        try:
+            assert "without shared memory" in await self.refused(tmp_path / "log.db")
+        finally:
+            vfs.unregister()
+
+    @pytest.mark.parametrize(
+        ("statement", "missing"),
+        [
+            ("DELETE FROM entries WHERE seq = 7", "entries 7 to 7"),
+            ("DELETE FROM entries WHERE seq IN (6, 7)", "entries 6 to 7"),
+            ("DELETE FROM entries WHERE seq > 3", "entries 4 to 5"),
+        ],
+    )
+    async def test_a_log_that_lacks_entries_is_not_recovered(
+        self, tmp_path: Path, statement: str, missing: str
+    ) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path) as log:
+            await log.append(make_changes(10))
+            await log.checkpoint([], 5)
+        self.write(path, statement)
+        async with opened(path) as log:
+            with pytest.raises(LogFailure, match=missing):
+                await log.recover()
+
+    @pytest.mark.parametrize("table", ["entries", "board"])
+    async def test_a_record_that_cannot_be_read_is_damage(self, tmp_path: Path, table: str) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path) as log:
+            (entry,) = await log.append([make_change()])
+            await log.checkpoint([BoardRow(1, entry.change, 0, 0, "")], 0)
+        self.write(path, f"UPDATE {table} SET body = '[1,2'")
+        async with opened(path) as log:
+            with pytest.raises(LogFailure, match="is damaged"):
+                await log.recover()
+
+    async def test_damage_anywhere_is_a_clear_failure_or_none(self, tmp_path: Path) -> None:
+        random = Random(1)
+        path = tmp_path / "log.db"
+        async with opened(path) as log:
+            entries = await log.append(make_changes(100))
+            await log.checkpoint([BoardRow(entry.seq, entry.change, 0, 0, "") for entry in entries], 50)
+        whole = path.read_bytes()
+        failures = 0
+        for number in range(150):
+            damaged = bytearray(whole)
+            for _ in range(random.choice([1, 20])):
+                damaged[random.randrange(len(damaged))] = random.randrange(256)
+            if random.random() < 0.1:
+                del damaged[random.randrange(len(damaged)) :]
+            broken = tmp_path / f"{number}.db"
+            broken.write_bytes(damaged)
+            try:
+                async with opened(broken) as log:
+                    await log.recover()
+                    await log.read(0, 1_000)
+                    await log.append(make_changes(3))
+            except LogFailure as failure:
+                failures += 1
+                assert str(broken) in str(failure) or broken.name in str(failure)
+        assert failures > 50
+
+    async def test_a_follower_reads_what_was_written_before_the_restart(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path) as log:
+            await log.append(make_changes(5))
+        async with opened(path) as log:
+            await log.append(make_changes(1, 5))
+            found: list[Any] = []
+            async for batch in log.tail(2):
+                found += batch
+                if found[-1].seq == 6:
+                    break
+            assert found == logged(make_changes(6))[2:]
+
+
+class NoSharedMemory(apsw.VFS):
+    """A file system whose files cannot be mapped by several processes."""
+
+    def __init__(self) -> None:
+        super().__init__("no-shared-memory", "unix", makedefault=True)
+
+    def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802 - SQLite's name
+        return _Unshared(apsw.VFSFile("unix", name, flags))
+
+
+class _Unshared:
+    """Not an `apsw.VFSFile` itself, and so without the methods of shared memory."""
+
+    def __init__(self, file: apsw.VFSFile) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+async def test_an_evse_with_any_name_is_kept_in_the_checkpoint(tmp_path: Path) -> None:
+    change = make_change(make_evse(key="Å\"'\\\x00😀", written="NO*ABC*E1"))
+    row = BoardRow(1, change, NOW, NOW, "abc")
+    async with opened(tmp_path / "log.db") as log:
+        await log.append([change])
+        await log.checkpoint([row], 1)
+        assert await log.recover() == [row]
