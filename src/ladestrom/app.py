@@ -351,10 +351,16 @@ class App:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, demo: bool = False) -> AsyncIterator[App]:
+async def running(
+    settings: Settings,
+    *,
+    demo: bool = False,
+    prepare: Callable[[SqlStore], Awaitable[None]] | None = None,
+) -> AsyncIterator[App]:
     """A server that listens, until the block ends.
 
-    With `demo`, the key `demo` reads.
+    With `demo`, the key `demo` reads. `prepare` may fill the store before anything reads it, when the data
+    directory is ours alone.
 
     Raises:
         InvalidSetting: an address or a directory cannot be had.
@@ -364,12 +370,18 @@ async def running(settings: Settings, *, demo: bool = False) -> AsyncIterator[Ap
     data = Path(settings.server.data)
     with _locked(data):
         store = await open_store(data / "store.db")
-        log = await SqliteLog.open(
-            data / "log.db",
-            durability=Durability(settings.log.durability),
-            retention_days=settings.log.retention_days,
-            retention_mib=settings.log.retention_mib,
-        )
+        try:
+            if prepare is not None:
+                await prepare(store)
+            log = await SqliteLog.open(
+                data / "log.db",
+                durability=Durability(settings.log.durability),
+                retention_days=settings.log.retention_days,
+                retention_mib=settings.log.retention_mib,
+            )
+        except BaseException:
+            await store.close()
+            raise
         app = App(settings, store, log, Directory())
         app.demo = demo
         try:

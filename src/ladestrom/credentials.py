@@ -94,6 +94,8 @@ class Tickets:
     def issue(self, credential: Credential, origin: str) -> str:
         """A ticket that opens one stream within `TICKET_S`, for pages of this origin only.
 
+        Empty stands for the server's own host, and for programs.
+
         Raises:
             TooManyRequests: too many tickets are open.
         """

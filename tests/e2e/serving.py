@@ -26,6 +26,7 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx2
 import msgspec
+import pytest
 import structlog
 import uvloop
 from structlog.testing import LogCapture
@@ -250,7 +251,8 @@ class Serving:
             return
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(START_DEADLINE_S)
-        assert not self._thread.is_alive(), "the server does not stop"
+        if self._thread.is_alive():
+            pytest.fail(f"the server does not stop: {asyncio.all_tasks(self._loop)}")
         self._thread = None
         if self._error is not None:
             raise self._error

@@ -98,12 +98,14 @@ async def _show(screen: Console, planned: Demo, settings: Settings) -> None:
     from ladestrom.app import running, until_signal  # noqa: PLC0415 - likewise
 
     stopping = asyncio.create_task(until_signal())
-    keys = await _prepare(Path(settings.server.data), planned)
-    if stopping.done():
-        return
+    keys: dict[str, str] = {}
+
+    async def prepare(store: Store) -> None:
+        keys.update(await _prepare(store, planned))
+
     traffic = Traffic([draft.station for draft in planned.drafts], _chance(planned.seed), _now())
     tally, opened = Tally(), asyncio.Event()
-    async with running(settings, demo=True) as app:
+    async with running(settings, demo=True, prepare=prepare) as app:
         listening_s = time.monotonic()
         driving = asyncio.create_task(
             drive(
@@ -126,38 +128,32 @@ async def _show(screen: Console, planned: Demo, settings: Settings) -> None:
     screen.print(f"ended: {tally.items:,} reports in, {tally.accepted:,} changes out", markup=False)
 
 
-async def _prepare(data: Path, planned: Demo) -> dict[str, str]:
-    """Fills the store in a data directory; gives the operators' report keys by name.
+async def _prepare(store: Store, planned: Demo) -> dict[str, str]:
+    """Fills the store; gives the operators' report keys by name.
 
     Raises:
-        Conflict: the directory's registry holds stations that are not simulated.
+        Conflict: the registry holds stations that are not simulated.
     """
-    from ladestrom.backends.sql import open_store  # noqa: PLC0415 - after the screen
-
-    store = await open_store(data)
-    try:
-        await _refuse_real(store, data)
-        await store.import_stations(REGISTER, planned.drafts, _now(), complete=True, force_vanish=True)
-        for record in await store.keys():
-            if record.name == KEY_NAME and record.revoked_at is None:
-                await store.revoke_key(record.id, _now())
-        present = {draft.station.operator for draft in planned.drafts}
-        return {
-            company.name: await _admit(store, company, planned.speed)
-            for company in COMPANIES
-            if company.name in present
-        }
-    finally:
-        await store.close()
+    await _refuse_real(store)
+    await store.import_stations(REGISTER, planned.drafts, _now(), complete=True, force_vanish=True)
+    for record in await store.keys():
+        if record.name == KEY_NAME and record.revoked_at is None:
+            await store.revoke_key(record.id, _now())
+    present = {draft.station.operator for draft in planned.drafts}
+    return {
+        company.name: await _admit(store, company, planned.speed)
+        for company in COMPANIES
+        if company.name in present
+    }
 
 
-async def _refuse_real(store: Store, data: Path) -> None:
+async def _refuse_real(store: Store) -> None:
     held = Counter(station.register for station in (await store.registry_since(0)).stations)
     del held[REGISTER]
     if held:
         raise Conflict(
-            f"{data} holds {held.total()} stations that are not simulated ({', '.join(sorted(held))}); "
-            "the demonstration would report made-up statuses beside them: choose another --data"
+            f"the data directory holds {held.total()} stations that are not simulated "
+            f"({', '.join(sorted(held))}); the demonstration would report made-up statuses beside them: choose another --data"
         )
 
 
@@ -244,9 +240,11 @@ def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool
         ("Stations", f"{url}/api/v1/rest/chargers?apikey=demo"),
         ("One EVSE", f"{url}/api/v2/evses/{planned.drafts[0].station.evses[0].key}"),
         ("Stream", f"{websocket}/api/v1/stream?apikey=demo"),
+        ("Version 2", f"{websocket}/api/v2/stream and {url}/api/v2/events"),
         ("Key", "demo, which reads"),
         ("Storage", f"SQLite {apsw.sqlite_lib_version()}, durability {settings.log.durability}, in {where}"),
         ("Try", f"curl -s -H 'X-Api-Key: demo' {url}/api/v1/rest/charger/{STATION_SHOWN}"),
+        ("", f"curl -sN -H 'X-Api-Key: demo' '{url}/api/v2/events?station={STATION_SHOWN}'"),
         ("", f"websocat '{websocket}/api/v1/stream?apikey=demo&types=update'"),
         ("", f"ladestrom tail --server {url} --key demo"),
     )

@@ -283,20 +283,30 @@ def query_of(target: str) -> dict[str, str]:
     return query
 
 
+def foreign_origin(headers: Mapping[str, str]) -> str:
+    """Origin of the page that sent a request; empty where that is the own host's, or no page at all.
+
+    A browser does not say the origin with a GET to the page's own host (WHATWG Fetch, `Origin` header), so
+    that of the own host is no different from none.
+    """
+    origin = headers.get("origin")
+    if origin is None:
+        return ""
+    try:
+        host = urlsplit(origin).netloc.lower()
+    except ValueError:
+        host = ""
+    return "" if host and host == headers.get("host", "").lower() else origin or "null"
+
+
 def check_origin(headers: Mapping[str, str], allowed: frozenset[str]) -> None:
     """Whether a page of this origin may open a stream: the own host's, and those allowed.
 
     Raises:
         NotAllowed: it may not.
     """
-    origin = headers.get("origin")
-    if origin is None or origin in allowed or "*" in allowed:
-        return
-    try:
-        host = urlsplit(origin).netloc.lower()
-    except ValueError:
-        host = ""
-    if host != headers.get("host", "").lower():
+    origin = foreign_origin(headers)
+    if origin and origin not in allowed and "*" not in allowed:
         raise NotAllowed(
             f"pages of {origin[:100]!r} may not open this stream; ask its operator to allow the origin"
         )

@@ -1,32 +1,23 @@
-"""The OpenAPI 3.1 document: every HTTP operation, as one table.
+"""The OpenAPI 3.1 document, from the table of operations and the types that encode and decode.
 
-Bodies are described by the types that encode and decode them. What an operation may be refused with are codes
-of `errors`; their statuses and meanings come from there.
+What an operation may be refused with are codes of errors; their statuses and meanings come from the errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from ladestrom import __version__
-from ladestrom.core.access import Scope
-from ladestrom.edges.contract_examples import REPORTS, SENT, examples
+from ladestrom.edges.contract_examples import REPORTS, examples
+from ladestrom.edges.contract_operations import JSON, OPERATIONS, TAGS, Operation
 from ladestrom.edges.contract_requests import (
-    KEY_HEADERS,
-    KEY_QUERY,
     KEYS,
     PARAMETERS,
     REPORT_FORMS,
-    TICKET,
-    V1_FILTERS,
-    V1_STREAM,
-    V2_FILTERS,
-    V2_STREAM,
     WIRE_LIMITS,
     WIRE_NAMES,
     Parameter,
@@ -34,20 +25,16 @@ from ladestrom.edges.contract_requests import (
     errors,
     meaning,
 )
-from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
-from ladestrom.formats.contract_schemas import Schema, components, reference
-from ladestrom.formats.v2 import EvseState, StationDetail
 from ladestrom.edges.lists import EvsePage, StationPage
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import LadestromError, TooLarge
+from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
+from ladestrom.formats.contract_schemas import Schema, components, reference
+from ladestrom.formats.v2 import EvseState, StationDetail
 from ladestrom.model import Cause
-from ladestrom.problem import MEDIA_TYPE as PROBLEM_TYPE, Problem, problem
+from ladestrom.problem import MEDIA_TYPE, Problem, problem
 from ladestrom.protocols.plain import Item, _Answer
-
-JSON: Final = "application/json"
-OPENAPI_TYPE: Final = "application/vnd.oai.openapi+json;version=3.1"
-ASYNCAPI_TYPE: Final = "application/vnd.aai.asyncapi+json;version=3.0.0"
 
 
 class Liveness(msgspec.Struct, frozen=True):
@@ -63,7 +50,7 @@ class Readiness(msgspec.Struct, frozen=True):
     checks: dict[str, bool]
 
 
-TYPES: Final = (
+SENT: Final = (
     StationStatus,
     NamedConnectorStatus,
     StationPage,
@@ -79,306 +66,230 @@ TYPES: Final = (
     Cause,
 )
 
-NOBIL: Final = "NOBIL stream (version 1)"
-STATE: Final = "State and streams (version 2)"
-REPORTING: Final = "Reports"
-OPERATION: Final = "Operation"
-TAGS: Final = {
-    NOBIL: "What consumers of the NOBIL real-time stream API (2013 to 2017) code against.",
-    STATE: "Stations and EVSEs as they are, and the streams of what changes.",
-    REPORTING: "Where operators deliver.",
-    OPERATION: "For those who run the server, and for programs that read contracts.",
+ALWAYS: Final = ("bad_request", "internal")
+"""What any request may be refused with."""
+KEY_REFUSALS: Final = ("unauthenticated", "not_allowed")
+HEAD_TOO_LARGE: Final = "head.too_large"
+HEADERS: Final[Mapping[str, Schema]] = {
+    "ETag": {
+        "description": "The position that the answer holds, for `If-None-Match`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[A-Za-z0-9]{1,32}-[0-9]{1,18}"$'},
+    },
+    "Link": {"description": "The next page, where there is one (RFC 8288).", "schema": {"type": "string"}},
+    "WWW-Authenticate": {"description": "How to send a key.", "required": True, "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Try again after so many seconds.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Upgrade": {"description": "What to upgrade to.", "required": True, "schema": {"const": "websocket"}},
+}
+REFUSAL_HEADERS: Final[Mapping[int, str]] = {
+    401: "WWW-Authenticate",
+    426: "Upgrade",
+    429: "Retry-After",
+    503: "Retry-After",
 }
 
-STREAM_REFUSALS: Final = (
-    "bad_handshake",
-    "invalid_filter",
-    "invalid_position",
-    "upgrade_required",
-    "too_many_requests",
-    "overloaded",
-)
-STREAM_ANSWERS: Final[Mapping[int, Schema]] = {
-    101: {"description": "Switched to WebSocket; `/asyncapi.json` describes the messages."}
-}
+DESCRIPTION: Final = """\
+Which EV charger is free: operators' status reports in, one durable ordered log, streams and state out.
+
+**Keys.** `Authorization: Bearer KEY` or `X-Api-Key: KEY`; in the query on paths of version 1 only. A key has
+scopes: `stream` reads, `report` reports for its operator, `admin` may see metrics and read.
+
+**Positions.** `EPOCH-SEQ` is a place in the log; answers about state have it as `ETag`, and honour
+`If-None-Match`. Within an epoch the number only grows; another epoch is another log.
+
+**Errors** are problem documents (RFC 9457) with a stable `code`, and say whether trying again helps. A
+request whose head is larger than {head_kib} KiB is refused with 431 on any path; an unknown path with 404
+`not_found`, another method with 405 `method_not_allowed` and the header `Allow`.
+
+**Compression.** Answers from 1 KiB on are packed with gzip where `Accept-Encoding` has it.
+
+The streams' messages are described by `/asyncapi.json`.
+"""
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One row: what is asked, who may, and what comes back."""
+def openapi(served: Served) -> Schema:
+    """The document, for one server.
 
-    path: str
-    method: str = "get"
-    id: str
-    tag: str
-    summary: str
-    description: str = ""
-    scope: Scope | None = Scope.STREAM
-    keys: tuple[str, ...] = KEY_HEADERS
-    open_to_loopback: bool = False
-    """Whether a request from the machine itself needs no key."""
-    parameters: tuple[str, ...] = ()
-    answer: Schema | None = None
-    """Schema of what 200 brings as JSON."""
-    answers: Mapping[int, Schema] = {}
-    """Response Objects beside or instead of it."""
-    positioned: bool = False
-    """Whether the answer has the position as ETag."""
-    cached: bool = False
-    """Whether If-None-Match is honoured."""
-    links: Mapping[str, Schema] = {}
-    refusals: tuple[str, ...] = ()
-    """Codes beyond those that every operation has, and those of keys."""
-
-
-def _link(operation: str, parameter: str, expression: str, description: str) -> Schema:
-    return {"operationId": operation, "parameters": {parameter: expression}, "description": description}
-
-
-def _json(schema: Schema, description: str) -> Schema:
-    return {"description": description, "content": {JSON: {"schema": schema}}}
-
-
-def _text(media_type: str, description: str, example: str) -> Schema:
-    content = {media_type: {"schema": {"type": "string"}, "example": example}}
-    return {"description": description, "content": content}
-
-
-V1_KEYS: Final = (*KEY_HEADERS, *KEY_QUERY)
-V1_STATE: Final[Mapping[str, Any]] = {"tag": NOBIL, "keys": V1_KEYS, "positioned": True, "cached": True}
-V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "positioned": True, "cached": True}
-STATIONS: Final[Schema] = {"type": "array", "items": reference("StationStatus")}
-
-OPERATIONS: Final = (
-    *(
-        Operation(
-            path=path,
-            id=name,
-            tag=NOBIL,
-            summary="The NOBIL stream",
-            description="A WebSocket: whole stations, as they change. Both paths are the same.",
-            keys=V1_KEYS,
-            parameters=V1_STREAM,
-            answers=STREAM_ANSWERS,
-            refusals=STREAM_REFUSALS,
-        )
-        for path, name in (("/api/v1/stream", "streamV1"), ("/api/v1/stream/realtime", "streamV1Realtime"))
-    ),
-    Operation(
-        **V1_STATE,
-        path="/api/v1/rest/chargers",
-        id="listChargers",
-        summary="All stations on which some operator, present or past, may report",
-        parameters=V1_FILTERS,
-        answer=STATIONS,
-        refusals=("invalid_filter",),
-    ),
-    Operation(
-        **V1_STATE,
-        path="/api/v1/rest/chargers/{country}",
-        id="listChargersOfCountry",
-        summary="All of them in one country",
-        parameters=("countryPath",),
-        answer=STATIONS,
-        refusals=("not_found",),
-    ),
-    Operation(
-        **V1_STATE,
-        path="/api/v1/rest/charger/{uuid}",
-        id="getCharger",
-        summary="One station",
-        parameters=("stationPath",),
-        answer=reference("StationStatus"),
-        refusals=("not_found",),
-    ),
-    Operation(
-        **V1_STATE,
-        path="/api/v1/rest/connector/{uuid}",
-        id="getConnector",
-        summary="One connector",
-        parameters=("connectorPath",),
-        answer=reference("NamedConnectorStatus"),
-        refusals=("not_found",),
-    ),
-    Operation(
-        path="/api/v2/stream",
-        id="streamV2",
-        tag=STATE,
-        summary="The stream, version 2",
-        description="A WebSocket: a snapshot, then every change, chained and provable.",
-        keys=(*KEY_HEADERS, TICKET),
-        parameters=V2_STREAM,
-        answers=STREAM_ANSWERS,
-        refusals=("bad_request", *STREAM_REFUSALS),
-    ),
-    Operation(
-        path="/api/v2/events",
-        id="eventsV2",
-        tag=STATE,
-        summary="The stream, version 2, as server-sent events",
-        description=(
-            "The messages of `/api/v2/stream`, one an event: `event` is the message's type, `id` the position "
-            "after it, `data` the message. The answer ends with the connection; the last event, `close`, "
-            "says why. `/asyncapi.json` describes the messages."
-        ),
-        keys=(*KEY_HEADERS, TICKET),
-        parameters=(*V2_STREAM, "lastEventId"),
-        answers={
-            200: _text(
-                "text/event-stream",
-                "Events, without end.",
-                'id: k3v9q2xa-481\nevent: heartbeat\ndata: {"type":"heartbeat",...}\n\n',
-            )
+    Raises:
+        LookupError: the table names an error that no loaded module defines.
+    """
+    responses = _refusals()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ladestrom",
+            "version": __version__,
+            "summary": "State and streams of EV chargers, and where operators report",
+            "description": DESCRIPTION.format(head_kib=served.head_bytes_max // 1024),
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         },
-        refusals=("invalid_filter", "invalid_position", "too_many_requests", "overloaded"),
-    ),
-    Operation(
-        **V2_STATE,
-        path="/api/v2/stations",
-        id="listStations",
-        summary="Stations, a page at a time, in order of their uuids",
-        parameters=(*V2_FILTERS, "limit", "cursor"),
-        answer=reference("StationPage"),
-        links={
-            "next": _link("listStations", "cursor", "$response.body#/next", "The next page."),
-            "station": _link("getStation", "uuid", "$response.body#/items/0/uuid", "One of the stations."),
+        "servers": [{"url": served.url_public or "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": _paths(served),
+        "components": {
+            "schemas": _schemas(served),
+            "responses": responses,
+            "parameters": {name: one.openapi() for name, one in _parameters(served).items()},
+            "headers": {name: dict(header) for name, header in HEADERS.items()},
+            "securitySchemes": {name: dict(key.openapi) for name, key in KEYS.items()},
         },
-        refusals=("bad_request", "invalid_filter"),
-    ),
-    Operation(
-        **V2_STATE,
-        path="/api/v2/stations/{uuid}",
-        id="getStation",
-        summary="One station of the registry, with its EVSEs; one that vanished says since when",
-        parameters=("stationPath",),
-        answer=reference("StationDetail"),
-        links={"evse": _link("getEvse", "evse", "$response.body#/evses/0/evse", "One of its EVSEs.")},
-        refusals=("not_found",),
-    ),
-    Operation(
-        **V2_STATE,
-        path="/api/v2/evses",
-        id="listEvses",
-        summary="EVSEs, a page at a time, station by station",
-        parameters=(*V2_FILTERS, "limit", "cursor"),
-        answer=reference("EvsePage"),
-        links={
-            "next": _link("listEvses", "cursor", "$response.body#/next", "The next page."),
-            "evse": _link("getEvse", "evse", "$response.body#/items/0/evse", "One of the EVSEs."),
+    }
+
+
+def _paths(served: Served) -> Schema:
+    paths: Schema = {}
+    for operation in OPERATIONS:
+        made = _operation(operation)
+        if operation.id == "sendReports":
+            made["requestBody"] = _reports(served)
+        paths.setdefault(operation.path, {})[operation.method] = made
+    return paths
+
+
+def _operation(operation: Operation) -> Schema:
+    made: Schema = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+    }
+    if operation.description:
+        made["description"] = operation.description
+    names = (*operation.parameters, *(("ifNoneMatch",) if operation.cached else ()))
+    if names:
+        made["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+    responses = {str(status): dict(answer) for status, answer in operation.answers.items()}
+    if operation.answer is not None:
+        responses["200"] = {
+            "description": "What was asked for.",
+            "content": {JSON: {"schema": operation.answer}},
+        }
+    headers = [name for name, has in (("ETag", operation.positioned), ("Link", operation.has_pages)) if has]
+    if headers:
+        responses["200"]["headers"] = _headers(headers)
+    if operation.links:
+        responses["200"]["links"] = dict(operation.links)
+    if operation.cached:
+        responses["304"] = {"description": "What you have is up to date."}
+    for status, codes in _by_status(_codes(operation)).items():
+        responses[str(status)] = {"$ref": f"#/components/responses/{_response_name(codes)}"}
+    responses["431"] = {"$ref": f"#/components/responses/{HEAD_TOO_LARGE}"}
+    made["responses"] = dict(sorted(responses.items()))
+    made["security"] = _security(operation)
+    return made
+
+
+def _security(operation: Operation) -> list[Schema]:
+    if operation.scope is None:
+        return []
+    roles = [operation.scope.value]
+    needed = [{name: roles} for name in operation.keys]
+    return [{}, *needed] if operation.open_to_loopback else needed
+
+
+def _headers(names: Iterable[str]) -> Schema:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _reports(served: Served) -> Schema:
+    report = reference("Report")
+    several = {"type": "array", "items": report, "maxItems": served.report_items_max}
+    shown = {"evse": REPORTS[0], "connector": REPORTS[1], "several": list(REPORTS)}
+    return {
+        "required": True,
+        "description": (
+            f"One report, or a list of at most {served.report_items_max}; at most "
+            f"{served.report_body_bytes_max} bytes, before and after it is unpacked."
+        ),
+        "content": {
+            JSON: {
+                "schema": {"oneOf": [report, several]},
+                "examples": {name: {"value": value} for name, value in shown.items()},
+            }
         },
-        refusals=("bad_request", "invalid_filter"),
-    ),
-    Operation(
-        **V2_STATE,
-        path="/api/v2/evses/{evse}",
-        id="getEvse",
-        summary="One EVSE, by any written form of its id or uid",
-        description="409 where a uid is that of several EVSEs; their ids are told.",
-        parameters=("evsePath",),
-        answer=reference("EvseState"),
-        links={"station": _link("getStation", "uuid", "$response.body#/station", "Its station.")},
-        refusals=("not_found", "conflict"),
-    ),
-    Operation(
-        path="/api/v2/operators",
-        id="listOperators",
-        tag=STATE,
-        summary="Who reports, and how freshly",
-        answer={"type": "array", "items": reference("OperatorFreshness")},
-        positioned=True,
-    ),
-    Operation(
-        path="/api/v2/tickets",
-        method="post",
-        id="createTicket",
-        tag=STATE,
-        summary="A single-use ticket for a stream",
-        description=(
-            "For pages in browsers, which cannot send a key in a header of a stream's request. The ticket is "
-            "for pages of the origin that asks. The request has no body."
+    }
+
+
+def _parameters(served: Served) -> dict[str, Parameter]:
+    return {
+        **PARAMETERS,
+        "idempotencyKey": Parameter(
+            name="Idempotency-Key",
+            place="header",
+            description=(
+                "The same key with the same body brings the first receipt again, for "
+                f"{served.idempotency_hours} hours; with another body, 422."
+            ),
+            schema={"type": "string", "maxLength": served.idempotency_key_characters_max},
+            example="3f1c9a54-delivery-17",
         ),
-        answer=reference("Ticket"),
-        refusals=("too_many_requests",),
-    ),
-    Operation(
-        path="/api/v2/reports",
-        method="post",
-        id="sendReports",
-        tag=REPORTING,
-        summary="One report or a list of them",
-        description=(
-            "Answered once what was accepted is durable. A bad item is refused by its place and costs no "
-            "other. The newest observation wins and repetitions change nothing: whenever in doubt, send the "
-            "same again."
+        "contentEncoding": Parameter(
+            name="Content-Encoding",
+            place="header",
+            description="How the body is packed.",
+            schema={"type": "string", "enum": ["identity", "gzip", "x-gzip"], "default": "identity"},
+            example="identity",
         ),
-        scope=Scope.REPORT,
-        parameters=("idempotencyKey", "contentEncoding"),
-        answer=reference("Receipt"),
-        refusals=(
-            "bad_request",
-            "malformed_body",
-            "body_timeout",
-            "too_large",
-            "unsupported_encoding",
-            "idempotency_conflict",
-            "overloaded",
-            "log_failure",
-        ),
-    ),
-    Operation(
-        path="/api/v2/reports/stream",
-        id="streamReports",
-        tag=REPORTING,
-        summary="Reports over a WebSocket",
-        description="Each message is answered by its receipt, in order; many may be sent before the first one.",
-        scope=Scope.REPORT,
-        answers=STREAM_ANSWERS,
-        refusals=("upgrade_required",),
-    ),
-    Operation(
-        path="/livez",
-        id="getLiveness",
-        tag=OPERATION,
-        summary="Whether the process answers",
-        scope=None,
-        answer=reference("Liveness"),
-    ),
-    Operation(
-        path="/readyz",
-        id="getReadiness",
-        tag=OPERATION,
-        summary="Whether reports are taken: store open, log writable, board recovered",
-        scope=None,
-        answer=reference("Readiness"),
-        answers={503: _json(reference("Readiness"), "Reports are refused now; consumers are served.")},
-    ),
-    Operation(
-        path="/metrics",
-        id="getMetrics",
-        tag=OPERATION,
-        summary="Metrics in Prometheus' text format",
-        description="For the machine itself without a key; for others with the scope `admin`.",
-        scope=Scope.ADMIN,
-        open_to_loopback=True,
-        answers={200: _text(CONTENT_TYPE_LATEST, "The metrics.", "ladestrom_ready 1.0\n")},
-    ),
-    *(
-        Operation(
-            path=path,
-            id=name,
-            tag=OPERATION,
-            summary=summary,
-            scope=None,
-            cached=True,
-            answers={
-                200: {
-                    "description": "The document.",
-                    "content": {kind: {"schema": {"type": "object"}} for kind in (media_type, JSON)},
-                }
-            },
-        )
-        for path, name, summary, media_type in (
-            ("/openapi.json", "getOpenApi", "This document", OPENAPI_TYPE),
-            ("/asyncapi.json", "getAsyncApi", "The contract of the streams, AsyncAPI 3.0", ASYNCAPI_TYPE),
-        )
-    ),
-)
+    }
+
+
+def _schemas(served: Served) -> dict[str, Schema]:
+    schemas = components(SENT, (Item,), names=WIRE_NAMES, limits=WIRE_LIMITS)
+    shown = examples(WIRE_NAMES)
+    for name, schema in schemas.items():
+        if name in shown:
+            schema["examples"] = [shown[name]]
+    schemas["Report"]["anyOf"] = list(REPORT_FORMS)
+    schemas["Report"]["examples"] = list(REPORTS)
+    at = schemas["Report"]["properties"]["observed_at"]
+    at["description"] += f" Too far is more than {served.skew_s} s."
+    return schemas
+
+
+# -- refusals ----------------------------------------------------------------------------------------------
+
+
+def _codes(operation: Operation) -> list[str]:
+    keys = () if operation.scope is None else KEY_REFUSALS
+    return list(dict.fromkeys((*ALWAYS, *keys, *operation.refusals)))
+
+
+def _by_status(codes: Iterable[str]) -> dict[int, list[str]]:
+    known = errors()
+    found: dict[int, list[str]] = {}
+    for code in sorted(codes):
+        found.setdefault(known[code].status, []).append(code)
+    return found
+
+
+def _response_name(codes: Iterable[str]) -> str:
+    return ".".join(codes)
+
+
+def _refusals() -> dict[str, Schema]:
+    known = errors()
+    found = {HEAD_TOO_LARGE: _refusal([TooLarge], HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)}
+    for operation in OPERATIONS:
+        for status, codes in _by_status(_codes(operation)).items():
+            found[_response_name(codes)] = _refusal([known[code] for code in codes], status)
+    return dict(sorted(found.items()))
+
+
+def _refusal(kinds: list[type[LadestromError]], status: int) -> Schema:
+    codes = [kind.code for kind in kinds]
+    shown = {
+        kind.code: {"value": msgspec.json.decode(problem(kind(meaning(kind)), status))} for kind in kinds
+    }
+    exact = {"properties": {"status": {"const": int(status)}, "code": {"enum": codes}}}
+    made: Schema = {
+        "description": " ".join(f"`{kind.code}`: {meaning(kind)}" for kind in kinds),
+        "content": {
+            MEDIA_TYPE: {"schema": {"allOf": [reference("Problem"), exact]}, "examples": shown},
+        },
+    }
+    if status in REFUSAL_HEADERS:
+        made["headers"] = _headers([REFUSAL_HEADERS[status]])
+    return made

@@ -93,7 +93,7 @@ _WORD: Final = {"type": "string", "pattern": "^[^,]+$"}
 PARAMETERS: Final[Mapping[str, Parameter]] = {
     "country": Parameter(
         name="country",
-        description="Countries: NOR SWE FIN DAN as NOBIL writes them, or ISO 3166-1 alpha-3 or alpha-2 codes.",
+        description="Countries: NOR SWE FIN DAN as NOBIL writes them, or ISO 3166-1 alpha-3 or -2 codes.",
         schema={"type": "string", "pattern": "^[A-Za-z]{2,3}$"},
         example=["NOR", "SWE"],
         values_max=VALUES_MAX,
@@ -144,8 +144,8 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "since": Parameter(
         name="since",
         description=(
-            "`EPOCH-SEQ` of the last message taken: what was missed comes instead of the snapshot; a snapshot "
-            "where that cannot be."
+            "`EPOCH-SEQ` of the last message taken: what was missed comes instead of the snapshot; a "
+            "snapshot where that cannot be."
         ),
         schema={"type": "string", "pattern": POSITION},
         example="k3v9q2xa-481",
@@ -174,7 +174,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     ),
     "limit": Parameter(
         name="limit",
-        description="Most items of a page. A page of EVSEs ends with a whole station, and may have some more.",
+        description="Most items of a page. One of EVSEs ends with a whole station, and may have some more.",
         schema={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
         example=LIMIT,
     ),
@@ -208,7 +208,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "evsePath": Parameter(
         name="evse",
         place="path",
-        description="Id or uid of the EVSE in any written form (`NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`).",
+        description="Id or uid of the EVSE in any written form: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
         schema={"type": "string", "minLength": 1},
         example="NO*FJL*E1234",
     ),
@@ -295,7 +295,7 @@ KEYS: Final[Mapping[str, Key]] = {
 
 
 def errors() -> dict[str, type[LadestromError]]:
-    """Every error that the program defines, by its code; those of modules that are not loaded are not there."""
+    """Every error of the program by its code, as far as the modules that define them are loaded."""
     return {error.code: error for error in _tree(LadestromError)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Final
@@ -18,6 +18,7 @@ from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.edges.query import whole_number
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
 from ladestrom.hub import Hub
@@ -26,6 +27,7 @@ from ladestrom.model import Station
 LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000
 """Some 500 KiB of EVSEs."""
+_UUID: Final = re.compile(r"[A-Z]{3}_[0-9]{5,}", re.ASCII)
 
 
 class StationPage(msgspec.Struct, frozen=True):
@@ -100,14 +102,19 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
 
 def _asked(request: AnyRequest) -> tuple[Selection, int, str]:
     query = dict(request.query_params)
-    limit = query.get("limit", str(LIMIT))
-    if not limit.isdecimal() or not 1 <= int(limit) <= LIMIT_MAX:
-        raise BadRequest(f"limit={limit[:20]!r} is not a number from 1 to {LIMIT_MAX}")
+    limit = whole_number(query, "limit", LIMIT, 1, LIMIT_MAX)
+    return selection(query, names=EVSE_FILTERS), limit, _after(query.get("cursor", ""))
+
+
+def _after(cursor: str) -> str:
+    """The station that a page ended with; empty without a cursor."""
     try:
-        after = base64.urlsafe_b64decode(query.get("cursor", "")).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise BadRequest("cursor is not one that a page gave; begin without it") from None
-    return selection(query, names=EVSE_FILTERS), int(limit), after
+        uuid = base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:
+        uuid = ""
+    if cursor and _UUID.fullmatch(uuid) is None:
+        raise BadRequest("cursor is not one that a page gave; begin without it")
+    return uuid
 
 
 def _from(view: View, wanted: Selection, after: str) -> Iterator[tuple[StationState, Station]]:
@@ -120,8 +127,11 @@ def _from(view: View, wanted: Selection, after: str) -> Iterator[tuple[StationSt
 
 
 def _has_selected(wanted: Selection, state: StationState) -> bool:
+    """Whether one of its EVSEs passes the filters on EVSE and status together."""
     return not wanted.status or any(
-        change.status in wanted.status for _, change in state.changes.values() if is_listed(change)
+        change.status in wanted.status
+        for _, change in state.changes.values()
+        if is_listed(change) and (not wanted.evse or change.evse in wanted.evse)
     )
 
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from litestar import Response, post
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.core.access import Scope
@@ -15,9 +15,10 @@ from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import EVSE_FILTERS, selection
 from ladestrom.credentials import TICKET_S, Doorkeeper, Tickets, presented_key
 from ladestrom.edges.answers import AnyRequest
-from ladestrom.edges.connection import Accepted, Connection, StreamEdge, query_of
+from ladestrom.edges.connection import Accepted, Connection, StreamEdge, foreign_origin, query_of
+from ladestrom.edges.query import whole_number
 from ladestrom.edges.websocket import StreamConnection
-from ladestrom.errors import BadRequest, LadestromError
+from ladestrom.errors import BadRequest, LadestromError, Unauthenticated, UpgradeRequired
 from ladestrom.formats.v2_stream import decode_select, refused
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem
@@ -37,20 +38,30 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 def handlers(door: Doorkeeper, tickets: Tickets) -> list[HTTPRouteHandler]:
-    """The route handler for tickets."""
+    """The route handlers for tickets, and for requests that are none for a stream."""
+
+    @get(STREAM_PATH, sync_to_thread=False)
+    def plain() -> None:
+        """This is a WebSocket."""
+        raise UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
+
+    @get(EVENTS_PATH, sync_to_thread=False)
+    def elsewhere() -> None:
+        """Events, asked for by another form of their address; in this one the server answers by itself."""
+        raise BadRequest(f"write {EVENTS_PATH} as it is, without a host before it and without percent signs")
 
     @post("/api/v2/tickets", sync_to_thread=False, status_code=200)
     def ticket(request: AnyRequest) -> Response[bytes]:
         """A single-use ticket for a stream, for pages of the request's own origin."""
         credential = door.credential(request.headers, Scope.STREAM)
-        issued = Ticket(tickets.issue(credential, request.headers.get("origin", "")), TICKET_S)
+        issued = Ticket(tickets.issue(credential, foreign_origin(request.headers)), TICKET_S)
         return Response(
             msgspec.json.encode(issued),
             media_type="application/json",
             headers={"cache-control": "no-store"},
         )
 
-    return [ticket]
+    return [plain, elsewhere, ticket]
 
 
 def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> Accepted:
@@ -62,20 +73,20 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
     query = query_of(target)
     ticket = query.get("ticket")
     if ticket and presented_key(headers) is None:
-        credential = edge.tickets.redeem(ticket, headers.get("origin", ""))
+        credential = edge.tickets.redeem(ticket, foreign_origin(headers))
+        if not edge.door.is_live(credential.key_id):
+            raise Unauthenticated("the key that the ticket was issued for was revoked or has expired")
     else:
         credential = edge.door.credential(headers, Scope.STREAM)
     edge.admit(credential, headers)
     mode = query.get("mode", "latest")
     if mode not in MODES:
         raise BadRequest(f"mode={mode[:20]!r} is unknown; write latest or every")
-    batch_ms = query.get("batch_ms", str(BATCH_MS))
-    if not batch_ms.isdecimal() or int(batch_ms) > BATCH_MS_MAX:
-        raise BadRequest(f"batch_ms={batch_ms[:20]!r} is not a number from 0 to {BATCH_MS_MAX}")
+    batch_ms = whole_number(query, "batch_ms", BATCH_MS, 0, BATCH_MS_MAX)
     since = headers.get("last-event-id") or query.get("since")
     return Accepted(
         key_id=credential.key_id,
-        wishes=Wishes(selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=int(batch_ms)),
+        wishes=Wishes(selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=batch_ms),
         since=Position.parse(since) if since else None,
         every=mode == "every",
         first=tuple(edge.v2.greeting(edge.broadcast.view, edge.broadcast.history_seq)),
@@ -89,8 +100,29 @@ class V2StreamConnection(StreamConnection):
         """What the upgrade request asks for."""
         return read_request(self._edge, target, headers)
 
+    _waiting: str | None = None
+    """A message to be answered once what was sent before has been taken."""
+
     def received(self, text: str) -> None:
-        """`select`: another selection from now on."""
+        """`select`: another selection from now on.
+
+        Each is answered by a snapshot, so that one waits at most while the consumer takes nothing: the newest.
+        """
+        if not self.paused:
+            self._select(text)
+            return
+        if self._waiting is not None:
+            self._complain("superseded", "a newer message came before this one could be answered")
+        self._waiting = text
+
+    def resume_writing(self) -> None:
+        """The consumer caught up: what waits is answered."""
+        super().resume_writing()
+        if self._waiting is not None and not self.paused and not self._closing:
+            text, self._waiting = self._waiting, None
+            self._select(text)
+
+    def _select(self, text: str) -> None:
         subscriber = self._subscriber
         if subscriber is None:
             return
@@ -101,9 +133,13 @@ class V2StreamConnection(StreamConnection):
             wishes = msgspec.structs.replace(subscriber.channel.wishes, selection=wanted)
             self._subscriber = self._edge.broadcast.select(subscriber, wishes)
         except LadestromError as error:
-            self._edge.broadcast.tell(subscriber, refused(error.code, str(error)))
+            self._complain(error.code, str(error))
         except (msgspec.DecodeError, RecursionError) as error:
-            self._edge.broadcast.tell(subscriber, refused("bad_request", f"not understood: {error}"))
+            self._complain("bad_request", f"not understood: {error}")
+
+    def _complain(self, code: str, detail: str) -> None:
+        if self._subscriber is not None:
+            self._edge.broadcast.tell(self._subscriber, refused(code, detail))
 
 
 class EventConnection(Connection):
@@ -123,8 +159,12 @@ class EventConnection(Connection):
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n",
             b"connection: close\r\nx-accel-buffering: no\r\n",
             *(b"%s: %s\r\n" % pair for pair in extra),
-            b"\r\n",
         ]
+        origin = foreign_origin(headers)
+        if origin:
+            # Without it, the page's browser keeps the answer to itself (WHATWG Fetch, CORS protocol).
+            head.append(b"access-control-allow-origin: %s\r\nvary: origin\r\n" % origin.encode("latin-1"))
+        head.append(b"\r\n")
         self._transport.write(b"".join(head))
         self.release()
 

@@ -38,7 +38,9 @@ class Word(msgspec.Struct, frozen=True):
 
 
 def _instant(description: str) -> Word:
-    return Word(f"{description} ISO 8601, UTC, to the millisecond.", {"format": "date-time", "pattern": INSTANT})
+    return Word(
+        f"{description} ISO 8601, UTC, to the millisecond.", {"format": "date-time", "pattern": INSTANT}
+    )
 
 
 def _millis(description: str, lowest: int) -> Word:
@@ -148,14 +150,14 @@ WORDS: Final[Mapping[str, Word]] = {
     ),
     "heartbeat_s": Word("A heartbeat comes this often, in seconds.", {"minimum": 1}),
     "digest": Word(
-        "XOR of the CRC-32s of `evse|status|error|changed_at` (empty for null) over the selected EVSEs that are "
-        "neither PLANNED nor REMOVED. A consumer that adds up the same is in step.",
+        "XOR of the CRC-32s of `evse|status|error|changed_at` (empty for null) over the selected EVSEs that "
+        "are neither PLANNED nor REMOVED. A consumer that adds up the same is in step.",
         {"pattern": DIGEST},
     ),
     "reason": Word("Why."),
     "Reset.reason": Word(
-        "epoch: the position is of another epoch. ahead: it is ahead of the log. expired: changes after it are "
-        "kept no more."
+        "epoch: the position is of another epoch. ahead: it is ahead of the log. expired: changes after it "
+        "are kept no more."
     ),
     "retry_after_ms": Word("Reconnect after so many milliseconds; spread by the server.", {"minimum": 0}),
     "Refused.code": Word("Stable word for what is wrong."),
@@ -224,7 +226,9 @@ WORDS: Final[Mapping[str, Word]] = {
     "checks": Word("What was looked at, and whether it is as it should be."),
     "Liveness.status": Word("Always `ok`."),
     "Readiness.status": Word("`ready` when every check holds."),
-    "Problem.type": Word("`urn:ladestrom:error:` and the code.", {"pattern": "^urn:ladestrom:error:[a-z_]+$"}),
+    "Problem.type": Word(
+        "`urn:ladestrom:error:` and the code.", {"pattern": "^urn:ladestrom:error:[a-z_]+$"}
+    ),
     "Problem.title": Word("What the HTTP status says."),
     "Problem.status": Word("The HTTP status.", {"minimum": 400, "maximum": 599}),
     "Problem.code": Word("Stable word for the error; go by this one.", {"pattern": "^[a-z_]+$"}),

@@ -18,7 +18,7 @@ from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.v2 import instant
-from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
+from ladestrom.model import Cause, Change, Evse, Millis, Position, Status, StatusReport
 
 PART_BYTES_MAX: Final = 192 * 1024
 """Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
@@ -291,25 +291,26 @@ class V2Dialect:
 
     def row(self, view: View, state: StationState, change: Change) -> bytes:
         """One change's part of a message."""
-        return change_row(change, written(view.directory.stations.get(state.uuid), change.evse))
+        return change_row(change, written(view, change))
 
     def entry(self, view: View, change: Change) -> bytes:
         """The same, from the log."""
-        return change_row(change, written(view.directory.stations.get(change.station), change.evse))
+        return change_row(change, written(view, change))
 
     def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
         """Newest states of EVSEs that changed after `after`, in order.
 
         Those that a filter on status no longer selects are told too: the consumer may have them.
         """
-        station = view.directory.stations.get(state.uuid)
         found = [
             held
             for held in state.changes.values()
-            if held[0] > after and (not selection.evse or held[1].evse in selection.evse)
+            if held[0] > after
+            and (not selection.evse or held[1].evse in selection.evse)
+            and not _has_moved_on(view, selection, held)
         ]
         found.sort(key=itemgetter(0))
-        return [change_row(change, written(station, change.evse)) for _, change in found]
+        return [change_row(change, written(view, change)) for _, change in found]
 
     def wanted(self, selection: Selection, change: Change) -> bool:
         """Filters on EVSE and status; a change that leads out of the selected statuses is wanted too."""
@@ -346,8 +347,7 @@ class V2Dialect:
         """0 for what is not listed or not selected."""
         if change is None or not _is_selected(selection, change):
             return 0
-        station = view.directory.stations.get(change.station)
-        return digest_of(change, written(station, change.evse))
+        return digest_of(change, written(view, change))
 
     def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
         """Nothing: version 2 tells changes only."""
@@ -377,7 +377,24 @@ def _is_selected(selection: Selection, change: Change) -> bool:
     return not selection.status or change.status in selection.status
 
 
-def written(station: Station | None, key: str) -> str:
-    """The id of an EVSE as its register writes it; its key once the register lacks it."""
+def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) -> bool:
+    """Whether an EVSE left its station for another one that is selected too.
+
+    There its newest state is told; that it left, told after that, would undo it.
+    """
+    seq, change = held
+    if change.status is not Status.REMOVED:
+        return False
+    for evse in view.directory.find(change.evse):
+        elsewhere = view.change_of(evse)
+        if evse.key == change.evse and elsewhere is not None and elsewhere[0] > seq:
+            return selection.covers(view.directory.stations[evse.station])
+    return False
+
+
+def written(view: View, change: Change) -> str:
+    """The id of a change's EVSE as its register writes it; its key once the register lacks it."""
+    station = view.directory.stations.get(change.station)
     evses: tuple[Evse, ...] = () if station is None else station.evses
-    return next((evse.written for evse in evses if evse.key == key), key)
+    found = (evse.written for evse in (*evses, *view.directory.find(change.evse)) if evse.key == change.evse)
+    return next(found, change.evse)

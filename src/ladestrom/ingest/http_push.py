@@ -36,6 +36,10 @@ Send = Callable[[Any], Awaitable[None]]
 BODY_GRACE_S: Final = 10
 """A body has this long, and a second more for each 64 KiB that arrived."""
 BODY_BYTES_PER_S_MIN: Final = 64 * 1024
+GZIP_MEMBERS_MAX: Final = 1_000
+"""Packers that work in blocks make some hundred of 8 MiB; each costs time, empty ones too."""
+GZIP_STEP_BYTES: Final = 64 * 1024
+"""Unpacked at once; what follows a member is copied, and so must not be all that is left."""
 
 
 class ReportLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,24 +168,31 @@ def gunzip(body: bytes, limit: int) -> bytes:
 
     Raises:
         TooLarge: it unpacks to more.
-        MalformedBody: it is no gzip, is cut off, or has something behind it.
+        MalformedBody: it is no gzip, is cut off, has something behind it, or has too many members.
     """
+    packed = memoryview(body)
     pieces: list[bytes] = []
-    size = 0
-    rest = body
-    while rest or not pieces:
+    size = place = members = 0
+    while place < len(packed) or not members:
+        members += 1
+        if members > GZIP_MEMBERS_MAX:
+            raise MalformedBody(f"the gzip body has more than {GZIP_MEMBERS_MAX} members: pack it as one")
         unpacker = zlib.decompressobj(wbits=31)
-        try:
-            piece = unpacker.decompress(rest, limit - size + 1)
-        except zlib.error as error:
-            raise MalformedBody(f"the body is not the gzip that Content-Encoding says ({error})") from error
-        size += len(piece)
-        if size > limit:
-            raise TooLarge(f"the body unpacks to more than {limit} bytes: split it")
-        if not unpacker.eof:
-            raise MalformedBody("the gzip body is cut off")
-        pieces.append(piece)
-        rest = unpacker.unused_data
+        while not unpacker.eof:
+            step = packed[place : place + GZIP_STEP_BYTES]
+            if not step:
+                raise MalformedBody("the gzip body is cut off")
+            try:
+                piece = unpacker.decompress(step, limit - size + 1)
+            except zlib.error as error:
+                raise MalformedBody(
+                    f"the body is not the gzip that Content-Encoding says ({error})"
+                ) from error
+            size += len(piece)
+            if size > limit:
+                raise TooLarge(f"the body unpacks to more than {limit} bytes: split it")
+            pieces.append(piece)
+            place += len(step) - len(unpacker.unused_data)
     return b"".join(pieces)
 
 

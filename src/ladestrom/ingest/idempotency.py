@@ -10,7 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from ladestrom.errors import BadRequest, IdempotencyConflict
+from ladestrom.errors import BadRequest, IdempotencyConflict, NotReady
 from ladestrom.model import Millis
 
 KEY_CHARACTERS_MAX = 255
@@ -31,6 +31,7 @@ class Receipts:
         Raises:
             BadRequest: the key is too long.
             IdempotencyConflict: the key came before with another body.
+            NotReady: the delivery that came before was broken off; this one may be sent again.
         """
         if len(key) > KEY_CHARACTERS_MAX:
             raise BadRequest(
@@ -46,12 +47,19 @@ class Receipts:
                 raise IdempotencyConflict("this Idempotency-Key came before with another body; use a new key")
             return await asyncio.shield(kept[2])
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._kept[name] = (digest, now, future)
+        while len(self._kept) >= self._keys_max:
+            self._kept.popitem(last=False)
+        own = self._kept[name] = (digest, now, future)
         try:
             answer = await work()
         except BaseException as error:
-            self._kept.pop(name, None)
-            future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            if self._kept.get(name) is own:
+                del self._kept[name]
+            if isinstance(error, Exception):
+                future.set_exception(error)
+            else:
+                future.set_exception(NotReady("the delivery with this key was broken off; send it again"))
+            # Retrieved, so that nothing is logged where nobody waits for it.
             future.exception()
             raise
         future.set_result(answer)
@@ -60,6 +68,6 @@ class Receipts:
     def _drop_old(self, now: Millis) -> None:
         while self._kept:
             _, made_at, _ = next(iter(self._kept.values()))
-            if len(self._kept) < self._keys_max and now - made_at <= self._age_ms:
+            if now - made_at <= self._age_ms:
                 return
             self._kept.popitem(last=False)

@@ -1,0 +1,336 @@
+"""Every HTTP operation, as one table: what is asked, who may, what comes back, what it may be refused with.
+
+A route of the server has a row here, and a row has a route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from ladestrom.core.access import Scope
+from ladestrom.edges.contract_requests import (
+    KEY_HEADERS,
+    KEY_QUERY,
+    TICKET,
+    V1_FILTERS,
+    V1_STREAM,
+    V2_FILTERS,
+    V2_STREAM,
+)
+from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
+from ladestrom.formats.contract_schemas import Schema, reference
+
+JSON: Final = "application/json"
+OPENAPI_TYPE: Final = "application/vnd.oai.openapi+json;version=3.1"
+ASYNCAPI_TYPE: Final = "application/vnd.aai.asyncapi+json;version=3.0.0"
+
+NOBIL: Final = "NOBIL stream (version 1)"
+STATE: Final = "State and streams (version 2)"
+REPORTING: Final = "Reports"
+OPERATION: Final = "Operation"
+TAGS: Final = {
+    NOBIL: "What consumers of the NOBIL real-time stream API (2013 to 2017) code against.",
+    STATE: "Stations and EVSEs as they are, and the streams of what changes.",
+    REPORTING: "Where operators deliver.",
+    OPERATION: "For those who run the server, and for programs that read contracts.",
+}
+
+STREAM_REFUSALS: Final = (
+    "bad_handshake",
+    "invalid_filter",
+    "invalid_position",
+    "upgrade_required",
+    "too_many_requests",
+    "overloaded",
+)
+STREAM_ANSWERS: Final[Mapping[int, Schema]] = {
+    101: {"description": "Switched to WebSocket; `/asyncapi.json` describes the messages."}
+}
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: what is asked, who may, and what comes back."""
+
+    path: str
+    method: str = "get"
+    id: str
+    tag: str
+    summary: str
+    description: str = ""
+    scope: Scope | None = Scope.STREAM
+    keys: tuple[str, ...] = KEY_HEADERS
+    open_to_loopback: bool = False
+    """Whether a request from the machine itself needs no key."""
+    parameters: tuple[str, ...] = ()
+    answer: Schema | None = None
+    """Schema of what 200 brings as JSON."""
+    answers: Mapping[int, Schema] = {}
+    """Response Objects beside or instead of it."""
+    positioned: bool = False
+    """Whether the answer has the position as ETag."""
+    cached: bool = False
+    """Whether If-None-Match is honoured."""
+    has_pages: bool = False
+    links: Mapping[str, Schema] = {}
+    refusals: tuple[str, ...] = ()
+    """Codes beyond those that every operation has, and those of keys."""
+
+
+def _link(operation: str, parameter: str, expression: str, description: str) -> Schema:
+    return {"operationId": operation, "parameters": {parameter: expression}, "description": description}
+
+
+def _json(schema: Schema, description: str) -> Schema:
+    return {"description": description, "content": {JSON: {"schema": schema}}}
+
+
+def _text(media_type: str, description: str, example: str) -> Schema:
+    content = {media_type: {"schema": {"type": "string"}, "example": example}}
+    return {"description": description, "content": content}
+
+
+V1_KEYS: Final = (*KEY_HEADERS, *KEY_QUERY)
+V1_STATE: Final[Mapping[str, Any]] = {"tag": NOBIL, "keys": V1_KEYS, "positioned": True, "cached": True}
+V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "positioned": True, "cached": True}
+STATIONS: Final[Schema] = {"type": "array", "items": reference("StationStatus")}
+
+OPERATIONS: Final = (
+    *(
+        Operation(
+            path=path,
+            id=name,
+            tag=NOBIL,
+            summary="The NOBIL stream",
+            description="A WebSocket: whole stations, as they change. Both paths are the same.",
+            keys=V1_KEYS,
+            parameters=V1_STREAM,
+            answers=STREAM_ANSWERS,
+            refusals=STREAM_REFUSALS,
+        )
+        for path, name in (("/api/v1/stream", "streamV1"), ("/api/v1/stream/realtime", "streamV1Realtime"))
+    ),
+    Operation(
+        **V1_STATE,
+        path="/api/v1/rest/chargers",
+        id="listChargers",
+        summary="All stations on which some operator, present or past, may report",
+        parameters=V1_FILTERS,
+        answer=STATIONS,
+        refusals=("invalid_filter",),
+    ),
+    Operation(
+        **V1_STATE,
+        path="/api/v1/rest/chargers/{country}",
+        id="listChargersOfCountry",
+        summary="All of them in one country",
+        parameters=("countryPath",),
+        answer=STATIONS,
+        refusals=("not_found",),
+    ),
+    Operation(
+        **V1_STATE,
+        path="/api/v1/rest/charger/{uuid}",
+        id="getCharger",
+        summary="One station",
+        parameters=("stationPath",),
+        answer=reference("StationStatus"),
+        refusals=("not_found",),
+    ),
+    Operation(
+        **V1_STATE,
+        path="/api/v1/rest/connector/{uuid}",
+        id="getConnector",
+        summary="One connector",
+        parameters=("connectorPath",),
+        answer=reference("NamedConnectorStatus"),
+        refusals=("not_found",),
+    ),
+    Operation(
+        path=STREAM_PATH,
+        id="streamV2",
+        tag=STATE,
+        summary="The stream, version 2",
+        description="A WebSocket: a snapshot, then every change, chained and provable.",
+        keys=(*KEY_HEADERS, TICKET),
+        parameters=V2_STREAM,
+        answers=STREAM_ANSWERS,
+        refusals=("bad_request", *STREAM_REFUSALS),
+    ),
+    Operation(
+        path=EVENTS_PATH,
+        id="eventsV2",
+        tag=STATE,
+        summary="The stream, version 2, as server-sent events",
+        description=(
+            "The messages of `/api/v2/stream`, one an event: `event` is the message's type, `id` the "
+            "position after it, `data` the message. The answer ends with the connection; the last event, "
+            "`close`, says why. `/asyncapi.json` describes the messages."
+        ),
+        keys=(*KEY_HEADERS, TICKET),
+        parameters=(*V2_STREAM, "lastEventId"),
+        answers={
+            200: _text(
+                "text/event-stream",
+                "Events, without end.",
+                'id: k3v9q2xa-481\nevent: heartbeat\ndata: {"type":"heartbeat",...}\n\n',
+            )
+        },
+        refusals=("invalid_filter", "invalid_position", "too_many_requests", "overloaded"),
+    ),
+    Operation(
+        **V2_STATE,
+        path="/api/v2/stations",
+        id="listStations",
+        summary="Stations, a page at a time, in order of their uuids",
+        parameters=(*V2_FILTERS, "limit", "cursor"),
+        has_pages=True,
+        answer=reference("StationPage"),
+        links={
+            "next": _link("listStations", "cursor", "$response.body#/next", "The next page."),
+            "station": _link("getStation", "uuid", "$response.body#/items/0/uuid", "One of the stations."),
+        },
+        refusals=("bad_request", "invalid_filter"),
+    ),
+    Operation(
+        **V2_STATE,
+        path="/api/v2/stations/{uuid}",
+        id="getStation",
+        summary="One station of the registry, with its EVSEs; one that vanished says since when",
+        parameters=("stationPath",),
+        answer=reference("StationDetail"),
+        links={"evse": _link("getEvse", "evse", "$response.body#/evses/0/evse", "One of its EVSEs.")},
+        refusals=("not_found",),
+    ),
+    Operation(
+        **V2_STATE,
+        path="/api/v2/evses",
+        id="listEvses",
+        summary="EVSEs, a page at a time, station by station",
+        parameters=(*V2_FILTERS, "limit", "cursor"),
+        has_pages=True,
+        answer=reference("EvsePage"),
+        links={
+            "next": _link("listEvses", "cursor", "$response.body#/next", "The next page."),
+            "evse": _link("getEvse", "evse", "$response.body#/items/0/evse", "One of the EVSEs."),
+        },
+        refusals=("bad_request", "invalid_filter"),
+    ),
+    Operation(
+        **V2_STATE,
+        path="/api/v2/evses/{evse}",
+        id="getEvse",
+        summary="One EVSE, by any written form of its id or uid",
+        description="409 where a uid is that of several EVSEs; their ids are told.",
+        parameters=("evsePath",),
+        answer=reference("EvseState"),
+        links={"station": _link("getStation", "uuid", "$response.body#/station", "Its station.")},
+        refusals=("not_found", "conflict"),
+    ),
+    Operation(
+        path="/api/v2/operators",
+        id="listOperators",
+        tag=STATE,
+        summary="Who reports, and how freshly",
+        answer={"type": "array", "items": reference("OperatorFreshness")},
+        positioned=True,
+    ),
+    Operation(
+        path="/api/v2/tickets",
+        method="post",
+        id="createTicket",
+        tag=STATE,
+        summary="A single-use ticket for a stream",
+        description=(
+            "For pages in browsers, which cannot send a key in a header of a stream's request. The ticket is "
+            "for pages of the origin that asks. The request has no body."
+        ),
+        answer=reference("Ticket"),
+        refusals=("too_many_requests",),
+    ),
+    Operation(
+        path="/api/v2/reports",
+        method="post",
+        id="sendReports",
+        tag=REPORTING,
+        summary="One report or a list of them",
+        description=(
+            "Answered once what was accepted is durable. A bad item is refused by its place and costs no "
+            "other. The newest observation wins and repetitions change nothing: whenever in doubt, send the "
+            "same again."
+        ),
+        scope=Scope.REPORT,
+        parameters=("idempotencyKey", "contentEncoding"),
+        answer=reference("Receipt"),
+        refusals=(
+            "bad_request",
+            "malformed_body",
+            "body_timeout",
+            "too_large",
+            "unsupported_encoding",
+            "idempotency_conflict",
+            "overloaded",
+            "log_failure",
+        ),
+    ),
+    Operation(
+        path="/api/v2/reports/stream",
+        id="streamReports",
+        tag=REPORTING,
+        summary="Reports over a WebSocket",
+        description="Each message is answered by its receipt, in order; you need not wait for one.",
+        scope=Scope.REPORT,
+        answers=STREAM_ANSWERS,
+        refusals=("upgrade_required",),
+    ),
+    Operation(
+        path="/livez",
+        id="getLiveness",
+        tag=OPERATION,
+        summary="Whether the process answers",
+        scope=None,
+        answer=reference("Liveness"),
+    ),
+    Operation(
+        path="/readyz",
+        id="getReadiness",
+        tag=OPERATION,
+        summary="Whether reports are taken: store open, log writable, board recovered",
+        scope=None,
+        answer=reference("Readiness"),
+        answers={503: _json(reference("Readiness"), "Reports are refused now; consumers are served.")},
+    ),
+    Operation(
+        path="/metrics",
+        id="getMetrics",
+        tag=OPERATION,
+        summary="Metrics in Prometheus' text format",
+        description="For the machine itself without a key; for others with the scope `admin`.",
+        scope=Scope.ADMIN,
+        open_to_loopback=True,
+        answers={200: _text(CONTENT_TYPE_LATEST, "The metrics.", "ladestrom_ready 1.0\n")},
+    ),
+    *(
+        Operation(
+            path=path,
+            id=name,
+            tag=OPERATION,
+            summary=summary,
+            scope=None,
+            cached=True,
+            answers={
+                200: {
+                    "description": "The document.",
+                    "content": {kind: {"schema": {"type": "object"}} for kind in (media_type, JSON)},
+                }
+            },
+        )
+        for path, name, summary, media_type in (
+            ("/openapi.json", "getOpenApi", "This document", OPENAPI_TYPE),
+            ("/asyncapi.json", "getAsyncApi", "The contract of the streams, AsyncAPI 3.0", ASYNCAPI_TYPE),
+        )
+    ),
+)

@@ -1,0 +1,454 @@
+"""Consumers with the real sessions, which compare what they were told with the truth at every step.
+
+Knows the sessions, the roads and the truth; knows nothing of how a server is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+from tests.simulation.network import GOOD, ROADS, SLOW, EventReader, FrameReader, Link, Road
+from tests.simulation.truth import Fact, Reader, StationReader, Told, Truth, Wish
+
+from ladestrom.client import session as v1
+from ladestrom.client import v2_events as v2
+from ladestrom.client.session import Session, StationStatus
+from ladestrom.client.v2_session import Mode, V2Session
+from ladestrom.model import Position
+
+NONSENSE: Final = b'{"type":"select","country":"Atlantis"}'
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a consumer asks of a server."""
+
+    dialect: str
+    framing: str
+    words: Mapping[str, str]
+    since: str | None
+    every: bool = False
+    raw: bool = False
+    batch_ms: int = 0
+
+
+class Surroundings(Protocol):
+    """What a consumer needs of the world."""
+
+    seen: Counter[str]
+    wishes: Mapping[str, Wish]
+    """By the query that asks for it."""
+
+    def wrong(self, what: str) -> None:
+        """Something happened that must not."""
+
+    def connect(self, request: Request, make: Callable[..., Link]) -> Link | None:
+        """A connection to the server that runs now; None where none does."""
+
+    def truth(self, epoch: str) -> Truth:
+        """The log of an epoch."""
+
+    @property
+    def history_seq(self) -> int:
+        """Oldest position from which each change can be had now."""
+
+
+class Consumer:
+    """Connects, is cut off, stays away, comes back. What the two versions have in common."""
+
+    def __init__(self, name: str, world: Surroundings, rng: random.Random, framing: str) -> None:
+        self.name = name
+        self.link: Link | None = None
+        self.road: Road = GOOD
+        self._world = world
+        self._rng = rng
+        self._framing = framing
+        self._frames: FrameReader | EventReader = FrameReader()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._opened_s = 0.0
+        self._asked: str | None = None
+        self._trace = 0
+
+    # -- what differs ------------------------------------------------------------------------------------
+
+    def request(self) -> Request:
+        """What to ask for."""
+        raise NotImplementedError
+
+    def opened(self) -> None:
+        """The session learns that a connection stands."""
+        raise NotImplementedError
+
+    def away_s(self, lasted_s: float) -> float:
+        """The session says how long to stay away."""
+        raise NotImplementedError
+
+    def told(self, message: bytes, identity: str | None) -> None:
+        """One message."""
+        raise NotImplementedError
+
+    def rests(self, last: Position) -> str | None:
+        """What is still to come when the log has come to rest at `last`; None where nothing is."""
+        raise NotImplementedError
+
+    # -- connections -------------------------------------------------------------------------------------
+
+    def come(self, after_s: float = 0.0) -> None:
+        """Connects after this time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(after_s, self._connect)
+
+    def _connect(self) -> None:
+        self._timer = None
+        if self.link is not None:
+            return
+        request = self.request()
+        self._asked = request.since
+        self._frames = EventReader() if self._framing == "event" else FrameReader()
+        link = self._world.connect(request, self._link)
+        if link is None:
+            self.come(self.away_s(0.0))
+            return
+        self.link = link
+        self._opened_s = self._loop.time()
+        self._world.seen["connections"] += 1
+        self._world.seen["resumes"] += request.since is not None
+        self.opened()
+
+    def _link(self, server: object) -> Link:
+        return Link(self, server, self.road, self._rng, self._wrong)  # type: ignore[arg-type]
+
+    def received(self, data: bytes) -> None:
+        """Implements `network.End.received`."""
+        for message, identity in self._frames.read(data):
+            self._trace = zlib.crc32(message, self._trace)
+            self._world.seen["messages"] += 1
+            self.told(message, identity)
+
+    def lost(self, code: int, why: str) -> None:
+        """Implements `network.End.lost`."""
+        link, self.link = self.link, None
+        if code == SLOW and link is not None:
+            self.overrun(link)
+        self._world.seen[f"lost: {why}"] += 1
+        self.come(self.away_s(self._loop.time() - self._opened_s))
+
+    def overrun(self, link: Link) -> None:
+        """Closed for being too slow."""
+        self._wrong(f"closed as too slow at {link.overrun_at}")
+
+    def leave(self, away_s: float) -> None:
+        """Goes away for so long."""
+        if self.link is not None:
+            link, self.link = self.link, None
+            link.cut("left", noticed=True)
+        self.away_s(self._loop.time() - self._opened_s)
+        self.come(away_s)
+
+    def trace(self, before: int) -> int:
+        """A number that depends on all that was told, and on what came before."""
+        return zlib.crc32(self._trace.to_bytes(4, "big"), before)
+
+    def hurry(self) -> None:
+        """No more delays: the road is mended, and who is away comes at once."""
+        self.road = GOOD
+        if self.link is not None:
+            self.link.mend()
+        else:
+            self.come()
+
+    def _wrong(self, what: str) -> None:
+        self._world.wrong(f"{self.name}: {what}")
+
+
+class V1Consumer(Consumer):
+    """A consumer of the NOBIL stream."""
+
+    def __init__(
+        self, name: str, world: Surroundings, rng: random.Random, framing: str, wish: Wish, *, raw: bool
+    ) -> None:
+        super().__init__(name, world, rng, framing)
+        self.session = Session()
+        self.road = rng.choice(ROADS)
+        self._wish = wish
+        self._raw = raw
+        self._reader: StationReader | None = None
+        self.strict = True
+        """Every step is compared; else only the end."""
+
+    def request(self) -> Request:
+        return Request("v1", self._framing, self._wish.words, self.session.since, raw=self._raw)
+
+    def opened(self) -> None:
+        self.session.open()
+
+    def away_s(self, lasted_s: float) -> float:
+        return self.session.lose(self._rng.random(), lasted_s=lasted_s)
+
+    def told(self, message: bytes, identity: str | None) -> None:
+        event = self.session.receive(message)
+        match event:
+            case v1.Fault():
+                self._wrong(f"{event.kind}: {event.detail}")
+            case v1.Snapshot(position=Position() as position):
+                if self._asked is not None and Position.parse(self._asked).epoch == position.epoch:
+                    self._wrong(f"asked for what came after {self._asked}, and got a snapshot")
+                self._asked = None
+                reader = self._reader = StationReader(self._world.truth(position.epoch), self._wish)
+                reader.go(position.seq)
+                self._world.seen["v1 snapshots"] += 1
+                if self.strict:
+                    self._compare(reader, position)
+            case v1.Update(position=Position() as position, station=station):
+                self._update(position, station)
+            case v1.Raw():
+                self._world.seen["raw"] += 1
+
+    def _update(self, position: Position, station: StationStatus) -> None:
+        self._asked = None
+        reader = self._reader
+        if reader is None:
+            self._wrong("an update came before any snapshot")
+            return
+        reader.go(position.seq)
+        self._world.seen["v1 updates"] += 1
+        if not self.strict:
+            return
+        if station.uuid not in self._wish.stations:
+            self._wrong(f"told of {station.uuid} at {position}, and did not ask for it")
+        elif _body(station) not in reader.bodies(station.uuid):
+            self._wrong(f"{station.uuid} at {position}: {_body(station)} is not {reader.bodies(station.uuid)}")
+        for uuid in reader.uuids():
+            # What has changed again since may be told later; what has not must be here by now.
+            if reader.truth.newest[uuid] <= position.seq:
+                self._compare_one(reader, uuid, position)
+
+    def _compare(self, reader: StationReader, position: Position) -> None:
+        board = self.session.board
+        uuids = reader.uuids()
+        shown = {uuid for uuid, station in board.items() if uuid in uuids or station.connectors}
+        if shown != uuids:
+            self._wrong(f"at {position} stations are {sorted(shown)}, not {sorted(uuids)}")
+        for uuid in uuids & shown:
+            self._compare_one(reader, uuid, position)
+
+    def _compare_one(self, reader: StationReader, uuid: str, position: Position) -> None:
+        known = self.session.board.get(uuid)
+        if known is None:
+            self._wrong(f"at {position} {uuid} is missing")
+        elif _body(known) not in reader.bodies(uuid):
+            self._wrong(f"at {position} {uuid} is {_body(known)}, not {reader.bodies(uuid)}")
+
+    def rests(self, last: Position) -> str | None:
+        reader, position = self._reader, self.session.position
+        if self.link is None or self.link.size or reader is None or position is None:
+            return f"{self.name} is not connected, or bytes wait"
+        if position.epoch != last.epoch:
+            return f"{self.name} is at {position}"
+        reader.go(last.seq)
+        behind = [
+            uuid
+            for uuid in reader.uuids()
+            if uuid not in self.session.board or _body(self.session.board[uuid]) not in reader.bodies(uuid)
+        ]
+        return f"{self.name} at {position} does not know of {behind}" if behind else None
+
+
+class V2Consumer(Consumer):
+    """A consumer of version 2, over either transport."""
+
+    def __init__(
+        self, name: str, world: Surroundings, rng: random.Random, framing: str, wish: Wish, mode: Mode
+    ) -> None:
+        super().__init__(name, world, rng, framing)
+        self.session = V2Session(wish.words, mode=mode)
+        self.road = rng.choice(ROADS)
+        self.last_event_id: str | None = None
+        """What a browser would send."""
+        self._batch_ms = rng.choice((0, 100, 1000))
+        self._reader: Reader | None = None
+        self._is_reset = False
+        self._selecting = False
+        self._confirmed_seq = -1
+
+    @property
+    def _every(self) -> bool:
+        return self.session.mode is Mode.EVERY
+
+    def request(self) -> Request:
+        since = self.last_event_id if self._framing == "event" else self.session.since
+        words = self.session.ask()
+        return Request(
+            "v2",
+            self._framing,
+            {name: text for name, text in words.items() if name != "mode"},
+            since,
+            every=words["mode"] == "every",
+            batch_ms=self._batch_ms,
+        )
+
+    def opened(self) -> None:
+        self.session.open()
+        self._is_reset = self._selecting = False
+
+    def away_s(self, lasted_s: float) -> float:
+        return self.session.lose(self._rng.random(), lasted_s=lasted_s)
+
+    def select(self, wish: Wish) -> None:
+        """Asks for another selection, where the transport can."""
+        if self.link is not None and self._framing != "event":
+            self._send(self.session.select(wish.words))
+
+    def ask_nonsense(self) -> None:
+        """Asks for a selection that the server refuses."""
+        if self.link is not None and self._framing != "event":
+            self.session.select({"country": "NOR"})
+            self._send(NONSENSE)
+
+    def _send(self, message: bytes) -> None:
+        link = self.link
+        if link is not None:
+            self._loop.call_later(self._rng.random() * self.road.delay_s, link.hear, message)
+
+    def told(self, message: bytes, identity: str | None) -> None:
+        event = self.session.receive(message)
+        if identity is not None:
+            self.last_event_id = identity
+        position = self.session.position
+        if self._framing == "event" and position is not None and self.last_event_id != str(position):
+            self._wrong(f"the last event's id is {self.last_event_id}, and its content says {position}")
+        match event:
+            case v2.Fault():
+                self._wrong(f"{event.kind}: {event.detail}")
+            case v2.Synced():
+                self._synced(event)
+            case v2.Changed():
+                self._changed(event)
+            case v2.Confirmed():
+                self._moved(event.position)
+                self._confirmed_seq = event.position.seq
+                self._world.seen["confirmed"] += 1
+            case v2.Reset():
+                self._reset(event)
+            case v2.Selected():
+                self._selecting = True
+                self._world.seen["selected"] += 1
+            case v2.Refused():
+                self._world.seen["refused selections"] += 1
+            case v2.Leaving():
+                self._world.seen["drains"] += 1
+
+    def _reset(self, event: v2.Reset) -> None:
+        self._is_reset = True
+        self._world.seen[f"reset: {event.reason}"] += 1
+        asked = None if self._asked is None else Position.parse(self._asked)
+        if asked is None:
+            self._wrong(f"reset ({event.reason}) without having asked to resume")
+        elif event.reason == "expired":
+            if not self._every or asked.seq >= self._world.history_seq:
+                self._wrong(f"told that {asked} has expired, and {self._world.history_seq} is kept")
+        elif event.reason != "epoch":
+            self._wrong(f"reset as {event.reason} after having asked for {asked}")
+
+    def _synced(self, event: v2.Synced) -> None:
+        position = event.position
+        if self._asked is not None and not self._is_reset and not self._selecting:
+            self._wrong(f"asked for what came after {self._asked}, and got a snapshot")
+        self._asked = None
+        self._is_reset = self._selecting = False
+        wish = self._world.wishes[query(self.session.selection)]
+        reader = self._reader = Reader(self._world.truth(position.epoch), wish)
+        reader.go(position.seq)
+        self._confirmed_seq = -1
+        self._world.seen["snapshots"] += 1
+        self._compare(position)
+
+    def _changed(self, event: v2.Changed) -> None:
+        reader, position = self._reader, event.position
+        self._asked = None
+        if reader is None:
+            self._wrong("changes came before any snapshot")
+            return
+        if self._every:
+            expected = [_as_told(fact) for fact in reader.every(position.seq)]
+            got = [_as_row(row) for row in event.rows]
+            if got != expected:
+                self._wrong(f"from {reader.at} to {position.seq}: got {got}, not {expected}")
+            self._world.seen["each change"] += len(got)
+        self._moved(position)
+
+    def _moved(self, position: Position) -> None:
+        self._asked = None
+        reader = self._reader
+        if reader is None or position.seq < reader.at:
+            self._wrong(f"went back to {position} from {None if reader is None else reader.at}")
+        elif position.seq > reader.at or self._every:
+            reader.go(position.seq)
+            self._compare(position)
+
+    def _compare(self, position: Position) -> None:
+        reader = self._reader
+        assert reader is not None
+        board = {name: _state(row) for name, row in self.session.board.items()}
+        if board != reader.rows:
+            names = board.keys() | reader.rows.keys()
+            differ = {
+                name: (board.get(name), reader.rows.get(name))
+                for name in sorted(names)
+                if board.get(name) != reader.rows.get(name)
+            }
+            self._wrong(f"at {position}, told and true: {differ}")
+
+    def overrun(self, link: Link) -> None:
+        self._world.seen["overruns"] += 1
+        at = self.session.position
+        if not self._every:
+            self._wrong("closed as too slow, and did not ask for every change")
+        elif at is not None and link.overrun_at != at:
+            self._wrong(f"told to stand at {link.overrun_at} when closed as too slow, and stands at {at}")
+
+    def rests(self, last: Position) -> str | None:
+        if self.link is None or self.link.size:
+            return f"{self.name} is not connected, or bytes wait"
+        if self.session.position != last or self._confirmed_seq != last.seq:
+            return f"{self.name} is at {self.session.position}, in step at {self._confirmed_seq}"
+        self._moved(last)
+        self._compare(last)
+        return None
+
+
+def query(words: Mapping[str, str]) -> str:
+    """A selection's words in one order."""
+    return "&".join(f"{name}={text}" for name, text in sorted(words.items()))
+
+
+def _state(row: v2.Row) -> Told:
+    return (
+        row.station,
+        row.evse,
+        row.status,
+        row.error,
+        row.changed_at,
+        row.observed_at,
+        row.source,
+        row.cause,
+    )
+
+
+def _as_row(row: v2.Row) -> tuple[Told, tuple[str, int] | None]:
+    return _state(row), None if row.was is None else (row.was.status, row.was.error)
+
+
+def _as_told(fact: Fact) -> tuple[Told, tuple[str, int]]:
+    return fact.row, fact.was
+
+
+def _body(station: StationStatus) -> tuple[int | None, tuple[tuple[int, int, int], ...]]:
+    return station.status, tuple((each.status, each.error, each.timestamp) for each in station.connectors)

@@ -1,0 +1,341 @@
+"""The server's side of a world: the real hub, board, view and broadcast over a log that takes time.
+
+Wired as `ladestrom.app` does it, without sockets and settings. Limits are scaled down, so that small worlds
+reach them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final
+from unittest import mock
+
+import msgspec
+from tests.simulation.consumers import Request
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.network import GOING_AWAY, Link
+from tests.simulation.truth import Truth
+
+from ladestrom import broadcast as broadcast_module
+from ladestrom import hub as hub_module
+from ladestrom.backends import tailing
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.broadcast import Broadcast, BroadcastLimits
+from ladestrom.core import channel
+from ladestrom.core.board import Board
+from ladestrom.core.channel import Channel, Sink, Subscriber, Wishes
+from ladestrom.core.directory import Directory
+from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
+from ladestrom.core.view import View
+from ladestrom.edges.framing import FRAMINGS
+from ladestrom.errors import LadestromError, LogFailure
+from ladestrom.formats import v2_stream
+from ladestrom.formats.nobil import NobilDialect, NobilFormat
+from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect, decode_select, refused
+from ladestrom.hub import Hub, HubLimits
+from ladestrom.model import Change, Entry, Evse, Millis, Operator, Position, Receipt, Station, StatusReport
+
+NOW: Final[Millis] = 1_795_000_000_000
+"""When every world begins: in November 2026."""
+CHECKPOINT_S_MAX: Final = 6.0
+EXPIRE_S: Final = 7.0
+AUDIT_S: Final = 0.5
+BURST_BYTES_MAX: Final = 64 * 1024
+"""Frames that may be made between two passes of the broadcast, which trim the windows."""
+
+
+class NumberedSubscriber(Subscriber):
+    """A subscriber with a hash that is the same in every run, and so its place in sets."""
+
+    __slots__ = ("number",)
+    numbers = itertools.count()
+
+    def __init__(self, sink: Sink, channel: Channel, *, every: bool = False) -> None:
+        super().__init__(sink, channel, every=every)
+        self.number = next(self.numbers)
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@contextlib.contextmanager
+def small(rng: random.Random) -> Iterator[None]:
+    """Scales the limits down, each world's in its own way."""
+    chunk = rng.choice((600, 2_000, 16_000))
+    scaled: list[tuple[Any, str, Any]] = [
+        (channel, "WINDOW_BYTES_MAX", rng.choice((1_500, 6_000, 30_000))),
+        (channel, "CHUNK_BYTES_MAX", chunk),
+        (broadcast_module, "CHUNK_BYTES_MAX", chunk),
+        (broadcast_module, "BATCH_ROWS_MAX", rng.choice((2, 7, 500))),
+        (broadcast_module, "REPLAY_ENTRIES_MAX", rng.choice((1, 5, 30))),
+        (broadcast_module, "ENTRIES_PER_TURN_MAX", rng.choice((3, 1_000))),
+        (broadcast_module, "COMPRESSED_FRAMES_MAX", rng.choice((2, 50))),
+        (broadcast_module, "Subscriber", NumberedSubscriber),
+        (hub_module, "logger", mock.Mock()),
+        (v2_stream, "PART_BYTES_MAX", rng.choice((300, 1_000, 100_000))),
+        (tailing, "RECENT_ENTRIES_MAX", rng.choice((4, 10_000))),
+        (NumberedSubscriber, "numbers", itertools.count()),
+    ]
+    with contextlib.ExitStack() as stack:
+        for holder, name, value in scaled:
+            stack.enter_context(mock.patch.object(holder, name, value))
+        yield
+
+
+class SlowLog(MemoryLog):
+    """A log that takes time, keeps little, and outlives the server."""
+
+    def __init__(self, epoch: str, truth: Truth, rng: random.Random, delay_s: float, keep: int) -> None:
+        super().__init__(epoch, retention_entries_max=keep)
+        self.truth = truth
+        self._rng = rng
+        self._delay_s = delay_s
+        self.fails = False
+        """The next append does."""
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(self._rng.random() * self._delay_s)
+
+    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+        await self._wait()
+        if self.fails:
+            self.fails = False
+            raise LogFailure("the disk is full")
+        entries = await super().append(changes)
+        self.truth.add(entries)
+        await self._wait()
+        return entries
+
+    async def read(self, after: int, limit: int) -> Sequence[Entry]:
+        await self._wait()
+        entries = await super().read(after, limit)
+        await self._wait()
+        return entries
+
+    def reopen(self) -> None:
+        """As a new server finds it: nothing in memory."""
+        self._recent = tailing.Recent(self.last.seq)
+
+    def forget_end(self, epoch: str, count: int) -> None:
+        """The machine went down under it: the end is lost, and the epoch is a new one."""
+        count = min(count, self.last.seq - max(self._checkpoint_seq, self.first))
+        if count > 0:
+            del self._entries[-count:]
+        self._epoch = epoch
+        self.truth = self.truth.until(self.last.seq)
+
+
+class Server:
+    """One life of a server, from recovery to its end."""
+
+    def __init__(
+        self,
+        log: SlowLog,
+        stations: Mapping[str, Station],
+        rng: random.Random,
+        wrong: Callable[[str], None],
+        heartbeat_s: float,
+        tick_s: float,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimulatedLoop)
+        self.is_open = False
+        self.links: dict[Link, None] = {}
+        self.log = log
+        self.directory = Directory(stations.values())
+        self._loop = loop
+        self._rng = rng
+        self._wrong = wrong
+        self._tick_s = tick_s
+        self.board = Board()
+        self.view = View(self.directory, log.last.epoch)
+        self.v2 = V2Dialect(Limits(0, 0, 0, 0, int(heartbeat_s)), Attribution())
+        self.hub = Hub(
+            log, self.board, self.directory, self.now, HubLimits(stale_after_s=25, start_grace_s=5)
+        )
+        self.broadcast = Broadcast(
+            log,
+            self.view,
+            {"v1": NobilDialect(NobilFormat()), "v2": self.v2},
+            FRAMINGS,
+            BroadcastLimits(heartbeat_s=heartbeat_s, raw_items_max=20),
+            clock_s=self._clock_s,
+            clock=self.now,
+        )
+        self.hub.raw = self.broadcast
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._deliveries: dict[asyncio.Task[Receipt], None] = {}
+
+    def now(self) -> Millis:
+        """The server's clock."""
+        return NOW + int(self._loop.time() * 1000)
+
+    def _clock_s(self) -> float:
+        """Whoever looks at the clock has done some work since the last time."""
+        if self._tick_s:
+            self._loop.spend(self._rng.random() * self._tick_s)
+        return self._loop.time()
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Recovers, brings the registry onto the board, and opens."""
+        self.log.reopen()
+        rows = await self.log.recover()
+        self.board.restore(rows, self.log.last.seq)
+        self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
+        self._run(self.hub.run())
+        self._run(self.broadcast.run())
+        await self.reconcile()
+        self._run(self._checkpoints())
+        self._run(self._expiries())
+        self._run(self._audits())
+        self.is_open = True
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def reconcile(self) -> None:
+        """What the registry has comes onto the board, what it lacks leaves it."""
+        gone = [key for key in self.board.cells if not self.directory.has(key)]
+        await self.hub.reconcile(list(self.directory.evses()), gone)
+
+    async def crash(self) -> None:
+        """Ends at once, in the middle of everything."""
+        self.is_open = False
+        for task in (*self._deliveries, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._deliveries, *self._tasks, return_exceptions=True)
+        for link in list(self.links):
+            link.cut("crash")
+
+    async def stop(self) -> None:
+        """Ends in order: consumers are told, what is under way is answered."""
+        self.is_open = False
+        for link in list(self.links):
+            subscriber = link.subscriber
+            if subscriber is not None:
+                for data in self.broadcast.farewell(subscriber, self._rng.randrange(3_000)):
+                    link.write(data)
+            link.close(GOING_AWAY, "stop")
+        await self.hub.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.log.checkpoint(self.board.take_touched(), self.board.seq)
+
+    async def _checkpoints(self) -> None:
+        while True:
+            await asyncio.sleep(self._rng.random() * CHECKPOINT_S_MAX)
+            await self.log.checkpoint(self.board.take_touched(), self.board.seq)
+            await self.log.trim(self.now())
+
+    async def _expiries(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_S)
+            with contextlib.suppress(LogFailure):
+                await self.hub.expire()
+
+    async def _audits(self) -> None:
+        while True:
+            await asyncio.sleep(AUDIT_S)
+            self.audit(BURST_BYTES_MAX)
+            for task in self._tasks:
+                if task.done():
+                    self._wrong(f"a part of the server has ended: {task.exception()!r}")
+
+    def audit(self, slack_bytes: int) -> None:
+        """What must hold at any time: windows are bounded, and nobody is served who has gone."""
+        limit = channel.WINDOW_BYTES_MAX + slack_bytes
+        for each in self.broadcast._channels.values():
+            size = sum(map(len, each._frames))
+            if size != each._bytes or size > limit:
+                self._wrong(f"a window has {size} bytes, counts {each._bytes}, and may have {limit}")
+            if len(each.rows) > broadcast_module.BATCH_ROWS_MAX:
+                self._wrong(f"{len(each.rows)} changes wait for one message")
+        linked = sum(link.subscriber is not None for link in self.links)
+        if self.broadcast.consumers != linked:
+            self._wrong(f"the broadcast serves {self.broadcast.consumers} consumers, and {linked} are linked")
+
+    # -- operators ---------------------------------------------------------------------------------------
+
+    async def submit(self, operator: Operator, reports: Sequence[StatusReport]) -> Receipt | None:
+        """Takes a delivery; None where the server ended, or could not write, before it was answered."""
+        if not self.is_open:
+            return None
+        delivery = asyncio.create_task(self.hub.submit(operator, reports))
+        self._deliveries[delivery] = None
+        await asyncio.wait([delivery])
+        del self._deliveries[delivery]
+        if delivery.cancelled():
+            return None
+        error = delivery.exception()
+        if error is not None and not isinstance(error, LogFailure):
+            raise error
+        return None if error is not None else delivery.result()
+
+    async def withdraw(self, evses: Sequence[Evse]) -> None:
+        """A source signs off."""
+
+        def make() -> list[Change]:
+            found = (self.board.withdraw(evse.key, self.now()) for evse in evses)
+            return [change for change in found if change is not None]
+
+        if self.is_open:
+            with contextlib.suppress(LogFailure):
+                await self.hub.decide(make)
+
+    # -- consumers ---------------------------------------------------------------------------------------
+
+    def connect(self, request: Request, link: Link) -> None:
+        """Takes a consumer on, as `edges.connection` does."""
+        self.links[link] = None
+        is_v2 = request.dialect == "v2"
+        wanted = selection(request.words, names=EVSE_FILTERS if is_v2 else STATION_FILTERS)
+        wishes = Wishes(
+            wanted,
+            raw=request.raw,
+            framing=request.framing,
+            dialect=request.dialect,
+            batch_ms=request.batch_ms,
+        )
+        broadcast = self.broadcast
+        link.subscriber = broadcast.join(
+            link,
+            wishes,
+            since=None if request.since is None else Position.parse(request.since),
+            every=request.every,
+            first=tuple(self.v2.greeting(self.view, broadcast.history_seq)) if is_v2 else (),
+        )
+
+    def heard(self, link: Link, message: bytes) -> None:
+        """A consumer's message, as `edges.v2` reads it."""
+        subscriber = link.subscriber
+        if subscriber is None or not self.is_open:
+            return
+        asked = msgspec.structs.asdict(decode_select(message))
+        try:
+            filters = {name: text for name, text in asked.items() if text}
+            wanted = selection(filters, names=EVSE_FILTERS)
+            wishes = msgspec.structs.replace(subscriber.channel.wishes, selection=wanted)
+            link.subscriber = self.broadcast.select(subscriber, wishes)
+        except LadestromError as error:
+            self.broadcast.tell(subscriber, refused(error.code, str(error)))
+
+    def pump(self, subscriber: Subscriber) -> None:
+        """There is room in a consumer's buffer again."""
+        if self.is_open:
+            self.broadcast.pump(subscriber)
+
+    def leave(self, link: Link, subscriber: Subscriber | None) -> None:
+        """A consumer has gone."""
+        self.links.pop(link, None)
+        if subscriber is not None:
+            self.broadcast.leave(subscriber)

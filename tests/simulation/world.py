@@ -1,0 +1,353 @@
+"""A small world with a seed: operators, a server that restarts, consumers, and roads that break.
+
+    report = simulate(4711)
+    assert not report.wrongs, report
+
+Everything in a world follows from its seed. It runs in rounds: trouble for a while, then everybody is given
+time to come to rest, and is compared with the truth once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from tests.simulation import serving
+from tests.simulation.consumers import Consumer, Request, V1Consumer, V2Consumer, query
+from tests.simulation.loop import SimulatedLoop, Stuck
+from tests.simulation.network import ROADS, Link
+from tests.simulation.serving import Server, SlowLog, small
+from tests.simulation.truth import Truth, Wish
+
+from ladestrom.client.v2_session import Mode
+from ladestrom.model import Connector, Evse, Operator, Outlet, Position, Station, Status, StatusReport, evse_key
+
+ROUNDS: Final = 2
+ROUND_S: Final = 14.0
+REST_S_MAX: Final = 90.0
+REST_POLL_S: Final = 1.0
+WRONGS_MAX: Final = 5
+RETRY_S: Final = 0.5
+OPERATORS: Final = (Operator("alfa", ("NOALF", "DKALF")), Operator("beta", ("NOBET", "SEBET")))
+STATUSES: Final = (
+    *(Status.AVAILABLE, Status.CHARGING) * 5,
+    *(Status.OUTOFORDER, Status.INOPERATIVE, Status.BLOCKED, Status.RESERVED, Status.UNKNOWN),
+    *(Status.PLANNED, Status.REMOVED),
+)
+ENDINGS: Final = ("crash", "crash", "stop", "power cut")
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What became of a world."""
+
+    seed: int
+    wrongs: tuple[str, ...]
+    """What must not have happened; the first few."""
+    seen: Counter[str]
+    """How often what happened."""
+    trace: int
+    """A number that depends on every byte that every consumer was told."""
+
+    def __str__(self) -> str:
+        return "\n".join([f"seed {self.seed}", *self.wrongs])
+
+
+def simulate(seed: int) -> Report:
+    """Runs the world of a seed to its end, or to what is wrong in it."""
+    rng = random.Random(f"scale {seed}")
+    with small(rng), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        return runner.run(World(seed).run())
+
+
+def _evse(written: str, station: str, uid: str | None = None) -> Evse:
+    party = evse_key(written)[:5]
+    return Evse(evse_key(written or uid or ""), station, written or None, uid, party)
+
+
+def _station(
+    uuid: str, place: tuple[float, float], operator: str, ids: Sequence[str], outlets: Sequence[int] = ()
+) -> Station:
+    plug = Connector("IEC_62196_T2")
+    return Station(
+        uuid=uuid,
+        name=uuid,
+        country=uuid[:3],
+        latitude=place[0],
+        longitude=place[1],
+        evses=tuple(_evse(written, uuid) for written in ids),
+        outlets=tuple(Outlet(index, plug) for index in outlets or range(len(ids))),
+        operator=operator,
+    )
+
+
+STATIONS: Final = (
+    _station("NOR_00001", (59.9, 10.7), "Alfa", ["NO*ALF*E1*1", "NO*ALF*E1*2"], (0, 0, 1)),
+    _station("NOR_00002", (60.4, 5.3), "Alfa", ["NO-ALF-E2"]),
+    _station("NOR_00003", (69.6, 18.9), "Beta", ["NO*BET*E3*1", "NO*BET*E3*2"]),
+    _station("SWE_00004", (59.3, 18.1), "Beta", ["SE*BET*E4*1", "SE*BET*E4*2", "SE*BET*E4*3"]),
+    _station("SWE_00005", (55.6, 13.0), "Beta", ["SEBETE5"]),
+    _station("DAN_00006", (55.7, 12.6), "Alfa", ["DK*ALF*E6*1", "dk*alf*e6*2"]),
+)
+NAMES: Final = {evse.key: evse.written for station in STATIONS for evse in station.evses}
+EVERYWHERE: Final = frozenset(station.uuid for station in STATIONS)
+NORWAY: Final = frozenset({"NOR_00001", "NOR_00002", "NOR_00003"})
+WISHES: Final = (
+    Wish({}, EVERYWHERE),
+    Wish({"country": "NOR"}, NORWAY),
+    Wish({"operator": "beta"}, frozenset({"NOR_00003", "SWE_00004", "SWE_00005"})),
+    Wish({"station": "NOR_00001,SWE_00004"}, frozenset({"NOR_00001", "SWE_00004"})),
+    Wish({"bbox": "12,55,19,60"}, frozenset({"SWE_00004", "SWE_00005", "DAN_00006"})),
+)
+"""What consumers of both versions ask for."""
+FINER_WISHES: Final = (
+    *WISHES,
+    Wish({"evse": "NOALFE11,SE*BET*E4*2"}, EVERYWHERE, frozenset({"NOALFE11", "SEBETE42"})),
+    Wish({"status": "AVAILABLE"}, EVERYWHERE, None, frozenset({"AVAILABLE"})),
+    Wish({"country": "NO", "status": "charging,OUTOFORDER"}, NORWAY, None, frozenset({"CHARGING", "OUTOFORDER"})),
+)
+
+
+class World:
+    """Holds everybody together. Made within the loop that it runs on."""
+
+    def __init__(self, seed: int) -> None:
+        self.seen: Counter[str] = Counter()
+        self.wishes = {query(wish.words): wish for wish in FINER_WISHES}
+        self._seed = seed
+        self._wrongs: list[str] = []
+        self._server: Server | None = None
+        self._consumers: list[Consumer] = []
+        self._truths: dict[str, Truth] = {}
+        self._stations = {station.uuid: station for station in STATIONS}
+        self._latest: dict[str, tuple[Status, bool]] = {}
+        rng = self._rng("world")
+        self._tick_s = rng.choice((0.0, 0.0005, 0.005))
+        self._heartbeat_s = rng.choice((1.0, 3.0, 8.0))
+        self._burst = rng.choice((2, 8, 30))
+        self._pause_s = rng.choice((0.1, 0.4, 1.0))
+        self._restarts_left = rng.choice((0, 1, 1, 2, 3))
+        self._epochs = 0
+
+    def _rng(self, name: str) -> random.Random:
+        """Each actor has dice of its own, so that one more throw of one changes nothing for the others."""
+        return random.Random(f"{self._seed} {name}")
+
+    # -- what consumers need (consumers.Surroundings) ------------------------------------------------------
+
+    def wrong(self, what: str) -> None:
+        """Something happened that must not."""
+        if len(self._wrongs) < WRONGS_MAX:
+            self._wrongs.append(f"at {self._loop.time():.3f} s: {what}")
+
+    def connect(self, request: Request, make: Callable[[Server], Link]) -> Link | None:
+        """A connection to the server that runs now; None where none does."""
+        server = self._server
+        if server is None or not server.is_open:
+            return None
+        link = make(server)
+        server.connect(request, link)
+        return link
+
+    def truth(self, epoch: str) -> Truth:
+        """The log of an epoch."""
+        return self._truths[epoch]
+
+    @property
+    def history_seq(self) -> int:
+        """Oldest position from which each change can be had now."""
+        return self._log.first - 1
+
+    # -- the course of the world -------------------------------------------------------------------------
+
+    async def run(self) -> Report:
+        """From nothing to rest, round after round."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda _, context: self.wrong(_told(context)))
+        rng = self._rng("log")
+        truth = self._truths["e0"] = Truth(NAMES, self._stations)
+        self._log = SlowLog("e0", truth, rng, rng.choice((0.001, 0.02, 0.2)), rng.choice((80, 200, 100_000)))
+        await self._start_server()
+        self._gather_consumers()
+        try:
+            for number in range(ROUNDS):
+                await self._trouble(number)
+                await self._rest()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
+            self.wrong(repr(error))
+        trace = 0
+        for consumer in self._consumers:
+            trace = consumer.trace(trace)
+        self.seen["changes"] = len(self._log.truth.facts)
+        return Report(self._seed, tuple(self._wrongs), self.seen, trace)
+
+    async def _start_server(self) -> None:
+        server = Server(
+            self._log,
+            self._stations,
+            self._rng(f"server {self.seen['servers']}"),
+            self.wrong,
+            self._heartbeat_s,
+            self._tick_s,
+        )
+        self.seen["servers"] += 1
+        await server.start()
+        self._server = server
+
+    async def _trouble(self, number: int) -> None:
+        tasks = [
+            asyncio.create_task(self._report(operator, self._rng(f"{operator.name} {number}")))
+            for operator in OPERATORS
+        ]
+        tasks.append(asyncio.create_task(self._mischief(self._rng(f"mischief {number}"))))
+        ends_s = self._loop.time() + ROUND_S
+        while self._loop.time() < ends_s and not self._wrongs:
+            await asyncio.sleep(REST_POLL_S)
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _rest(self) -> None:
+        """Gives everybody time, and wants everybody in step then."""
+        if self._server is None or not self._server.is_open:
+            await self._restart("crash", 0.0)
+        server = self._server
+        assert server is not None
+        for consumer in self._consumers:
+            consumer.hurry()
+        await server.hub.drain()
+        ends_s = self._loop.time() + REST_S_MAX
+        waits: list[str] = ["nobody was asked"]
+        while waits and not self._wrongs:
+            if self._loop.time() > ends_s:
+                self.wrong(f"not at rest after {REST_S_MAX:.0f} s: {waits}")
+            await asyncio.sleep(REST_POLL_S)
+            for consumer in self._consumers:
+                consumer.hurry()
+            last = self._log.last
+            waits = [what for consumer in self._consumers if (what := consumer.rests(last)) is not None]
+        server.audit(0)
+
+    # -- who acts ----------------------------------------------------------------------------------------
+
+    def _gather_consumers(self) -> None:
+        rng = self._rng("consumers")
+        for number in range(rng.randint(3, 6)):
+            self._add_consumer(number, rng, rng.random() * 5)
+
+    def _add_consumer(self, number: int, rng: random.Random, after_s: float) -> None:
+        name, own = f"consumer {number}", self._rng(f"consumer {number}")
+        consumer: Consumer
+        if rng.random() < 0.25:
+            framing = rng.choice(("text", "deflate"))
+            wish = rng.choice(WISHES[:3])
+            consumer = V1Consumer(name, self, own, framing, wish, raw=rng.random() < 0.5)
+        else:
+            framing = rng.choice(("text", "text", "deflate", "event"))
+            mode = rng.choice((Mode.LATEST, Mode.EVERY))
+            consumer = V2Consumer(name, self, own, framing, rng.choice(FINER_WISHES), mode)
+        self._consumers.append(consumer)
+        consumer.come(after_s)
+
+    async def _report(self, operator: Operator, rng: random.Random) -> None:
+        """One operator's deliveries; what was not answered is sent again."""
+        evses = [
+            evse for station in STATIONS for evse in station.evses if evse.party in operator.parties
+        ]
+        while True:
+            await asyncio.sleep(rng.expovariate(1 / self._pause_s))
+            now = serving.NOW + int(self._loop.time() * 1000)
+            reports = []
+            for _ in range(rng.randint(1, rng.choice((1, self._burst)))):
+                observed_at = now - rng.choice((0, 0, 0, rng.randrange(4_000)))
+                evse, status, error = rng.choice(evses), rng.choice(STATUSES), rng.random() < 0.05
+                reports.append(
+                    StatusReport(evse.key, status, error, observed_at, now, operator.name, status.value)
+                )
+            while True:
+                server = self._server
+                receipt = None if server is None else await server.submit(operator, reports)
+                if receipt is not None:
+                    break
+                self.seen["deliveries sent again"] += 1
+                await asyncio.sleep(RETRY_S)
+            self.seen["deliveries"] += 1
+            self._check_receipt(receipt.position, receipt.accepted, len(reports))
+
+    def _check_receipt(self, position: Position, accepted: int, sent: int) -> None:
+        last = self._log.last
+        if position.epoch == last.epoch and (position.seq > last.seq or accepted > sent):
+            self.wrong(f"a receipt for {position}, and the log ends at {last}")
+
+    async def _mischief(self, rng: random.Random) -> None:
+        while True:
+            await asyncio.sleep(rng.random() * 0.8)
+            act = rng.choice(self._acts)
+            await act(self, rng)
+
+    async def _cut(self, rng: random.Random) -> None:
+        link = rng.choice(self._consumers).link
+        if link is not None:
+            link.cut("cut")
+
+    async def _leave(self, rng: random.Random) -> None:
+        rng.choice(self._consumers).leave(rng.choice((0.0, 1.0, 10.0)))
+
+    async def _repave(self, rng: random.Random) -> None:
+        consumer = rng.choice(self._consumers)
+        consumer.road = rng.choice(ROADS)
+        if consumer.link is not None:
+            consumer.link.road = consumer.road
+
+    async def _select(self, rng: random.Random) -> None:
+        consumer = rng.choice(self._consumers)
+        if isinstance(consumer, V2Consumer):
+            if rng.random() < 0.2:
+                consumer.ask_nonsense()
+            else:
+                consumer.select(rng.choice(FINER_WISHES))
+
+    async def _join(self, rng: random.Random) -> None:
+        if len(self._consumers) < 9:
+            self._add_consumer(len(self._consumers), rng, 0.0)
+
+    async def _sign_off(self, rng: random.Random) -> None:
+        station = rng.choice(STATIONS)
+        if self._server is not None:
+            await self._server.withdraw(station.evses)
+
+    async def _fail_append(self, rng: random.Random) -> None:
+        self._log.fails = rng.random() < 0.5
+
+    async def _end_server(self, rng: random.Random) -> None:
+        if self._restarts_left > 0 and rng.random() < 0.5:
+            self._restarts_left -= 1
+            await self._restart(rng.choice(ENDINGS), rng.random() * 3)
+
+    async def _restart(self, ending: str, down_s: float) -> None:
+        server = self._server
+        if server is not None:
+            self.seen[f"server: {ending}"] += 1
+            await (server.stop() if ending == "stop" else server.crash())
+            self._server = None
+        if ending == "power cut":
+            self._epochs += 1
+            epoch = f"e{self._epochs}"
+            self._log.forget_end(epoch, self._rng(epoch).randrange(20))
+            self._truths[epoch] = self._log.truth
+        await asyncio.sleep(down_s)
+        await self._start_server()
+
+    _acts: Final = (
+        *(_cut, _cut, _cut, _leave, _repave, _repave, _select, _select),
+        *(_join, _sign_off, _fail_append, _end_server),
+    )
+
+
+def _told(context: dict[str, Any]) -> str:
+    return f"{context.get('message')}: {context.get('exception')!r}"

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from ladestrom.core.access import Keyring, Scope, create_key
+from ladestrom.credentials import (
+    MINUTE_MS,
+    TICKET_S,
+    TICKETS_MAX,
+    Doorkeeper,
+    Tickets,
+    presented_key,
+)
+from ladestrom.errors import NotAllowed, TooManyRequests, Unauthenticated
+from ladestrom.model import Millis
+from ladestrom.ports import KeyRecord
+from tests.building import NOW, make_operator
+
+HOUR_MS = 60 * MINUTE_MS
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def make_key(number: int, *scopes: str, expires_at: Millis | None = None) -> tuple[str, KeyRecord]:
+    return create_key(
+        bytes([number]) * 20,
+        bytes([number]) * 8,
+        name=f"key {number}",
+        scopes=scopes,
+        operator="abc" if "report" in scopes else None,
+        created_at=NOW,
+        expires_at=expires_at,
+    )
+
+
+READ, READ_RECORD = make_key(1, "stream")
+REPORT, REPORT_RECORD = make_key(2, "report")
+BRIEF, BRIEF_RECORD = make_key(3, "stream", expires_at=NOW + HOUR_MS)
+STRANGE, _ = make_key(4, "stream")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def door(clock: Clock) -> Doorkeeper:
+    return Doorkeeper(Keyring([READ_RECORD, REPORT_RECORD, BRIEF_RECORD], [make_operator()]), clock)
+
+
+class TestPresentedKey:
+    @pytest.mark.parametrize(
+        ("headers", "query", "key"),
+        [
+            ({}, None, None),
+            ({}, {}, None),
+            ({"authorization": "Bearer K"}, None, "K"),
+            ({"authorization": "bearer  K "}, None, "K"),
+            ({"authorization": "BEARER K"}, None, "K"),
+            ({"x-api-key": " K "}, None, "K"),
+            ({}, {"key": "K"}, "K"),
+            ({}, {"apikey": "K"}, "K"),
+            ({}, {"token": "K"}, None),
+            ({"authorization": "Bearer K", "x-api-key": "L"}, {"key": "M"}, "K"),
+            ({"x-api-key": "L"}, {"key": "M"}, "L"),
+            ({}, {"key": "", "apikey": "K"}, "K"),
+            ({}, {"key": "K", "apikey": "L"}, "K"),
+            ({"x-api-key": ""}, {"apikey": "K"}, "K"),
+            ({"authorization": ""}, {"apikey": "K"}, "K"),
+            ({"authorization": "Bearer"}, {"apikey": "K"}, ""),
+        ],
+    )
+    def test_a_header_wins_over_the_query(
+        self, headers: Mapping[str, str], query: Mapping[str, str] | None, key: str | None
+    ) -> None:
+        assert presented_key(headers, query) == key
+
+    def test_the_query_is_looked_at_only_where_it_is_given(self) -> None:
+        assert presented_key({}) is None
+
+    @pytest.mark.parametrize("authorization", ["Basic K", "K", "Token K", "Bearer: K"])
+    def test_another_scheme_is_refused_with_a_hint(self, authorization: str) -> None:
+        with pytest.raises(Unauthenticated, match="write: Authorization: Bearer KEY"):
+            presented_key({"authorization": authorization, "x-api-key": "K"}, {"key": "K"})
+
+
+class TestDoorkeeper:
+    def test_a_good_key_is_its_owners_credential(self, door: Doorkeeper) -> None:
+        assert door.credential({"x-api-key": READ}, Scope.STREAM).name == "key 1"
+        assert door.credential({}, Scope.STREAM, {"key": READ}).name == "key 1"
+        reporting = door.credential({"authorization": f"Bearer {REPORT}"}, Scope.REPORT)
+        assert reporting.operator == make_operator()
+        assert door.refused == 0
+
+    def test_every_refusal_is_counted_and_notes_no_use(self, clock: Clock, door: Doorkeeper) -> None:
+        clock.now += HOUR_MS
+        for headers in ({}, {"x-api-key": STRANGE}, {"x-api-key": BRIEF}, {"authorization": "Basic K"}):
+            with pytest.raises(Unauthenticated):
+                door.credential(headers, Scope.STREAM)
+        with pytest.raises(NotAllowed):
+            door.credential({"x-api-key": READ}, Scope.REPORT)
+        assert door.refused == 5
+        assert door.take_used() == {}
+
+    def test_use_is_noted_to_the_minute_and_taken_once(self, clock: Clock, door: Doorkeeper) -> None:
+        clock.now = NOW - NOW % MINUTE_MS + 7_777
+        door.credential({"x-api-key": READ}, Scope.STREAM)
+        clock.now += MINUTE_MS
+        door.credential({"x-api-key": READ}, Scope.STREAM)
+        door.credential({"x-api-key": REPORT}, Scope.REPORT)
+        minute = clock.now - 7_777
+        assert door.take_used() == {READ_RECORD.id: minute, REPORT_RECORD.id: minute}
+        assert door.take_used() == {}
+
+    def test_a_connection_may_stay_as_long_as_its_key_is_good(self, clock: Clock, door: Doorkeeper) -> None:
+        assert door.is_live(BRIEF_RECORD.id)
+        clock.now += HOUR_MS
+        assert not door.is_live(BRIEF_RECORD.id)
+        assert door.is_live(READ_RECORD.id)
+        assert not door.is_live("unknown")
+
+    def test_a_new_keyring_counts_at_once(self, door: Doorkeeper) -> None:
+        door.keyring = Keyring([REPORT_RECORD], [make_operator()])
+        assert not door.is_live(READ_RECORD.id)
+        with pytest.raises(Unauthenticated):
+            door.credential({"x-api-key": READ}, Scope.STREAM)
+
+
+class TestTickets:
+    ORIGIN = "https://map.example"
+
+    @pytest.fixture
+    def tickets(self, clock: Clock) -> Tickets:
+        return Tickets(clock)
+
+    def test_a_ticket_is_good_once_for_who_it_was_issued_to(self, door: Doorkeeper, tickets: Tickets) -> None:
+        credential = door.credential({"x-api-key": READ}, Scope.STREAM)
+        first, second = tickets.issue(credential, self.ORIGIN), tickets.issue(credential, self.ORIGIN)
+        assert first != second
+        assert tickets.redeem(first, self.ORIGIN) == credential
+        with pytest.raises(Unauthenticated):
+            tickets.redeem(first, self.ORIGIN)
+        assert tickets.redeem(second, self.ORIGIN) == credential
+
+    def test_it_is_good_for_its_time_only(self, clock: Clock, door: Doorkeeper, tickets: Tickets) -> None:
+        credential = door.credential({"x-api-key": READ}, Scope.STREAM)
+        early, late = tickets.issue(credential, self.ORIGIN), tickets.issue(credential, self.ORIGIN)
+        clock.now += TICKET_S * 1000 - 1
+        assert tickets.redeem(early, self.ORIGIN) == credential
+        clock.now += 1
+        with pytest.raises(Unauthenticated):
+            tickets.redeem(late, self.ORIGIN)
+
+    def test_pages_of_another_origin_cannot_use_it_and_use_it_up(
+        self, door: Doorkeeper, tickets: Tickets
+    ) -> None:
+        ticket = tickets.issue(door.credential({"x-api-key": READ}, Scope.STREAM), self.ORIGIN)
+        for origin in ("https://other.example", self.ORIGIN):
+            with pytest.raises(Unauthenticated):
+                tickets.redeem(ticket, origin)
+
+    def test_what_was_never_issued_is_refused(self, tickets: Tickets) -> None:
+        with pytest.raises(Unauthenticated):
+            tickets.redeem("lst_ticket_0", self.ORIGIN)
+
+    def test_there_are_no_more_open_than_the_limit(
+        self, clock: Clock, door: Doorkeeper, tickets: Tickets
+    ) -> None:
+        credential = door.credential({"x-api-key": READ}, Scope.STREAM)
+        for _ in range(TICKETS_MAX):
+            tickets.issue(credential, self.ORIGIN)
+        with pytest.raises(TooManyRequests):
+            tickets.issue(credential, self.ORIGIN)
+        clock.now += TICKET_S * 1000
+        assert tickets.issue(credential, self.ORIGIN)
