@@ -46,23 +46,24 @@ class Case(NamedTuple):
     name: str
     consumers: int
     changes: int
-    """In a tick, which is a pass."""
+    """In a tick."""
     per_s: float
     """Ticks."""
     peers: tuple[str, ...]
     promised: Mapping[str, str]
 
 
-SATURATION: Final = "saturation: 1,000 x 50"
+SATURATION: Final = "1,000 x 50, 100/s"
 CASES: Final = (
-    Case("1,000 x 1", 1_000, 1, 25, ("C", "ws", "nchan"), {"C": "at most 1.25"}),
-    Case("5,000 x 1", 5_000, 1, 10, ("C", "ws", "nchan"), {"C": "at most 1.40"}),
-    Case("1,000 x 20", 1_000, 20, 25, ("C", "ws"), {"C": "at most 1.25"}),
-    Case("5,000 x 20", 5_000, 20, 10, ("C",), {"C": "at most 1.40"}),
-    Case(SATURATION, 1_000, 50, 100, ("C", "nchan"), {"nchan": "at most 0.05"}),
+    Case("1,000 x 1, 25/s", 1_000, 1, 25, ("C", "ws", "nchan"), {"C": "at most 1.25"}),
+    Case("5,000 x 1, 10/s", 5_000, 1, 10, ("C", "ws", "nchan"), {"C": "at most 1.40"}),
+    Case("1,000 x 20, 25/s", 1_000, 20, 25, ("C", "ws"), {"C": "at most 1.25"}),
+    Case("5,000 x 20, 10/s", 5_000, 20, 10, ("C",), {"C": "at most 1.40"}),
+    Case("1,000 x 10, 100/s", 1_000, 10, 100, ("C",), {"C": "at most 1.25"}),
+    Case(SATURATION, 1_000, 50, 100, ("C", "nchan"), {"C": "at most 1.25", "nchan": "at most 0.05"}),
 )
-"""Passes far enough apart that each tick is one. In the last, 5 million deliveries a second are due; nchan,
-which cannot, is fed as fast as it answers."""
+"""In the first four each tick is a pass; in the others servers gather as they see fit. In the last one
+5 million deliveries a second are due; nchan, which cannot, is fed as fast as it answers."""
 
 PEERS: Final[Mapping[str, Callable[[Path, Template], AbstractContextManager[Peer]]]] = {
     "C": c_peer,
@@ -193,11 +194,13 @@ class Results:
     def rows(self) -> list[list[str]]:
         """One for each server."""
         rows = [self._row(server, rounds) for server, rounds in self.rounds.items()]
-        return rows + [[self.case.name, name, why, *[""] * 6] for name, why in self.absent.items()]
+        return rows + [[self.case.name, name, why, *[""] * 7] for name, why in self.absent.items()]
 
     def _row(self, server: str, rounds: list[Measured]) -> list[str]:
         own = self.rounds.get("ladestrom", [])
-        ratios = [mine.cost_us / peer.cost_us for mine, peer in zip(own, rounds, strict=False)]
+        pairs = list(zip(own, rounds, self.intake_us, strict=False))
+        ratios = [mine.cost_us / peer.cost_us for mine, peer, _ in pairs]
+        alone = [(mine.cost_us - intake_us) / peer.cost_us for mine, peer, intake_us in pairs]
         costs = [each.cost_us for each in rounds]
         latency = sorted((each.latency for each in rounds if each.latency), key=lambda each: each.p99_ms)
         cost = f"{middle(costs):.3f} ({min(costs):.3f} to {max(costs):.3f})"
@@ -208,6 +211,7 @@ class Results:
             server,
             cost,
             "" if server == "ladestrom" else f"{middle(ratios):.3f}",
+            "" if server == "ladestrom" else f"{middle(alone):.3f}",
             self.case.promised.get(server, ""),
             f"{middle([each.deliveries / each.seconds for each in rounds]):,.0f}",
             f"{middle([each.cpu_s / each.seconds for each in rounds]):.0%}",
@@ -217,10 +221,11 @@ class Results:
 
 
 HEAD: Final = (
-    "consumers x changes a pass",
+    "consumers x changes a tick",
     "server",
     "CPU us a delivery: median (least to most)",
     "ladestrom / this",
+    "less its intake",
     "promised",
     "deliveries/s",
     "server's core",

@@ -324,8 +324,12 @@ class Broadcast:
                 entries = await self._log.read(
                     subscriber.seq, min(REPLAY_ENTRIES_MAX, target - subscriber.seq)
                 )
-                if not subscriber.is_at(Phase.REPLAYING) or not entries:
+                if not subscriber.is_at(Phase.REPLAYING):
                     break
+                if not entries or entries[0].seq != subscriber.seq + 1:
+                    # The log was trimmed while it was read.
+                    self._overrun(subscriber)
+                    return
                 rows = [
                     dialect.entry(view, entry.change)
                     for entry in entries

@@ -7,6 +7,7 @@ when the store changed.
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -89,7 +90,7 @@ class Tickets:
 
     def __init__(self, clock: Callable[[], Millis]) -> None:
         self._clock = clock
-        self._open: dict[str, tuple[Millis, str, Credential]] = {}
+        self._open: OrderedDict[str, tuple[Millis, str, Credential]] = OrderedDict()
 
     def issue(self, credential: Credential, origin: str) -> str:
         """A ticket that opens one stream within `TICKET_S`, for pages of this origin only.
@@ -100,10 +101,8 @@ class Tickets:
             TooManyRequests: too many tickets are open.
         """
         now = self._clock()
-        for ticket, (until, _, _) in list(self._open.items()):
-            if until > now:
-                break
-            del self._open[ticket]
+        while self._open and next(iter(self._open.values()))[0] <= now:
+            self._open.popitem(last=False)
         if len(self._open) >= TICKETS_MAX:
             raise TooManyRequests("too many tickets are open; try again in a minute")
         ticket = f"lst_ticket_{secrets.token_hex(TICKET_BYTES)}"

@@ -163,7 +163,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Starts the clock of the rest of a body that nobody reads."""
         super().on_response_complete()
-        if self._begun and not self._in_head and self._deadline is None:
+        if self._begun and not self._in_head and self._deadline is None and not self.has_ended:
             self._unset_keepalive_if_required()
             self._start_clock()
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import random
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 from urllib.parse import quote, urlencode
 
 import msgspec
-from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, tick, until
+from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, evse, station, tick, until
 from tests.e2e.wire import TEXT, Ended, Wire, request
 
 from ladestrom.client.v2_events import Fault
@@ -30,6 +30,7 @@ from ladestrom.client.v2_session import Mode, V2Session
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.formats.v2_stream import ServerMessage
 from ladestrom.model import Entry
+from ladestrom.ports import StationDraft
 
 Transport = Literal["websocket", "events"]
 TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "events")
@@ -295,8 +296,64 @@ def flip(server: Serving, evse: str = E1, key: str = "alfa") -> int:
     return report(server, evse, "CHARGING" if is_free else "AVAILABLE", key)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that something takes."""
-    began_s = time.monotonic()
-    work()
-    return time.monotonic() - began_s
+# -- a small country under load ----------------------------------------------------------------------------
+
+
+def named(number: int, place: int) -> str:
+    """Id of an EVSE of `towns`; both count from 1."""
+    return f"{'NO*ALF' if number % 2 else 'SE*BET'}*E{number}*{place}"
+
+
+def towns(stations: int = 40, evses: int = 3) -> list[StationDraft]:
+    """Stations in turn of two operators in two countries; every second one is Norwegian and `alfa`'s."""
+    return [
+        station(
+            f"{'NOR' if number % 2 else 'SWE'}_{number:05d}",
+            "NOR" if number % 2 else "SWE",
+            (10 + number / 100, 60.0),
+            [evse(named(number, place), party=_party(number)) for place in range(1, evses + 1)],
+        )
+        for number in range(1, stations + 1)
+    ]
+
+
+def _party(number: int) -> str:
+    return "NOALF" if number % 2 else "SEBET"
+
+
+def operate(server: Serving, key: str, rounds: int = 60, stations: int = 40, evses: int = 3) -> int:
+    """An operator of `towns` under full load; says how many changes it made."""
+    chance = random.Random(key)
+    first = 1 if key == "alfa" else 2
+    accepted = 0
+    for _ in range(rounds):
+        items = [
+            {
+                "evse": named(number, chance.randint(1, evses)),
+                "status": chance.choice(["AVAILABLE", "CHARGING", "OUTOFORDER", "UNKNOWN"]),
+            }
+            for number in chance.choices(range(first, stations + 1, 2), k=25)
+        ]
+        receipt = server.report(*items, key=key)
+        assert receipt["refused"] == []
+        accepted += receipt["accepted"]
+    return accepted
+
+
+def churn(server: Serving, rounds: int, stations: int = 40, evses: int = 3) -> int:
+    """Changes every Norwegian EVSE of `towns` so often; the last sequence."""
+    position = 0
+    for turn in range(rounds):
+        items = [
+            {
+                "evse": named(number, place),
+                "status": ("CHARGING", "AVAILABLE", "OUTOFORDER")[turn % 3],
+                "observed_at": tick(),
+            }
+            for number in range(1, stations + 1, 2)
+            for place in range(1, evses + 1)
+        ]
+        receipt = server.report(*items)
+        assert receipt["accepted"] == len(items), receipt
+        position = int(receipt["position"].rpartition("-")[2])
+    return position

@@ -252,6 +252,7 @@ class V1Consumer(Consumer):
             return f"{self.name} is not connected, or bytes wait"
         if position.epoch != last.epoch:
             return f"{self.name} is at {position}"
+        reader = StationReader(reader.truth, self._wish)
         reader.go(last.seq)
         behind = [
             uuid
@@ -313,9 +314,8 @@ class V2Consumer(Consumer):
             self._send(NONSENSE)
 
     def _send(self, message: bytes) -> None:
-        link = self.link
-        if link is not None:
-            self._loop.call_later(self._rng.random() * self.road.delay_s, link.hear, message)
+        if self.link is not None:
+            self.link.send(message)
 
     def told(self, message: bytes, identity: str | None) -> None:
         event = self.session.receive(message)

@@ -95,6 +95,7 @@ class Link:
         self._buffer = bytearray()
         self._carrier: asyncio.TimerHandle | None = None
         self._inbox: list[bytes] = []
+        self._arrival_s = 0.0
         self._closing: tuple[int, str] | None = None
 
     # -- the server's end --------------------------------------------------------------------------------
@@ -130,17 +131,6 @@ class Link:
         if not self.is_cut:
             self.cut("the server gave up")
 
-    def hear(self, message: bytes) -> None:
-        """A message of the consumer arrives; while the buffer is full none is read."""
-        if self.is_cut or self._closing is not None:
-            return
-        self._inbox.append(message)
-        self._read()
-
-    def _read(self) -> None:
-        while self._inbox and not self.paused and not self.is_cut and self._closing is None:
-            self._server.heard(self, self._inbox.pop(0))
-
     # -- the road ----------------------------------------------------------------------------------------
 
     def _carry_soon(self) -> None:
@@ -171,6 +161,21 @@ class Link:
             self.is_cut = True
             self._leave()
             self._end.lost(*self._closing)
+
+    def send(self, message: bytes) -> None:
+        """A message of the consumer sets out; messages arrive in their order."""
+        delay_s = self._rng.random() * self.road.delay_s
+        self._arrival_s = max(self._arrival_s, self._loop.time() + delay_s)
+        self._loop.call_at(self._arrival_s, self._arrive, message)
+
+    def _arrive(self, message: bytes) -> None:
+        self._inbox.append(message)
+        self._read()
+
+    def _read(self) -> None:
+        """While the buffer is full nothing is read."""
+        while self._inbox and not self.paused and not self.is_cut and self._closing is None:
+            self._server.heard(self, self._inbox.pop(0))
 
     def mend(self) -> None:
         """The road is good from now on."""

@@ -153,7 +153,8 @@ async def _refuse_real(store: Store) -> None:
     if held:
         raise Conflict(
             f"the data directory holds {held.total()} stations that are not simulated "
-            f"({', '.join(sorted(held))}); the demonstration would report made-up statuses beside them: choose another --data"
+            f"({', '.join(sorted(held))}); the demonstration "
+            "would report made-up statuses beside them: choose another --data"
         )
 
 

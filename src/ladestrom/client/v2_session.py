@@ -187,6 +187,7 @@ class V2Session:
 
     def _reset(self, read: Message) -> Reset:
         self.position = None
+        self._held = []
         return Reset(read.reason)
 
     def _refused(self, read: Message) -> Refused:
@@ -208,6 +209,7 @@ class V2Session:
             self.selection = self._asked.popleft()
             self._statuses = _statuses(self.selection)
         self.position = None
+        self._held = []
         return Selected(self.selection)
 
     def _snapshot(self, read: Message) -> Event:

@@ -208,7 +208,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "evsePath": Parameter(
         name="evse",
         place="path",
-        description="Id or uid of the EVSE in any written form: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
+        description="An id or uid of the EVSE, however written: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
         schema={"type": "string", "minLength": 1},
         example="NO*FJL*E1234",
     ),

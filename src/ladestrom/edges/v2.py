@@ -106,7 +106,7 @@ class V2StreamConnection(StreamConnection):
     def received(self, text: str) -> None:
         """`select`: another selection from now on.
 
-        Each is answered by a snapshot, so that one waits at most while the consumer takes nothing: the newest.
+        Each is answered by a snapshot, so that while the consumer takes nothing only the newest one waits.
         """
         if not self.paused:
             self._select(text)

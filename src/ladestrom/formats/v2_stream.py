@@ -291,6 +291,7 @@ class V2Dialect:
 
     def row(self, view: View, state: StationState, change: Change) -> bytes:
         """One change's part of a message."""
+        del state
         return change_row(change, written(view, change))
 
     def entry(self, view: View, change: Change) -> bytes:
@@ -394,7 +395,10 @@ def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) ->
 
 def written(view: View, change: Change) -> str:
     """The id of a change's EVSE as its register writes it; its key once the register lacks it."""
+    key = change.evse
     station = view.directory.stations.get(change.station)
     evses: tuple[Evse, ...] = () if station is None else station.evses
-    found = (evse.written for evse in (*evses, *view.directory.find(change.evse)) if evse.key == change.evse)
-    return next(found, change.evse)
+    found = next((evse.written for evse in evses if evse.key == key), None)
+    if found is None:
+        found = next((evse.written for evse in view.directory.find(key) if evse.key == key), key)
+    return found

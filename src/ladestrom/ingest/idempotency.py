@@ -37,6 +37,8 @@ class Receipts:
             raise BadRequest(
                 f"Idempotency-Key has {len(key)} characters; at most {KEY_CHARACTERS_MAX} are taken"
             )
+        if self._keys_max == 0:
+            return await work()
         now = self._clock()
         self._drop_old(now)
         name = (operator, key)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -140,6 +139,12 @@ async def test_the_oldest_are_forgotten_when_there_are_too_many(receipts: Receip
     assert await receipts.once("abc", "1", b"body", work) == b"receipt 5"
 
 
+async def test_none_is_kept_where_the_setting_says_so(clock: Clock, work: Work) -> None:
+    receipts = Receipts(keys_max=0, hours=24, clock=clock)
+    assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
+    assert await receipts.once("abc", "k", b"body", work) == b"receipt 2"
+
+
 async def test_they_are_forgotten_after_their_time(clock: Clock, receipts: Receipts, work: Work) -> None:
     await receipts.once("abc", "k", b"body", work)
     clock.now += 24 * HOUR_MS
@@ -170,14 +175,3 @@ async def test_a_key_has_no_more_characters_than_its_limit(receipts: Receipts, w
     with pytest.raises(BadRequest, match="256 characters"):
         await receipts.once("abc", "k" * (KEY_CHARACTERS_MAX + 1), b"body", work)
 
-
-async def test_work_is_asked_for_where_it_is_needed_only(receipts: Receipts) -> None:
-    def unexpected() -> Awaitable[bytes]:
-        raise AssertionError("done again")
-
-    async def body() -> bytes:
-        return b"receipt"
-
-    work: Callable[[], Awaitable[bytes]] = body
-    await receipts.once("abc", "k", b"body", work)
-    assert await receipts.once("abc", "k", b"body", unexpected) == b"receipt"

@@ -1,0 +1,225 @@
+"""REST of version 2 from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from tests.e2e.serving import LISTED, STATIONS, UID, Serving, evse, station
+from tests.e2e.wire import Wire
+
+E1 = "NO*ALF*E1333*1"
+SHARED_UID = "pole-1"
+PATHS = (
+    "/api/v2/evses",
+    f"/api/v2/evses/{quote(E1)}",
+    "/api/v2/stations",
+    "/api/v2/stations/NOR_01333",
+    "/api/v2/operators",
+)
+AT = 1_700_000_000_000
+TWINS = station(
+    "NOR_01999",
+    "NOR",
+    (10.0, 60.0),
+    [
+        evse("NO*ALF*E1999*1", party="NOALF", uid=SHARED_UID),
+        evse("NO*ALF*E1999*2", party="NOALF", uid=SHARED_UID),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server of which the tests of this file change nothing."""
+    with Serving(tmp_path_factory.mktemp("rest2"), stations=[*STATIONS, TWINS]) as running:
+        running.report(
+            {"evse": E1, "status": "OUTOFORDER", "observed_at": AT},
+            {"evse": "NO*ALF*E1333*2", "status": "PLANNED", "observed_at": AT},
+            {"evse": UID, "status": "CHARGING", "observed_at": AT},
+            {"evse": UID, "status": "CHARGING", "observed_at": AT + 5000},
+            {"evse": "NO*NOBODY*E1", "status": "CHARGING"},
+        )
+        running.settled()
+        yield running
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "NO*ALF*E1342",
+        "NOALFE1342",
+        "no*alf*e1342",
+        "no-alf-e1342",
+        "NO%2AALF%2AE1342",
+        UID,
+        UID.upper(),
+        UID.replace("-", ""),
+    ],
+)
+def test_an_evse_is_found_by_any_written_form_of_its_id_or_uid(server: Serving, written: str) -> None:
+    answer = server.get(f"/api/v2/evses/{written}")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    assert found == {
+        "evse": "NO*ALF*E1342",
+        "station": "NOR_01342",
+        "status": "CHARGING",
+        "error": 0,
+        "changed_at": "2023-11-14T22:13:20.000Z",
+        "observed_at": "2023-11-14T22:13:25.000Z",
+        "source": "alfa",
+        "raw": "CHARGING",
+        "connectors": [{"standard": "IEC_62196_T2_COMBO", "power_kw": 150.0}],
+        "cause": "reported",
+        "uid": UID,
+    }
+
+
+def test_an_evse_of_an_old_record_is_found_by_its_connector(server: Serving) -> None:
+    answer = server.get("/api/v2/evses/NOR_01523_02").json()
+    assert (answer["station"], answer["status"], answer["changed_at"]) == ("NOR_01523", "UNKNOWN", None)
+
+
+def test_an_evse_that_is_not_known(server: Serving) -> None:
+    for written in ("NO*ALF*E1", "%20", "x" * 300, "%F0%9F%94%8C"):
+        answer = server.get(f"/api/v2/evses/{written}")
+        assert answer.status_code == 404
+        assert answer.json()["code"] == "not_found"
+
+
+def test_a_uid_that_several_have_is_a_conflict_that_names_them(server: Serving) -> None:
+    answer = server.get(f"/api/v2/evses/{SHARED_UID}")
+    assert answer.status_code == 409
+    problem = answer.json()
+    assert problem["code"] == "conflict"
+    assert "NO*ALF*E1999*1" in problem["detail"]
+
+
+def test_a_station_has_its_evses_in_registry_order_without_the_planned_ones(server: Serving) -> None:
+    found = server.get("/api/v2/stations/nor_01333").json()
+    assert found["uuid"] == "NOR_01333"
+    assert found["position"] == {"latitude": 59.91, "longitude": 10.75}
+    assert (found["operator"], found["country"], found["vanished_at"]) == ("Alfa Lading", "NOR", None)
+    assert [(each["evse"], each["status"], each["error"]) for each in found["evses"]] == [
+        (E1, "OUTOFORDER", 1)
+    ]
+
+
+def test_a_station_that_nobody_reports_on_is_told_all_the_same(server: Serving) -> None:
+    found = server.get("/api/v2/stations/FIN_00021").json()
+    assert [each["status"] for each in found["evses"]] == ["UNKNOWN"]
+    assert server.get("/api/v2/stations/FIN_99999").status_code == 404
+
+
+def test_operators_are_told_with_their_freshness(server: Serving) -> None:
+    (found,) = server.get("/api/v2/operators").json()
+    assert found["operator"] == "alfa"
+    assert (found["reports"], found["changes"], found["stale"]) == (5, 3, 0)
+    assert found["refused"] == {"unknown_evse": 1}
+    assert found["last_report_at"] is not None
+
+
+def test_stations_come_in_pages(server: Serving) -> None:
+    expected = sorted([*LISTED, "NOR_01999"])
+    path: str | None = "/api/v2/stations?limit=4"
+    seen: list[str] = []
+    pages = 0
+    while path is not None:
+        page = server.get(path)
+        found = page.json()
+        assert found["position"] == str(server.app.view.position)
+        seen += [each["uuid"] for each in found["items"]]
+        path = f"/api/v2/stations?limit=4&cursor={found['next']}" if found["next"] else None
+        assert ("link" in page.headers) is (path is not None)
+        pages += 1
+    assert seen == expected
+    assert pages == 2
+
+
+def test_evses_are_narrowed_by_the_streams_filters(server: Serving) -> None:
+    assert [each["evse"] for each in server.get("/api/v2/evses?status=charging").json()["items"]] == [
+        "NO*ALF*E1342"
+    ]
+    assert [each["evse"] for each in server.get("/api/v2/evses?country=DK").json()["items"]] == [
+        "DK*BET*E11*1"
+    ]
+    assert server.get("/api/v2/evses?evse=NO-ALF-E1333-1").json()["items"][0]["status"] == "OUTOFORDER"
+
+
+@pytest.mark.parametrize("query", ["status=BUSY", "country=XYZ", "bbox=1", "limit=0", "limit=x", "cursor=x"])
+@pytest.mark.parametrize("path", ["/api/v2/stations", "/api/v2/evses"])
+def test_what_cannot_be_understood_is_refused(server: Serving, path: str, query: str) -> None:
+    answer = server.get(f"{path}?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["code"] in {"bad_request", "invalid_filter"}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_keys_are_taken_from_headers_only(server: Serving, path: str) -> None:
+    good = server.keys["stream"]
+    assert server.get(path).status_code == 200
+    assert server.get(path, key=None, headers={"X-Api-Key": good}).status_code == 200
+    for name in ("key", "apikey"):
+        answer = server.get(f"{path}?{name}={good}", key=None)
+        assert answer.status_code == 401
+        assert answer.json()["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("key", "status", "code"),
+    [
+        (None, 401, "unauthenticated"),
+        ("revoked", 401, "unauthenticated"),
+        ("expired", 401, "unauthenticated"),
+        ("alfa", 403, "not_allowed"),
+    ],
+)
+def test_without_a_good_key_nothing_is_told_but_why(
+    server: Serving, path: str, key: str | None, status: int, code: str
+) -> None:
+    for target in (path, path + "9"):
+        answer = server.get(target, key=key)
+        if target != path and path.count("/") == 3:
+            assert answer.status_code == 404, "there is no such path"
+            continue
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == code
+
+
+@pytest.mark.parametrize("path", PATHS[:4])
+def test_who_has_the_newest_is_told_so(server: Serving, path: str) -> None:
+    tag = server.get(path).headers["etag"]
+    assert tag == f'"{server.app.view.position}"'
+    for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = server.get(path, headers={"If-None-Match": condition})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == tag
+    assert server.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert server.get(path, key=None, headers={"If-None-Match": "*"}).status_code == 401
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_other_methods_are_refused(server: Serving, path: str, method: str) -> None:
+    answer = server.request(method, path, headers=server.bearer("admin"))
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["allow"]
+    assert answer.json()["code"] == "method_not_allowed"
+
+
+def test_a_ticket_opens_one_stream_for_pages_of_its_origin(server: Serving) -> None:
+    origin = {"Origin": server.url}
+    assert server.request("POST", "/api/v2/tickets").status_code == 401
+    assert server.request("POST", "/api/v2/tickets", headers=server.bearer("alfa")).status_code == 403
+    issued = server.request("POST", "/api/v2/tickets", headers={**server.bearer(), **origin}).json()
+    with server.stream(key=None) as wire:
+        assert wire.response.status == 401
+    host = {"Host": server.url.removeprefix("http://"), **origin}
+    for status in (101, 401):
+        with Wire(server.port) as wire:
+            assert wire.open(f"/api/v2/stream?ticket={issued['ticket']}", host).response.status == status
