@@ -279,8 +279,8 @@ class Reader:
     """One consumer that keeps what it gets. A context manager."""
 
     def __init__(self, port: int, request: bytes, deadline_s: float = ANSWER_DEADLINE_S) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=deadline_s)
-        self._socket.sendall(request)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=deadline_s)
+        self.socket.sendall(request)
         self._unread = b""
         while b"\r\n\r\n" not in self._unread:
             self._receive()
@@ -294,7 +294,7 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self.socket.close()
 
     def messages(self) -> Iterator[Message]:
         """Text messages as they come; other frames are skipped."""
@@ -313,6 +313,10 @@ class Reader:
             if message.kind.startswith("snapshot") and content.get("part", 1) == content.get("parts", 1):
                 break
         return found
+
+    def skip(self) -> None:
+        """Takes one frame, whatever it is."""
+        self._frame()
 
     def up_to(self, seq: int) -> list[Message]:
         """Messages up to the one that has this position."""
@@ -347,7 +351,7 @@ class Reader:
         self._unread += self._chunk()
 
     def _chunk(self) -> bytes:
-        data = self._socket.recv(RECEIVE_BYTES)
+        data = self.socket.recv(RECEIVE_BYTES)
         if not data:
             raise Stuck("the server ended the connection")
         return data

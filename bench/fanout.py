@@ -34,7 +34,7 @@ from bench.servers import PATHS, Absent, Fanout, Ladestrom, Peer, c_peer, nchan_
 from bench.tables import Conditions, middle, table, told
 
 WARM_UP_S: Final = 1.0
-SATURATED_TICKS_PER_S: Final = 2_000
+SATURATED_CHANGES_PER_S: Final = 10_000
 """Prepared for a closed loop, for each second: more than a peer takes."""
 LATENCIES_MAX: Final = 200_000_000
 """Deliveries whose latency is kept, 4 bytes each."""
@@ -93,7 +93,8 @@ class Measured(NamedTuple):
 def fed(server: Fanout, case: Case, seconds: float, *, closed: bool = False) -> Paced:
     """Feeds a server for so long."""
     if closed:
-        return saturate(server.road, server.road.ticks(int(SATURATED_TICKS_PER_S * seconds), 1), seconds)
+        count = int(SATURATED_CHANGES_PER_S * seconds / case.changes)
+        return saturate(server.road, server.road.ticks(count, case.changes), seconds)
     ticks = server.road.ticks(max(1, int(case.per_s * seconds)), case.changes)
     return pace(server.road, ticks, case.per_s)
 

@@ -15,8 +15,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from bench.consumers import Reader, upgrade
+
 ANSWER_DEADLINE_S: Final = 30.0
 RECEIVE_BYTES: Final = 64 * 1024
+UNANSWERED_MAX: Final = 100
+"""Messages that wait for nchan: enough that it never waits for us."""
+SHORT_BYTES: Final = 126
+"""Payloads from here on say their length in more bytes (RFC 6455, section 5.2)."""
 NS: Final = 1_000_000_000
 OBSERVED_EVERY_MS: Final = 1_000
 SCATTER: Final = 613
@@ -137,10 +143,21 @@ class KeptAlive:
         return body[:length]
 
 
-class Answered:
-    """HTTP connections that take requests in turn: what roads over HTTP share."""
+class Reports:
+    """Operators' reports to ladestrom: each tick is a request of one of them, every report a change.
 
-    def __init__(self, port: int, connections_max: int) -> None:
+    EVSEs have their turn in the given order. Instants of observations are about `OBSERVED_EVERY_MS` apart, as
+    those of one moment's reports are of the last minute, and each tells which change it is.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        keys: Sequence[str],
+        evses: Sequence[str],
+        started_at: int,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
         self.sent_ns = array("q")
         self._port = port
         self._connections_max = connections_max
@@ -148,6 +165,59 @@ class Answered:
         self._poll = select.epoll()
         self._connections: dict[int, KeptAlive] = {}
         self._idle: deque[KeptAlive] = deque()
+        self._keys = keys
+        self._evses = evses
+        self._started_at = started_at
+        self._turn = 0
+        self.accepted = 0
+        self.position = ""
+        """The newest EPOCH-SEQ that a receipt told."""
+
+    def ticks(self, count: int, changes: int) -> list[Tick]:
+        first = len(self.sent_ns)
+        self.sent_ns.frombytes(bytes(self.sent_ns.itemsize * count * changes))
+        return [self._tick(first + number * changes, changes) for number in range(count)]
+
+    def _tick(self, first: int, changes: int) -> Tick:
+        self._turn += 1
+        body = json.dumps([self.report(number) for number in range(first, first + changes)]).encode()
+        head = (
+            f"POST /api/v2/reports HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Authorization: Bearer {self._keys[self._turn % len(self._keys)]}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return Tick(first, changes, head.encode() + body)
+
+    def report(self, number: int) -> dict[str, str | int]:
+        """The report that is change `number`: each round the other of two words."""
+        round_, place = divmod(number, len(self._evses))
+        after_ms = number * OBSERVED_EVERY_MS + number * SCATTER % OBSERVED_EVERY_MS
+        return {
+            "evse": self._evses[place],
+            "status": "CHARGING" if round_ % 2 else "AVAILABLE",
+            "observed_at": self._started_at + after_ms,
+        }
+
+    def number(self, observed_at: int) -> int:
+        """Which change was observed then."""
+        return (observed_at - self._started_at) // OBSERVED_EVERY_MS
+
+    def settle(self) -> None:
+        while len(self._idle) < len(self._connections):
+            self._take(ANSWER_DEADLINE_S)
+        for answer in self._answers:
+            receipt = json.loads(answer)
+            self.accepted += receipt["accepted"]
+            if receipt["unchanged"] or receipt["refused"]:
+                raise ConnectionError(f"not every report was a change: {answer!r:.300}")
+            if int(receipt["position"].rpartition("-")[2]) > self.seq:
+                self.position = receipt["position"]
+        self._answers.clear()
+
+    @property
+    def seq(self) -> int:
+        """Sequence of the newest change that is durable."""
+        return int(self.position.rpartition("-")[2] or 0)
 
     def send(self, tick: Tick) -> None:
         """Sends one request; waits while all connections are busy."""
@@ -177,11 +247,6 @@ class Answered:
                 self._answers.append(answer)
                 self._idle.append(connection)
 
-    def settle(self) -> None:
-        """Returns when all requests are answered."""
-        while len(self._idle) < len(self._connections):
-            self._take(ANSWER_DEADLINE_S)
-
     def _take(self, deadline_s: float) -> None:
         before = len(self._idle)
         ends_s = time.monotonic() + deadline_s
@@ -197,81 +262,6 @@ class Answered:
             connection.socket.close()
         self._connections.clear()
         self._idle.clear()
-
-    def _reserve(self, changes: int) -> int:
-        """Makes room for so many more changes; the number of the first."""
-        first = len(self.sent_ns)
-        self.sent_ns.frombytes(bytes(self.sent_ns.itemsize * changes))
-        return first
-
-
-class Reports(Answered):
-    """Operators' reports to ladestrom: each tick is a request of one of them, every report a change.
-
-    EVSEs have their turn in the given order. Instants of observations are about `OBSERVED_EVERY_MS` apart, as
-    those of one moment's reports are of the last minute, and each tells which change it is.
-    """
-
-    def __init__(
-        self,
-        port: int,
-        keys: Sequence[str],
-        evses: Sequence[str],
-        started_at: int,
-        connections_max: int = CONNECTIONS_MAX,
-    ) -> None:
-        super().__init__(port, connections_max)
-        self._keys = keys
-        self._evses = evses
-        self._started_at = started_at
-        self._turn = 0
-        self.accepted = 0
-        self.position = ""
-        """The newest EPOCH-SEQ that a receipt told."""
-
-    def ticks(self, count: int, changes: int) -> list[Tick]:
-        first = self._reserve(count * changes)
-        return [self._tick(first + number * changes, changes) for number in range(count)]
-
-    def _tick(self, first: int, changes: int) -> Tick:
-        self._turn += 1
-        body = json.dumps([self.report(number) for number in range(first, first + changes)]).encode()
-        head = (
-            f"POST /api/v2/reports HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            f"Authorization: Bearer {self._keys[self._turn % len(self._keys)]}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        return Tick(first, changes, head.encode() + body)
-
-    def report(self, number: int) -> dict[str, str | int]:
-        """The report that is change `number`: each round the other of two words."""
-        round_, place = divmod(number, len(self._evses))
-        after_ms = number * OBSERVED_EVERY_MS + number * SCATTER % OBSERVED_EVERY_MS
-        return {
-            "evse": self._evses[place],
-            "status": "CHARGING" if round_ % 2 else "AVAILABLE",
-            "observed_at": self._started_at + after_ms,
-        }
-
-    def number(self, observed_at: int) -> int:
-        """Which change was observed then."""
-        return (observed_at - self._started_at) // OBSERVED_EVERY_MS
-
-    def settle(self) -> None:
-        super().settle()
-        for answer in self._answers:
-            receipt = json.loads(answer)
-            self.accepted += receipt["accepted"]
-            if receipt["unchanged"] or receipt["refused"]:
-                raise ConnectionError(f"not every report was a change: {answer!r:.300}")
-            if int(receipt["position"].rpartition("-")[2]) > self.seq:
-                self.position = receipt["position"]
-        self._answers.clear()
-
-    @property
-    def seq(self) -> int:
-        """Sequence of the newest change that is durable."""
-        return int(self.position.rpartition("-")[2] or 0)
 
 
 class Template:
@@ -348,21 +338,58 @@ class Records:
         self._socket.close()
 
 
-class Publications(Answered):
-    """Messages to nginx with nchan: one request each, as it knows no batches."""
+class Publications:
+    """Messages to nginx with nchan over one WebSocket, a frame each; nchan answers each with a frame."""
 
-    def __init__(
-        self, port: int, template: Template, first_seq: int, connections_max: int = CONNECTIONS_MAX
-    ) -> None:
-        super().__init__(port, connections_max)
+    def __init__(self, port: int, template: Template, first_seq: int) -> None:
+        self.sent_ns = array("q")
         self.first_seq = first_seq
         self._template = template
+        self._unanswered = 0
+        self._reader = Reader(port, upgrade("/pub"))
 
     def ticks(self, count: int, changes: int) -> list[Tick]:
-        first = self._reserve(count * changes)
-        made = []
-        for number in range(first, first + count * changes):
-            (payload,) = self._template.rendered(self.first_seq + number, 1)
-            head = f"POST /pub HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(payload)}\r\n\r\n"
-            made.append(Tick(number, 1, head.encode() + payload))
-        return made
+        first = len(self.sent_ns)
+        self.sent_ns.frombytes(bytes(self.sent_ns.itemsize * count * changes))
+        return [self._tick(first + number * changes, changes) for number in range(count)]
+
+    def _tick(self, first: int, changes: int) -> Tick:
+        messages = self._template.rendered(self.first_seq + first, changes)
+        return Tick(first, changes, b"".join(masked(each) for each in messages))
+
+    def send(self, tick: Tick) -> None:
+        while self._unanswered > UNANSWERED_MAX:
+            self._take()
+        now_ns = time.monotonic_ns()
+        for number in range(tick.first, tick.first + tick.changes):
+            self.sent_ns[number] = now_ns
+        # In version 2 a tick is one message.
+        self._unanswered += 1 if self._template.many else tick.changes
+        self._reader.socket.sendall(tick.data)
+
+    def rest(self, seconds: float) -> None:
+        if select.select([self._reader.socket], [], [], seconds)[0]:
+            self._take()
+
+    def settle(self) -> None:
+        while self._unanswered:
+            self._take()
+
+    def _take(self) -> None:
+        self._reader.skip()
+        self._unanswered -= 1
+
+    def close(self) -> None:
+        self._reader.socket.close()
+
+
+def masked(payload: bytes) -> bytes:
+    """A client's text frame; the mask is 0 (RFC 6455, section 5.3)."""
+    length = len(payload)
+    if length < SHORT_BYTES:
+        head = struct.pack("!BB", 0x81, 0x80 | length)
+    elif length < 1 << 16:
+        head = struct.pack("!BBH", 0x81, 0x80 | SHORT_BYTES, length)
+    else:
+        head = struct.pack("!BBQ", 0x81, 0x80 | SHORT_BYTES + 1, length)
+    return head + bytes(4) + payload

@@ -298,7 +298,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location = /pub {{
-      nchan_publisher;
+      nchan_publisher websocket;
       nchan_channel_id updates;
       nchan_message_buffer_length 20000;
       nchan_message_timeout 60s;

@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 import zlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 from urllib.parse import quote, urlencode
+from weakref import WeakKeyDictionary
 
 import msgspec
 from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, evse, station, tick, until
@@ -246,6 +248,25 @@ def beat(server: Serving) -> None:
     server.call(due)
 
 
+def narrow(server: Serving) -> None:
+    """Leaves the operating system little to keep for consumers that do not read: what follows is ours to keep."""
+
+    def shrink() -> None:
+        for connection in server.app.stream.connections:
+            connection._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDBUF, 4096
+            )
+
+    server.call(shrink)
+
+
+def waiting_bytes(server: Serving) -> list[int]:
+    """What waits for each consumer in the server."""
+    return server.call(
+        lambda: [each._transport.get_write_buffer_size() for each in server.app.stream.connections]
+    )
+
+
 def digest(board: Mapping[str, State]) -> str:
     """What a board adds up to, by the published rule."""
     total = 0
@@ -340,14 +361,20 @@ def operate(server: Serving, key: str, rounds: int = 60, stations: int = 40, evs
     return accepted
 
 
+CYCLE: Final = {"": "CHARGING", "CHARGING": "AVAILABLE", "AVAILABLE": "OUTOFORDER", "OUTOFORDER": "CHARGING"}
+_statuses: Final[WeakKeyDictionary[Serving, str]] = WeakKeyDictionary()
+"""What `churn` last reported of all."""
+
+
 def churn(server: Serving, rounds: int, stations: int = 40, evses: int = 3) -> int:
     """Changes every Norwegian EVSE of `towns` so often; the last sequence."""
     position = 0
-    for turn in range(rounds):
+    for _ in range(rounds):
+        status = _statuses[server] = CYCLE[_statuses.get(server, "")]
         items = [
             {
                 "evse": named(number, place),
-                "status": ("CHARGING", "AVAILABLE", "OUTOFORDER")[turn % 3],
+                "status": status,
                 "observed_at": tick(),
             }
             for number in range(1, stations + 1, 2)

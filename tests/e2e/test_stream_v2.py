@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
 import time
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from tests.e2e.following import (
@@ -19,25 +22,33 @@ from tests.e2e.following import (
     TRANSPORTS,
     Events,
     Follower,
+    State,
     Transport,
     beat,
+    churn,
     digest,
     flip,
     listed,
     logged,
+    named,
+    narrow,
+    operate,
     report,
     settled,
+    towns,
+    waiting_bytes,
 )
-from tests.e2e.serving import LISTED, Serving, evse, station, tick, until
-from tests.e2e.wire import TEXT, Ended, Wire, refusal
+from tests.e2e.running import Running
+from tests.e2e.serving import LISTED, Serving, evse, now, station, tick, until
+from tests.e2e.wire import TEXT, Ended, Head, Wire, refusal
 
-from ladestrom import __version__
+from ladestrom import __version__, broadcast
 from ladestrom.client.v2_session import Mode, V2Session
 from ladestrom.core import channel
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
-from ladestrom.errors import LogFailure
 from ladestrom.formats import v2_stream
-from ladestrom.model import Position
+from ladestrom.formats.v2 import instant
+from ladestrom.model import Position, evse_key
 from ladestrom.ports import StationDraft
 
 CUT_DEADLINE_S: Final = 5.0
@@ -53,66 +64,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     settings = {"registry.licence": "CC BY 4.0", "registry.attribution": "Source: a register"}
     with Serving(tmp_path_factory.mktemp("v2"), settings) as running:
         yield running
-
-
-def towns(stations: int = 40, evses: int = 3) -> list[StationDraft]:
-    """Stations of two operators in two countries, `E{station}*{evse}`, both from 1."""
-    return [
-        station(
-            f"{'NOR' if number % 2 else 'SWE'}_{number:05d}",
-            "NOR" if number % 2 else "SWE",
-            (10.0 + number / 100, 60.0),
-            [
-                evse(written(number, place), party="NOALF" if number % 2 else "SEBET")
-                for place in range(1, evses + 1)
-            ],
-        )
-        for number in range(1, stations + 1)
-    ]
-
-
-def written(number: int, place: int) -> str:
-    return f"{'NO*ALF' if number % 2 else 'SE*BET'}*E{number}*{place}"
-
-
-def operate(
-    server: Serving, key: str, rounds: int = 60, stations: int = 40, evses: int = 3, items: int = 25
-) -> int:
-    """An operator under full load; says how many changes it made."""
-    chance = random.Random(key)
-    first = 1 if key == "alfa" else 2
-    accepted = 0
-    for _ in range(rounds):
-        sent = [
-            {
-                "evse": written(number, chance.randint(1, evses)),
-                "status": chance.choice(["AVAILABLE", "CHARGING", "OUTOFORDER", "UNKNOWN"]),
-            }
-            for number in chance.choices(range(first, stations + 1, 2), k=items)
-        ]
-        receipt = server.report(*sent, key=key)
-        assert receipt["refused"] == []
-        accepted += receipt["accepted"]
-    return accepted
-
-
-def churn(server: Serving, rounds: int, stations: int = 40, evses: int = 3) -> int:
-    """Changes every Norwegian EVSE so often; the last sequence."""
-    position = 0
-    for turn in range(rounds):
-        items = [
-            {
-                "evse": written(number, place),
-                "status": ("CHARGING", "AVAILABLE", "OUTOFORDER")[turn % 3],
-                "observed_at": tick(),
-            }
-            for number in range(1, stations + 1, 2)
-            for place in range(1, evses + 1)
-        ]
-        receipt = server.report(*items)
-        assert receipt["accepted"] == len(items), receipt
-        position = int(receipt["position"].rpartition("-")[2])
-    return position
 
 
 # -- what a connection begins with -------------------------------------------------------------------------
@@ -226,7 +177,9 @@ def test_a_change_says_what_is_and_what_was(server: Serving, over: Transport) ->
         "cause": "reported",
         "was": {"status": "CHARGING", "error": 0},
     }
-    assert follower.ids == ([f"{changes['epoch']}-{before}", f"{changes['epoch']}-{seq}"] * (over == "events"))
+    assert follower.ids == (
+        [f"{changes['epoch']}-{before}", f"{changes['epoch']}-{seq}"] * (over == "events")
+    )
 
 
 @over
@@ -259,7 +212,11 @@ def test_changes_are_gathered_for_as_long_as_was_asked(server: Serving, batch_ms
 
 
 def test_who_asks_for_no_delay_is_told_before_who_leaves_it_to_us(server: Serving) -> None:
-    with Follower(server, batch_ms=0) as prompt, Follower(server) as usual, Follower(server, batch_ms=1000) as slow:
+    with (
+        Follower(server, batch_ms=0) as prompt,
+        Follower(server) as usual,
+        Follower(server, batch_ms=1000) as slow,
+    ):
         arrived = []
         for follower in (prompt, usual, slow):
             follower.synced()
@@ -341,59 +298,887 @@ def test_heartbeats_come_by_themselves_and_move_the_position(tmp_path: Path, ove
         second = follower.until("heartbeat")
         assert [each["type"] for each in follower.told[2:]] == ["heartbeat"] * len(follower.told[2:])
         assert (second["prev"], second["seq"]) == (seq, seq)
-        assert "00:00:00.9" < _between(first, second) < "00:00:03"
-
-
-def _between(first: dict[str, Any], second: dict[str, Any]) -> str:
-    from datetime import datetime
-
-    times = [datetime.fromisoformat(each["server_time"]) for each in (first, second)]
-    return f"{times[1] - times[0]!s:0>8}"
+        first_at, second_at = (datetime.fromisoformat(each["server_time"]) for each in (first, second))
+        assert 0.9 < (second_at - first_at).total_seconds() < 3
 
 
 # -- nothing is missed -------------------------------------------------------------------------------------
 
+SELECTIONS: Final[tuple[dict[str, str], ...]] = (
+    {},
+    {"country": "SWE"},
+    {"status": "AVAILABLE"},
+    {"evse": f"{named(1, 1)},{named(2, 2)},{named(5, 3)}"},
+    {"operator": "NOALF", "status": "CHARGING,OUTOFORDER"},
+    {"bbox": "10,59,10.2,61"},
+)
+
+
+class Goal:
+    """Where followers are to stop: known once the load is over. Has heartbeats sent until then."""
+
+    def __init__(self, server: Serving) -> None:
+        self.seq: int | None = None
+        self._server = server
+
+    def follow(self, follower: Follower) -> None:
+        """Follows up to the goal."""
+        with follower:
+            if follower.session.position is None:
+                follower.synced()
+            while self.seq is None or follower.seq < self.seq:
+                follower.message()
+
+    def reach(self, followed: Sequence[Future[None]]) -> None:
+        """Sets the goal where the server stands now, and returns when all followers are there."""
+        self.seq = settled(self._server)
+        while not all(each.done() for each in followed):
+            beat(self._server)
+            time.sleep(0.02)
+        for each in followed:
+            each.result()
+
 
 @in_mode
 def test_under_load_the_chain_never_breaks_whatever_the_filter(tmp_path: Path, mode: Mode) -> None:
-    selections: list[dict[str, str]] = [
-        {},
-        {"country": "SWE"},
-        {"status": "AVAILABLE"},
-        {"evse": f"{written(1, 1)},{written(2, 2)},{written(5, 3)}"},
-        {"operator": "NOALF", "status": "CHARGING,OUTOFORDER"},
-        {"bbox": "10,59,10.2,61"},
-    ]
     with Serving(tmp_path, stations=towns()) as server, ThreadPoolExecutor(16) as pool:
+        goal = Goal(server)
         followers = [
             Follower(server, each, over=TRANSPORTS[number % 2], mode=mode, batch_ms=number * 10 % 40)
-            for number, each in enumerate(selections)
+            for number, each in enumerate(SELECTIONS)
         ]
-        followed = [pool.submit(follow, each, server) for each in followers]
-        beating = pool.submit(beat_often, server, followed)
+        followed = [pool.submit(goal.follow, each) for each in followers]
         load = [pool.submit(operate, server, key) for key in ("alfa", "beta")]
+        while not all(each.done() for each in load):
+            beat(server)
+            time.sleep(0.03)
         assert sum(each.result() for each in load) > 1_000
-        settled(server)
-        for follower, each, selection in zip(followers, followed, selections, strict=True):
-            each.result()
+        goal.reach(followed)
+        for follower, selection in zip(followers, SELECTIONS, strict=True):
             assert follower.board == listed(server, urlencode(selection))
             assert follower.session.confirmed > 3
-            follower.wire.close()
-        beating.result()
+            told = [each for each in follower.told if each["type"] in {"changes", "heartbeat"}]
+            for before, after in pairwise(told):
+                assert after["prev"] == before["seq"] >= before["prev"]
 
 
-def follow(follower: Follower, server: Serving) -> None:
-    """Follows until the last heartbeat, which `beat_often` gives."""
-    with follower:
+@over
+def test_a_consumer_that_sees_another_prev_than_its_position_has_lost_something(
+    server: Serving, monkeypatch: pytest.MonkeyPatch, over: Transport
+) -> None:
+    with Follower(server, over=over, batch_ms=0) as follower:
         follower.synced()
-        last = -1
-        while last < 0 or follower.seq < last:
+        follower.reach(flip(server))
+        lost = follower.payload
+        flip(server)
+        lost()
+        flip(server)
+        with pytest.raises(AssertionError, match="gap"):
             follower.message()
-            if server.app.hub.working is False:
-                last = server.app.log.last.seq
 
 
-def beat_often(server: Serving, followed: Sequence[Future[None]]) -> None:
-    while not all(each.done() for each in followed):
-        beat(server)
-        time.sleep(0.03)
+# -- resuming ----------------------------------------------------------------------------------------------
+
+
+def away(server: Serving, follower: Follower) -> Follower:
+    """The same consumer on a new connection, from where it stood."""
+    follower.wire.close()
+    return Follower(server, session=follower.session, over=follower.over)
+
+
+@over
+@in_mode
+def test_who_resumes_gets_what_it_missed_and_then_what_changes(
+    server: Serving, over: Transport, mode: Mode
+) -> None:
+    with Follower(server, over=over, mode=mode) as follower:
+        follower.synced()
+        before = follower.seq
+    for _ in range(3):
+        flip(server, E1)
+    flip(server, SWEDISH, "beta")
+    seq = settled(server)
+    with away(server, follower) as again:
+        assert again.message()["type"] == "hello"
+        again.reach(seq)
+        missed = again.changes
+        again.reach(flip(server))
+        again.confirmed(server)
+        assert {each["type"] for each in again.told} == {"hello", "changes", "heartbeat"}
+        assert again.told[1]["prev"] == before
+        assert again.board == listed(server)
+    assert [row["evse"] for row in missed] == ([E1] * 3 if mode is Mode.EVERY else [E1]) + [SWEDISH]
+
+
+@over
+@in_mode
+def test_who_resumes_with_nothing_missed_is_told_nothing_of_the_past(
+    server: Serving, over: Transport, mode: Mode
+) -> None:
+    with Follower(server, over=over, mode=mode) as follower:
+        follower.synced()
+    with away(server, follower) as again:
+        seq = flip(server)
+        again.reach(seq)
+        assert [each["type"] for each in again.told] == ["hello", "changes"]
+        assert len(again.changes) == 1
+
+
+@over
+@in_mode
+def test_who_resumes_with_a_filter_gets_what_passes_it(server: Serving, over: Transport, mode: Mode) -> None:
+    report(server, E2, "AVAILABLE") if listed(server)[E2][1] != "AVAILABLE" else None
+    with Follower(server, {"status": "AVAILABLE"}, over=over, mode=mode) as follower:
+        follower.synced()
+        assert E2 in follower.board
+    report(server, E2, "CHARGING")
+    report(server, E2, "OUTOFORDER")
+    settled(server)
+    with away(server, follower) as again:
+        again.confirmed(server)
+        assert E2 not in again.board
+        assert again.board == listed(server, "status=AVAILABLE")
+        told = [(row["evse"], row["status"]) for row in again.changes]
+    # The last step, from charging to out of order, has nothing to do with what is available.
+    assert told == [(E2, "CHARGING" if mode is Mode.EVERY else "OUTOFORDER")]
+
+
+def test_the_header_wins_over_the_query(server: Serving) -> None:
+    flip(server)
+    seq = settled(server)
+    epoch = server.app.view.epoch
+    with Events(server.port) as wire:
+        headers = {**server.bearer(), "Last-Event-ID": f"{epoch}-{seq - 1}"}
+        wire.ask(f"{EVENTS_PATH}?since={epoch}-{seq}", headers)
+        assert wire.event().kind == "hello"
+        changes = wire.event()
+    assert (changes.kind, changes.id) == ("changes", f"{epoch}-{seq}")
+
+
+@over
+@in_mode
+@pytest.mark.parametrize("reason", ["epoch", "ahead"])
+def test_who_cannot_resume_is_told_why_and_gets_a_snapshot(
+    server: Serving, over: Transport, mode: Mode, reason: str
+) -> None:
+    seq = settled(server)
+    epoch = server.app.view.epoch
+    session = V2Session(mode=mode)
+    session.position = Position("another", seq) if reason == "epoch" else Position(epoch, seq + 1)
+    with Follower(server, session=session, over=over) as follower:
+        assert follower.message()["type"] == "hello"
+        assert follower.message() == {"type": "reset", "epoch": epoch, "reason": reason}
+        assert follower.message()["type"] == "snapshot"
+        follower.reach(flip(server))
+        assert follower.board == listed(server)
+
+
+@over
+def test_every_cannot_resume_from_before_the_log_but_latest_can(tmp_path: Path, over: Transport) -> None:
+    with Serving(tmp_path, stations=towns()) as server:
+        sessions = {}
+        for mode in Mode:
+            with Follower(server, over=over, mode=mode) as follower:
+                follower.synced()
+                sessions[mode] = follower.session
+        last = churn(server, 3)
+        trim(server)
+        assert server.app.log.first > last - 60
+        with Follower(server, session=sessions[Mode.LATEST], over=over) as follower:
+            follower.reach(last)
+            assert {each["type"] for each in follower.told} == {"hello", "changes"}
+            assert follower.told[0]["limits"]["history_seq"] == server.app.log.first - 1
+            assert follower.board == listed(server)
+        with Follower(server, session=sessions[Mode.EVERY], over=over) as follower:
+            follower.message()
+            reset = {"type": "reset", "epoch": server.app.view.epoch, "reason": "expired"}
+            assert follower.message() == reset
+            follower.synced()
+            assert follower.board == listed(server)
+
+
+def trim(server: Serving) -> None:
+    """Has the log drop everything that it may."""
+
+    async def drop() -> None:
+        await server.app._checkpoint()
+        await server.app.log.trim(now() + YEARS_MS)
+
+    asyncio.run_coroutine_threadsafe(drop(), server._loop).result(10)
+
+
+@over
+@in_mode
+def test_a_restart_costs_nothing_but_the_connection(tmp_path: Path, over: Transport, mode: Mode) -> None:
+    with Serving(tmp_path) as server:
+        with Follower(server, over=over, mode=mode) as follower:
+            follower.synced()
+            follower.reach(flip(server))
+            before = flip(server, SWEDISH, "beta")
+            server.stop()
+            code, _ = follower.ended()
+        assert code == 1001
+        server.start()
+        flip(server)
+        with away(server, follower) as again:
+            again.reach(flip(server))
+            again.confirmed(server)
+            assert "snapshot" not in {each["type"] for each in again.told}
+            assert again.seq > before
+            assert again.board == listed(server)
+
+
+# -- who cannot keep up ------------------------------------------------------------------------------------
+
+WRITE_BUFFER_BYTES: Final = 16 * 1024
+WINDOW_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 32 * 1024
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for consumers that are behind is little, so that little load shows what becomes of them."""
+    monkeypatch.setattr(channel, "WINDOW_BYTES_MAX", WINDOW_BYTES)
+    for module in (channel, broadcast):
+        monkeypatch.setattr(module, "CHUNK_BYTES_MAX", CHUNK_BYTES)
+
+
+@over
+@pytest.mark.usefixtures("small_windows")
+def test_latest_conflates_for_who_does_not_read_and_it_ends_in_step(tmp_path: Path, over: Transport) -> None:
+    settings = {"stream.write_buffer_kib_max": WRITE_BUFFER_BYTES // 1024}
+    with (
+        Serving(tmp_path, settings, stations=towns()) as server,
+        Follower(server, over=over, receive_bytes=4096, batch_ms=0) as follower,
+    ):
+        follower.synced()
+        narrow(server)
+        most = 0
+        for _ in range(100):
+            last = churn(server, 1)
+            most = max(most, *waiting_bytes(server))
+        settled(server)
+        follower.reach(last)
+        follower.confirmed(server)
+        assert follower.board == listed(server)
+        assert len(follower.changes) < 100 * 60 / 2, "most steps were left out"
+        assert server.app.broadcast.caught_up > 0
+    assert WRITE_BUFFER_BYTES < most < WRITE_BUFFER_BYTES + CHUNK_BYTES + v2_stream.PART_BYTES_MAX
+
+
+@over
+@pytest.mark.usefixtures("small_windows")
+def test_every_closes_who_cannot_keep_up_and_says_where_it_stood(tmp_path: Path, over: Transport) -> None:
+    settings = {"stream.write_buffer_kib_max": WRITE_BUFFER_BYTES // 1024}
+    with Serving(tmp_path, settings, stations=towns()) as server:
+        with Follower(server, over=over, mode=Mode.EVERY, receive_bytes=4096, batch_ms=0) as follower:
+            follower.synced()
+            before = follower.seq
+            narrow(server)
+            last = churn(server, 100)
+            settled(server)
+            code, reason = follower.ended()
+        assert code == 4108
+        assert reason.endswith(f" {follower.session.since}")
+        assert server.app.broadcast.overruns == 1
+        with away(server, follower) as again:
+            again.reach(last)
+            told = follower.changes + again.changes
+        assert told_of(told) == facts(server, before)
+
+
+@over
+@pytest.mark.usefixtures("small_windows")
+def test_every_replays_from_far_back_each_change_once_and_in_order_while_more_come(
+    tmp_path: Path, over: Transport
+) -> None:
+    with Serving(tmp_path, stations=towns()) as server, ThreadPoolExecutor(8) as pool:
+        with Follower(server, over=over, mode=Mode.EVERY) as follower:
+            follower.synced()
+            before = follower.seq
+        churn(server, 40)
+        goal = Goal(server)
+        load = [pool.submit(operate, server, key) for key in ("alfa", "beta")]
+        again = away(server, follower)
+        followed = pool.submit(goal.follow, again)
+        assert sum(each.result() for each in load) > 1_000
+        goal.reach([followed])
+        assert told_of(again.changes) == facts(server, before)
+        assert "snapshot" not in {each["type"] for each in again.told}
+        assert again.board == listed(server)
+
+
+@over
+def test_every_tells_each_change_of_an_evse_that_a_filter_selects(tmp_path: Path, over: Transport) -> None:
+    chosen = f"{named(1, 1)},{named(4, 2)}"
+    with Serving(tmp_path, stations=towns()) as server, ThreadPoolExecutor(8) as pool:
+        goal = Goal(server)
+        follower = Follower(server, {"evse": chosen}, over=over, mode=Mode.EVERY)
+        follower.synced()
+        before = follower.seq
+        followed = pool.submit(goal.follow, follower)
+        for each in [pool.submit(operate, server, key) for key in ("alfa", "beta")]:
+            each.result()
+        goal.reach([followed])
+        keys = {evse_key(each) for each in chosen.split(",")}
+        assert told_of(follower.changes) == [fact for fact in facts(server, before) if fact[0] in keys]
+        assert len(follower.changes) > 10
+
+
+Fact = tuple[str, str, int, str, str | None]
+
+
+def told_of(rows: Sequence[Mapping[str, Any]]) -> list[Fact]:
+    """Changes as a consumer was told of them."""
+    return [
+        (evse_key(row["evse"]), row["status"], row["error"], row["was"]["status"], row["changed_at"])
+        for row in rows
+    ]
+
+
+def facts(server: Serving, after: int) -> list[Fact]:
+    """The same, as the log has them."""
+    return [
+        (
+            entry.change.evse,
+            entry.change.status.value,
+            int(entry.change.error),
+            entry.change.was_status.value,
+            instant(entry.change.changed_at),
+        )
+        for entry in logged(server, after)
+    ]
+
+
+# -- another selection -------------------------------------------------------------------------------------
+
+
+def test_select_is_answered_by_a_snapshot_and_holds_from_then_on(server: Serving) -> None:
+    with Follower(server, {"country": "NOR"}) as follower:
+        follower.synced()
+        follower.select(country="SWE,DAN", status="AVAILABLE,CHARGING,UNKNOWN")
+        selected = follower.until("selected")
+        assert selected == {"type": "selected", "epoch": server.app.view.epoch, "seq": settled(server)}
+        assert follower.message()["type"] == "snapshot"
+        flip(server, E1)
+        follower.reach(flip(server, SWEDISH, "beta"))
+        follower.confirmed(server)
+        assert [row["evse"] for row in follower.changes] == [SWEDISH]
+        assert follower.board == listed(server, "country=SWE,DAN&status=AVAILABLE,CHARGING,UNKNOWN")
+        follower.select()
+        follower.until("selected")
+        follower.synced()
+        follower.reach(flip(server, E1))
+        assert follower.board == listed(server)
+
+
+BAD_MESSAGES: Final = {
+    "no JSON": (b"hello", "bad_request"),
+    "nothing": (b"", "bad_request"),
+    "no object": (b"[1]", "bad_request"),
+    "no type": (b"{}", "bad_request"),
+    "an unknown type": (b'{"type":"subscribe"}', "bad_request"),
+    "a filter that is no text": (b'{"type":"select","country":["NOR"]}', "bad_request"),
+    "half a letter": (b'{"type":"select","country":"\\ud800"}', None),
+    "too deep": (b'{"type":"select","x":' + b"[" * 60_000 + b"}", "bad_request"),
+    "an unknown country": (b'{"type":"select","country":"Atlantis"}', "invalid_filter"),
+    "an unknown status": (b'{"type":"select","status":"FREE"}', "invalid_filter"),
+    "a box of three edges": (b'{"type":"select","bbox":"1,2,3"}', "invalid_filter"),
+    "an endless box": (b'{"type":"select","bbox":"0,0,1e999,1"}', "invalid_filter"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MESSAGES)
+def test_a_message_that_is_not_understood_is_told_so_and_the_stream_goes_on(
+    server: Serving, name: str
+) -> None:
+    sent, code = BAD_MESSAGES[name]
+    with Follower(server, {"country": "NOR"}) as follower:
+        follower.synced()
+        follower.wire.put(TEXT, sent)
+        error = follower.until("error")
+        assert list(error) == ["type", "code", "detail"]
+        assert code is None or error["code"] == code
+        assert error["detail"]
+        flip(server, SWEDISH, "beta")
+        follower.reach(flip(server))
+        follower.confirmed(server)
+        assert follower.board == listed(server, "country=NOR"), "the selection stays"
+
+
+def test_a_selection_too_many_is_refused_and_the_one_before_stays(tmp_path: Path) -> None:
+    with (
+        Serving(tmp_path, {"stream.selections_max": 2}) as server,
+        Follower(server) as follower,
+        Follower(server, {"country": "NOR"}),
+    ):
+        follower.synced()
+        follower.select(country="SWE")
+        assert follower.until("error")["code"] == "overloaded"
+        follower.select(country="NOR")
+        follower.until("selected")
+        follower.synced()
+        follower.select(country="SWE")
+        follower.until("selected")
+        follower.synced()
+        assert follower.board == listed(server, "country=SWE")
+
+
+def test_who_changes_its_selection_under_load_ends_in_step(tmp_path: Path) -> None:
+    with Serving(tmp_path, stations=towns()) as server, ThreadPoolExecutor(8) as pool:
+        load = [pool.submit(operate, server, key, 100) for key in ("alfa", "beta")]
+        choosing = [pool.submit(choose, server, number, load) for number in range(4)]
+        assert sum(each.result() for each in load) > 1_000
+        assert sum(each.result() for each in choosing) > 20
+
+
+def choose(server: Serving, number: int, load: Sequence[Future[int]]) -> int:
+    """A consumer that wants something else every moment; how often it did."""
+    chance = random.Random(number)
+    mode = chance.choice(list(Mode))
+    times = 0
+    with Follower(server, mode=mode, batch_ms=chance.choice([0, 20])) as follower:
+        follower.synced()
+        while not all(each.done() for each in load) and times < 90:
+            follower.select(**chance.choice(SELECTIONS))
+            times += 1
+            if chance.random() < 0.7:
+                follower.until("selected")
+                follower.synced()
+            if chance.random() < 0.5:
+                beat(server)
+                follower.until("heartbeat")
+        last = chance.choice(SELECTIONS)
+        follower.select(**last)
+        while follower.session.selection != last or follower.session._asked:
+            follower.message()
+        if follower.session.position is None:
+            follower.synced()
+        for each in load:
+            each.result()
+        follower.confirmed(server)
+        assert follower.board == listed(server, urlencode(last))
+    return times
+
+
+# -- filters -----------------------------------------------------------------------------------------------
+
+NORWEGIAN: Final = {E1, E2, "NO*ALF*E1342", "NOR_01523_01", "NOR_01523_02"}
+DANISH: Final = "DK*BET*E11*1"
+FILTERS: Final = {
+    "country=NOR": NORWEGIAN,
+    "country=no,dk": {*NORWEGIAN, DANISH},
+    "operator=Alfa%20Lading": {E1, E2},
+    "operator=no*alf": {E1, E2, "NO*ALF*E1342"},
+    "operator=SEBET,DKBET": {SWEDISH, DANISH},
+    "station=nor_01333,SWE_00007": {E1, E2, SWEDISH},
+    f"evse={E1},sebete71": {E1, SWEDISH},
+    "evse=NOR_01523_02": {"NOR_01523_02"},
+    "bbox=10,59,11,60": {E1, E2},
+    "status=CHARGING": {E1},
+    "status=charging,available": {E1, SWEDISH},
+    "country=NOR&status=AVAILABLE": set(),
+    f"station=NOR_01333&evse={SWEDISH}": set(),
+}
+
+
+@pytest.fixture
+def known(server: Serving) -> Serving:
+    """The shared server with statuses that the filters above know."""
+    for evse_id, status, key in (
+        (E1, "CHARGING", "alfa"),
+        (E2, "UNKNOWN", "alfa"),
+        (SWEDISH, "AVAILABLE", "beta"),
+    ):
+        server.report({"evse": evse_id, "status": status, "observed_at": tick()}, key=key)
+    settled(server)
+    return server
+
+
+@over
+@pytest.mark.parametrize("query", FILTERS)
+def test_filters_narrow_snapshot_changes_and_lists_alike(known: Serving, over: Transport, query: str) -> None:
+    expected = FILTERS[query]
+    with Follower(known, dict(parse_qsl(query)), over=over, batch_ms=0) as follower:
+        follower.synced()
+        assert set(follower.board) == expected
+        assert set(listed(known, query)) == expected
+        before = follower.board
+        for evse_id, key in ((E1, "alfa"), (SWEDISH, "beta"), (DANISH, "beta")):
+            report(known, evse_id, "OUTOFORDER", key)
+        follower.confirmed(known)
+        assert follower.board == listed(known, query)
+        by_status = "status" in query
+        changed = {E1, SWEDISH, DANISH} & (set(before) if by_status else expected)
+        assert {row["evse"] for row in follower.changes} == changed
+    known.report({"evse": DANISH, "status": "UNKNOWN", "observed_at": tick()}, key="beta")
+
+
+@over
+@pytest.mark.parametrize(
+    "query",
+    [
+        "country=XYZ",
+        "country=NOR,Atlantis",
+        "status=FREE",
+        "status=AVAILABLE,",
+        "bbox=1,2,3",
+        "bbox=nan,0,1,1",
+        "evse=" + ",".join(f"E{number}" for number in range(1001)),
+        "mode=all",
+        "mode=",
+        "batch_ms=-1",
+        "batch_ms=1001",
+        "batch_ms=",
+        "batch_ms=1.5",
+        "batch_ms=" + "9" * 5000,
+        "since=yesterday",
+        "since=abc-",
+    ],
+)
+def test_what_cannot_be_understood_is_refused_before_anything_is_sent(
+    server: Serving, over: Transport, query: str
+) -> None:
+    wire, head = asked(server, over, query, server.bearer())
+    with wire:
+        if query == "status=AVAILABLE,":
+            assert head.status in {101, 200}, "an empty alternative is none"
+            return
+        assert head.status == 400
+        problem = refusal(wire)
+        assert problem["code"] in {"invalid_filter", "invalid_position", "bad_request"}
+        assert problem["detail"]
+        assert wire.ended()
+
+
+def asked(server: Serving, over: Transport, query: str, headers: Mapping[str, str]) -> tuple[Wire, Head]:
+    """A request for the stream, and the head of its answer."""
+    if over == "events":
+        events = Events(server.port)
+        return events, events.ask(f"{EVENTS_PATH}?{query}", headers).response
+    wire = Wire(server.port)
+    return wire, wire.open(f"{STREAM_PATH}?{query}", headers).response
+
+
+# -- keys and origins --------------------------------------------------------------------------------------
+
+
+@over
+@pytest.mark.parametrize("name", ["Authorization", "X-Api-Key"])
+def test_a_key_in_a_header_opens_the_stream(server: Serving, over: Transport, name: str) -> None:
+    prefix = "Bearer " if name == "Authorization" else ""
+    wire, head = asked(server, over, "", {name: prefix + server.keys["stream"]})
+    with wire:
+        assert head.status in {101, 200}
+
+
+@over
+@pytest.mark.parametrize("name", ["key", "apikey", "ticket", "access_token"])
+def test_a_key_in_the_query_is_refused(server: Serving, over: Transport, name: str) -> None:
+    wire, head = asked(server, over, f"{name}={server.keys['stream']}", {})
+    with wire:
+        assert head.status == 401
+        problem = refusal(wire)
+        assert problem["code"] == "unauthenticated"
+        assert server.keys["stream"] not in str(problem)
+
+
+@over
+@pytest.mark.parametrize(
+    ("key", "status", "code"),
+    [
+        ("alfa", 403, "not_allowed"),
+        ("revoked", 401, "unauthenticated"),
+        ("expired", 401, "unauthenticated"),
+        ("admin", 0, ""),
+    ],
+)
+def test_a_key_needs_the_scope_and_to_be_in_force(
+    server: Serving, over: Transport, key: str, status: int, code: str
+) -> None:
+    wire, head = asked(server, over, "", server.bearer(key))
+    with wire:
+        if not status:
+            assert head.status in {101, 200}
+            return
+        assert head.status == status
+        assert refusal(wire)["code"] == code
+        assert ("www-authenticate" in head.headers) == (status == 401)
+
+
+@over
+def test_a_revoked_key_ends_its_connections_and_no_others(server: Serving, over: Transport) -> None:
+    name = f"soon revoked {over}"
+    server.make_key(name, ["stream"])
+    with Follower(server, over=over, key=name) as cut, Follower(server, over=over) as kept:
+        cut.synced()
+        kept.synced()
+        began_s = time.monotonic()
+        server.revoke(name)
+        code, reason = cut.ended()
+        assert (code, "revoked" in reason) == (4401, True)
+        assert time.monotonic() - began_s < CUT_DEADLINE_S
+        kept.reach(flip(server))
+    wire, head = asked(server, over, "", server.bearer(name))
+    with wire:
+        assert head.status == 401
+
+
+@over
+def test_a_key_that_expires_ends_its_connections(server: Serving, over: Transport) -> None:
+    expires_at = now() + 1500
+    server.make_key(f"soon expired {over}", ["stream"], expires_at=expires_at)
+    with Follower(server, over=over, key=f"soon expired {over}") as follower:
+        assert follower.ended()[0] == 4401
+    assert 0 <= now() - expires_at < CUT_DEADLINE_S * 1000
+
+
+@over
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("http://127.0.0.1:{port}", True),
+        ("https://evil.example", False),
+        ("http://127.0.0.1:{port}.evil.example", False),
+        ("null", False),
+        ("", False),
+        ("http://[", False),
+    ],
+)
+def test_pages_of_other_hosts_are_refused(
+    server: Serving, over: Transport, origin: str, allowed: bool
+) -> None:
+    host = f"127.0.0.1:{server.port}"
+    headers = {**server.bearer(), "Host": host, "Origin": origin.format(port=server.port)}
+    wire, head = asked(server, over, "", headers)
+    with wire:
+        if allowed:
+            assert head.status in {101, 200}
+        else:
+            assert head.status == 403
+            assert refusal(wire)["code"] == "not_allowed"
+
+
+@over
+def test_one_key_has_a_limit_of_connections_over_both_transports(tmp_path: Path, over: Transport) -> None:
+    with Serving(tmp_path, {"stream.consumers_per_key_max": 2}) as server:
+        with Follower(server) as first, Follower(server, over="events"):
+            wire, head = asked(server, over, "", server.bearer())
+            with wire:
+                assert head.status == 429
+                assert "retry-after" in head.headers
+                assert refusal(wire)["retry"] is True
+            first.wire.close()
+            until(lambda: server.app.stream.by_key[server.key_ids["stream"]] < 2, "one was given back")
+            with Follower(server, over=over):
+                pass
+        until(lambda: not server.app.stream.connections, "all were given back")
+        assert not server.app.stream.by_key
+        until(lambda: not server.app.broadcast.channels, "nothing is kept for them")
+
+
+# -- what comes and goes -----------------------------------------------------------------------------------
+
+
+def place(number: int, *ids: str) -> StationDraft:
+    return station(f"NOR_{number:05d}", "NOR", (10.0, 60.0), [evse(each, party="NOALF") for each in ids])
+
+
+FIRST, SECOND, THIRD = "NO*ALF*E1*1", "NO*ALF*E1*2", "NO*ALF*E2*1"
+
+
+@over
+@in_mode
+@pytest.mark.parametrize("is_away", [True, False])
+@pytest.mark.parametrize("selection", [{}, {"station": "NOR_00001"}, {"station": "NOR_00002"}])
+def test_an_evse_that_goes_to_another_station_is_neither_lost_nor_doubled(
+    tmp_path: Path, over: Transport, mode: Mode, is_away: bool, selection: dict[str, str]
+) -> None:
+    with Serving(tmp_path, stations=[place(1, FIRST, SECOND), place(2, THIRD)]) as server:
+        report(server, SECOND, "CHARGING")
+        settled(server)
+        follower = Follower(server, selection, over=over, mode=mode)
+        with follower:
+            follower.synced()
+            if is_away:
+                follower.wire.close()
+            server.import_stations([place(1, FIRST), place(2, THIRD, SECOND)])
+            server.in_step()
+            report(server, FIRST, "CHARGING")
+            settled(server)
+            if is_away:
+                follower = away(server, follower)
+            with follower:
+                follower.confirmed(server)
+                assert follower.board == listed(server, urlencode(selection))
+
+
+@over
+def test_an_evse_that_its_register_lacks_is_told_as_removed(tmp_path: Path, over: Transport) -> None:
+    with (
+        Serving(tmp_path, stations=[place(1, FIRST, SECOND), place(2, THIRD)]) as server,
+        Follower(server, over=over) as follower,
+    ):
+        follower.synced()
+        for drafts in ([place(1, FIRST), place(2, THIRD)], [place(1, FIRST)], [place(1, FIRST, SECOND)]):
+            server.import_stations(drafts)
+            server.in_step()
+            follower.confirmed(server)
+            assert follower.board == listed(server)
+        told = [(row["status"], row["cause"]) for row in follower.changes]
+        assert told == [("REMOVED", "withdrawn"), ("REMOVED", "withdrawn"), ("UNKNOWN", "registered")]
+        assert set(follower.board) == {FIRST, SECOND}
+
+
+# -- the end -----------------------------------------------------------------------------------------------
+
+
+@over
+def test_a_server_that_stops_says_when_to_come_back_and_then_goodbye(tmp_path: Path, over: Transport) -> None:
+    with Serving(tmp_path) as server:
+        followers = [Follower(server, over=over) for _ in range(8)]
+        for follower in followers:
+            follower.synced()
+        newest = flip(server)
+        server.stop()
+        delays = []
+        for follower in followers:
+            with follower:
+                code, reason = follower.ended()
+            assert code == 1001
+            assert "since" in reason
+            assert follower.told[-1]["type"] == "drain"
+            assert follower.seq in {newest - 1, newest}
+            delays.append(follower.told[-1]["retry_after_ms"])
+        assert all(0 <= each < 10_000 for each in delays)
+        assert len(set(delays)) > 4, "they are asked to spread"
+
+
+@over
+def test_sigterm_ends_the_process_and_consumers_are_told(tmp_path: Path, over: Transport) -> None:
+    with Running(tmp_path) as running:
+        headers = {"X-Api-Key": running.key("stream")}
+        running.start()
+        wire = Events(running.port) if over == "events" else Wire(running.port)
+        with wire, ThreadPoolExecutor(1) as pool:
+            if isinstance(wire, Events):
+                wire.ask(EVENTS_PATH, headers)
+                read = events_to_end
+            else:
+                wire.open(STREAM_PATH, headers)
+                read = messages_to_end
+            assert running.alive
+            stopped = pool.submit(running.stop)
+            assert read(wire) == ["hello", "snapshot", "drain", "close 1001"]
+            assert stopped.result() == 0
+
+
+def messages_to_end(wire: Wire) -> list[str]:
+    kinds = []
+    try:
+        while True:
+            kinds.append(wire.message()["type"])
+    except Ended as end:
+        return [*kinds, f"close {str(end).split()[0]}"]
+
+
+def events_to_end(wire: Wire) -> list[str]:
+    assert isinstance(wire, Events)
+    kinds = []
+    while not kinds or not kinds[-1].startswith("close"):
+        event = wire.event()
+        said = json.loads(event.data)
+        kinds.append(f"close {said['code']}" if event.kind == "close" else event.kind)
+    assert wire.ended()
+    return kinds
+
+
+# -- compression -------------------------------------------------------------------------------------------
+
+DEFLATE: Final = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
+
+
+def test_compressed_frames_inflate_to_the_plain_ones_and_are_shared(tmp_path: Path) -> None:
+    with Serving(tmp_path, stations=towns()) as server:
+        plain = Follower(server)
+        packed = [Follower(server, headers=DEFLATE) for _ in range(3)]
+        with plain, packed[0], packed[1], packed[2]:
+            # Each by itself: whether two messages of a moment come as one is not the same in every framing.
+            for moment in range(4):
+                if moment:
+                    churn(server, 1)
+                    settled(server)
+                content = b"".join(plain.wire.text() for _ in range(2 if not moment else 1))
+                frames = [[each.wire.frame() for _ in range(2 if not moment else 1)] for each in packed]
+                assert frames[0] == frames[1] == frames[2]
+                assert all(each.compressed for each in frames[0])
+                unpacked = b"".join(packed[0].wire.unpack(each) for each in frames[0])
+                assert unpacked == content
+                assert sum(len(each.payload) for each in frames[0]) < len(content) / 3
+        assert server.app.broadcast.channels <= 2
+
+
+# -- everything at once ------------------------------------------------------------------------------------
+
+CONSUMERS: Final = 50
+
+
+def test_consumers_of_all_kinds_that_come_and_go_under_load_end_in_step(tmp_path: Path) -> None:
+    with Serving(tmp_path, stations=towns(60)) as server, ThreadPoolExecutor(CONSUMERS + 3) as pool:
+        goal = Goal(server)
+        load = [pool.submit(operate, server, key, 100, 60) for key in ("alfa", "beta")]
+        roaming = [pool.submit(roam, server, number, load, goal) for number in range(CONSUMERS)]
+        while not all(each.done() for each in load):
+            beat(server)
+            time.sleep(0.05)
+        changes = sum(each.result() for each in load)
+        goal.seq = settled(server)
+        while not all(each.done() for each in roaming):
+            beat(server)
+            time.sleep(0.02)
+        trips = [each.result() for each in roaming]
+        boards = {urlencode(each): listed(server, urlencode(each)) for each in SELECTIONS}
+        until(lambda: not server.app.stream.connections, "all have gone")
+    assert changes > 2_000
+    assert sum(trip.connections for trip in trips) > CONSUMERS, "they did leave and come back"
+    assert sum(trip.resumed for trip in trips) > CONSUMERS / 2, "some of them resumed"
+    for trip in trips:
+        assert trip.board == boards[trip.selection]
+
+
+class Trip(NamedTuple):
+    """What a consumer saw."""
+
+    selection: str
+    board: dict[str, State]
+    connections: int
+    resumed: int
+
+
+def roam(server: Serving, number: int, load: Sequence[Future[int]], goal: Goal) -> Trip:
+    """A consumer that leaves and comes back at random until the load is over, and then stays to the end."""
+    chance = random.Random(number)
+    selection = SELECTIONS[number % len(SELECTIONS)]
+    mode = chance.choice(list(Mode))
+    batch_ms = chance.choice([0, 10, 100])
+    transport = chance.choice(TRANSPORTS)
+    headers = DEFLATE if chance.random() < 0.3 and transport == "websocket" else {}
+    session = V2Session(selection, mode=mode, batch_ms=batch_ms)
+    connections = resumed = 0
+    while True:
+        if session.since is None or chance.random() < 0.3:
+            session = V2Session(selection, mode=mode, batch_ms=batch_ms)
+        resumed += session.since is not None
+        connections += 1
+        follower = Follower(server, session=session, over=transport, headers=headers, deadline_s=20)
+        if all(each.done() for each in load):
+            goal.follow(follower)
+            return Trip(urlencode(selection), follower.board, connections, resumed)
+        with follower:
+            follower.wire.socket.settimeout(0.05)
+            ends_s = time.monotonic() + chance.random() * 0.3
+            while time.monotonic() < ends_s:
+                try:
+                    follower.message()
+                except TimeoutError:
+                    break

@@ -11,8 +11,11 @@ import selectors
 from collections.abc import Mapping
 from typing import Any, Final
 
+TURN_S: Final = 1e-7
+"""What a turn of the loop takes; with none, a timer that fires a rounding error early would never be due."""
+WAIT_S_MIN: Final = 1e-4
 TURNS_MAX: Final = 20_000
-"""Turns of the loop without time passing: more is a loop that waits for nothing."""
+"""Turns of the loop without a wait of at least `WAIT_S_MIN`: more is a loop that waits for nothing."""
 
 
 class Stuck(Exception):
@@ -44,16 +47,17 @@ class Jumps(selectors.BaseSelector):
         """Lets so many seconds pass, at once.
 
         Raises:
-            Stuck: it would wait for ever, or has gone round `TURNS_MAX` times in no time.
+            Stuck: it would wait for ever, or has gone round `TURNS_MAX` times without waiting.
         """
         if timeout is None:
             raise Stuck("nothing is under way, and no timer is set")
-        if timeout > 0:
-            self.now_s += timeout
+        self.now_s += timeout + TURN_S
+        if timeout > WAIT_S_MIN:
             self._turns = 0
         self._turns += 1
         if self._turns > TURNS_MAX:
-            raise Stuck(f"{TURNS_MAX} turns without time passing, at {self.now_s:.3f} s")
+            self._turns = 0
+            raise Stuck(f"{TURNS_MAX} turns without waiting, at {self.now_s:.3f} s")
         return []
 
 

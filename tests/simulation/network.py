@@ -94,6 +94,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._carrier: asyncio.TimerHandle | None = None
+        self._under_way: list[bytes] = []
         self._inbox: list[bytes] = []
         self._arrival_s = 0.0
         self._closing: tuple[int, str] | None = None
@@ -166,10 +167,11 @@ class Link:
         """A message of the consumer sets out; messages arrive in their order."""
         delay_s = self._rng.random() * self.road.delay_s
         self._arrival_s = max(self._arrival_s, self._loop.time() + delay_s)
-        self._loop.call_at(self._arrival_s, self._arrive, message)
+        self._under_way.append(message)
+        self._loop.call_at(self._arrival_s, self._arrive)
 
-    def _arrive(self, message: bytes) -> None:
-        self._inbox.append(message)
+    def _arrive(self) -> None:
+        self._inbox.append(self._under_way.pop(0))
         self._read()
 
     def _read(self) -> None:

@@ -29,7 +29,7 @@ from ladestrom.model import Connector, Evse, Operator, Outlet, Position, Station
 ROUNDS: Final = 2
 ROUND_S: Final = 14.0
 REST_S_MAX: Final = 90.0
-REST_POLL_S: Final = 1.0
+REST_POLL_S: Final = 0.83
 WRONGS_MAX: Final = 5
 RETRY_S: Final = 0.5
 OPERATORS: Final = (Operator("alfa", ("NOALF", "DKALF")), Operator("beta", ("NOBET", "SEBET")))
@@ -59,8 +59,13 @@ class Report(msgspec.Struct, frozen=True):
 def simulate(seed: int) -> Report:
     """Runs the world of a seed to its end, or to what is wrong in it."""
     rng = random.Random(f"scale {seed}")
+    world = World(seed)
     with small(rng), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        return runner.run(World(seed).run())
+        try:
+            runner.run(world.run())
+        except Stuck as error:
+            world.wrong(f"stuck: {error}")
+    return world.report()
 
 
 def _evse(written: str, station: str, uid: str | None = None) -> Evse:
@@ -112,7 +117,7 @@ FINER_WISHES: Final = (
 
 
 class World:
-    """Holds everybody together. Made within the loop that it runs on."""
+    """Holds everybody together."""
 
     def __init__(self, seed: int) -> None:
         self.seen: Counter[str] = Counter()
@@ -126,7 +131,7 @@ class World:
         self._latest: dict[str, tuple[Status, bool]] = {}
         rng = self._rng("world")
         self._tick_s = rng.choice((0.0, 0.0005, 0.005))
-        self._heartbeat_s = rng.choice((1.0, 3.0, 8.0))
+        self._heartbeat_s = rng.choice((1.1, 3.0, 8.0))
         self._burst = rng.choice((2, 8, 30))
         self._pause_s = rng.choice((0.1, 0.4, 1.0))
         self._restarts_left = rng.choice((0, 1, 1, 2, 3))
@@ -163,7 +168,14 @@ class World:
 
     # -- the course of the world -------------------------------------------------------------------------
 
-    async def run(self) -> Report:
+    def report(self) -> Report:
+        """What became of it."""
+        trace = 0
+        for consumer in self._consumers:
+            trace = consumer.trace(trace)
+        return Report(self._seed, tuple(self._wrongs), self.seen, trace)
+
+    async def run(self) -> None:
         """From nothing to rest, round after round."""
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(lambda _, context: self.wrong(_told(context)))
@@ -178,11 +190,7 @@ class World:
                 await self._rest()
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
             self.wrong(repr(error))
-        trace = 0
-        for consumer in self._consumers:
-            trace = consumer.trace(trace)
         self.seen["changes"] = len(self._log.truth.facts)
-        return Report(self._seed, tuple(self._wrongs), self.seen, trace)
 
     async def _start_server(self) -> None:
         server = Server(
@@ -222,15 +230,23 @@ class World:
             consumer.hurry()
         await server.hub.drain()
         ends_s = self._loop.time() + REST_S_MAX
-        waits: list[str] = ["nobody was asked"]
-        while waits and not self._wrongs:
-            if self._loop.time() > ends_s:
-                self.wrong(f"not at rest after {REST_S_MAX:.0f} s: {waits}")
+        rested: dict[Consumer, Position] = {}
+        while not self._wrongs:
             await asyncio.sleep(REST_POLL_S)
+            last = self._log.last
+            waits = []
             for consumer in self._consumers:
                 consumer.hurry()
-            last = self._log.last
-            waits = [what for consumer in self._consumers if (what := consumer.rests(last)) is not None]
+                if rested.get(consumer) != last:
+                    what = consumer.rests(last)
+                    if what is None:
+                        rested[consumer] = last
+                    else:
+                        waits.append(what)
+            if not waits:
+                break
+            if self._loop.time() > ends_s:
+                self.wrong(f"not at rest after {REST_S_MAX:.0f} s: {waits}")
         server.audit(0)
 
     # -- who acts ----------------------------------------------------------------------------------------

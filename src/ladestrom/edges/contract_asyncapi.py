@@ -48,6 +48,8 @@ from ladestrom.formats.v2_stream import (
 from ladestrom.problem import Problem, problem
 from ladestrom.protocols.plain import Item, _Answer
 
+Message = type[msgspec.Struct]
+
 WS: Final = "websocket"
 HTTP: Final = "events"
 
@@ -75,13 +77,15 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = KEY_HEADERS
     parameters: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
-    sent: tuple[type, ...]
-    received: tuple[type, ...] = ()
-    answers: tuple[type, ...] = ()
+    sent: tuple[Message, ...]
+    received: tuple[Message, ...] = ()
+    answers: tuple[Message, ...] = ()
     """What a received message is answered with."""
 
 
-V2_EVENTS: Final = (Hello, Reset, Snapshot, Changes, Heartbeat, Drain)
+V2_SENT: Final = (Hello, Reset, Snapshot, Changes, Heartbeat, Drain)
+SERVER_SENT: Final = (*V2_SENT, Close)
+"""Of version 2's messages, those that server-sent events carry."""
 V1_DESCRIPTION: Final = """\
 `snapshot:init` comes first, then a `status:update` for each change and a `status:raw` for each report heard.
 A station's message carries the whole station, so that applying one twice does no harm. With `since`, what
@@ -122,7 +126,7 @@ CHANNELS: Final = (
         + "`select` changes the selection: it is answered by `selected` and a snapshot, or by `error`.\n",
         keys=(*KEY_HEADERS, TICKET),
         parameters=V2_STREAM,
-        sent=(*V2_EVENTS, Selected, Refused),
+        sent=(*V2_SENT, Selected, Refused),
         received=(Select,),
         answers=(Selected, Refused),
     ),
@@ -136,7 +140,7 @@ CHANNELS: Final = (
         keys=(*KEY_HEADERS, TICKET),
         parameters=V2_STREAM,
         headers=("lastEventId",),
-        sent=(*V2_EVENTS, Close),
+        sent=SERVER_SENT,
     ),
     Channel(
         name="reportsStream",
@@ -201,13 +205,13 @@ def asyncapi(served: Served) -> Schema:
     }
 
 
-def message_name(kind: type) -> str:
+def message_name(kind: Message) -> str:
     """A message's name in the document: that of its type, beginning small."""
     name = WIRE_NAMES.get(kind.__name__, kind.__name__)
     return name[0].lower() + name[1:]
 
 
-def _messages(channel: Channel) -> list[type]:
+def _messages(channel: Channel) -> list[Message]:
     return list(dict.fromkeys((*channel.sent, *channel.received, *channel.answers)))
 
 
@@ -304,11 +308,11 @@ def _operations(channel: Channel) -> Schema:
     return made
 
 
-def _listed(channel: Channel, kinds: Iterable[type]) -> list[Schema]:
+def _listed(channel: Channel, kinds: Iterable[Message]) -> list[Schema]:
     return [{"$ref": f"#/channels/{channel.name}/messages/{message_name(kind)}"} for kind in kinds]
 
 
-def _message(kind: type) -> Schema:
+def _message(kind: Message) -> Schema:
     name = WIRE_NAMES.get(kind.__name__, kind.__name__)
     payload: Schema = reference(name)
     shown: list[Any] = [_shown()[name]] if kind is not Item else list(REPORTS)
@@ -316,7 +320,7 @@ def _message(kind: type) -> Schema:
         payload = {"oneOf": [payload, {"type": "array", "items": payload}]}
         shown.append(list(REPORTS))
     return {
-        "name": _type(kind) or message_name(kind),
+        "name": type_of(kind),
         "title": name,
         "summary": " ".join((kind.__doc__ or "What became of the reports of one message.").split()),
         "contentType": "application/json",
@@ -325,10 +329,9 @@ def _message(kind: type) -> Schema:
     }
 
 
-def _type(kind: type) -> str | None:
-    """What the member `type` says."""
-    tag = kind.__struct_config__.tag if issubclass(kind, msgspec.Struct) else None
-    return str(tag) if tag is not None else None
+def type_of(kind: Message) -> str:
+    """What the member `type` of a message says; the message's name where it has none."""
+    return str(kind.__struct_config__.tag or message_name(kind))
 
 
 def _shown() -> dict[str, Schema]:

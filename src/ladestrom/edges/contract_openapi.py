@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from ladestrom import __version__
+from ladestrom.edges.contract_asyncapi import SERVER_SENT
 from ladestrom.edges.contract_examples import REPORTS, examples
 from ladestrom.edges.contract_operations import JSON, OPERATIONS, TAGS, Operation
 from ladestrom.edges.contract_requests import (
@@ -64,6 +65,7 @@ SENT: Final = (
     Readiness,
     Problem,
     Cause,
+    *SERVER_SENT,
 )
 
 ALWAYS: Final = ("bad_request", "internal")
@@ -106,6 +108,8 @@ request whose head is larger than {head_kib} KiB is refused with 431 on any path
 `not_found`, another method with 405 `method_not_allowed` and the header `Allow`.
 
 **Compression.** Answers from 1 KiB on are packed with gzip where `Accept-Encoding` has it.
+
+**Filters.** Different parameters narrow, values of one are alternatives; an empty value is none.
 
 The streams' messages are described by `/asyncapi.json`.
 """

@@ -12,6 +12,7 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ladestrom.core.access import Scope
+from ladestrom.edges.contract_asyncapi import SERVER_SENT, type_of
 from ladestrom.edges.contract_requests import (
     KEY_HEADERS,
     KEY_QUERY,
@@ -22,7 +23,7 @@ from ladestrom.edges.contract_requests import (
     V2_STREAM,
 )
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
-from ladestrom.formats.contract_schemas import Schema, reference
+from ladestrom.formats.contract_schemas import POSITION, Schema, reference
 
 JSON: Final = "application/json"
 OPENAPI_TYPE: Final = "application/vnd.oai.openapi+json;version=3.1"
@@ -92,6 +93,24 @@ def _text(media_type: str, description: str, example: str) -> Schema:
     content = {media_type: {"schema": {"type": "string"}, "example": example}}
     return {"description": description, "content": content}
 
+
+EVENT: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "id": {
+            "type": "string",
+            "description": "Position of a consumer that has taken the event; missing where it stays.",
+            "pattern": POSITION,
+        },
+        "event": {"type": "string", "enum": [type_of(kind) for kind in SERVER_SENT]},
+        "data": {
+            "type": "string",
+            "contentMediaType": JSON,
+            "contentSchema": {"oneOf": [reference(kind.__name__) for kind in SERVER_SENT]},
+        },
+    },
+    "required": ["event", "data"],
+}
 
 V1_KEYS: Final = (*KEY_HEADERS, *KEY_QUERY)
 V1_STATE: Final[Mapping[str, Any]] = {"tag": NOBIL, "keys": V1_KEYS, "positioned": True, "cached": True}
@@ -173,11 +192,10 @@ OPERATIONS: Final = (
         keys=(*KEY_HEADERS, TICKET),
         parameters=(*V2_STREAM, "lastEventId"),
         answers={
-            200: _text(
-                "text/event-stream",
-                "Events, without end.",
-                'id: k3v9q2xa-481\nevent: heartbeat\ndata: {"type":"heartbeat",...}\n\n',
-            )
+            200: {
+                "description": "Events, without end. The schema is that of one.",
+                "content": {"text/event-stream": {"schema": EVENT}},
+            }
         },
         refusals=("invalid_filter", "invalid_position", "too_many_requests", "overloaded"),
     ),

@@ -88,7 +88,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-_WORD: Final = {"type": "string", "pattern": "^[^,]+$"}
+_WORD: Final = {"type": "string", "pattern": "^[^,]*$"}
+_SINCE: Final = {"type": "string", "pattern": f"{POSITION}|^$"}
 
 PARAMETERS: Final[Mapping[str, Parameter]] = {
     "country": Parameter(
@@ -147,7 +148,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
             "`EPOCH-SEQ` of the last message taken: what was missed comes instead of the snapshot; a "
             "snapshot where that cannot be."
         ),
-        schema={"type": "string", "pattern": POSITION},
+        schema=_SINCE,
         example="k3v9q2xa-481",
     ),
     "types": Parameter(
@@ -208,7 +209,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "evsePath": Parameter(
         name="evse",
         place="path",
-        description="An id or uid of the EVSE, however written: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
+        description="Id or uid of the EVSE, however written: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
         schema={"type": "string", "minLength": 1},
         example="NO*FJL*E1234",
     ),
@@ -223,7 +224,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         name="Last-Event-ID",
         place="header",
         description="Like `since`, and wins over it: browsers send it when they reconnect.",
-        schema={"type": "string", "pattern": POSITION},
+        schema=_SINCE,
         example="k3v9q2xa-481",
     ),
 }

@@ -25,7 +25,7 @@ from ladestrom.errors import (
 from ladestrom.ingest.idempotency import Receipts
 from ladestrom.model import Millis, Operator
 from ladestrom.ports import Intake
-from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.problem import MEDIA_TYPE, problem, without_keys
 from ladestrom.protocols import plain
 
 logger = structlog.get_logger(__name__)
@@ -108,7 +108,7 @@ class ReportEndpoint:
             skew_ms=self.limits.skew_ms,
         )
         receipt = await self._intake.submit(operator, delivery.reports, delivery.refused)
-        return plain.answer(receipt, delivery.adjusted)
+        return without_keys(plain.answer(receipt, delivery.adjusted))
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         limit = self.limits.body_bytes_max

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -20,8 +21,14 @@ from ladestrom.problem import MEDIA_TYPE, problem
 
 logger = structlog.get_logger(__name__)
 
+Pending = asyncio.Queue[asyncio.Task[bytes] | None]
+"""Receipts to come, in the order of their messages; None is the end."""
 PIPELINE_MESSAGES_MAX: Final = 64
 """Messages of one connection without a receipt yet; the next one waits in the socket."""
+KEY_CHECK_S: Final = 1.0
+"""How often a connection's key is looked at, whether messages come or not."""
+LAST_RECEIPTS_S_MAX: Final = 3.0
+"""For receipts that are due when a connection ends: a revoked key's is closed within 5 s."""
 
 
 class ReportSocket:
@@ -52,23 +59,35 @@ class ReportSocket:
             self.connections -= 1
 
     async def _converse(self, operator: Operator, key_id: str, receive: Receive, send: Send) -> None:
-        pending: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(PIPELINE_MESSAGES_MAX)
+        pending: Pending = asyncio.Queue(PIPELINE_MESSAGES_MAX)
         writer = asyncio.create_task(self._answer(pending, send))
+        reader = asyncio.create_task(self._read(operator, pending, receive))
+        is_live = True
         try:
-            while not writer.done():
-                message = await receive()
-                if message["type"] == "websocket.disconnect":
-                    break
-                if not self._door.is_live(key_id):
-                    error = Unauthenticated("the key was revoked or has expired")
+            while is_live and not (reader.done() or writer.done()):
+                await asyncio.wait({reader, writer}, timeout=KEY_CHECK_S, return_when=asyncio.FIRST_COMPLETED)
+                is_live = self._door.is_live(key_id)
+            reader.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_RECEIPTS_S_MAX):
+                    await pending.put(None)
+                    await writer
+            if not is_live:
+                error = Unauthenticated("the key was revoked or has expired")
+                with suppress(OSError, RuntimeError):
                     await send({"type": "websocket.close", "code": error.close_code, "reason": str(error)})
-                    break
-                text = message.get("text")
-                body = text.encode() if text is not None else (message.get("bytes") or b"")
-                await pending.put(asyncio.create_task(self._receipt(operator, body)))
         finally:
-            await pending.put(None)
-            await writer
+            reader.cancel()
+            writer.cancel()
+
+    async def _read(self, operator: Operator, pending: Pending, receive: Receive) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            body = text.encode() if text is not None else (message.get("bytes") or b"")
+            await pending.put(asyncio.create_task(self._receipt(operator, body)))
 
     async def _receipt(self, operator: Operator, body: bytes) -> bytes:
         try:
@@ -79,7 +98,7 @@ class ReportSocket:
             logger.exception("a report message failed", operator=operator.name)
             return problem(NotReady("an internal error stopped this message; nothing of it was accepted"))
 
-    async def _answer(self, pending: asyncio.Queue[asyncio.Task[bytes] | None], send: Send) -> None:
+    async def _answer(self, pending: Pending, send: Send) -> None:
         gone = False
         while (task := await pending.get()) is not None:
             answer = await task

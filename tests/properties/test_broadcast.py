@@ -1,0 +1,213 @@
+"""Whatever happens in whatever order: each consumer's state is the server's at every position it is told of.
+
+Windows and chunks are made small, so that consumers fall out of the window and are caught up all the time. The
+faults at the end show that what is wrong is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import ladestrom.broadcast
+import ladestrom.core.channel
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.broadcast import Broadcast, BroadcastLimits
+from ladestrom.core.channel import Channel, Subscriber
+from ladestrom.core.directory import Directory
+from ladestrom.core.selection import EVERYTHING, Box, Selection
+from ladestrom.core.view import View
+from ladestrom.formats.dialect import Message
+from ladestrom.formats.nobil import NobilDialect, NobilFormat
+from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
+from ladestrom.model import Change, Status
+from tests.building import NOW, make_change, make_report, make_station
+from tests.listening import FRAMINGS, Consumer, Modern, Nobil, Truth
+
+WINDOW_BYTES: Final = 2_500
+CHUNK_BYTES: Final = 600
+ROWS_PER_MESSAGE: Final = 5
+RAW_PER_PASS: Final = 3
+HEARTBEAT_S: Final = 10.0
+STATIONS: Final = (
+    make_station("NOR_00001", evses=2),
+    make_station("NOR_00002", evses=1, connectors=2, longitude=20.0),
+    make_station("SWE_00003", evses=2),
+)
+EVSES: Final = [evse for station in STATIONS for evse in station.evses]
+SELECTIONS: Final = (
+    EVERYTHING,
+    Selection(country=frozenset({"NOR"})),
+    Selection(station=frozenset({"NOR_00002", "SWE_00003"})),
+    Selection(box=Box(0, 0, 15, 90)),
+)
+STATUSES: Final = (Selection(status=frozenset({Status.AVAILABLE, Status.CHARGING})),)
+LIMITS: Final = Limits(
+    history_seq=0, message_bytes_max=0, inbound_bytes_max=0, inbound_messages_per_minute_max=0, heartbeat_s=0
+)
+
+Step = tuple[str, Any]
+
+
+class World:
+    """A broadcast, its log, its clock, and consumers that come and go."""
+
+    def __init__(self) -> None:
+        self.truth = Truth(STATIONS)
+        self.log = MemoryLog("e")
+        self.now_s = 0.0
+        self.broadcast = Broadcast(
+            self.log,
+            View(Directory(STATIONS), "e"),
+            {"v1": NobilDialect(NobilFormat()), "v2": V2Dialect(LIMITS, Attribution())},
+            FRAMINGS,
+            BroadcastLimits(raw_items_max=RAW_PER_PASS, heartbeat_s=HEARTBEAT_S),
+            clock_s=lambda: self.now_s,
+            clock=lambda: NOW,
+        )
+        self.consumers: list[Consumer] = []
+
+    async def do(self, step: Step) -> None:
+        name, argument = step
+        await getattr(self, name)(argument)
+
+    async def append(self, changes: list[tuple[int, Status, bool]]) -> None:
+        made: list[Change] = []
+        held = self.truth.held(len(self.truth.log))
+        for place, (number, status, error) in enumerate(changes):
+            evse = EVSES[number]
+            was = held.get(evse.key)
+            held[evse.key] = change = make_change(
+                evse,
+                status,
+                NOW + 7 * len(self.truth.log) + place,
+                error=error or status is Status.OUTOFORDER,
+                was_status=Status.UNKNOWN if was is None else was.status,
+                was_error=False if was is None else was.error,
+            )
+            made.append(change)
+        entries = await self.log.append(made)
+        self.truth.add(entries)
+        self.broadcast.take(entries)
+
+    async def offer(self, number: int) -> None:
+        self.broadcast.offer(EVSES[number], make_report(EVSES[number], Status.CHARGING, NOW))
+
+    async def deliver(self, seconds: float) -> None:
+        self.now_s += seconds
+        await self.broadcast._pass()
+        self.broadcast._raw_left = RAW_PER_PASS
+
+    async def join(self, wishes: tuple[int, str, bool, bool, bool]) -> None:
+        selection, framing, updates, raw, snapshot = wishes
+        consumer = Nobil(
+            self.truth,
+            SELECTIONS[selection % len(SELECTIONS)],
+            chunk_bytes_max=CHUNK_BYTES,
+            framing=framing,
+            updates=updates,
+            raw=raw,
+        )
+        self.consumers.append(consumer)
+        consumer.attach(self.broadcast, snapshot=snapshot)
+
+    async def join_v2(self, wishes: tuple[int, str, int]) -> None:
+        selection, framing, batch_ms = wishes
+        consumer = Modern(
+            self.truth,
+            (*SELECTIONS, *STATUSES)[selection],
+            chunk_bytes_max=CHUNK_BYTES,
+            framing=framing,
+            batch_ms=batch_ms,
+        )
+        self.consumers.append(consumer)
+        consumer.attach(self.broadcast)
+
+    async def leave(self, number: int) -> None:
+        if found := [consumer for consumer in self.consumers if consumer.attached]:
+            found[number % len(found)].detach()
+
+    async def come_back(self, number: int) -> None:
+        if found := [consumer for consumer in self.consumers if not consumer.attached]:
+            found[number % len(found)].attach(self.broadcast)
+
+    async def stall(self, number: int) -> None:
+        if found := [consumer for consumer in self.consumers if consumer.attached]:
+            found[number % len(found)].stalled = True
+
+    async def drain(self, number: int) -> None:
+        if found := [consumer for consumer in self.consumers if consumer.attached]:
+            found[number % len(found)].drain()
+
+    async def forget(self, number: int) -> None:
+        self.broadcast.forget([STATIONS[number % len(STATIONS)].uuid])
+
+    async def end(self) -> None:
+        """Everybody drains, everything due goes out: nobody may lack anything."""
+        for consumer in self.consumers:
+            if not consumer.attached:
+                consumer.attach(self.broadcast)
+            consumer.drain()
+        await self.deliver(HEARTBEAT_S)
+        await self.deliver(HEARTBEAT_S)
+        for consumer in self.consumers:
+            consumer.finish()
+            if isinstance(consumer, Modern):
+                assert consumer.beats > 0
+            consumer.detach()
+        assert (self.broadcast.consumers, self.broadcast.channels) == (0, 0)
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.integers(0, len(EVSES) - 1),
+        st.sampled_from([Status.AVAILABLE, Status.CHARGING, Status.OUTOFORDER, Status.REMOVED, *Status]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+)
+SELECTED = st.integers(0, len(SELECTIONS) + len(STATUSES) - 1)
+FRAMED = st.sampled_from(["text", "deflate"])
+MOSTLY = st.sampled_from([True, True, True, False])
+NUMBERS = st.integers(0, 5)
+STEPS = st.one_of(
+    st.tuples(st.just("append"), CHANGES),
+    st.tuples(st.just("append"), CHANGES),
+    st.tuples(st.just("deliver"), st.sampled_from([0.0, 0.05, 0.2, HEARTBEAT_S])),
+    st.tuples(st.just("join"), st.tuples(SELECTED, FRAMED, MOSTLY, st.booleans(), MOSTLY)),
+    st.tuples(st.just("join_v2"), st.tuples(SELECTED, FRAMED, st.sampled_from([0, 100]))),
+    st.tuples(st.just("offer"), st.integers(0, len(EVSES) - 1)),
+    st.tuples(st.sampled_from(["stall", "stall", "drain"]), NUMBERS),
+    st.tuples(st.sampled_from(["leave", "come_back", "forget"]), NUMBERS),
+)
+
+
+def live(steps: Sequence[Step]) -> None:
+    """One world from its beginning to its end."""
+
+    async def run() -> None:
+        world = World()
+        for step in steps:
+            await world.do(step)
+        await world.end()
+
+    with (
+        patch.object(ladestrom.core.channel, "WINDOW_BYTES_MAX", WINDOW_BYTES),
+        patch.object(ladestrom.core.channel, "CHUNK_BYTES_MAX", CHUNK_BYTES),
+        patch.object(ladestrom.broadcast, "CHUNK_BYTES_MAX", CHUNK_BYTES),
+        patch.object(ladestrom.broadcast, "BATCH_ROWS_MAX", ROWS_PER_MESSAGE),
+    ):
+        asyncio.run(run())
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, min_size=40, max_size=120))
+def test_every_consumers_state_is_the_servers_at_every_position_it_is_told_of(steps: list[Step]) -> None:
+    live(steps)

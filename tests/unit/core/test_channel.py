@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from ladestrom.core.channel import (
+    CHUNK_BYTES_MAX,
+    TRANSITIONS,
+    WINDOW_BYTES_MAX,
+    Channel,
+    Phase,
+    Snapshot,
+    Subscriber,
+    Wishes,
+)
+from ladestrom.core.selection import EVERYTHING, Selection
+from ladestrom.model import Position
+
+
+
+class Ignoring:
+    """A sink that nothing comes out of."""
+
+    paused = False
+
+    def overrun(self, position: Position) -> None:
+        """Nothing."""
+
+    def write(self, data: bytes) -> None:
+        """Nothing."""
+
+
+def make_channel(*frames: bytes) -> Channel:
+    """A channel whose frames bring a consumer to 10, 20, 30, ..."""
+    channel = Channel(Wishes(EVERYTHING))
+    for number, frame in enumerate(frames, 1):
+        channel.push(frame, 10 * number)
+    return channel
+
+
+class TestPhases:
+    @pytest.mark.parametrize(("before", "after"), list(product(Phase, Phase)))
+    def test_only_what_is_in_the_table_can_follow(self, before: Phase, after: Phase) -> None:
+        subscriber = Subscriber(Ignoring(), make_channel())
+        subscriber.phase = before
+        if after in TRANSITIONS[before]:
+            subscriber.move(after)
+            assert subscriber.is_at(after)
+        else:
+            with pytest.raises(AssertionError):
+                subscriber.move(after)
+            assert subscriber.is_at(before)
+
+    def test_every_phase_is_in_the_table_and_leads_to_its_end(self) -> None:
+        assert set(TRANSITIONS) == set(Phase)
+        assert all(Phase.CLOSED in following for phase, following in TRANSITIONS.items() if following)
+        assert TRANSITIONS[Phase.CLOSED] == frozenset()
+
+    def test_a_consumer_begins_with_nothing_sent(self) -> None:
+        assert Subscriber(Ignoring(), make_channel()).is_at(Phase.NEW)
+
+
+class TestWindow:
+    def test_frames_are_numbered_from_0(self) -> None:
+        channel = make_channel(b"a", b"b", b"c")
+        assert (channel.start, channel.end) == (0, 3)
+
+    def test_a_chunk_holds_all_frames_from_a_number_on_and_says_where_it_leads(self) -> None:
+        channel = make_channel(b"a", b"b", b"c")
+        assert channel.chunk(0) == (b"abc", 3, 30)
+        assert channel.chunk(1) == (b"bc", 3, 30)
+        assert channel.chunk(2) == (b"c", 3, 30)
+
+    def test_consumers_at_the_same_place_share_the_same_bytes(self) -> None:
+        channel = make_channel(b"aa", b"bb")
+        assert channel.chunk(0)[0] is channel.chunk(0)[0]
+        channel.push(b"cc", 30)
+        assert channel.chunk(0)[0] == b"aabbcc"
+
+    def test_a_chunk_of_one_frame_is_the_frame_itself(self) -> None:
+        frame = b"frame" * 100
+        assert make_channel(b"a", frame).chunk(1)[0] is frame
+
+    def test_a_chunk_has_at_most_its_limit_of_bytes(self) -> None:
+        half = bytes(CHUNK_BYTES_MAX // 2)
+        channel = make_channel(half, half, b"x", half)
+        assert channel.chunk(0) == (half + half, 2, 20)
+        assert channel.chunk(2) == (b"x" + half, 4, 40)
+
+    def test_a_frame_over_the_limit_is_a_chunk_of_its_own(self) -> None:
+        large = bytes(CHUNK_BYTES_MAX + 1)
+        channel = make_channel(b"a", large, b"b")
+        assert channel.chunk(0) == (b"a", 1, 10)
+        assert channel.chunk(1) == (large, 2, 20)
+        assert channel.chunk(2) == (b"b", 3, 30)
+
+    def test_a_window_within_its_limit_is_not_trimmed(self) -> None:
+        frame = bytes(WINDOW_BYTES_MAX // 4)
+        channel = make_channel(frame, frame, frame, frame)
+        channel.trim()
+        assert (channel.start, channel.end) == (0, 4)
+
+    def test_the_oldest_frames_over_the_limit_are_dropped_and_numbers_stay(self) -> None:
+        frame = bytes(WINDOW_BYTES_MAX // 4)
+        channel = make_channel(frame, frame, frame, frame, b"x", frame)
+        channel.trim()
+        assert (channel.start, channel.end) == (2, 6)
+        channel.push(b"y", 70)
+        assert channel.chunk(6) == (b"y", 7, 70)
+        channel.trim()
+        assert channel.start == 2
+        channel.push(frame, 80)
+        channel.trim()
+        assert channel.start == 3
+
+    def test_a_frame_larger_than_the_window_leaves_nothing(self) -> None:
+        channel = make_channel(bytes(WINDOW_BYTES_MAX + 1))
+        channel.trim()
+        assert (channel.start, channel.end) == (1, 1)
+
+    def test_a_snapshot_whose_next_frame_is_gone_is_not_used_any_more(self) -> None:
+        frame = bytes(WINDOW_BYTES_MAX // 2)
+        channel = make_channel(frame, frame, frame)
+        channel.snapshot = kept = Snapshot(b"s", 1, 0.0, 10)
+        channel.trim()
+        assert channel.snapshot is kept
+        channel.push(frame, 40)
+        channel.trim()
+        assert channel.snapshot is None
+
+    def test_trimming_makes_joined_bytes_anew(self) -> None:
+        channel = make_channel(b"aa", b"bb")
+        joined = channel.chunk(0)[0]
+        channel.trim()
+        assert channel.chunk(0)[0] == joined
+        assert channel.chunk(0)[0] is not joined
+
+
+def test_equal_wishes_are_one() -> None:
+    first = Wishes(Selection(country=frozenset({"NOR", "SWE"})))
+    second = Wishes(Selection(country=frozenset({"SWE", "NOR"})))
+    assert len({first, second}) == 1
+    assert len({first, Wishes(first.selection, raw=False), Wishes(first.selection, framing="deflate")}) == 3
