@@ -403,6 +403,8 @@ def make(
         http=HttpProtocol.bound(edge, header_timeout_s),
         ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_BYTES_MAX,
+        # Reports come compressed over HTTP, where unpacking is bounded better.
+        ws_per_message_deflate=False,
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -226,7 +226,8 @@ class Serving:
         finally:
             self._finish()
         if error is None:
-            assert self.unexpected() == []
+            errors = self.unexpected()
+            assert not errors, "\n".join(errors)
 
     def _finish(self) -> None:
         self._client.close()

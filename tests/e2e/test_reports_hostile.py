@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import time
@@ -72,7 +73,7 @@ def refused(server: Serving, body: object, status: int, code: str, **headers: st
         b"{'evse':'NO*ALF*E1333*1','status':'CHARGING'}",
         b'{"evse":"NO*ALF*E1333*1","status":"CHARGING","observed_at":NaN}',
         b'{"evse":"\xff\xfe","status":"CHARGING"}',
-        b'{"evse":"NO*ALF*E1333*1","status":"CHARGING","x":"\xed\xa0\x80"}',
+        b'{"evse":"\xed\xa0\x80","status":"CHARGING"}',
         b"\xef\xbb\xbf[]",
         b"\x00",
         b"\x1f\x8b\x08\x00",
@@ -102,7 +103,7 @@ def test_what_is_no_json_is_refused_and_nothing_of_it_is_used(server: Serving, b
         ({"evse": E1, "status": "charging"}, "invalid_status"),
         ({"evse": E1, "status": ""}, "invalid_status"),
         ({"evse": E1, "status": 2}, "invalid_status"),
-        ({"evse": E1, "status": 10**30}, "invalid_item"),
+        ({"evse": E1, "status": 10**30}, "invalid_status"),
         ({"evse": E1, "status": 1.5}, "invalid_item"),
         ({"evse": E1, "status": "CHARGING", "error": 2}, "invalid_item"),
         ({"evse": E1, "status": "CHARGING", "error": "1"}, "invalid_item"),
@@ -119,7 +120,6 @@ def test_what_is_no_json_is_refused_and_nothing_of_it_is_used(server: Serving, b
         ({"evse": E1, "status": "CHARGING", "observed_at": 1.7e12}, "invalid_time"),
         ({"evse": E1, "status": "CHARGING", "observed_at": "2026-13-01T00:00:00Z"}, "invalid_time"),
         ({"evse": E1, "status": "CHARGING", "observed_at": "0001-01-01T00:00:00Z"}, "invalid_time"),
-        ({"evse": E1, "status": "CHARGING", "observed_at": 10**40}, "invalid_time"),
         ({"evse": E1, "status": "CHARGING", "timestamp": "2026-11-22T10:00:00Z"}, "invalid_time"),
         ([GOOD], "invalid_item"),
         (None, "invalid_item"),
@@ -264,20 +264,14 @@ def test_a_gzip_bomb_is_refused_and_costs_little_memory(
             assert memory_kib(running, "VmHWM") - before <= 8 * 1024
 
 
-def test_a_bomb_in_a_message_ends_the_connection_and_costs_little_memory(
-    process: tuple[Running, dict[str, str]],
-) -> None:
-    running, keys = process
-    packed = bomb(64 * MIB, -12).removesuffix(b"\x00\x00\xff\xff")
-    with Wire(running.port) as wire:
-        headers = {"X-Api-Key": keys["alfa"], "Sec-WebSocket-Extensions": "permessage-deflate"}
+def test_messages_cannot_be_bombs_as_compression_is_not_offered(server: Serving) -> None:
+    with Wire(server.port) as wire:
+        headers = {**server.bearer("alfa"), "Sec-WebSocket-Extensions": "permessage-deflate"}
         wire.open("/api/v2/reports/stream", headers)
         assert wire.response.status == 101
-        Path(f"/proc/{running.pid}/clear_refs").write_text("5")
-        before = memory_kib(running, "VmRSS")
-        wire.put(TEXT, packed, rsv=4)
-        assert wire.close_code() in {1002, 1009}
-    assert memory_kib(running, "VmHWM") - before <= 8 * 1024
+        assert "sec-websocket-extensions" not in wire.response.headers
+        wire.put(TEXT, bomb(64 * MIB, -12), rsv=4)
+        assert wire.close_code() == 1002
 
 
 # -- slow --------------------------------------------------------------------------------------------------
@@ -349,8 +343,6 @@ def test_messages_against_the_rules_harm_nobody(server: Serving) -> None:
     ):
         with Wire(server.port) as wire:
             wire.open("/api/v2/reports/stream", server.bearer("alfa"))
-            try:
+            with contextlib.suppress(Ended):
                 wire.send(sent)
-            except Ended:
-                pass
             assert wire.close_code() == code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 import msgspec
@@ -39,7 +39,9 @@ BODY_BYTES_PER_S_MIN: Final = 64 * 1024
 GZIP_MEMBERS_MAX: Final = 1_000
 """Packers that work in blocks make some hundred of 8 MiB; each costs time, empty ones too."""
 GZIP_STEP_BYTES: Final = 64 * 1024
-"""Unpacked at once; what follows a member is copied, and so must not be all that is left."""
+"""Read at once; what follows a member is copied, and so must not be all that is left."""
+GZIP_PIECE_BYTES: Final = 256 * 1024
+"""Unpacked at once."""
 
 
 class ReportLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,13 +168,29 @@ class BodyTimeout(BadRequest):
 def gunzip(body: bytes, limit: int) -> bytes:
     """Unpacks one gzip member or several, never more than `limit` bytes.
 
+    What unpacks to more than half the limit is unpacked twice, first to see whether it is a bomb, so that
+    a bomb costs no more memory than half the limit.
+
     Raises:
         TooLarge: it unpacks to more.
         MalformedBody: it is no gzip, is cut off, has something behind it, or has too many members.
     """
-    packed = memoryview(body)
     pieces: list[bytes] = []
-    size = place = members = 0
+    size = 0
+    for piece in _unpacked(body):
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"the body unpacks to more than {limit} bytes: split it")
+        if size <= limit // 2:
+            pieces.append(piece)
+        else:
+            pieces.clear()
+    return b"".join(pieces if size <= limit // 2 else _unpacked(body))
+
+
+def _unpacked(body: bytes) -> Iterator[bytes]:
+    packed = memoryview(body)
+    place = members = 0
     while place < len(packed) or not members:
         members += 1
         if members > GZIP_MEMBERS_MAX:
@@ -183,17 +201,13 @@ def gunzip(body: bytes, limit: int) -> bytes:
             if not step:
                 raise MalformedBody("the gzip body is cut off")
             try:
-                piece = unpacker.decompress(step, limit - size + 1)
+                piece = unpacker.decompress(step, GZIP_PIECE_BYTES)
             except zlib.error as error:
                 raise MalformedBody(
                     f"the body is not the gzip that Content-Encoding says ({error})"
                 ) from error
-            size += len(piece)
-            if size > limit:
-                raise TooLarge(f"the body unpacks to more than {limit} bytes: split it")
-            pieces.append(piece)
-            place += len(step) - len(unpacker.unused_data)
-    return b"".join(pieces)
+            place += len(step) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
+            yield piece
 
 
 def _extra(error: LadestromError) -> list[tuple[bytes, bytes]]:
