@@ -239,14 +239,14 @@ def run(case: Case, own: Ladestrom, directory: Path, options: argparse.Namespace
     """All rounds of a case: servers take turns."""
     results = Results(case)
     load = directory / "fanout_load"
-    template = own.template(case.changes)
+    templates = {name: own.template(1 if name == "nchan" else case.changes) for name in options.peers}
     with contextlib.ExitStack() as stack:
         servers: list[Fanout] = [own]
         for name in case.peers:
             if name not in options.peers:
                 continue
             try:
-                servers.append(stack.enter_context(PEERS[name](directory, template)))
+                servers.append(stack.enter_context(PEERS[name](directory, templates[name])))
             except Absent as error:
                 results.absent[name] = f"absent: {error}"
         for number in range(options.rounds):

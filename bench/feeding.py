@@ -339,7 +339,7 @@ class Records:
 
 
 class Publications:
-    """Messages to nginx with nchan over one WebSocket, a frame each; nchan answers each with a frame."""
+    """Changes to nginx with nchan over one WebSocket: a message each, as it gathers none. Each is answered."""
 
     def __init__(self, port: int, template: Template, first_seq: int) -> None:
         self.sent_ns = array("q")
@@ -354,7 +354,8 @@ class Publications:
         return [self._tick(first + number * changes, changes) for number in range(count)]
 
     def _tick(self, first: int, changes: int) -> Tick:
-        messages = self._template.rendered(self.first_seq + first, changes)
+        seqs = range(self.first_seq + first, self.first_seq + first + changes)
+        messages = [message for seq in seqs for message in self._template.rendered(seq, 1)]
         return Tick(first, changes, b"".join(masked(each) for each in messages))
 
     def send(self, tick: Tick) -> None:
@@ -363,8 +364,7 @@ class Publications:
         now_ns = time.monotonic_ns()
         for number in range(tick.first, tick.first + tick.changes):
             self.sent_ns[number] = now_ns
-        # In version 2 a tick is one message.
-        self._unanswered += 1 if self._template.many else tick.changes
+        self._unanswered += tick.changes
         self._reader.socket.sendall(tick.data)
 
     def rest(self, seconds: float) -> None:

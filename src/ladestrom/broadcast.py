@@ -361,9 +361,13 @@ class Broadcast:
     def _snapshot(self, channel: Channel) -> Snapshot:
         now = self._clock_s()
         made = channel.snapshot
-        if made is not None and (made.next == channel.end or now < made.good_until_s):
-            return made
         wishes = channel.wishes
+        # Where no updates are wanted, no frames make up for its age.
+        if made is not None and (
+            made.seq == self.view.seq
+            or (wishes.updates and (made.next == channel.end or now < made.good_until_s))
+        ):
+            return made
         dialect = self._dialects[wishes.dialect]
         seq = channel.chain if dialect.batched else self.view.seq
         messages = dialect.snapshot(self.view, wishes.selection, seq)
@@ -467,7 +471,7 @@ class Broadcast:
         self._flush(channel)
         if channel.digest is None:
             channel.digest = 0
-            for state, _ in self.view.listed(wishes.selection):
+            for state, _ in self.view.covered(wishes.selection):
                 for _, change in state.changes.values():
                     channel.digest ^= dialect.digest(self.view, wishes.selection, change)
         seq = self.view.seq
@@ -507,8 +511,10 @@ class Broadcast:
         return found
 
     def _covering(self, station: Station) -> tuple[Channel, ...]:
+        state = self.view.get(station.uuid)
+        held = () if state is None else state.changes
         return tuple(
-            channel for channel in self._channels.values() if channel.wishes.selection.covers(station)
+            channel for channel in self._channels.values() if channel.wishes.selection.covers(station, held)
         )
 
     def forget(self, uuids: Iterable[str]) -> None:

@@ -20,11 +20,12 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
+from websockets.http11 import Response
 
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH, EventConnection, V2StreamConnection
-from ladestrom.edges.websocket import PATHS, StreamConnection
-from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, TooLarge
+from ladestrom.edges.websocket import PATHS, BadHandshake, StreamConnection, refusal
+from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound, TooLarge
 from ladestrom.problem import MEDIA_TYPE, problem
 
 WEBSOCKET_BYTES_MAX = 8 * 1024 * 1024
@@ -43,6 +44,8 @@ STREAMS: Final[Mapping[str, type[StreamConnection]]] = {
     STREAM_PATH: V2StreamConnection,
 }
 """WebSocket paths served by our own class."""
+HANDSHAKE_CHARACTERS_MAX: Final = 200
+"""Of what is told about a bad upgrade request, which quotes it."""
 UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
 
 
@@ -305,6 +308,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _partial_began_s = 0.0
     _partial_bytes = 0
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Has the pure core refuse upgrades as we do."""
+        super().connection_made(transport)
+        self.conn.reject = _refused  # type: ignore[method-assign]
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the clock."""
         self._stop_partial()
@@ -324,6 +332,24 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._stop_partial()
         if in_message or not is_complete or self.conn.reader.buffer:
             self._start_partial()
+
+    def send_receive_event_to_app(self) -> None:
+        """Passes a message on. Text that is none ends the connection, without the traceback of uvicorn's."""
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            self.frames = []
+            self.conn.fail(CloseCode.INVALID_DATA, "the text is not UTF-8")
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's own type is private
+        """Takes what the application says. A refused upgrade is complete; uvicorn would log an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     def _start_partial(self) -> None:
         if self._partial is None and not self.transport.is_closing():
@@ -348,6 +374,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         elif not self.transport.is_closing():
             self.conn.fail(CloseCode.POLICY_VIOLATION, "a frame did not arrive in time")
             self.handle_parser_exception()
+
+
+def _refused(status: int, text: str) -> Response:
+    # Without a text it is uvicorn that refuses, where the application has no WebSocket.
+    if text:
+        return refusal(BadHandshake(text.strip()[:HANDSHAKE_CHARACTERS_MAX]), status)
+    return refusal(NotFound("no WebSocket is here"), NotFound.status)
 
 
 class Server(uvicorn.Server):

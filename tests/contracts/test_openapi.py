@@ -17,7 +17,6 @@ import pytest
 from litestar.routes import ASGIRoute, HTTPRoute
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.e2e.serving import Serving
-from tests.e2e.wire import Wire
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 CASES: Final = int(os.environ.get("CONTRACT_CASES", "4"))
@@ -28,7 +27,9 @@ RUN_S_MAX: Final = 90.0 + CASES * 10
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with Serving(tmp_path_factory.mktemp("openapi")) as running:
-        running.report({"evse": "NO*ALF*E1333*1", "status": "CHARGING"}, {"evse": "NO*ALF*E1342", "status": "AVAILABLE"})
+        running.report(
+            {"evse": "NO*ALF*E1333*1", "status": "CHARGING"}, {"evse": "NO*ALF*E1342", "status": "AVAILABLE"}
+        )
         yield running
 
 
@@ -63,7 +64,7 @@ def test_the_server_does_what_the_document_says(
 ) -> None:
     schema = tmp_path / "openapi.json"
     schema.write_text(json.dumps(narrowed(document)), encoding="utf-8")
-    command = [
+    command: list[str | Path] = [
         Path(sys.executable).with_name("st"),
         "--no-color",
         f"--config-file={CONFIGURATION}",
@@ -75,7 +76,9 @@ def test_the_server_does_what_the_document_says(
         "--generation-deterministic",
         "--continue-on-failure",
     ]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S_MAX, check=False)
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

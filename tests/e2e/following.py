@@ -16,6 +16,7 @@ import asyncio
 import json
 import random
 import socket
+import struct
 import zlib
 from collections.abc import Mapping
 from types import TracebackType
@@ -25,7 +26,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, evse, station, tick, until
-from tests.e2e.wire import TEXT, Ended, Wire, request
+from tests.e2e.wire import CLOSE, TEXT, Ended, Wire, request
 
 from ladestrom.client.v2_events import Fault
 from ladestrom.client.v2_session import Mode, V2Session
@@ -100,7 +101,7 @@ class Follower:
         *,
         over: Transport = "websocket",
         mode: Mode = Mode.LATEST,
-        batch_ms: int | None = None,
+        batch_ms: int | None = 0,
         key: str = "stream",
         headers: Mapping[str, str] | None = None,
         session: V2Session | None = None,
@@ -233,6 +234,10 @@ class Follower:
                 self.message()
             except Ended as end:
                 code, _, reason = str(end).partition(" ")
+                if self.over == "websocket":
+                    self.wire.put(CLOSE, struct.pack("!H", int(code)))
+                    assert self.wire.ended()
+                    self.wire.close()
                 return int(code), reason
 
 
@@ -249,7 +254,7 @@ def beat(server: Serving) -> None:
 
 
 def narrow(server: Serving) -> None:
-    """Leaves the operating system little to keep for consumers that do not read: what follows is ours to keep."""
+    """Leaves the operating system little to keep for consumers that do not read: the rest is the server's."""
 
     def shrink() -> None:
         for connection in server.app.stream.connections:
@@ -270,8 +275,8 @@ def waiting_bytes(server: Serving) -> list[int]:
 def digest(board: Mapping[str, State]) -> str:
     """What a board adds up to, by the published rule."""
     total = 0
-    for evse, (_, status, error, changed_at) in board.items():
-        total ^= zlib.crc32(f"{evse}|{status}|{error}|{changed_at or ''}".encode())
+    for name, (_, status, error, changed_at) in board.items():
+        total ^= zlib.crc32(f"{name}|{status}|{error}|{changed_at or ''}".encode())
     return f"{total:08x}"
 
 

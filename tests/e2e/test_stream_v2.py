@@ -1,13 +1,15 @@
-"""Version 2 of the stream from outside, over WebSocket and as events: what is told, and that nothing is missed."""
+"""Version 2 of the stream from outside, over both transports: what is told, and that nothing is missed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -40,15 +42,16 @@ from tests.e2e.following import (
 )
 from tests.e2e.running import Running
 from tests.e2e.serving import LISTED, Serving, evse, now, station, tick, until
-from tests.e2e.wire import TEXT, Ended, Head, Wire, refusal
+from tests.e2e.wire import CLOSE, TEXT, Ended, Head, Wire, refusal
 
 from ladestrom import __version__, broadcast
 from ladestrom.client.v2_session import Mode, V2Session
 from ladestrom.core import channel
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
+from ladestrom.errors import LogFailure
 from ladestrom.formats import v2_stream
 from ladestrom.formats.v2 import instant
-from ladestrom.model import Position, evse_key
+from ladestrom.model import Change, Entry, Position, evse_key
 from ladestrom.ports import StationDraft
 
 CUT_DEADLINE_S: Final = 5.0
@@ -128,7 +131,7 @@ def test_a_large_snapshot_comes_in_parts_and_the_position_with_the_last(
             assert follower.session.position is None
             assert follower.ids == []
             parts.append(follower.message())
-        assert len(parts) > 5
+        assert len(parts) > 4
         assert [each["part"] for each in parts] == list(range(1, len(parts) + 1))
         assert {each["parts"] for each in parts} == {len(parts)}
         assert {each["seq"] for each in parts} == {follower.seq}
@@ -211,23 +214,6 @@ def test_changes_are_gathered_for_as_long_as_was_asked(server: Serving, batch_ms
         assert len(told) == 1
 
 
-def test_who_asks_for_no_delay_is_told_before_who_leaves_it_to_us(server: Serving) -> None:
-    with (
-        Follower(server, batch_ms=0) as prompt,
-        Follower(server) as usual,
-        Follower(server, batch_ms=1000) as slow,
-    ):
-        arrived = []
-        for follower in (prompt, usual, slow):
-            follower.synced()
-        seq = flip(server)
-        for follower in (prompt, usual, slow):
-            follower.reach(seq)
-            arrived.append(time.monotonic())
-    assert arrived[1] - arrived[0] > 0.05
-    assert arrived[2] - arrived[1] > 0.5
-
-
 def test_many_changes_at_once_come_in_messages_of_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,27 +265,27 @@ def test_a_heartbeat_adds_up_to_what_the_lists_say_after_each_change(
             assert heartbeat["seq"] == follower.seq == server.app.view.seq
             assert follower.board == board
             seen.add(heartbeat["digest"])
-    assert len(seen) >= 3, "it changed with the changes"
+    assert len(seen) >= 2, "it changed with the changes"
     assert list(heartbeat) == ["type", "epoch", "prev", "seq", "server_time", "digest"]
 
 
-@over
-def test_heartbeats_come_by_themselves_and_move_the_position(tmp_path: Path, over: Transport) -> None:
-    with (
-        Serving(tmp_path, {"stream.heartbeat_s": 1}) as server,
-        Follower(server, {"country": "SWE"}, over=over) as follower,
-    ):
-        assert follower.message()["limits"]["heartbeat_s"] == 1
-        follower.synced()
+def test_heartbeats_come_by_themselves_and_move_the_position(tmp_path: Path) -> None:
+    with Serving(tmp_path, {"stream.heartbeat_s": 1}) as server, ExitStack() as stack:
+        selection = {"country": "SWE"}
+        followers = [stack.enter_context(Follower(server, selection, over=over)) for over in TRANSPORTS]
+        for follower in followers:
+            assert follower.message()["limits"]["heartbeat_s"] == 1
+            follower.synced()
         seq = flip(server)
-        first = follower.until("heartbeat")
-        while first["seq"] < seq:
+        for follower in followers:
             first = follower.until("heartbeat")
-        second = follower.until("heartbeat")
-        assert [each["type"] for each in follower.told[2:]] == ["heartbeat"] * len(follower.told[2:])
-        assert (second["prev"], second["seq"]) == (seq, seq)
-        first_at, second_at = (datetime.fromisoformat(each["server_time"]) for each in (first, second))
-        assert 0.9 < (second_at - first_at).total_seconds() < 3
+            while first["seq"] < seq:
+                first = follower.until("heartbeat")
+            second = follower.until("heartbeat")
+            assert {each["type"] for each in follower.told[2:]} == {"heartbeat"}
+            assert (second["prev"], second["seq"]) == (seq, seq)
+            first_at, second_at = (datetime.fromisoformat(each["server_time"]) for each in (first, second))
+            assert 0.9 < (second_at - first_at).total_seconds() < 3
 
 
 # -- nothing is missed -------------------------------------------------------------------------------------
@@ -507,6 +493,14 @@ def trim(server: Serving) -> None:
     asyncio.run_coroutine_threadsafe(drop(), server._loop).result(10)
 
 
+def stopped(server: Serving, *followers: Follower) -> list[tuple[int, str]]:
+    """Stops the server while consumers are connected: how the connection of each ended."""
+    with ThreadPoolExecutor(len(followers)) as pool:
+        ended = [pool.submit(each.ended) for each in followers]
+        server.stop()
+        return [each.result() for each in ended]
+
+
 @over
 @in_mode
 def test_a_restart_costs_nothing_but_the_connection(tmp_path: Path, over: Transport, mode: Mode) -> None:
@@ -515,8 +509,7 @@ def test_a_restart_costs_nothing_but_the_connection(tmp_path: Path, over: Transp
             follower.synced()
             follower.reach(flip(server))
             before = flip(server, SWEDISH, "beta")
-            server.stop()
-            code, _ = follower.ended()
+            code, _ = stopped(server, follower)[0]
         assert code == 1001
         server.start()
         flip(server)
@@ -537,7 +530,7 @@ CHUNK_BYTES: Final = 32 * 1024
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is kept for consumers that are behind is little, so that little load shows what becomes of them."""
+    """Little is kept for consumers that are behind, so that little load shows what becomes of them."""
     monkeypatch.setattr(channel, "WINDOW_BYTES_MAX", WINDOW_BYTES)
     for module in (channel, broadcast):
         monkeypatch.setattr(module, "CHUNK_BYTES_MAX", CHUNK_BYTES)
@@ -924,12 +917,14 @@ def test_a_revoked_key_ends_its_connections_and_no_others(server: Serving, over:
         assert head.status == 401
 
 
-@over
-def test_a_key_that_expires_ends_its_connections(server: Serving, over: Transport) -> None:
+def test_a_key_that_expires_ends_its_connections(server: Serving) -> None:
     expires_at = now() + 1500
-    server.make_key(f"soon expired {over}", ["stream"], expires_at=expires_at)
-    with Follower(server, over=over, key=f"soon expired {over}") as follower:
-        assert follower.ended()[0] == 4401
+    server.make_key("soon expired", ["stream"], expires_at=expires_at)
+    with (
+        Follower(server, key="soon expired") as one,
+        Follower(server, over="events", key="soon expired") as other,
+    ):
+        assert one.ended()[0] == other.ended()[0] == 4401
     assert 0 <= now() - expires_at < CUT_DEADLINE_S * 1000
 
 
@@ -987,30 +982,34 @@ def place(number: int, *ids: str) -> StationDraft:
 FIRST, SECOND, THIRD = "NO*ALF*E1*1", "NO*ALF*E1*2", "NO*ALF*E2*1"
 
 
-@over
 @in_mode
 @pytest.mark.parametrize("is_away", [True, False])
-@pytest.mark.parametrize("selection", [{}, {"station": "NOR_00001"}, {"station": "NOR_00002"}])
 def test_an_evse_that_goes_to_another_station_is_neither_lost_nor_doubled(
-    tmp_path: Path, over: Transport, mode: Mode, is_away: bool, selection: dict[str, str]
+    tmp_path: Path, mode: Mode, is_away: bool
 ) -> None:
-    with Serving(tmp_path, stations=[place(1, FIRST, SECOND), place(2, THIRD)]) as server:
+    selections: tuple[dict[str, str], ...] = ({}, {"station": "NOR_00001"}, {"station": "NOR_00002"})
+    with (
+        Serving(tmp_path, stations=[place(1, FIRST, SECOND), place(2, THIRD)]) as server,
+        ExitStack() as stack,
+    ):
         report(server, SECOND, "CHARGING")
         settled(server)
-        follower = Follower(server, selection, over=over, mode=mode)
-        with follower:
+        followers = [
+            stack.enter_context(Follower(server, selection, over=over, mode=mode))
+            for selection in selections
+            for over in TRANSPORTS
+        ]
+        for follower in followers:
             follower.synced()
-            if is_away:
-                follower.wire.close()
-            server.import_stations([place(1, FIRST), place(2, THIRD, SECOND)])
-            server.in_step()
-            report(server, FIRST, "CHARGING")
-            settled(server)
-            if is_away:
-                follower = away(server, follower)
-            with follower:
-                follower.confirmed(server)
-                assert follower.board == listed(server, urlencode(selection))
+        server.import_stations([place(1, FIRST), place(2, THIRD, SECOND)])
+        server.in_step()
+        report(server, FIRST, "CHARGING")
+        settled(server)
+        if is_away:
+            followers = [stack.enter_context(away(server, each)) for each in followers]
+        for follower in followers:
+            follower.confirmed(server)
+            assert follower.board == listed(server, urlencode(follower.session.selection))
 
 
 @over
@@ -1030,6 +1029,47 @@ def test_an_evse_that_its_register_lacks_is_told_as_removed(tmp_path: Path, over
         assert set(follower.board) == {FIRST, SECOND}
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        (place(1, FIRST), place(2, THIRD)),
+        (place(1, FIRST, SECOND),),
+        (place(1, FIRST), place(2, THIRD, SECOND)),
+    ],
+    ids=["an EVSE", "a station", "an EVSE that moved"],
+)
+def test_what_the_registry_lost_is_there_until_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: tuple[StationDraft, ...]
+) -> None:
+    """While the log cannot be written, a registry that is ahead of it makes nobody's digest wrong."""
+
+    async def fails(changes: Sequence[Change]) -> Sequence[Entry]:
+        raise LogFailure("the disk is full")
+
+    with (
+        Serving(tmp_path, stations=[place(1, FIRST, SECOND), place(2, THIRD)]) as server,
+        Follower(server) as before,
+    ):
+        server.expected = ("append failed",)
+        report(server, SECOND, "CHARGING")
+        before.synced()
+        before.confirmed(server)
+        board = before.board
+        with monkeypatch.context() as patched:
+            patched.setattr(server.app.log, "append", fails)
+            server.import_stations(left)
+            until(lambda: server.app.hub.failed_appends > 0, "the registry was taken, and not logged")
+            meanwhile = Follower(server, {"country": "NOR"})
+            for follower in (before, meanwhile.synced()):
+                follower.confirmed(server)
+                assert follower.board == board
+        server.in_step()
+        with meanwhile:
+            for follower in (before, meanwhile):
+                follower.confirmed(server)
+                assert follower.board == listed(server) != board
+
+
 # -- the end -----------------------------------------------------------------------------------------------
 
 
@@ -1040,11 +1080,9 @@ def test_a_server_that_stops_says_when_to_come_back_and_then_goodbye(tmp_path: P
         for follower in followers:
             follower.synced()
         newest = flip(server)
-        server.stop()
         delays = []
-        for follower in followers:
-            with follower:
-                code, reason = follower.ended()
+        for follower, (code, reason) in zip(followers, stopped(server, *followers), strict=True):
+            follower.wire.close()
             assert code == 1001
             assert "since" in reason
             assert follower.told[-1]["type"] == "drain"
@@ -1054,23 +1092,17 @@ def test_a_server_that_stops_says_when_to_come_back_and_then_goodbye(tmp_path: P
         assert len(set(delays)) > 4, "they are asked to spread"
 
 
-@over
-def test_sigterm_ends_the_process_and_consumers_are_told(tmp_path: Path, over: Transport) -> None:
+def test_sigterm_ends_the_process_and_consumers_are_told(tmp_path: Path) -> None:
     with Running(tmp_path) as running:
         headers = {"X-Api-Key": running.key("stream")}
         running.start()
-        wire = Events(running.port) if over == "events" else Wire(running.port)
-        with wire, ThreadPoolExecutor(1) as pool:
-            if isinstance(wire, Events):
-                wire.ask(EVENTS_PATH, headers)
-                read = events_to_end
-            else:
-                wire.open(STREAM_PATH, headers)
-                read = messages_to_end
-            assert running.alive
-            stopped = pool.submit(running.stop)
-            assert read(wire) == ["hello", "snapshot", "drain", "close 1001"]
-            assert stopped.result() == 0
+        with Wire(running.port) as wire, Events(running.port) as events, ThreadPoolExecutor(3) as pool:
+            wire.open(STREAM_PATH, headers)
+            events.ask(EVENTS_PATH, headers)
+            read = [pool.submit(messages_to_end, wire), pool.submit(events_to_end, events)]
+            assert running.stop() == 0
+            for each in read:
+                assert each.result() == ["hello", "snapshot", "drain", "close 1001"]
 
 
 def messages_to_end(wire: Wire) -> list[str]:
@@ -1079,12 +1111,14 @@ def messages_to_end(wire: Wire) -> list[str]:
         while True:
             kinds.append(wire.message()["type"])
     except Ended as end:
+        wire.put(CLOSE, struct.pack("!H", 1001))
+        assert wire.ended()
+        wire.close()
         return [*kinds, f"close {str(end).split()[0]}"]
 
 
-def events_to_end(wire: Wire) -> list[str]:
-    assert isinstance(wire, Events)
-    kinds = []
+def events_to_end(wire: Events) -> list[str]:
+    kinds: list[str] = []
     while not kinds or not kinds[-1].startswith("close"):
         event = wire.event()
         said = json.loads(event.data)
@@ -1126,7 +1160,7 @@ CONSUMERS: Final = 50
 def test_consumers_of_all_kinds_that_come_and_go_under_load_end_in_step(tmp_path: Path) -> None:
     with Serving(tmp_path, stations=towns(60)) as server, ThreadPoolExecutor(CONSUMERS + 3) as pool:
         goal = Goal(server)
-        load = [pool.submit(operate, server, key, 100, 60) for key in ("alfa", "beta")]
+        load = [pool.submit(operate, server, key, 60, 60) for key in ("alfa", "beta")]
         roaming = [pool.submit(roam, server, number, load, goal) for number in range(CONSUMERS)]
         while not all(each.done() for each in load):
             beat(server)

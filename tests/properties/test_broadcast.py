@@ -7,10 +7,11 @@ faults at the end show that what is wrong is found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -19,10 +20,11 @@ import ladestrom.broadcast
 import ladestrom.core.channel
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.core.channel import Channel, Subscriber
+from ladestrom.core.channel import Channel, Subscriber, Wishes
+from ladestrom.core.channel import Phase as ChannelPhase
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Box, Selection
-from ladestrom.core.view import View
+from ladestrom.core.view import StationState, View
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
@@ -68,10 +70,15 @@ class World:
             {"v1": NobilDialect(NobilFormat()), "v2": V2Dialect(LIMITS, Attribution())},
             FRAMINGS,
             BroadcastLimits(raw_items_max=RAW_PER_PASS, heartbeat_s=HEARTBEAT_S),
-            clock_s=lambda: self.now_s,
+            clock_s=self.clock_s,
             clock=lambda: NOW,
         )
         self.consumers: list[Consumer] = []
+
+    def clock_s(self) -> float:
+        """Everything takes a millisecond."""
+        self.now_s += 0.001
+        return self.now_s
 
     async def do(self, step: Step) -> None:
         name, argument = step
@@ -207,7 +214,178 @@ def live(steps: Sequence[Step]) -> None:
         asyncio.run(run())
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(STEPS, min_size=40, max_size=120))
+LIVES = st.lists(STEPS, min_size=40, max_size=120)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(LIVES)
 def test_every_consumers_state_is_the_servers_at_every_position_it_is_told_of(steps: list[Step]) -> None:
     live(steps)
+
+
+# -- faults -----------------------------------------------------------------------------------------------
+
+push = Channel.push
+snapshot = Broadcast._snapshot
+fall_behind = Broadcast._fall_behind
+join = Broadcast.join
+pump = Broadcast.pump
+update = NobilFormat.update
+changes = V2Dialect.changes
+
+
+class Every:
+    """True each so many times."""
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        self._count += 1
+        return self._count % self._times == 0
+
+
+def skips_a_frame() -> Any:
+    now = Every(7)
+
+    def faulty(self: Channel, frame: bytes, seq: int) -> None:
+        if not now:
+            push(self, frame, seq)
+
+    return patch.object(Channel, "push", faulty)
+
+
+def doubles_a_frame() -> Any:
+    now = Every(7)
+
+    def faulty(self: Channel, frame: bytes, seq: int) -> None:
+        push(self, frame, seq)
+        if now:
+            push(self, frame, seq)
+
+    return patch.object(Channel, "push", faulty)
+
+
+def swaps_frames() -> Any:
+    now = Every(5)
+
+    def faulty(self: Channel, frame: bytes, seq: int) -> None:
+        push(self, frame, seq)
+        if now:
+            self._frames[-2:] = reversed(self._frames[-2:])
+
+    return patch.object(Channel, "push", faulty)
+
+
+def snapshot_without_what_follows_it() -> Any:
+    def faulty(self: Broadcast, channel: Channel) -> Any:
+        made = channel.snapshot or snapshot(self, channel)
+        channel.snapshot = msgspec.structs.replace(made, next=channel.end)
+        return channel.snapshot
+
+    return patch.object(Broadcast, "_snapshot", faulty)
+
+
+def snapshot_with_what_it_holds_already() -> Any:
+    def faulty(self: Broadcast, channel: Channel) -> Any:
+        channel.snapshot = None
+        return msgspec.structs.replace(snapshot(self, channel), next=channel.start)
+
+    return patch.object(Broadcast, "_snapshot", faulty)
+
+
+def forgets_where_a_consumer_stood() -> Any:
+    def faulty(self: Broadcast, subscriber: Subscriber) -> None:
+        subscriber.told = 0
+        fall_behind(self, subscriber)
+
+    return patch.object(Broadcast, "_fall_behind", faulty)
+
+
+def believes_that_a_consumer_behind_has_all() -> Any:
+    def faulty(self: Broadcast, subscriber: Subscriber) -> None:
+        subscriber.told = max(subscriber.told, self.view.seq - 1)
+        fall_behind(self, subscriber)
+
+    return patch.object(Broadcast, "_fall_behind", faulty)
+
+
+def goes_on_at_the_end_of_the_window() -> Any:
+    def faulty(self: Broadcast, subscriber: Subscriber) -> None:
+        subscriber.next = subscriber.channel.start
+
+    return patch.object(Broadcast, "_fall_behind", faulty)
+
+
+def tells_a_wrong_seq() -> Any:
+    def faulty(self: NobilFormat, view: View, state: StationState, change: Change | None = None) -> bytes:
+        told = update(self, view, state, change)
+        return told.replace(b'"seq":%d' % state.seq, b'"seq":%d' % view.seq) if state.seq % 5 else told
+
+    return patch.object(NobilFormat, "update", faulty)
+
+
+def tells_a_seq_too_early() -> Any:
+    def faulty(self: V2Dialect, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
+        rows = list(rows)
+        return changes(self, view, prev, seq, rows[:-1] if len(rows) > 2 else rows)
+
+    return patch.object(V2Dialect, "changes", faulty)
+
+
+def tells_a_snapshot_after_what_follows_it() -> Any:
+    def faulty(self: Broadcast, sink: Any, wishes: Wishes, **members: Any) -> Subscriber:
+        if members.get("snapshot") and members["since"] is None:
+            for channel in self._channels.values():
+                if channel.wishes == wishes and channel.end > channel.start:
+                    sink.write(channel.chunk(channel.start)[0])
+        return join(self, sink, wishes, **members)
+
+    return patch.object(Broadcast, "join", faulty)
+
+
+def writes_to_those_who_are_paused() -> Any:
+    def faulty(self: Broadcast, subscriber: Subscriber) -> None:
+        channel = subscriber.channel
+        while subscriber.phase is ChannelPhase.LIVE and channel.start <= subscriber.next < channel.end:
+            data, subscriber.next, subscriber.told = channel.chunk(subscriber.next)
+            subscriber.sink.write(data)
+        pump(self, subscriber)
+
+    return patch.object(Broadcast, "pump", faulty)
+
+
+FAULTS: Final[list[Callable[[], Any]]] = [
+    skips_a_frame,
+    doubles_a_frame,
+    swaps_frames,
+    snapshot_without_what_follows_it,
+    snapshot_with_what_it_holds_already,
+    forgets_where_a_consumer_stood,
+    believes_that_a_consumer_behind_has_all,
+    goes_on_at_the_end_of_the_window,
+    tells_a_wrong_seq,
+    tells_a_seq_too_early,
+    tells_a_snapshot_after_what_follows_it,
+    writes_to_those_who_are_paused,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_broadcast_that_is_wrong_is_found(fault: Callable[[], Any]) -> None:
+    @settings(
+        derandomize=True,
+        database=None,
+        max_examples=60,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(LIVES)
+    def check(steps: list[Step]) -> None:
+        with fault():
+            live(steps)
+
+    with pytest.raises(AssertionError):
+        check()

@@ -20,9 +20,12 @@ from ladestrom.client import session as v1
 from ladestrom.client import v2_events as v2
 from ladestrom.client.session import Session, StationStatus
 from ladestrom.client.v2_session import Mode, V2Session
-from ladestrom.model import Position
+from ladestrom.model import Position, evse_key
 
 NONSENSE: Final = b'{"type":"select","country":"Atlantis"}'
+
+BARE: Final = StationStatus("", (), -1)
+"""A station whose last EVSE went to another one is listed until a restart."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -180,8 +183,8 @@ class V1Consumer(Consumer):
         self._wish = wish
         self._raw = raw
         self._reader: StationReader | None = None
-        self.strict = True
-        """Every step is compared; else only the end."""
+        self.is_strict = True
+        """Every step is compared; else only the end, as a registry that changes shows before the log does."""
 
     def request(self) -> Request:
         return Request("v1", self._framing, self._wish.words, self.session.since, raw=self._raw)
@@ -204,7 +207,7 @@ class V1Consumer(Consumer):
                 reader = self._reader = StationReader(self._world.truth(position.epoch), self._wish)
                 reader.go(position.seq)
                 self._world.seen["v1 snapshots"] += 1
-                if self.strict:
+                if self.is_strict:
                     self._compare(reader, position)
             case v1.Update(position=Position() as position, station=station):
                 self._update(position, station)
@@ -219,7 +222,7 @@ class V1Consumer(Consumer):
             return
         reader.go(position.seq)
         self._world.seen["v1 updates"] += 1
-        if not self.strict:
+        if not self.is_strict:
             return
         if station.uuid not in self._wish.stations:
             self._wrong(f"told of {station.uuid} at {position}, and did not ask for it")
@@ -254,10 +257,12 @@ class V1Consumer(Consumer):
             return f"{self.name} is at {position}"
         reader = StationReader(reader.truth, self._wish)
         reader.go(last.seq)
+        board = self.session.board
         behind = [
             uuid
-            for uuid in reader.uuids()
-            if uuid not in self.session.board or _body(self.session.board[uuid]) not in reader.bodies(uuid)
+            for uuid in reader.uuids() | board.keys()
+            if self.is_strict or not reader.has_left(uuid)
+            if _body(board.get(uuid, BARE)) not in reader.bodies(uuid)
         ]
         return f"{self.name} at {position} does not know of {behind}" if behind else None
 
@@ -443,11 +448,16 @@ def _state(row: v2.Row) -> Told:
 
 
 def _as_row(row: v2.Row) -> tuple[Told, tuple[str, int] | None]:
-    return _state(row), None if row.was is None else (row.was.status, row.was.error)
+    return _named(_state(row)), None if row.was is None else (row.was.status, row.was.error)
 
 
 def _as_told(fact: Fact) -> tuple[Told, tuple[str, int]]:
-    return fact.row, fact.was
+    return _named(fact.row), fact.was
+
+
+def _named(row: Told) -> Told:
+    """An EVSE that was taken out while no server ran is named by its key: no register has it any more."""
+    return (row[0], evse_key(row[1]), *row[2:]) if row[2] == "REMOVED" else row
 
 
 def _body(station: StationStatus) -> tuple[int | None, tuple[tuple[int, int, int], ...]]:

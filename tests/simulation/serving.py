@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from unittest import mock
 
 import msgspec
@@ -38,6 +38,8 @@ from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect, decode_select, refused
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.model import Change, Entry, Evse, Millis, Operator, Position, Receipt, Station, StatusReport
+
+T = TypeVar("T")
 
 NOW: Final[Millis] = 1_795_000_000_000
 """When every world begins: in November 2026."""
@@ -120,7 +122,8 @@ class SlowLog(MemoryLog):
         return entries
 
     def reopen(self) -> None:
-        """As a new server finds it: nothing in memory."""
+        """As a new server finds it: nothing in memory, and the disk has room again."""
+        self.fails = False
         self._recent = tailing.Recent(self.last.seq)
 
     def forget_end(self, epoch: str, count: int) -> None:
@@ -171,7 +174,7 @@ class Server:
         )
         self.hub.raw = self.broadcast
         self._tasks: list[asyncio.Task[Any]] = []
-        self._deliveries: dict[asyncio.Task[Receipt], None] = {}
+        self._under_way: dict[asyncio.Task[Any], None] = {}
 
     def now(self) -> Millis:
         """The server's clock."""
@@ -207,12 +210,23 @@ class Server:
         gone = [key for key in self.board.cells if not self.directory.has(key)]
         await self.hub.reconcile(list(self.directory.evses()), gone)
 
+    async def take_registry(self, stations: Sequence[Station]) -> None:
+        """Stations that changed in the registry, as `ladestrom.app` takes them."""
+        gone = {evse.key for station in stations for evse in self.directory.put(station)}
+        self.broadcast.forget(station.uuid for station in stations)
+        present = [evse for station in stations for evse in self.directory.present(station.uuid)]
+        while self.is_open:
+            missing = [key for key in gone if not self.directory.has(key)]
+            with contextlib.suppress(LogFailure):
+                await self._unless_ended(self.hub.reconcile(present, missing))
+                return
+
     async def crash(self) -> None:
         """Ends at once, in the middle of everything."""
         self.is_open = False
-        for task in (*self._deliveries, *self._tasks):
+        for task in (*self._under_way, *self._tasks):
             task.cancel()
-        await asyncio.gather(*self._deliveries, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._under_way, *self._tasks, return_exceptions=True)
         for link in list(self.links):
             link.cut("crash")
 
@@ -270,27 +284,28 @@ class Server:
         """Takes a delivery; None where the server ended, or could not write, before it was answered."""
         if not self.is_open:
             return None
-        delivery = asyncio.create_task(self.hub.submit(operator, reports))
-        self._deliveries[delivery] = None
-        await asyncio.wait([delivery])
-        del self._deliveries[delivery]
-        if delivery.cancelled():
-            return None
-        error = delivery.exception()
-        if error is not None and not isinstance(error, LogFailure):
-            raise error
-        return None if error is not None else delivery.result()
+        with contextlib.suppress(LogFailure):
+            return await self._unless_ended(self.hub.submit(operator, reports))
+        return None
 
-    async def withdraw(self, evses: Sequence[Evse]) -> None:
-        """A source signs off."""
+    async def _unless_ended(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What the work comes to; None where the server ended before."""
+        task = asyncio.create_task(work)
+        self._under_way[task] = None
+        await asyncio.wait([task])
+        del self._under_way[task]
+        return None if task.cancelled() else task.result()
+
+    async def withdraw(self, uuid: str) -> None:
+        """The source of a station signs off."""
 
         def make() -> list[Change]:
-            found = (self.board.withdraw(evse.key, self.now()) for evse in evses)
+            found = (self.board.withdraw(evse.key, self.now()) for evse in self.directory.present(uuid))
             return [change for change in found if change is not None]
 
         if self.is_open:
             with contextlib.suppress(LogFailure):
-                await self.hub.decide(make)
+                await self._unless_ended(self.hub.decide(make))
 
     # -- consumers ---------------------------------------------------------------------------------------
 

@@ -152,6 +152,11 @@ class StationReader:
         """Stations that are listed."""
         return {uuid for uuid in self._facts if self.truth.stations[uuid].vanished_at is None}
 
+    def has_left(self, uuid: str) -> bool:
+        """Whether the station's last change took an EVSE out, which is shown once more and then needs no change
+        to be gone."""
+        return uuid in self._last and self._last[uuid].leaves
+
     def bodies(self, uuid: str) -> set[Body]:
         """What may be shown of a station: an EVSE that has just left may be there once more, or not."""
         last = self._last[uuid]

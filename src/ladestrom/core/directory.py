@@ -18,6 +18,8 @@ class Directory:
 
     def __init__(self, stations: Iterable[Station] = ()) -> None:
         self.stations: dict[str, Station] = {}
+        self.left: dict[str, str] = {}
+        """EVSEs that left their station: key to the id as written, for those who are told so."""
         self._forms: dict[str, Evse | tuple[Evse, ...]] = {}
         self._evse_count = 0
         for station in stations:
@@ -30,8 +32,12 @@ class Directory:
     def put(self, station: Station) -> tuple[Evse, ...]:
         """Adds or replaces a station; returns the EVSEs that are no longer present because of it."""
         before = self.present(station.uuid)
+        known = self.stations.get(station.uuid)
         self.stations[station.uuid] = station
         after = self.present(station.uuid)
+        if known is not None and known.evses != station.evses:
+            keys = {evse.key for evse in station.evses}
+            self.left.update((evse.key, evse.written) for evse in known.evses if evse.key not in keys)
         if before:
             for evse in before:
                 self._forget(evse)

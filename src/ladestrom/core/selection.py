@@ -7,7 +7,7 @@ on what a station is (country, operator, station, box) are answered once per sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -50,15 +50,19 @@ class Selection(msgspec.Struct, frozen=True):
     """EVSE keys."""
     status: frozenset[Status] = frozenset()
 
-    def covers(self, station: Station) -> bool:
-        """Whether a station passes the filters that do not depend on statuses."""
+    def covers(self, station: Station, held: Iterable[str] = ()) -> bool:
+        """Whether a station passes the filters that do not depend on statuses.
+
+        `held` are keys of EVSEs that it had, beside those that its record names: that they left is told to
+        those who asked for them.
+        """
         if self.country and station.country not in self.country:
             return False
         if self.station and station.uuid not in self.station:
             return False
         if self.operator and not _operated_by(station, self.operator):
             return False
-        if self.evse and not any(evse.key in self.evse for evse in station.evses):
+        if self.evse and self.evse.isdisjoint((*held, *(evse.key for evse in station.evses))):
             return False
         return self.box is None or self.box.holds(station.longitude, station.latitude)
 

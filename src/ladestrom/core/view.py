@@ -97,6 +97,13 @@ class View:
             if station is not None and wanted.covers(station):
                 yield state, station
 
+    def covered(self, wanted: Selection) -> Iterator[tuple[StationState, Station]]:
+        """As `listed`, with those that have vanished: their EVSEs are there until the log says otherwise."""
+        for state in self._states.values():
+            station = self.directory.stations.get(state.uuid)
+            if station is not None and wanted.covers(station, state.changes):
+                yield state, station
+
     def uuids(self) -> list[str]:
         """Uuids of all stations in the view, sorted; sorted anew only when one was added."""
         if len(self._sorted) != len(self._states):

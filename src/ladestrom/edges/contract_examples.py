@@ -139,6 +139,6 @@ REPORTS: Final[Sequence[Schema]] = (
 def examples(names: Mapping[str, str]) -> dict[str, Schema]:
     """One example for each component that has one; `names` are other names than the types' own."""
     return {
-        names.get(type(one).__name__, type(one).__name__): msgspec.to_builtins(one, str_keys=True)
+        names.get(type(one).__name__, type(one).__name__): msgspec.json.decode(msgspec.json.encode(one))
         for one in SENT
     }

@@ -292,6 +292,7 @@ OPERATIONS: Final = (
             "idempotency_conflict",
             "overloaded",
             "log_failure",
+            "not_ready",
         ),
     ),
     Operation(

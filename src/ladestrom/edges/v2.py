@@ -21,7 +21,7 @@ from ladestrom.edges.websocket import StreamConnection
 from ladestrom.errors import BadRequest, LadestromError, Unauthenticated, UpgradeRequired
 from ladestrom.formats.v2_stream import decode_select, refused
 from ladestrom.model import Position
-from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.problem import MEDIA_TYPE, problem, without_keys
 
 STREAM_PATH: Final = "/api/v2/stream"
 EVENTS_PATH: Final = "/api/v2/events"
@@ -139,7 +139,8 @@ class V2StreamConnection(StreamConnection):
 
     def _complain(self, code: str, detail: str) -> None:
         if self._subscriber is not None:
-            self._edge.broadcast.tell(self._subscriber, refused(code, detail))
+            told = without_keys(detail.encode()).decode()
+            self._edge.broadcast.tell(self._subscriber, refused(code, told))
 
 
 class EventConnection(Connection):

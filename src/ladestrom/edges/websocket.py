@@ -191,7 +191,7 @@ class StreamConnection(Connection):
         return "text"
 
     def _refuse(self, error: LadestromError, status: int) -> None:
-        self._core.send_response(_refusal(error, status))
+        self._core.send_response(refusal(error, status))
         self._flush()
 
     def _frame(self, frame: Frame) -> None:
@@ -264,7 +264,8 @@ class StreamConnection(Connection):
             self._flush()
 
 
-def _refusal(error: LadestromError, status: int) -> Response:
+def refusal(error: LadestromError, status: int) -> Response:
+    """The answer to an upgrade request that is refused."""
     body = problem(error, status)
     headers = Headers()
     headers["Content-Type"] = MEDIA_TYPE

@@ -9,7 +9,7 @@ The keywords are those that JSON Schema's drafts 07 (AsyncAPI 3.0) and 2020-12 (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -237,8 +237,8 @@ WORDS: Final[Mapping[str, Word]] = {
 
 
 def components(
-    sent: Iterable[Any],
-    received: Iterable[Any] = (),
+    sent: Collection[type],
+    received: Collection[type] = (),
     *,
     names: Mapping[str, str] | None = None,
     limits: Mapping[str, Mapping[str, Any]] | None = None,
@@ -260,12 +260,15 @@ def components(
             found.setdefault(name, _finished(name, schema, limits or {}, is_sent=is_sent))
     references = {REFERENCE.format(name=own): REFERENCE.format(name=name) for own, name in renamed.items()}
 
+    used = {renamed.get(kind.__name__, kind.__name__) for kind in (*sent, *received)}
+
     def rename(part: Schema) -> None:
-        if part.get("$ref") in references:
-            part["$ref"] = references[part["$ref"]]
+        if "$ref" in part:
+            part["$ref"] = references.get(part["$ref"], part["$ref"])
+            used.add(part["$ref"].rpartition("/")[2])
 
     walk(found, rename)
-    return dict(sorted(found.items()))
+    return {name: schema for name, schema in sorted(found.items()) if name in used}
 
 
 def word(component: str, member: str) -> tuple[str, Word]:

@@ -157,8 +157,26 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
 
 ServerMessage = Hello | Snapshot | Changes | Heartbeat | Reset | Drain | Selected | Refused
 
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
 _encode = msgspec.json.Encoder().encode
-decode_select = msgspec.json.Decoder(Select).decode
+_decode_typed = msgspec.json.Decoder(_Typed).decode
+_decode_select = msgspec.json.Decoder(Select).decode
+
+
+def decode_select(text: str) -> Select:
+    """A message from the consumer.
+
+    Raises:
+        msgspec.DecodeError: it is not one; says what is wrong.
+        RecursionError: it is nested too deeply.
+    """
+    # A struct's decoder takes what has no type for its own.
+    _decode_typed(text)
+    return _decode_select(text)
 
 
 def change_row(change: Change, evse: str) -> bytes:
@@ -276,11 +294,11 @@ class V2Dialect:
     def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
         """`snapshot` in parts; the consumer moves with the last one."""
         rows = []
-        for state, station in view.listed(selection):
-            for evse in station.evses:
-                held = state.changes.get(evse.key)
-                if held is not None and _is_selected(selection, held[1]):
-                    rows.append(evse_row(held[1], evse.written))
+        for state, station in view.covered(selection):
+            names = {evse.key: evse.written for evse in station.evses}
+            for key, (_, change) in state.changes.items():
+                if _is_selected(selection, change):
+                    rows.append(evse_row(change, names.get(key) or written(view, change)))
         payloads = snapshot(view.epoch, seq, rows)
         at = Position(view.epoch, seq)
         last = len(payloads) - 1
@@ -394,11 +412,11 @@ def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) ->
 
 
 def written(view: View, change: Change) -> str:
-    """The id of a change's EVSE as its register writes it; its key once the register lacks it."""
+    """The id of a change's EVSE as its register writes it; its key where none of its records is known."""
     key = change.evse
     station = view.directory.stations.get(change.station)
     evses: tuple[Evse, ...] = () if station is None else station.evses
     found = next((evse.written for evse in evses if evse.key == key), None)
     if found is None:
-        found = next((evse.written for evse in view.directory.find(key) if evse.key == key), key)
-    return found
+        found = next((evse.written for evse in view.directory.find(key) if evse.key == key), None)
+    return found or view.directory.left.get(key, key)

@@ -206,7 +206,8 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
                 raise MalformedBody(
                     f"the body is not the gzip that Content-Encoding says ({error})"
                 ) from error
-            place += len(step) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
+            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            place += len(step) - len(rest)
             yield piece
 
 
