@@ -362,7 +362,7 @@ static size_t wanted(const uint8_t *frame, size_t have, size_t *header, uint64_t
     return *header + (*length < HEAD_BYTES ? *length : HEAD_BYTES);
 }
 
-/* A frame's header is there, and the payload's first bytes, as many as are wanted. False where it ended all. */
+/* A frame's header is there, and as much of its payload as is wanted; false where that was the end. */
 static bool begun(struct consumer *c, const uint8_t *frame, size_t header, uint64_t length, size_t there) {
     c->opcode = frame[0] & 0x0f;
     c->compressed = frame[0] & 0x40;

@@ -339,7 +339,7 @@ class Records:
 
 
 class Publications:
-    """Changes to nginx with nchan over one WebSocket: a message each, as it gathers none. Each is answered."""
+    """Changes to nginx with nchan over one WebSocket, a message each: it gathers none, and answers each."""
 
     def __init__(self, port: int, template: Template, first_seq: int) -> None:
         self.sent_ns = array("q")

@@ -1,5 +1,5 @@
-// A peer: ws, one send per consumer and message. Prints {"port":..,"feed":..}; messages come over a connection
-// to the feed's port, after a line `FEED`, each after its length (32 bits, network order).
+// A peer: ws, one send per consumer and message. Prints {"port":..,"feed":..}; messages come over a
+// connection to the feed's port, after a line `FEED`, each after its length (32 bits, network order).
 "use strict";
 
 const net = require("node:net");
@@ -35,6 +35,7 @@ const feed = net.createServer((connection) => {
 consumers.on("connection", (consumer) => consumer.on("error", () => consumer.terminate()));
 consumers.on("listening", () => {
   feed.listen(0, HOST, () => {
-    process.stdout.write(JSON.stringify({ port: consumers.address().port, feed: feed.address().port }) + "\n");
+    const ports = { port: consumers.address().port, feed: feed.address().port };
+    process.stdout.write(JSON.stringify(ports) + "\n");
   });
 });

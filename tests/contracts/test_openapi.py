@@ -19,9 +19,10 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.e2e.serving import Serving
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
-CASES: Final = int(os.environ.get("CONTRACT_CASES", "4"))
-"""Generated requests an operation and phase; `make contract` tries more."""
-RUN_S_MAX: Final = 90.0 + CASES * 10
+CASES: Final = int(os.environ.get("CONTRACT_CASES", "0"))
+"""Random requests an operation and phase, as `make contract` wants them; 0: a few, always the same."""
+CASES_FEW: Final = 4
+RUN_S_MAX: Final = 90 + CASES * 10
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,8 @@ def test_the_server_does_what_the_document_says(
         schema,
         f"--url={server.url}",
         f"--header=Authorization: Bearer {server.keys['both']}",
-        f"--max-examples={CASES}",
-        "--generation-deterministic",
+        f"--max-examples={CASES or CASES_FEW}",
+        *(() if CASES else ("--generation-deterministic",)),
         "--continue-on-failure",
     ]
     ran = subprocess.run(
@@ -83,10 +84,10 @@ def test_the_server_does_what_the_document_says(
 
 
 def narrowed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as a test wants it: answers have no members that it does not name, and requests that are
-    right by form are right by content too.
+    """The document as a test wants it: answers have no members that it does not name, and requests are right
+    by content where they are right by form, and wrong by content where they are wrong by form.
 
-    Last-Event-ID is left out, as `since` is not looked at beside it.
+    Empty values do not count, so that lists have no limit of their length here.
     """
     made = copy.deepcopy(document)
     for name, schema in made["components"]["schemas"].items():
@@ -97,10 +98,11 @@ def narrowed(document: dict[str, Any]) -> dict[str, Any]:
     parameters["status"]["items"]["enum"].append("")
     parameters["types"]["items"]["enum"].append("")
     parameters["bbox"].update(items={"const": 10.5})
-    parameters["cursor"] = {"enum": ["Tk9SXzAxMzMz", "U1dFXzAwMDA3", ""]}
+    made["components"]["parameters"]["cursor"]["schema"] = {"enum": ["Tk9SXzAxMzMz", "U1dFXzAwMDA3", ""]}
     parameters["contentEncoding"]["enum"] = ["identity"]
-    for name, parameter in made["components"]["parameters"].items():
-        parameter["schema"] = parameters[name]
+    for name, parameter in parameters.items():
+        if name != "bbox":
+            parameter.pop("maxItems", None)
     events = made["paths"]["/api/v2/events"]["get"]["parameters"]
     events.remove({"$ref": "#/components/parameters/lastEventId"})
     return made

@@ -119,27 +119,28 @@ def test_the_snapshot_follows_and_is_what_the_lists_say(server: Serving, over: T
     }
 
 
-@over
 def test_a_large_snapshot_comes_in_parts_and_the_position_with_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: Transport
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(v2_stream, "PART_BYTES_MAX", 4_000)
-    with Serving(tmp_path, stations=towns()) as server, Follower(server, over=over) as follower:
-        follower.message()
-        parts = []
-        while not parts or parts[-1]["part"] < parts[-1]["parts"]:
-            assert follower.session.position is None
-            assert follower.ids == []
-            parts.append(follower.message())
-        assert len(parts) > 4
-        assert [each["part"] for each in parts] == list(range(1, len(parts) + 1))
-        assert {each["parts"] for each in parts} == {len(parts)}
-        assert {each["seq"] for each in parts} == {follower.seq}
-        assert follower.ids == ([follower.session.since] if over == "events" else [])
-        assert max(len(str(each["evses"])) for each in parts) < 4_400
-        assert len(follower.board) == 120
-        follower.confirmed(server)
-        assert follower.board == listed(server)
+    with Serving(tmp_path, stations=towns()) as server:
+        for over in TRANSPORTS:
+            with Follower(server, over=over) as follower:
+                follower.message()
+                parts = [follower.message()]
+                while parts[-1]["part"] < parts[-1]["parts"]:
+                    assert follower.session.position is None
+                    assert follower.ids == []
+                    parts.append(follower.message())
+                assert len(parts) > 4
+                assert [each["part"] for each in parts] == list(range(1, len(parts) + 1))
+                assert {each["parts"] for each in parts} == {len(parts)}
+                assert {each["seq"] for each in parts} == {follower.seq}
+                assert follower.ids == ([follower.session.since] if over == "events" else [])
+                assert max(len(str(each["evses"])) for each in parts) < 4_400
+                assert len(follower.board) == 120
+                follower.confirmed(server)
+                assert follower.board == listed(server)
 
 
 @over
@@ -501,24 +502,23 @@ def stopped(server: Serving, *followers: Follower) -> list[tuple[int, str]]:
         return [each.result() for each in ended]
 
 
-@over
 @in_mode
-def test_a_restart_costs_nothing_but_the_connection(tmp_path: Path, over: Transport, mode: Mode) -> None:
+def test_a_restart_costs_nothing_but_the_connection(tmp_path: Path, mode: Mode) -> None:
     with Serving(tmp_path) as server:
-        with Follower(server, over=over, mode=mode) as follower:
-            follower.synced()
+        followers = [Follower(server, over=over, mode=mode).synced() for over in TRANSPORTS]
+        for follower in followers:
             follower.reach(flip(server))
-            before = flip(server, SWEDISH, "beta")
-            code, _ = stopped(server, follower)[0]
-        assert code == 1001
+        before = flip(server, SWEDISH, "beta")
+        assert [code for code, _ in stopped(server, *followers)] == [1001, 1001]
         server.start()
         flip(server)
-        with away(server, follower) as again:
-            again.reach(flip(server))
-            again.confirmed(server)
-            assert "snapshot" not in {each["type"] for each in again.told}
-            assert again.seq > before
-            assert again.board == listed(server)
+        for follower in followers:
+            with away(server, follower) as again:
+                again.reach(flip(server))
+                again.confirmed(server)
+                assert "snapshot" not in {each["type"] for each in again.told}
+                assert again.seq > before
+                assert again.board == listed(server)
 
 
 # -- who cannot keep up ------------------------------------------------------------------------------------
@@ -1012,21 +1012,27 @@ def test_an_evse_that_goes_to_another_station_is_neither_lost_nor_doubled(
             assert follower.board == listed(server, urlencode(follower.session.selection))
 
 
-@over
-def test_an_evse_that_its_register_lacks_is_told_as_removed(tmp_path: Path, over: Transport) -> None:
+def test_an_evse_that_its_register_lacks_is_told_as_removed(tmp_path: Path) -> None:
     with (
         Serving(tmp_path, stations=[place(1, FIRST, SECOND), place(2, THIRD)]) as server,
-        Follower(server, over=over) as follower,
+        Follower(server) as follower,
+        Follower(server, {"evse": SECOND}, over="events") as selective,
     ):
         follower.synced()
+        selective.synced()
         for drafts in ([place(1, FIRST), place(2, THIRD)], [place(1, FIRST)], [place(1, FIRST, SECOND)]):
             server.import_stations(drafts)
             server.in_step()
             follower.confirmed(server)
+            selective.confirmed(server)
             assert follower.board == listed(server)
-        told = [(row["status"], row["cause"]) for row in follower.changes]
-        assert told == [("REMOVED", "withdrawn"), ("REMOVED", "withdrawn"), ("UNKNOWN", "registered")]
-        assert set(follower.board) == {FIRST, SECOND}
+            assert selective.board == listed(server, f"evse={SECOND}")
+        assert [(row["evse"], row["status"], row["cause"]) for row in follower.changes] == [
+            (SECOND, "REMOVED", "withdrawn"),
+            (THIRD, "REMOVED", "withdrawn"),
+            (SECOND, "UNKNOWN", "registered"),
+        ]
+        assert [row["status"] for row in selective.changes] == ["REMOVED", "UNKNOWN"]
 
 
 @pytest.mark.parametrize(
@@ -1073,23 +1079,19 @@ def test_what_the_registry_lost_is_there_until_the_log_says_so(
 # -- the end -----------------------------------------------------------------------------------------------
 
 
-@over
-def test_a_server_that_stops_says_when_to_come_back_and_then_goodbye(tmp_path: Path, over: Transport) -> None:
+def test_a_server_that_stops_says_when_to_come_back_and_then_goodbye(tmp_path: Path) -> None:
     with Serving(tmp_path) as server:
-        followers = [Follower(server, over=over) for _ in range(8)]
-        for follower in followers:
-            follower.synced()
+        followers = [Follower(server, over=over).synced() for over in TRANSPORTS * 4]
         newest = flip(server)
-        delays = []
         for follower, (code, reason) in zip(followers, stopped(server, *followers), strict=True):
             follower.wire.close()
             assert code == 1001
             assert "since" in reason
             assert follower.told[-1]["type"] == "drain"
             assert follower.seq in {newest - 1, newest}
-            delays.append(follower.told[-1]["retry_after_ms"])
-        assert all(0 <= each < 10_000 for each in delays)
-        assert len(set(delays)) > 4, "they are asked to spread"
+    delays = {follower.told[-1]["retry_after_ms"] for follower in followers}
+    assert all(0 <= each < 10_000 for each in delays)
+    assert len(delays) > 4, "they are asked to spread"
 
 
 def test_sigterm_ends_the_process_and_consumers_are_told(tmp_path: Path) -> None:

@@ -228,10 +228,11 @@ class StreamConnection(Connection):
                 self._transport.write(data)
             else:
                 # The core's mark for the end of the connection, after both close frames or a failure.
-                # Only our side is closed: with bytes unread, closing both would be a reset, which could
-                # cost the consumer the frame that says why.
+                # After a failure only our side is closed: with bytes unread, closing both would be a
+                # reset, which could cost the consumer the frame that says why.
                 self._closing = True
-                if self._transport.can_write_eof():
+                failed = self._core.state is State.CLOSING and self._core.close_rcvd is None
+                if failed and self._transport.can_write_eof():
                     self._transport.write_eof()
                 else:
                     self._transport.close()

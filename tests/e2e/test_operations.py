@@ -1,0 +1,148 @@
+"""For those who run it: alive, ready, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.e2e.serving import Serving, tick, until
+
+from ladestrom import __version__
+from ladestrom.backends.sqlite import SqliteLog
+from ladestrom.errors import LogFailure
+from ladestrom.model import Change, Entry
+
+E1 = "NO*ALF*E1333*1"
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    with Serving(tmp_path) as running:
+        yield running
+
+
+def metrics(server: Serving) -> Samples:
+    """Every sample by its name and labels."""
+    answer = server.get("/metrics", key=None)
+    assert answer.status_code == 200
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, tuple(sorted(labels.items()))]
+
+
+def test_alive_and_ready_are_told_to_everybody_and_kept_by_no_cache(server: Serving) -> None:
+    for path, expected in (
+        ("/livez", {"status": "ok"}),
+        ("/readyz", {"status": "ready", "checks": {"store": True, "log": True, "board": True}}),
+    ):
+        answer = server.get(path, key=None, headers={"X-Forwarded-For": "192.0.2.7"})
+        assert answer.status_code == 200
+        assert answer.json() == expected
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_metrics_count_what_happens(server: Serving) -> None:
+    board = server.settled()
+    with server.stream() as wire, server.stream("country=NOR"):
+        wire.message()
+        server.report({"evse": E1, "status": "CHARGING", "observed_at": tick()})
+        server.report({"evse": E1, "status": "CHARGING", "observed_at": tick()}, {"evse": "x", "status": 1})
+        server.post(b"no JSON")
+        server.get("/api/v1/rest/chargers", key="revoked")
+        wire.until("status:update")
+        found = metrics(server)
+    assert value(found, "ladestrom_reports_total", operator="alfa") == 3
+    assert value(found, "ladestrom_reports_changing_total", operator="alfa") == 1
+    assert value(found, "ladestrom_reports_refused_total", operator="alfa", reason="unknown_evse") == 1
+    assert value(found, "ladestrom_deliveries_refused_total", code="malformed_body") == 1
+    assert value(found, "ladestrom_changes_total", cause="reported") == 1
+    assert value(found, "ladestrom_keys_refused_total") == 1
+    assert value(found, "ladestrom_consumers") == 2
+    assert value(found, "ladestrom_channels") == 2
+    assert value(found, "ladestrom_ready") == 1
+    assert value(found, "ladestrom_board_evses") == 7
+    assert value(found, "ladestrom_registry_stations") == 6
+    assert value(found, "ladestrom_log_last_seq") == board[1] + 1
+    assert value(found, "ladestrom_stream_seq") == board[1] + 1
+    assert value(found, "ladestrom_build_info", version=__version__) == 1
+    assert value(found, "ladestrom_log_append_seconds_count") >= 1
+    assert value(found, "ladestrom_last_report_timestamp_seconds", operator="alfa") > 1_700_000_000
+    assert any(name.startswith("process_") for name, _ in found)
+    until(lambda: not server.app.stream.connections, "both have gone")
+    assert value(metrics(server), "ladestrom_consumers_closed_total", why="consumer") == 2
+
+
+def test_a_scrape_counts_each_append_once(server: Serving) -> None:
+    for status in ("CHARGING", "AVAILABLE", "CHARGING"):
+        server.report({"evse": E1, "status": status, "observed_at": tick()})
+    counts = [value(metrics(server), "ladestrom_log_append_seconds_count") for _ in range(3)]
+    assert counts[0] == counts[1] == counts[2] >= 4
+
+
+@pytest.mark.parametrize(
+    "header", [{"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"X-Real-Ip": "::1"}]
+)
+def test_metrics_are_told_to_other_machines_with_an_admin_key_only(
+    server: Serving, header: dict[str, str]
+) -> None:
+    for key, status in ((None, 401), ("revoked", 401), ("stream", 403), ("alfa", 403), ("admin", 200)):
+        answer = server.get("/metrics", key=key, headers=header)
+        assert answer.status_code == status, key
+        if status != 200:
+            assert answer.headers["content-type"] == "application/problem+json"
+    assert server.get(f"/metrics?key={server.keys['admin']}", key=None, headers=header).status_code == 401
+
+
+def test_a_log_that_cannot_be_written_is_told_and_found_again(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.expected = ("append failed",)
+    broken = True
+    append, probe = SqliteLog.append, SqliteLog.probe
+
+    async def failing(log: SqliteLog, changes: Sequence[Change]) -> Sequence[Entry]:
+        if broken:
+            raise LogFailure("the disk is full; nothing was accepted; try again")
+        return await append(log, changes)
+
+    async def failing_probe(log: SqliteLog) -> None:
+        if broken:
+            raise LogFailure("the disk is full")
+        await probe(log)
+
+    monkeypatch.setattr(SqliteLog, "append", failing)
+    monkeypatch.setattr(SqliteLog, "probe", failing_probe)
+    board, position = server.settled()
+    answer = server.post({"evse": E1, "status": "CHARGING"})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert (answer.json()["code"], answer.json()["retry"]) == ("log_failure", True)
+    ready = server.get("/readyz", key=None)
+    assert ready.status_code == 503
+    assert ready.json() == {"status": "not ready", "checks": {"store": True, "log": False, "board": True}}
+    assert server.get("/livez", key=None).status_code == 200
+    assert value(metrics(server), "ladestrom_ready") == 0
+    assert value(metrics(server), "ladestrom_log_append_failures_total") == 1
+    assert server.settled() == (board, position), "what is known is told all the same"
+    with server.stream() as wire:
+        assert wire.message()["seq"] == position
+        broken = False
+        until(lambda: server.get("/readyz", key=None).status_code == 200, "it is ready again")
+        assert server.report({"evse": E1, "status": "CHARGING"})["accepted"] == 1
+        assert wire.until("status:update")["seq"] == position + 1
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_other_methods_are_refused(server: Serving, path: str) -> None:
+    answer = server.request("POST", path)
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["allow"]

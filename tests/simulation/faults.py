@@ -1,0 +1,217 @@
+"""Faults to plant into the code, one for each way to break what a consumer was promised.
+
+A fault is a piece of one function's source and what stands there instead. One that no longer fits the code cannot
+be planted, and says so.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import contextlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+from unittest import mock
+
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.broadcast import Broadcast
+from ladestrom.client.session import Session
+from ladestrom.client.v2_session import V2Session
+from ladestrom.core.channel import Channel
+from ladestrom.core.view import View
+from ladestrom.formats import v2_stream
+from ladestrom.formats.nobil import NobilFormat
+from ladestrom.formats.v2_stream import V2Dialect
+
+ANNOTATIONS: Final = __future__.annotations.compiler_flag
+
+
+class Fault(NamedTuple):
+    """What goes wrong, and how it comes about."""
+
+    what: str
+    owner: type | ModuleType
+    function: str
+    right: str
+    """Stands once in the function's source."""
+    wrong: str
+
+
+FAULTS: Final = (
+    # -- changes ---------------------------------------------------------------------------------------------
+    Fault("a change is skipped", Broadcast, "take", "if channels:", "if channels and entry.seq % 17:"),
+    Fault(
+        "a change is told twice",
+        Broadcast,
+        "take",
+        "if channels:",
+        "for _ in range(1 + (entry.seq % 17 == 0) if channels else 0):",
+    ),
+    Fault("two changes change places", Broadcast, "_flush", "= channel.rows, []", "= channel.rows[::-1], []"),
+    Fault("changes wait for ever", Broadcast, "_set_alarm", "if channel.rows else", "if not channel.rows else"),
+    Fault(
+        "a change that leads out of the chosen statuses is not told",
+        V2Dialect,
+        "wanted",
+        " or change.was_status in statuses",
+        "",
+    ),
+    Fault("a new selection hears of no changes", Broadcast, "_channel", "self._by_station.clear()", "pass"),
+    Fault("a station's update says a later position", NobilFormat, "update", "state.seq,", "state.seq + 1,"),
+    # -- chains ----------------------------------------------------------------------------------------------
+    Fault(
+        "prev is that of an earlier message",
+        V2Dialect,
+        "changes",
+        "changes(view.epoch, prev,",
+        "changes(view.epoch, max(0, prev - 1),",
+    ),
+    Fault(
+        "the position moves with the first part of a batch",
+        V2Dialect,
+        "changes",
+        "changes(view.epoch, prev, seq if number == last else prev, group)",
+        "changes(view.epoch, seq if number else prev, seq, group)",
+    ),
+    Fault("frames leave the window uncounted", Channel, "trim", "self.start += count", "self.start += count - 1"),
+    Fault("a frame is passed over", Channel, "chunk", "number + len(frames)", "number + len(frames) + 1"),
+    Fault(
+        "whoever is behind the window goes on at its beginning",
+        Broadcast,
+        "pump",
+        "if subscriber.next >= channel.start:",
+        "subscriber.next = max(subscriber.next, channel.start)\n            if True:",
+    ),
+    # -- snapshots -------------------------------------------------------------------------------------------
+    Fault(
+        "a snapshot is as old as its selection",
+        Broadcast,
+        "_snapshot",
+        "made is not None and (",
+        "made is not None and (made.next != channel.end or",
+    ),
+    Fault("a snapshot's age is not made up for", Broadcast, "join", "next = made.next", "next = channel.end"),
+    Fault(
+        "a snapshot says a later position",
+        V2Dialect,
+        "snapshot",
+        "snapshot(view.epoch, seq, rows)",
+        "snapshot(view.epoch, seq + 1, rows)",
+    ),
+    Fault(
+        "a snapshot says an earlier position",
+        V2Dialect,
+        "snapshot",
+        "snapshot(view.epoch, seq, rows)",
+        "snapshot(view.epoch, max(0, seq - 1), rows)",
+    ),
+    Fault("a snapshot holds what is still to be told", Broadcast, "join", "self._flush(channel)", "pass"),
+    Fault("a snapshot lacks an EVSE", V2Dialect, "snapshot", "snapshot(view.epoch, seq, rows)", "snapshot(view.epoch, seq, rows[1:])"),
+    Fault("a reset has no snapshot", Broadcast, "join", "if snapshot:", "if snapshot and reason is None:"),
+    # -- heartbeats ------------------------------------------------------------------------------------------
+    Fault(
+        "the digest does not learn of changes",
+        Broadcast,
+        "_encode",
+        "channel.digest ^= dialect.digest(self.view, wishes.selection, change)",
+        "pass",
+    ),
+    Fault(
+        "the digest does not forget what was before",
+        Broadcast,
+        "_encode",
+        "channel.digest ^= dialect.digest(self.view, wishes.selection, before)",
+        "pass",
+    ),
+    Fault("a heartbeat passes changes that wait", Broadcast, "_beat", "self._flush(channel)", "pass"),
+    Fault("no heartbeat is sent", Broadcast, "_pass", "if channel.heartbeat_due_s <= now:", "if False:"),
+    # -- coming back -----------------------------------------------------------------------------------------
+    Fault("a resume begins one too late", Broadcast, "join", "subscriber, since.seq)", "subscriber, since.seq + 1)"),
+    Fault("a resume begins one too early", Broadcast, "join", "subscriber, since.seq)", "subscriber, max(0, since.seq - 1))"),
+    Fault("what is ahead of its channel goes back", Broadcast, "_resume", "if seq > channel.chain:", "if False:"),
+    Fault("every resume is a reset", Broadcast, "_unresumable", "return None", 'return "expired"'),
+    Fault("another epoch is resumed", Broadcast, "_unresumable", "if since.epoch != self.view.epoch:", "if False:"),
+    Fault("what has expired is resumed", Broadcast, "_unresumable", "if every and since", "if False and since"),
+    Fault("conflation forgets an EVSE", V2Dialect, "missed", "in found]", "in found[1:]]"),
+    Fault("conflation forgets a station", View, "changed_since", "found.reverse()", "found = found[:0:-1]"),
+    Fault(
+        "stations are not in the order of their changes",
+        View,
+        "_put",
+        "self._states.move_to_end(change.station)",
+        "pass",
+    ),
+    Fault(
+        "a position is told before all up to it",
+        Broadcast,
+        "_catch_up",
+        "ends = channel.chain if whole else told",
+        "ends = channel.chain",
+    ),
+    Fault("whoever has caught up misses a frame", Broadcast, "_catch_up", "next = channel.end", "next = channel.end + 1"),
+    Fault("a replay misses what came meanwhile", Broadcast, "_replay", "next = follows", "next = channel.end"),
+    Fault(
+        "a replay passes over what the log dropped",
+        Broadcast,
+        "_replay",
+        "if not entries or entries[0].seq != subscriber.seq + 1:",
+        "if not entries:",
+    ),
+    Fault("a replay ends one change early", Broadcast, "_replay", "channel.chain, channel.end", "channel.chain - 1, channel.end"),
+    Fault("who wants every change is conflated", Broadcast, "_resume", "if subscriber.every:", "if False:"),
+    Fault("who is too slow for every change is forgotten", Broadcast, "_fall_behind", "if subscriber.every:", "if False:"),
+    Fault("a log is recovered without its end", MemoryLog, "recover", "in self._entries:", "in self._entries[:-1]:"),
+    # -- memory ----------------------------------------------------------------------------------------------
+    Fault("a full buffer is written to", Broadcast, "pump", "while not sink.paused and", "while"),
+    Fault("a window grows for ever", Channel, "trim", "over = self._bytes - WINDOW_BYTES_MAX", "over = 0"),
+    Fault("who has gone is still served", Broadcast, "leave", "channel.subscribers.discard(subscriber)", "pass"),
+    Fault("who selects anew is served twice", Broadcast, "select", "self.leave(subscriber)", "pass"),
+    # -- a registry that changes -----------------------------------------------------------------------------
+    Fault("who has left is named otherwise", v2_stream, "written", "view.directory.left.get(key, key)", "key"),
+    Fault("who has moved is taken out again", v2_stream, "_has_moved_on", "selection.covers(", "not selection.covers("),
+    Fault("a vanished station leaves the digest too early", Broadcast, "_beat", "self.view.covered(", "self.view.listed("),
+    Fault("a vanished EVSE is not told to who asked for it", Broadcast, "_covering", ".covers(station, held)", ".covers(station)"),
+    # -- consumers -------------------------------------------------------------------------------------------
+    Fault(
+        "a consumer takes half a snapshot for the whole",
+        V2Session,
+        "_snapshot",
+        "if read.part < read.parts else",
+        "if False else",
+    ),
+    Fault("a consumer resumes with another selection", V2Session, "since", " or self._asked", ""),
+    Fault("a consumer tells half a batch", V2Session, "_changes", "if read.seq == read.prev:", "if False:"),
+    Fault("a consumer keeps half a batch for the next connection", V2Session, "open", "self._held = []", "pass"),
+    Fault("a consumer keeps half a batch for another selection", V2Session, "_selected", "self._held = []", "pass"),
+    Fault("a consumer keeps what was removed", V2Session, "_apply", "row.status not in HIDDEN and ", ""),
+    Fault("a consumer does not note where it stands", Session, "_fold_update", "self.position = position", "pass"),
+)
+
+
+@contextlib.contextmanager
+def planted(fault: Fault) -> Iterator[None]:
+    """Makes the code wrong for a while.
+
+    Raises:
+        ValueError: the piece of source is not there, or more than once.
+    """
+    found = inspect.getattr_static(fault.owner, fault.function)
+    function: Callable[..., Any] = found.fget if isinstance(found, property) else found
+    source = textwrap.dedent(inspect.getsource(function))
+    if source.count(fault.right) != 1:
+        raise ValueError(f"{fault.function} has {fault.right!r} {source.count(fault.right)} times")
+    code = compile(
+        source.replace(fault.right, fault.wrong), f"<{fault.what}>", "exec", ANNOTATIONS, dont_inherit=True
+    )
+    names: dict[str, Any] = {}
+    exec(code, function.__globals__, names)  # noqa: S102 - our own source, with one piece replaced
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(fault.owner, fault.function, names[fault.function]))
+        table: dict[str, Any] = getattr(fault.owner, "_handlers", {})
+        for name, handler in table.items():
+            if handler is function:
+                stack.enter_context(mock.patch.dict(table, {name: names[fault.function]}))
+        yield

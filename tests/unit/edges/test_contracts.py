@@ -1,0 +1,347 @@
+"""The published contracts: built from types and tables of which every row is used, and served as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from ladestrom import __version__
+from ladestrom.app import served
+from ladestrom.config import Settings
+from ladestrom.config.table import Server, Stream
+from ladestrom.core.access import Scope
+from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, VALUES_MAX
+from ladestrom.edges import contracts
+from ladestrom.edges.contract_asyncapi import asyncapi
+from ladestrom.edges.contract_openapi import openapi
+from ladestrom.edges.contract_operations import ASYNCAPI_TYPE, OPENAPI_TYPE, OPERATIONS
+from ladestrom.edges.contract_requests import KEYS, PARAMETERS, errors
+from ladestrom.errors import Conflict
+from ladestrom.formats.contract_schemas import WORDS, components, word
+from ladestrom.formats.v2_stream import Select
+from ladestrom.protocols.plain import CONNECTOR_MAX, ID_CHARACTERS_MAX
+
+NOT_TOLD: Final = {
+    "http": "the framework's own errors, with its own statuses",
+    "invalid_register": "of the command line",
+    "invalid_setting": "of the command line",
+    "method_not_allowed": "for methods that a path does not have: told once, in the description",
+}
+"""Codes that no operation lists, and why."""
+OPENAPI: Final = openapi(served(Settings()))
+ASYNCAPI: Final = asyncapi(served(Settings()))
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in OPENAPI["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def references(node: Any) -> Iterator[str]:
+    """Every local reference in a document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for child in node.values():
+            yield from references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def valid(schema: Any, instance: Any) -> bool:
+    return Draft202012Validator({"components": OPENAPI["components"], "allOf": [schema]}).is_valid(instance)
+
+
+# -- schemas -----------------------------------------------------------------------------------------------
+
+
+def members() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for document in (OPENAPI, ASYNCAPI):
+        for name, schema in document["components"]["schemas"].items():
+            for member, given in schema.get("properties", {}).items():
+                yield name, member, given
+
+
+def test_every_member_says_what_it_means_and_every_row_of_the_table_is_used() -> None:
+    assert [(name, member) for name, member, given in members() if not given["description"]] == []
+    assert {word(name, member)[0] for name, member, _ in members()} == set(WORDS)
+
+
+def test_a_component_means_the_same_in_both_documents() -> None:
+    here, there = OPENAPI["components"]["schemas"], ASYNCAPI["components"]["schemas"]
+    for name in here.keys() & there.keys():
+        assert {**here[name], "examples": 0} == {**there[name], "examples": 0}
+
+
+def test_what_is_sent_has_all_its_members_and_what_is_received_may_leave_out_defaults() -> None:
+    class Sent(msgspec.Struct):
+        status: int
+        error: int = 0
+        adjusted: int | msgspec.UnsetType = msgspec.UNSET
+
+    assert components([Sent], names={"Sent": "Was"})["Was"]["required"] == ["status", "error"]
+    assert components([], [Select])["Select"]["required"] == ["type"]
+
+
+def test_a_member_without_a_row_is_a_mistake() -> None:
+    class Odd(msgspec.Struct):
+        whim: int
+
+    with pytest.raises(KeyError, match="whim"):
+        components([Odd])
+
+
+def test_limits_of_reports_are_those_of_the_parser() -> None:
+    report = OPENAPI["components"]["schemas"]["Report"]["properties"]
+    assert report["evse"]["maxLength"] == report["uuid"]["maxLength"] == ID_CHARACTERS_MAX
+    assert report["connector"]["maximum"] == CONNECTOR_MAX
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_referred_to() -> None:
+    found = set(references(OPENAPI))
+    kinds = ("schemas", "responses", "parameters", "headers")
+    kept = {f"#/components/{kind}/{name}" for kind in kinds for name in OPENAPI["components"][kind]}
+    assert found == kept
+
+
+# -- examples ----------------------------------------------------------------------------------------------
+
+
+def test_every_example_is_valid() -> None:
+    schemas = OPENAPI["components"]["schemas"]
+    shown = [(schema, example) for schema in schemas.values() for example in schema.get("examples", ())]
+    for parameter in OPENAPI["components"]["parameters"].values():
+        shown.append((parameter["schema"], parameter["example"]))
+    bodies = [*OPENAPI["components"]["responses"].values()]
+    bodies += [operation["requestBody"] for _, operation in operations() if "requestBody" in operation]
+    for body in bodies:
+        for content in body["content"].values():
+            shown += [(content["schema"], example["value"]) for example in content["examples"].values()]
+    assert len(shown) > 60
+    assert [example for schema, example in shown if not valid(schema, example)] == []
+
+
+def test_every_type_that_is_an_answer_has_an_example() -> None:
+    answers = {
+        reference
+        for _, operation in operations()
+        for reference in references(operation["responses"].get("200", {}).get("content"))
+    }
+    schemas = OPENAPI["components"]["schemas"]
+    without = {name for name in schemas if not schemas[name].get("examples")}
+    assert {each.rpartition("/")[2] for each in answers} & without <= {"Liveness", "Readiness", "Close"}
+
+
+# -- operations --------------------------------------------------------------------------------------------
+
+
+def test_operations_have_ids_of_their_own_and_say_what_they_do() -> None:
+    ids = [operation["operationId"] for _, operation in operations()]
+    assert len(ids) == len(set(ids)) == len(OPERATIONS)
+    assert all(operation["summary"] and operation["tags"] for _, operation in operations())
+    assert {tag["name"] for tag in OPENAPI["tags"]} == {
+        tag for _, operation in operations() for tag in operation["tags"]
+    }
+
+
+def test_parameters_of_a_path_are_those_in_its_braces() -> None:
+    for name, operation in operations():
+        given = [PARAMETERS[each["$ref"].rpartition("/")[2]] for each in looked_up(operation)]
+        in_path = {f"{{{one.name}}}" for one in given if one.place == "path"}
+        assert in_path == {part for part in name.split("/") if part.startswith("{")}
+
+
+def looked_up(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """References to parameters of the common table."""
+    given: list[dict[str, Any]] = operation.get("parameters", [])
+    return [each for each in given if each["$ref"].rpartition("/")[2] in PARAMETERS]
+
+
+@pytest.mark.parametrize(
+    ("operation", "filters"),
+    [
+        ("listChargers", STATION_FILTERS),
+        ("streamV1", STATION_FILTERS),
+        ("streamV1Realtime", STATION_FILTERS),
+        ("listStations", EVSE_FILTERS),
+        ("listEvses", EVSE_FILTERS),
+        ("streamV2", EVSE_FILTERS),
+        ("eventsV2", EVSE_FILTERS),
+    ],
+)
+def test_filters_are_those_that_the_code_looks_at(operation: str, filters: frozenset[str]) -> None:
+    row = next(row for row in OPERATIONS if row.id == operation)
+    assert set(row.parameters) & EVSE_FILTERS == filters
+
+
+def test_lists_in_the_query_have_the_limit_of_the_code() -> None:
+    for name in EVSE_FILTERS - {"bbox"}:
+        assert OPENAPI["components"]["parameters"][name]["schema"]["maxItems"] == VALUES_MAX
+
+
+def test_keys_go_into_the_query_on_paths_of_version_1_only() -> None:
+    for name, operation in operations():
+        schemes = {scheme for needed in operation["security"] for scheme in needed}
+        in_query = {scheme for scheme in schemes if KEYS[scheme].openapi.get("in") == "query"}
+        if "/api/v1/" in name:
+            assert in_query == {"key", "apikey"}
+        elif name in {"get /api/v2/stream", "get /api/v2/events"}:
+            assert in_query == {"ticket"}
+        else:
+            assert in_query == set()
+
+
+def test_what_needs_a_key_says_for_what_scope() -> None:
+    for _, operation in operations():
+        for needed in operation["security"]:
+            for roles in needed.values():
+                assert set(roles) <= set(Scope)
+                assert roles
+
+
+# -- errors ------------------------------------------------------------------------------------------------
+
+
+def test_every_error_that_can_be_met_is_told_with_its_status() -> None:
+    told: dict[str, set[int]] = {}
+    for response in OPENAPI["components"]["responses"].values():
+        (content,) = response["content"].values()
+        exact = content["schema"]["allOf"][1]["properties"]
+        for code in exact["code"]["enum"]:
+            told.setdefault(code, set()).add(exact["status"]["const"])
+    assert told.pop("too_large") == {413, 431}
+    assert told == {
+        code: {error.status}
+        for code, error in errors().items()
+        if code not in NOT_TOLD and code != "too_large"
+    }
+
+
+def test_codes_are_stable_words_of_one_error_each() -> None:
+    def tree(error: type) -> Iterator[type]:
+        yield error
+        for child in error.__subclasses__():
+            yield from tree(child)
+
+    ours = [error for error in tree(errors()["internal"]) if error.__module__.startswith("ladestrom.")]
+    assert len({error.code for error in ours}) == len(ours)  # type: ignore[attr-defined]
+
+
+def test_errors_of_others_are_not_told() -> None:
+    class Foreign(Conflict):
+        code = "foreign"
+
+    assert "foreign" not in errors()
+    del Foreign
+
+
+# -- what the settings decide ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("", {"websocket": ("{host}", "ws", None), "events": ("{host}", "http", None)}),
+        (
+            "https://live.example.org",
+            {"websocket": ("live.example.org", "wss", None), "events": ("live.example.org", "https", None)},
+        ),
+        (
+            "http://example.org:8080/ladestrom",
+            {
+                "websocket": ("example.org:8080", "ws", "/ladestrom"),
+                "events": ("example.org:8080", "http", "/ladestrom"),
+            },
+        ),
+    ],
+)
+def test_the_servers_are_the_public_address_else_where_the_document_is(
+    url: str, servers: dict[str, tuple[str, str, str | None]]
+) -> None:
+    facts = served(Settings(server=Server(url_public=url)))
+    assert openapi(facts)["servers"] == [{"url": url or "/"}]
+    found = {
+        name: (server["host"], server["protocol"], server.get("pathname"))
+        for name, server in asyncapi(facts)["servers"].items()
+    }
+    assert found == servers
+
+
+def test_limits_that_settings_change_are_told() -> None:
+    stream = Stream(inbound_kib_max=7, inbound_messages_per_minute_max=321, heartbeat_s=11)
+    facts = msgspec.structs.replace(served(Settings(stream=stream)), report_items_max=77)
+    described = asyncapi(facts)
+    assert "7168 bytes" in described["info"]["description"]
+    assert "321 messages a minute" in described["info"]["description"]
+    assert "every 11 s" in described["channels"]["streamV2"]["description"]
+    (content,) = openapi(facts)["paths"]["/api/v2/reports"]["post"]["requestBody"]["content"].values()
+    assert content["schema"]["oneOf"][1]["maxItems"] == 77
+
+
+# -- over HTTP ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient[Litestar]]:
+    handlers = contracts.handlers(served(Settings()))
+    with TestClient(Litestar(handlers, openapi_config=None, logging_config=None)) as client:
+        yield client
+
+
+PATHS: Final = (("/openapi.json", OPENAPI_TYPE, OPENAPI), ("/asyncapi.json", ASYNCAPI_TYPE, ASYNCAPI))
+
+
+@pytest.mark.parametrize(("path", "media_type", "document"), PATHS)
+def test_a_document_needs_no_key_and_has_its_own_media_type(
+    client: TestClient[Litestar], path: str, media_type: str, document: dict[str, Any]
+) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["vary"] == "Accept"
+    assert answer.json() == document
+    assert answer.json()["info"]["version"] == __version__
+
+
+@pytest.mark.parametrize(("path", "media_type", "document"), PATHS)
+@pytest.mark.parametrize(
+    ("accept", "plain"),
+    [
+        ("application/json", True),
+        ("application/json;q=0.9, text/html", True),
+        ("*/*", False),
+        ("text/html", False),
+        ("application/vnd.oai.openapi+json, application/vnd.aai.asyncapi+json, application/json", False),
+    ],
+)
+def test_plain_json_is_for_those_that_ask_for_it(
+    client: TestClient[Litestar],
+    path: str,
+    media_type: str,
+    document: dict[str, Any],
+    accept: str,
+    plain: bool,
+) -> None:
+    answer = client.get(path, headers={"accept": accept})
+    assert answer.headers["content-type"] == ("application/json" if plain else media_type)
+    assert answer.json() == document
+
+
+@pytest.mark.parametrize(("path", "media_type", "document"), PATHS)
+def test_who_has_the_document_is_told_so(
+    client: TestClient[Litestar], path: str, media_type: str, document: dict[str, Any]
+) -> None:
+    tag = client.get(path).headers["etag"]
+    same = client.get(path, headers={"if-none-match": tag})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    other = client.get(path, headers={"if-none-match": tag, "accept": "application/json"})
+    assert other.status_code == 200
+    assert other.headers["etag"] != tag

@@ -1,0 +1,754 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import ladestrom.broadcast
+import ladestrom.core.channel
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.broadcast import COMPRESSED_FRAMES_MAX, Broadcast, BroadcastLimits
+from ladestrom.core.channel import Subscriber, Wishes
+from ladestrom.core.directory import Directory
+from ladestrom.core.selection import EVERYTHING, Selection
+from ladestrom.core.view import View
+from ladestrom.errors import Overloaded
+from ladestrom.formats.dialect import Message
+from ladestrom.formats.nobil import NobilDialect, NobilFormat
+from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
+from ladestrom.model import Change, Evse, Position, Station, Status
+from tests.building import NOW, make_change, make_evse, make_report, make_station, until
+from tests.listening import FRAMINGS
+
+STATIONS = [make_station(f"NOR_{number:05d}", evses=2) for number in range(1, 41)]
+FIRST, SECOND = STATIONS[0], STATIONS[1]
+ALL = Wishes(EVERYTHING)
+SILENT = Wishes(EVERYTHING, raw=False)
+V2 = Wishes(EVERYTHING, raw=False, dialect="v2")
+NORWAY = Selection(country=frozenset({"NOR"}))
+V2_LIMITS = Limits(
+    history_seq=0, message_bytes_max=0, inbound_bytes_max=0, inbound_messages_per_minute_max=0, heartbeat_s=20
+)
+
+
+class Sink:
+    """Keeps what it is handed; pauses where it is told to, or after so many bytes."""
+
+    def __init__(self, pauses_after: int | None = None) -> None:
+        self.paused = False
+        self.written: list[bytes] = []
+        self.overran: Position | None = None
+        self._left = pauses_after
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+        if self._left is not None:
+            self._left -= len(data)
+            self.paused = self.paused or self._left <= 0
+
+    def overrun(self, position: Position) -> None:
+        self.overran = position
+
+    @property
+    def messages(self) -> list[Any]:
+        return [json.loads(line.removeprefix(b"~")) for line in b"".join(self.written).splitlines()]
+
+    def told(self, kind: str) -> list[Any]:
+        return [message for message in self.messages if message["type"] == kind]
+
+
+class Serving:
+    """A broadcast over a log."""
+
+    def __init__(self, stations: list[Station], **limits: Any) -> None:
+        self.log = MemoryLog("e")
+        self.broadcast = Broadcast(
+            self.log,
+            View(Directory(stations), "e"),
+            {"v1": NobilDialect(NobilFormat()), "v2": V2Dialect(V2_LIMITS, Attribution())},
+            FRAMINGS,
+            BroadcastLimits(**limits),
+            clock=lambda: NOW,
+        )
+        self._made = 0
+
+    def join(self, sink: Sink, wishes: Wishes = ALL, **members: Any) -> Subscriber:
+        return self.broadcast.join(sink, wishes, **{"since": None, "snapshot": True} | members)
+
+    async def change(self, *evses: Evse, status: Status | None = None) -> None:
+        changes = []
+        for evse in evses:
+            self._made += 1
+            said = status or (Status.AVAILABLE, Status.CHARGING)[self._made % 2]
+            changes.append(make_change(evse, said, NOW + self._made))
+        await self.log.append(changes)
+
+    async def taken(self) -> None:
+        """Until the broadcast has applied what the log holds."""
+        await until(lambda: self.broadcast.view.seq == self.log.last.seq)
+
+    async def delivered(self, *sinks: Sink) -> None:
+        """Until each of these was told of everything."""
+        await self.taken()
+        await until(lambda: all(self.last(sink) == self.log.last.seq for sink in sinks))
+
+    @staticmethod
+    def last(sink: Sink) -> int:
+        return max((message["seq"] for message in sink.messages if "seq" in message), default=-1)
+
+
+@contextlib.asynccontextmanager
+async def serving(stations: list[Station] | None = None, **limits: Any) -> AsyncIterator[Serving]:
+    found = Serving(STATIONS if stations is None else stations, **limits)
+    task = asyncio.create_task(found.broadcast.run())
+    try:
+        yield found
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class TestJoin:
+    async def test_the_snapshot_comes_first_and_then_each_change_once(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink)
+            assert [message["type"] for message in sink.messages] == ["snapshot:init"]
+            assert sink.messages[0]["seq"] == 1
+            for _ in range(3):
+                await at.change(FIRST.evses[0], SECOND.evses[1])
+            await at.delivered(sink)
+            assert [message["seq"] for message in sink.messages] == [1, 2, 3, 4, 5, 6, 7]
+
+    async def test_without_a_snapshot_only_what_follows_is_told(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, snapshot=False)
+            await at.change(FIRST.evses[1])
+            await at.delivered(sink)
+            assert [message["type"] for message in sink.messages] == ["status:update"]
+
+    async def test_what_is_not_wanted_is_not_told(self) -> None:
+        async with serving() as at:
+            nothing, raws = Sink(), Sink()
+            at.join(nothing, Wishes(EVERYTHING, updates=False, raw=False))
+            at.join(raws, Wishes(EVERYTHING, updates=False), snapshot=False)
+            witness = Sink()
+            at.join(witness, SILENT)
+            await at.change(FIRST.evses[0])
+            await at.delivered(witness)
+            at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]))
+            await until(lambda: len(raws.messages) == 1)
+            assert [message["type"] for message in nothing.messages] == ["snapshot:init"]
+            assert [message["type"] for message in raws.messages] == ["status:raw"]
+
+    async def test_a_snapshot_is_of_now_where_no_updates_follow(self) -> None:
+        wishes = Wishes(EVERYTHING, updates=False, raw=False)
+        async with serving() as at:
+            early, late = Sink(), Sink()
+            at.join(early, wishes)
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            at.join(late, wishes)
+            assert [sink.messages[0]["seq"] for sink in (early, late)] == [0, 1]
+
+    async def test_a_selection_narrows_snapshot_updates_and_raw(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink, witness = Sink(), Sink()
+            at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))))
+            at.join(witness)
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            for evse in (FIRST.evses[0], SECOND.evses[0]):
+                at.broadcast.offer(evse, make_report(evse))
+            await at.delivered(witness)
+            await until(lambda: len(witness.told("status:raw")) == 2 and len(sink.messages) == 3)
+            assert [station["uuid"] for station in sink.messages[0]["data"]] == [SECOND.uuid]
+            assert {message["data"]["uuid"] for message in sink.messages[1:]} == {SECOND.uuid}
+
+    async def test_consumers_who_join_together_share_one_snapshot(self) -> None:
+        async with serving() as at:
+            await at.change(*(station.evses[0] for station in STATIONS))
+            await at.taken()
+            sinks = [Sink() for _ in range(5)]
+            frames = at.broadcast.frames
+            for sink in sinks:
+                at.join(sink)
+            assert at.broadcast.frames == frames + 1
+            assert all(sink.written[0] is sinks[0].written[0] for sink in sinks)
+
+    async def test_a_snapshot_that_is_not_new_is_made_up_for_by_what_follows_it(self) -> None:
+        now_s = 0.0
+
+        def clock_s() -> float:
+            nonlocal now_s
+            now_s += 1
+            return now_s
+
+        async with serving() as at:
+            at.broadcast._clock_s = clock_s
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            early, late = Sink(), Sink()
+            at.join(early)
+            await at.change(FIRST.evses[1])
+            await at.taken()
+            at.join(late)
+            assert late.written[0] is early.written[0]
+            assert [message["seq"] for message in late.messages] == [1, 2]
+
+    async def test_there_are_no_more_different_selections_than_the_limit(self) -> None:
+        async with serving(channels_max=2) as at:
+            at.join(Sink(), ALL)
+            leaving = at.join(Sink(), SILENT)
+            at.join(Sink(), ALL)
+            with pytest.raises(Overloaded, match="2 different selections"):
+                at.join(Sink(), Wishes(NORWAY))
+            assert (at.broadcast.consumers, at.broadcast.channels) == (3, 2)
+            at.broadcast.leave(leaving)
+            at.join(Sink(), Wishes(NORWAY))
+
+
+class TestShared:
+    async def test_consumers_of_one_channel_get_the_same_bytes_objects(self) -> None:
+        async with serving() as at:
+            sinks = [Sink() for _ in range(4)]
+            for sink in sinks:
+                at.join(sink)
+            for _ in range(5):
+                await at.change(FIRST.evses[0], SECOND.evses[0], SECOND.evses[1])
+                await at.delivered(*sinks)
+            first = sinks[0].written
+            assert len(first) > 5
+            for sink in sinks[1:]:
+                assert len(sink.written) == len(first)
+                assert all(mine is theirs for mine, theirs in zip(first, sink.written, strict=True))
+
+    async def test_channels_of_one_framing_share_each_frame(self) -> None:
+        async with serving() as at:
+            sinks = [Sink(), Sink()]
+            for sink, selection in zip(sinks, (EVERYTHING, NORWAY), strict=True):
+                at.join(sink, Wishes(selection))
+            frames = at.broadcast.frames
+            await at.change(FIRST.evses[0])
+            await at.delivered(*sinks)
+            assert sinks[0].written[-1] is sinks[1].written[-1]
+            assert at.broadcast.frames == frames + 1
+
+    async def test_each_framing_is_made_once(self) -> None:
+        async with serving() as at:
+            plain, packed = Sink(), Sink()
+            at.join(plain)
+            at.join(packed, Wishes(EVERYTHING, framing="deflate"))
+            frames = at.broadcast.frames
+            await at.change(FIRST.evses[0])
+            await at.delivered(plain, packed)
+            assert packed.written[-1] == b"~" + plain.written[-1]
+            assert at.broadcast.frames == frames + 2
+
+    async def test_many_changes_at_once_go_out_plainly(self) -> None:
+        async with serving() as at:
+            packed = Sink()
+            at.join(packed, Wishes(EVERYTHING, framing="deflate"))
+            await at.change(*[FIRST.evses[0]] * (COMPRESSED_FRAMES_MAX + 1))
+            await at.delivered(packed)
+            assert not any(line.startswith(b"~") for line in b"".join(packed.written[1:]).splitlines())
+
+    async def test_without_consumers_nothing_is_encoded(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            at.broadcast.offer(FIRST.evses[0], make_report())
+            assert at.broadcast.frames == 0
+
+    async def test_bytes_out_are_counted(self) -> None:
+        async with serving() as at:
+            sink = Sink()
+            at.join(sink)
+            await at.change(FIRST.evses[0])
+            await at.delivered(sink)
+            assert at.broadcast.bytes_out == sum(map(len, sink.written))
+
+
+class TestSlow:
+    @pytest.fixture(autouse=True)
+    def small_window(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ladestrom.core.channel, "WINDOW_BYTES_MAX", 20_000)
+        monkeypatch.setattr(ladestrom.core.channel, "CHUNK_BYTES_MAX", 2_000)
+        monkeypatch.setattr(ladestrom.broadcast, "CHUNK_BYTES_MAX", 2_000)
+
+    async def behind(self, at: Serving, slow: Sink) -> None:
+        """Pauses the consumer, and lets the window move past it."""
+        quick = Sink()
+        at.join(quick)
+        slow.paused = True
+        for _ in range(60):
+            await at.change(*(station.evses[0] for station in STATIONS[:5]))
+            await at.delivered(quick)
+
+    async def test_one_that_pauses_gets_nothing_and_nothing_is_kept_for_it(self) -> None:
+        async with serving() as at:
+            slow = Sink()
+            subscriber = at.join(slow)
+            await self.behind(at, slow)
+            assert len(slow.written) == 1
+            window = subscriber.channel
+            assert window.end > window.start + 10
+            assert sum(map(len, window._frames)) <= 20_000
+
+    async def test_one_that_fell_out_of_the_window_gets_the_newest_state_of_what_changed(self) -> None:
+        async with serving() as at:
+            slow = Sink()
+            subscriber = at.join(slow)
+            await self.behind(at, slow)
+            slow.paused = False
+            at.broadcast.pump(subscriber)
+            seqs = [message["seq"] for message in slow.messages]
+            assert seqs == [0, 296, 297, 298, 299, 300]
+            assert at.broadcast.caught_up >= 1
+            await at.change(FIRST.evses[1])
+            await at.delivered(slow)
+            assert [message["seq"] for message in slow.messages] == [*seqs, 301]
+
+    async def test_it_is_not_told_again_what_it_had(self) -> None:
+        async with serving() as at:
+            slow = Sink()
+            subscriber = at.join(slow)
+            await at.change(*(station.evses[0] for station in STATIONS))
+            await at.delivered(slow)
+            await self.behind(at, slow)
+            slow.paused = False
+            at.broadcast.pump(subscriber)
+            told = slow.told("status:update")
+            assert [message["seq"] for message in told] == [*range(1, 41), *range(336, 341)]
+
+    async def test_it_is_caught_up_a_chunk_at_a_time(self) -> None:
+        async with serving() as at:
+            slow = Sink()
+            subscriber = at.join(slow)
+            slow.paused = True
+            quick = Sink()
+            at.join(quick)
+            for _ in range(10):
+                await at.change(*(station.evses[0] for station in STATIONS))
+                await at.delivered(quick)
+            at_once = []
+            while not subscriber.next == subscriber.channel.end or not at_once:
+                before = sum(map(len, slow.written))
+                slow._left, slow.paused = 1, False
+                at.broadcast.pump(subscriber)
+                at_once.append(sum(map(len, slow.written)) - before)
+            assert len(at_once) > 2
+            assert max(at_once) < 2_000 + 400
+            assert sorted(message["seq"] for message in slow.told("status:update")) == list(range(361, 401))
+
+    async def test_one_that_is_a_little_behind_misses_no_change(self) -> None:
+        async with serving() as at:
+            slow, quick = Sink(), Sink()
+            subscriber = at.join(slow)
+            at.join(quick)
+            slow.paused = True
+            for _ in range(10):
+                await at.change(FIRST.evses[0])
+                await at.delivered(quick)
+            slow.paused = False
+            at.broadcast.pump(subscriber)
+            assert slow.messages == quick.messages
+            assert at.broadcast.caught_up == 0
+
+    async def test_one_that_leaves_while_behind_is_told_nothing_more(self) -> None:
+        async with serving() as at:
+            slow = Sink()
+            subscriber = at.join(slow)
+            await self.behind(at, slow)
+            at.broadcast.leave(subscriber)
+            at.broadcast.leave(subscriber)
+            slow.paused = False
+            at.broadcast.pump(subscriber)
+            assert len(slow.written) == 1
+            assert at.broadcast.consumers == 1
+
+
+class TestResume:
+    async def test_what_was_missed_is_told_instead_of_a_snapshot(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], SECOND.evses[0], FIRST.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, since=Position("e", 1))
+            assert [(m["type"], m["seq"], m["data"]["uuid"]) for m in sink.messages] == [
+                ("status:update", 2, SECOND.uuid),
+                ("status:update", 3, FIRST.uuid),
+            ]
+            await at.change(FIRST.evses[1])
+            await at.delivered(sink)
+            assert sink.messages[-1]["seq"] == 4
+
+    async def test_nothing_is_told_where_nothing_was_missed(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, since=Position("e", 1))
+            assert sink.messages == []
+
+    @pytest.mark.parametrize("since", [Position("other", 1), Position("e", 2)])
+    async def test_a_position_that_cannot_be_resumed_gets_the_snapshot(self, since: Position) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, since=since)
+            assert [message["type"] for message in sink.messages] == ["snapshot:init"]
+            assert not at.broadcast.resumable(since)
+
+    async def test_only_the_selected_stations_are_told(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))), since=Position("e", 0))
+            assert [message["data"]["uuid"] for message in sink.messages] == [SECOND.uuid]
+
+    async def test_one_who_wants_no_updates_just_goes_on(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, Wishes(EVERYTHING, updates=False), since=Position("e", 0))
+            assert sink.messages == []
+
+
+class TestRaw:
+    async def test_every_report_is_told_to_those_who_want_it(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[1])
+            await at.taken()
+            wants, wants_not = Sink(), Sink()
+            at.join(wants)
+            at.join(wants_not, SILENT)
+            at.broadcast.offer(FIRST.evses[1], make_report(FIRST.evses[1], Status.CHARGING, NOW + 5))
+            await until(lambda: len(wants.messages) == 2)
+            assert wants.messages[1]["data"] == {
+                "uuid": FIRST.uuid,
+                "connector": 1,
+                "status": 1,
+                "error": 0,
+                "timestamp": NOW + 5,
+            }
+            assert len(wants_not.messages) == 1
+            assert (at.broadcast.raw_sent, at.broadcast.raw_dropped) == (1, 0)
+
+    async def test_it_is_asked_for_only_while_somebody_wants_it(self) -> None:
+        async with serving() as at:
+            assert not at.broadcast.wanted
+            silent = at.join(Sink(), SILENT)
+            assert not at.broadcast.wanted
+            wanting = at.join(Sink())
+            assert at.broadcast.wanted
+            at.broadcast.leave(silent)
+            assert at.broadcast.wanted
+            at.broadcast.leave(wanting)
+            assert not at.broadcast.wanted
+
+    async def test_more_than_a_pass_takes_are_dropped_and_counted_and_updates_are_not(self) -> None:
+        async with serving(raw_items_max=10) as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink)
+            for _ in range(25):
+                at.broadcast.offer(FIRST.evses[0], make_report())
+            await at.change(*[FIRST.evses[0]] * 30)
+            await at.delivered(sink)
+            assert len(sink.told("status:raw")) == 10
+            assert [message["seq"] for message in sink.told("status:update")] == list(range(2, 32))
+            assert (at.broadcast.raw_sent, at.broadcast.raw_dropped) == (10, 15)
+            at.broadcast.offer(FIRST.evses[0], make_report())
+            await until(lambda: len(sink.told("status:raw")) == 11)
+
+    async def test_those_of_stations_that_nobody_selected_take_no_place(self) -> None:
+        async with serving(raw_items_max=1) as at:
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))))
+            at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]))
+            at.broadcast.offer(SECOND.evses[0], make_report(SECOND.evses[0]))
+            await until(lambda: len(sink.told("status:raw")) == 1)
+
+
+class TestRegistry:
+    async def test_a_station_that_comes_into_a_selection_is_told_from_then_on(self) -> None:
+        async with serving() as at:
+            sink = Sink()
+            at.join(sink, Wishes(Selection(country=frozenset({"SWE"}))))
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            at.broadcast.view.directory.put(make_station(FIRST.uuid, FIRST.evses, country="SWE"))
+            at.broadcast.forget([FIRST.uuid])
+            await at.change(FIRST.evses[0])
+            await at.delivered(sink)
+            assert [message["seq"] for message in sink.messages] == [0, 2]
+
+    async def test_a_snapshot_shows_the_registry_as_it_is(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            before, after = Sink(), Sink()
+            at.join(before)
+            more = make_station(FIRST.uuid, [*FIRST.evses, make_evse("NO*ABC*E9", FIRST.uuid)])
+            at.broadcast.view.directory.put(more)
+            at.broadcast.forget([FIRST.uuid])
+            at.join(after)
+            counts = [len(sink.messages[0]["data"][0]["connectors"]) for sink in (before, after)]
+            assert counts == [2, 3]
+
+    async def test_a_station_that_the_registry_never_had_is_told_to_nobody(self) -> None:
+        async with serving() as at:
+            sink = Sink()
+            at.join(sink)
+            await at.change(make_evse("E404", "NOR_99999"))
+            await at.change(FIRST.evses[0])
+            await at.delivered(sink)
+            assert [message["seq"] for message in sink.messages] == [0, 2]
+
+
+class TestVersion2:
+    async def test_changes_are_gathered_for_as_long_as_the_consumer_wants(self) -> None:
+        async with serving() as at:
+            sink = Sink()
+            at.join(sink, Wishes(EVERYTHING, raw=False, dialect="v2", batch_ms=50))
+            for evse in (*FIRST.evses, *SECOND.evses):
+                await at.change(evse)
+                await at.taken()
+            assert sink.told("changes") == []
+            await until(lambda: len(sink.told("changes")) == 1)
+            (message,) = sink.told("changes")
+            assert (message["prev"], message["seq"], len(message["changes"])) == (0, 4, 4)
+
+    async def test_heartbeats_come_by_themselves(self) -> None:
+        async with serving(heartbeat_s=0.02) as at:
+            sink = Sink()
+            at.join(sink, V2)
+            await until(lambda: len(sink.told("heartbeat")) >= 2)
+            old = Sink()
+            at.join(old)
+            await until(lambda: len(sink.told("heartbeat")) >= 4)
+            assert [message["type"] for message in old.messages] == ["snapshot:init"]
+
+    async def test_another_selection_takes_the_place_of_the_first(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink()
+            subscriber = at.join(sink, V2)
+            narrowed = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            at.broadcast.select(subscriber, narrowed)
+            assert [message["type"] for message in sink.messages] == ["snapshot", "selected", "snapshot"]
+            assert [row["station"] for row in sink.messages[2]["evses"]] == [SECOND.uuid]
+            await at.change(FIRST.evses[0])
+            await at.change(SECOND.evses[1])
+            await until(lambda: len(sink.told("changes")) == 1)
+            assert [row["station"] for row in sink.told("changes")[0]["changes"]] == [SECOND.uuid]
+            assert (at.broadcast.consumers, at.broadcast.channels) == (1, 1)
+
+    async def test_one_selection_too_many_leaves_the_consumer_with_the_one_it_has(self) -> None:
+        async with serving(channels_max=1) as at:
+            sink = Sink()
+            subscriber = at.join(sink, V2)
+            with pytest.raises(Overloaded):
+                at.broadcast.select(subscriber, Wishes(NORWAY, raw=False, dialect="v2"))
+            await at.change(FIRST.evses[0])
+            await until(lambda: len(sink.told("changes")) == 1)
+
+    async def test_a_consumer_is_told_something_of_its_own_and_does_not_move(self) -> None:
+        async with serving() as at:
+            sink = Sink()
+            subscriber = at.join(sink, V2, first=[Message(b'{"type":"hello"}', "hello")])
+            at.broadcast.tell(subscriber, Message(b'{"type":"error"}', "error"))
+            assert [message["type"] for message in sink.messages] == ["hello", "snapshot", "error"]
+            (farewell,) = at.broadcast.farewell(subscriber, 500)
+            assert json.loads(farewell) == {"type": "drain", "retry_after_ms": 500}
+
+    @pytest.mark.parametrize(("since", "reason"), [(Position("other", 1), "epoch"), (Position("e", 9), "ahead")])
+    async def test_a_position_that_cannot_be_resumed_is_reset(self, since: Position, reason: str) -> None:
+        async with serving() as at:
+            sink = Sink()
+            at.join(sink, V2, since=since)
+            assert [message["type"] for message in sink.messages] == ["reset", "snapshot"]
+            assert sink.messages[0]["reason"] == reason
+
+
+class TestEvery:
+    """Consumers who want each change."""
+
+    def seqs(self, sink: Sink) -> list[int]:
+        found = []
+        for message in sink.told("changes"):
+            found += [message["prev"] + 1 + place for place in range(len(message["changes"]))]
+        return found
+
+    async def test_one_that_comes_back_gets_each_change_from_the_log(self) -> None:
+        async with serving() as at:
+            for _ in range(7):
+                await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, V2, since=Position("e", 3), every=True)
+            await until(lambda: at.last(sink) == 14)
+            await at.change(FIRST.evses[1])
+            await until(lambda: at.last(sink) == 15)
+            assert self.seqs(sink) == list(range(4, 16))
+
+    async def test_changes_during_the_replay_are_told_once(self) -> None:
+        async with serving() as at:
+            for _ in range(700):
+                await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, V2, since=Position("e", 0), every=True)
+            for _ in range(50):
+                await at.change(FIRST.evses[1])
+                await asyncio.sleep(0)
+            await until(lambda: at.last(sink) == 1_450)
+            assert self.seqs(sink) == list(range(1, 1_451))
+
+    async def test_one_that_pauses_during_the_replay_goes_on_where_it_was(self) -> None:
+        async with serving() as at:
+            for _ in range(700):
+                await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink(pauses_after=1)
+            at.join(sink, V2, since=Position("e", 0), every=True)
+            await until(lambda: len(sink.written) > 0)
+            handed = len(sink.written)
+            await asyncio.sleep(0.01)
+            assert len(sink.written) - handed <= 1
+            sink._left, sink.paused = None, False
+            await until(lambda: at.last(sink) == 1_400)
+            assert self.seqs(sink) == list(range(1, 1_401))
+
+    async def test_one_that_cannot_keep_up_is_told_where_it_stood(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ladestrom.core.channel, "WINDOW_BYTES_MAX", 5_000)
+        async with serving() as at:
+            slow, quick = Sink(), Sink()
+            at.join(slow, V2, every=True)
+            at.join(quick, V2, every=False)
+            await at.change(FIRST.evses[0])
+            await until(lambda: at.last(slow) == 1)
+            slow.paused = True
+            for _ in range(50):
+                await at.change(FIRST.evses[0])
+                await until(lambda: at.last(quick) == at.log.last.seq)
+            slow.paused = False
+            await at.change(FIRST.evses[0])
+            await until(lambda: slow.overran is not None)
+            assert slow.overran == Position("e", 1)
+            assert (at.broadcast.overruns, at.broadcast.consumers) == (1, 1)
+
+    async def test_one_from_before_the_log_begins_is_reset(self) -> None:
+        async with serving() as at:
+            at.log._retention_entries_max = 3
+            for _ in range(10):
+                await at.change(FIRST.evses[0])
+            await at.taken()
+            await at.log.checkpoint([], 10)
+            await at.log.trim(NOW)
+            assert at.broadcast.history_seq == 7
+            early, right = Sink(), Sink()
+            at.join(early, V2, since=Position("e", 6), every=True)
+            at.join(right, V2, since=Position("e", 7), every=True)
+            assert early.messages[0] == {"type": "reset", "epoch": "e", "reason": "expired"}
+            await until(lambda: at.last(right) == 10)
+            assert self.seqs(right) == [8, 9, 10]
+
+    async def test_one_whose_history_is_trimmed_away_during_the_replay_is_told_where_it_stood(self) -> None:
+        async with serving() as at:
+            for _ in range(600):
+                await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink(pauses_after=1)
+            at.join(sink, V2, since=Position("e", 0), every=True)
+            await until(lambda: sink.paused)
+            stood = at.last(sink)
+            at.log._retention_entries_max = 3
+            await at.log.checkpoint([], 1_200)
+            await at.log.trim(NOW)
+            sink.paused = False
+            await until(lambda: sink.overran is not None)
+            assert sink.overran == Position("e", stood)
+
+    async def test_one_that_leaves_during_the_replay_is_told_nothing_more(self) -> None:
+        async with serving() as at:
+            for _ in range(600):
+                await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            sink = Sink(pauses_after=1)
+            subscriber = at.join(sink, V2, since=Position("e", 0), every=True)
+            await until(lambda: sink.paused)
+            at.broadcast.leave(subscriber)
+            handed = len(sink.written)
+            sink.paused = False
+            await until(lambda: not at.broadcast._replays)
+            assert len(sink.written) == handed
+
+
+async def test_it_stops_when_it_is_cancelled() -> None:
+    async with serving(heartbeat_s=0.01) as at:
+        at.join(Sink(), V2)
+        await at.change(FIRST.evses[0])
+        at.join(Sink(), V2, since=Position("e", 0), every=True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_thousands_of_entries_are_taken_in_turns() -> None:
+    async with serving() as at:
+        sink = Sink()
+        at.join(sink)
+        made: list[Change] = [
+            make_change(FIRST.evses[0], (Status.AVAILABLE, Status.CHARGING)[number % 2], NOW + number)
+            for number in range(5_000)
+        ]
+        await at.log.append(made)
+        await at.delivered(sink)
+        assert [message["seq"] for message in sink.messages] == list(range(5_001))
+
+
+async def test_a_pass_over_many_consumers_lets_others_work() -> None:
+    now_s = 0.0
+
+    def clock_s() -> float:
+        nonlocal now_s
+        now_s += 0.05
+        return now_s
+
+    async with serving() as at:
+        at.broadcast._clock_s = clock_s
+        sinks = [Sink() for _ in range(300)]
+        for sink in sinks:
+            at.join(sink)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        before = turns
+        await at.broadcast._pass()
+        assert turns - before >= 4
+        counting.cancel()
+        await at.delivered(*sinks)
