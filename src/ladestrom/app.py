@@ -34,7 +34,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
-from ladestrom.edges import lists, operations, rest_v1, rest_v2, websocket
+from ladestrom.edges import contracts, lists, operations, rest_v1, rest_v2, websocket
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import on_error
 from ladestrom.edges.connection import StreamEdge, StreamLimits
@@ -44,8 +44,8 @@ from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.ingest.http_push import ReportEndpoint, ReportLimits
-from ladestrom.ingest.idempotency import Receipts
-from ladestrom.ingest.websocket_server import ReportSocket
+from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
+from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
 
 logger = structlog.get_logger(__name__)
@@ -147,6 +147,7 @@ class App:
                 *lists.handlers(self.view, self.hub, self.door),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
+                *contracts.handlers(served(self.settings)),
             ],
             exception_handlers={Exception: on_error},
             compression_config=CompressionConfig(
@@ -516,4 +517,22 @@ def _report_limits(settings: Settings) -> ReportLimits:
         items_max=settings.reports.items_max,
         body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
         skew_ms=settings.rules.clock_skew_s * 1000,
+    )
+
+
+def served(settings: Settings) -> contracts.Served:
+    """What the published contracts say of a server with these settings."""
+    reports = _report_limits(settings)
+    return contracts.Served(
+        url_public=settings.server.url_public,
+        head_bytes_max=server.HEADER_BYTES_MAX,
+        stream=_stream_limits(settings),
+        heartbeat_s=settings.stream.heartbeat_s,
+        report_items_max=reports.items_max,
+        report_body_bytes_max=reports.body_bytes_max,
+        report_message_bytes_max=server.WEBSOCKET_BYTES_MAX,
+        report_messages_max=PIPELINE_MESSAGES_MAX,
+        idempotency_key_characters_max=KEY_CHARACTERS_MAX,
+        idempotency_hours=settings.reports.idempotency_hours,
+        skew_s=settings.rules.clock_skew_s,
     )

@@ -237,18 +237,20 @@ class Serving:
     def start(self) -> None:
         """Starts the server; after `stop`, on the same data and port."""
         self._started.clear()
+        self._error = None
         self._thread = threading.Thread(target=self._main, name="serving")
         self._thread.start()
         assert self._started.wait(START_DEADLINE_S)
         if self._error is not None:
-            self._thread.join()
+            self._thread.join(START_DEADLINE_S)
+            self._thread = None
             raise self._error
         server = msgspec.structs.replace(self._settings.server, port=self.port)
         self._settings = msgspec.structs.replace(self._settings, server=server)
 
     def stop(self) -> None:
         """Stops the server, as SIGTERM does."""
-        if self._thread is None or self._error is not None:
+        if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(START_DEADLINE_S)

@@ -51,7 +51,6 @@ FAULTS: Final = (
         "for _ in range(1 + (entry.seq % 17 == 0) if channels else 0):",
     ),
     Fault("two changes change places", Broadcast, "_flush", "= channel.rows, []", "= channel.rows[::-1], []"),
-    Fault("changes wait for ever", Broadcast, "_set_alarm", "if channel.rows else", "if not channel.rows else"),
     Fault(
         "a change that leads out of the chosen statuses is not told",
         V2Dialect,
@@ -86,13 +85,6 @@ FAULTS: Final = (
         "subscriber.next = max(subscriber.next, channel.start)\n            if True:",
     ),
     # -- snapshots -------------------------------------------------------------------------------------------
-    Fault(
-        "a snapshot is as old as its selection",
-        Broadcast,
-        "_snapshot",
-        "made is not None and (",
-        "made is not None and (made.next != channel.end or",
-    ),
     Fault("a snapshot's age is not made up for", Broadcast, "join", "next = made.next", "next = channel.end"),
     Fault(
         "a snapshot says a later position",
@@ -187,7 +179,8 @@ FAULTS: Final = (
     Fault("a consumer keeps half a batch for the next connection", V2Session, "open", "self._held = []", "pass"),
     Fault("a consumer keeps half a batch for another selection", V2Session, "_selected", "self._held = []", "pass"),
     Fault("a consumer keeps what was removed", V2Session, "_apply", "row.status not in HIDDEN and ", ""),
-    Fault("a consumer does not note where it stands", Session, "_fold_update", "self.position = position", "pass"),
+    Fault("a consumer keeps what a snapshot lacks", V2Session, "_fold", "self.board = {", "self.board = before | {"),
+    Fault("a consumer of version 1 forgets the last update", Session, "_fold_update", "self.board[station.uuid] = station", "pass"),
 )
 
 

@@ -14,13 +14,14 @@ from typing import Final, Protocol
 
 import msgspec
 
+from ladestrom.core import channel
 from ladestrom.core.channel import Subscriber
 from ladestrom.model import Position
 
 BUFFER_BYTES_MAX: Final = 4_096
 """Bytes waiting at the server above which its transport pauses; under a quarter of it resumes."""
-EXCESS_BYTES_MAX: Final = 24 * 1024
-"""What may be written on top: a snapshot, or the chunk that filled the buffer."""
+EXCESS_BYTES_MAX: Final = 10 * 1024
+"""What may be written on top of a chunk: a snapshot, or entries that were read from the log at once."""
 NOTICE_S_MAX: Final = 4.0
 """How long a server may believe that a connection stands which does not."""
 CLOSE_S_MAX: Final = 5.0
@@ -109,7 +110,7 @@ class Link:
         self.size = size = len(self._buffer)
         if size > BUFFER_BYTES_MAX:
             self.paused = True
-            if size > BUFFER_BYTES_MAX + EXCESS_BYTES_MAX:
+            if size > BUFFER_BYTES_MAX + channel.CHUNK_BYTES_MAX + EXCESS_BYTES_MAX:
                 self._wrong(f"{size} bytes wait for one consumer")
         if self._carrier is None and not self.is_cut:
             self._carry_soon()

@@ -79,6 +79,7 @@ def small(rng: random.Random) -> Iterator[None]:
         (broadcast_module, "REPLAY_ENTRIES_MAX", rng.choice((1, 5, 30))),
         (broadcast_module, "ENTRIES_PER_TURN_MAX", rng.choice((3, 1_000))),
         (broadcast_module, "COMPRESSED_FRAMES_MAX", rng.choice((2, 50))),
+        (broadcast_module, "SNAPSHOT_REUSE", rng.choice((20, 1_000))),
         (broadcast_module, "Subscriber", NumberedSubscriber),
         (hub_module, "logger", mock.Mock()),
         (v2_stream, "PART_BYTES_MAX", rng.choice((300, 1_000, 100_000))),

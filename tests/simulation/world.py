@@ -85,9 +85,14 @@ class World:
         self._burst = rng.choice((2, 8, 30))
         self._pause_s = rng.choice((0.1, 0.4, 1.0))
         self._restarts_left = rng.choice((0, 1, 1, 2, 3))
-        self._registry_changes = rng.random() < 0.3
-        # The log's rows at a restart do not say where an EVSE was before: who resumes over both is not told.
-        self._registry = Registry(moves=self._restarts_left == 0)
+        registry = rng.choice(("stays", "stays", "stays", "comes and goes", "moves"))
+        self._registry = Registry(moves=registry == "moves")
+        self._registry_changes = registry != "stays"
+        if self._registry_changes:
+            self._heartbeat_s = rng.choice((0.3, 3.0))
+        if registry == "moves":
+            # The log's rows at a restart do not say where an EVSE was before: who resumes over both is not told.
+            self._restarts_left = 0
         self._epochs = 0
 
     def _rng(self, name: str) -> random.Random:
@@ -258,13 +263,18 @@ class World:
             act = rng.choice(self._acts)
             await act(self, rng)
 
+    def _pick(self, rng: random.Random) -> Consumer:
+        """A consumer; preferably one that is in the middle of something."""
+        busy = [consumer for consumer in self._consumers if consumer.waits]
+        return rng.choice(busy if busy and rng.random() < 0.6 else self._consumers)
+
     async def _cut(self, rng: random.Random) -> None:
-        link = rng.choice(self._consumers).link
+        link = self._pick(rng).link
         if link is not None:
             link.cut("cut")
 
     async def _leave(self, rng: random.Random) -> None:
-        rng.choice(self._consumers).leave(rng.choice((0.0, 1.0, 10.0)))
+        self._pick(rng).leave(rng.choice((0.0, 1.0, 10.0)))
 
     async def _repave(self, rng: random.Random) -> None:
         consumer = rng.choice(self._consumers)
@@ -273,7 +283,7 @@ class World:
             consumer.link.road = consumer.road
 
     async def _select(self, rng: random.Random) -> None:
-        consumer = rng.choice(self._consumers)
+        consumer = self._pick(rng)
         if isinstance(consumer, V2Consumer):
             if rng.random() < 0.2:
                 consumer.ask_nonsense()
