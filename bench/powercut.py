@@ -208,7 +208,11 @@ class Life:
             self._wrong("the epoch is a new one")
         if not renewed and last < len(self._acknowledged):
             self._wrong(f"entries {last + 1} to {len(self._acknowledged)} were acknowledged and are gone")
-        if not renewed and last not in {len(self._acknowledged), len(told)} and last >= len(self._acknowledged):
+        if (
+            not renewed
+            and last not in {len(self._acknowledged), len(told)}
+            and last >= len(self._acknowledged)
+        ):
             self._wrong(f"of an append of {len(self._under_way)} there are {last - len(self._acknowledged)}")
         if list(looked.entries) != logged(told)[looked.first - 1 : last]:
             self._wrong("an entry is another than it was")

@@ -119,7 +119,13 @@ class Consumer:
     dialect = ""
 
     def __init__(
-        self, truth: Truth, selection: Selection, *, buffer_bytes: int = 2_000, chunk_bytes_max: int, **wishes: Any
+        self,
+        truth: Truth,
+        selection: Selection,
+        *,
+        buffer_bytes: int = 2_000,
+        chunk_bytes_max: int,
+        **wishes: Any,
     ) -> None:
         self.truth = truth
         self.selection = selection
@@ -272,7 +278,9 @@ class Nobil(Consumer):
         changed = {entry.change.station: entry.seq for entry in self.truth.log}
         listed = self.truth.listed(self.selection, len(self.truth.log))
         assert set(self.board) <= listed
-        assert {uuid for uuid in listed if changed[uuid] > self.begins_at} <= set(self.board), "a station is missing"
+        assert {uuid for uuid in listed if changed[uuid] > self.begins_at} <= set(self.board), (
+            "a station is missing"
+        )
         for uuid, station in self.board.items():
             expected = [self.truth.station(uuid, changed[uuid], leaving=leaving) for leaving in (False, True)]
             assert station in expected, "the fold differs"

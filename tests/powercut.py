@@ -23,9 +23,7 @@ import apsw
 SECTOR_BYTES: Final = 512
 VFS_NAME: Final = "forgetful"
 SYSTEM_VFS: Final = "unix"
-SYNCS_FOLDER: Final = (
-    apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL
-)
+SYNCS_FOLDER: Final = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL
 """Files whose first sync makes their folder durable, too: SQLite's unix VFS does so."""
 
 Write = tuple[int, bytes | None]
@@ -86,7 +84,9 @@ class Disk:
             content = self._durable.get(name)
             if content is None and name in self._undead and self._random.random() < share:
                 content = self._undead[name]
-            survivors = [part for write in self._pending.get(name, ()) for part in self._survive(write, share)]
+            survivors = [
+                part for write in self._pending.get(name, ()) for part in self._survive(write, share)
+            ]
             if content is not None or survivors:
                 (folder / name).write_bytes(_written(content or b"", survivors))
 
@@ -96,7 +96,7 @@ class Disk:
             if self._random.random() < share:
                 yield write
             return
-        torn = self._random.random() < 0.2  # noqa: PLR2004 - some are torn, most are whole
+        torn = self._random.random() < 0.2
         if not torn:
             if self._random.random() < share:
                 yield write

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.building import NOW, hear, logged, make_change, make_changes, make_evses, make_report, until
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
@@ -17,7 +18,6 @@ from ladestrom.backends.tailing import RECENT_ENTRIES_MAX
 from ladestrom.core.board import Board
 from ladestrom.model import NEVER, Cause, Change, Entry, Status
 from ladestrom.ports import BoardRow, Log
-from tests.building import NOW, hear, logged, make_change, make_changes, make_evses, make_report, until
 
 KEPT_ENTRIES_MAX = 50
 KINDS = ["memory", "sqlite", "sqlite-relaxed"]
@@ -38,9 +38,7 @@ class Place:
         else:
             durability = Durability.RELAXED if self.kind == "sqlite-relaxed" else Durability.FULL
             # Nothing is young enough, and the file is never small enough: trim takes all that it may.
-            log = await SqliteLog.open(
-                self._path, durability=durability, retention_days=0, retention_mib=0
-            )
+            log = await SqliteLog.open(self._path, durability=durability, retention_days=0, retention_mib=0)
         self._open.append(log)
         return log
 
@@ -100,7 +98,11 @@ class TestAppend:
 
     async def test_sequences_begin_at_1_and_have_no_holes(self, log: Log) -> None:
         changes = make_changes(10)
-        entries = [*await log.append(changes[:3]), *await log.append(changes[3:4]), *await log.append(changes[4:])]
+        entries = [
+            *await log.append(changes[:3]),
+            *await log.append(changes[3:4]),
+            *await log.append(changes[4:]),
+        ]
         assert entries == logged(changes)
         assert (log.last.seq, log.first) == (10, 1)
         assert await everything(log) == entries
@@ -191,7 +193,9 @@ class TestTail:
         early = spawn(follow(log, 0, total))
         for start in range(0, total, 3_000):
             await log.append(changes[start : start + 3_000])
-        readers = [spawn(follow(log, after, total)) for after in (0, 1, total - RECENT_ENTRIES_MAX - 1, total - 1)]
+        readers = [
+            spawn(follow(log, after, total)) for after in (0, 1, total - RECENT_ENTRIES_MAX - 1, total - 1)
+        ]
         assert await early == logged(changes)
         for after, reader in zip((0, 1, total - RECENT_ENTRIES_MAX - 1, total - 1), readers, strict=True):
             assert await reader == logged(changes)[after:]
@@ -264,7 +268,9 @@ class TestRecover:
         again = await place.reopen(log)
         assert await again.recover() == [row]
 
-    async def test_a_change_after_the_checkpoint_does_not_move_clocks_back(self, place: Place, log: Log) -> None:
+    async def test_a_change_after_the_checkpoint_does_not_move_clocks_back(
+        self, place: Place, log: Log
+    ) -> None:
         first, second = make_changes(2, evses=1)
         await log.append([first])
         await log.checkpoint([BoardRow(1, first, NOW + 50, NOW + 60, "xyz")], 1)

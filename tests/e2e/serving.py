@@ -241,10 +241,10 @@ class Serving:
         self._thread = threading.Thread(target=self._main, name="serving")
         self._thread.start()
         assert self._started.wait(START_DEADLINE_S)
-        if self._error is not None:
+        if self.error is not None:
             self._thread.join(START_DEADLINE_S)
             self._thread = None
-            raise self._error
+            raise self.error
         server = msgspec.structs.replace(self._settings.server, port=self.port)
         self._settings = msgspec.structs.replace(self._settings, server=server)
 
@@ -257,8 +257,8 @@ class Serving:
         if self._thread.is_alive():
             pytest.fail(f"the server does not stop: {asyncio.all_tasks(self._loop)}")
         self._thread = None
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def _main(self) -> None:
         try:
@@ -283,6 +283,11 @@ class Serving:
         logged = [str(each) for each in self._log.entries if each["log_level"] in {"error", "critical"}]
         found = [*self._lost, *logged, *self._records.errors]
         return [text for text in found if not any(part in text for part in self.expected)]
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the server."""
+        return self._error
 
     @property
     def url(self) -> str:

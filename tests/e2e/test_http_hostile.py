@@ -14,7 +14,7 @@ from tests.e2e.serving import Serving, evse, station, until
 from tests.e2e.wire import TEXT, UPGRADE, Wire, frame, request
 
 from ladestrom import server as server_module
-from ladestrom.edges import websocket
+from ladestrom.edges import connection, websocket
 from ladestrom.ingest import http_push
 
 CUT_DEADLINE_S: Final = 8.0
@@ -31,6 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         patch.setattr(websocket, "PARTIAL_S_MAX", 1)
         patch.setattr(server_module, "FRAME_GRACE_S", 1)
         patch.setattr(http_push, "BODY_GRACE_S", 1)
+        patch.setattr(connection, "CLOSE_S_MAX", 1)
         with Serving(tmp_path_factory.mktemp("http"), {"server.header_timeout_s": 1}) as running:
             yield running
 

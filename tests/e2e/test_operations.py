@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.serving import Serving, tick, until
 
-from ladestrom import __version__
+from ladestrom import __version__, app
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change, Entry
@@ -103,9 +103,15 @@ def test_metrics_are_told_to_other_machines_with_an_admin_key_only(
 
 
 def test_a_log_that_cannot_be_written_is_told_and_found_again(
-    server: Serving, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.expected = ("append failed",)
+    monkeypatch.setattr(app, "PROBE_S", 0.2)
+    with Serving(tmp_path) as server:
+        server.expected = ("append failed",)
+        fail_and_recover(server, monkeypatch)
+
+
+def fail_and_recover(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = True
     append, probe = SqliteLog.append, SqliteLog.probe
 

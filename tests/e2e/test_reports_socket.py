@@ -176,7 +176,7 @@ def test_a_revoked_key_closes_its_connection_though_it_is_idle(server: Serving) 
 
 
 def test_an_operator_that_reads_no_receipts_is_not_read_either(tmp_path: Path) -> None:
-    with Serving(tmp_path) as server, Wire(server.port, receive_bytes=4096, deadline_s=3) as wire:
+    with Serving(tmp_path) as server, Wire(server.port, receive_bytes=4096, deadline_s=1) as wire:
         wire.open(PATH, server.bearer("alfa"))
         flood = frame(TEXT, json.dumps([{"evse": "x", "status": 1}] * 200).encode()) * 20
         sent = 0

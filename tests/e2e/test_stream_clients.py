@@ -34,6 +34,8 @@ from tests.e2e.wire import (
 )
 from websockets.sync.client import connect
 
+from ladestrom import app
+
 EVSE = "NO*ALF*E1333*1"
 NODE: Final = Path(__file__).parent / "node"
 INSTALL_DEADLINE_S: Final = 60.0
@@ -337,7 +339,10 @@ def test_a_ping_is_answered_with_what_it_carried(server: Serving, payload: bytes
         assert wire.frame() == Frame(PONG, payload)
 
 
-def test_a_consumer_that_is_silent_is_pinged_and_stays_while_it_answers(tmp_path: Path) -> None:
+def test_a_consumer_that_is_silent_is_pinged_and_stays_while_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SWEEP_S", 0.1)
     settings = {"stream.ping_interval_s": 1, "stream.ping_timeout_s": 1}
     with Serving(tmp_path, settings) as server, server.stream() as answering, server.stream() as silent:
         assert silent.message()["type"] == "snapshot:init"

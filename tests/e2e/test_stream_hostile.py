@@ -27,6 +27,7 @@ from tests.e2e.wire import (
     frame,
 )
 
+from ladestrom import app
 from ladestrom.core.channel import CHUNK_BYTES_MAX
 from ladestrom.ports import StationDraft
 
@@ -300,7 +301,10 @@ def stuck_connections(server: Serving) -> int:
     return sum(waiting > 0 for waiting in waiting_bytes(server))
 
 
-def test_who_takes_nothing_is_cut_after_the_settings_time_and_nobody_else(tmp_path: Path) -> None:
+def test_who_takes_nothing_is_cut_after_the_settings_time_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SWEEP_S", 0.1)
     settings = {"stream.write_buffer_kib_max": 16, "stream.stalled_s": 1}
     with (
         Serving(tmp_path, settings, stations=national()) as server,
@@ -318,7 +322,10 @@ def test_who_takes_nothing_is_cut_after_the_settings_time_and_nobody_else(tmp_pa
         assert stuck.ended()
 
 
-def test_pings_whose_answers_nobody_reads_fill_a_bounded_buffer(tmp_path: Path) -> None:
+def test_pings_whose_answers_nobody_reads_fill_a_bounded_buffer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SWEEP_S", 0.1)
     settings = {"stream.write_buffer_kib_max": 16, "stream.stalled_s": 1}
     flood = frame(PING, bytes(125)) * 1000
     with Serving(tmp_path, settings) as server, server.stream(receive_bytes=4096, deadline_s=5) as wire:

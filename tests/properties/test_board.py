@@ -7,13 +7,13 @@ from itertools import chain
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.building import NOW, hear, logged, make_evses, make_report, register, take
 
 from ladestrom.backends.memory import fold
 from ladestrom.core.board import Board
 from ladestrom.core.rules import normal_error, rank
 from ladestrom.model import NEVER, Cause, Change, Entry, Evse, Millis, Status, StatusReport
 from ladestrom.ports import BoardRow
-from tests.building import NOW, hear, logged, make_evses, make_report, register, take
 
 EVSES = make_evses(3)
 INSTANTS = 5

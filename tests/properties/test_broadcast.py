@@ -15,6 +15,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.building import NOW, make_change, make_report, make_station
+from tests.listening import FRAMINGS, Consumer, Modern, Nobil, Truth
 
 import ladestrom.broadcast
 import ladestrom.core.channel
@@ -29,8 +31,6 @@ from ladestrom.formats.dialect import Message
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
 from ladestrom.model import Change, Status
-from tests.building import NOW, make_change, make_report, make_station
-from tests.listening import FRAMINGS, Consumer, Modern, Nobil, Truth
 
 WINDOW_BYTES: Final = 2_500
 CHUNK_BYTES: Final = 600

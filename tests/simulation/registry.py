@@ -57,7 +57,10 @@ FINER_WISHES: Final = (
     Wish({"evse": "NOALFE11,SE*BET*E4*2"}, EVERYWHERE, frozenset({"NOALFE11", "SEBETE42"})),
     Wish({"status": "AVAILABLE"}, EVERYWHERE, None, frozenset({"AVAILABLE"})),
     Wish(
-        {"country": "NO", "status": "charging,OUTOFORDER"}, NORWAY, None, frozenset({"CHARGING", "OUTOFORDER"})
+        {"country": "NO", "status": "charging,OUTOFORDER"},
+        NORWAY,
+        None,
+        frozenset({"CHARGING", "OUTOFORDER"}),
     ),
 )
 """What consumers of version 2 ask for."""

@@ -154,7 +154,8 @@ class StationReader:
 
     def has_left(self, uuid: str) -> bool:
         """Whether the station's last change took an EVSE out, which is shown once more and then needs no change
-        to be gone."""
+        to be gone.
+        """
         return uuid in self._last and self._last[uuid].leaves
 
     def bodies(self, uuid: str) -> set[Body]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.building import NOW, make_change, make_evse, make_report, make_station, until
+from tests.listening import FRAMINGS
 
 import ladestrom.broadcast
 import ladestrom.core.channel
@@ -21,8 +23,6 @@ from ladestrom.formats.dialect import Message
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
 from ladestrom.model import Change, Evse, Position, Station, Status
-from tests.building import NOW, make_change, make_evse, make_report, make_station, until
-from tests.listening import FRAMINGS
 
 STATIONS = [make_station(f"NOR_{number:05d}", evses=2) for number in range(1, 41)]
 FIRST, SECOND = STATIONS[0], STATIONS[1]
@@ -581,7 +581,9 @@ class TestVersion2:
             (farewell,) = at.broadcast.farewell(subscriber, 500)
             assert json.loads(farewell) == {"type": "drain", "retry_after_ms": 500}
 
-    @pytest.mark.parametrize(("since", "reason"), [(Position("other", 1), "epoch"), (Position("e", 9), "ahead")])
+    @pytest.mark.parametrize(
+        ("since", "reason"), [(Position("other", 1), "epoch"), (Position("e", 9), "ahead")]
+    )
     async def test_a_position_that_cannot_be_resumed_is_reset(self, since: Position, reason: str) -> None:
         async with serving() as at:
             sink = Sink()
@@ -639,7 +641,9 @@ class TestEvery:
             await until(lambda: at.last(sink) == 1_400)
             assert self.seqs(sink) == list(range(1, 1_401))
 
-    async def test_one_that_cannot_keep_up_is_told_where_it_stood(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_one_that_cannot_keep_up_is_told_where_it_stood(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(ladestrom.core.channel, "WINDOW_BYTES_MAX", 5_000)
         async with serving() as at:
             slow, quick = Sink(), Sink()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from tests.building import NOW, make_operator
 
 from ladestrom.core.access import Keyring, Scope, create_key
 from ladestrom.credentials import (
@@ -16,7 +17,6 @@ from ladestrom.credentials import (
 from ladestrom.errors import NotAllowed, TooManyRequests, Unauthenticated
 from ladestrom.model import Millis
 from ladestrom.ports import KeyRecord
-from tests.building import NOW, make_operator
 
 HOUR_MS = 60 * MINUTE_MS
 

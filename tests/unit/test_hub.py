@@ -8,6 +8,16 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.building import (
+    NOW,
+    GatedLog,
+    make_change,
+    make_evse,
+    make_operator,
+    make_report,
+    make_station,
+    until,
+)
 
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
@@ -23,16 +33,6 @@ from ladestrom.model import (
     Refusal,
     Status,
     StatusReport,
-)
-from tests.building import (
-    NOW,
-    GatedLog,
-    make_change,
-    make_evse,
-    make_operator,
-    make_report,
-    make_station,
-    until,
 )
 
 DAY_MS = 86_400_000
@@ -407,7 +407,9 @@ class TestOverload:
 class TestOwnership:
     MINE = make_evse("NO*ABC*E1*1", "NOR_00001", party="NOABC", uid="4711")
     YOURS = make_evse("NO*XYZ*E1*1", "NOR_00002", party="NOXYZ", uid="4711")
-    YOURS_ALONE = make_evse("NO*XYZ*E2*1", "NOR_00002", party="NOXYZ", uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff")
+    YOURS_ALONE = make_evse(
+        "NO*XYZ*E2*1", "NOR_00002", party="NOXYZ", uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff"
+    )
     NOBODYS = make_evse(key="NOR_00003_01", station="NOR_00003", evse_id=None, party=None)
 
     def directory(self) -> Directory:
@@ -578,7 +580,9 @@ class TestExpiry:
             assert await self.expired(at, now) == 0
 
     async def test_all_evses_are_looked_at_however_many_there_are(self) -> None:
-        stations = [make_station(f"NOR_{number:05d}", evses=100) for number in range(1, CHUNK_EVSES // 100 + 2)]
+        stations = [
+            make_station(f"NOR_{number:05d}", evses=100) for number in range(1, CHUNK_EVSES // 100 + 2)
+        ]
         evses = [evse for station in stations for evse in station.evses]
         async with working(Directory(stations)) as at:
             await at.submit(*(make_report(evse) for evse in evses))

@@ -21,18 +21,18 @@ from ladestrom.edges.contract_requests import (
     KEY_QUERY,
     KEYS,
     PARAMETERS,
-    REPORT_FORMS,
     TICKET,
     V1_STREAM,
     V2_STREAM,
-    WIRE_LIMITS,
     WIRE_NAMES,
     Served,
+    schemas,
 )
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.errors import NotAllowed, TooManyRequests, Unauthenticated
+from ladestrom.formats.contract_events import Close
 from ladestrom.formats.contract_nobil import SnapshotInit, StatusRaw, StatusUpdate, StreamMessage
-from ladestrom.formats.contract_schemas import Schema, components, reference
+from ladestrom.formats.contract_schemas import Schema, reference
 from ladestrom.formats.v2_stream import (
     Changes,
     Drain,
@@ -45,20 +45,13 @@ from ladestrom.formats.v2_stream import (
     ServerMessage,
     Snapshot,
 )
-from ladestrom.problem import Problem, problem
+from ladestrom.problem import Problem
 from ladestrom.protocols.plain import Item, _Answer
 
 Message = type[msgspec.Struct]
 
 WS: Final = "websocket"
 HTTP: Final = "events"
-
-
-class Close(msgspec.Struct, frozen=True, tag_field="type", tag="close"):
-    """Last event of `/api/v2/events`: what a WebSocket's close frame says."""
-
-    code: int
-    reason: str
 
 
 SENT: Final = (*get_args(StreamMessage), *get_args(ServerMessage), Close, _Answer, Problem)
@@ -193,7 +186,7 @@ def asyncapi(served: Served) -> Schema:
         "channels": {channel.name: _channel(channel, served) for channel in CHANNELS},
         "operations": {name: made for channel in CHANNELS for name, made in _operations(channel).items()},
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas(served, SENT, RECEIVED, examples(WIRE_NAMES)),
             "messages": {message_name(kind): _message(kind) for kind in dict.fromkeys(names)},
             "securitySchemes": {
                 f"{scope.value}.{name}": _scheme(name, scope)
@@ -315,7 +308,7 @@ def _listed(channel: Channel, kinds: Iterable[Message]) -> list[Schema]:
 def _message(kind: Message) -> Schema:
     name = WIRE_NAMES.get(kind.__name__, kind.__name__)
     payload: Schema = reference(name)
-    shown: list[Any] = [_shown()[name]] if kind is not Item else list(REPORTS)
+    shown: list[Any] = [examples(WIRE_NAMES)[name]] if kind is not Item else list(REPORTS)
     if kind is Item:
         payload = {"oneOf": [payload, {"type": "array", "items": payload}]}
         shown.append(list(REPORTS))
@@ -332,18 +325,6 @@ def _message(kind: Message) -> Schema:
 def type_of(kind: Message) -> str:
     """What the member `type` of a message says; the message's name where it has none."""
     return str(kind.__struct_config__.tag or message_name(kind))
-
-
-def _shown() -> dict[str, Schema]:
-    unreadable = msgspec.json.decode(problem(NotAllowed("the key reports for no operator")))
-    close = msgspec.to_builtins(Close(Unauthenticated.close_code, "the key was revoked or has expired"))
-    return {**examples(WIRE_NAMES), "Problem": unreadable, "Close": close}
-
-
-def _schemas() -> dict[str, Schema]:
-    schemas = components(SENT, RECEIVED, names=WIRE_NAMES, limits=WIRE_LIMITS)
-    schemas["Report"]["anyOf"] = list(REPORT_FORMS)
-    return schemas
 
 
 def _scheme(name: str, scope: Scope) -> Mapping[str, str]:

@@ -12,6 +12,8 @@ from ladestrom.credentials import TICKET_S
 from ladestrom.edges.lists import EvsePage, StationPage
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
+from ladestrom.errors import NotAllowed, Unauthenticated
+from ladestrom.formats.contract_events import Close
 from ladestrom.formats.contract_nobil import (
     ConnectorStatus,
     HeardStatus,
@@ -39,6 +41,7 @@ from ladestrom.formats.v2_stream import (
     Was,
 )
 from ladestrom.model import Cause, Reason, Refusal, Status
+from ladestrom.problem import Problem, problem
 from ladestrom.protocols.plain import _Answer as Receipt
 
 EPOCH: Final = "k3v9q2xa"
@@ -127,6 +130,8 @@ SENT: Final[Sequence[Any]] = (
     Selected(EPOCH, SEQ),
     Refused("invalid_filter", "country='XX' is not a country"),
     Select(country="NOR,SWE", status="AVAILABLE"),
+    Close(Unauthenticated.close_code, "the key was revoked or has expired"),
+    msgspec.json.decode(problem(NotAllowed("the key reports for no operator")), type=Problem),
 )
 
 REPORTS: Final[Sequence[Schema]] = (

@@ -18,20 +18,19 @@ from ladestrom.edges.contract_operations import JSON, OPERATIONS, TAGS, Operatio
 from ladestrom.edges.contract_requests import (
     KEYS,
     PARAMETERS,
-    REPORT_FORMS,
-    WIRE_LIMITS,
     WIRE_NAMES,
     Parameter,
     Served,
     errors,
     meaning,
+    schemas,
 )
 from ladestrom.edges.lists import EvsePage, StationPage
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import LadestromError, TooLarge
 from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
-from ladestrom.formats.contract_schemas import Schema, components, reference
+from ladestrom.formats.contract_schemas import Schema, reference
 from ladestrom.formats.v2 import EvseState, StationDetail
 from ladestrom.model import Cause
 from ladestrom.problem import MEDIA_TYPE, Problem, problem
@@ -135,7 +134,7 @@ def openapi(served: Served) -> Schema:
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": _paths(served),
         "components": {
-            "schemas": _schemas(served),
+            "schemas": schemas(served, SENT, (Item,), examples(WIRE_NAMES)),
             "responses": responses,
             "parameters": {name: one.openapi() for name, one in _parameters(served).items()},
             "headers": {name: dict(header) for name, header in HEADERS.items()},
@@ -238,19 +237,6 @@ def _parameters(served: Served) -> dict[str, Parameter]:
             example="identity",
         ),
     }
-
-
-def _schemas(served: Served) -> dict[str, Schema]:
-    schemas = components(SENT, (Item,), names=WIRE_NAMES, limits=WIRE_LIMITS)
-    shown = examples(WIRE_NAMES)
-    for name, schema in schemas.items():
-        if name in shown:
-            schema["examples"] = [shown[name]]
-    schemas["Report"]["anyOf"] = list(REPORT_FORMS)
-    schemas["Report"]["examples"] = list(REPORTS)
-    at = schemas["Report"]["properties"]["observed_at"]
-    at["description"] += f" Too far is more than {served.skew_s} s."
-    return schemas
 
 
 # -- refusals ----------------------------------------------------------------------------------------------

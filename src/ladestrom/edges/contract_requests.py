@@ -5,7 +5,7 @@ Parameters, keys and errors, with the limits and codes that the code itself has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,11 +14,12 @@ import msgspec
 from ladestrom.core.selection import EVSE_FILTERS, LATITUDE_MAX, LONGITUDE_MAX, STATION_FILTERS, VALUES_MAX
 from ladestrom.credentials import QUERY_NAMES, TICKET_S
 from ladestrom.edges.connection import StreamLimits
+from ladestrom.edges.contract_examples import REPORTS
 from ladestrom.edges.lists import LIMIT, LIMIT_MAX
 from ladestrom.edges.v2 import BATCH_MS, BATCH_MS_MAX, MODES
 from ladestrom.edges.websocket import TYPES
 from ladestrom.errors import LadestromError
-from ladestrom.formats.contract_schemas import POSITION, Schema
+from ladestrom.formats.contract_schemas import POSITION, Schema, components
 from ladestrom.model import Status
 from ladestrom.protocols.plain import ADJUSTED_MAX, CONNECTOR_MAX, ID_CHARACTERS_MAX
 
@@ -243,7 +244,7 @@ WIRE_LIMITS: Final = {
     "Report.connector": {"maximum": CONNECTOR_MAX},
     "Receipt.adjusted": {"maxItems": ADJUSTED_MAX},
 }
-REPORT_FORMS: Final = (
+_REPORT_FORMS: Final = (
     {"required": ["evse"], "properties": {"evse": {"type": "string"}}},
     {
         "required": ["uuid", "connector"],
@@ -251,6 +252,22 @@ REPORT_FORMS: Final = (
     },
 )
 """A report names an EVSE, or a connector of a station."""
+
+
+def schemas(
+    served: Served, sent: Collection[type], received: Collection[type], examples: Mapping[str, Schema]
+) -> dict[str, Schema]:
+    """Components for a document, with what this server's settings and the parser of reports decide."""
+    found = components(sent, received, names=WIRE_NAMES, limits=WIRE_LIMITS)
+    for name, schema in found.items():
+        if name in examples:
+            schema["examples"] = [examples[name]]
+    report = found["Report"]
+    report["anyOf"] = list(_REPORT_FORMS)
+    report["examples"] = list(REPORTS)
+    report["properties"]["observed_at"]["description"] += f" Too far is more than {served.skew_s} s."
+    return found
+
 
 TICKET: Final = "ticket"
 KEY_HEADERS: Final = ("bearer", "header")

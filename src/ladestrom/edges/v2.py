@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.access import Scope
+from ladestrom.core.access import Credential, Scope
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import EVSE_FILTERS, selection
 from ladestrom.credentials import TICKET_S, Doorkeeper, Tickets, presented_key
@@ -73,9 +73,11 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
     query = query_of(target)
     ticket = query.get("ticket")
     if ticket and presented_key(headers) is None:
-        credential = edge.tickets.redeem(ticket, foreign_origin(headers))
-        if not edge.door.is_live(credential.key_id):
-            raise Unauthenticated("the key that the ticket was issued for was revoked or has expired")
+        try:
+            credential = _redeem(edge, ticket, foreign_origin(headers))
+        except Unauthenticated:
+            edge.door.refused += 1
+            raise
     else:
         credential = edge.door.credential(headers, Scope.STREAM)
     edge.admit(credential, headers)
@@ -91,6 +93,13 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
         every=mode == "every",
         first=tuple(edge.v2.greeting(edge.broadcast.view, edge.broadcast.history_seq)),
     )
+
+
+def _redeem(edge: StreamEdge, ticket: str, origin: str) -> Credential:
+    credential = edge.tickets.redeem(ticket, origin)
+    if not edge.door.is_live(credential.key_id):
+        raise Unauthenticated("the key that the ticket was issued for was revoked or has expired")
+    return credential
 
 
 class V2StreamConnection(StreamConnection):

@@ -154,7 +154,6 @@ WORDS: Final[Mapping[str, Word]] = {
         "are neither PLANNED nor REMOVED. A consumer that adds up the same is in step.",
         {"pattern": DIGEST},
     ),
-    "reason": Word("Why."),
     "Reset.reason": Word(
         "epoch: the position is of another epoch. ahead: it is ahead of the log. expired: changes after it "
         "are kept no more."

@@ -12,14 +12,14 @@ from typing import Any
 import apsw
 import pytest
 from bench.powercut import Fault, campaign
+from tests.building import NOW, logged, make_change, make_changes, make_evse
+from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
 from ladestrom.backends.sqlite import CHUNK_ROWS, DAY_MS, FORMAT, Durability, SqliteLog
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change
 from ladestrom.ports import BoardRow
-from tests.building import NOW, logged, make_change, make_changes, make_evse
-from tests.powercut import Disk
 
 FOREVER_DAYS = 36_500
 NEVER_FULL_MIB = 1_000_000
@@ -115,7 +115,12 @@ class TestEpoch:
         ],
     )
     async def test_only_a_relaxed_log_under_which_the_machine_went_down_gets_a_new_one(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, restarted: bool, stays: bool
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        durability: Durability,
+        restarted: bool,
+        stays: bool,
     ) -> None:
         start_machine(monkeypatch, "first")
         async with opened(tmp_path / "log.db", durability=durability) as log:
@@ -362,7 +367,9 @@ class TestFiles:
             assert len(files) > 1
             assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
-    @pytest.mark.parametrize("content", [b"no database at all, but long enough to be looked at" * 20, b"\x00" * 4096])
+    @pytest.mark.parametrize(
+        "content", [b"no database at all, but long enough to be looked at" * 20, b"\x00" * 4096]
+    )
     async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(
         self, tmp_path: Path, content: bytes
     ) -> None:
@@ -377,7 +384,9 @@ class TestFiles:
         async with opened(path) as log:
             await log.append(make_changes(1))
 
-    @pytest.mark.parametrize("schema", ["CREATE TABLE stations (uuid TEXT)", "CREATE TABLE meta (name, value)"])
+    @pytest.mark.parametrize(
+        "schema", ["CREATE TABLE stations (uuid TEXT)", "CREATE TABLE meta (name, value)"]
+    )
     async def test_a_database_of_something_else_is_refused_and_left_as_it_is(
         self, tmp_path: Path, schema: str
     ) -> None:

@@ -3,11 +3,6 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-
-from ladestrom.core.board import STALE, UNCHANGED, Board, Round
-from ladestrom.core.rules import rank
-from ladestrom.model import NEVER, Cause, Change, Reason, Status, Suppression
-from ladestrom.ports import BoardRow
 from tests.building import (
     NOW,
     hear,
@@ -19,6 +14,11 @@ from tests.building import (
     register,
     take,
 )
+
+from ladestrom.core.board import STALE, UNCHANGED, Board, Round
+from ladestrom.core.rules import rank
+from ladestrom.model import NEVER, Cause, Change, Reason, Status, Suppression
+from ladestrom.ports import BoardRow
 
 DAY_MS = 86_400_000
 EVSE = make_evse()

@@ -18,7 +18,6 @@ from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.model import Position
 
 
-
 class Ignoring:
     """A sink that nothing comes out of."""
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.building import NOW, TYPE_2, make_evse, make_evses, make_station
 
 from ladestrom.core.directory import Directory
-from ladestrom.model import Evse, Outlet, Station, connector_uuid
-from tests.building import NOW, TYPE_2, make_evse, make_evses, make_station
+from ladestrom.model import Outlet, Station, connector_uuid
 
 WRITTEN = "NO*ABC*E1001*1"
 FORMS: list[Callable[[str], str]] = [
@@ -71,13 +71,16 @@ class TestFind:
 
 class TestConnectors:
     @pytest.mark.parametrize(
-        ("written", "place"), [("NOR_01333_01", 0), ("nor_01333_02", 0), ("NOR_01333_03", 1), ("NOR_01333_04", 1)]
+        ("written", "place"),
+        [("NOR_01333_01", 0), ("nor_01333_02", 0), ("NOR_01333_03", 1), ("NOR_01333_04", 1)],
     )
     def test_a_connector_means_its_evse_in_registry_order(self, written: str, place: int) -> None:
         station = make_station("NOR_01333", evses=2, connectors=2)
         assert Directory([station]).find(written) == (station.evses[place],)
 
-    @pytest.mark.parametrize("written", ["NOR_01333_00", "NOR_01333_05", "NOR_01333_1", "NOR_01333", "NOR_99999_01"])
+    @pytest.mark.parametrize(
+        "written", ["NOR_01333_00", "NOR_01333_05", "NOR_01333_1", "NOR_01333", "NOR_99999_01"]
+    )
     def test_what_is_no_connector_of_a_station_means_nothing(self, written: str) -> None:
         assert Directory([make_station("NOR_01333", evses=2, connectors=2)]).find(written) == ()
 
@@ -119,7 +122,11 @@ class TestPut:
         directory = Directory([station])
         assert directory.put(make_station(evses=2, vanished_at=NOW)) == station.evses
         assert directory.stations["NOR_00001"].vanished_at == NOW
-        assert (len(directory), directory.present("NOR_00001"), directory.find(station.evses[0].key)) == (0, (), ())
+        assert (len(directory), directory.present("NOR_00001"), directory.find(station.evses[0].key)) == (
+            0,
+            (),
+            (),
+        )
 
     def test_one_that_returned_is_found_again(self) -> None:
         station = make_station(evses=2)
@@ -128,7 +135,9 @@ class TestPut:
         assert directory.find(station.evses[1].key) == (station.evses[1],)
 
     @pytest.mark.parametrize("old_first", [True, False])
-    def test_an_evse_that_moves_is_found_at_its_new_station_whichever_is_put_first(self, old_first: bool) -> None:
+    def test_an_evse_that_moves_is_found_at_its_new_station_whichever_is_put_first(
+        self, old_first: bool
+    ) -> None:
         left, moved_from = make_evse("NO*ABC*E1"), make_evse("NO*ABC*E2")
         moved = make_evse("NO*ABC*E2", "NOR_00002")
         directory = Directory([make_station(evses=[left, moved_from])])

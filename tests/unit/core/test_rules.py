@@ -4,6 +4,8 @@ import json
 from itertools import pairwise, product
 
 import pytest
+from tests.building import NOW
+from tests.conftest import SharedFile
 
 from ladestrom.core.rules import (
     RANK,
@@ -16,8 +18,6 @@ from ladestrom.core.rules import (
     station_status,
 )
 from ladestrom.model import Status
-from tests.building import NOW
-from tests.conftest import SharedFile
 
 PAIRS = list(product(Status, (False, True)))
 SKEW_MS = 300_000

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from tests.building import make_evse, make_station
 
 from ladestrom.core.selection import (
     EVERYTHING,
@@ -15,7 +16,6 @@ from ladestrom.core.selection import (
 )
 from ladestrom.errors import InvalidSelection
 from ladestrom.model import Status
-from tests.building import make_evse, make_station
 
 OSLO = {"longitude": 10.75, "latitude": 59.91}
 
@@ -136,7 +136,8 @@ class TestBox:
         assert Box(10, 59, 11, 60).holds(longitude, latitude) is inside
 
     @pytest.mark.parametrize(
-        ("longitude", "inside"), [(179, True), (-179, True), (178, True), (-178, True), (177, False), (0, False)]
+        ("longitude", "inside"),
+        [(179, True), (-179, True), (178, True), (-178, True), (177, False), (0, False)],
     )
     def test_one_across_the_180th_meridian_has_west_beyond_east(self, longitude: float, inside: bool) -> None:
         assert Box(178, -20, -178, -10).holds(longitude, -15) is inside

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from tests.building import NOW, logged, make_change, make_evse, make_evses, make_station
+
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View, is_listed
 from ladestrom.model import Entry, Position, Status
-from tests.building import NOW, logged, make_change, make_evse, make_evses, make_station
 
 ONE = make_station("NOR_00001", evses=2)
 TWO = make_station("SWE_00002", evses=make_evses(1, "SWE_00002", "SE*ABC"), country="SWE")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
+from tests.building import NOW, TYPE_2, logged, make_change, make_evses, make_report, make_station
 
 from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
@@ -13,7 +14,6 @@ from ladestrom.core.view import StationState, View
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.model import NEVER, Cause, Change, Entry, Evse, Outlet, Position, Station, Status
-from tests.building import NOW, TYPE_2, logged, make_change, make_evses, make_report, make_station
 
 AT = 1_362_520_099_000
 STATION = make_station("NOR_01333", evses=5)
@@ -267,7 +267,9 @@ class TestRaw:
 
     def test_it_says_what_was_reported_not_what_holds(self) -> None:
         view = view_of(said(Status.CHARGING))
-        (message,) = DIALECT.raw(view, STATION.evses[0], make_report(status=Status.AVAILABLE, observed_at=AT - 9))
+        (message,) = DIALECT.raw(
+            view, STATION.evses[0], make_report(status=Status.AVAILABLE, observed_at=AT - 9)
+        )
         assert json.loads(message.payload)["data"] == {
             "uuid": "NOR_01333",
             "connector": 0,

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.building import CCS, NOW, TYPE_2, make_change, make_evse, make_station
 
 from ladestrom.core.view import StationState
 from ladestrom.formats.v2 import EvseState, StationDetail, evse_state, instant, station_detail
 from ladestrom.model import NEVER, Cause, Change, Evse, Millis, Outlet, Status
-from tests.building import CCS, NOW, TYPE_2, make_change, make_evse, make_station
 
 YEAR_2200: Millis = 7_258_118_400_000
 EVSES = (make_evse("NO*ABC*E1*1"), make_evse("NO*ABC*E1*2", uid="7381cc78"), make_evse("NO*ABC*E1*3"))

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.building import NOW
 
 from ladestrom.errors import BadRequest, IdempotencyConflict, LogFailure, NotReady
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
-from tests.building import NOW
 
 HOUR_MS = 3_600_000
 
@@ -174,4 +174,3 @@ async def test_a_key_has_no_more_characters_than_its_limit(receipts: Receipts, w
     await receipts.once("abc", "k" * KEY_CHARACTERS_MAX, b"body", work)
     with pytest.raises(BadRequest, match="256 characters"):
         await receipts.once("abc", "k" * (KEY_CHARACTERS_MAX + 1), b"body", work)
-

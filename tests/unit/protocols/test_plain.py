@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.building import NOW
 
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status, StatusReport
 from ladestrom.protocols import plain
-from tests.building import NOW
 
 SKEW_MS = 300_000
 ITEMS_MAX = 10_000
@@ -296,7 +296,14 @@ class TestTime:
 
     def test_nothing_before_the_year_2000_is_taken(self) -> None:
         assert one(evse="E1", status="AVAILABLE", observed_at=EARLIEST_AT).observed_at == EARLIEST_AT
-        for early in (EARLIEST_AT - 1, 0, -1, -(10**4_000), "1999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"):
+        for early in (
+            EARLIEST_AT - 1,
+            0,
+            -1,
+            -(10**4_000),
+            "1999-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+14:00",
+        ):
             refusal = refused(evse="E1", status="AVAILABLE", observed_at=early)
             assert refusal.reason is Reason.INVALID_TIME
             assert len(refusal.detail) < 250
@@ -378,7 +385,9 @@ def test_any_bytes_are_read_or_refused_as_a_whole(noise: bytes) -> None:
 
 @given(st.integers(0, 200), st.binary(min_size=1, max_size=3))
 def test_a_damaged_message_is_read_or_refused_as_a_whole(place: int, damage: bytes) -> None:
-    body = bytearray(json.dumps([GOOD, {"uuid": "NOR_01333", "connector": 0, "status": 9, "error": 0}]).encode())
+    body = bytearray(
+        json.dumps([GOOD, {"uuid": "NOR_01333", "connector": 0, "status": 9, "error": 0}]).encode()
+    )
     body[place : place + len(damage)] = damage
     try:
         delivery = receive(bytes(body))
