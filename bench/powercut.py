@@ -3,8 +3,8 @@
     python bench/powercut.py --crashes 1000 [--seed N] [--durability full|relaxed]
 
 A disk under SQLite keeps of each file what was synced, and of what was not any part or nothing, torn at
-sectors. A log on it is opened, written, checkpointed, trimmed, closed and opened again until the power goes in
-the middle of some operation, often enough while it opens. Then these have to hold of what the disk kept:
+sectors. A log on it is opened, written, checkpointed, trimmed, closed and opened again until the power goes
+in the middle of some operation, often enough while it opens. Then these have to hold of what the disk kept:
 
 - SQLite finds the file whole, and the log opens;
 - every acknowledged entry is there, under its number; with durability relaxed either that, or the epoch is

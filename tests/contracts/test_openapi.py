@@ -17,6 +17,7 @@ import pytest
 from litestar.routes import ASGIRoute, HTTPRoute
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.e2e.serving import Serving
+from tests.e2e.wire import Head, Wire, refusal
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 CASES: Final = int(os.environ.get("CONTRACT_CASES", "0"))
@@ -81,6 +82,86 @@ def test_the_server_does_what_the_document_says(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "headers", "status", "code"),
+    [
+        ("/api/v1/stream", None, {}, 401, "unauthenticated"),
+        ("/api/v1/stream", "alfa", {}, 403, "not_allowed"),
+        ("/api/v1/stream", "stream", {"Origin": "https://elsewhere.example"}, 403, "not_allowed"),
+        ("/api/v1/stream?bbox=1", "stream", {}, 400, "invalid_filter"),
+        ("/api/v1/stream?types=all", "stream", {}, 400, "bad_request"),
+        ("/api/v1/stream?since=x", "stream", {}, 400, "invalid_position"),
+        ("/api/v1/stream", "stream", {"Sec-WebSocket-Key": "short"}, 400, "bad_handshake"),
+        ("/api/v1/stream/realtime?bbox=1", "stream", {}, 400, "invalid_filter"),
+        ("/api/v2/stream", None, {}, 401, "unauthenticated"),
+        ("/api/v2/stream?ticket=used", None, {}, 401, "unauthenticated"),
+        ("/api/v2/stream?mode=some", "stream", {}, 400, "bad_request"),
+        ("/api/v2/stream?batch_ms=1001", "stream", {}, 400, "bad_request"),
+        ("/api/v2/stream?status=FREE", "stream", {}, 400, "invalid_filter"),
+        ("/api/v2/stream", "stream", {"Sec-WebSocket-Version": "8"}, 400, "bad_handshake"),
+        pytest.param(
+            "/api/v2/reports/stream",
+            None,
+            {},
+            401,
+            "unauthenticated",
+            marks=pytest.mark.xfail(reason="this refusal has no WWW-Authenticate (RFC 9110, section 15.5.2)"),
+        ),
+        ("/api/v2/reports/stream", "stream", {}, 403, "not_allowed"),
+        ("/api/v2/reports/stream", "alfa", {"Sec-WebSocket-Key": "short"}, 400, "bad_handshake"),
+    ],
+)
+def test_a_refused_upgrade_is_as_the_document_says(
+    server: Serving,
+    document: dict[str, Any],
+    path: str,
+    key: str | None,
+    headers: dict[str, str],
+    status: int,
+    code: str,
+) -> None:
+    with Wire(server.port) as wire:
+        wire.open(path, {**(server.bearer(key) if key else {}), **headers})
+        body = refusal(wire)
+        assert (wire.response.status, body["code"]) == (status, code)
+        said_as_documented(document, path.partition("?")[0], wire.response, body)
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "headers", "status", "code"),
+    [
+        ("", None, {}, 401, "unauthenticated"),
+        ("", "alfa", {}, 403, "not_allowed"),
+        ("?since=x", "stream", {}, 400, "invalid_position"),
+        ("", "stream", {"Last-Event-ID": "x"}, 400, "invalid_position"),
+        ("?batch_ms=-1", "stream", {}, 400, "bad_request"),
+    ],
+)
+def test_a_refused_stream_of_events_is_as_the_document_says(
+    server: Serving,
+    document: dict[str, Any],
+    query: str,
+    key: str | None,
+    headers: dict[str, str],
+    status: int,
+    code: str,
+) -> None:
+    answer = server.get(f"/api/v2/events{query}", key=key, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    head = Head(status, {name.lower(): value for name, value in answer.headers.items()})
+    said_as_documented(document, "/api/v2/events", head, answer.json())
+
+
+def said_as_documented(document: dict[str, Any], path: str, head: Head, body: dict[str, Any]) -> None:
+    """Checks a refusal against the document's response for its status."""
+    name = document["paths"][path]["get"]["responses"][str(head.status)]["$ref"].rpartition("/")[2]
+    response = document["components"]["responses"][name]
+    schema = response["content"][head.headers["content-type"]]["schema"]
+    validator = jsonschema.Draft202012Validator({**schema, "components": document["components"]})
+    assert [error.message for error in validator.iter_errors(body)] == []
+    assert {header.lower() for header in response.get("headers", {})} <= head.headers.keys()
 
 
 def narrowed(document: dict[str, Any]) -> dict[str, Any]:

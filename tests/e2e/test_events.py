@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
 import httpx2
 import pytest
-from tests.e2e.following import E1, Events, Follower, flip, listed, report, settled
+from tests.e2e.following import (
+    E1,
+    Events,
+    Follower,
+    churn,
+    flip,
+    listed,
+    narrow,
+    report,
+    settled,
+    towns,
+)
 from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, until
 from tests.e2e.wire import Wire, refusal, request
 
@@ -92,11 +102,10 @@ def test_a_refusal_is_a_problem_that_ends_the_connection(server: Serving) -> Non
 
 
 def test_a_full_server_says_when_to_try_again(tmp_path: Path) -> None:
-    with Serving(tmp_path, {"stream.consumers_max": 1}) as server, Follower(server):
-        with asked(server) as events:
-            assert events.response.status == 503
-            assert "retry-after" in events.response.headers
-            assert refusal(events)["code"] == "overloaded"
+    with Serving(tmp_path, {"stream.consumers_max": 1}) as server, Follower(server), asked(server) as events:
+        assert events.response.status == 503
+        assert "retry-after" in events.response.headers
+        assert refusal(events)["code"] == "overloaded"
 
 
 # -- requests ----------------------------------------------------------------------------------------------
@@ -299,7 +308,7 @@ def test_the_event_source_of_others_reads_it_and_resumes_by_itself(tmp_path: Pat
                 seq = report(server, E1, "CHARGING")
                 assert next(lines) == ["changes", f"{epoch}-{seq}", "changes"]
                 # The ticket was used up: when the connection is lost, the page has to get a new one.
-                server.call(lambda: [each.abort("test") for each in list(server.app.stream.connections)])
+                server.call(server.app.stream.abort)
                 assert next(lines) == ["error", "", 0]
                 assert next(lines) == ["error", "", 2]
             finally:
@@ -311,8 +320,6 @@ def test_the_event_source_of_others_reads_it_and_resumes_by_itself(tmp_path: Pat
 
 def test_who_takes_nothing_is_cut_off_after_a_while(tmp_path: Path) -> None:
     settings = {"stream.write_buffer_kib_max": 16, "stream.stalled_s": 1}
-    from tests.e2e.following import churn, narrow, towns
-
     with (
         Serving(tmp_path, settings, stations=towns()) as server,
         Follower(server, over="events", receive_bytes=4096) as stuck,
@@ -320,12 +327,10 @@ def test_who_takes_nothing_is_cut_off_after_a_while(tmp_path: Path) -> None:
     ):
         stuck.synced()
         narrow(server)
-        began_s = time.monotonic()
         last = churn(server, 20)
         reading.synced()
         reading.reach(last)
         until(lambda: server.app.stream.closed["stalled"] == 1, "it is cut off")
-        assert time.monotonic() - began_s < 8
         assert len(server.app.stream.connections) == 1
         reading.reach(churn(server, 1))
 

@@ -48,11 +48,12 @@ def unharmed(server: Serving) -> Iterator[None]:
 
 
 class Slow(NamedTuple):
-    """How a connection is slow: bytes at once, whether an upgrade is part of them, bytes one by one."""
+    """How a connection is slow: bytes at once, bytes one by one, bytes at once after an upgrade."""
 
     begin: bytes = b""
     trickle: bytes = b""
     is_upgraded: bool = False
+    after: bytes = b""
 
 
 HOST: Final = {"Host": "127.0.0.1"}
@@ -92,13 +93,13 @@ def slow_ones(server: Serving) -> dict[str, Slow]:
         ),
         "an upgrade": Slow(stream[:-2] + b"X-Long: ", letters),
         "a frame": Slow(stream, partial, is_upgraded=True),
-        "a frame that stops": Slow(stream, partial[:1], is_upgraded=True),
-        "a frame's head": Slow(stream, partial[:2], is_upgraded=True),
-        "a message in pieces": Slow(stream, frame(TEXT, b"", fin=False), is_upgraded=True),
+        "a frame that stops": Slow(stream, is_upgraded=True, after=partial[:100]),
+        "a frame's head": Slow(stream, is_upgraded=True, after=partial[:2]),
+        "a message in pieces": Slow(stream, is_upgraded=True, after=frame(TEXT, b"a", fin=False)),
         "a frame, version 2": Slow(second, partial, is_upgraded=True),
         "a frame of reports": Slow(reports, partial, is_upgraded=True),
-        "a frame's head, of reports": Slow(reports, partial[:2], is_upgraded=True),
-        "reports in pieces": Slow(reports, frame(TEXT, b"[", fin=False), is_upgraded=True),
+        "a frame's head, of reports": Slow(reports, is_upgraded=True, after=partial[:2]),
+        "reports in pieces": Slow(reports, is_upgraded=True, after=frame(TEXT, b"[", fin=False)),
     }
 
 
@@ -111,6 +112,7 @@ def test_whoever_is_slow_is_cut_whatever_it_is_that_does_not_come(server: Servin
                 wire.send(slow.begin)
             if slow.is_upgraded:
                 assert wire.head().status == 101
+                wire.send(slow.after)
             opened[wire.socket] = name, iter(slow.trickle)
     with server.stream() as kept:
         kept.message()

@@ -155,8 +155,7 @@ class Wire:
 
     def take(self, count: int) -> bytes:
         """Exactly so many bytes."""
-        while len(self.buffer) < count:
-            self.fill()
+        self._need(count)
         data = bytes(self.buffer[:count])
         del self.buffer[:count]
         return data
@@ -218,16 +217,23 @@ class Wire:
         self.send(frame(opcode, payload, fin=fin, rsv=rsv))
 
     def frame(self) -> Frame:
-        """The next frame."""
-        first, second = self.take(2)
+        """The next frame. One that is not there in time is not lost: it may be asked for again."""
+        self._need(2)
+        first, second = self.buffer[:2]
         assert not second & 0x80, "a server does not mask"
         assert not first & 0x30, "no extension uses these bits"
-        size = second & 0x7F
-        if size == 126:
-            size = struct.unpack("!H", self.take(2))[0]
-        elif size == 127:
-            size = struct.unpack("!Q", self.take(8))[0]
+        start, size = 2, second & 0x7F
+        if size >= 126:
+            start = 4 if size == 126 else 10
+            self._need(start)
+            size = int.from_bytes(self.buffer[2:start], "big")
+        self._need(start + size)
+        self.take(start)
         return Frame(first & 0x0F, self.take(size), bool(first & 0x80), bool(first & 0x40))
+
+    def _need(self, count: int) -> None:
+        while len(self.buffer) < count:
+            self.fill()
 
     def text(self) -> bytes:
         """The next message, unpacked. Pings are answered and counted; a close frame raises `Ended`."""

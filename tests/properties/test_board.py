@@ -7,7 +7,7 @@ from itertools import chain
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.building import NOW, hear, logged, make_evses, make_report, register, take
+from tests.building import NOW, hear, logged, make_evse, make_evses, make_report, register, take
 
 from ladestrom.backends.memory import fold
 from ladestrom.core.board import Board
@@ -18,7 +18,7 @@ from ladestrom.ports import BoardRow
 EVSES = make_evses(3)
 INSTANTS = 5
 SILENCE_MS = 1_000
-STEPS = ("report", "expire", "withdraw", "remove", "register")
+STEPS = ("report", "expire", "withdraw", "remove", "register", "move")
 
 Told = tuple[Evse, StatusReport]
 
@@ -249,4 +249,8 @@ def test_the_log_replayed_gives_the_board_whatever_was_decided_in_between(
             case "register":
                 back = (board.register(evse, now) for evse in EVSES)
                 recorded.add([change for change in back if change is not None])
+            case "move":
+                for evse, report in stream[:1]:
+                    there = make_evse(evse.written, report.source)
+                    recorded.add(board.move(there, now) or ())
     assert_recovered(recorded.board, folded(recorded.log))

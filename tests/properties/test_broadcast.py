@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: each consumer's state is the server's at every position it is told of.
 
-Windows and chunks are made small, so that consumers fall out of the window and are caught up all the time. The
-faults at the end show that what is wrong is found.
+Windows and chunks are made small, so that consumers fall out of the window and are caught up all the time.
+The faults at the end show that what is wrong is found.
 """
 
 from __future__ import annotations

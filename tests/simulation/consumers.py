@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
-from tests.simulation.network import GOOD, ROADS, SLOW, EventReader, FrameReader, Link, Road
+from tests.simulation.nature import Nature
+from tests.simulation.network import GOOD, SLOW, EventReader, FrameReader, Link, Road, Server
 from tests.simulation.truth import Reader, StationReader, Told, Truth, Wish
 
 from ladestrom.client import session as v1
@@ -24,7 +25,6 @@ from ladestrom.model import Position, evse_key
 
 NONSENSE: Final = b'{"type":"select","country":"Atlantis"}'
 
-BATCHES_MS: Final = (0, 100, 1_000)
 BARE: Final = StationStatus("", (), -1)
 """A station whose last EVSE went to another one is listed until a restart."""
 
@@ -44,6 +44,7 @@ class Request(msgspec.Struct, frozen=True):
 class Surroundings(Protocol):
     """What a consumer needs of the world."""
 
+    nature: Nature
     seen: Counter[str]
     wishes: Mapping[str, Wish]
     """By the query that asks for it."""
@@ -68,7 +69,7 @@ class Consumer:
     def __init__(self, name: str, world: Surroundings, rng: random.Random, framing: str) -> None:
         self.name = name
         self.link: Link | None = None
-        self.road: Road = GOOD
+        self.road: Road = rng.choice(world.nature.roads)
         self._world = world
         self._rng = rng
         self._framing = framing
@@ -126,8 +127,9 @@ class Consumer:
         self._world.seen["resumes"] += request.since is not None
         self.opened()
 
-    def _link(self, server: object) -> Link:
-        return Link(self, server, self.road, self._rng, self._wrong)  # type: ignore[arg-type]
+    def _link(self, server: Server) -> Link:
+        buffer_bytes_max = self._world.nature.buffer_bytes_max
+        return Link(self, server, self.road, buffer_bytes_max, self._rng, self._wrong)
 
     def received(self, data: bytes) -> None:
         """Implements `network.End.received`."""
@@ -185,7 +187,6 @@ class V1Consumer(Consumer):
     ) -> None:
         super().__init__(name, world, rng, framing)
         self.session = Session()
-        self.road = rng.choice(ROADS)
         self._wish = wish
         self._raw = raw
         self._reader: StationReader | None = None
@@ -233,7 +234,9 @@ class V1Consumer(Consumer):
         if station.uuid not in self._wish.stations:
             self._wrong(f"told of {station.uuid} at {position}, and did not ask for it")
         elif _body(station) not in reader.bodies(station.uuid):
-            self._wrong(f"{station.uuid} at {position}: {_body(station)} is not {reader.bodies(station.uuid)}")
+            self._wrong(
+                f"{station.uuid} at {position}: {_body(station)} is not {reader.bodies(station.uuid)}"
+            )
         for uuid in reader.uuids():
             # What has changed again since may be told later; what has not must be here by now.
             if reader.truth.newest[uuid] <= position.seq:
@@ -277,14 +280,18 @@ class V2Consumer(Consumer):
     """A consumer of version 2, over either transport."""
 
     def __init__(
-        self, name: str, world: Surroundings, rng: random.Random, framing: str, wish: Wish, mode: Mode
+        self,
+        name: str,
+        world: Surroundings,
+        rng: random.Random,
+        wish: Wish,
+        mode: Mode,
     ) -> None:
-        super().__init__(name, world, rng, framing)
+        super().__init__(name, world, rng, rng.choice(world.nature.framings))
         self.session = V2Session(wish.words, mode=mode)
-        self.road = rng.choice(ROADS)
         self.last_event_id: str | None = None
         """What a browser would send."""
-        self._batch_ms = rng.choice(BATCHES_MS)
+        self._batch_ms = rng.choice(world.nature.batches_ms)
         self._reader: Reader | None = None
         self._is_reset = False
         self._selecting = False
@@ -298,8 +305,8 @@ class V2Consumer(Consumer):
         since = self.session.since
         words = self.session.ask()
         if self._rng.random() < 0.2:
-            self._framing = self._rng.choice(("text", "deflate", "event"))
-            self._batch_ms = self._rng.choice(BATCHES_MS)
+            self._framing = self._rng.choice(self._world.nature.framings)
+            self._batch_ms = self._rng.choice(self._world.nature.batches_ms)
         elif self._framing == "event":
             since = self.last_event_id
         self.last_event_id = since
@@ -341,6 +348,7 @@ class V2Consumer(Consumer):
         position = self.session.position
         if self._framing == "event" and position is not None and self.last_event_id != str(position):
             self._wrong(f"the last event's id is {self.last_event_id}, and its content says {position}")
+        self._world.seen[type(event).__name__] += 1
         match event:
             case v2.Fault():
                 self._wrong(f"{event.kind}: {event.detail}")
@@ -351,16 +359,10 @@ class V2Consumer(Consumer):
             case v2.Confirmed():
                 self._moved(event.position)
                 self._confirmed_seq = event.position.seq
-                self._world.seen["confirmed"] += 1
             case v2.Reset():
                 self._reset(event)
             case v2.Selected():
                 self._selecting = True
-                self._world.seen["selected"] += 1
-            case v2.Refused():
-                self._world.seen["refused selections"] += 1
-            case v2.Leaving():
-                self._world.seen["drains"] += 1
 
     def _reset(self, event: v2.Reset) -> None:
         self._is_reset = True
@@ -384,7 +386,6 @@ class V2Consumer(Consumer):
         reader = self._reader = Reader(self._world.truth(position.epoch), wish)
         reader.go(position.seq)
         self._confirmed_seq = -1
-        self._world.seen["snapshots"] += 1
         self._compare(position)
 
     def _changed(self, event: v2.Changed) -> None:

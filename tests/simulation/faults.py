@@ -5,13 +5,12 @@ be planted, and says so.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import contextlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 from unittest import mock
@@ -75,7 +74,9 @@ FAULTS: Final = (
         "changes(view.epoch, prev, seq if number == last else prev, group)",
         "changes(view.epoch, seq if number else prev, seq, group)",
     ),
-    Fault("frames leave the window uncounted", Channel, "trim", "self.start += count", "self.start += count - 1"),
+    Fault(
+        "frames leave the window uncounted", Channel, "trim", "self.start += count", "self.start += count - 1"
+    ),
     Fault("a frame is passed over", Channel, "chunk", "number + len(frames)", "number + len(frames) + 1"),
     Fault(
         "whoever is behind the window goes on at its beginning",
@@ -101,7 +102,13 @@ FAULTS: Final = (
         "snapshot(view.epoch, max(0, seq - 1), rows)",
     ),
     Fault("a snapshot holds what is still to be told", Broadcast, "join", "self._flush(channel)", "pass"),
-    Fault("a snapshot lacks an EVSE", V2Dialect, "snapshot", "snapshot(view.epoch, seq, rows)", "snapshot(view.epoch, seq, rows[1:])"),
+    Fault(
+        "a snapshot lacks an EVSE",
+        V2Dialect,
+        "snapshot",
+        "snapshot(view.epoch, seq, rows)",
+        "snapshot(view.epoch, seq, rows[1:])",
+    ),
     Fault("a reset has no snapshot", Broadcast, "join", "if snapshot:", "if snapshot and reason is None:"),
     # -- heartbeats ------------------------------------------------------------------------------------------
     Fault(
@@ -121,12 +128,34 @@ FAULTS: Final = (
     Fault("a heartbeat passes changes that wait", Broadcast, "_beat", "self._flush(channel)", "pass"),
     Fault("no heartbeat is sent", Broadcast, "_pass", "if channel.heartbeat_due_s <= now:", "if False:"),
     # -- coming back -----------------------------------------------------------------------------------------
-    Fault("a resume begins one too late", Broadcast, "join", "subscriber, since.seq)", "subscriber, since.seq + 1)"),
-    Fault("a resume begins one too early", Broadcast, "join", "subscriber, since.seq)", "subscriber, max(0, since.seq - 1))"),
-    Fault("what is ahead of its channel goes back", Broadcast, "_resume", "if seq > channel.chain:", "if False:"),
+    Fault(
+        "a resume begins one too late",
+        Broadcast,
+        "join",
+        "subscriber, since.seq)",
+        "subscriber, since.seq + 1)",
+    ),
+    Fault(
+        "a resume begins one too early",
+        Broadcast,
+        "join",
+        "subscriber, since.seq)",
+        "subscriber, max(0, since.seq - 1))",
+    ),
+    Fault(
+        "what is ahead of its channel goes back", Broadcast, "_resume", "if seq > channel.chain:", "if False:"
+    ),
     Fault("every resume is a reset", Broadcast, "_unresumable", "return None", 'return "expired"'),
-    Fault("another epoch is resumed", Broadcast, "_unresumable", "if since.epoch != self.view.epoch:", "if False:"),
-    Fault("what has expired is resumed", Broadcast, "_unresumable", "if every and since", "if False and since"),
+    Fault(
+        "another epoch is resumed",
+        Broadcast,
+        "_unresumable",
+        "if since.epoch != self.view.epoch:",
+        "if False:",
+    ),
+    Fault(
+        "what has expired is resumed", Broadcast, "_unresumable", "if every and since", "if False and since"
+    ),
     Fault("conflation forgets an EVSE", V2Dialect, "missed", "in found]", "in found[1:]]"),
     Fault("conflation forgets a station", View, "changed_since", "found.reverse()", "found = found[:0:-1]"),
     Fault(
@@ -143,8 +172,16 @@ FAULTS: Final = (
         "ends = channel.chain if whole else told",
         "ends = channel.chain",
     ),
-    Fault("whoever has caught up misses a frame", Broadcast, "_catch_up", "next = channel.end", "next = channel.end + 1"),
-    Fault("a replay misses what came meanwhile", Broadcast, "_replay", "next = follows", "next = channel.end"),
+    Fault(
+        "whoever has caught up misses a frame",
+        Broadcast,
+        "_catch_up",
+        "next = channel.end",
+        "next = channel.end + 1",
+    ),
+    Fault(
+        "a replay misses what came meanwhile", Broadcast, "_replay", "next = follows", "next = channel.end"
+    ),
     Fault(
         "a replay passes over what the log dropped",
         Broadcast,
@@ -152,20 +189,60 @@ FAULTS: Final = (
         "if not entries or entries[0].seq != subscriber.seq + 1:",
         "if not entries:",
     ),
-    Fault("a replay ends one change early", Broadcast, "_replay", "channel.chain, channel.end", "channel.chain - 1, channel.end"),
+    Fault(
+        "a replay ends one change early",
+        Broadcast,
+        "_replay",
+        "channel.chain, channel.end",
+        "channel.chain - 1, channel.end",
+    ),
     Fault("who wants every change is conflated", Broadcast, "_resume", "if subscriber.every:", "if False:"),
-    Fault("who is too slow for every change is forgotten", Broadcast, "_fall_behind", "if subscriber.every:", "if False:"),
-    Fault("a log is recovered without its end", MemoryLog, "recover", "in self._entries:", "in self._entries[:-1]:"),
+    Fault(
+        "who is too slow for every change is forgotten",
+        Broadcast,
+        "_fall_behind",
+        "if subscriber.every:",
+        "if False:",
+    ),
+    Fault(
+        "a log is recovered without its end",
+        MemoryLog,
+        "recover",
+        "in self._entries:",
+        "in self._entries[:-1]:",
+    ),
     # -- memory ----------------------------------------------------------------------------------------------
     Fault("a full buffer is written to", Broadcast, "pump", "while not sink.paused and", "while"),
     Fault("a window grows for ever", Channel, "trim", "over = self._bytes - WINDOW_BYTES_MAX", "over = 0"),
-    Fault("who has gone is still served", Broadcast, "leave", "channel.subscribers.discard(subscriber)", "pass"),
+    Fault(
+        "who has gone is still served", Broadcast, "leave", "channel.subscribers.discard(subscriber)", "pass"
+    ),
     Fault("who selects anew is served twice", Broadcast, "select", "self.leave(subscriber)", "pass"),
     # -- a registry that changes -----------------------------------------------------------------------------
-    Fault("who has left is named otherwise", v2_stream, "written", "view.directory.left.get(key, key)", "key"),
-    Fault("who has moved is taken out again", v2_stream, "_has_moved_on", "selection.covers(", "not selection.covers("),
-    Fault("a vanished station leaves the digest too early", Broadcast, "_beat", "self.view.covered(", "self.view.listed("),
-    Fault("a vanished EVSE is not told to who asked for it", Broadcast, "_covering", ".covers(station, held)", ".covers(station)"),
+    Fault(
+        "who has left is named otherwise", v2_stream, "written", "view.directory.left.get(key, key)", "key"
+    ),
+    Fault(
+        "who has moved is taken out again",
+        v2_stream,
+        "_has_moved_on",
+        "selection.covers(",
+        "not selection.covers(",
+    ),
+    Fault(
+        "a vanished station leaves the digest too early",
+        Broadcast,
+        "_beat",
+        "self.view.covered(",
+        "self.view.listed(",
+    ),
+    Fault(
+        "a vanished EVSE is not told to who asked for it",
+        Broadcast,
+        "_covering",
+        ".covers(station, held)",
+        ".covers(station)",
+    ),
     # -- consumers -------------------------------------------------------------------------------------------
     Fault(
         "a consumer takes half a snapshot for the whole",
@@ -176,11 +253,31 @@ FAULTS: Final = (
     ),
     Fault("a consumer resumes with another selection", V2Session, "since", " or self._asked", ""),
     Fault("a consumer tells half a batch", V2Session, "_changes", "if read.seq == read.prev:", "if False:"),
-    Fault("a consumer keeps half a batch for the next connection", V2Session, "open", "self._held = []", "pass"),
-    Fault("a consumer keeps half a batch for another selection", V2Session, "_selected", "self._held = []", "pass"),
+    Fault(
+        "a consumer keeps half a batch for the next connection", V2Session, "open", "self._held = []", "pass"
+    ),
+    Fault(
+        "a consumer keeps half a batch for another selection",
+        V2Session,
+        "_selected",
+        "self._held = []",
+        "pass",
+    ),
     Fault("a consumer keeps what was removed", V2Session, "_apply", "row.status not in HIDDEN and ", ""),
-    Fault("a consumer keeps what a snapshot lacks", V2Session, "_fold", "self.board = {", "self.board = before | {"),
-    Fault("a consumer of version 1 forgets the last update", Session, "_fold_update", "self.board[station.uuid] = station", "pass"),
+    Fault(
+        "a consumer keeps what a snapshot lacks",
+        V2Session,
+        "_fold",
+        "self.board = {",
+        "self.board = before | {",
+    ),
+    Fault(
+        "a consumer of version 1 forgets the last update",
+        Session,
+        "_fold_update",
+        "self.board[station.uuid] = station",
+        "pass",
+    ),
 )
 
 
@@ -192,7 +289,7 @@ def planted(fault: Fault) -> Iterator[None]:
         ValueError: the piece of source is not there, or more than once.
     """
     found = inspect.getattr_static(fault.owner, fault.function)
-    function: Callable[..., Any] = found.fget if isinstance(found, property) else found
+    function: Any = found.fget if isinstance(found, property) else found
     source = textwrap.dedent(inspect.getsource(function))
     if source.count(fault.right) != 1:
         raise ValueError(f"{fault.function} has {fault.right!r} {source.count(fault.right)} times")

@@ -16,12 +16,13 @@ import msgspec
 
 from ladestrom.core import channel
 from ladestrom.core.channel import Subscriber
+from ladestrom.formats import v2_stream
 from ladestrom.model import Position
 
-BUFFER_BYTES_MAX: Final = 4_096
-"""Bytes waiting at the server above which its transport pauses; under a quarter of it resumes."""
 EXCESS_BYTES_MAX: Final = 10 * 1024
 """What may be written on top of a chunk: a snapshot, or entries that were read from the log at once."""
+MESSAGE_BYTES_MAX: Final = 32 * 1024
+"""And the message that a chunk ends with."""
 NOTICE_S_MAX: Final = 4.0
 """How long a server may believe that a connection stands which does not."""
 CLOSE_S_MAX: Final = 5.0
@@ -78,9 +79,20 @@ class Link:
         end: End,
         server: Server,
         road: Road,
+        buffer_bytes_max: int,
         rng: random.Random,
         wrong: Callable[[str], None],
     ) -> None:
+        """A connection that stands.
+
+        Args:
+            end: the consumer.
+            server: the server.
+            road: between them.
+            buffer_bytes_max: bytes waiting above which it pauses; under a quarter of it, it resumes.
+            rng: decides when what arrives.
+            wrong: is told what must not happen.
+        """
         self.paused = False
         self.subscriber: Subscriber | None = None
         self.road = road
@@ -90,6 +102,7 @@ class Link:
         """Bytes that wait."""
         self._end = end
         self._server = server
+        self._buffer_bytes_max = buffer_bytes_max
         self._rng = rng
         self._wrong = wrong
         self._loop = asyncio.get_running_loop()
@@ -108,9 +121,9 @@ class Link:
             return
         self._buffer += data
         self.size = size = len(self._buffer)
-        if size > BUFFER_BYTES_MAX:
+        if size > self._buffer_bytes_max:
             self.paused = True
-            if size > BUFFER_BYTES_MAX + channel.CHUNK_BYTES_MAX + EXCESS_BYTES_MAX:
+            if size > self._buffer_bytes_max + channel.CHUNK_BYTES_MAX + _excess_bytes_max():
                 self._wrong(f"{size} bytes wait for one consumer")
         if self._carrier is None and not self.is_cut:
             self._carry_soon()
@@ -148,7 +161,7 @@ class Link:
         data = bytes(self._buffer[:count])
         del self._buffer[:count]
         self.size = len(self._buffer)
-        if self.paused and self.size <= BUFFER_BYTES_MAX // 4:
+        if self.paused and self.size <= self._buffer_bytes_max // 4:
             self.paused = False
             self._read()
             if self.subscriber is not None:
@@ -209,6 +222,10 @@ class Link:
         self._buffer.clear()
         self.size = 0
         self._server.leave(self, subscriber)
+
+
+def _excess_bytes_max() -> int:
+    return EXCESS_BYTES_MAX + min(v2_stream.PART_BYTES_MAX, MESSAGE_BYTES_MAX)
 
 
 class FrameReader:

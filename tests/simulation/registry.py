@@ -81,7 +81,7 @@ class Registry:
         """
         evse = rng.choice(EVSES)
         holder = next((each for each in self.stations.values() if _holds(each, evse.key)), None)
-        goes_to = rng.choice((None, evse.station, rng.choice(STATIONS).uuid if self._moves else None))
+        goes_to = rng.choice((None, evse.station, *(rng.choice(STATIONS).uuid,) * 4 * self._moves))
         if rng.random() < 0.25:
             return self._vanish(rng.choice(STATIONS).uuid)
         changed = []

@@ -17,6 +17,7 @@ from unittest import mock
 import msgspec
 from tests.simulation.consumers import Request
 from tests.simulation.loop import SimulatedLoop
+from tests.simulation.nature import Nature
 from tests.simulation.network import GOING_AWAY, Link
 from tests.simulation.truth import Truth
 
@@ -37,15 +38,16 @@ from ladestrom.formats import v2_stream
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect, decode_select, refused
 from ladestrom.hub import Hub, HubLimits
-from ladestrom.model import Change, Entry, Evse, Millis, Operator, Position, Receipt, Station, StatusReport
+from ladestrom.model import Change, Entry, Millis, Operator, Position, Receipt, Station, StatusReport
 
 T = TypeVar("T")
 
 NOW: Final[Millis] = 1_795_000_000_000
 """When every world begins: in November 2026."""
-CHECKPOINT_S_MAX: Final = 6.0
 EXPIRE_S: Final = 7.0
 AUDIT_S: Final = 0.5
+READ_STALL_CHANCE: Final = 0.2
+READ_STALL_S_MAX: Final = 3.0
 BURST_BYTES_MAX: Final = 64 * 1024
 """Frames that may be made between two passes of the broadcast, which trim the windows."""
 
@@ -68,26 +70,24 @@ class NumberedSubscriber(Subscriber):
 
 
 @contextlib.contextmanager
-def small(rng: random.Random) -> Iterator[None]:
-    """Scales the limits down, each world's in its own way."""
-    chunk = rng.choice((600, 2_000, 16_000))
-    scaled: list[tuple[Any, str, Any]] = [
-        (channel, "WINDOW_BYTES_MAX", rng.choice((1_500, 6_000, 30_000))),
-        (channel, "CHUNK_BYTES_MAX", chunk),
-        (broadcast_module, "CHUNK_BYTES_MAX", chunk),
-        (broadcast_module, "BATCH_ROWS_MAX", rng.choice((2, 7, 500))),
-        (broadcast_module, "REPLAY_ENTRIES_MAX", rng.choice((1, 5, 30))),
-        (broadcast_module, "ENTRIES_PER_TURN_MAX", rng.choice((3, 1_000))),
-        (broadcast_module, "COMPRESSED_FRAMES_MAX", rng.choice((2, 50))),
-        (broadcast_module, "SNAPSHOT_REUSE", rng.choice((20, 1_000))),
-        (broadcast_module, "Subscriber", NumberedSubscriber),
-        (hub_module, "logger", mock.Mock()),
-        (v2_stream, "PART_BYTES_MAX", rng.choice((300, 1_000, 100_000))),
-        (tailing, "RECENT_ENTRIES_MAX", rng.choice((4, 10_000))),
-        (NumberedSubscriber, "numbers", itertools.count()),
-    ]
+def scaled(nature: Nature) -> Iterator[None]:
+    """Scales the limits down to the size of a world."""
     with contextlib.ExitStack() as stack:
-        for holder, name, value in scaled:
+        for holder, name, value in (
+            (channel, "WINDOW_BYTES_MAX", nature.window_bytes_max),
+            (channel, "CHUNK_BYTES_MAX", nature.chunk_bytes_max),
+            (broadcast_module, "CHUNK_BYTES_MAX", nature.chunk_bytes_max),
+            (broadcast_module, "BATCH_ROWS_MAX", nature.batch_rows_max),
+            (broadcast_module, "REPLAY_ENTRIES_MAX", nature.replay_entries_max),
+            (broadcast_module, "ENTRIES_PER_TURN_MAX", nature.turn_entries_max),
+            (broadcast_module, "COMPRESSED_FRAMES_MAX", nature.compressed_frames_max),
+            (broadcast_module, "SNAPSHOT_REUSE", nature.snapshot_reuse),
+            (broadcast_module, "Subscriber", NumberedSubscriber),
+            (v2_stream, "PART_BYTES_MAX", nature.part_bytes_max),
+            (tailing, "RECENT_ENTRIES_MAX", nature.recent_entries_max),
+            (hub_module, "logger", mock.Mock()),
+            (NumberedSubscriber, "numbers", itertools.count()),
+        ):
             stack.enter_context(mock.patch.object(holder, name, value))
         yield
 
@@ -95,13 +95,15 @@ def small(rng: random.Random) -> Iterator[None]:
 class SlowLog(MemoryLog):
     """A log that takes time, keeps little, and outlives the server."""
 
-    def __init__(self, epoch: str, truth: Truth, rng: random.Random, delay_s: float, keep: int) -> None:
-        super().__init__(epoch, retention_entries_max=keep)
+    def __init__(self, epoch: str, truth: Truth, rng: random.Random, nature: Nature) -> None:
+        super().__init__(epoch, retention_entries_max=nature.keep)
         self.truth = truth
         self._rng = rng
-        self._delay_s = delay_s
+        self._delay_s = nature.log_delay_s
         self.fails = False
         """The next append does."""
+        self.stalls = True
+        """Some reads do."""
 
     async def _wait(self) -> None:
         await asyncio.sleep(self._rng.random() * self._delay_s)
@@ -118,6 +120,9 @@ class SlowLog(MemoryLog):
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         await self._wait()
+        # Where the broadcast finds the newest entries in memory, a read may stall, and the log go on meanwhile.
+        if limit < tailing.RECENT_ENTRIES_MAX and self._rng.random() < READ_STALL_CHANCE:
+            await asyncio.sleep(self._rng.random() * READ_STALL_S_MAX)
         entries = await super().read(after, limit)
         await self._wait()
         return entries
@@ -145,8 +150,7 @@ class Server:
         stations: Mapping[str, Station],
         rng: random.Random,
         wrong: Callable[[str], None],
-        heartbeat_s: float,
-        tick_s: float,
+        nature: Nature,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
@@ -157,10 +161,10 @@ class Server:
         self._loop = loop
         self._rng = rng
         self._wrong = wrong
-        self._tick_s = tick_s
+        self._nature = nature
         self.board = Board()
         self.view = View(self.directory, log.last.epoch)
-        self.v2 = V2Dialect(Limits(0, 0, 0, 0, int(heartbeat_s)), Attribution())
+        self.v2 = V2Dialect(Limits(0, 0, 0, 0, int(nature.heartbeat_s)), Attribution())
         self.hub = Hub(
             log, self.board, self.directory, self.now, HubLimits(stale_after_s=25, start_grace_s=5)
         )
@@ -169,7 +173,7 @@ class Server:
             self.view,
             {"v1": NobilDialect(NobilFormat()), "v2": self.v2},
             FRAMINGS,
-            BroadcastLimits(heartbeat_s=heartbeat_s, raw_items_max=20),
+            BroadcastLimits(heartbeat_s=nature.heartbeat_s, raw_items_max=20),
             clock_s=self._clock_s,
             clock=self.now,
         )
@@ -183,8 +187,8 @@ class Server:
 
     def _clock_s(self) -> float:
         """Whoever looks at the clock has done some work since the last time."""
-        if self._tick_s:
-            self._loop.spend(self._rng.random() * self._tick_s)
+        if self._nature.tick_s:
+            self._loop.spend(self._rng.random() * self._nature.tick_s)
         return self._loop.time()
 
     # -- life --------------------------------------------------------------------------------------------
@@ -248,7 +252,7 @@ class Server:
 
     async def _checkpoints(self) -> None:
         while True:
-            await asyncio.sleep(self._rng.random() * CHECKPOINT_S_MAX)
+            await asyncio.sleep(self._rng.random() * self._nature.checkpoint_s)
             await self.log.checkpoint(self.board.take_touched(), self.board.seq)
             await self.log.trim(self.now())
 
@@ -336,7 +340,7 @@ class Server:
         subscriber = link.subscriber
         if subscriber is None or not self.is_open:
             return
-        asked = msgspec.structs.asdict(decode_select(message))
+        asked = msgspec.structs.asdict(decode_select(message.decode()))
         try:
             filters = {name: text for name, text in asked.items() if text}
             wanted = selection(filters, names=EVSE_FILTERS)

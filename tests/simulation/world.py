@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Final
 
 import msgspec
 from tests.simulation import serving
 from tests.simulation.consumers import Consumer, Request, V1Consumer, V2Consumer, query
 from tests.simulation.loop import SimulatedLoop, Stuck
-from tests.simulation.network import ROADS, Link
+from tests.simulation.nature import Kind, Nature, nature_of
+from tests.simulation.network import Link
 from tests.simulation.registry import EVSES, FINER_WISHES, NAMES, OPERATORS, STATIONS, WISHES, Registry
-from tests.simulation.serving import Server, SlowLog, small
-from tests.simulation.truth import Truth
+from tests.simulation.serving import Server, SlowLog, scaled
+from tests.simulation.truth import Truth, Wish
 
 from ladestrom.client.v2_session import Mode
 from ladestrom.model import Operator, Position, Status, StatusReport
@@ -56,11 +57,16 @@ class Report(msgspec.Struct, frozen=True):
         return "\n".join([f"seed {self.seed}", *self.wrongs])
 
 
-def simulate(seed: int) -> Report:
-    """Runs the world of a seed to its end, or to what is wrong in it."""
-    rng = random.Random(f"scale {seed}")
-    world = World(seed)
-    with small(rng), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+def simulate(seed: int, kind: Kind | None = None) -> Report:
+    """Runs the world of a seed to its end, or to what is wrong in it.
+
+    Args:
+        seed: decides everything.
+        kind: what the world leans towards, where it is not to be the seed's own kind.
+    """
+    nature = nature_of(seed, kind)
+    world = World(seed, nature)
+    with scaled(nature), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         try:
             runner.run(world.run())
         except Stuck as error:
@@ -71,28 +77,18 @@ def simulate(seed: int) -> Report:
 class World:
     """Holds everybody together."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, nature: Nature) -> None:
+        self.nature = nature
         self.seen: Counter[str] = Counter()
-        self.wishes = {query(wish.words): wish for wish in FINER_WISHES}
+        self.wishes: Mapping[str, Wish] = {query(wish.words): wish for wish in FINER_WISHES}
         self._seed = seed
         self._wrongs: list[str] = []
         self._server: Server | None = None
         self._consumers: list[Consumer] = []
         self._truths: dict[str, Truth] = {}
-        rng = self._rng("world")
-        self._tick_s = rng.choice((0.0, 0.0005, 0.005))
-        self._heartbeat_s = rng.choice((1.1, 3.0, 8.0))
-        self._burst = rng.choice((2, 8, 30))
-        self._pause_s = rng.choice((0.1, 0.4, 1.0))
-        self._restarts_left = rng.choice((0, 1, 1, 2, 3))
-        registry = rng.choice(("stays", "stays", "stays", "comes and goes", "moves"))
-        self._registry = Registry(moves=registry == "moves")
-        self._registry_changes = registry != "stays"
-        if self._registry_changes:
-            self._heartbeat_s = rng.choice((0.3, 3.0))
-        if registry == "moves":
-            # The log's rows at a restart do not say where an EVSE was before: who resumes over both is not told.
-            self._restarts_left = 0
+        self._restarts_left = nature.restarts_max
+        self._registry = Registry(moves=nature.kind is Kind.MOVING)
+        self._accepted: Counter[str] = Counter()
         self._epochs = 0
 
     def _rng(self, name: str) -> random.Random:
@@ -137,9 +133,8 @@ class World:
         """From nothing to rest, round after round."""
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(lambda _, context: self.wrong(_told(context)))
-        rng = self._rng("log")
         truth = self._truths["e0"] = Truth(NAMES, self._registry.stations)
-        self._log = SlowLog("e0", truth, rng, rng.choice((0.001, 0.02, 0.2)), rng.choice((80, 200, 100_000)))
+        self._log = SlowLog("e0", truth, self._rng("log"), self.nature)
         await self._start_server()
         self._gather_consumers()
         try:
@@ -156,14 +151,14 @@ class World:
             self._registry.stations,
             self._rng(f"server {self.seen['servers']}"),
             self.wrong,
-            self._heartbeat_s,
-            self._tick_s,
+            self.nature,
         )
         self.seen["servers"] += 1
         await server.start()
         self._server = server
 
     async def _trouble(self, number: int) -> None:
+        self._log.stalls = True
         tasks = [
             asyncio.create_task(self._report(operator, self._rng(f"{operator.name} {number}")))
             for operator in OPERATORS
@@ -184,8 +179,7 @@ class World:
             await self._restart("crash", 0.0)
         server = self._server
         assert server is not None
-        for consumer in self._consumers:
-            consumer.hurry()
+        self._log.stalls = False
         await server.hub.drain()
         ends_s = self._loop.time() + REST_S_MAX
         rested: dict[Consumer, Position] = {}
@@ -206,6 +200,14 @@ class World:
             if self._loop.time() > ends_s:
                 self.wrong(f"not at rest after {REST_S_MAX:.0f} s: {waits}")
         server.audit(0)
+        self._check_receipts()
+
+    def _check_receipts(self) -> None:
+        """What was accepted is in the log; a power cut may cost its end."""
+        logged = Counter(fact.row[6] for fact in self._log.truth.facts if fact.row[7] == "reported")
+        for name, accepted in self._accepted.items():
+            if accepted > logged[name] and not self._epochs:
+                self.wrong(f"{name} was told of {accepted} changes, and {logged[name]} are in the log")
 
     # -- who acts ----------------------------------------------------------------------------------------
 
@@ -221,11 +223,10 @@ class World:
             framing = rng.choice(("text", "deflate"))
             wish = rng.choice(WISHES[:3])
             consumer = V1Consumer(name, self, own, framing, wish, raw=rng.random() < 0.5)
-            consumer.is_strict = not self._registry_changes
+            consumer.is_strict = "registry" not in self.nature.events
         else:
-            framing = rng.choice(("text", "text", "deflate", "event"))
-            mode = rng.choice((Mode.LATEST, Mode.EVERY))
-            consumer = V2Consumer(name, self, own, framing, rng.choice(FINER_WISHES), mode)
+            mode = Mode.EVERY if rng.random() < self.nature.every_share else Mode.LATEST
+            consumer = V2Consumer(name, self, own, rng.choice(self.nature.palette), mode)
         self._consumers.append(consumer)
         consumer.come(after_s)
 
@@ -233,10 +234,10 @@ class World:
         """One operator's deliveries; what was not answered is sent again."""
         evses = [evse for evse in EVSES if evse.party in operator.parties]
         while True:
-            await asyncio.sleep(rng.expovariate(1 / self._pause_s))
+            await asyncio.sleep(rng.expovariate(1 / self.nature.pause_s))
             now = serving.NOW + int(self._loop.time() * 1000)
             reports = []
-            for _ in range(rng.randint(1, rng.choice((1, self._burst)))):
+            for _ in range(rng.randint(1, rng.choice((1, self.nature.burst)))):
                 observed_at = now - rng.choice((0, 0, 0, rng.randrange(4_000)))
                 evse, status, error = rng.choice(evses), rng.choice(STATUSES), rng.random() < 0.05
                 reports.append(
@@ -250,18 +251,16 @@ class World:
                 self.seen["deliveries sent again"] += 1
                 await asyncio.sleep(RETRY_S)
             self.seen["deliveries"] += 1
-            self._check_receipt(receipt.position, receipt.accepted, len(reports))
-
-    def _check_receipt(self, position: Position, accepted: int, sent: int) -> None:
-        last = self._log.last
-        if position.epoch == last.epoch and (position.seq > last.seq or accepted > sent):
-            self.wrong(f"a receipt for {position}, and the log ends at {last}")
+            self._accepted[operator.name] += receipt.accepted
+            last = self._log.last
+            if receipt.position.epoch == last.epoch and receipt.position.seq > last.seq:
+                self.wrong(f"a receipt for {receipt.position}, and the log ends at {last}")
 
     async def _mischief(self, rng: random.Random) -> None:
+        events = [name for name, share in self.nature.events.items() for _ in range(share)]
         while True:
             await asyncio.sleep(rng.random() * 0.8)
-            act = rng.choice(self._acts)
-            await act(self, rng)
+            await self._acts[rng.choice(events)](self, rng)
 
     def _pick(self, rng: random.Random) -> Consumer:
         """A consumer; preferably one that is in the middle of something."""
@@ -278,7 +277,7 @@ class World:
 
     async def _repave(self, rng: random.Random) -> None:
         consumer = rng.choice(self._consumers)
-        consumer.road = rng.choice(ROADS)
+        consumer.road = rng.choice(self.nature.roads)
         if consumer.link is not None:
             consumer.link.road = consumer.road
 
@@ -300,8 +299,6 @@ class World:
             await self._server.withdraw(uuid)
 
     async def _change_registry(self, rng: random.Random) -> None:
-        if not self._registry_changes:
-            return
         changed = self._registry.change(rng)
         self.seen["registry changes"] += len(changed)
         if self._server is not None and self._server.is_open:
@@ -329,10 +326,17 @@ class World:
         await asyncio.sleep(down_s)
         await self._start_server()
 
-    _acts: Final = (
-        *(_cut, _cut, _cut, _leave, _repave, _repave, _select, _select),
-        *(_join, _sign_off, _fail_append, _end_server, _change_registry, _change_registry),
-    )
+    _acts: ClassVar[Mapping[str, Callable[[World, random.Random], Awaitable[None]]]] = {
+        "cut": _cut,
+        "leave": _leave,
+        "repave": _repave,
+        "select": _select,
+        "join": _join,
+        "sign off": _sign_off,
+        "fail": _fail_append,
+        "restart": _end_server,
+        "registry": _change_registry,
+    }
 
 
 def _told(context: dict[str, Any]) -> str:

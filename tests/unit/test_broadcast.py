@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from ladestrom.errors import Overloaded
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
-from ladestrom.model import Change, Evse, Position, Station, Status
+from ladestrom.model import Change, Entry, Evse, Position, Station, Status
 
 STATIONS = [make_station(f"NOR_{number:05d}", evses=2) for number in range(1, 41)]
 FIRST, SECOND = STATIONS[0], STATIONS[1]
@@ -342,8 +342,8 @@ class TestSlow:
             for _ in range(10):
                 await at.change(*(station.evses[0] for station in STATIONS))
                 await at.delivered(quick)
-            at_once = []
-            while not subscriber.next == subscriber.channel.end or not at_once:
+            at_once: list[int] = []
+            while subscriber.next != subscriber.channel.end or not at_once:
                 before = sum(map(len, slow.written))
                 slow._left, slow.paused = 1, False
                 at.broadcast.pump(subscriber)
@@ -451,15 +451,15 @@ class TestRaw:
 
     async def test_it_is_asked_for_only_while_somebody_wants_it(self) -> None:
         async with serving() as at:
-            assert not at.broadcast.wanted
             silent = at.join(Sink(), SILENT)
-            assert not at.broadcast.wanted
+            wanted = [at.broadcast.wanted]
             wanting = at.join(Sink())
-            assert at.broadcast.wanted
+            wanted.append(at.broadcast.wanted)
             at.broadcast.leave(silent)
-            assert at.broadcast.wanted
+            wanted.append(at.broadcast.wanted)
             at.broadcast.leave(wanting)
-            assert not at.broadcast.wanted
+            wanted.append(at.broadcast.wanted)
+            assert wanted == [False, True, True, False]
 
     async def test_more_than_a_pass_takes_are_dropped_and_counted_and_updates_are_not(self) -> None:
         async with serving(raw_items_max=10) as at:
@@ -591,6 +591,19 @@ class TestVersion2:
             assert [message["type"] for message in sink.messages] == ["reset", "snapshot"]
             assert sink.messages[0]["reason"] == reason
 
+    async def test_one_that_comes_from_elsewhere_moves_those_up_who_follow_the_channel(self) -> None:
+        wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+        async with serving() as at:
+            follows, comes = Sink(), Sink()
+            at.join(follows, wishes)
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            at.join(comes, wishes, since=Position("e", 1))
+            await at.change(SECOND.evses[0])
+            await until(lambda: len(comes.told("changes")) == len(follows.told("changes")) == 1)
+            assert [message["prev"] for message in follows.messages[1:]] == [0, 1]
+            assert [message["prev"] for message in comes.messages] == [1]
+
 
 class TestEvery:
     """Consumers who want each change."""
@@ -706,6 +719,50 @@ class TestEvery:
             sink.paused = False
             await until(lambda: not at.broadcast._replays)
             assert len(sink.written) == handed
+
+    async def test_what_is_not_selected_is_passed_over(self) -> None:
+        async with serving() as at:
+            for _ in range(600):
+                await at.change(FIRST.evses[0])
+            await at.change(SECOND.evses[0], SECOND.evses[1])
+            await at.taken()
+            sink = Sink()
+            wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            subscriber = at.join(sink, wishes, since=Position("e", 0), every=True)
+            at.broadcast.pump(subscriber)
+            await until(lambda: at.last(sink) == 602)
+            (message,) = sink.told("changes")
+            assert (message["prev"], len(message["changes"])) == (0, 2)
+
+    @pytest.mark.parametrize("leaves", [True, False])
+    async def test_one_that_leaves_or_whose_history_is_trimmed_while_it_is_read_is_told_nothing_more(
+        self, leaves: bool
+    ) -> None:
+        async with serving() as at:
+            for _ in range(10):
+                await at.change(FIRST.evses[0])
+            await at.taken()
+            read, reading, gate = at.log.read, asyncio.Event(), asyncio.Event()
+
+            async def slow_read(after: int, limit: int) -> Sequence[Entry]:
+                reading.set()
+                await gate.wait()
+                return await read(after, limit)
+
+            at.log.read = slow_read  # type: ignore[method-assign]
+            sink = Sink()
+            subscriber = at.join(sink, V2, since=Position("e", 2), every=True)
+            await reading.wait()
+            if leaves:
+                at.broadcast.leave(subscriber)
+            else:
+                at.log._retention_entries_max = 3
+                await at.log.checkpoint([], 10)
+                await at.log.trim(NOW)
+            gate.set()
+            await until(lambda: not at.broadcast._replays)
+            assert sink.messages == []
+            assert (sink.overran == Position("e", 2)) is not leaves
 
 
 async def test_it_stops_when_it_is_cancelled() -> None:

@@ -604,9 +604,11 @@ class TestReconcile:
     async def test_an_evse_that_moves_is_removed_there_and_registered_here(self) -> None:
         async with working() as at:
             await at.hub.reconcile([FIRST], [])
-            moved = make_evse(FIRST.evse_id or "", "NOR_00009")
-            assert await at.hub.reconcile([moved], [FIRST.key]) == 2
-            assert at.board.cells[FIRST.key].change.station == "NOR_00009"
+            await at.submit(make_report(FIRST, Status.CHARGING))
+            moved = make_evse(FIRST.written, "NOR_00009")
+            assert await at.hub.reconcile([moved], []) == 2
+            now = at.board.cells[FIRST.key].change
+            assert (now.station, now.status) == ("NOR_00009", Status.CHARGING)
 
     async def test_a_report_that_arrived_before_is_not_undone(self) -> None:
         async with working() as at:

@@ -125,7 +125,9 @@ class SqliteLog:
         self._check(connection)
         self._path.chmod(0o600)
         if _rows(connection, "PRAGMA journal_mode = WAL") != [("wal",)]:
-            raise LogFailure(f"{self._path} is on a file system without shared memory: choose another directory")
+            raise LogFailure(
+                f"{self._path} is on a file system without shared memory: choose another directory"
+            )
         # Whatever the durability: who looks after a power cut has to find the session that was cut.
         connection.execute("PRAGMA synchronous = FULL")
         with connection:
@@ -165,7 +167,8 @@ class SqliteLog:
 
     def _check(self, connection: apsw.Connection) -> None:
         """Refuses what is no log of this format, before anything is written to it."""
-        tables = {name for (name,) in _rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        found = _rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")
+        tables = {name for (name,) in found}
         if not tables:
             return
         found = _rows(connection, "SELECT value FROM meta WHERE name = 'format'") if tables >= _TABLES else []
@@ -341,7 +344,7 @@ def _rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ())
     return connection.execute(query, values).fetchall()
 
 
-def _decoded(decode: Callable[[Any], T], body: Any) -> T:
+def _decoded(decode: Callable[[str], T], body: str) -> T:
     try:
         return decode(body)
     except (msgspec.DecodeError, TypeError) as error:

@@ -21,6 +21,7 @@ from ladestrom.edges.contract_requests import (
     KEY_QUERY,
     KEYS,
     PARAMETERS,
+    RECEIPT,
     TICKET,
     V1_STREAM,
     V2_STREAM,
@@ -29,7 +30,7 @@ from ladestrom.edges.contract_requests import (
     schemas,
 )
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
-from ladestrom.errors import NotAllowed, TooManyRequests, Unauthenticated
+from ladestrom.errors import TooManyRequests, Unauthenticated
 from ladestrom.formats.contract_events import Close
 from ladestrom.formats.contract_nobil import SnapshotInit, StatusRaw, StatusUpdate, StreamMessage
 from ladestrom.formats.contract_schemas import Schema, reference
@@ -157,16 +158,16 @@ upgrade, with a problem document (RFC 9457); `/openapi.json` has the codes.
 | close code | means | reconnect |
 |---|---|---|
 | 1001 | the server stops | yes, with `since` |
+| 1007 | text that is not UTF-8 | not with such text |
 | 1008 | a frame did not arrive in time | yes |
 | 1009 | a message was larger than {inbound_bytes} bytes (reports: {message_bytes}) | not with such messages |
 | {slow} | too slow for `mode=every`; the reason has the position | yes, with `since` |
 | {many} | more than {inbound_messages} messages a minute | yes |
 | {revoked} | the key was revoked or has expired | not with this key |
-| {denied} | not allowed | no |
 
 Codes from 4100 to 4199 say: reconnect; from 4400 to 4499: do not, before something was changed. A consumer
-that does not answer a ping within {ping_timeout_s} s (one comes every {ping_interval_s} s), or takes nothing
-for {stalled_s} s, is cut off.
+that does not answer a ping within {ping_timeout_s} s (one comes every {ping_interval_s} s), or that takes
+nothing for {stalled_s} s, is cut off.
 """
 
 
@@ -215,7 +216,6 @@ def _told(text: str, served: Served) -> str:
         slow=SLOW,
         many=TooManyRequests.close_code,
         revoked=Unauthenticated.close_code,
-        denied=NotAllowed.close_code,
         inbound_bytes=stream.inbound_bytes_max,
         inbound_messages=stream.inbound_messages_per_minute_max,
         message_bytes=served.report_message_bytes_max,
@@ -315,7 +315,7 @@ def _message(kind: Message) -> Schema:
     return {
         "name": type_of(kind),
         "title": name,
-        "summary": " ".join((kind.__doc__ or "What became of the reports of one message.").split()),
+        "summary": " ".join((kind.__doc__ or RECEIPT).split()),
         "contentType": "application/json",
         "payload": payload,
         "examples": [{"payload": one} for one in shown],

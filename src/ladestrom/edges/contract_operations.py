@@ -303,7 +303,7 @@ OPERATIONS: Final = (
         description="Each message is answered by its receipt, in order; you need not wait for one.",
         scope=Scope.REPORT,
         answers=STREAM_ANSWERS,
-        refusals=("upgrade_required",),
+        refusals=("bad_handshake", "upgrade_required"),
     ),
     Operation(
         path="/livez",

@@ -244,6 +244,7 @@ WIRE_LIMITS: Final = {
     "Report.connector": {"maximum": CONNECTOR_MAX},
     "Receipt.adjusted": {"maxItems": ADJUSTED_MAX},
 }
+RECEIPT: Final = "What became of the items of one delivery."
 _REPORT_FORMS: Final = (
     {"required": ["evse"], "properties": {"evse": {"type": "string"}}},
     {
@@ -262,6 +263,7 @@ def schemas(
     for name, schema in found.items():
         if name in examples:
             schema["examples"] = [examples[name]]
+    found["Receipt"].setdefault("description", RECEIPT)
     report = found["Report"]
     report["anyOf"] = list(_REPORT_FORMS)
     report["examples"] = list(REPORTS)

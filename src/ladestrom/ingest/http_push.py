@@ -197,16 +197,16 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
             raise MalformedBody(f"the gzip body has more than {GZIP_MEMBERS_MAX} members: pack it as one")
         unpacker = zlib.decompressobj(wbits=31)
         while not unpacker.eof:
-            step = packed[place : place + GZIP_STEP_BYTES]
-            if not step:
+            if place == len(packed):
                 raise MalformedBody("the gzip body is cut off")
+            step = packed[place : place + GZIP_STEP_BYTES]
             try:
                 piece = unpacker.decompress(step, GZIP_PIECE_BYTES)
             except zlib.error as error:
                 raise MalformedBody(
                     f"the body is not the gzip that Content-Encoding says ({error})"
                 ) from error
-            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            rest = unpacker.unused_data or unpacker.unconsumed_tail
             place += len(step) - len(rest)
             yield piece
 

@@ -1,8 +1,8 @@
 """Reports in, exact frames out: the whole road from an operator's message to a consumer of version 1.
 
-A sample's first line is the registry, our clock, and what the consumer asks for; each further line is a message
-of the operator, or a consumer that joins in the place of the one before. Of what comes out, `<` are receipts
-and `>` frames. `UPDATE_GOLDEN=1` writes what comes out as what is expected.
+A sample's first line is the registry, our clock, and what the consumer asks for; each further line is a
+message of the operator, or a consumer that joins in the place of the one before. Of what comes out, `<` are
+receipts and `>` frames. `UPDATE_GOLDEN=1` writes what comes out as what is expected.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.building import TYPE_2, make_evse, make_station, until
+from tests.listening import FRAMINGS
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast
@@ -28,8 +30,6 @@ from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.hub import Hub
 from ladestrom.model import Operator, Outlet, Position, Station
 from ladestrom.protocols import plain
-from tests.building import TYPE_2, make_evse, make_station, until
-from tests.listening import FRAMINGS
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("*.jsonl"))
@@ -73,9 +73,7 @@ class Road:
         types = asked.get("types", "snapshot,update,raw").split(",")
         since = asked.get("since")
         wishes = Wishes(selection(asked, names=STATION_FILTERS), "update" in types, "raw" in types)
-        self._subscriber = self._broadcast.join(
-            self, wishes, since=Position.parse(since) if since else None
-        )
+        self._subscriber = self._broadcast.join(self, wishes, since=Position.parse(since) if since else None)
         self._tell()
 
     async def report(self, message: Any) -> None:

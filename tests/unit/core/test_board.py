@@ -146,6 +146,27 @@ class TestConfirm:
         hear(board, EVSE, make_report(source="second"))
         assert board.cells[EVSE.key].source == "second"
 
+    def test_a_change_counts_as_heard_after_the_confirmations_before_it_in_its_round(self) -> None:
+        board = registered()
+        hear(board, EVSE, make_report(source="first"))
+        take(
+            board,
+            [
+                (EVSE, make_report(source="second", observed_at=NOW + 1, received_at=NOW + 9)),
+                (EVSE, make_report(EVSE, Status.CHARGING, NOW + 2, received_at=NOW + 9, source="third")),
+            ],
+        )
+        cell = board.cells[EVSE.key]
+        assert (cell.source, cell.observed_at, cell.received_at) == ("third", NOW + 2, NOW + 9)
+
+    def test_so_does_a_decision_of_our_own(self) -> None:
+        board = registered()
+        hear(board, EVSE, make_report())
+        round_ = Round(board)
+        round_.decide(EVSE, make_report(observed_at=NOW + 1))
+        round_.add([make_change(EVSE, Status.UNKNOWN, NOW + 9, cause=Cause.WITHDRAWN)])
+        assert round_.heard == {}
+
     def test_our_clock_never_moves_back(self) -> None:
         board = registered()
         hear(board, EVSE, make_report(received_at=NOW + 100))
@@ -360,6 +381,55 @@ class TestRegister:
         change = board.register(make_evse(station="NOR_00002"), NOW)
         assert change is not None
         assert change.station == "NOR_00002"
+
+
+class TestMove:
+    HERE = make_evse()
+    THERE = make_evse(station="NOR_00002")
+
+    def test_an_evse_that_moved_is_removed_there_and_is_here_as_it_was(self) -> None:
+        board = registered()
+        hear(board, self.HERE, make_report(status=Status.CHARGING, error=True, source="xyz"))
+        hear(board, self.HERE, make_report(status=Status.CHARGING, error=True, observed_at=NOW + 5))
+        moved = board.move(self.THERE, NOW + 9)
+        assert moved is not None
+        off, on = moved
+        assert (off.station, off.status, off.cause) == ("NOR_00001", Status.REMOVED, Cause.WITHDRAWN)
+        assert (off.was_status, off.was_error) == (Status.CHARGING, True)
+        assert (on.station, on.status, on.error, on.cause) == (
+            "NOR_00002",
+            Status.CHARGING,
+            True,
+            Cause.REGISTERED,
+        )
+        assert (on.changed_at, on.observed_at, on.was_status) == (NOW, NOW + 5, Status.REMOVED)
+        assert on.source == "abc"
+
+    def test_it_is_on_the_board_as_it_was_and_confirmed_as_before(self) -> None:
+        board = registered()
+        hear(board, self.HERE, make_report(status=Status.CHARGING))
+        board.apply(logged(board.move(self.THERE, NOW + 9) or (), board.seq))
+        cell = board.cells[EVSE.key]
+        assert (cell.change.station, cell.change.status) == ("NOR_00002", Status.CHARGING)
+        assert hear(board, self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1)) is UNCHANGED
+
+    def test_one_that_is_there_or_is_gone_or_never_was_does_not_move(self) -> None:
+        assert Board().move(self.THERE, NOW) is None
+        board = registered()
+        assert board.move(self.HERE, NOW) is None
+        gone = board.withdraw(EVSE.key, NOW, Status.REMOVED)
+        assert gone is not None
+        board.apply(logged([gone], board.seq))
+        assert board.move(self.THERE, NOW) is None
+
+
+class TestRestore:
+    def test_a_board_is_filled_with_what_the_log_recovered_and_gives_it_to_the_next_checkpoint(self) -> None:
+        rows = [BoardRow(3, make_change(EVSE), NOW + 5, NOW + 6, "abc")]
+        board = Board()
+        board.restore(rows, 7)
+        assert (board.seq, len(board)) == (7, 1)
+        assert board.take_touched() == rows
 
 
 def test_the_reasons_of_suppressions_are_not_told_as_refusals() -> None:

@@ -68,6 +68,12 @@ class TestFind:
         directory.put(make_station("NOR_00001", [true], vanished_at=NOW))
         assert directory.find("NO*ABC*E1") == (false,)
 
+    def test_a_key_is_there_where_an_evse_has_it_and_not_where_one_has_it_as_uid(self) -> None:
+        directory = Directory([make_station(evses=[make_evse("NO*ABC*E1", uid="4711")])])
+        assert directory.has("NOABCE1")
+        assert not directory.has("4711")
+        assert not directory.has("NOABCE2")
+
 
 class TestConnectors:
     @pytest.mark.parametrize(
@@ -145,6 +151,14 @@ class TestPut:
         for station in steps if old_first else reversed(steps):
             directory.put(station)
         assert directory.find("NO*ABC*E2") == (moved,)
+
+    def test_how_the_ids_of_evses_that_left_were_written_is_kept(self) -> None:
+        stays, leaves = make_evse("NO*ABC*E1"), make_evse("NO*ABC*E2")
+        directory = Directory([make_station(evses=[stays, leaves])])
+        directory.put(make_station(evses=[stays, leaves], vanished_at=NOW))
+        assert directory.left == {}
+        directory.put(make_station(evses=[stays]))
+        assert directory.left == {"NOABCE2": "NO*ABC*E2"}
 
     def test_an_unknown_station_has_no_evses(self) -> None:
         assert Directory().present("NOR_00001") == ()

@@ -17,8 +17,6 @@ from ladestrom.core.selection import (
 from ladestrom.errors import InvalidSelection
 from ladestrom.model import Status
 
-OSLO = {"longitude": 10.75, "latitude": 59.91}
-
 
 def read(parameters: Mapping[str, str], names: frozenset[str] = EVSE_FILTERS) -> Selection:
     return selection(parameters, names=names)
@@ -59,7 +57,9 @@ class TestReading:
 
     def test_filters_of_different_kinds_are_read_together(self) -> None:
         wanted = read({"country": "NO", "station": "NOR_00001", "bbox": "0,0,1,1"})
-        assert (wanted.country, wanted.station, wanted.box) == ({"NOR"}, {"NOR_00001"}, Box(0, 0, 1, 1))
+        assert wanted == Selection(
+            country=frozenset({"NOR"}), station=frozenset({"NOR_00001"}), box=Box(0, 0, 1, 1)
+        )
 
     @pytest.mark.parametrize("text", ["", " "])
     def test_a_filter_without_value_is_no_filter(self, text: str) -> None:
@@ -103,12 +103,11 @@ class TestReading:
         with pytest.raises(InvalidSelection, match=f"{VALUES_MAX + 1} values"):
             read({name: ",".join([value] * (VALUES_MAX + 1))})
 
-    @pytest.mark.parametrize("name", sorted(EVSE_FILTERS))
+    @pytest.mark.parametrize("name", ["country", "status", "bbox"])
     def test_a_refusal_does_not_repeat_a_long_value(self, name: str) -> None:
-        try:
+        with pytest.raises(InvalidSelection) as refused:
             read({name: "x" * 60_000})
-        except InvalidSelection as refused:
-            assert len(str(refused)) < 300
+        assert len(str(refused.value)) < 300
 
     def test_equal_filters_are_one_however_they_were_written(self) -> None:
         first = read({"country": "NO,SE", "station": "NOR_00001"})
@@ -148,7 +147,8 @@ class TestCovers:
         "NOR_00001",
         [make_evse("NO*ABC*E1"), make_evse("NO*XYZ*E2", party="NOXYZ"), make_evse("E3", party=None)],
         operator="Fjord Lading",
-        **OSLO,
+        longitude=10.75,
+        latitude=59.91,
     )
 
     @pytest.mark.parametrize(

@@ -128,6 +128,22 @@ def test_loading_the_rows_of_a_board_gives_the_view_that_its_changes_gave() -> N
     ]
 
 
+def test_a_station_that_vanished_is_still_covered_and_so_is_one_by_the_evse_that_left_it() -> None:
+    view = filled()
+    view.directory.put(make_station("NOR_00001", evses=ONE.evses[:1], vanished_at=NOW))
+    left = Selection(evse=frozenset({ONE.evses[1].key}))
+    assert [state.uuid for state, _ in view.covered(EVERYTHING)] == ["SWE_00002", "NOR_00003", "NOR_00001"]
+    assert [state.uuid for state, _ in view.covered(left)] == ["NOR_00001"]
+    assert list(view.listed(left)) == []
+
+
+def test_uuids_are_sorted_also_after_another_came() -> None:
+    view = filled()
+    assert view.uuids() == ["NOR_00001", "NOR_00003", "SWE_00002"]
+    view.apply(Entry(5, make_change(make_evse("E9", "NOR_00002"))))
+    assert view.uuids() == ["NOR_00001", "NOR_00002", "NOR_00003", "SWE_00002"]
+
+
 def test_an_evse_is_listed_unless_it_is_planned_or_removed() -> None:
     hidden = {status for status in Status if not is_listed(make_change(status=status))}
     assert hidden == {Status.PLANNED, Status.REMOVED}

@@ -75,6 +75,12 @@ def test_every_member_says_what_it_means_and_every_row_of_the_table_is_used() ->
     assert {word(name, member)[0] for name, member, _ in members()} == set(WORDS)
 
 
+def test_every_component_says_what_it_is() -> None:
+    for document in (OPENAPI, ASYNCAPI):
+        schemas = document["components"]["schemas"]
+        assert [name for name, schema in schemas.items() if not schema.get("description")] == []
+
+
 def test_a_component_means_the_same_in_both_documents() -> None:
     here, there = OPENAPI["components"]["schemas"], ASYNCAPI["components"]["schemas"]
     for name in here.keys() & there.keys():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import time
 import zlib
@@ -78,7 +79,5 @@ def test_what_is_no_whole_gzip_is_refused(body: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_unpacked_or_refused(noise: bytes) -> None:
     for body in (noise, b"\x1f\x8b\x08\x00" + noise, gzip.compress(b"{}") + noise):
-        try:
+        with contextlib.suppress(MalformedBody, TooLarge):
             gunzip(body, LIMIT)
-        except (MalformedBody, TooLarge):
-            pass

