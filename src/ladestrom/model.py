@@ -235,7 +235,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 class Receipt(msgspec.Struct, frozen=True):
     """What the operator is told once the accepted items are durable.
 
-    `accepted + unchanged + stale + len(refused)` is the number of items sent.
+    `accepted + unchanged + len(refused)` is the number of items sent.
     """
 
     accepted: int
@@ -243,7 +243,7 @@ class Receipt(msgspec.Struct, frozen=True):
     refused: tuple[Refusal, ...]
     position: Position
     stale: int = 0
-    """Items older than what the board has; told as unchanged, as they change nothing."""
+    """Of the unchanged items, those older than what the board has."""
 
 
 class Operator(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 from urllib.parse import quote, urlencode
@@ -320,6 +321,14 @@ def flip(server: Serving, evse: str = E1, key: str = "alfa") -> int:
     """Changes the status of an EVSE, whatever it was: the sequence."""
     is_free = server.get(f"/api/v2/evses/{quote(evse)}").json()["status"] == "AVAILABLE"
     return report(server, evse, "CHARGING" if is_free else "AVAILABLE", key)
+
+
+def example(beginning: str) -> str:
+    """The piece of code in the consumers' guide that begins so."""
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "consumers.md").read_text()
+    blocks = [each.partition("\n")[2] for each in guide.split("```")[1::2]]
+    (found,) = [each for each in blocks if each.startswith(beginning)]
+    return found
 
 
 # -- a small country under load ----------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from tests.e2e.following import (
     beat,
     churn,
     digest,
+    example,
     flip,
     listed,
     logged,
@@ -1152,6 +1153,41 @@ def test_compressed_frames_inflate_to_the_plain_ones_and_are_shared(tmp_path: Pa
                 assert unpacked == content
                 assert sum(len(each.payload) for each in frames[0]) < len(content) / 3
         assert server.app.broadcast.channels <= 2
+
+
+# -- the guide's consumer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statuses", [None, {"AVAILABLE", "OUTOFORDER"}])
+def test_the_consumer_of_the_guide_stays_in_step_and_notices_what_is_lost(
+    tmp_path: Path, statuses: set[str] | None
+) -> None:
+    guide: dict[str, Any] = {}
+    exec(compile(example("import zlib"), "consumers.md", "exec"), guide)  # noqa: S102 - our own guide
+    selection = {"status": ",".join(statuses)} if statuses else {}
+    with Serving(tmp_path, stations=towns()) as server, ThreadPoolExecutor(4) as pool:
+        goal = Goal(server)
+        follower = Follower(server, selection)
+        followed = pool.submit(goal.follow, follower)
+        for each in [pool.submit(operate, server, key, 20) for key in ("alfa", "beta")]:
+            each.result()
+        beat(server)
+        server.import_stations(towns(39))
+        server.in_step()
+        goal.reach([followed])
+        expected = listed(server, urlencode(selection))
+    board = guide["Board"](statuses) if statuses else guide["Board"]()
+    for message in follower.told:
+        board.take(message)
+    assert {row["evse"]: row["status"] for row in board.rows.values()} == {
+        name: state[1] for name, state in expected.items()
+    }
+    assert board.since == follower.session.since
+    other = guide["Board"](statuses) if statuses else guide["Board"]()
+    lost = next(number for number, each in enumerate(follower.told) if each["type"] == "changes")
+    with pytest.raises(LookupError):
+        for message in follower.told[:lost] + follower.told[lost + 1 :]:
+            other.take(message)
 
 
 # -- everything at once ------------------------------------------------------------------------------------

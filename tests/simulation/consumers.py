@@ -301,6 +301,11 @@ class V2Consumer(Consumer):
     def _every(self) -> bool:
         return self.session.mode is Mode.EVERY
 
+    @property
+    def _by_key(self) -> bool:
+        """EVSEs that left while no server ran are named by their keys: no register has them any more."""
+        return "registry" in self._world.nature.events and self._world.seen["servers"] > 1
+
     def request(self) -> Request:
         since = self.session.since
         words = self.session.ask()
@@ -395,7 +400,7 @@ class V2Consumer(Consumer):
             self._wrong("changes came before any snapshot")
             return
         if self._every:
-            by_key = self._world.seen["servers"] > 1
+            by_key = self._by_key
             expected = [(_named(fact.row, by_key), fact.was) for fact in reader.every(position.seq)]
             got = [(_named(_state(row), by_key), _was(row)) for row in event.rows]
             if got != expected:
@@ -415,13 +420,14 @@ class V2Consumer(Consumer):
     def _compare(self, position: Position) -> None:
         reader = self._reader
         assert reader is not None
-        board = {name: _state(row) for name, row in self.session.board.items()}
-        if board != reader.rows:
-            names = board.keys() | reader.rows.keys()
+        by_key = self._by_key
+        board = {evse_key(name): _named(_state(row), by_key) for name, row in self.session.board.items()}
+        true = {evse_key(name): _named(row, by_key) for name, row in reader.rows.items()}
+        if board != true:
             differ = {
-                name: (board.get(name), reader.rows.get(name))
-                for name in sorted(names)
-                if board.get(name) != reader.rows.get(name)
+                key: (board.get(key), true.get(key))
+                for key in sorted(board.keys() | true.keys())
+                if board.get(key) != true.get(key)
             }
             self._wrong(f"at {position}, told and true: {differ}")
 
@@ -466,8 +472,7 @@ def _was(row: v2.Row) -> tuple[str, int] | None:
 
 
 def _named(row: Told, by_key: bool) -> Told:
-    """An EVSE that was taken out while no server ran is named by its key: no register has it any more."""
-    return (row[0], evse_key(row[1]), *row[2:]) if by_key and row[2] == "REMOVED" else row
+    return (row[0], evse_key(row[1]), *row[2:]) if by_key else row
 
 
 def _body(station: StationStatus) -> tuple[int | None, tuple[tuple[int, int, int], ...]]:

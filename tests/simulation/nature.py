@@ -144,6 +144,8 @@ def _choosy(rng: random.Random) -> dict[str, object]:
         "part_bytes_max": rng.choice((300, 1_000)),
         "buffer_bytes_max": 1_000,
         "chunk_bytes_max": 600,
+        "snapshot_reuse": 1_000,
+        "tick_s": 0.005,
     }
 
 

@@ -158,7 +158,7 @@ class World:
         self._server = server
 
     async def _trouble(self, number: int) -> None:
-        self._log.stalls = True
+        self._log.is_calm = False
         tasks = [
             asyncio.create_task(self._report(operator, self._rng(f"{operator.name} {number}")))
             for operator in OPERATORS
@@ -179,7 +179,7 @@ class World:
             await self._restart("crash", 0.0)
         server = self._server
         assert server is not None
-        self._log.stalls = False
+        self._log.is_calm = True
         await server.hub.drain()
         ends_s = self._loop.time() + REST_S_MAX
         rested: dict[Consumer, Position] = {}

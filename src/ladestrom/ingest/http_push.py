@@ -79,7 +79,7 @@ class ReportEndpoint:
             answer = await self._handle(scope, receive)
         except LadestromError as error:
             self.failures[error.code] = self.failures.get(error.code, 0) + 1
-            await _respond(send, error.status, problem(error), MEDIA_TYPE, _extra(error))
+            await _respond(send, error.status, problem(error), MEDIA_TYPE, headers_of(error))
         else:
             await _respond(send, 200, answer, "application/json", [])
 
@@ -211,7 +211,8 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
             yield piece
 
 
-def _extra(error: LadestromError) -> list[tuple[bytes, bytes]]:
+def headers_of(error: LadestromError) -> list[tuple[bytes, bytes]]:
+    """What an answer says beside its problem document (RFC 9110)."""
     match error.status:
         case 401:
             return [(b"www-authenticate", b'Bearer realm="ladestrom"')]

@@ -15,7 +15,7 @@ import structlog
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import LadestromError, NotReady, Unauthenticated
-from ladestrom.ingest.http_push import Receive, ReportEndpoint, Send, reporting
+from ladestrom.ingest.http_push import Receive, ReportEndpoint, Send, headers_of, reporting
 from ladestrom.model import Operator
 from ladestrom.problem import MEDIA_TYPE, problem
 
@@ -113,6 +113,10 @@ class ReportSocket:
 
 async def _refuse(send: Send, error: LadestromError) -> None:
     body = problem(error)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *headers_of(error),
+    ]
     await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -55,6 +55,11 @@ class TestReading:
     def test_a_box_is_west_south_east_north(self) -> None:
         assert read({"bbox": "10,59.5, 11 ,60"}).box == Box(10, 59.5, 11, 60)
 
+    @pytest.mark.parametrize("written", ["-180,-90,180,90", "180,-90,-180,90", "0,5,0,5"])
+    def test_a_box_may_be_as_large_as_the_world_or_a_point(self, written: str) -> None:
+        west, south, east, north = (float(edge) for edge in written.split(","))
+        assert read({"bbox": written}).box == Box(west, south, east, north)
+
     def test_filters_of_different_kinds_are_read_together(self) -> None:
         wanted = read({"country": "NO", "station": "NOR_00001", "bbox": "0,0,1,1"})
         assert wanted == Selection(
