@@ -36,7 +36,7 @@ NOW: Final[Millis] = 1_795_000_000_000
 TYPE_2: Final = Connector("IEC_62196_T2", 22.0)
 CCS: Final = Connector("IEC_62196_T2_COMBO", 150.0)
 EVERY_STATUS: Final = tuple(Status)
-DEADLINE_S: Final = 10.0
+DEADLINE_S: Final = 30.0
 POLL_S: Final = 0.001
 
 

@@ -11,18 +11,7 @@ from typing import IO, Final
 
 import httpx2
 import pytest
-from tests.e2e.following import (
-    E1,
-    Events,
-    Follower,
-    churn,
-    flip,
-    listed,
-    narrow,
-    report,
-    settled,
-    towns,
-)
+from tests.e2e.following import E1, Events, Follower, example, flip, listed, report, settled
 from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, until
 from tests.e2e.wire import Wire, refusal, request
 
@@ -307,7 +296,7 @@ def test_the_page_of_the_guide_comes_back_with_a_new_ticket_and_misses_nothing(t
                 said = map(json.loads, page.stdout)
                 assert next(said) == ["snapshot", settled(server)]
                 assert next(said) == ["changes", report(server, E1, "CHARGING")]
-                server.call(lambda: [each.abort("test") for each in server.app.stream.connections])
+                server.call(server.app.stream.abort)
                 missed = report(server, E1, "AVAILABLE")
                 assert next(said) == ["changes", missed]
                 assert next(said) == ["changes", report(server, E1, "CHARGING")]

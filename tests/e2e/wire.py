@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-DEADLINE_S: Final = 10.0
+DEADLINE_S: Final = 30.0
 CHUNK_BYTES: Final = 65_536
 HEAD_BYTES_MAX: Final = 65_536
 

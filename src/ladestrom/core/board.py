@@ -188,11 +188,13 @@ class Round:
     Splitting reports into other rounds gives the same changes: each decision sees the ones before.
     """
 
-    __slots__ = ("_board", "_staged", "changes", "heard")
+    __slots__ = ("_board", "_staged", "_stations", "changes", "heard")
 
     def __init__(self, board: Board) -> None:
         self._board = board.cells
         self._staged: dict[str, tuple[Status, bool, Millis]] = {}
+        self._stations: dict[str, str] = {}
+        """Where changes of this round are."""
         self.changes: list[Change] = []
         self.heard: dict[str, tuple[Millis, Millis, str]] = {}
 
@@ -221,6 +223,7 @@ class Round:
                 return STALE
         self._staged[key] = (status, error, observed_at)
         self.heard.pop(key, None)
+        self._leave(evse, report.received_at)
         made = Change(
             key,
             evse.station,
@@ -238,6 +241,14 @@ class Round:
         self.changes.append(made)
         return made
 
+    def _leave(self, evse: Evse, now: Millis) -> None:
+        """Takes an EVSE off the station that it was at, where its report came before `Board.move`."""
+        cell = self._board.get(evse.key)
+        if cell is not None and self._stations.get(evse.key, cell.change.station) != evse.station:
+            if not _vanished(cell.change):
+                self.changes.append(_lost(cell, Status.REMOVED, Cause.WITHDRAWN, now))
+            self._stations[evse.key] = evse.station
+
     def _before(self, key: str) -> tuple[Status, bool, Millis] | None:
         staged = self._staged.get(key)
         if staged is not None:
@@ -249,6 +260,7 @@ class Round:
         """Adds decisions that are no operator's: expired, withdrawn, registered."""
         for change in changes:
             self._staged[change.evse] = (change.status, change.error, change.observed_at)
+            self._stations[change.evse] = change.station
             self.heard.pop(change.evse, None)
             self.changes.append(change)
 

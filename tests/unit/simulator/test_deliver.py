@@ -23,7 +23,7 @@ from ladestrom.simulator.deliver import SPEED_MAX, Clock, Tally, drive
 from ladestrom.simulator.reporting import Kind
 from ladestrom.simulator.traffic import Event, Traffic
 
-DEADLINE_S = 15.0
+DEADLINE_S = 45.0
 
 
 class Recorded(NamedTuple):
