@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 from websockets.http11 import Response
@@ -66,8 +66,8 @@ class HttpProtocol(HttpToolsProtocol):
     """Whether there is a response, given or under way."""
     _head_bytes = 0
     """Bytes since the last that were body: of a head, or of what follows a body in chunks."""
-    _is_events = False
-    """The request is for the stream of events: the connection goes to `edges.v2`."""
+    _events: tuple[bytes, list[tuple[bytes, bytes]]] | None = None
+    """The target and headers of a request for the stream of events: the connection goes to `edges.v2`."""
     _leaving_bytes: int | None = None
     """Bytes that came after we said our last; None before."""
     _stall: asyncio.TimerHandle | None = None
@@ -99,7 +99,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._is_events:
+        if self._events is not None:
             self._begin_events()
             return
         if self._head_bytes > HEADER_BYTES_MAX:
@@ -140,8 +140,11 @@ class HttpProtocol(HttpToolsProtocol):
             # The parser stops, and uvicorn calls `send_400_response`.
             raise TooLarge
         self._head_bytes = 0
+        if self._events is not None:
+            # Nothing that follows a request for events is looked at.
+            return
         if self._asks_for_events():
-            self._is_events = True
+            self._events = (self.url, self.headers)
             return
         before = self.cycle
         super().on_headers_complete()
@@ -151,7 +154,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there. When it was answered before, the connection is idle from now on."""
-        if self._is_events:
+        if self._events is not None:
             return
         super().on_message_complete()
         self._begun = False
@@ -166,6 +169,9 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Starts the clock of the rest of a body that nobody reads."""
         super().on_response_complete()
+        if self._events is not None:
+            self._begin_events()
+            return
         if self._begun and not self._in_head and self._deadline is None and not self.has_ended:
             self._unset_keepalive_if_required()
             self._start_clock()
@@ -173,7 +179,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body; a request for events has no use for one."""
         self._head_bytes = 0
-        if not self._is_events:
+        if self._events is None:
             super().on_body(body)
 
     def _asks_for_events(self) -> bool:
@@ -182,13 +188,21 @@ class HttpProtocol(HttpToolsProtocol):
         return not (self.parser.should_upgrade() and self._should_upgrade())
 
     def _begin_events(self) -> None:
+        """Hands the connection over, once requests before this one were answered."""
+        if self._events is None or self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return
+        before: RequestResponseCycle | None = self.cycle
+        if self.pipeline or (before is not None and not before.response_complete):
+            return
+        target, pairs = self._events
+        self._stop_clock()
         self._unset_keepalive_if_required()
         self.connections.discard(self)
         connection = EventConnection(self.edge, self.server_state)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
         connection.connection_made(self.transport)
         self.transport.set_protocol(connection)
-        connection.begin(self.url.decode("latin-1"), headers, self.server_state.default_headers)
+        connection.begin(target.decode("latin-1"), headers, self.server_state.default_headers)
 
     def handle_websocket_upgrade(self) -> None:
         """Hands stream paths to our class, others to uvicorn's."""

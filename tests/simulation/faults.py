@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 from unittest import mock
 
+from tests.simulation.nature import Kind
+
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast
 from ladestrom.client.session import Session
@@ -25,6 +27,8 @@ from ladestrom.formats import v2_stream
 from ladestrom.formats.nobil import NobilFormat
 from ladestrom.formats.v2_stream import V2Dialect
 
+SEEDS_MAX: Final = 20
+"""Worlds within which every fault is found."""
 ANNOTATIONS: Final = __future__.annotations.compiler_flag
 
 
@@ -37,6 +41,8 @@ class Fault(NamedTuple):
     right: str
     """Stands once in the function's source."""
     wrong: str
+    kind: Kind = Kind.MIXED
+    """The kind of world in which it shows soon."""
 
 
 FAULTS: Final = (
@@ -84,9 +90,17 @@ FAULTS: Final = (
         "pump",
         "if subscriber.next >= channel.start:",
         "subscriber.next = max(subscriber.next, channel.start)\n            if True:",
+        kind=Kind.TORRENT,
     ),
     # -- snapshots -------------------------------------------------------------------------------------------
-    Fault("a snapshot's age is not made up for", Broadcast, "join", "next = made.next", "next = channel.end"),
+    Fault(
+        "a snapshot's age is not made up for",
+        Broadcast,
+        "join",
+        "next = made.next",
+        "next = channel.end",
+        kind=Kind.CHOOSY,
+    ),
     Fault(
         "a snapshot says a later position",
         V2Dialect,
@@ -101,7 +115,14 @@ FAULTS: Final = (
         "snapshot(view.epoch, seq, rows)",
         "snapshot(view.epoch, max(0, seq - 1), rows)",
     ),
-    Fault("a snapshot holds what is still to be told", Broadcast, "join", "self._flush(channel)", "pass"),
+    Fault(
+        "a snapshot holds what is still to be told",
+        Broadcast,
+        "join",
+        "self._flush(channel)",
+        "pass",
+        kind=Kind.CHOOSY,
+    ),
     Fault(
         "a snapshot lacks an EVSE",
         V2Dialect,
@@ -109,7 +130,14 @@ FAULTS: Final = (
         "snapshot(view.epoch, seq, rows)",
         "snapshot(view.epoch, seq, rows[1:])",
     ),
-    Fault("a reset has no snapshot", Broadcast, "join", "if snapshot:", "if snapshot and reason is None:"),
+    Fault(
+        "a reset has no snapshot",
+        Broadcast,
+        "join",
+        "if snapshot:",
+        "if snapshot and reason is None:",
+        kind=Kind.TORRENT,
+    ),
     # -- heartbeats ------------------------------------------------------------------------------------------
     Fault(
         "the digest does not learn of changes",
@@ -143,7 +171,12 @@ FAULTS: Final = (
         "subscriber, max(0, since.seq - 1))",
     ),
     Fault(
-        "what is ahead of its channel goes back", Broadcast, "_resume", "if seq > channel.chain:", "if False:"
+        "what is ahead of its channel goes back",
+        Broadcast,
+        "_resume",
+        "if seq > channel.chain:",
+        "if False:",
+        kind=Kind.COMING,
     ),
     Fault("every resume is a reset", Broadcast, "_unresumable", "return None", 'return "expired"'),
     Fault(
@@ -152,9 +185,15 @@ FAULTS: Final = (
         "_unresumable",
         "if since.epoch != self.view.epoch:",
         "if False:",
+        kind=Kind.COMING,
     ),
     Fault(
-        "what has expired is resumed", Broadcast, "_unresumable", "if every and since", "if False and since"
+        "what has expired is resumed",
+        Broadcast,
+        "_unresumable",
+        "if every and since",
+        "if False and since",
+        kind=Kind.TORRENT,
     ),
     Fault("conflation forgets an EVSE", V2Dialect, "missed", "in found]", "in found[1:]]"),
     Fault("conflation forgets a station", View, "changed_since", "found.reverse()", "found = found[:0:-1]"),
@@ -180,7 +219,12 @@ FAULTS: Final = (
         "next = channel.end + 1",
     ),
     Fault(
-        "a replay misses what came meanwhile", Broadcast, "_replay", "next = follows", "next = channel.end"
+        "a replay misses what came meanwhile",
+        Broadcast,
+        "_replay",
+        "next = follows",
+        "next = channel.end",
+        kind=Kind.CHOOSY,
     ),
     Fault(
         "a replay passes over what the log dropped",
@@ -188,6 +232,7 @@ FAULTS: Final = (
         "_replay",
         "if not entries or entries[0].seq != subscriber.seq + 1:",
         "if not entries:",
+        kind=Kind.TORRENT,
     ),
     Fault(
         "a replay ends one change early",
@@ -203,6 +248,7 @@ FAULTS: Final = (
         "_fall_behind",
         "if subscriber.every:",
         "if False:",
+        kind=Kind.TORRENT,
     ),
     Fault(
         "a log is recovered without its end",
@@ -212,7 +258,14 @@ FAULTS: Final = (
         "in self._entries[:-1]:",
     ),
     # -- memory ----------------------------------------------------------------------------------------------
-    Fault("a full buffer is written to", Broadcast, "pump", "while not sink.paused and", "while"),
+    Fault(
+        "a full buffer is written to",
+        Broadcast,
+        "pump",
+        "while not sink.paused and",
+        "while",
+        kind=Kind.TORRENT,
+    ),
     Fault("a window grows for ever", Channel, "trim", "over = self._bytes - WINDOW_BYTES_MAX", "over = 0"),
     Fault(
         "who has gone is still served", Broadcast, "leave", "channel.subscribers.discard(subscriber)", "pass"
@@ -220,7 +273,12 @@ FAULTS: Final = (
     Fault("who selects anew is served twice", Broadcast, "select", "self.leave(subscriber)", "pass"),
     # -- a registry that changes -----------------------------------------------------------------------------
     Fault(
-        "who has left is named otherwise", v2_stream, "written", "view.directory.left.get(key, key)", "key"
+        "who has left is named otherwise",
+        v2_stream,
+        "written",
+        "view.directory.left.get(key, key)",
+        "key",
+        kind=Kind.COMING,
     ),
     Fault(
         "who has moved is taken out again",
@@ -228,6 +286,7 @@ FAULTS: Final = (
         "_has_moved_on",
         "selection.covers(",
         "not selection.covers(",
+        kind=Kind.MOVING,
     ),
     Fault(
         "a vanished station leaves the digest too early",
@@ -235,6 +294,7 @@ FAULTS: Final = (
         "_beat",
         "self.view.covered(",
         "self.view.listed(",
+        kind=Kind.COMING,
     ),
     Fault(
         "a vanished EVSE is not told to who asked for it",
@@ -242,6 +302,7 @@ FAULTS: Final = (
         "_covering",
         ".covers(station, held)",
         ".covers(station)",
+        kind=Kind.COMING,
     ),
     # -- consumers -------------------------------------------------------------------------------------------
     Fault(
@@ -251,10 +312,22 @@ FAULTS: Final = (
         "if read.part < read.parts else",
         "if False else",
     ),
-    Fault("a consumer resumes with another selection", V2Session, "since", " or self._asked", ""),
+    Fault(
+        "a consumer resumes with another selection",
+        V2Session,
+        "since",
+        " or self._asked",
+        "",
+        kind=Kind.CHOOSY,
+    ),
     Fault("a consumer tells half a batch", V2Session, "_changes", "if read.seq == read.prev:", "if False:"),
     Fault(
-        "a consumer keeps half a batch for the next connection", V2Session, "open", "self._held = []", "pass"
+        "a consumer keeps half a batch for the next connection",
+        V2Session,
+        "open",
+        "self._held = []",
+        "pass",
+        kind=Kind.CHOOSY,
     ),
     Fault(
         "a consumer keeps half a batch for another selection",
@@ -262,6 +335,7 @@ FAULTS: Final = (
         "_selected",
         "self._held = []",
         "pass",
+        kind=Kind.CHOOSY,
     ),
     Fault("a consumer keeps what was removed", V2Session, "_apply", "row.status not in HIDDEN and ", ""),
     Fault(

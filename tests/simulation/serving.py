@@ -221,7 +221,7 @@ class Server:
         self.broadcast.forget(station.uuid for station in stations)
         present = [evse for station in stations for evse in self.directory.present(station.uuid)]
         while self.is_open:
-            missing = [key for key in gone if not self.directory.has(key)]
+            missing = [key for key in sorted(gone) if not self.directory.has(key)]
             with contextlib.suppress(LogFailure):
                 await self._unless_ended(self.hub.reconcile(present, missing))
                 return

@@ -422,6 +422,14 @@ class TestMove:
         board.apply(logged([gone], board.seq))
         assert board.move(self.THERE, NOW) is None
 
+    def test_a_report_on_one_that_is_gone_from_its_old_station_does_not_take_it_off_again(self) -> None:
+        board = registered()
+        gone = board.withdraw(EVSE.key, NOW, Status.REMOVED)
+        assert gone is not None
+        board.apply(logged([gone], board.seq))
+        changes = take(board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))])
+        assert [(change.station, change.status) for change in changes] == [("NOR_00002", Status.CHARGING)]
+
 
 class TestRestore:
     def test_a_board_is_filled_with_what_the_log_recovered_and_gives_it_to_the_next_checkpoint(self) -> None:

@@ -139,7 +139,7 @@ def test_a_station_that_vanished_is_still_covered_and_so_is_one_by_the_evse_that
 
 def test_uuids_are_sorted_also_after_another_came() -> None:
     view = filled()
-    assert view.uuids() == ["NOR_00001", "NOR_00003", "SWE_00002"]
+    assert view.uuids() == view.uuids() == ["NOR_00001", "NOR_00003", "SWE_00002"]
     view.apply(Entry(5, make_change(make_evse("E9", "NOR_00002"))))
     assert view.uuids() == ["NOR_00001", "NOR_00002", "NOR_00003", "SWE_00002"]
 
