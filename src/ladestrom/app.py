@@ -59,6 +59,8 @@ SWEEP_S: Final = 1.0
 EXPIRE_S: Final = 10.0
 TOUCH_S: Final = 30.0
 PROBE_S: Final = 2.0
+HOUSEKEEPING_END_S_MAX: Final = 5.0
+"""How long what is under way at the end may take, such as the last chunk of an import."""
 REGISTER: Final = Operator(name="register", all=True)
 """The source of statuses that a register carries."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -120,6 +122,8 @@ class App:
         self._uncovered = True
         """Operators changed, and what they may report on was not brought onto the board yet."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._housekeeping: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
         self._server: server.Server | None = None
         self._checkpoint_seq = 0
 
@@ -268,7 +272,9 @@ class App:
             (PROBE_S, self._probe),
             (1.0, self._checkpoint_when_due),
         ):
-            self._start(_every(every_s, work))
+            self._housekeeping.append(
+                asyncio.create_task(_supervised(_every(every_s, work, self._stopping)))
+            )
         gc.collect()
         gc.freeze()
         self.ready_s = time.monotonic() - _process_started_s()
@@ -279,11 +285,16 @@ class App:
             self.stream.drain()
             self._server.should_exit = True
             await self._serving
+        # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
+        # locked for what is still to be written.
+        self._stopping.set()
+        if self._housekeeping:
+            await asyncio.wait(self._housekeeping, timeout=HOUSEKEEPING_END_S_MAX)
         await self.hub.drain()
         self.stream.abort()
-        for task in self._tasks:
+        for task in (*self._housekeeping, *self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._housekeeping, *self._tasks, return_exceptions=True)
         with suppress(LadestromError):
             await self._checkpoint()
         with suppress(LadestromError):
@@ -414,9 +425,12 @@ async def _supervised(work: Coroutine[Any, Any, None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
     while True:
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stopping.wait()
+            return
         try:
             await work()
         except LadestromError as error:

@@ -1,4 +1,4 @@
-"""A follower of the NOBIL real-time stream, on asyncio.
+"""A follower of the NOBIL real-time stream, on asyncio; and what followers of all versions share.
 
 Moves frames between a socket and `session.Session`, and waits; it decides nothing. What is decided
 (whether to resume, how long to stay away, what is wrong) is in `session`.
@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from enum import StrEnum
+from typing import Final, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from ladestrom.client.session import (
     FRAME_BYTES_MAX,
     Fault,
-    FaultKind,
     Raw,
     Session,
     Skipped,
@@ -28,11 +30,6 @@ from ladestrom.client.session import (
 )
 from ladestrom.errors import BadRequest
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
-
-    from websockets.http11 import Response
-
 OPEN_TIMEOUT_S: Final = 10.0
 PING_INTERVAL_S: Final = 20.0
 """A dead connection is noticed within two of these."""
@@ -40,6 +37,11 @@ CLOSE_TIMEOUT_S: Final = 2.0
 FRAMES_QUEUED_MAX: Final = 64
 """Frames read ahead of the caller; above, the socket is not read, and the server conflates."""
 PROBLEM_BYTES_MAX: Final = 16 * 1024
+STREAM_PATH: Final = "/api/v1/stream"
+WEBSOCKET_SCHEMES: Final[Mapping[str, str]] = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
+"""Of a server's address, and of its stream's."""
+
+R = TypeVar("R")
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -61,8 +63,35 @@ class Lost(msgspec.Struct, frozen=True):
 
     why: str
     retry_in_s: float
-    fault: FaultKind | None = None
+    fault: StrEnum | None = None
     """What the server did wrong, where that was the reason."""
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """What a message showed that no server may send; the connection is given up."""
+
+    kind: StrEnum
+    detail: str
+
+
+class Gone(Exception):
+    """A connection ended, or could not be made: `str` says why."""
+
+    def __init__(self, why: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+        """What the server asked for."""
+
+
+class Conversation(Protocol):
+    """What both versions' sessions are to those who connect for them."""
+
+    @property
+    def since(self) -> str | None: ...
+
+    def open(self) -> None: ...
+
+    def lose(self, chance: float, *, lasted_s: float = 0.0, retry_after_s: float = 0.0) -> float: ...
 
 
 class _Problem(msgspec.Struct):
@@ -95,92 +124,181 @@ async def follow(
         BadRequest, Unauthenticated, NotAllowed, NotFound: the server will not serve this; coming back
             without changing something is no use.
     """
+
+    @asynccontextmanager
+    async def connection() -> AsyncGenerator[Receive, None]:
+        query = dict(selection or {})
+        if session.since is not None:
+            query["since"] = session.since
+        async with websocket(stream_address(server, query), key, FRAME_BYTES_MAX) as socket:
+            yield receiver(socket)
+
+    def understand(frame: bytes) -> Received | Broken:
+        event = session.receive(frame)
+        return Broken(event.kind, event.detail) if isinstance(event, Fault) else Received(event, frame)
+
+    async with aclosing(persist(session, connection, understand, chance)) as events:
+        async for event in events:
+            yield event
+
+
+Receive = Callable[[], Awaitable[bytes]]
+"""Waits for the next message.
+
+Raises:
+    Gone: there will be none.
+"""
+
+
+async def persist(
+    session: Conversation,
+    connection: Callable[[], AbstractAsyncContextManager[Receive]],
+    understand: Callable[[bytes], R | Broken],
+    chance: Callable[[], float],
+) -> AsyncGenerator[Opened | R | Lost, None]:
+    """Has connections for a session, one after the other, for ever.
+
+    Args:
+        session: is told when one stands, and asked how long to stay away after each.
+        connection: makes one; raises `Gone` where that fails.
+        understand: what a message means.
+        chance: random numbers in [0, 1) for the delays.
+    """
     loop = asyncio.get_running_loop()
     while True:
         asked_s = 0.0
         opened_s: float | None = None
-        fault: FaultKind | None = None
+        fault: StrEnum | None = None
+        since = session.since
         try:
-            async with _connection(server, key, session.since, selection or {}) as connection:
-                since = session.since
+            async with connection() as receive:
                 session.open()
                 opened_s = loop.time()
                 yield Opened(since)
                 while True:
-                    frame = await connection.recv(decode=False)
-                    event = session.receive(frame)
-                    if isinstance(event, Fault):
-                        fault, why = event.kind, f"{event.kind}: {event.detail}"
+                    told = understand(await receive())
+                    if isinstance(told, Broken):
+                        fault, why = told.kind, f"{told.kind}: {told.detail}"
                         break
-                    yield Received(event, frame)
-        except InvalidStatus as error:
-            why, asked_s = _refused(error.response)
-        except ConnectionClosed as error:
-            why = _closed(error)
-        except InvalidURI as error:
-            raise BadRequest(str(error)) from error
-        except (OSError, InvalidHandshake, TimeoutError) as error:
-            why = str(error) or type(error).__name__
+                    yield told
+        except Gone as gone:
+            why, asked_s = str(gone), gone.retry_after_s
         lasted_s = 0.0 if opened_s is None else loop.time() - opened_s
         wait_s = session.lose(chance(), lasted_s=lasted_s, retry_after_s=asked_s)
         yield Lost(why, wait_s, fault)
         await asyncio.sleep(wait_s)
 
 
-def _connection(server: str, key: str | None, since: str | None, selection: Mapping[str, str]) -> connect:
-    query = dict(selection)
-    if since is not None:
-        query["since"] = since
-    return connect(
-        stream_address(server, query),
-        additional_headers=None if key is None else {"Authorization": f"Bearer {key}"},
-        open_timeout=OPEN_TIMEOUT_S,
-        ping_interval=PING_INTERVAL_S,
-        ping_timeout=PING_INTERVAL_S,
-        close_timeout=CLOSE_TIMEOUT_S,
-        max_size=FRAME_BYTES_MAX,
-        max_queue=FRAMES_QUEUED_MAX,
-    )
+@asynccontextmanager
+async def websocket(
+    address: str, key: str | None, message_bytes_max: int
+) -> AsyncGenerator[ClientConnection, None]:
+    """A WebSocket that pings, and whose failures, in the body too, are `Gone` or errors for good.
+
+    Raises:
+        Gone: it could not be made, or ended.
+        BadRequest, Unauthenticated, NotAllowed, NotFound: coming back is no use.
+    """
+    try:
+        async with connect(
+            address,
+            additional_headers=authorization(key),
+            open_timeout=OPEN_TIMEOUT_S,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_INTERVAL_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=message_bytes_max,
+            max_queue=FRAMES_QUEUED_MAX,
+        ) as socket:
+            yield socket
+    except InvalidStatus as error:
+        response = error.response
+        headers = response.headers
+        raise refused(
+            response.status_code,
+            response.reason_phrase,
+            bytes(response.body or b""),
+            headers.get("Retry-After"),
+        ) from error
+    except ConnectionClosed as error:
+        raise _closed(error) from error
+    except InvalidURI as error:
+        raise BadRequest(str(error)) from error
+    except (OSError, InvalidHandshake, TimeoutError) as error:
+        raise Gone(str(error) or type(error).__name__) from error
 
 
-def stream_address(server: str, query: Mapping[str, str]) -> str:
-    """Address of the version 1 stream on a server given as `http(s)://` or `ws(s)://`.
+def receiver(socket: ClientConnection) -> Receive:
+    """Waits for a WebSocket's next message."""
+
+    async def receive() -> bytes:
+        return await socket.recv(decode=False)
+
+    return receive
+
+
+def authorization(key: str | None) -> dict[str, str]:
+    """The header that shows a key; none where there is no key."""
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def stream_address(server: str, query: Mapping[str, str], path: str = STREAM_PATH) -> str:
+    """Address of a stream, by default that of version 1, on a server given as `http(s)://` or `ws(s)://`.
 
     Raises:
         BadRequest: it is no such address.
+    """
+    return address(server, path, query, WEBSOCKET_SCHEMES)
+
+
+def address(server: str, path: str, query: Mapping[str, str], schemes: Mapping[str, str]) -> str:
+    """Address of one of a server's resources.
+
+    Args:
+        server: with the path under which the API is served, if any.
+        path: of the resource.
+        query: its parameters.
+        schemes: those that the server's address may have, and what they are in the resource's.
+
+    Raises:
+        BadRequest: the server's address is none.
     """
     try:
         parts = urlsplit(server)
     except ValueError as error:
         raise BadRequest(f"{server!r} is not a server's address: {error}") from error
-    scheme = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}.get(parts.scheme)
+    scheme = schemes.get(parts.scheme)
     if scheme is None or not parts.netloc:
         raise BadRequest(f"{server!r} is not a server's address; write http://HOST:PORT")
-    path = parts.path.rstrip("/") + "/api/v1/stream"
-    return urlunsplit((scheme, parts.netloc, path, urlencode(query, safe=",:"), ""))
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + path, urlencode(query, safe=",:"), ""))
 
 
-def _refused(response: Response) -> tuple[str, float]:
-    """What the answer to the upgrade says, and for how long to stay away."""
-    body = response.body or b""
+def refused(status: int, phrase: str, body: bytes, retry_after: str | None) -> Exception:
+    """What to raise for an answer that is none of a stream: an error for good, or `Gone`.
+
+    Args:
+        status: of the answer.
+        phrase: its reason phrase.
+        body: a problem document, where the server is one of ours.
+        retry_after: the header of that name.
+    """
     try:
         problem = msgspec.json.decode(body[:PROBLEM_BYTES_MAX], type=_Problem)
     except msgspec.DecodeError:
         problem = _Problem()
-    detail = problem.detail or problem.title or f"{response.status_code} {response.reason_phrase}"
-    error = refusal(response.status_code, detail)
-    if error is not None:
-        raise error
-    return detail, retry_after_s(response.headers.get("Retry-After"))
+    detail = problem.detail or problem.title or f"{status} {phrase}"
+    return refusal(status, detail) or Gone(detail, retry_after_s(retry_after))
 
 
-def _closed(error: ConnectionClosed) -> str:
+def ended(code: int, reason: str) -> Exception:
+    """What to raise for a connection that the server closed: an error for good, or `Gone`."""
+    return refusal(code, reason) or Gone(f"closed with {code}" + (f" ({reason})" if reason else ""))
+
+
+def _closed(error: ConnectionClosed) -> Exception:
     if error.rcvd is None:
-        return "the connection broke" if error.sent is None else f"closed by us: {error.sent}"
-    permanent = refusal(error.rcvd.code, error.rcvd.reason)
-    if permanent is not None:
-        raise permanent from error
-    return f"closed with {error.rcvd.code}" + (f" ({error.rcvd.reason})" if error.rcvd.reason else "")
+        return Gone("the connection broke" if error.sent is None else f"closed by us: {error.sent}")
+    return ended(error.rcvd.code, error.rcvd.reason)
 
 
 def retry_after_s(header: str | None) -> float:
