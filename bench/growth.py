@@ -140,6 +140,11 @@ class Engine:
             self._subscribers.append(self.broadcast.join(tap, wishes, since=None, snapshot=False))
         return taps
 
+    def meet(self) -> None:
+        """Every station finds out who hears of it, which it does once, with its first change."""
+        for uuid in self.view.uuids():
+            self.broadcast._audience(uuid)
+
     def part(self) -> None:
         """All consumers leave."""
         for subscriber in self._subscribers:
@@ -199,6 +204,7 @@ class Bench:
         """A change with one consumer: decided, logged in memory, applied, encoded, framed, handed over."""
         batches = [engine.reports(BATCH) for _ in range(count // BATCH)]
         taps = engine.join(1, [EVERYTHING], dialect)
+        engine.meet()
         began_s = time.thread_time()
         for batch in batches:
             await engine.take(batch)
@@ -210,9 +216,10 @@ class Bench:
 
     async def pass_us(
         self, engine: Engine, selections: Sequence[Selection], changes: int, dialect: str
-    ) -> tuple[float, float]:
-        """Per change up to the pass, and per consumer and pass."""
+    ) -> tuple[float, float, float]:
+        """Per change up to the pass, per consumer and pass, and per delivery of one change to one consumer."""
         taps = engine.join(CONSUMERS, selections, dialect)
+        engine.meet()
         taken_s = passed_s = 0.0
         for _ in range(PASSES):
             reports = engine.reports(changes)
@@ -226,7 +233,11 @@ class Bench:
         self.wrongs += checked(taps, PASSES * changes)
         if any(tap.writes != PASSES for tap in taps):
             self.wrongs.append("a consumer was not written to once a pass")
-        return taken_s / (PASSES * changes) * 1e6, passed_s / (PASSES * CONSUMERS) * 1e6
+        return (
+            taken_s / (PASSES * changes) * 1e6,
+            passed_s / (PASSES * CONSUMERS) * 1e6,
+            (taken_s + passed_s) / (PASSES * changes * CONSUMERS) * 1e6,
+        )
 
 
 def filters() -> list[Selection]:
@@ -252,8 +263,8 @@ async def run(options: argparse.Namespace, bench: Bench) -> str:
     small = engines[0]
     growth: dict[str, list[list[float]]] = {dialect: [[], []] for dialect in DIALECTS}
     passes: dict[str, list[list[float]]] = {dialect: [[] for _ in CHANGES_A_PASS] for dialect in DIALECTS}
-    none: dict[str, list[tuple[float, float]]] = {dialect: [] for dialect in DIALECTS}
-    some: dict[str, list[tuple[float, float]]] = {dialect: [] for dialect in DIALECTS}
+    none: dict[str, list[tuple[float, float, float]]] = {dialect: [] for dialect in DIALECTS}
+    some: dict[str, list[tuple[float, float, float]]] = {dialect: [] for dialect in DIALECTS}
     for _ in range(options.rounds):
         for dialect in DIALECTS:
             for engine, column in zip(engines, growth[dialect], strict=True):
@@ -295,7 +306,7 @@ async def run(options: argparse.Namespace, bench: Bench) -> str:
                 ratio([each[place] for each in some[dialect]], [each[place] for each in none[dialect]]),
             )
             for dialect in DIALECTS
-            for place, what in enumerate(("a change, up to the pass", "a consumer and pass"))
+            for place, what in enumerate(("a change, up to the pass", "a consumer and pass", "a delivery"))
         ],
     )
     return f"{sizes}\n\n{lengths}\n\n{filtered}"

@@ -10,17 +10,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import xor
 from time import perf_counter
 from typing import Final
 
 import msgspec
 import structlog
 
-from ladestrom.core.channel import CHUNK_BYTES_MAX, Channel, Phase, Sink, Snapshot, Subscriber, Wishes
+from ladestrom.core.channel import (
+    CHUNK_BYTES_MAX,
+    Audience,
+    Audiences,
+    Channel,
+    Phase,
+    Sink,
+    Snapshot,
+    Subscriber,
+    Wishes,
+)
 from ladestrom.core.view import StationState, View
 from ladestrom.errors import Overloaded
 from ladestrom.formats.dialect import Dialect, Message
-from ladestrom.model import Change, Entry, Evse, Millis, Position, Station, StatusReport
+from ladestrom.model import Change, Entry, Evse, Millis, Position, StatusReport
 from ladestrom.ports import Log
 
 logger = structlog.get_logger(__name__)
@@ -95,8 +107,12 @@ class Broadcast:
         self._clock_s = clock_s
         self._clock = clock
         self._channels: dict[Wishes, Channel] = {}
-        self._by_station: dict[str, tuple[Channel, ...]] = {}
+        self._audiences = Audiences(lambda dialect: dialects[dialect].batched)
+        self._shared: dict[tuple[str, str, int, int, tuple[int, ...]], Sequence[tuple[bytes, int]]] = {}
+        """Messages made in this pass, by dialect, framing, positions and rows."""
         self._raw_left = self.limits.raw_items_max
+        self._taken = 0
+        """Entries since it was last looked at how many changes wait in a channel."""
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._replays: set[asyncio.Task[None]] = set()
@@ -172,7 +188,7 @@ class Broadcast:
             channel = self._channels[wishes] = Channel(wishes)
             channel.chain = self.view.seq
             channel.heartbeat_due_s = self._clock_s() + self.limits.heartbeat_s
-            self._by_station.clear()
+            self._audiences.add(channel)
             self._set_alarm()
         return channel
 
@@ -238,7 +254,7 @@ class Broadcast:
         channel.subscribers.discard(subscriber)
         if not channel.subscribers:
             del self._channels[channel.wishes]
-            self._by_station.clear()
+            self._audiences.discard(channel)
             self.wanted = any(other.raw for other in self._channels)
 
     def pump(self, subscriber: Subscriber) -> None:
@@ -250,7 +266,10 @@ class Broadcast:
                     if subscriber.next >= channel.end:
                         return
                     data, subscriber.next, subscriber.told = channel.chunk(subscriber.next)
-                    self._write(sink, data)
+                    self.bytes_out += len(data)
+                    sink.write(data)
+                    if subscriber.next == channel.end:
+                        return
                     continue
                 self._fall_behind(subscriber)
             elif subscriber.every:
@@ -278,7 +297,7 @@ class Broadcast:
         size = 0
         reached = view.seq
         for state in view.changed_since(subscriber.seq) if wishes.updates else ():
-            if channel not in self._channels_of(state.uuid):
+            if not self._hears(channel, state.uuid):
                 continue
             if size > CHUNK_BYTES_MAX:
                 break
@@ -333,7 +352,7 @@ class Broadcast:
                 rows = [
                     dialect.entry(view, entry.change)
                     for entry in entries
-                    if channel in self._channels_of(entry.change.station)
+                    if self._hears(channel, entry.change.station)
                     and dialect.wanted(wishes.selection, entry.change)
                 ]
                 subscriber.seq = entries[-1].seq
@@ -406,60 +425,76 @@ class Broadcast:
         plainly = len(entries) > COMPRESSED_FRAMES_MAX
         for entry in entries:
             state, before = view.apply(entry)
-            channels = self._channels_of(state.uuid)
-            if channels:
-                self._encode(channels, state, before, entry.change, plainly=plainly)
+            audience = self._audience(state.uuid)
+            if audience.channels:
+                self._encode(audience, state, before, entry.change, plainly=plainly)
+        self._taken += len(entries)
+        if self._taken >= BATCH_ROWS_MAX:
+            self._taken = 0
+            for channel in self._channels.values():
+                if len(channel.rows) >= BATCH_ROWS_MAX:
+                    self._flush(channel)
         self._wake.set()
 
     def _encode(
-        self,
-        channels: tuple[Channel, ...],
-        state: StationState,
-        before: Change | None,
-        change: Change,
-        *,
-        plainly: bool,
+        self, audience: Audience, state: StationState, before: Change | None, change: Change, *, plainly: bool
     ) -> None:
+        view, seq = self.view, state.seq
         rows: dict[str, bytes] = {}
-        frames: dict[tuple[str, str], bytes] = {}
-        for channel in channels:
-            wishes = channel.wishes
-            dialect = self._dialects[wishes.dialect]
-            if not wishes.updates or not dialect.wanted(wishes.selection, change):
-                continue
-            row = rows.get(wishes.dialect)
+        for name, framing, puts in audience.single:
+            dialect = self._dialects[name]
+            row = rows.get(name)
             if row is None:
-                row = rows[wishes.dialect] = dialect.row(self.view, state, change)
-            if dialect.batched:
-                if channel.digest is not None:
-                    channel.digest ^= dialect.digest(self.view, wishes.selection, before)
-                    channel.digest ^= dialect.digest(self.view, wishes.selection, change)
-                if not channel.rows:
-                    channel.rows_due_s = self._clock_s() + wishes.batch_ms / 1000
-                channel.rows.append(row)
-                if len(channel.rows) >= BATCH_ROWS_MAX:
-                    self._flush(channel)
-                continue
-            framing = PLAIN[wishes.framing] if plainly else wishes.framing
-            name = (wishes.dialect, framing)
-            frame = frames.get(name)
-            if frame is None:
-                (message,) = dialect.changes(self.view, state.seq, state.seq, (row,))
-                frame = frames[name] = self._frame(framing, message)
-            channel.push(frame, state.seq)
+                row = rows[name] = dialect.row(view, state, change)
+            (message,) = dialect.changes(view, seq, seq, (row,))
+            framed = self._frame(PLAIN[framing] if plainly else framing, message), seq
+            for put in puts:
+                put(framed)
+        for name, gatherers in audience.gathering:
+            dialect = self._dialects[name]
+            row = rows[name] = dialect.row(view, state, change)
+            waiting = row, seq, dialect.term(view, before) ^ dialect.term(view, change)
+            for gather in gatherers:
+                gather(waiting)
+        for name, channels in audience.choosy:
+            dialect = self._dialects[name]
+            for channel in channels:
+                selection = channel.wishes.selection
+                if dialect.wanted(selection, change):
+                    row = rows.get(name)
+                    if row is None:
+                        row = rows[name] = dialect.row(view, state, change)
+                    delta = dialect.digest(view, selection, before) ^ dialect.digest(view, selection, change)
+                    channel.rows.append((row, seq, delta))
 
     def _flush(self, channel: Channel) -> None:
-        """Makes the message of the changes that wait in a channel."""
+        """Makes the messages of the changes that wait in a channel."""
         if not channel.rows:
             return
+        rows = channel.take_rows()
+        if channel.digest is not None:
+            channel.digest = reduce(xor, [delta for _, _, delta in rows], channel.digest)
+        for start in range(0, len(rows), BATCH_ROWS_MAX):
+            part = rows[start : start + BATCH_ROWS_MAX]
+            reaches = part[-1][1] if start + BATCH_ROWS_MAX < len(rows) else self.view.seq
+            channel.frames.extend(self._messages(channel, reaches, [row for row, _, _ in part]))
+            channel.chain = reaches
+
+    def _messages(self, channel: Channel, seq: int, rows: list[bytes]) -> Sequence[tuple[bytes, int]]:
+        """Frames of changes, and where a consumer stands then; selections that chose the same share them."""
         wishes = channel.wishes
-        dialect = self._dialects[wishes.dialect]
-        rows, channel.rows = channel.rows, []
-        seq = self.view.seq
-        for message in dialect.changes(self.view, channel.chain, seq, rows):
-            moves_to = seq if message.position is None else message.position.seq
-            channel.push(self._frame(wishes.framing, message), moves_to)
-        channel.chain = seq
+        name = (wishes.dialect, wishes.framing, channel.chain, seq, tuple(map(id, rows)))
+        made = self._shared.get(name)
+        if made is None:
+            messages = self._dialects[wishes.dialect].changes(self.view, channel.chain, seq, rows)
+            made = self._shared[name] = [
+                (
+                    self._frame(wishes.framing, message),
+                    seq if message.position is None else message.position.seq,
+                )
+                for message in messages
+            ]
+        return made
 
     def _beat(self, channel: Channel) -> None:
         """Puts a heartbeat into a channel whose dialect has one."""
@@ -484,7 +519,7 @@ class Broadcast:
         if self._raw_left <= 0:
             self.raw_dropped += 1
             return
-        channels = [channel for channel in self._channels_of(evse.station) if channel.wishes.raw]
+        channels = [channel for channel in self._audience(evse.station).channels if channel.wishes.raw]
         if not channels:
             return
         self._raw_left -= 1
@@ -502,25 +537,24 @@ class Broadcast:
         self.frames += 1
         return self._framings[framing](message)
 
-    def _channels_of(self, uuid: str) -> tuple[Channel, ...]:
-        found = self._by_station.get(uuid)
-        if found is None:
-            station = self.view.directory.stations.get(uuid)
-            found = () if station is None else self._covering(station)
-            self._by_station[uuid] = found
-        return found
+    def _audience(self, uuid: str) -> Audience:
+        return self._audiences.known(uuid) or self._audiences.learn(uuid, self._covers(uuid))
 
-    def _covering(self, station: Station) -> tuple[Channel, ...]:
-        state = self.view.get(station.uuid)
+    def _covers(self, uuid: str) -> Callable[[Channel], bool]:
+        station = self.view.directory.stations.get(uuid)
+        if station is None:
+            return lambda _: False
+        state = self.view.get(uuid)
         held = () if state is None else state.changes
-        return tuple(
-            channel for channel in self._channels.values() if channel.wishes.selection.covers(station, held)
-        )
+        return lambda channel: channel.wishes.selection.covers(station, held)
+
+    def _hears(self, channel: Channel, uuid: str) -> bool:
+        return channel in self._audience(uuid).channels
 
     def forget(self, uuids: Iterable[str]) -> None:
         """The registry's records of these stations changed: who is to hear of them is asked anew."""
         for uuid in uuids:
-            self._by_station.pop(uuid, None)
+            self._audiences.forget(uuid)
             self.view.forget_bodies(uuid)
         for channel in self._channels.values():
             channel.snapshot = None
@@ -541,7 +575,9 @@ class Broadcast:
         """Sees to it that the loop wakes when the next message or heartbeat is due."""
         due_s = min(
             (
-                min(channel.rows_due_s, channel.heartbeat_due_s) if channel.rows else channel.heartbeat_due_s
+                channel.heartbeat_due_s
+                if channel.rows_due_s is None
+                else min(channel.rows_due_s, channel.heartbeat_due_s)
                 for channel in self._channels.values()
             ),
             default=None,
@@ -557,8 +593,11 @@ class Broadcast:
         now = self._clock_s()
         slice_ends = now + SLICE_S
         for channel in list(self._channels.values()):
-            if channel.rows and channel.rows_due_s <= now:
-                self._flush(channel)
+            if channel.rows:
+                if channel.rows_due_s is None:
+                    channel.rows_due_s = now + channel.wishes.batch_ms / 1000
+                if channel.rows_due_s <= now:
+                    self._flush(channel)
             if channel.heartbeat_due_s <= now:
                 self._beat(channel)
             for number, subscriber in enumerate(list(channel.subscribers)):
@@ -568,3 +607,4 @@ class Broadcast:
                     await asyncio.sleep(0)
                     slice_ends = self._clock_s() + SLICE_S
             channel.trim()
+        self._shared.clear()

@@ -22,7 +22,7 @@ import ladestrom.broadcast
 import ladestrom.core.channel
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.core.channel import Channel, Subscriber, Wishes
+from ladestrom.core.channel import Audience, Channel, Subscriber, Wishes
 from ladestrom.core.channel import Phase as ChannelPhase
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Box, Selection
@@ -225,7 +225,7 @@ def test_every_consumers_state_is_the_servers_at_every_position_it_is_told_of(st
 
 # -- faults -----------------------------------------------------------------------------------------------
 
-push = Channel.push
+arrange = Audience.arrange
 snapshot = Broadcast._snapshot
 fall_behind = Broadcast._fall_behind
 join = Broadcast.join
@@ -246,36 +246,58 @@ class Every:
         return self._count % self._times == 0
 
 
+Put = Callable[[Any], None]
+
+
+def faulty_puts(fault: Callable[[Put], Put]) -> Any:
+    """Every way of a change into a channel goes through `fault`."""
+
+    def faulty(self: Audience, channels: frozenset[Channel], batched: Callable[[str], bool]) -> None:
+        arrange(self, channels, batched)
+        self.single = [(*names, tuple(map(fault, puts))) for *names, puts in self.single]  # type: ignore[misc]
+        self.gathering = [(name, tuple(map(fault, puts))) for name, puts in self.gathering]
+
+    return patch.object(Audience, "arrange", faulty)
+
+
 def skips_a_frame() -> Any:
     now = Every(7)
 
-    def faulty(self: Channel, frame: bytes, seq: int) -> None:
-        if not now:
-            push(self, frame, seq)
+    def fault(put: Put) -> Put:
+        return lambda item: None if now else put(item)
 
-    return patch.object(Channel, "push", faulty)
+    return faulty_puts(fault)
 
 
 def doubles_a_frame() -> Any:
     now = Every(7)
 
-    def faulty(self: Channel, frame: bytes, seq: int) -> None:
-        push(self, frame, seq)
-        if now:
-            push(self, frame, seq)
+    def fault(put: Put) -> Put:
+        def faulty(item: Any) -> None:
+            put(item)
+            if now:
+                put(item)
 
-    return patch.object(Channel, "push", faulty)
+        return faulty
+
+    return faulty_puts(fault)
 
 
 def swaps_frames() -> Any:
     now = Every(5)
 
-    def faulty(self: Channel, frame: bytes, seq: int) -> None:
-        push(self, frame, seq)
-        if now:
-            self._frames[-2:] = reversed(self._frames[-2:])
+    def fault(put: Put) -> Put:
+        items: list[Any] = put.__self__  # type: ignore[attr-defined]
 
-    return patch.object(Channel, "push", faulty)
+        def faulty(item: Any) -> None:
+            put(item)
+            if now and len(items) > 1:
+                one, other = items[-2:]
+                items[-2:] = [(other[0], *one[1:]), (one[0], *other[1:])]
+
+        return faulty
+
+    return faulty_puts(fault)
 
 
 def snapshot_without_what_follows_it() -> Any:

@@ -21,7 +21,7 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast
 from ladestrom.client.session import Session
 from ladestrom.client.v2_session import V2Session
-from ladestrom.core.channel import Channel
+from ladestrom.core.channel import Audiences, Channel
 from ladestrom.core.view import View
 from ladestrom.formats import v2_stream
 from ladestrom.formats.nobil import NobilFormat
@@ -47,15 +47,23 @@ class Fault(NamedTuple):
 
 FAULTS: Final = (
     # -- changes ---------------------------------------------------------------------------------------------
-    Fault("a change is skipped", Broadcast, "take", "if channels:", "if channels and entry.seq % 17:"),
+    Fault(
+        "a change is skipped",
+        Broadcast,
+        "take",
+        "if audience.channels:",
+        "if audience.channels and entry.seq % 17:",
+    ),
     Fault(
         "a change is told twice",
         Broadcast,
         "take",
-        "if channels:",
-        "for _ in range(1 + (entry.seq % 17 == 0) if channels else 0):",
+        "if audience.channels:",
+        "for _ in range(1 + (entry.seq % 17 == 0) if audience.channels else 0):",
     ),
-    Fault("two changes change places", Broadcast, "_flush", "= channel.rows, []", "= channel.rows[::-1], []"),
+    Fault(
+        "two changes change places", Broadcast, "_flush", "channel.take_rows()", "channel.take_rows()[::-1]"
+    ),
     Fault(
         "a change that leads out of the chosen statuses is not told",
         V2Dialect,
@@ -63,7 +71,23 @@ FAULTS: Final = (
         " or change.was_status in statuses",
         "",
     ),
-    Fault("a new selection hears of no changes", Broadcast, "_channel", "self._by_station.clear()", "pass"),
+    Fault(
+        "a new selection hears of no changes", Broadcast, "_channel", "self._audiences.add(channel)", "pass"
+    ),
+    Fault(
+        "who came later hears of no changes",
+        Audiences,
+        "known",
+        "found[1] == len(self._came)",
+        "True",
+    ),
+    Fault(
+        "who came later takes the place of who was there",
+        Audiences,
+        "learn",
+        "channels = channels.union(",
+        "channels = frozenset(",
+    ),
     Fault("a station's update says a later position", NobilFormat, "update", "state.seq,", "state.seq + 1,"),
     # -- chains ----------------------------------------------------------------------------------------------
     Fault(
@@ -143,15 +167,46 @@ FAULTS: Final = (
         "the digest does not learn of changes",
         Broadcast,
         "_encode",
-        "channel.digest ^= dialect.digest(self.view, wishes.selection, change)",
-        "pass",
+        " ^ dialect.term(view, change)",
+        "",
     ),
     Fault(
         "the digest does not forget what was before",
         Broadcast,
         "_encode",
-        "channel.digest ^= dialect.digest(self.view, wishes.selection, before)",
-        "pass",
+        "dialect.term(view, before) ^ ",
+        "",
+    ),
+    Fault(
+        "the digest of who chooses does not learn of changes",
+        Broadcast,
+        "_encode",
+        " ^ dialect.digest(view, selection, change)",
+        "",
+        kind=Kind.CHOOSY,
+    ),
+    Fault(
+        "the digest of who chooses does not forget what was before",
+        Broadcast,
+        "_encode",
+        "dialect.digest(view, selection, before) ^ ",
+        "",
+        kind=Kind.CHOOSY,
+    ),
+    Fault(
+        "the digest does not learn of what waits",
+        Broadcast,
+        "_flush",
+        "if channel.digest is not None:",
+        "if False:",
+    ),
+    Fault(
+        "different choices share their messages",
+        Broadcast,
+        "_messages",
+        "tuple(map(id, rows))",
+        "()",
+        kind=Kind.CHOOSY,
     ),
     Fault("a heartbeat passes changes that wait", Broadcast, "_beat", "self._flush(channel)", "pass"),
     Fault("no heartbeat is sent", Broadcast, "_pass", "if channel.heartbeat_due_s <= now:", "if False:"),
@@ -299,7 +354,7 @@ FAULTS: Final = (
     Fault(
         "a vanished EVSE is not told to who asked for it",
         Broadcast,
-        "_covering",
+        "_covers",
         ".covers(station, held)",
         ".covers(station)",
         kind=Kind.COMING,

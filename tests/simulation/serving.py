@@ -274,10 +274,11 @@ class Server:
         """What must hold at any time: windows are bounded, and nobody is served who has gone."""
         limit = channel.WINDOW_BYTES_MAX + slack_bytes
         for each in self.broadcast._channels.values():
-            size = sum(map(len, each._frames))
-            if size != each._bytes or size > limit:
+            counted = sum(len(frame) for frame, _ in each.frames[: each._counted])
+            size = sum(len(frame) for frame, _ in each.frames)
+            if counted != each._bytes or size > limit:
                 self._wrong(f"a window has {size} bytes, counts {each._bytes}, and may have {limit}")
-            if len(each.rows) > broadcast_module.BATCH_ROWS_MAX:
+            if len(each.rows) > broadcast_module.BATCH_ROWS_MAX + tailing.RECENT_ENTRIES_MAX:
                 self._wrong(f"{len(each.rows)} changes wait for one message")
         linked = sum(link.subscriber is not None for link in self.links)
         if self.broadcast.consumers != linked:

@@ -20,6 +20,8 @@ class Directory:
         self.stations: dict[str, Station] = {}
         self.left: dict[str, str] = {}
         """EVSEs that left their station: key to the id as written, for those who are told so."""
+        self.revision = 0
+        """Of the registry that it was filled from (`ports.Store.revision`)."""
         self._forms: dict[str, Evse | tuple[Evse, ...]] = {}
         self._evse_count = 0
         for station in stations:

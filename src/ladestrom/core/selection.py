@@ -50,6 +50,11 @@ class Selection(msgspec.Struct, frozen=True):
     """EVSE keys."""
     status: frozenset[Status] = frozenset()
 
+    @property
+    def by_station(self) -> bool:
+        """Whether all EVSEs of a station pass that it covers, whatever their status."""
+        return not self.evse and not self.status
+
     def covers(self, station: Station, held: Iterable[str] = ()) -> bool:
         """Whether a station passes the filters that do not depend on statuses.
 

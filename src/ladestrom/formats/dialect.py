@@ -77,6 +77,10 @@ class Dialect(Protocol):
         """A sign of life at the view's position, and what the selected state adds up to."""
         ...
 
+    def term(self, view: View, change: Change | None) -> int:
+        """What one EVSE's state adds to the digest of a selection that it is part of; 0 where not listed."""
+        ...
+
     def digest(self, view: View, selection: Selection, change: Change | None) -> int:
         """What one EVSE's state adds to the digest; 0 where it is not part of the selected state."""
         ...

@@ -19,6 +19,8 @@ BODY: Final = "nobil"
 SNAPSHOT: Final = "snapshot:init"
 UPDATE: Final = "status:update"
 RAW: Final = "status:raw"
+NOTHING: Final = b'{"uuid":"%s","status":-1,"connectors":[]}'
+"""A station that has vanished."""
 
 
 class NobilFormat:
@@ -26,6 +28,7 @@ class NobilFormat:
 
     def __init__(self, inoperative: Inoperative = Inoperative.ERROR) -> None:
         self._pairs: Pairs = nobil_pairs(inoperative)
+        self._heads = {told: _head(pair) for told, pair in self._pairs.items()}
 
     def connectors(
         self, state: StationState, station: Station, leaving: str | None = None
@@ -56,11 +59,35 @@ class NobilFormat:
         """One station object: `{"uuid","status","connectors"}`; kept until the state changes."""
         body = state.bodies.get(BODY)
         if body is None or leaving is not None:
-            rows = self.connectors(state, station, leaving)
-            body = _station_body(state.uuid, rows)
+            body = self._station(state, station, leaving)
             if leaving is None:
                 state.bodies[BODY] = body
         return body
+
+    def _station(self, state: StationState, station: Station, leaving: str | None) -> bytes:
+        # What `connectors` says, put together in one go: each change of the country comes along here.
+        shown: list[str] = []
+        bits = 0
+        evses = station.evses
+        held = state.changes.get
+        heads = self._heads
+        for outlet in station.outlets:
+            key = evses[outlet.evse].key
+            found = held(key)
+            if found is None:
+                shown.append(NEVER_KNOWN)
+                bits |= UNKNOWN_BIT
+                continue
+            change = found[1]
+            head = heads[change.status, change.error]
+            if head is None:
+                if key != leaving:
+                    continue
+                head = UNKNOWN_HEAD
+            shown.append(f"{head[0]}{change.changed_at}}}")
+            bits |= head[1]
+        status = _STATION[bits] if shown else UNKNOWN_PAIR[0]
+        return f'{{"uuid":"{state.uuid}","status":{status},"connectors":[{",".join(shown)}]}}'.encode()
 
     def connector(self, state: StationState, station: Station, ordinal: int) -> bytes | None:
         """One connector for REST; `ordinal` counts from 1 over the listed ones; None where there is none."""
@@ -84,7 +111,7 @@ class NobilFormat:
         """`status:update`: the whole station at the sequence of its last change."""
         station = view.station(state)
         if station is None:
-            body = _station_body(state.uuid, [])
+            body = NOTHING % state.uuid.encode()
         else:
             leaving = change.evse if change is not None and _leaves(change) else None
             body = self.station(state, station, leaving)
@@ -173,6 +200,11 @@ class NobilDialect:
         del view, prev, digest, now
         return ()
 
+    def term(self, view: View, change: Change | None) -> int:
+        """None."""
+        del view, change
+        return 0
+
     def digest(self, view: View, selection: Selection, change: Change | None) -> int:
         """None."""
         del view, selection, change
@@ -196,9 +228,30 @@ def _leaves(change: Change) -> bool:
     return change.status is Status.REMOVED and change.cause is not Cause.REGISTERED
 
 
-def _station_body(uuid: str, rows: list[tuple[Evse, int, int, Millis]]) -> bytes:
-    status = station_status((row[1], row[2]) for row in rows)
-    connectors = ",".join(
-        [f'{{"status":{status},"error":{error},"timestamp":{at}}}' for _, status, error, at in rows]
-    )
-    return f'{{"uuid":"{uuid}","status":{status},"connectors":[{connectors}]}}'.encode()
+def _head(pair: tuple[int, int] | None) -> tuple[str, int] | None:
+    """How a connector with this status and error begins, and the bit that stands for it; None: not listed."""
+    if pair is None:
+        return None
+    status, error = pair
+    bit = ERROR_BIT if error else UNKNOWN_BIT if status == -1 else AVAILABLE_BIT if status == 0 else 0
+    return f'{{"status":{status},"error":{error},"timestamp":', bit
+
+
+ERROR_BIT: Final = 4
+UNKNOWN_BIT: Final = 2
+AVAILABLE_BIT: Final = 1
+UNKNOWN_HEAD: Final = f'{{"status":{UNKNOWN_PAIR[0]},"error":{UNKNOWN_PAIR[1]},"timestamp":', UNKNOWN_BIT
+NEVER_KNOWN: Final = f"{UNKNOWN_HEAD[0]}{NEVER}}}"
+
+
+def _station_of(bits: int) -> int:
+    """Status of a station whose connectors' bits add up to this."""
+    pairs = [
+        pair
+        for bit, pair in ((ERROR_BIT, (0, 1)), (UNKNOWN_BIT, (-1, 0)), (AVAILABLE_BIT, (0, 0)))
+        if bits & bit
+    ]
+    return station_status(pairs or [(1, 0)])
+
+
+_STATION: Final = tuple(map(_station_of, range(8)))

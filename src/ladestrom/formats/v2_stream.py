@@ -362,11 +362,13 @@ class V2Dialect:
         )
         return (Message(_encode(beat), "heartbeat", view.position),)
 
+    def term(self, view: View, change: Change | None) -> int:
+        """The CRC-32 of its row's state."""
+        return 0 if change is None or not is_listed(change) else digest_of(change, written(view, change))
+
     def digest(self, view: View, selection: Selection, change: Change | None) -> int:
         """0 for what is not listed or not selected."""
-        if change is None or not _is_selected(selection, change):
-            return 0
-        return digest_of(change, written(view, change))
+        return self.term(view, change) if change is not None and _is_selected(selection, change) else 0
 
     def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
         """Nothing: version 2 tells changes only."""
