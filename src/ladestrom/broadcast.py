@@ -3,7 +3,8 @@
 Readers learn of changes from the log alone, so nobody sees what is not durable. The one exception:
 `status:raw` keep-alives come from the hub by a lossy side channel (`offer`), are dropped first, and counted.
 A pass goes out at once when the loop is idle; under load passes are spaced by a multiple of what they cost,
-up to `gather_ms_max`, so that latency rises smoothly and no queue grows.
+at most 5 ms, and up to `gather_ms_max` where the loop has other work, so that latency rises smoothly and no
+queue grows.
 """
 
 from __future__ import annotations
@@ -41,7 +42,13 @@ Framing = Callable[[Message], bytes]
 """A message to the bytes on a wire."""
 
 SPACING: Final = 4
-"""Time between passes, in multiples of what a pass costs: a fifth of the loop's time goes to writing."""
+"""Longest time between passes, in multiples of what one costs."""
+GATHER_S_MIN: Final = 0.005
+"""Longest time between passes while the loop has little else to do."""
+GATHER_GROWS: Final = 1.25
+"""By how much that time grows with each pass after which the loop was late, and shrinks with each other."""
+GATHER_LATE_S: Final = 0.005
+"""A loop that comes back so late has other work to do."""
 SNAPSHOT_REUSE: Final = 20
 """How long a snapshot serves those who join, in multiples of what it cost to make; its age is made up for
 by the frames that follow it."""
@@ -50,8 +57,9 @@ COMPRESSED_FRAMES_MAX: Final = 50
 compression must not be what limits how many changes are told. Messages of many changes always are."""
 PLAIN: Final = {"text": "text", "deflate": "text", "event": "event"}
 """A framing that its consumers understand, too, and that costs nothing."""
-SLICE_S: Final = 0.02
-"""How long a pass writes before other work of the loop gets its turn."""
+SLICE_S: Final = 0.002
+"""How long a pass writes before other work of the loop gets its turn: reports are not kept waiting, and what
+they change reaches the consumers that the pass has still to serve."""
 ENTRIES_PER_TURN_MAX: Final = 1_000
 """Entries taken before other work of the loop gets its turn: some 10 ms."""
 BATCH_ROWS_MAX: Final = 500
@@ -113,6 +121,7 @@ class Broadcast:
         self._raw_left = self.limits.raw_items_max
         self._taken = 0
         """Entries since it was last looked at how many changes wait in a channel."""
+        self._gather_s = GATHER_S_MIN
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._replays: set[asyncio.Task[None]] = set()
@@ -569,7 +578,19 @@ class Broadcast:
             cost = self._clock_s() - began
             self._raw_left = self.limits.raw_items_max
             self._set_alarm()
-            await asyncio.sleep(min(cost * SPACING, self.limits.gather_ms_max / 1000))
+            await self._gather(cost)
+
+    async def _gather(self, cost: float) -> None:
+        """Waits before the next pass: longer the more else the loop has to do."""
+        longest = self.limits.gather_ms_max / 1000
+        wait = min(cost * SPACING, self._gather_s, longest)
+        began = self._clock_s()
+        await asyncio.sleep(wait)
+        late = self._clock_s() - began - wait
+        if late > GATHER_LATE_S:
+            self._gather_s = min(self._gather_s * GATHER_GROWS, longest)
+        else:
+            self._gather_s = max(self._gather_s / GATHER_GROWS, GATHER_S_MIN)
 
     def _set_alarm(self) -> None:
         """Sees to it that the loop wakes when the next message or heartbeat is due."""
