@@ -1,7 +1,7 @@
 /*
  * The peer: a WebSocket server that does nothing but fan out, in one thread, over epoll.
  *
- *     fanout_server
+ *     fanout_server GATHER_MS
  *
  * Prints {"port":..,"feed":..}. A connection whose first line is `FEED` brings messages, each after its
  * length (32 bits, network order); every other one is a consumer, which upgrades with the key of RFC 6455,
@@ -9,7 +9,7 @@
  *
  * It batches as the measured server does: a message is framed once, into a window that all consumers share; a
  * pass sends each consumer what it is due with one system call; a pass goes out at once when the last one is
- * long enough ago, else SPACING times the cost of the last one later, at most GATHER_MS_MAX.
+ * long enough ago, else SPACING times the cost of the last one later, at most GATHER_MS.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,7 +30,6 @@
 
 enum {
     SPACING = 4,
-    GATHER_MS_MAX = 20,
     EVENTS_MAX = 512,
     FILES_MAX = 1 << 16,
     INPUT_BYTES_MAX = 256 * 1024,
@@ -56,6 +55,7 @@ struct peer {
     size_t have;
 };
 
+static uint64_t gather_ns;
 static struct peer *peers[FILES_MAX];
 static struct peer *consumers[FILES_MAX];
 static int consumer_count, poll_fd, timer_fd, listener;
@@ -157,8 +157,8 @@ static void pass(void) {
         if (consumers[i]->waiting || give(consumers[i]))
             i++;
     uint64_t pause_ns = (monotonic_ns() - began_ns) * SPACING;
-    if (pause_ns > GATHER_MS_MAX * 1000000ULL)
-        pause_ns = GATHER_MS_MAX * 1000000ULL;
+    if (pause_ns > gather_ns)
+        pause_ns = gather_ns;
     struct itimerspec at = {.it_value = {0, (long)pause_ns + 1}};
     timerfd_settime(timer_fd, 0, &at, NULL);
     spaced = true;
@@ -256,7 +256,9 @@ static int listening(void) {
     return fd;
 }
 
-int main(void) {
+int main(int count, char **arguments) {
+    if (count != 2 || !(gather_ns = strtoull(arguments[1], NULL, 10) * 1000000ULL))
+        return fprintf(stderr, "fanout_server GATHER_MS\n"), 2;
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

@@ -220,9 +220,9 @@ class Peer:
 
 
 @contextlib.contextmanager
-def c_peer(directory: Path, template: Template) -> Iterator[Peer]:
-    """The small server in C with the same batching."""
-    with _process([str(compiled(directory, "fanout_server"))], directory) as process:
+def c_peer(directory: Path, template: Template, gather_ms: int = 20) -> Iterator[Peer]:
+    """The small server in C with the same batching: passes `gather_ms` apart under load."""
+    with _process([str(compiled(directory, "fanout_server")), str(gather_ms)], directory) as process:
         ports = _ports(process)
         with contextlib.closing(Records(ports["feed"], template, FIRST_SEQ)) as road:
             yield Peer("C", process, ports["port"], road)
