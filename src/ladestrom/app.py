@@ -39,6 +39,7 @@ from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import on_error
 from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
+from ladestrom.edges.methods import Methods
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
@@ -80,6 +81,8 @@ class App:
         self.log = log
         self.directory = directory
         self.demo = False
+        self.restarting = False
+        """Whether another server takes over when this one stops; consumers are told so."""
         self.url = ""
         self.ready_s = 0.0
         self.operators: dict[str, Operator] = {}
@@ -191,6 +194,7 @@ class App:
             if number % STATIONS_PER_TURN == 0:
                 await asyncio.sleep(0)
         self.broadcast.forget(station.uuid for station in delta.stations)
+        self.directory.revision = delta.revision
         if everything:
             self._gone.update(self.board.cells)
         if self._uncovered:
@@ -246,7 +250,7 @@ class App:
         listener = server.listen(host, port)
         listening = asyncio.Event()
         self._server = server.make(
-            self.web,
+            Methods(self.web),
             self.stream,
             header_timeout_s=self.settings.server.header_timeout_s,
             keep_alive_s=int(self.settings.server.keep_alive_s),
@@ -272,9 +276,7 @@ class App:
             (PROBE_S, self._probe),
             (1.0, self._checkpoint_when_due),
         ):
-            self._housekeeping.append(
-                asyncio.create_task(_supervised(_every(every_s, work, self._stopping)))
-            )
+            self._housekeeping.append(asyncio.create_task(_supervised(_every(every_s, work, self._stopping))))
         gc.collect()
         gc.freeze()
         self.ready_s = time.monotonic() - _process_started_s()
@@ -282,7 +284,7 @@ class App:
     async def stop(self) -> None:
         """Tells consumers, answers what is under way, and closes everything. What was logged stays."""
         if self._server is not None:
-            self.stream.drain()
+            self.stream.drain(restarting=self.restarting)
             self._server.should_exit = True
             await self._serving
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
@@ -405,13 +407,18 @@ async def running(
             await app.stop()
 
 
-async def until_signal() -> None:
-    """Returns on SIGINT or SIGTERM."""
-    stopped = asyncio.Event()
+async def until_signal() -> bool:
+    """Returns on SIGINT, SIGTERM or SIGUSR1; says whether another server takes over (SIGUSR1)."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    first: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def receive(number: signal.Signals) -> None:
+        if not first.done():
+            first.set_result(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        loop.add_signal_handler(number, receive, number)
+    return await first is signal.SIGUSR1
 
 
 async def _supervised(work: Coroutine[Any, Any, None]) -> None:

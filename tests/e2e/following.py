@@ -26,6 +26,7 @@ from urllib.parse import quote, urlencode
 from weakref import WeakKeyDictionary
 
 import msgspec
+from tests.contracts.frames import checked
 from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, evse, station, tick, until
 from tests.e2e.wire import CLOSE, TEXT, Ended, Wire, request
 
@@ -83,6 +84,7 @@ class Events(Wire):
         lines = [line.partition(b": ") for line in self.take(end + 2).removesuffix(b"\n\n").split(b"\n")]
         found = {name.decode(): value for name, _, value in lines}
         assert len(found) == len(lines), "a field stands twice"
+        assert checked(found["data"])["type"] == found["event"].decode()
         identity = found.get("id")
         return Event(
             found["event"].decode(),
@@ -323,12 +325,16 @@ def flip(server: Serving, evse: str = E1, key: str = "alfa") -> int:
     return report(server, evse, "CHARGING" if is_free else "AVAILABLE", key)
 
 
-def example(beginning: str) -> str:
-    """The piece of code in the consumers' guide that begins so."""
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "consumers.md").read_text()
-    blocks = [each.partition("\n")[2] for each in guide.split("```")[1::2]]
+def example(beginning: str, server: Serving | None = None, document: str = "docs/consumers.md") -> str:
+    """The piece of code in a document that begins so; with a server, for that instead of the one of the demo."""
+    text = (Path(__file__).resolve().parents[2] / document).read_text()
+    blocks = [each.partition("\n")[2] for each in text.split("```")[1::2]]
     (found,) = [each for each in blocks if each.startswith(beginning)]
-    return found
+    if server is None:
+        return found
+    return found.replace("127.0.0.1:8383", f"127.0.0.1:{server.port}").replace(
+        "key=demo", f"key={server.keys['stream']}"
+    )
 
 
 # -- a small country under load ----------------------------------------------------------------------------

@@ -448,8 +448,8 @@ class Fold:
 
 
 def seq(answer: httpx2.Response) -> int:
-    """The sequence in an ETag."""
-    return int(answer.headers["etag"].strip('"').rpartition("-")[2])
+    """The sequence in an ETag of either version."""
+    return int(answer.headers["etag"].strip('"').rpartition("-")[2].partition(".")[0])
 
 
 def now() -> int:

@@ -263,8 +263,8 @@ def line_with(lines: IO[str], beginning: str) -> str:
 PAGE: Final = """
 Math.random = () => -0.1;
 const [url, ...tickets] = process.argv.slice(1);
-const say = (message) => console.log(JSON.stringify([message.type, message.seq ?? null]));
-follow(url, async () => tickets.shift(), say);
+const say = ({ type, seq }) => seq === undefined || console.log(JSON.stringify([type, seq]));
+followEvents(url, async () => tickets.shift(), new Board(), say);
 setInterval(() => {}, 1000);
 """
 """What the guide leaves to the page; with a short delay."""
@@ -284,7 +284,7 @@ def node_has_event_source() -> bool:
 def test_the_page_of_the_guide_comes_back_with_a_new_ticket_and_misses_nothing(tmp_path: Path) -> None:
     if not node_has_event_source():
         pytest.skip("no node with EventSource here")
-    page_of_guide = example("function follow").rpartition("\nfollow(")[0]
+    page_of_guide = example("const LISTED") + example("function followEvents")
     with Serving(tmp_path) as server:
         asked_for = [server.request("POST", "/api/v2/tickets", headers=server.bearer()) for _ in range(2)]
         tickets = [each.json()["ticket"] for each in asked_for]

@@ -364,7 +364,7 @@ def test_reports_of_two_operators_at_once_all_count(server: Serving) -> None:
 def test_reports_are_posted(shared: Serving, method: str) -> None:
     answer = shared.request(method, "/api/v2/reports", headers=shared.bearer("alfa"))
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "OPTIONS, POST"
 
 
 def test_a_full_queue_refuses_whole_deliveries_for_now(tmp_path: Path) -> None:

@@ -1187,7 +1187,7 @@ def test_the_consumer_of_the_guide_stays_in_step_and_notices_what_is_lost(
     lost = next(number for number, each in enumerate(follower.told) if each["type"] == "changes")
     for message in follower.told[:lost]:
         other.take(message)
-    with pytest.raises(LookupError):
+    with pytest.raises(guide["Lost"]):
         other.take(follower.told[lost + 1])
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -813,3 +814,48 @@ async def test_a_pass_over_many_consumers_lets_others_work() -> None:
         assert turns - before >= 4
         counting.cancel()
         await at.delivered(*sinks)
+
+
+class Laborious(Sink):
+    """One to which writing takes time."""
+
+    def __init__(self, cost_s: float) -> None:
+        super().__init__()
+        self._cost_s = cost_s
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        time.sleep(self._cost_s)
+
+
+class TestPace:
+    async def test_a_change_is_written_at_once_while_the_loop_is_idle(self) -> None:
+        async with serving() as at:
+            sink = Sink()
+            at.join(sink, SILENT)
+            for number in range(1, 4):
+                await asyncio.sleep(ladestrom.broadcast.GATHER_S_MIN * 2)
+                await at.change(FIRST.evses[0])
+                turns = 0
+                while len(sink.told("status:update")) < number:
+                    await asyncio.sleep(0)
+                    turns += 1
+                assert turns < 20, "no time passes, only steps of the loop"
+
+    @pytest.mark.parametrize("gather_ms_max", [2, 20])
+    async def test_what_comes_soon_after_a_write_is_gathered_into_the_next_one(
+        self, gather_ms_max: int
+    ) -> None:
+        async with serving(gather_ms_max=gather_ms_max) as at:
+            sink = Laborious(cost_s=0.01)
+            at.join(sink, SILENT)
+            await at.change(FIRST.evses[0])
+            await until(lambda: len(sink.told("status:update")) == 1)
+            writes = len(sink.written)
+            began_s = time.monotonic()
+            for _ in range(5):
+                await at.change(FIRST.evses[0])
+            await at.delivered(sink)
+            assert len(sink.written) == writes + 1
+            least_s = min(gather_ms_max / 1000, ladestrom.broadcast.GATHER_S_MIN)
+            assert time.monotonic() - began_s > least_s / 2

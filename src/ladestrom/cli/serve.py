@@ -1,4 +1,4 @@
-"""`ladestrom serve`: the server, until SIGINT or SIGTERM."""
+"""`ladestrom serve`: the server, until a signal ends it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def serve(
     *,
     settings: Annotated[SettingFlags, Parameter(name="*")] = NO_FLAGS,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. The last line on starting is `ready`.
+    """Serve until SIGINT or SIGTERM; SIGUSR1 where a restart follows. The last line on starting is `ready`.
 
     Args:
         config: settings file (TOML); LADESTROM_CONFIG where it is not given.
@@ -35,7 +35,7 @@ def serve(
 async def _serve(settings: Settings) -> None:
     async with running(settings) as app:
         print(ready_line(app), flush=True)
-        await until_signal()
+        app.restarting = await until_signal()
 
 
 def ready_line(app: App) -> str:

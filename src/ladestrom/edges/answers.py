@@ -1,4 +1,4 @@
-"""What REST answers share: the position as ETag, and errors as problem details."""
+"""What REST answers share: entity tags, and errors as problem details."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def etag(view: View) -> str:
-    """The view's position as an entity tag."""
+    """Version 1's entity tag: the view's position."""
     return f'"{view.position}"'
+
+
+def weak_etag(view: View) -> str:
+    """Version 2's entity tag: the position, and a number that grows when the registry changes.
+
+    Weak (RFC 9110, section 8.8.1), as a report that confirms a status moves its `observed_at` only.
+    """
+    return f'W/"{view.position}.{view.directory.revision}"'
 
 
 def matches(request: AnyRequest, tag: str) -> bool:
@@ -29,12 +37,14 @@ def matches(request: AnyRequest, tag: str) -> bool:
     if given is None:
         return False
     tags = {part.strip().removeprefix("W/") for part in given.split(",")}
-    return tag in tags or "*" in tags
+    return tag.removeprefix("W/") in tags or "*" in tags
 
 
-def json_answer(body: bytes, tag: str) -> Response[bytes]:
-    """A body of JSON that is encoded already."""
-    headers = {"etag": tag, "cache-control": "no-cache"}
+def json_answer(body: bytes, tag: str | None = None) -> Response[bytes]:
+    """A body of JSON that is encoded already; one without a tag is another each time."""
+    headers = {"cache-control": "no-cache"} if tag is not None else {"cache-control": "no-store"}
+    if tag is not None:
+        headers["etag"] = tag
     return Response(body, media_type="application/json", headers=headers)
 
 

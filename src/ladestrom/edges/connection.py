@@ -31,6 +31,8 @@ CLOSE_S_MAX: Final = 5
 QUERY_VALUES_MAX: Final = 50
 SLOW: Final = 4108
 """Close code: each change was asked for, and the consumer could not keep up; it may resume."""
+RETRY_MS_MIN: Final = 500
+"""Sooner, the server that goes would still be there to refuse them."""
 RETRY_MS_MAX: Final = 10_000
 """Over how long those who are told to leave are asked to spread their return."""
 
@@ -87,6 +89,7 @@ class StreamEdge:
         self.closed: Counter[str] = Counter()
         """Connections ended, by why."""
         self.draining = False
+        self.restarting = False
 
     def admit(self, credential: Credential, headers: Mapping[str, str]) -> None:
         """Checks everything about a request for a stream but what it asks for.
@@ -111,9 +114,10 @@ class StreamEdge:
         for connection in list(self.connections):
             connection.tend(now_s)
 
-    def drain(self) -> None:
-        """Tells every consumer that the server goes away."""
+    def drain(self, *, restarting: bool = False) -> None:
+        """Tells every consumer that the server goes away, and whether another one takes over."""
         self.draining = True
+        self.restarting = restarting
         for connection in list(self.connections):
             connection.shutdown()
 
@@ -225,11 +229,14 @@ class Connection(asyncio.Protocol):
         """The server stops: the consumer is told. Called by uvicorn, too."""
         if not self._closing and self._subscriber is not None:
             # Spread, so that all do not come back to the next server in the same instant.
-            retry_after_ms = random.randrange(RETRY_MS_MAX)  # noqa: S311 - no secret
+            retry_after_ms = random.randrange(RETRY_MS_MIN, RETRY_MS_MAX)  # noqa: S311 - no secret
             broadcast = self._edge.broadcast
             for data in broadcast.farewell(self._subscriber, retry_after_ms):
                 self.write(data)
-        self.close(CloseCode.GOING_AWAY, "the server is stopping; reconnect with since", "drain")
+        if self._edge.restarting:
+            self.close(CloseCode.SERVICE_RESTART, "the server restarts; reconnect with since", "drain")
+        else:
+            self.close(CloseCode.GOING_AWAY, "the server is stopping; reconnect with since", "drain")
 
     def close(self, code: int, reason: str, why: str) -> None:
         """Says goodbye in the transport's manner, and ends the connection soon after."""

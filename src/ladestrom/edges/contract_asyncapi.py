@@ -158,6 +158,7 @@ upgrade, with a problem document (RFC 9457); `/openapi.json` has the codes.
 | close code | means | reconnect |
 |---|---|---|
 | 1001 | the server stops | yes, with `since` |
+| 1012 | the server restarts | yes, with `since` |
 | 1007 | text that is not UTF-8 | not with such text |
 | 1008 | a frame did not arrive in time | yes |
 | 1009 | a message was larger than {inbound_bytes} bytes (reports: {message_bytes}) | not with such messages |

@@ -77,6 +77,14 @@ HEADERS: Final[Mapping[str, Schema]] = {
         "required": True,
         "schema": {"type": "string", "pattern": '^"[A-Za-z0-9]{1,32}-[0-9]{1,18}"$'},
     },
+    "WeakETag": {
+        "description": (
+            "The position that the answer holds, a dot, and the registry's revision, for `If-None-Match`. "
+            "Weak: it stays while statuses do, although a report that confirms one moves its `observed_at`."
+        ),
+        "required": True,
+        "schema": {"type": "string", "pattern": r'^W/"[A-Za-z0-9]{1,32}-[0-9]{1,18}\.[0-9]{1,18}"$'},
+    },
     "Link": {"description": "The next page, where there is one (RFC 8288).", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to send a key.", "required": True, "schema": {"type": "string"}},
     "Retry-After": {
@@ -99,8 +107,13 @@ Which EV charger is free: operators' status reports in, one durable ordered log,
 **Keys.** `Authorization: Bearer KEY` or `X-Api-Key: KEY`; in the query on paths of version 1 only. A key has
 scopes: `stream` reads, `report` reports for its operator, `admin` may see metrics and read.
 
-**Positions.** `EPOCH-SEQ` is a place in the log; answers about state have it as `ETag`, and honour
-`If-None-Match`. Within an epoch the number only grows; another epoch is another log.
+**Positions.** `EPOCH-SEQ` is a place in the log. Answers about state have it as `ETag`, and honour
+`If-None-Match`: version 1 the position as it is, version 2 as a weak tag, `W/"EPOCH-SEQ.REVISION"`, which
+stays while no status and no record of the registry changes. Within an epoch the number only grows; another
+epoch is another log.
+
+**Methods.** HEAD is answered like GET, without content, on every path that has GET, but for the stream of
+events. OPTIONS says in `Allow` what a path has.
 
 **Errors** are problem documents (RFC 9457) with a stable `code`, and say whether trying again helps. A
 request whose head is larger than {head_kib} KiB is refused with 431 on any path; an unknown path with 404
@@ -170,9 +183,10 @@ def _operation(operation: Operation) -> Schema:
             "description": "What was asked for.",
             "content": {JSON: {"schema": operation.answer}},
         }
-    headers = [name for name, has in (("ETag", operation.positioned), ("Link", operation.has_pages)) if has]
-    if headers:
-        responses["200"]["headers"] = _headers(headers)
+    headers = {"ETag": operation.entity_tag, "Link": "Link" if operation.has_pages else ""}
+    described = {name: _header(component) for name, component in headers.items() if component}
+    if described:
+        responses["200"]["headers"] = described
     if operation.links:
         responses["200"]["links"] = dict(operation.links)
     if operation.cached:
@@ -193,8 +207,8 @@ def _security(operation: Operation) -> list[Schema]:
     return [{}, *needed] if operation.open_to_loopback else needed
 
 
-def _headers(names: Iterable[str]) -> Schema:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+def _header(component: str) -> Schema:
+    return {"$ref": f"#/components/headers/{component}"}
 
 
 def _reports(served: Served) -> Schema:
@@ -281,5 +295,5 @@ def _refusal(kinds: list[type[LadestromError]], status: int) -> Schema:
         },
     }
     if status in REFUSAL_HEADERS:
-        made["headers"] = _headers([REFUSAL_HEADERS[status]])
+        made["headers"] = {REFUSAL_HEADERS[status]: _header(REFUSAL_HEADERS[status])}
     return made

@@ -71,8 +71,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Schema of what 200 brings as JSON."""
     answers: Mapping[int, Schema] = {}
     """Response Objects beside or instead of it."""
-    positioned: bool = False
-    """Whether the answer has the position as ETag."""
+    entity_tag: str = ""
+    """Which of the headers that are described is its ETag; empty: it has none that says the position."""
     cached: bool = False
     """Whether If-None-Match is honoured."""
     has_pages: bool = False
@@ -113,8 +113,8 @@ EVENT: Final[Schema] = {
 }
 
 V1_KEYS: Final = (*KEY_HEADERS, *KEY_QUERY)
-V1_STATE: Final[Mapping[str, Any]] = {"tag": NOBIL, "keys": V1_KEYS, "positioned": True, "cached": True}
-V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "positioned": True, "cached": True}
+V1_STATE: Final[Mapping[str, Any]] = {"tag": NOBIL, "keys": V1_KEYS, "entity_tag": "ETag", "cached": True}
+V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "entity_tag": "WeakETag", "cached": True}
 STATIONS: Final[Schema] = {"type": "array", "items": reference("StationStatus")}
 
 OPERATIONS: Final = (
@@ -253,8 +253,8 @@ OPERATIONS: Final = (
         id="listOperators",
         tag=STATE,
         summary="Who reports, and how freshly",
+        description="It has no `ETag`: counters move with each report.",
         answer={"type": "array", "items": reference("OperatorFreshness")},
-        positioned=True,
     ),
     Operation(
         path="/api/v2/tickets",

@@ -17,7 +17,7 @@ from ladestrom.core.access import Scope
 from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modified, weak_etag
 from ladestrom.edges.query import whole_number
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
@@ -57,7 +57,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
         """Stations that pass the filters, a page at a time."""
         door.credential(request.headers, Scope.STREAM)
         wanted, limit, after = _asked(request)
-        tag = etag(view)
+        tag = weak_etag(view)
         if matches(request, tag):
             return not_modified(tag)
         items: list[StationDetail] = []
@@ -76,7 +76,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
         """EVSEs that pass the filters, a page at a time."""
         door.credential(request.headers, Scope.STREAM)
         wanted, limit, after = _asked(request)
-        tag = etag(view)
+        tag = weak_etag(view)
         if matches(request, tag):
             return not_modified(tag)
         items: list[EvseState] = []

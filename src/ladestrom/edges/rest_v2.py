@@ -12,7 +12,7 @@ from litestar.params import FromPath
 from ladestrom.core.access import Scope
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modified, weak_etag
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.v2 import Confirmed, evse_state, instant, station_detail
 from ladestrom.hub import Hub
@@ -40,7 +40,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
     def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:
         """One EVSE, by any written form of its id or uid."""
         admit(request)
-        tag = etag(view)
+        tag = weak_etag(view)
         found = view.directory.find(evse)
         if not found:
             raise NotFound(f"no EVSE is known as {evse[:80]!r}")
@@ -58,7 +58,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
     def one_station(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
         """One station of the registry, with its EVSEs; vanished ones say since when."""
         admit(request)
-        tag = etag(view)
+        tag = weak_etag(view)
         station = view.directory.stations.get(uuid.upper())
         if station is None:
             raise NotFound(f"no station has the uuid {uuid[:40]!r}")
@@ -82,6 +82,6 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
             )
             for name, tally in sorted(hub.tallies.items())
         ]
-        return json_answer(msgspec.json.encode(rows), etag(view))
+        return json_answer(msgspec.json.encode(rows))
 
     return [one_evse, one_station, operators]

@@ -19,6 +19,7 @@ from ladestrom.edges.connection import Accepted, Connection, StreamEdge, foreign
 from ladestrom.edges.query import whole_number
 from ladestrom.edges.websocket import StreamConnection
 from ladestrom.errors import BadRequest, LadestromError, Unauthenticated, UpgradeRequired
+from ladestrom.formats.contract_events import Close
 from ladestrom.formats.v2_stream import decode_select, refused
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem, without_keys
@@ -201,7 +202,7 @@ class EventConnection(Connection):
         if self._closing:
             return
         self._why = why
-        last = msgspec.json.encode({"type": "close", "code": code, "reason": reason})
+        last = msgspec.json.encode(Close(code, reason))
         self._transport.write(b"event: close\ndata: %s\n\n" % last)
         self._closing = True
         self._transport.close()

@@ -42,6 +42,7 @@ GZIP_STEP_BYTES: Final = 64 * 1024
 """Read at once; what follows a member is copied, and so must not be all that is left."""
 GZIP_PIECE_BYTES: Final = 256 * 1024
 """Unpacked at once."""
+ALLOWED: Final = [(b"allow", b"OPTIONS, POST")]
 
 
 class ReportLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +76,10 @@ class ReportEndpoint:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application."""
+        if scope["method"] == "OPTIONS":
+            await send({"type": "http.response.start", "status": 204, "headers": ALLOWED})
+            await send({"type": "http.response.body"})
+            return
         try:
             answer = await self._handle(scope, receive)
         except LadestromError as error:
@@ -217,7 +222,7 @@ def headers_of(error: LadestromError) -> list[tuple[bytes, bytes]]:
         case 401:
             return [(b"www-authenticate", b'Bearer realm="ladestrom"')]
         case 405:
-            return [(b"allow", b"POST")]
+            return ALLOWED
         case 408 | 413:
             return [(b"connection", b"close")]
         case 429 | 503:

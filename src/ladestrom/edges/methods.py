@@ -1,0 +1,50 @@
+"""HEAD and the header `Allow`, for every path at once: what the HTTP framework leaves to each handler.
+
+Knows ASGI and no handler. HEAD is asked of the application as GET, and the server leaves the body out, as it
+goes by the request that it read (RFC 9110, section 9.3.2: the same headers, no content).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from ladestrom.edges.v2 import EVENTS_PATH
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Any, Receive, Send], Awaitable[None]]
+
+ENDLESS: Final = frozenset({EVENTS_PATH})
+"""Paths whose GET is no answer of the application's: HEAD is refused there."""
+
+
+class Methods:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] != "http" or scope["path"] in ENDLESS:
+            await self._app(scope, receive, send)
+            return
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+
+        async def answer(message: Any) -> None:  # noqa: ANN401 - ASGI's form
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [_completed(*pair) for pair in message["headers"]]}
+            await send(message)
+
+        await self._app(asked, receive, answer)
+
+
+def _completed(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """`Allow` with HEAD where it has GET; other headers as they are."""
+    if name.lower() != b"allow":
+        return name, value
+    methods = {part.strip() for part in value.split(b",")}
+    if b"GET" in methods:
+        methods.add(b"HEAD")
+    return name, b", ".join(sorted(methods))
