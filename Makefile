@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check contract format lock clean
+.PHONY: help setup run test check contract simulate format lock clean
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,9 @@ check: setup ## Runs lint, types, import contracts and tests.
 
 contract: setup ## Tries the server against its published contracts with many random requests (minutes).
 	CONTRACT_CASES=$${CONTRACT_CASES:-300} $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
+
+simulate: setup ## Runs 1,000 simulated worlds, then plants each known fault until it is found (minutes); SEEDS=N.
+	$(BIN)/python bench/simulate.py --seeds $${SEEDS:-1000}
 
 format: setup ## Formats the code and sorts the imports.
 	$(BIN)/ruff check --select I --fix

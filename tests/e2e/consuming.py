@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 import httpx2
 import msgspec
+from tests.contracts.frames import checked
 
 from ladestrom.client.aio import Lost, Opened, Received, follow
 from ladestrom.client.session import Session, Snapshot, StationStatus, Update
@@ -122,6 +123,8 @@ class Consumer:
             yield events
 
     def _note(self, event: Opened | Received | Lost) -> None:
+        if isinstance(event, Received):
+            checked(event.frame)
         match event:
             case Opened(since=since):
                 self.opened += 1

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import pytest
+from tests.contracts.frames import checked
 from tests.e2e.running import LADESTROM, environment, free_port, irve_register
 from websockets.sync.client import connect
 
@@ -159,7 +160,7 @@ def test_the_ready_made_curl_line_names_a_station_that_has_a_status(demo: Demo) 
 def test_the_ready_made_websocat_line_names_a_stream_of_changes(demo: Demo) -> None:
     address = shown(demo, "websocat")[1]
     with connect(address, open_timeout=DEADLINE_S, max_size=None) as stream:
-        types = {json.loads(stream.recv(DEADLINE_S))["type"] for _ in range(5)}
+        types = {checked(stream.recv(DEADLINE_S))["type"] for _ in range(5)}
     assert types == {"status:update"}
 
 
@@ -190,7 +191,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(tmp_path: Path) -> Non
     with Demo(tmp_path) as running:
         assert list(running.temporary.iterdir())
         with connect(f"ws://127.0.0.1:{running.port}/api/v1/stream?apikey=demo", max_size=None) as stream:
-            stream.recv(DEADLINE_S)
+            checked(stream.recv(DEADLINE_S))
             assert running.stop() < END_S
         assert running.process.returncode == 0
         assert "Traceback" not in running.output
@@ -232,7 +233,7 @@ def test_with_a_data_directory_the_log_goes_on_where_it_was(tmp_path: Path) -> N
 def position(running: Demo) -> tuple[str, int]:
     address = f"ws://127.0.0.1:{running.port}/api/v1/stream?apikey=demo"
     with connect(address, open_timeout=DEADLINE_S, max_size=None) as stream:
-        snapshot = json.loads(stream.recv(DEADLINE_S))
+        snapshot = checked(stream.recv(DEADLINE_S))
     return snapshot["epoch"], snapshot["seq"]
 
 

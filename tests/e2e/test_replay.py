@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from bench.fold import Fold, Places, Seen, calibration, differences, disagreements, places, sessions
+from tests.contracts.frames import checked
 from tests.e2e.consuming import Consumer, plain, rest
 from tests.e2e.running import (
     LADESTROM,
@@ -310,23 +311,29 @@ async def test_a_consumer_that_stops_reading_gets_the_newest_states_in_order_and
         asyncio.timeout(DEADLINE_S),
     ):
         session.open()
-        session.receive(await connection.recv(decode=False))
+        session.receive(heard(await connection.recv(decode=False)))
         await send(reporter, seen)
         for _ in quiet:
-            assert not isinstance(session.receive(await connection.recv(decode=False)), Fault)
+            assert not isinstance(session.receive(heard(await connection.recv(decode=False))), Fault)
         connection.transport.pause_reading()
         await send(reporter, later)
         board, position = await rest(world.running.url, world.stream_key)
         connection.transport.resume_reading()
         frames = 0
         while session.since != position:
-            event = session.receive(await connection.recv(decode=False))
+            event = session.receive(heard(await connection.recv(decode=False)))
             assert not isinstance(event, Fault), event
             frames += 1
     world.expect([*seen, *later])
     assert disagreements(board, plain(session.board)) == []
     assert frames < len(later), "the server's window held everything: the consumer was never behind"
     assert differences(world.fold, world.where, board) == []
+
+
+def heard(frame: bytes) -> bytes:
+    """A frame that is as the document says."""
+    checked(frame)
+    return frame
 
 
 async def send(reporter: Reporter, seen: list[Seen]) -> None:

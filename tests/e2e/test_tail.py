@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.contracts.frames import checked
 from tests.e2e.running import LADESTROM, REGISTER_PREFIX, Running, environment, irve_register, made_up_evse
 
 from ladestrom.client.reports import Observation, Reporter
@@ -89,9 +89,9 @@ async def test_each_change_is_one_line_with_time_station_and_connectors(world: W
 
 async def test_json_is_the_frames_one_a_line(world: World) -> None:
     async with world.tail("--json") as process:
-        frames = [json.loads(await said(process.stdout, '"snapshot:init"'))]
+        frames = [checked(await said(process.stdout, '"snapshot:init"'))]
         await world.report(Status.RESERVED)
-        frames.append(json.loads(await said(process.stdout, '"status:update"')))
+        frames.append(checked(await said(process.stdout, '"status:update"')))
     assert len(frames[0]["data"]) == 2
     assert frames[1]["seq"] > frames[0]["seq"]
     assert frames[1]["data"]["connectors"][0]["status"] == 1

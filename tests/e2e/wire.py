@@ -5,7 +5,8 @@
         assert wire.message()["type"] == "snapshot:init"
         wire.put(PING, b"hello")
 
-Everything that waits has a deadline, and raises `TimeoutError` after it.
+Everything that waits has a deadline, and raises `TimeoutError` after it. Every text frame has to be as the
+published AsyncAPI document says.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import zlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
+
+from tests.contracts.frames import checked
 
 DEADLINE_S: Final = 30.0
 CHUNK_BYTES: Final = 65_536
@@ -66,6 +69,14 @@ class Frame(NamedTuple):
     def code(self) -> int:
         """Status code of a close frame; 1005 where it has none."""
         return struct.unpack("!H", self.payload[:2])[0] if self.payload else 1005
+
+
+def alone(got: Frame) -> bytes:
+    """A whole frame's content, read as if no other had been before it."""
+    assert got.fin, "a server sends each message in one frame"
+    if not got.compressed:
+        return got.payload
+    return zlib.decompressobj(wbits=-15).decompress(got.payload + b"\x00\x00\xff\xff")
 
 
 def request(target: str, headers: Mapping[str, str], method: str = "GET") -> bytes:
@@ -229,7 +240,10 @@ class Wire:
             size = int.from_bytes(self.buffer[2:start], "big")
         self._need(start + size)
         self.take(start)
-        return Frame(first & 0x0F, self.take(size), bool(first & 0x80), bool(first & 0x40))
+        got = Frame(first & 0x0F, self.take(size), bool(first & 0x80), bool(first & 0x40))
+        if got.opcode == TEXT:
+            checked(alone(got))
+        return got
 
     def _need(self, count: int) -> None:
         while len(self.buffer) < count:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
+from tests.contracts.frames import checked
 from tests.simulation.nature import Nature
 from tests.simulation.network import GOOD, SLOW, EventReader, FrameReader, Link, Road, Server
 from tests.simulation.truth import Reader, StationReader, Told, Truth, Wish
@@ -48,6 +49,8 @@ class Surroundings(Protocol):
     seen: Counter[str]
     wishes: Mapping[str, Wish]
     """By the query that asks for it."""
+    checks_frames: bool
+    """Whether messages are held against the published document, too."""
 
     def wrong(self, what: str) -> None:
         """Something happened that must not."""
@@ -136,6 +139,8 @@ class Consumer:
         for message, identity in self._frames.read(data):
             self._trace = zlib.crc32(message, self._trace)
             self._world.seen["messages"] += 1
+            if self._world.checks_frames:
+                checked(message)
             self.told(message, identity)
 
     def lost(self, code: int, why: str) -> None:

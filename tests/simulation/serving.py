@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -164,7 +165,9 @@ class Server:
         self._nature = nature
         self.board = Board()
         self.view = View(self.directory, log.last.epoch)
-        self.v2 = V2Dialect(Limits(0, 0, 0, 0, int(nature.heartbeat_s)), Attribution())
+        self.v2 = V2Dialect(
+            Limits(0, nature.part_bytes_max, 64 * 1024, 100, math.ceil(nature.heartbeat_s)), Attribution()
+        )
         self.hub = Hub(
             log, self.board, self.directory, self.now, HubLimits(stale_after_s=25, start_grace_s=5)
         )
@@ -265,18 +268,18 @@ class Server:
     async def _audits(self) -> None:
         while True:
             await asyncio.sleep(AUDIT_S)
-            self.audit(BURST_BYTES_MAX)
+            self.audit()
             for task in self._tasks:
                 if task.done():
                     self._wrong(f"a part of the server has ended: {task.exception()!r}")
 
-    def audit(self, slack_bytes: int) -> None:
+    def audit(self) -> None:
         """What must hold at any time: windows are bounded, and nobody is served who has gone."""
-        limit = channel.WINDOW_BYTES_MAX + slack_bytes
+        limit = channel.WINDOW_BYTES_MAX
         for each in self.broadcast._channels.values():
             counted = sum(len(frame) for frame, _ in each.frames[: each._counted])
             size = sum(len(frame) for frame, _ in each.frames)
-            if counted != each._bytes or size > limit:
+            if counted != each._bytes or counted > limit or size - counted > BURST_BYTES_MAX:
                 self._wrong(f"a window has {size} bytes, counts {each._bytes}, and may have {limit}")
             if len(each.rows) > broadcast_module.BATCH_ROWS_MAX + tailing.RECENT_ENTRIES_MAX:
                 self._wrong(f"{len(each.rows)} changes wait for one message")

@@ -15,8 +15,8 @@ from tests.simulation.nature import Kind
 from tests.simulation.world import simulate
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SEEDS: Final = 100
-PORTIONS: Final = 10
+SEEDS: Final = 1_000
+PORTIONS: Final = 20
 TRACES: Final = """
 from tests.simulation.world import simulate
 print([simulate(seed).trace for seed in range(5)])
@@ -31,7 +31,7 @@ def seen() -> Counter[str]:
 
 @pytest.mark.parametrize("portion", range(PORTIONS))
 def test_every_consumer_is_in_step_at_each_of_its_positions(portion: int, seen: Counter[str]) -> None:
-    for seed in range(portion, SEEDS, PORTIONS):
+    for seed in range(portion * SEEDS // PORTIONS, (portion + 1) * SEEDS // PORTIONS):
         report = simulate(seed)
         assert not report.wrongs, str(report)
         seen.update(report.seen)

@@ -223,6 +223,9 @@ async def websocket(
     except ConnectionClosed as error:
         raise _closed(error) from error
     except InvalidURI as error:
+        if error.uri != address:
+            # Whoever answered leads to what is no stream: a page to log in at, for one. That passes.
+            raise Gone(f"redirected to {error.uri}") from error
         raise BadRequest(str(error)) from error
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise Gone(str(error) or type(error).__name__) from error

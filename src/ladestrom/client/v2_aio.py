@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -127,9 +127,11 @@ class V2Follower:
         message = self.session.select(selection)
         if self._transport is Transport.EVENTS:
             self._has_selected = True
-            if self._patience is not None:
+            # One that is up already gives the stream up by itself.
+            if self._patience is not None and not self._patience.expired():
                 self._patience.reschedule(asyncio.get_running_loop().time())
-        elif self._socket is None:
+        elif self._socket is None or self._unsent:
+            # Behind those that wait: answers come in the order in which they were asked for.
             self._unsent.append(message)
         else:
             # A connection that has gone is followed by one that asks for the selection.
@@ -158,7 +160,8 @@ class V2Follower:
             try:
                 # What was selected while the connection was made.
                 while self._unsent:
-                    await socket.send(self._unsent.pop(0), text=True)
+                    await socket.send(self._unsent[0], text=True)
+                    del self._unsent[0]
                 yield receiver(socket)
             finally:
                 self._socket = None
@@ -174,12 +177,18 @@ class V2Follower:
         at = address(self._server, EVENTS_PATH, query, EVENTS_SCHEMES)
         timeout = httpx2.Timeout(OPEN_TIMEOUT_S, read=None)
         try:
-            async with (
-                httpx2.AsyncClient(timeout=timeout) as client,
-                client.sse(at, headers=headers, max_event_size=MESSAGE_BYTES_MAX) as source,
-            ):
-                await _check(source.response)
+            async with AsyncExitStack() as stack:
+                # To the end of the answer's head, or of a refusal: how long events may keep one waiting is
+                # known only then.
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    client = await stack.enter_async_context(httpx2.AsyncClient(timeout=timeout))
+                    source = await stack.enter_async_context(
+                        client.sse(at, headers=headers, max_event_size=MESSAGE_BYTES_MAX)
+                    )
+                    await _check(source.response)
                 yield partial(self._next_event, aiter(source))
+        except TimeoutError as error:
+            raise Gone(f"no answer within {OPEN_TIMEOUT_S:g} s") from error
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise BadRequest(str(error)) from error
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
@@ -192,6 +201,9 @@ class V2Follower:
                 raise Gone("another selection")
             async with asyncio.timeout(silence_s) as self._patience:
                 event = await anext(source)
+                while not event.data:
+                    # Such as one that only sets `retry`: WHATWG HTML, section 9.2.6, dispatches none of them.
+                    event = await anext(source)
         except StopAsyncIteration:
             raise Gone("the stream ended") from None
         except TimeoutError:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.asyncio.server import ServerConnection
 
+from ladestrom.client import aio
 from ladestrom.client.aio import Lost, Opened, Received, follow, retry_after_s, stream_address
 from ladestrom.client.session import Session, Snapshot, Update
-from ladestrom.errors import BadRequest, NotAllowed, Unauthenticated
+from ladestrom.errors import BadRequest, NotAllowed, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from tests.unit.client.conftest import StreamServer
@@ -125,13 +126,111 @@ async def test_an_overloaded_server_is_left_alone_for_as_long_as_it_asks(stream_
         assert await take(events, 1) == [Lost("recovering", 7.0)]
 
 
-@pytest.mark.parametrize(("status", "error"), [(401, Unauthenticated), (403, NotAllowed), (400, BadRequest)])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, Unauthenticated), (403, NotAllowed), (400, BadRequest), (404, NotFound), (410, BadRequest)],
+)
 async def test_a_refused_upgrade_raises_what_the_server_says(
     stream_server: StreamServer, status: int, error: type[Exception]
 ) -> None:
     stream_server.script.append((status, {}, b'{"title":"No","detail":"the key is revoked"}'))
     with pytest.raises(error, match="the key is revoked"):
         await take(following(stream_server, Session()), 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "lost"),
+    [
+        (429, {"Retry-After": "3600"}, b'{"title":"Too many"}', Lost("Too many", 30.0)),
+        (503, {}, b"<html>", Lost("503 Service Unavailable", 0.0)),
+        (302, {}, b"", Lost("302 Found", 0.0)),
+        (302, {"Location": "https://h/login"}, b"", Lost("redirected to https://h/login", 0.0)),
+    ],
+)
+async def test_what_passes_is_waited_for_at_most_half_a_minute(
+    status: int, headers: dict[str, str], body: bytes, lost: Lost, stream_server: StreamServer
+) -> None:
+    stream_server.script.append((status, headers, body))
+    async with contextlib.aclosing(following(stream_server, Session())) as events:
+        assert await take(events, 1) == [lost]
+
+
+async def test_a_frame_that_is_too_large_ends_the_connection_and_not_the_follower(
+    stream_server: StreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aio, "FRAME_BYTES_MAX", 300)
+    stream_server.script += [sends(snapshot(1, *(f"NOR_{number:05d}" for number in range(20))))]
+    stream_server.script += [sends(snapshot(2, "NOR_00001"))]
+    async with contextlib.aclosing(following(stream_server, Session())) as events:
+        _, lost, again, received = await take(events, 4)
+    assert isinstance(lost, Lost)
+    assert "1009" in lost.why
+    assert again == Opened(None)
+    assert isinstance(received, Received)
+
+
+async def test_a_connection_on_which_pings_are_not_answered_is_given_up(
+    stream_server: StreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aio, "PING_INTERVAL_S", 0.4)
+    monkeypatch.setattr(aio, "CLOSE_TIMEOUT_S", 0.1)
+
+    seen = asyncio.Event()
+
+    async def falls_silent(connection: ServerConnection) -> None:
+        await connection.send(snapshot(3))
+        connection.transport.pause_reading()
+        await seen.wait()
+        connection.transport.resume_reading()
+
+    stream_server.script += [falls_silent, sends(update(4, "NOR_00001"))]
+    async with contextlib.aclosing(following(stream_server, Session())) as events:
+        _, _, lost, again, _ = await take(events, 5)
+        seen.set()
+    assert isinstance(lost, Lost)
+    assert "ping timeout" in lost.why
+    assert again == Opened("e1-3")
+
+
+async def test_a_server_that_takes_a_connection_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aio, "OPEN_TIMEOUT_S", 0.1)
+    left = asyncio.Semaphore(0)
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        left.release()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, contextlib.aclosing(follow(url, None, Session(), chance=lambda: 0.0)) as events:
+        first, second = await take(events, 2)
+        async with asyncio.timeout(DEADLINE_S):
+            await left.acquire()
+            await left.acquire()
+    assert isinstance(first, Lost)
+    assert "timed out" in first.why
+    assert isinstance(second, Lost)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 101 Swit", b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-x\r\n\r\n"]
+)
+async def test_an_upgrade_that_is_cut_or_answered_by_something_else_is_tried_again(said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, contextlib.aclosing(follow(url, None, Session(), chance=lambda: 0.0)) as events:
+        assert [type(each) for each in await take(events, 2)] == [Lost, Lost]
 
 
 async def test_a_close_for_good_raises(stream_server: StreamServer) -> None:
