@@ -272,9 +272,7 @@ class App:
             (PROBE_S, self._probe),
             (1.0, self._checkpoint_when_due),
         ):
-            self._housekeeping.append(
-                asyncio.create_task(_supervised(_every(every_s, work, self._stopping)))
-            )
+            self._housekeeping.append(asyncio.create_task(_supervised(_every(every_s, work, self._stopping))))
         gc.collect()
         gc.freeze()
         self.ready_s = time.monotonic() - _process_started_s()

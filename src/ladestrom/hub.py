@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
@@ -302,6 +302,34 @@ class Hub:
         for keys in _chunks(list(self.board.cells)):
             expired += await self.decide(partial(self.board.expire, now, self._stale_after, keys))
         return expired
+
+    async def sign_off(
+        self, source: str, *, only: Collection[str] | None = None, keep: Collection[str] = ()
+    ) -> int:
+        """A source is lost: EVSEs whose status it told last become UNKNOWN. Says how many, once durable.
+
+        Args:
+            source: name of the operator.
+            only: these EVSEs, by any of their ids; all of them where it is None.
+            keep: except these, by any of their ids.
+        """
+        cells = self.board.cells
+        kept = {evse.key for written in keep for evse in self.directory.find(written)}
+        if only is None:
+            keys = [key for key, cell in cells.items() if cell.source == source and key not in kept]
+        else:
+            keys = [evse.key for written in only for evse in self.directory.find(written)]
+
+        def off(chunk: Sequence[str]) -> list[Change]:
+            now = self._clock()
+            own = (key for key in chunk if key not in kept and key in cells and cells[key].source == source)
+            found = (self.board.withdraw(key, now) for key in own)
+            return [change for change in found if change is not None]
+
+        made = 0
+        for chunk in _chunks(keys):
+            made += await self.decide(partial(off, chunk))
+        return made
 
     def _stale_after(self, source: str) -> int:
         return self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)
