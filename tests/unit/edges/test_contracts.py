@@ -25,7 +25,8 @@ from ladestrom.edges.contract_requests import KEYS, PARAMETERS, errors
 from ladestrom.errors import Conflict, LadestromError
 from ladestrom.formats.contract_schemas import WORDS, components, word
 from ladestrom.formats.v2_stream import Select
-from ladestrom.protocols.plain import CONNECTOR_MAX, ID_CHARACTERS_MAX
+from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
+from ladestrom.protocols.plain import CONNECTOR_MAX
 
 NOT_TOLD: Final = {
     "http": "the framework's own errors, with its own statuses",
