@@ -23,7 +23,9 @@ class Reception:
         """
         receipt = await self._hub.submit(operator, delivery.reports, delivery.refused)
         if delivery.complete:
-            await self._hub.sign_off(operator.name, keep={report.evse for report in delivery.reports})
+            await self._hub.sign_off(
+                operator.name, keep={report.evse for report in delivery.reports}, within=delivery.within
+            )
         return receipt
 
     async def sign_off(self, operator: Operator, evses: Collection[str] | None = None) -> int:

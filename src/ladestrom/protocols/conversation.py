@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from ladestrom.errors import LadestromError
-from ladestrom.model import Millis, Receipt
+from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 
@@ -41,9 +41,14 @@ class Push(Protocol):
     """A protocol in which operators' systems send, over HTTP."""
 
     name: str
+    sequential: bool
+    """Whether an operator's messages are taken one after the other. Where they carry no times, that is all
+    that says which of two is the newer: each gets a receive time of its own, later than the one before."""
 
-    def receive(self, request: Request, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
-        """Reads one request.
+    def receive(
+        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
+    ) -> Delivery:
+        """Reads one request, a POST, of this operator: `operator.name` is the reports' source.
 
         Raises:
             LadestromError: nothing of it is used; `refuse` says so in the protocol's own words.
@@ -55,7 +60,11 @@ class Push(Protocol):
         ...
 
     def refuse(self, request: Request, error: LadestromError) -> Answer:
-        """What is told where nothing was taken: a wrong key, an unreadable body, a full queue."""
+        """What is told where nothing was taken: a wrong key, an unreadable body, a full queue.
+
+        The request's body is empty where it was not read. Headers that the error asks for (RFC 9110:
+        `Retry-After`, ...) are the transport's.
+        """
         ...
 
 
