@@ -309,7 +309,7 @@ class Hub:
         *,
         only: Collection[str] | None = None,
         keep: Collection[str] = (),
-        within: str = "",
+        within: tuple[str, ...] = (),
     ) -> int:
         """A source is lost: EVSEs whose status it told last become UNKNOWN. Says how many, once durable.
 
@@ -317,14 +317,14 @@ class Hub:
             source: name of the operator.
             only: these EVSEs, by any of their ids; all of them where it is None.
             keep: except these, by any of their ids.
-            within: of all of them, those of this party, or whose key begins so.
+            within: of all of them, those of these parties, or whose key begins so; empty is no bound.
         """
         cells = self.board.cells
         kept = {evse.key for written in keep for evse in self.directory.find(written)}
         if only is None:
             keys = [key for key, cell in cells.items() if cell.source == source and key not in kept]
             if within:
-                part = Operator(source, parties=(within,), prefixes=(within,))
+                part = Operator(source, parties=within, prefixes=within)
                 keys = [
                     key for key in keys if any(may_report(part, evse) for evse in self.directory.find(key))
                 ]

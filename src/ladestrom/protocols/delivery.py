@@ -43,8 +43,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Items that were taken with the receive time, as their own was too far ahead; the first hundred."""
     complete: bool = False
     """It names all EVSEs that its source has: those of this source that it lacks are unknown from now on."""
-    within: str = ""
-    """What it is complete of: a party, or what EVSE keys begin with (`NOABC`); empty is all of its source."""
+    within: tuple[str, ...] = ()
+    """What it is complete of: parties, or what EVSE keys begin with (`NOABC`); empty is all of its source."""
     stations: list[StationDraft | RecordRefusal] = msgspec.field(default_factory=list)
     """Stations that it describes, for the registry where the source may fill it."""
 
@@ -102,7 +102,7 @@ class Gathering:
         self,
         *,
         complete: bool = False,
-        within: str = "",
+        within: tuple[str, ...] = (),
         stations: list[StationDraft | RecordRefusal] | None = None,
     ) -> Delivery:
         """All of it."""
