@@ -124,6 +124,10 @@ class Hub:
         """Reports waiting for their group."""
         return self._queued_items
 
+    def now(self) -> Millis:
+        """The hub's clock: the one by which silence is judged."""
+        return self._clock()
+
     def set_operators(self, operators: Iterable[Operator]) -> None:
         """Takes the operators' own limits of silence."""
         self._stale_after_ms = {
@@ -239,11 +243,14 @@ class Hub:
                     outcome.stale += decision.reason is Reason.STALE
                 else:
                     outcome.accepted += 1
+                    if decision.was_status is not Status.UNKNOWN:
+                        outcome.observed.append(report.observed_at)
                 outcome.heard.append((evse, report))
             place += 1
 
     def _answer(self, taken: list[tuple[_Submission, _Outcome]]) -> None:
         position = self._log.last
+        now = self._clock()
         raw = self.raw if self.raw is not None and self.raw.wanted else None
         for submission, outcome in taken:
             self._count(submission, outcome)
@@ -259,6 +266,8 @@ class Hub:
                         tuple(outcome.refused),
                         position,
                         outcome.stale,
+                        tuple(outcome.observed),
+                        now,
                     )
                 )
 
@@ -342,6 +351,20 @@ class Hub:
             made += await self.decide(partial(off, chunk))
         return made
 
+    async def confirm(self, source: str) -> int:
+        """A source showed that all it told last holds: its EVSEs count as heard now. Says how many.
+
+        Nothing is logged, as with every confirmation, and no observation gets another time.
+        """
+        confirmed = 0
+        for keys in _chunks(list(self.board.cells)):
+            now = self._clock()
+            own = {key: cell for key in keys if (cell := self.board.cells[key]).source == source}
+            self.board.confirm({key: (cell.observed_at, now, source) for key, cell in own.items()})
+            confirmed += len(own)
+            await asyncio.sleep(0)
+        return confirmed
+
     def _stale_after(self, source: str) -> int:
         return self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)
 
@@ -385,7 +408,7 @@ class Hub:
 class _Outcome:
     """What becomes of one submission."""
 
-    __slots__ = ("accepted", "heard", "refused", "stale", "unchanged")
+    __slots__ = ("accepted", "heard", "observed", "refused", "stale", "unchanged")
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
         self.accepted = 0
@@ -393,6 +416,7 @@ class _Outcome:
         self.stale = 0
         self.refused = list(refused)
         self.heard: list[tuple[Evse, StatusReport]] = []
+        self.observed: list[Millis] = []
 
     def refuse(self, index: int, reason: Reason, detail: str) -> None:
         if len(self.refused) < REFUSED_PER_RECEIPT_MAX:

@@ -45,6 +45,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """It names all EVSEs that its source has: those of this source that it lacks are unknown from now on."""
     within: tuple[str, ...] = ()
     """What it is complete of: parties, or what EVSE keys begin with (`NOABC`); empty is all of its source."""
+    unknown: list[str] = msgspec.field(default_factory=list)
+    """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,
+    whatever the time of what it tells then. Not counted as items."""
     stations: list[StationDraft | RecordRefusal] = msgspec.field(default_factory=list)
     """Stations that it describes, for the registry where the source may fill it."""
 
