@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ import msgspec
 import structlog
 from litestar import Litestar, asgi
 from litestar.config.compression import CompressionConfig
+from litestar.handlers import ASGIRouteHandler
 
 from ladestrom import __version__, server
 from ladestrom.backends.sql import SqlStore, open_store
@@ -43,10 +45,15 @@ from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits
-from ladestrom.ingest.http_push import ReportEndpoint, ReportLimits
+from ladestrom.ingest.certificates import Certificates
+from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
-from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket
+from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
+from ladestrom.protocols.conversation import Answer, Push
+from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.plain import Plain
 
 logger = structlog.get_logger(__name__)
 
@@ -63,6 +70,9 @@ HOUSEKEEPING_END_S_MAX: Final = 5.0
 """How long what is under way at the end may take, such as the last chunk of an import."""
 REGISTER: Final = Operator(name="register", all=True)
 """The source of statuses that a register carries."""
+REPORTS_PATH: Final = "/api/v2/reports"
+PUSHES: Final[Mapping[str, Push]] = {}
+"""Where operators' systems push in protocols that are not ours."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -110,10 +120,17 @@ class App:
             v2,
             frozenset(settings.server.origins),
         )
-        receipts = Receipts(settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock)
-        self.reports = ReportEndpoint(self.hub, self.door, receipts, clock, _report_limits(settings))
+        receipts: Receipts[Answer] = Receipts(
+            settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
+        )
+        self.reception = Reception(self.hub)
+        desk = Desk(
+            self.reception, self.door, receipts, clock, _push_limits(settings), self._certificates(settings)
+        )
+        self.reports = PushEndpoint(REPORTS_PATH, Plain(), desk, basic=False)
+        self.pushes = [PushEndpoint(path, push, desk) for path, push in PUSHES.items()]
         self.metrics = operations.Metrics(
-            self.hub, log, self.broadcast, self.stream, self.door, lambda: self.reports.failures
+            self.hub, log, self.broadcast, self.stream, self.door, self._failures
         )
         self.web = self._web(encoder)
         self._revision = 0
@@ -130,7 +147,7 @@ class App:
     def _web(self, encoder: NobilFormat) -> Litestar:
         socket = ReportSocket(self.reports, self.door)
 
-        @asgi("/api/v2/reports", copy_scope=False)
+        @asgi(REPORTS_PATH, copy_scope=False)
         async def reports(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
             await self.reports(scope, receive, send)
 
@@ -139,12 +156,13 @@ class App:
             if scope["type"] == "websocket":
                 await socket(scope, receive, send)
             else:
-                await self.reports.upgrade_required(send)
+                await upgrade_required(send)
 
         return Litestar(
             [
                 reports,
                 reports_stream,
+                *map(_mounted, self.pushes),
                 *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door),
@@ -160,6 +178,27 @@ class App:
             openapi_config=None,
             logging_config=None,
         )
+
+    def _certificates(self, settings: Settings) -> Certificates | None:
+        reports = settings.reports
+        if not reports.certificate_header:
+            return None
+        return Certificates(
+            reports.certificate_header,
+            reports.certificate_proxies,
+            certificate_subjects(reports.certificates),
+            self._operator,
+        )
+
+    def _operator(self, name: str) -> Operator | None:
+        return self.operators.get(name)
+
+    def _failures(self) -> dict[str, int]:
+        """Deliveries refused as a whole, by error code."""
+        counted: Counter[str] = Counter()
+        for endpoint in (self.reports, *self.pushes):
+            counted.update(endpoint.failures)
+        return counted
 
     # -- start and stop ----------------------------------------------------------------------------------
 
@@ -524,23 +563,47 @@ def _told_limits(settings: Settings) -> Limits:
     )
 
 
-def _report_limits(settings: Settings) -> ReportLimits:
-    return ReportLimits(
-        items_max=settings.reports.items_max,
+def _push_limits(settings: Settings) -> PushLimits:
+    return PushLimits(
         body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
-        skew_ms=settings.rules.clock_skew_s * 1000,
+        parse=ParseLimits(items_max=settings.reports.items_max, skew_ms=settings.rules.clock_skew_s * 1000),
     )
+
+
+def certificate_subjects(pairs: Iterable[str]) -> dict[str, str]:
+    """Subject to operator, from what the setting `reports.certificates` has.
+
+    Raises:
+        InvalidSetting: a pair is none.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        operator, is_pair, subject = pair.partition("=")
+        if not (is_pair and operator.strip() and subject.strip()):
+            raise InvalidSetting(
+                f"reports.certificates has {pair[:60]!r}; write OPERATOR=SUBJECT, such as abc=CN=abc,O=ABC"
+            )
+        found[subject] = operator.strip()
+    return found
+
+
+def _mounted(endpoint: PushEndpoint) -> ASGIRouteHandler:
+    @asgi(endpoint.path, is_mount=True, copy_scope=False)
+    async def push(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
+        await endpoint(scope, receive, send)
+
+    return push
 
 
 def served(settings: Settings) -> contracts.Served:
     """What the published contracts say of a server with these settings."""
-    reports = _report_limits(settings)
+    reports = _push_limits(settings)
     return contracts.Served(
         url_public=settings.server.url_public,
         head_bytes_max=server.HEADER_BYTES_MAX,
         stream=_stream_limits(settings),
         heartbeat_s=settings.stream.heartbeat_s,
-        report_items_max=reports.items_max,
+        report_items_max=reports.parse.items_max,
         report_body_bytes_max=reports.body_bytes_max,
         report_message_bytes_max=server.WEBSOCKET_BYTES_MAX,
         report_messages_max=PIPELINE_MESSAGES_MAX,

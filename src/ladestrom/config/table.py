@@ -266,6 +266,30 @@ class Reports(msgspec.Struct, frozen=True):
             unit="hours",
         ),
     ] = 24
+    certificate_header: Annotated[
+        str,
+        _text(
+            "Header in which a proxy names the subject of a client certificate it verified; empty: none.",
+            "Off: whoever can reach the server could send it. The proxy must overwrite what clients send.",
+            form="the name of a header",
+        ),
+    ] = ""
+    certificate_proxies: Annotated[
+        tuple[str, ...],
+        _text(
+            "Addresses of the proxies that are believed so.",
+            "A proxy on the same machine.",
+            form="IP addresses",
+        ),
+    ] = ("127.0.0.1", "::1")
+    certificates: Annotated[
+        tuple[str, ...],
+        _text(
+            "Which operator reports with which certificate.",
+            "None: a certificate is good for nothing before it is listed.",
+            form="pairs such as abc=CN=abc,O=ABC",
+        ),
+    ] = ()
 
 
 class Stream(msgspec.Struct, frozen=True):

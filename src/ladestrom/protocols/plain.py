@@ -18,14 +18,17 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.rules import EARLIEST_AT, from_nobil_pair, observation
-from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Millis, Reason, Receipt, Refusal, Status, StatusReport, connector_uuid
+from ladestrom.errors import LadestromError, MalformedBody, TooLarge
+from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_uuid
+from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import (
     ADJUSTED_MAX,
     ID_CHARACTERS_MAX,
     SHOWN_CHARACTERS_MAX,
     UNREADABLE,
     Delivery,
+    ParseLimits,
     Problem,
     ahead,
     millis,
@@ -224,3 +227,26 @@ def answer(receipt: Receipt, adjusted: Sequence[Refusal] = ()) -> bytes:
             adjusted or msgspec.UNSET,
         )
     )
+
+
+class Plain:
+    """The interface as a push."""
+
+    name = "plain"
+    sequential = False
+
+    def receive(
+        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
+    ) -> Delivery:
+        """Implements `Push.receive`."""
+        return receive(
+            request.body, operator.name, received_at, items_max=limits.items_max, skew_ms=limits.skew_ms
+        )
+
+    def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
+        """The receipt."""
+        return Answer(200, answer(receipt, delivery.adjusted))
+
+    def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
+        """Problem details."""
+        return Answer(error.status, problem(error), MEDIA_TYPE)
