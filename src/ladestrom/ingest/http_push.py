@@ -197,8 +197,12 @@ class PushEndpoint:
         now = desk.clock()
         if turn is not None:
             now = turn.last_at = max(now, turn.last_at + 1)
-        delivery = self._push.receive(request, operator, now, desk.limits.parse)
-        receipt = await desk.reception.take(operator, delivery)
+        try:
+            delivery = self._push.receive(request, operator, now, desk.limits.parse)
+        except (BadRequest, TooLarge) as error:
+            desk.reception.unreadable(operator, self._push.name, request.body, error, request)
+            raise
+        receipt = await desk.reception.take(operator, delivery, protocol=self._push.name)
         answer = self._push.answer(request, delivery, receipt)
         body = without_keys(answer.body)
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)

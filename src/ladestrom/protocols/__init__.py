@@ -1,1 +1,101 @@
-"""What operators speak, pure: one file each. Messages to reports, receipts to answers."""
+"""What operators speak, pure: one file each. Messages to reports, receipts to answers.
+
+This is the table of those that can be had by name. A row says where the protocol is; nothing is imported
+before it is wanted. Packages of others add rows through entry points of the group `ladestrom.protocols`
+(`ingest.extensions`); `protocols._blueprint` is an example of all that a protocol needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from ladestrom.protocols.conversation import Pull, Push, Stream
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One protocol: where it is, and what those who set up a source have to know."""
+
+    target: str
+    """`module:attribute`."""
+    help: str
+    options: Mapping[str, str] = {}
+    """What it needs beside address and secret, and what each means."""
+    required: tuple[str, ...] = ()
+    """Options without which it cannot work."""
+    secret: str = ""
+    """What the secret is, and how it is shown; empty where there is none."""
+    poll_s: int = 60
+    """Of a pull: how often, where nobody says otherwise."""
+
+
+PUSHES: Final[Mapping[str, Row]] = {
+    "plain": Row(
+        target="ladestrom.protocols.plain:Plain",
+        help="The plain JSON interface, `POST /api/v2/reports`.",
+    ),
+}
+"""Operators' systems send, over HTTP."""
+
+PULLS: Final[Mapping[str, Row]] = {}
+"""We ask, over HTTP."""
+
+STREAMS: Final[Mapping[str, Row]] = {
+    "ladestrom": Row(
+        target="ladestrom.protocols.ladestrom_stream:receive",
+        help="Another ladestrom, by version 2 of its stream. The address is the server's, `https://HOST`.",
+        options={
+            "country": "Only of these countries, joined by commas.",
+            "operator": "Only of these operators.",
+            "station": "Only these stations.",
+            "bbox": "Only within minLon,minLat,maxLon,maxLat.",
+        },
+        secret="Its key, with the scope `stream`.",  # noqa: S106 - says what it is
+    ),
+    "nobil-stream": Row(
+        target="ladestrom.protocols.nobil_stream:receive",
+        help="Any server of the NOBIL real-time stream, version 1. The address is the server's, `https://HOST`.",
+        options={
+            "country": "Only of these countries, joined by commas.",
+            "operator": "Only of these operators.",
+            "station": "Only these stations.",
+            "bbox": "Only within minLon,minLat,maxLon,maxLat.",
+        },
+        secret="Its key.",  # noqa: S106 - likewise
+    ),
+    "nobil-realtime": Row(
+        target="ladestrom.protocols.nobil_realtime:receive",
+        help="NOBIL Real-time of Enova. The address is where a connection is asked for (POST).",
+        options={"key_header": "Header that carries the key; x-api-key where left out."},
+        secret="The key of the product NOBIL Real-time, shown in the header x-api-key.",  # noqa: S106 - likewise
+    ),
+}
+"""We keep a connection, and are told."""
+
+
+def push(row: Row) -> Push:
+    """The protocol of a row of `PUSHES`: the target, or one of it where it is a class."""
+    found = _load(row)
+    made: Push = found() if isinstance(found, type) else found
+    return made
+
+
+def pull(row: Row) -> Pull:
+    """The protocol of a row of `PULLS`."""
+    found: Pull = _load(row)
+    return found
+
+
+def stream(row: Row) -> Stream:
+    """The protocol of a row of `STREAMS`."""
+    found: Stream = _load(row)
+    return found
+
+
+def _load(row: Row) -> Any:  # noqa: ANN401 - what it is, the table that the row is from says
+    module, _, attribute = row.target.partition(":")
+    return getattr(import_module(module), attribute)

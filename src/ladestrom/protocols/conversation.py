@@ -112,3 +112,15 @@ Raises what `Push.receive` does; the memory of the round before holds then.
 
 Pull = Callable[[PullSettings, Memory, Millis], Round]
 """A protocol in which we ask."""
+
+
+class Stream(Protocol):
+    """A protocol in which we keep a connection, and are told."""
+
+    def __call__(self, frame: bytes, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+        """Reads one message. One that tells of no EVSE is an empty delivery.
+
+        Raises:
+            LadestromError: nothing of it is used.
+        """
+        ...
