@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from sqlalchemy import ColumnElement, Row, Select, bindparam, insert, or_, select, update
 
-from ladestrom.backends import registry
+from ladestrom.backends import charge_points, registry
 from ladestrom.backends.database import Database
 from ladestrom.backends.tables import keys, operators
 from ladestrom.core import merge
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import ImportReport, KeyRecord, RecordRefusal, RegistryDelta, StationDraft
+from ladestrom.ports import ChargePoint, ImportReport, KeyRecord, RecordRefusal, RegistryDelta, StationDraft
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -97,6 +97,7 @@ class SqlStore:
                 prefixes=_decode_words(row.prefixes),
                 all=row.all,
                 stale_after_s=row.stale_after_s,
+                may_register=row.may_register,
             )
             for row in rows
         ]
@@ -108,6 +109,7 @@ class SqlStore:
             "prefixes": _text(operator.prefixes),
             "all": operator.all,
             "stale_after_s": operator.stale_after_s,
+            "may_register": operator.may_register,
             "changed_at": now,
         }
 
@@ -192,6 +194,42 @@ class SqlStore:
             await connection.execute(statement, rows)
 
         await self._database.write(touch)
+
+    async def charge_points(self) -> Sequence[ChargePoint]:
+        """All charge points, by id."""
+        return await self._database.read(charge_points.everything)
+
+    async def put_charge_point(self, point: ChargePoint) -> ChargePoint:
+        """Adds a charge point, and gives it back with its EVSEs by their keys.
+
+        Raises:
+            Conflict: its id is taken.
+            NotFound: its operator or its station does not exist.
+            BadRequest: an EVSE is not of its station.
+        """
+        return await self._write(lambda each: charge_points.put(each, point))
+
+    async def rotate_charge_point(self, charge_point: str, secret_sha256: bytes) -> None:
+        """Replaces a charge point's password; the old one ends at once.
+
+        Raises:
+            NotFound: no charge point has this id.
+        """
+        await self._write(lambda each: charge_points.replace_password(each, charge_point, secret_sha256))
+
+    async def remove_charge_point(self, charge_point: str) -> None:
+        """Forgets a charge point.
+
+        Raises:
+            NotFound: no charge point has this id.
+        """
+        await self._write(lambda each: charge_points.remove(each, charge_point))
+
+    async def touch_charge_points(self, seen: dict[str, Millis]) -> None:
+        """Notes to the minute when charge points were last connected; does not count as a new revision."""
+        minutes = {point: at - at % MINUTE_MS for point, at in seen.items()}
+        if minutes:
+            await self._database.write(lambda each: charge_points.touch(each, minutes))
 
     async def close(self) -> None:
         """Closes all connections. What was written stays."""
