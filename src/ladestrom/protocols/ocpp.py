@@ -68,8 +68,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     answer: str | None = None
     instead: str | None = None
     call: str | None = None
-    refused: str | None = None
-    """Code of the error that the answer tells."""
+    refused: CallRefused | None = None
+    """What the answer tells to be wrong."""
 
 
 NOTHING: Final = Outcome()
@@ -178,8 +178,8 @@ class Conversation:
         if delivery is not None and not delivery.reports and not delivery.refused:
             delivery = None
         if refused is not None:
-            outcome = self._refuse(frame.id, refused)
-            return Outcome(delivery, outcome.answer, outcome.answer, refused=outcome.refused)
+            answer = self._refuse(frame.id, refused).answer
+            return Outcome(delivery, answer, answer, refused=refused)
         if delivery is None:
             return Outcome(answer=result(frame.id, payload))
         code = self.dialect.words[Fault.INTERNAL] or ""
@@ -203,7 +203,7 @@ class Conversation:
         code = self.dialect.words[refused.fault]
         if code is None:
             return NOTHING
-        return Outcome(answer=error(message_id, code, refused.detail), refused=code)
+        return Outcome(answer=error(message_id, code, refused.detail), refused=refused)
 
     def _unasked(self, kind: int, message_id: str | float) -> Outcome:
         """A message that is no call, and answers none of ours."""

@@ -61,6 +61,15 @@ class Fault(Enum):
     """It is our fault; the same call may succeed later."""
 
 
+UNREAD: Final = frozenset(Fault) - {
+    Fault.MESSAGE_TYPE,
+    Fault.UNKNOWN_ACTION,
+    Fault.OTHER_SIDE,
+    Fault.INTERNAL,
+}
+"""Faults of a message that was to be understood."""
+
+
 class CallRefused(Exception):
     """A call cannot be answered but with an error. Nothing of it was used."""
 
@@ -68,6 +77,11 @@ class CallRefused(Exception):
         super().__init__(detail)
         self.fault = fault
         self.detail = detail
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it is a message that was to be understood and was not."""
+        return self.fault in UNREAD
 
 
 class Turn:
