@@ -225,6 +225,8 @@ class Hub:
             while place in taken_places:
                 place += 1
             found = find(report.evse)
+            if not found and report.also:
+                found = find(report.also)
             if len(found) > 1:
                 # A uid that operators share means to each of them its own.
                 found = tuple(evse for evse in found if may_report(operator, evse)) or found[:1]

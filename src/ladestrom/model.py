@@ -157,6 +157,8 @@ class StatusReport(msgspec.Struct, frozen=True, gc=False):
     """Name of the operator."""
     raw: str
     """What the source said, word for word."""
+    also: str = ""
+    """Another id of the same EVSE, looked for where the first is not known."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):

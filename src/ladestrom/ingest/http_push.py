@@ -180,7 +180,7 @@ class PushEndpoint:
         self, operator: Operator, request: Request, receive: Receive, turn: _Turn | None
     ) -> tuple[Request, Answer]:
         headers = request.headers
-        body = await self._body(headers, receive)
+        body = await read_body(headers, receive, self._desk.limits.body_bytes_max)
         whole = Request(request.method, request.path, request.query, headers, body)
         key = headers.get("idempotency-key")
         if key is None:
@@ -214,40 +214,47 @@ class PushEndpoint:
             return certificates.operator(headers, (scope.get("client") or ("",))[0])
         return reporting(self._desk.door.credential(headers, Scope.REPORT, basic=self._basic))
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        limit = self._desk.limits.body_bytes_max
-        declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
-            raise TooLarge(f"the body has {declared} bytes; at most {limit} are taken: split it")
-        encoding = headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in {"identity", "gzip", "x-gzip"}:
-            raise UnsupportedEncoding(
-                f"Content-Encoding {encoding[:40]!r} is not understood; use gzip or none"
-            )
-        body = await self._read(receive, limit)
-        return body if encoding == "identity" else gunzip(body, limit)
 
-    async def _read(self, receive: Receive, limit: int) -> bytes:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(BODY_GRACE_S) as deadline:
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise BadRequest("the connection ended before the body did")
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size > limit:
-                        raise TooLarge(f"the body is larger than {limit} bytes: split it")
-                    pieces.append(piece)
-                    if not message.get("more_body", False):
-                        return b"".join(pieces) if len(pieces) > 1 else piece
-                    deadline.reschedule(began + BODY_GRACE_S + size / BODY_BYTES_PER_S_MIN)
-        except TimeoutError:
-            raise BodyTimeout(f"the body did not arrive in time: {size} bytes so far") from None
+async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int) -> bytes:
+    """The body of a request, unpacked; read within its time and size.
+
+    Raises:
+        TooLarge: it is larger than `bytes_max`, packed or not.
+        UnsupportedEncoding: it is packed otherwise than with gzip.
+        MalformedBody: it is not the gzip that its header says.
+        BadRequest: the connection ended, or it did not arrive in time.
+    """
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > bytes_max:
+        raise TooLarge(f"the body has {declared} bytes; at most {bytes_max} are taken: split it")
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip"}:
+        raise UnsupportedEncoding(f"Content-Encoding {encoding[:40]!r} is not understood; use gzip or none")
+    body = await _read(receive, bytes_max)
+    return body if encoding == "identity" else gunzip(body, bytes_max)
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_GRACE_S) as deadline:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise BadRequest("the connection ended before the body did")
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > limit:
+                    raise TooLarge(f"the body is larger than {limit} bytes: split it")
+                pieces.append(piece)
+                if not message.get("more_body", False):
+                    return b"".join(pieces) if len(pieces) > 1 else piece
+                deadline.reschedule(began + BODY_GRACE_S + size / BODY_BYTES_PER_S_MIN)
+    except TimeoutError:
+        raise BodyTimeout(f"the body did not arrive in time: {size} bytes so far") from None
 
 
 def reporting(credential: Credential) -> Operator:

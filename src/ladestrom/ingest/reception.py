@@ -52,9 +52,7 @@ class Reception:
             if delivery.unknown:
                 await self._hub.sign_off(operator.name, only=delivery.unknown)
             if delivery.complete:
-                await self._hub.sign_off(
-                    operator.name, keep={report.evse for report in delivery.reports}, within=delivery.within
-                )
+                await self._hub.sign_off(operator.name, keep=_named(delivery), within=delivery.within)
         except LadestromError as error:
             self.supervision.failed(health, error)
             raise
@@ -110,6 +108,16 @@ class Reception:
             receipt = _joined(receipt, part, places, start)
         refused = sorted(receipt.refused, key=lambda refusal: refusal.index)
         return msgspec.structs.replace(receipt, refused=tuple(refused))
+
+
+def _named(delivery: Delivery) -> set[str]:
+    """The EVSEs that a complete delivery says are there, by all their ids."""
+    named = set(delivery.named)
+    for report in delivery.reports:
+        named.add(report.evse)
+        if report.also:
+            named.add(report.also)
+    return named
 
 
 def _places(reports: int, refused: Sequence[Refusal]) -> list[int]:

@@ -99,6 +99,8 @@ class PullSettings(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, str] = msgspec.field(default_factory=dict)
     """What the protocol needs beside (`provider_id`, ...)."""
     limits: ParseLimits = ParseLimits()
+    may_register: bool = False
+    """Whether stations are wanted for the registry; without it they need not be read."""
 
 
 Memory = Mapping[str, str]

@@ -5,6 +5,7 @@ Knows reports, refusals and stations. Must not know any protocol.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
@@ -45,6 +46,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """It names all EVSEs that its source has: those of this source that it lacks are unknown from now on."""
     within: tuple[str, ...] = ()
     """What it is complete of: parties, or what EVSE keys begin with (`NOABC`); empty is all of its source."""
+    named: Collection[str] = ()
+    """EVSEs that it has beside those it reports on: deliveries before it, of the same whole, told of them."""
     unknown: list[str] = msgspec.field(default_factory=list)
     """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,
     whatever the time of what it tells then. Not counted as items."""
@@ -76,8 +79,13 @@ class Gathering:
         self._adjusted: list[Refusal] = []
         self._place = 0
 
-    def report(self, evse: str, status: Status, error: bool, observed_at: Millis | None, raw: str) -> None:
-        """The next item says so. `observed_at` is None where it does not say when."""
+    def report(
+        self, evse: str, status: Status, error: bool, observed_at: Millis | None, raw: str, also: str = ""
+    ) -> None:
+        """The next item says so. `observed_at` is None where it does not say when.
+
+        `also` is another id of the EVSE, where it has two.
+        """
         if not 0 < len(evse) <= ID_CHARACTERS_MAX:
             self.refuse(
                 Reason.INVALID_ITEM, f"the id has {len(evse)} characters; 1 to {ID_CHARACTERS_MAX} are right"
@@ -92,7 +100,9 @@ class Gathering:
         if observed_at is not None and at != observed_at and len(self._adjusted) < ADJUSTED_MAX:
             self._adjusted.append(Refusal(self._place, Reason.FUTURE_TIME, ahead(self._skew_ms)))
         self._reports.append(
-            StatusReport(evse, status, error, at, self._received_at, self._source, raw[:RAW_CHARACTERS_MAX])
+            StatusReport(
+                evse, status, error, at, self._received_at, self._source, raw[:RAW_CHARACTERS_MAX], also
+            )
         )
         self._place += 1
 
