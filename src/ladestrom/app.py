@@ -25,7 +25,7 @@ from litestar import Litestar, asgi
 from litestar.config.compression import CompressionConfig
 from litestar.handlers import ASGIRouteHandler
 
-from ladestrom import __version__, server
+from ladestrom import __version__, protocols, server
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
@@ -51,7 +51,7 @@ from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
-from ladestrom.protocols.conversation import Answer, Push
+from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.plain import Plain
 
@@ -71,8 +71,8 @@ HOUSEKEEPING_END_S_MAX: Final = 5.0
 REGISTER: Final = Operator(name="register", all=True)
 """The source of statuses that a register carries."""
 REPORTS_PATH: Final = "/api/v2/reports"
-PUSHES: Final[Mapping[str, Push]] = {}
-"""Where operators' systems push in protocols that are not ours."""
+PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp"}
+"""Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -128,7 +128,11 @@ class App:
             self.reception, self.door, receipts, clock, _push_limits(settings), self._certificates(settings)
         )
         self.reports = PushEndpoint(REPORTS_PATH, Plain(), desk, basic=False)
-        self.pushes = [PushEndpoint(path, push, desk) for path, push in PUSHES.items()]
+        self.pushes = [
+            PushEndpoint(PUSH_PATHS.get(name, f"/push/{name}"), protocols.push(row), desk)
+            for name, row in protocols.PUSHES.items()
+            if name != Plain.name
+        ]
         self.metrics = operations.Metrics(
             self.hub, log, self.broadcast, self.stream, self.door, self._failures
         )

@@ -38,10 +38,31 @@ PUSHES: Final[Mapping[str, Row]] = {
         target="ladestrom.protocols.plain:Plain",
         help="The plain JSON interface, `POST /api/v2/reports`.",
     ),
+    "oicp": Row(
+        target="ladestrom.protocols.oicp:Oicp",
+        help="OICP 2.3 at `/api/oicp`: status and data records, as they are pushed to Hubject.",
+    ),
 }
 """Operators' systems send, over HTTP."""
 
-PULLS: Final[Mapping[str, Row]] = {}
+PULLS: Final[Mapping[str, Row]] = {
+    "oicp": Row(
+        target="ladestrom.protocols.oicp_pull:pull",
+        help="OICP 2.3: Hubject, or who offers the same. The address is the server's, `https://HOST`.",
+        options={
+            "provider_id": "Who asks, such as NO-ABC.",
+            "operator_ids": "Only of these operators, joined by commas.",
+            "evse_ids": "Only these EVSEs, joined by commas; asked for in hundreds.",
+        },
+        required=("provider_id",),
+        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - says what it is
+    ),
+    "oicp-file": Row(
+        target="ladestrom.protocols.oicp_pull:pull_file",
+        help="A file of OICP status records, as Switzerland publishes it. The address is the file's.",
+        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - likewise
+    ),
+}
 """We ask, over HTTP."""
 
 STREAMS: Final[Mapping[str, Row]] = {
