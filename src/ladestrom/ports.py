@@ -184,6 +184,33 @@ class ChargePoint(msgspec.Struct, frozen=True):
     """When it was last connected, to the minute."""
 
 
+class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that we ask or follow, as the store keeps it. Never shown whole: it has a secret."""
+
+    name: str
+    operator: str
+    """Whose statuses it brings."""
+    protocol: str
+    address: str
+    options: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the protocol needs beside, and how it is reached (`ca`)."""
+    secret: str | None = None
+    certificate: str | None = None
+    """File of the certificate that we show, PEM."""
+    certificate_key: str | None = None
+    """File of its key, where that is another."""
+    poll_s: int | None = None
+    """None is the protocol's own."""
+    paused_at: Millis | None = None
+    memory: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the last round found out (`protocols.conversation.Memory`)."""
+    added_at: Millis
+    changed_at: Millis
+
+    def __repr__(self) -> str:
+        return f"SourceRecord({self.name!r})"
+
+
 class RegistryDelta(msgspec.Struct, frozen=True):
     """What changed in the registry after a revision."""
 
@@ -296,4 +323,40 @@ class ChargePoints(Protocol):
 
     async def touch_charge_points(self, seen: dict[str, Millis]) -> None:
         """Notes when charge points were last connected; does not count as a new revision."""
+        ...
+
+
+class Sources(Protocol):
+    """The part of a store that keeps sources; each write but `remember_source` is a new revision of it."""
+
+    async def sources(self) -> Sequence[SourceRecord]:
+        """All of them, by name."""
+        ...
+
+    async def put_source(self, source: SourceRecord) -> bool:
+        """Adds the source or replaces it; True where it was added.
+
+        One that is replaced keeps its memory where what is asked is still the same.
+
+        Raises:
+            NotFound: its operator does not exist.
+        """
+        ...
+
+    async def pause_source(self, name: str, paused_at: Millis | None, now: Millis) -> None:
+        """Stops it, or lets it go on (None).
+
+        Raises:
+            NotFound: no source has this name.
+        """
+        ...
+
+    async def remove_source(self, name: str) -> None:
+        """Raises:
+        NotFound: no source has this name.
+        """
+        ...
+
+    async def remember_source(self, name: str, memory: dict[str, str], changed_at: Millis) -> bool:
+        """Keeps its memory, unless it was changed since `changed_at`; says whether it did."""
         ...

@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from sqlalchemy import ColumnElement, Row, Select, bindparam, insert, or_, select, update
 
-from ladestrom.backends import charge_points, registry
+from ladestrom.backends import charge_points, registry, sources
 from ladestrom.backends.database import Database
 from ladestrom.backends.tables import keys, operators
 from ladestrom.core import merge
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import ChargePoint, ImportReport, KeyRecord, RecordRefusal, RegistryDelta, StationDraft
+from ladestrom.ports import (
+    ChargePoint,
+    ImportReport,
+    KeyRecord,
+    RecordRefusal,
+    RegistryDelta,
+    SourceRecord,
+    StationDraft,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -230,6 +238,40 @@ class SqlStore:
         minutes = {point: at - at % MINUTE_MS for point, at in seen.items()}
         if minutes:
             await self._database.write(lambda each: charge_points.touch(each, minutes))
+
+    async def sources(self) -> Sequence[SourceRecord]:
+        """All sources, by name."""
+        return await self._database.read(sources.every)
+
+    async def put_source(self, source: SourceRecord) -> bool:
+        """Adds the source or replaces it; True where it was added.
+
+        One that is replaced keeps its memory where what is asked is still the same.
+
+        Raises:
+            NotFound: its operator does not exist.
+        """
+        return await self._write(lambda each: sources.put(each, source))
+
+    async def pause_source(self, name: str, paused_at: Millis | None, now: Millis) -> None:
+        """Stops a source, or lets it go on where `paused_at` is None.
+
+        Raises:
+            NotFound: no source has this name.
+        """
+        await self._write(lambda each: sources.pause(each, name, paused_at, now))
+
+    async def remove_source(self, name: str) -> None:
+        """Forgets a source.
+
+        Raises:
+            NotFound: no source has this name.
+        """
+        await self._write(lambda each: sources.remove(each, name))
+
+    async def remember_source(self, name: str, memory: dict[str, str], changed_at: Millis) -> bool:
+        """Keeps its memory, unless it was changed since; does not count as a new revision."""
+        return await self._database.write(lambda each: sources.remember(each, name, memory, changed_at))
 
     async def close(self) -> None:
         """Closes all connections. What was written stays."""

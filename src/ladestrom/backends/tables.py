@@ -152,3 +152,22 @@ ocpi_locations = Table(
     Column("changed_at", BigInteger, nullable=False),
 )
 """Locations as they were put, merged with what patched them since. `id` is `NO*ABC*LOC1`, in upper case."""
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("operator", Text, ForeignKey("operators.name"), nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("secret", Text),
+    Column("certificate", Text),
+    Column("certificate_key", Text),
+    Column("poll_s", BigInteger),
+    Column("paused_at", BigInteger),
+    Column("memory", Text, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""`options` and `memory` are JSON objects. `secret` is kept as it is: we have to show it."""
