@@ -48,6 +48,7 @@ from ladestrom.hub import Hub, HubLimits
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
+from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
@@ -133,6 +134,7 @@ class App:
             for name, row in protocols.PUSHES.items()
             if name != Plain.name
         ]
+        self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
         self.metrics = operations.Metrics(
             self.hub, log, self.broadcast, self.stream, self.door, self._failures
         )
@@ -162,10 +164,15 @@ class App:
             else:
                 await upgrade_required(send)
 
+        @asgi("/ocpp/{charge_point:path}", copy_scope=False)
+        async def ocpp(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - likewise
+            await self.ocpp(scope, receive, send)
+
         return Litestar(
             [
                 reports,
                 reports_stream,
+                ocpp,
                 *map(_mounted, self.pushes),
                 *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
@@ -246,6 +253,7 @@ class App:
         self._gone.clear()
         self._uncovered = False
         await self._take_readings(readings)
+        self.ocpp.follow(await self.store.charge_points(), operators)
         self._revision = delta.revision
 
     def _belongs(self, evse: Evse, read: set[str]) -> bool:
@@ -324,6 +332,7 @@ class App:
         """Tells consumers, answers what is under way, and closes everything. What was logged stays."""
         if self._server is not None:
             self.stream.drain()
+            self.ocpp.stop()
             self._server.should_exit = True
             await self._serving
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
@@ -359,6 +368,7 @@ class App:
 
     async def _touch(self) -> None:
         await self.store.touch_keys(self.door.take_used())
+        await self.store.touch_charge_points(self.ocpp.take_seen())
         tallies = {
             name: {
                 "last_report_at": tally.last_report_at,
@@ -571,6 +581,20 @@ def _push_limits(settings: Settings) -> PushLimits:
     return PushLimits(
         body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
         parse=ParseLimits(items_max=settings.reports.items_max, skew_ms=settings.rules.clock_skew_s * 1000),
+    )
+
+
+def _ocpp_limits(settings: Settings) -> OcppLimits:
+    ocpp = settings.ocpp
+    return OcppLimits(
+        heartbeat_s=ocpp.heartbeat_s,
+        grace_s=ocpp.grace_s,
+        start_grace_s=settings.rules.start_grace_s,
+        connections_max=ocpp.connections_max,
+        message_bytes_max=ocpp.message_kib_max * 1024,
+        messages_per_minute_max=ocpp.messages_per_minute_max,
+        stale_after_s=settings.rules.stale_after_s,
+        skew_ms=settings.rules.clock_skew_s * 1000,
     )
 
 

@@ -453,6 +453,62 @@ class Registry(msgspec.Struct, frozen=True):
     ] = ""
 
 
+class Ocpp(msgspec.Struct, frozen=True):
+    """Charge points that report for themselves."""
+
+    heartbeat_s: Annotated[
+        int,
+        _number(
+            "How often a charge point is to say that it is there; after two of these without a word from it "
+            "its EVSEs are unknown.",
+            10,
+            86_400,
+            "One that broke off is unknown after two minutes, and costs 0.2 MB of its mobile plan a day.",
+            unit="s",
+        ),
+    ] = 60
+    grace_s: Annotated[
+        int,
+        _number(
+            "A charge point that is connected again within this was not gone.",
+            0,
+            3_600,
+            "Mobile links break off and return within seconds; a driver is misled for half a minute at most.",
+            unit="s",
+        ),
+    ] = 30
+    connections_max: Annotated[
+        int,
+        _number(
+            "Most charge points connected at a time.",
+            1,
+            1_000_000,
+            "At some 40 KiB each, 200 MiB.",
+            unit="connections",
+        ),
+    ] = 5_000
+    message_kib_max: Annotated[
+        int,
+        _number(
+            "Largest message of a charge point.",
+            1,
+            8_192,
+            "Reports of all variables, the largest of any, are sent in parts far smaller.",
+            unit="KiB",
+        ),
+    ] = 256
+    messages_per_minute_max: Annotated[
+        int,
+        _number(
+            "Most messages of a charge point a minute; over it, the connection is closed.",
+            10,
+            1_000_000,
+            "Twenty a second: what it gathered while it was cut off comes at once.",
+            unit="messages/min",
+        ),
+    ] = 1_200
+
+
 class Logging(msgspec.Struct, frozen=True):
     """What the program says of itself, on standard error."""
 
@@ -478,6 +534,7 @@ class Settings(msgspec.Struct, frozen=True):
     reports: Reports = Reports()
     stream: Stream = Stream()
     registry: Registry = Registry()
+    ocpp: Ocpp = Ocpp()
     logging: Logging = Logging()
 
 

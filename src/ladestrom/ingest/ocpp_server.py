@@ -100,6 +100,7 @@ class OcppServer:
         self._seen: dict[str, Millis] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_begun = False
+        self._is_stopping = False
 
     @property
     def connected(self) -> int:
@@ -133,6 +134,7 @@ class OcppServer:
 
     def stop(self) -> None:
         """Nobody is taken for gone any more: it is we who go."""
+        self._is_stopping = True
         for station in self._stations.values():
             station.forgive()
         for task in self._tasks:
@@ -269,6 +271,8 @@ class OcppServer:
 
     def _await_return(self, station: _Station, grace_s: float) -> None:
         station.forgive()
+        if self._is_stopping:
+            return
         station.grace = asyncio.get_running_loop().call_later(grace_s, self._gone, station)
 
     def _gone(self, station: _Station) -> None:
