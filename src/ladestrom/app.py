@@ -36,7 +36,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
-from ladestrom.edges import contracts, lists, operations, rest_v1, rest_v2, websocket
+from ladestrom.edges import contracts, lists, operations, qualicharge, rest_v1, rest_v2, websocket
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import on_error
 from ladestrom.edges.connection import StreamEdge, StreamLimits
@@ -50,6 +50,7 @@ from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
 from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
 from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
 from ladestrom.protocols.conversation import Answer
@@ -72,7 +73,7 @@ HOUSEKEEPING_END_S_MAX: Final = 5.0
 REGISTER: Final = Operator(name="register", all=True)
 """The source of statuses that a register carries."""
 REPORTS_PATH: Final = "/api/v2/reports"
-PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp"}
+PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}
 """Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -129,8 +130,11 @@ class App:
             self.reception, self.door, receipts, clock, _push_limits(settings), self._certificates(settings)
         )
         self.reports = PushEndpoint(REPORTS_PATH, Plain(), desk, basic=False)
+        readers = {"qualicharge": qualicharge.reader(self.view, self.hub.confirmed, self.door)}
         self.pushes = [
-            PushEndpoint(PUSH_PATHS.get(name, f"/push/{name}"), protocols.push(row), desk)
+            PushEndpoint(
+                PUSH_PATHS.get(name, f"/push/{name}"), protocols.push(row), desk, reader=readers.get(name)
+            )
             for name, row in protocols.PUSHES.items()
             if name != Plain.name
         ]
@@ -164,7 +168,7 @@ class App:
             else:
                 await upgrade_required(send)
 
-        @asgi("/ocpp/{charge_point:path}", copy_scope=False)
+        @asgi("/ocpp", is_mount=True, copy_scope=False)
         async def ocpp(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - likewise
             await self.ocpp(scope, receive, send)
 
@@ -173,7 +177,8 @@ class App:
                 reports,
                 reports_stream,
                 ocpp,
-                *map(_mounted, self.pushes),
+                *(_mounted(endpoint.path, endpoint) for endpoint in self.pushes),
+                _mounted(TOKEN_PATH, TokenEndpoint(self.door)),
                 *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door),
@@ -615,12 +620,12 @@ def certificate_subjects(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _mounted(endpoint: PushEndpoint) -> ASGIRouteHandler:
-    @asgi(endpoint.path, is_mount=True, copy_scope=False)
-    async def push(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
-        await endpoint(scope, receive, send)
+def _mounted(path: str, application: Callable[[Any, Any, Any], Awaitable[None]]) -> ASGIRouteHandler:
+    @asgi(path, is_mount=True, copy_scope=False)
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
+        await application(scope, receive, send)
 
-    return push
+    return mounted
 
 
 def served(settings: Settings) -> contracts.Served:

@@ -40,7 +40,7 @@ logger = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-Reader = Callable[[Request], Answer]
+Reader = Callable[[Request], Awaitable[Answer]]
 """What answers GET on the path of a push, where its protocol lets operators read what they sent."""
 
 BODY_GRACE_S: Final = 10
@@ -122,7 +122,7 @@ class PushEndpoint:
             if rest and not rest.startswith("/"):
                 raise NotFound("nothing is here")
             if request.method in READING and self._reader is not None:
-                answer = self._reader(request)
+                answer = await self._reader(request)
             else:
                 request, answer = await self._handle(scope, request, receive)
         except LadestromError as error:
@@ -337,9 +337,13 @@ def headers_of(error: LadestromError) -> tuple[tuple[str, str], ...]:
 def _query(text: bytes) -> dict[str, str]:
     """The fields of a query; none of one that has too many."""
     try:
-        return dict(parse_qsl(text.decode("latin-1"), max_num_fields=QUERY_FIELDS_MAX))
+        pairs = parse_qsl(text.decode("latin-1"), max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
         return {}
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields[name] = f"{fields[name]},{value}" if name in fields else value
+    return fields
 
 
 async def respond(send: Send, answer: Answer, *, has_body: bool = True) -> None:

@@ -42,10 +42,26 @@ PUSHES: Final[Mapping[str, Row]] = {
         target="ladestrom.protocols.oicp:Oicp",
         help="OICP 2.3 at `/api/oicp`: status and data records, as they are pushed to Hubject.",
     ),
+    "irve": Row(
+        target="ladestrom.protocols.irve_dynamique:IrveDynamique",
+        help="IRVE dynamique, the French file of statuses, at `/push/irve`.",
+    ),
+    "qualicharge": Row(
+        target="ladestrom.protocols.qualicharge:Qualicharge",
+        help="The French national API's shape, at `/dynamique/status/` with `/auth/token`.",
+    ),
 }
 """Operators' systems send, over HTTP."""
 
 PULLS: Final[Mapping[str, Row]] = {
+    "irve": Row(
+        target="ladestrom.protocols.irve_dynamique:pull",
+        help="IRVE dynamique, the French file of statuses. The address is the file's.",
+        options={
+            "extent": "delta where the file does not have all points of its source; snapshot otherwise."
+        },
+        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - says what it is
+    ),
     "oicp": Row(
         target="ladestrom.protocols.oicp_pull:pull",
         help="OICP 2.3: Hubject, or who offers the same. The address is the server's, `https://HOST`.",

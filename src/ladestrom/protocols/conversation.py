@@ -23,6 +23,7 @@ class Request(msgspec.Struct, frozen=True):
     path: str
     """Behind the path at which the protocol is served, without its first slash."""
     query: Mapping[str, str]
+    """Values of a field that came more than once are joined by commas."""
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
