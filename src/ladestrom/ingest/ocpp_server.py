@@ -143,16 +143,16 @@ class OcppServer:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application: one connection."""
         if scope["type"] != "websocket":
-            await _refuse(
-                send, UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://"), "http"
-            )
+            is_here = scope["path"] != "/" and scope["raw_path"].startswith(PATH.encode())
+            error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
+            await _refuse(send, error if is_here else NotFound("nothing is here"), "http.response")
             return
         await receive()
         try:
             station = self._admitted(scope)
         except LadestromError as error:
             self.failures[error.code] += 1
-            await _refuse(send, error, "websocket.http")
+            await _refuse(send, error, "websocket.http.response")
             return
         with suppress(OSError, RuntimeError):
             await self._serve(station, scope["subprotocols"], receive, send)
@@ -449,5 +449,5 @@ async def _refuse(send: Send, error: LadestromError, kind: str) -> None:
         headers.append((b"upgrade", b"websocket"))
     if error.retry:
         headers.append((b"retry-after", b"30"))
-    await send({"type": f"{kind}.response.start", "status": error.status, "headers": headers})
-    await send({"type": f"{kind}.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": error.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
