@@ -1,0 +1,205 @@
+"""How many observations a second each parser reads on one core, from the bulk form that its peers send.
+
+    python bench/parsers.py [--seconds 1] [--evses 7700] [--only oicp irve]
+
+A row per protocol: a message of so many EVSEs is made once, then parsed again and again; parsing alone is
+timed, from bytes to reports. The memory is what one parse adds at most, as `tracemalloc` sees it.
+To add a protocol is to add a `Sample`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.tables import Conditions, table, told
+
+from ladestrom.model import Operator
+from ladestrom.protocols import irve_dynamique, oicp, oicp_pull, plain, qualicharge
+from ladestrom.protocols.conversation import Request
+from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+REQUIRED_PER_S: Final = 50_000
+EVSES: Final = 7_700
+"""The largest deliveries that a whole country's operators are known to send often."""
+NOW: Final = 1_795_000_000_000
+LIMITS: Final = ParseLimits(items_max=1_000_000)
+OPERATOR: Final = Operator("abc", all=True)
+MIB: Final = 1024 * 1024
+
+Parse = Callable[[bytes], Delivery]
+
+
+class Sample(NamedTuple):
+    """One row: a message of `evses` EVSEs, and what reads it."""
+
+    name: str
+    make: Callable[[int], bytes]
+    parse: Parse
+
+
+def at(number: int) -> str:
+    """An instant as operators write it."""
+    return datetime.fromtimestamp((NOW - number * 1_000) // 1_000, UTC).isoformat()
+
+
+def plain_list(evses: int) -> bytes:
+    words = ("AVAILABLE", "CHARGING", "OUTOFORDER")
+    return json.dumps(
+        [
+            {
+                "evse": f"NO*ABC*E{number:06d}",
+                "status": words[number % 3],
+                "error": 0,
+                "observed_at": at(number),
+            }
+            for number in range(evses)
+        ]
+    ).encode()
+
+
+def oicp_group(evses: int, spelling: str = "Evse") -> dict[str, Any]:
+    words = ("Available", "Occupied", "OutOfService")
+    return {
+        "OperatorID": "NO*ABC",
+        "OperatorName": "ABC",
+        f"{spelling}StatusRecord": [
+            {"EvseID": f"NO*ABC*E{number:06d}", f"{spelling}Status": words[number % 3]}
+            for number in range(evses)
+        ],
+    }
+
+
+def oicp_full_load(evses: int) -> bytes:
+    return json.dumps({"ActionType": "fullLoad", "OperatorEvseStatus": oicp_group(evses)}).encode()
+
+
+def oicp_file(evses: int) -> bytes:
+    return json.dumps({"EVSEStatuses": [oicp_group(evses, "EVSE")]}).encode()
+
+
+def irve_rows(evses: int) -> list[dict[str, str]]:
+    words = (("en_service", "libre"), ("en_service", "occupe"), ("hors_service", "inconnu"))
+    return [
+        {
+            "id_pdc_itinerance": f"FRABCE{number:06d}",
+            "etat_pdc": words[number % 3][0],
+            "occupation_pdc": words[number % 3][1],
+            "horodatage": at(number),
+            "etat_prise_type_2": "fonctionnel",
+            "etat_prise_type_combo_ccs": "",
+            "etat_prise_type_chademo": "",
+            "etat_prise_type_ef": "inconnu",
+        }
+        for number in range(evses)
+    ]
+
+
+def irve_file(evses: int) -> bytes:
+    rows = irve_rows(evses)
+    return "\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows), ""]).encode()
+
+
+def qualicharge_list(evses: int) -> bytes:
+    return json.dumps(
+        [{name: value or None for name, value in row.items()} for row in irve_rows(evses)]
+    ).encode()
+
+
+def pushed(push: Any, path: str = "") -> Parse:
+    """What a push makes of a body."""
+    return lambda body: push.receive(Request("POST", path, {}, {}, body), OPERATOR, NOW, LIMITS)
+
+
+SAMPLES: Final = (
+    Sample("plain, list", plain_list, pushed(plain.Plain())),
+    Sample(
+        "oicp, fullLoad",
+        oicp_full_load,
+        pushed(oicp.Oicp(), "evsepush/v21/operators/NO*ABC/status-records"),
+    ),
+    Sample("oicp, Swiss file", oicp_file, lambda body: oicp_pull.read(body, "abc", NOW, LIMITS)),
+    Sample("irve, CSV", irve_file, pushed(irve_dynamique.IrveDynamique())),
+    Sample("qualicharge, bulk", qualicharge_list, pushed(qualicharge.Qualicharge(), "status/bulk")),
+)
+
+
+class Measured(NamedTuple):
+    """What one row gave."""
+
+    sample: Sample
+    per_s: float
+    """The best of all parses: others run on this machine too."""
+    body_mib: float
+    added_mib: float
+    wrong: str
+
+
+def measure(sample: Sample, evses: int, seconds: float) -> Measured:
+    """Parses the sample's message for so long."""
+    body = sample.make(evses)
+    found = sample.parse(body)
+    wrong = ""
+    if len(found.reports) != evses or found.refused:
+        wrong = f"{sample.name}: {len(found.reports)} reports and {len(found.refused)} refused of {evses}"
+    del found
+    best_s = float("inf")
+    ends_s = time.perf_counter() + seconds
+    while time.perf_counter() < ends_s:
+        began_s = time.perf_counter()
+        sample.parse(body)
+        best_s = min(best_s, time.perf_counter() - began_s)
+    tracemalloc.start()
+    sample.parse(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return Measured(sample, evses / best_s, len(body) / MIB, peak / MIB, wrong)
+
+
+def main() -> int:
+    """Runs all rows, or those whose names begin with what `--only` says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--evses", type=int, default=EVSES)
+    parser.add_argument("--only", nargs="*", default=())
+    options = parser.parse_args()
+    conditions = Conditions()
+    wanted = tuple(options.only) or ("",)
+    measured = [
+        measure(sample, options.evses, options.seconds)
+        for sample in SAMPLES
+        if sample.name.startswith(wanted)
+    ]
+    slow = [
+        f"{each.sample.name}: {each.per_s:,.0f}/s, under {REQUIRED_PER_S:,}"
+        for each in measured
+        if each.per_s < REQUIRED_PER_S
+    ]
+    rows = [
+        (
+            each.sample.name,
+            f"{each.per_s:,.0f}",
+            f"{REQUIRED_PER_S:,}",
+            f"{1e6 / each.per_s:.2f}",
+            f"{each.body_mib:.2f}",
+            f"{each.added_mib:.1f}",
+        )
+        for each in measured
+    ]
+    made = table(("parser", "observations/s", "required", "us each", "message MiB", "memory added MiB"), rows)
+    return told(
+        conditions, f"{options.evses:,} EVSEs", made, [each.wrong for each in measured if each.wrong] + slow
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
