@@ -369,6 +369,6 @@ def test_one_that_ends_in_the_middle_costs_itself_only(server: Serving) -> None:
             cp.say([2, "x", "StatusNotification", {"connectorId": 1, "status": "Available"}])
     with Plugged(server, "RUDE", password, "ocpp1.6") as cp:
         assert cp.call("Heartbeat", {})
+        cp.put(TEXT, b"\xff\xfe")
         with pytest.raises(Ended):
-            cp.put(TEXT, b"\xff\xfe")
             cp.text()
