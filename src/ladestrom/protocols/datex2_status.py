@@ -17,22 +17,24 @@ from ladestrom.errors import TooLarge
 from ladestrom.model import Millis, Reason, Status
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, millis, shown
 
-STATUSES: Final = {
+WORDS: Final = {
     "available": Status.AVAILABLE,
     "blocked": Status.BLOCKED,
     "charging": Status.CHARGING,
     "faulted": Status.OUTOFORDER,
     "inoperative": Status.INOPERATIVE,
     "occupied": Status.CHARGING,
-    "outoforder": Status.OUTOFORDER,
-    "outofstock": Status.OUTOFORDER,
+    "outOfOrder": Status.OUTOFORDER,
+    "outOfStock": Status.OUTOFORDER,
     "planned": Status.PLANNED,
     "removed": Status.REMOVED,
     "reserved": Status.RESERVED,
     "unavailable": Status.INOPERATIVE,
     "unknown": Status.UNKNOWN,
 }
-"""RefillPointStatusEnum, in small letters: senders differ in theirs."""
+"""RefillPointStatusEnum."""
+STATUSES: Final = {word.casefold(): status for word, status in WORDS.items()}
+"""Senders differ in their capitals."""
 EXTENDED: Final = frozenset({"_extended", "extended", "extendedg"})
 """Stands where the word is none of the enumeration's, and is written beside it."""
 
@@ -268,7 +270,7 @@ def _status(word: str, extended: str) -> Status | None:
 def _no_status(point: Facility) -> str:
     if not point.status:
         return f"{shown(point.reference)!r} has no status"
-    return f"status {shown(point.status)!r} is none of RefillPointStatusEnum ({', '.join(sorted(STATUSES))})"
+    return f"status {shown(point.status)!r} is none of RefillPointStatusEnum ({', '.join(WORDS)})"
 
 
 def _overlaid(status: Status, point: Facility, said: _Said, raw: str) -> tuple[Status, bool, str]:
