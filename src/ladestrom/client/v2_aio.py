@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from enum import StrEnum
@@ -80,6 +81,7 @@ class V2Follower:
         session: V2Session,
         *,
         transport: Transport = Transport.WEBSOCKET,
+        tls: ssl.SSLContext | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Nothing runs before `events`.
@@ -89,12 +91,14 @@ class V2Follower:
             key: sent in the `Authorization` header; None for servers that ask for none.
             session: what was known before; it is carried on.
             transport: what carries the stream.
+            tls: whom to believe, and what certificate to show; the system's authorities where it is None.
             chance: random numbers in [0, 1) for the delays.
         """
         self.session = session
         self._server = server
         self._key = key
         self._transport = transport
+        self._tls = tls
         self._chance = chance
         self._socket: ClientConnection | None = None
         self._unsent: list[bytes] = []
@@ -153,7 +157,7 @@ class V2Follower:
         if since is not None:
             query["since"] = since
         at = stream_address(self._server, query, STREAM_PATH)
-        async with websocket(at, self._key, MESSAGE_BYTES_MAX) as socket:
+        async with websocket(at, self._key, MESSAGE_BYTES_MAX, self._tls) as socket:
             self._socket = socket
             try:
                 # What was selected while the connection was made.
@@ -175,7 +179,7 @@ class V2Follower:
         timeout = httpx2.Timeout(OPEN_TIMEOUT_S, read=None)
         try:
             async with (
-                httpx2.AsyncClient(timeout=timeout) as client,
+                httpx2.AsyncClient(timeout=timeout, verify=self._tls or True) as client,
                 client.sse(at, headers=headers, max_event_size=MESSAGE_BYTES_MAX) as source,
             ):
                 await _check(source.response)

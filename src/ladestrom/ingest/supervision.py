@@ -107,6 +107,8 @@ class Health:
         self.late = 0
         """Of these, changes that were durable more than `LATE_S` after they were observed."""
         self.last_delivery_at: Millis | None = None
+        self.last_heard_at: Millis | None = None
+        """When it last delivered, or said that there is nothing new."""
         self.last_error = ""
         self.last_error_code = ""
         self.last_error_at: Millis | None = None
@@ -126,8 +128,8 @@ class Health:
 
     def state(self, now: Millis, stale_after_s: int) -> State:
         """In one word."""
-        heard = self.last_delivery_at is not None
-        silent_ms = 0 if self.last_delivery_at is None or self.connected else now - self.last_delivery_at
+        heard = self.last_heard_at is not None
+        silent_ms = 0 if self.last_heard_at is None or self.connected else now - self.last_heard_at
         holds = {
             State.PAUSED: self.paused,
             State.RESTING: self.breaker is Breaker.OPEN,
@@ -191,7 +193,7 @@ class Supervision:
         health.stale += receipt.stale
         for refusal in receipt.refused:
             health.refused[refusal.reason.value] += 1
-        health.last_delivery_at = now
+        health.last_delivery_at = health.last_heard_at = now
         health.failed_last = False
         received_at = delivery.reports[0].received_at if delivery.reports else now
         for observed_at in receipt.observed:
@@ -200,6 +202,11 @@ class Supervision:
             health.delay_sum_s += delay_s
             health.published += 1
             health.late += receipt.durable_at - observed_at > LATE_S * 1000
+
+    def heard(self, health: Health) -> None:
+        """It is there, with something new or without."""
+        health.last_heard_at = self._clock()
+        health.failed_last = False
 
     def failed(self, health: Health, error: LadestromError) -> None:
         """An attempt to get something, or a delivery, came to nothing."""
