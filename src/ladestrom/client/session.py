@@ -184,6 +184,8 @@ class Session:
     def forget(self) -> None:
         """What was told is not to be built on: the next connection asks for a snapshot."""
         self.position = None
+        if self.phase is not Phase.CLOSED:
+            self.phase = Phase.NEW
 
     def open(self) -> None:
         """A connection stands that was asked for with `since`."""

@@ -15,6 +15,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -22,11 +23,10 @@ import structlog
 
 from ladestrom.client import aio, v2_aio
 from ladestrom.client.aio import Broken, Gone, Lost, Opened, Receive, persist, receiver, websocket
-from ladestrom.client.session import BackOff, Raw, Session, Skipped, Snapshot, Update
-from ladestrom.client.v2_events import Changed, Confirmed, Noted, Synced
+from ladestrom.client.session import DELAY_MAX_S, BackOff, Raw, Session, Skipped, Snapshot, Update
+from ladestrom.client.v2_events import Changed, Confirmed, Greeted, Noted, Synced
 from ladestrom.client.v2_session import V2Session
-from ladestrom.errors import InvalidPosition, LadestromError, MalformedBody, NotReady
-from ladestrom.errors import SourceFailure as Failure
+from ladestrom.errors import InvalidPosition, LadestromError, MalformedBody, NotReady, SourceFailure
 from ladestrom.ingest import tls
 from ladestrom.ingest.fetching import Fetcher
 from ladestrom.ingest.http_poll import Desk, make_fetcher, origin_of, settings_of, take
@@ -181,7 +181,7 @@ class Follower:
                 self._pace.failures = 0
             case Lost():
                 self._gone()
-                code = Failure.code if each.fault is None else each.fault.value
+                code = SourceFailure.code if each.fault is None else each.fault.value
                 supervision.note(self.health, code, f"lost: {each.why}")
                 self.health.next_at = self._desk.clock() + int(each.retry_in_s * 1000)
                 with suppress(LadestromError):
@@ -311,10 +311,19 @@ class _V2Line:
     async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
         async with aclosing(self._follower.events()) as events:
             async for each in events:
-                yield self._told(each.event, each.message) if isinstance(each, v2_aio.Received) else each
+                if isinstance(each, v2_aio.Received):
+                    yield self._told(each.event, each.message)
+                elif isinstance(each, Opened) and each.since is not None and self.position is None:
+                    # Given up while the connection was made, and so asked for the wrong thing.
+                    return
+                else:
+                    yield each
 
     def _told(self, event: object, message: bytes) -> Told:
         match event:
+            case Greeted():
+                # One that resumes may have nothing to say for long; where it cannot, `Reset` follows.
+                return Told(in_step=self.position is not None)
             case Synced():
                 return Told(message, in_step=True, all_of=self._session.board)
             case Changed():
@@ -365,8 +374,11 @@ class _V1Line:
                     case aio.Received():
                         yield self._told(each.event, each.frame)
                     case Opened(since=since) if since is not None:
-                        # Nothing missed, nothing told: a connection that resumes may be silent for long.
+                        if self.position is None:
+                            # Given up while the connection was made, and so asked for the wrong thing.
+                            return
                         yield each
+                        # One that resumes may have nothing to say for long.
                         yield Told(in_step=True)
                     case _:
                         yield each
@@ -412,7 +424,7 @@ class _RealtimeLine:
         """A connection stands."""
 
     def lose(self, chance: float, *, lasted_s: float = 0.0, retry_after_s: float = 0.0) -> float:
-        return self._back_off.lost(chance, well=lasted_s > 0, retry_after_s=retry_after_s)
+        return self._back_off.lost(chance, well=lasted_s >= DELAY_MAX_S, retry_after_s=retry_after_s)
 
     async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
         def understand(frame: bytes) -> Told | Broken:
@@ -429,16 +441,19 @@ class _RealtimeLine:
         try:
             answered = await self._fetcher.fetch(nobil_realtime.ask(self._settings))
             address = nobil_realtime.address(answered)
-        except (Failure, NotReady, MalformedBody) as error:
+        except (SourceFailure, NotReady, MalformedBody) as error:
             raise Gone(str(error)) from error
-        async with websocket(address, None, MESSAGE_BYTES_MAX, self._trust) as socket:
-            receive = receiver(socket)
+        try:
+            async with websocket(address, None, MESSAGE_BYTES_MAX, self._trust) as socket:
+                yield partial(_heard, receiver(socket))
+        except LadestromError as error:
+            # The address was for this once, and what is said of it may quote the secret that it holds.
+            raise Gone(f"the connection that was given was refused ({error.code})") from None
 
-            async def heard() -> bytes:
-                try:
-                    async with asyncio.timeout(SILENT_S_MAX):
-                        return await receive()
-                except TimeoutError:
-                    raise Gone(f"silent for {SILENT_S_MAX:g} s") from None
 
-            yield heard
+async def _heard(receive: Receive) -> bytes:
+    try:
+        async with asyncio.timeout(SILENT_S_MAX):
+            return await receive()
+    except TimeoutError:
+        raise Gone(f"silent for {SILENT_S_MAX:g} s") from None
