@@ -12,6 +12,7 @@ Source: OCPI 2.2.1 and 2.3.0, sections 4.1.4 (pagination) and 8.2.1; 2.1.1 likew
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from http import HTTPStatus
 from typing import Final
@@ -52,6 +53,10 @@ WHOLE_EVERY_S: Final = 86_400
 WHOLE_EVERY_S_MAX: Final = 31 * 86_400
 HOPS_MAX: Final = 4
 """Versions, details, Locations; and one more for a list that is somewhere else."""
+LINK_CHARACTERS_MAX: Final = 8_192
+_LINK: Final = re.compile(r"<([^<>]*)>([^,<]*)")
+_RELATION: Final = re.compile(r"""\brel\s*=\s*["']?([a-z ]*)""", re.IGNORECASE)
+"""A link without relation is taken for the next page: the header has no other use in OCPI."""
 
 
 def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
@@ -86,6 +91,8 @@ class _Walk:
         self._newest_at = _instant(memory, "newest_at") if same else NEVER
         self._is_whole = self._newest_at == NEVER or now - self._whole_at >= whole_every_s * 1000
         self._named: set[str] = set()
+        self._links = True
+        """Whether the peer's links to next pages can be followed."""
         self._received_at = now
 
     def round(self) -> Round:
@@ -113,7 +120,7 @@ class _Walk:
                 self._locations = ""
         url = self._settings.address
         for _ in range(HOPS_MAX):
-            answered, data = yield from self._ask(url)
+            _, data = yield from self._ask(url)
             match _kind(data):
                 case "versions":
                     chosen = best(read_versions(data, "the versions endpoint"))
@@ -127,7 +134,6 @@ class _Walk:
                     self._locations = _checked(found.url)
                     return (yield from self._ask(self._query(self._locations, 0)))
                 case _:
-                    self._locations = answered.url if urlsplit(answered.url).query else url
                     self._locations = url
                     return (yield from self._ask(self._query(url, 0)))
         raise PeerFailed("the peer's addresses lead to each other, and to no Locations")
@@ -157,7 +163,7 @@ class _Walk:
             page = self._read(answered, data)
             yield page.delivery
             offset += page.locations
-            linked = _linked(answered, self._locations)
+            linked = _linked(answered, self._locations) if self._links else None
             if page.locations == 0 or (linked is None and not _goes_on(answered, page.locations, offset)):
                 return
             counted = self._query(self._locations, offset)
@@ -168,14 +174,13 @@ class _Walk:
                 # Some peers write a next page that is none; counting leads on.
                 if linked is None or _place(linked) == _place(counted):
                     raise
+                self._links = False
                 url = counted
                 answered, data = yield from self._ask(url)
             if _place(url) in seen:
                 raise PeerFailed("the peer's pages lead back to one that was there before")
             seen.add(_place(url))
-        raise PeerFailed(
-            f"the peer has more than {PAGES_MAX} pages; ask for larger ones with the option page"
-        )
+        raise PeerFailed(f"the peer has more than {PAGES_MAX} pages; ask for larger ones")
 
     def _read(self, answered: Answered, data: msgspec.Raw) -> Page:
         settings = self._settings
@@ -192,9 +197,7 @@ class _Walk:
         if self._is_whole:
             self._named.update(page.named)
             if len(self._named) > NAMED_MAX:
-                raise PeerFailed(
-                    f"the peer has more than {NAMED_MAX} EVSE ids; it cannot be walked as a whole"
-                )
+                raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSE ids, which is too many")
         return page
 
     def _ask(self, url: str) -> Generator[Ask, Answered, tuple[Answered, msgspec.Raw]]:
@@ -244,15 +247,12 @@ def _linked(answered: Answered, locations: str) -> str | None:
     Never another host than the Locations': it would be shown our token. Another scheme is ignored.
     """
     own = urlsplit(locations)
-    for part in answered.headers.get("link", "").split(","):
-        address, _, parameters = part.strip().partition(">")
-        if not address.startswith("<"):
-            continue
-        relations = parameters.lower().replace('"', "").replace(" ", "").split(";")
-        if not {"rel=next"} & set(relations) and parameters.strip():
+    for address, parameters in _LINK.findall(answered.headers.get("link", "")[:LINK_CHARACTERS_MAX]):
+        relation = _RELATION.search(parameters)
+        if relation is not None and "next" not in relation[1].lower().split():
             continue
         try:
-            parts = urlsplit(address[1:])
+            parts = urlsplit(address.strip())
             same = (parts.hostname, parts.port) == (own.hostname, own.port)
         except ValueError:
             continue
