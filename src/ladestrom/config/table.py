@@ -417,6 +417,91 @@ class Stream(msgspec.Struct, frozen=True):
     ] = 1_000
 
 
+class Sources(msgspec.Struct, frozen=True):
+    """Sources that are asked or followed, and what is kept of deliveries that cannot be read."""
+
+    answer_mib_max: Annotated[
+        int,
+        _number(
+            "Largest answer that is read, before and after decompression.",
+            1,
+            1_024,
+            "A country of 100,000 EVSEs in DATEX II XML has some 50 MiB.",
+            unit="MiB",
+        ),
+    ] = 64
+    answer_s_max: Annotated[
+        int,
+        _number(
+            "An answer that has not arrived whole after this is given up.",
+            1,
+            3_600,
+            "As long as the law gives a change to become public; large files come within seconds.",
+            unit="s",
+        ),
+    ] = 60
+    round_s_max: Annotated[
+        int,
+        _number(
+            "A round of requests (pages) that takes longer is given up.",
+            1,
+            86_400,
+            "Two thousand pages at 0.3 s each.",
+            unit="s",
+        ),
+    ] = 600
+    failures_max: Annotated[
+        int,
+        _number(
+            "So many failures in a row open the breaker: the source is left alone.",
+            1,
+            1_000,
+            "Retries after 2, 4, 8 and 16 s bear a restart on the other side.",
+            unit="failures",
+        ),
+    ] = 5
+    rest_s: Annotated[
+        int,
+        _number(
+            "How long it is left alone at first; doubled each time, up to an hour.",
+            1,
+            3_600,
+            "Long enough to not be a burden, short enough to be noticed as well again.",
+            unit="s",
+        ),
+    ] = 300
+    lost_after_s: Annotated[
+        int,
+        _number(
+            "A followed stream that is away for longer is lost: its EVSEs become unknown.",
+            1,
+            86_400,
+            "A restart takes some seconds; the law wants a change to be public within 60 s.",
+            unit="s",
+        ),
+    ] = 30
+    quarantine_files_max: Annotated[
+        int,
+        _number(
+            "Unreadable deliveries kept of each source; 0 keeps none.",
+            0,
+            100_000,
+            "Enough to see what differs between them.",
+            unit="deliveries",
+        ),
+    ] = 100
+    quarantine_mib_max: Annotated[
+        int,
+        _number(
+            "Size of what is kept of one source.",
+            1,
+            10_240,
+            "Two of the largest pushes.",
+            unit="MiB",
+        ),
+    ] = 16
+
+
 class Registry(msgspec.Struct, frozen=True):
     """Stations and keys, as the command line changes them while the server runs."""
 
@@ -533,6 +618,7 @@ class Settings(msgspec.Struct, frozen=True):
     rules: Rules = Rules()
     reports: Reports = Reports()
     stream: Stream = Stream()
+    sources: Sources = Sources()
     registry: Registry = Registry()
     ocpp: Ocpp = Ocpp()
     logging: Logging = Logging()

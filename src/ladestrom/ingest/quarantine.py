@@ -145,13 +145,18 @@ class Quarantine:
                 if kept.source == source:
                     yield Quarantined(path.stem, kept, body, path)
 
-    def sources_again(self) -> Iterator[str]:
+    def handed_over(self, source: str) -> list[Quarantined]:
+        """What the server is to take of a source."""
+        return list(self.of(source, again=True))
+
+    def sources_again(self) -> list[str]:
         """Sources of which the server is to take something."""
-        if not self._folder.is_dir():
-            return
-        for path in sorted(self._folder.glob(f"*/*{AGAIN_SUFFIX}")):
-            with contextlib.suppress(OSError, msgspec.DecodeError), path.open("rb") as file:
-                yield _decode_kept(file.readline()).source
+        found: list[str] = []
+        if self._folder.is_dir():
+            for path in sorted(self._folder.glob(f"*/*{AGAIN_SUFFIX}")):
+                with contextlib.suppress(OSError, msgspec.DecodeError), path.open("rb") as file:
+                    found.append(_decode_kept(file.readline()).source)
+        return found
 
     def hand_over(self, found: Quarantined) -> None:
         """Lets the server take it: it looks within a second, or when it starts."""

@@ -153,8 +153,8 @@ class SourceTasks:
         if quarantine is None:
             return 0
         taken = 0
-        for name in sorted(set(await asyncio.to_thread(lambda: [*quarantine.sources_again()]))):
-            for found in await asyncio.to_thread(lambda each=name: [*quarantine.of(each, again=True)]):
+        for name in sorted(set(await asyncio.to_thread(quarantine.sources_again))):
+            for found in await asyncio.to_thread(quarantine.handed_over, name):
                 try:
                     await self._take_again(found)
                 except LadestromError as error:
@@ -206,9 +206,7 @@ def read_again(
         case Kind.PULL:
             row = _row(table.pulls, kept.protocol)
             if source is None:
-                raise BadRequest(
-                    f"the source {kept.source!r} is gone; what it answered cannot be read without"
-                )
+                raise BadRequest(f"the source {kept.source!r} is gone; its answers cannot be read without")
             deliveries = _round_again(found, row, settings_of(source, limits))
     return [msgspec.structs.replace(delivery, complete=False) for delivery in deliveries]
 
@@ -233,7 +231,7 @@ def _round_again(found: Quarantined, row: Row, settings: PullSettings) -> list[D
         conversation.close()
     if not deliveries:
         raise BadRequest(
-            "it was not the first answer of its round, and brings nothing by itself; ask the source again instead"
+            "it was not the first answer of its round, and brings nothing by itself; ask the source again"
         )
     return deliveries
 
