@@ -30,8 +30,7 @@ def shown(outcome: Outcome) -> list[str]:
                 f"  report {told['evse']} {told['status']} error={int(told['error'])} "
                 f"observed={told['observed_at'] - NOW:+d} raw={told['raw']!r}"
             )
-        for refusal in outcome.delivery.refused:
-            lines.append(f"  refuse {refusal.reason.value}: {refusal.detail}")
+        lines += [f"  refuse {each.reason.value}: {each.detail}" for each in outcome.delivery.refused]
     lines += [f"  answer {text}" for text in (outcome.answer,) if text is not None]
     lines += [f"  ask {text}" for text in (outcome.call,) if text is not None]
     return lines or ["  nothing"]
