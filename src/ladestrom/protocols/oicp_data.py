@@ -31,6 +31,7 @@ POWER_KW_MAX: Final = 10_000.0
 NATIVE_ID_CHARACTERS_MAX: Final = 120
 """An operator and a ChargingStationID, which has 50."""
 
+UNSPECIFIED: Final = "Unspecified"
 PLUGS: Final[dict[str, str]] = {
     "Small Paddle Inductive": "UNKNOWN",
     "Large Paddle Inductive": "UNKNOWN",
@@ -50,6 +51,7 @@ PLUGS: Final[dict[str, str]] = {
     "CCS Combo 2 Plug (Cable Attached)": "IEC_62196_T2_COMBO",
     "CCS Combo 1 Plug (Cable Attached)": "IEC_62196_T1_COMBO",
     "CHAdeMO": "CHADEMO",
+    UNSPECIFIED: "UNKNOWN",
 }
 """PlugType as OCPI 2.2.1 ConnectorType. The industrial sockets come without their current: the smallest that
 OCPI has is taken."""
@@ -245,7 +247,7 @@ def _degrees(value: object) -> float:
 def _connectors(fields: Fields, notes: Notes) -> list[Connector]:
     """One for each plug. Facilities belong to plugs one by one where there are as many of both."""
     powers = [_power_kw(facility, notes) for facility in _listed(fields.get("ChargingFacilities"))]
-    plugs = [plain(plug) for plug in _listed(fields.get("Plugs"))][:PLUGS_MAX] or [""]
+    plugs = [plain(plug) for plug in _listed(fields.get("Plugs"))][:PLUGS_MAX] or [UNSPECIFIED]
     for plug in plugs:
         if plug not in PLUGS:
             notes.add(f"its plug {quoted(plug)} is of an unknown kind")
