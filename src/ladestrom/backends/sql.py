@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, insert, or_, selec
 
 from ladestrom.backends import charge_points, registry, sources
 from ladestrom.backends.database import Database
+from ladestrom.backends.ocpi import SqlPeers
 from ladestrom.backends.tables import keys, operators
 from ladestrom.core import merge
 from ladestrom.errors import Conflict, NotFound
@@ -58,6 +59,7 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.peers = SqlPeers(database)
 
     async def revision(self) -> int:
         """Grows with every write, except for the use of keys."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ladestrom.errors import LadestromError
+from ladestrom.errors import LadestromError, SourceFailure
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import UNREADABLE
@@ -74,18 +74,12 @@ class Refused(LadestromError):
         self.reply = Reply(None, code, message, status)
 
 
-class PeerFailed(LadestromError):
+class PeerFailed(SourceFailure):
     """A peer that we asked said no, or nothing that can be read; asking again may help."""
-
-    code = "ocpi_peer"
-    status = 502
-    retry = True
 
 
 class PeerDenies(PeerFailed):
     """It does not know our token, or not in this encoding."""
-
-    code = "ocpi_peer_denies"
 
 
 class Endpoint(msgspec.Struct, frozen=True):

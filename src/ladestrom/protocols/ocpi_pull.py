@@ -16,13 +16,13 @@ import re
 from collections.abc import Generator, Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
 from ladestrom.core.locations import party_of
 from ladestrom.core.rules import EARLIEST_AT
-from ladestrom.errors import BadRequest
+from ladestrom.errors import InvalidSetting
 from ladestrom.model import NEVER, Millis, Receipt
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
 from ladestrom.protocols.delivery import UNREADABLE, Delivery
@@ -67,7 +67,7 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
 
     Raises:
         PeerFailed: the peer says no, or nothing that can be read. What was delivered before holds.
-        BadRequest: an option or the address cannot be so.
+        InvalidSetting: an option or the address cannot be so.
         MalformedBody, TooLarge: a page cannot be used.
     """
     return _Walk(settings, memory, now).round()
@@ -82,7 +82,7 @@ class _Walk:
         self._page_locations = _number(settings.options, "page", PAGE_LOCATIONS, 1, 10_000)
         whole_every_s = _number(settings.options, "whole_every_s", WHOLE_EVERY_S, 0, WHOLE_EVERY_S_MAX)
         if not is_address(settings.address):
-            raise BadRequest("the address of an OCPI source is an http or https address")
+            raise InvalidSetting("the address of an OCPI source is an http or https address")
         self._now = now
         same = memory.get("address") == settings.address
         self._locations = memory.get("locations", "") if same else ""
@@ -257,10 +257,14 @@ def _linked(answered: Answered, locations: str) -> str | None:
         except ValueError:
             continue
         if not parts.netloc and parts.path.startswith("/"):
-            return urlunsplit((own.scheme, own.netloc, parts.path, parts.query, ""))
+            return _at(own, parts.path, parts.query)
         if parts.hostname and same:
-            return urlunsplit((own.scheme, own.netloc, parts.path, parts.query, ""))
+            return _at(own, parts.path, parts.query)
     return None
+
+
+def _at(own: SplitResult, path: str, query: str) -> str:
+    return urlunsplit((own.scheme, own.netloc, path, query, ""))
 
 
 def _goes_on(answered: Answered, page: int, offset: int) -> bool:
@@ -286,14 +290,14 @@ def _party(options: Mapping[str, str]) -> str | None:
     written_party = said.replace("*", "").replace("-", "")
     found = party_of(written_party[:2], written_party[2:])
     if found is None:
-        raise BadRequest(f"the option party is {said[:20]!r}; write country and party, such as NO*ABC")
+        raise InvalidSetting(f"the option party is {said[:20]!r}; write country and party, such as NO*ABC")
     return found
 
 
 def _number(options: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     said = options.get(name, str(default))
     if not (said.isascii() and said.isdigit()) or not low <= int(said[:18]) <= high:
-        raise BadRequest(f"the option {name} is {said[:20]!r}; a number from {low} to {high} is right")
+        raise InvalidSetting(f"the option {name} is {said[:20]!r}; a number from {low} to {high} is right")
     return int(said)
 
 
