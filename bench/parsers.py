@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.tables import Conditions, table, told
 
 from ladestrom.model import Operator
-from ladestrom.protocols import irve_dynamique, oicp, oicp_pull, plain, qualicharge
+from ladestrom.protocols import datex2, irve_dynamique, oicp, oicp_pull, plain, qualicharge
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
@@ -115,6 +115,104 @@ def qualicharge_list(evses: int) -> bytes:
     ).encode()
 
 
+DATEX_WORDS: Final = ("available", "charging", "occupied", "outOfOrder")
+DATEX_SPACES: Final = " ".join(
+    f'xmlns:{prefix}="http://datex2.eu/schema/3/{name}"'
+    for prefix, name in (
+        ("d2", "d2Payload"),
+        ("egi", "energyInfrastructure"),
+        ("fac", "facilities"),
+        ("com", "common"),
+    )
+)
+
+
+def datex_xml(evses: int) -> bytes:
+    """Two points a station and a station a site, each point with its price, indented."""
+    points = [
+        f"""
+   <egi:refillPointStatus xsi:type="egi:ElectricChargingPointStatus">
+    <fac:reference targetClass="fac:FacilityObject" id="NO*ABC*E{number:06d}" version="1"/>
+    <fac:lastUpdated>{at(number)}</fac:lastUpdated>
+    <egi:status>{DATEX_WORDS[number % 4]}</egi:status>
+    <egi:energyRateUpdate>
+     <egi:lastUpdated>2026-11-18T00:00:00Z</egi:lastUpdated>
+     <egi:energyRateReference targetClass="egi:EnergyRate" id="rate-{number % 9}"/>
+     <egi:energyPrice><egi:priceType>pricePerKWh</egi:priceType><egi:value>0.59</egi:value></egi:energyPrice>
+    </egi:energyRateUpdate>
+   </egi:refillPointStatus>"""
+        for number in range(evses)
+    ]
+    sites = [
+        f"""
+ <egi:energyInfrastructureSiteStatus>
+  <fac:reference targetClass="fac:FacilityObject" id="SITE{start}" version="1"/>
+  <egi:energyInfrastructureStationStatus>
+   <fac:reference targetClass="fac:FacilityObject" id="STATION{start}" version="1"/>{"".join(points[start : start + 2])}
+  </egi:energyInfrastructureStationStatus>
+ </egi:energyInfrastructureSiteStatus>"""
+        for start in range(0, evses, 2)
+    ]
+    return (
+        f'<d2:payload {DATEX_SPACES} xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+        ' xsi:type="egi:EnergyInfrastructureStatusPublication" lang="en" modelBaseVersion="3">'
+        f"<com:publicationTime>{at(0)}</com:publicationTime>{''.join(sites)}\n</d2:payload>"
+    ).encode()
+
+
+def datex_json(evses: int) -> bytes:
+    """The AFIR profile's form of the same."""
+
+    def point(number: int) -> dict[str, Any]:
+        price = {"priceType": {"value": "pricePerKWh"}, "value": 0.59, "taxIncluded": True, "taxRate": 19}
+        return {
+            "reference": {
+                "targetClass": "FacilityObject",
+                "idG": f"NO*ABC*E{number:06d}",
+                "versionG": "1",
+            },
+            "lastUpdated": at(number),
+            "status": {"value": DATEX_WORDS[number % 4]},
+            "energyRateUpdate": [
+                {
+                    "lastUpdated": "2026-11-18T00:00:00Z",
+                    "energyRateReference": {"targetClass": "EnergyRate", "idG": f"rate-{number % 9}"},
+                    "energyPrice": [price],
+                }
+            ],
+        }
+
+    def site(start: int) -> dict[str, Any]:
+        points = [{"aegiElectricChargingPointStatus": point(n)} for n in range(start, min(start + 2, evses))]
+        return {
+            "reference": {"targetClass": "FacilityObject", "idG": f"SITE{start}", "versionG": "1"},
+            "energyInfrastructureStationStatus": [
+                {
+                    "reference": {"targetClass": "FacilityObject", "idG": f"STATION{start}", "versionG": "1"},
+                    "refillPointStatus": points,
+                }
+            ],
+        }
+
+    publication = {
+        "lang": "en",
+        "publicationTime": at(0),
+        "energyInfrastructureSiteStatus": [site(start) for start in range(0, evses, 2)],
+    }
+    return json.dumps(
+        {
+            "messageContainer": {
+                "payload": [
+                    {"modelBaseVersionG": "3", "aegiEnergyInfrastructureStatusPublication": publication}
+                ],
+                "exchangeInformation": {
+                    "exchangeContext": {"codedExchangeProtocol": {"value": "snapshotPush"}}
+                },
+            }
+        }
+    ).encode()
+
+
 def pushed(push: Any, path: str = "") -> Parse:
     """What a push makes of a body."""
     return lambda body: push.receive(Request("POST", path, {}, {}, body), OPERATOR, NOW, LIMITS)
@@ -129,6 +227,8 @@ SAMPLES: Final = (
     ),
     Sample("oicp, Swiss file", oicp_file, lambda body: oicp_pull.read(body, "abc", NOW, LIMITS)),
     Sample("irve, CSV", irve_file, pushed(irve_dynamique.IrveDynamique())),
+    Sample("datex2, XML", datex_xml, pushed(datex2.Datex2())),
+    Sample("datex2, JSON", datex_json, pushed(datex2.Datex2())),
     Sample("qualicharge, bulk", qualicharge_list, pushed(qualicharge.Qualicharge(), "status/bulk")),
 )
 

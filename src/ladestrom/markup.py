@@ -36,11 +36,11 @@ class Handler(Protocol):
 class Reading:
     """One document that is read."""
 
-    __slots__ = ("_handler", "_parser", "_token_bytes_max")
+    __slots__ = ("_parser", "_text", "_token_bytes_max")
 
     def __init__(self, handler: Handler, *, token_bytes_max: int) -> None:
         """`token_bytes_max` bounds a tag, comment or processing instruction: expat holds it whole."""
-        self._handler = handler
+        self._text = handler.text
         self._token_bytes_max = token_bytes_max
         self._parser = parser = expat.ParserCreate()
         parser.buffer_text = True
@@ -48,9 +48,13 @@ class Reading:
         parser.StartElementHandler = handler.start
         parser.EndElementHandler = handler.end
 
-    def listen(self, *, on: bool) -> None:
-        """Whether characters are told from here on; what nobody listens to costs little."""
-        self._parser.CharacterDataHandler = self._handler.text if on else None
+    def listen(self) -> None:
+        """Characters are told from here on. What nobody listens to costs little."""
+        self._parser.CharacterDataHandler = self._text
+
+    def ignore(self) -> None:
+        """Characters are told no more."""
+        self._parser.CharacterDataHandler = None
 
     def pieces(self, chunks: Iterable[bytes]) -> Iterator[None]:
         """Reads; gives a sign after each chunk, so that what is done can be taken.

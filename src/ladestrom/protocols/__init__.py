@@ -50,10 +50,24 @@ PUSHES: Final[Mapping[str, Row]] = {
         target="ladestrom.protocols.qualicharge:Qualicharge",
         help="The French national API's shape, at `/dynamique/status/` with `/auth/token`.",
     ),
+    "datex2": Row(
+        target="ladestrom.protocols.datex2:Datex2",
+        help="DATEX II status publications, version 3.5 or later, XML or JSON, at `/push/datex2`.",
+    ),
 }
 """Operators' systems send, over HTTP."""
 
 PULLS: Final[Mapping[str, Row]] = {
+    "datex2": Row(
+        target="ladestrom.protocols.datex2:pull",
+        help="DATEX II status publications from version 3.5, XML or JSON. The address is the publication's.",
+        options={
+            "extent": "snapshot or delta, where the publication does not say which it is, or is wrong.",
+            "header": "Header that shows the secret; Authorization where left out.",
+            "scheme": "What stands before the secret; Bearer where left out, nothing where empty.",
+        },
+        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - says what it is
+    ),
     "irve": Row(
         target="ladestrom.protocols.irve_dynamique:pull",
         help="IRVE dynamique, the French file of statuses. The address is the file's.",

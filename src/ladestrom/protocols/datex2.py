@@ -88,7 +88,7 @@ def _explain(publication: Publication) -> None:
         raise MalformedBody("the message holds no EnergyInfrastructureStatusPublication")
 
 
-class Datex2Push:
+class Datex2:
     """Publications sent to us. `?extent=snapshot` or `?extent=delta` overrules their container."""
 
     name = "datex2"
@@ -118,9 +118,6 @@ class Datex2Push:
     def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
         """Problem details: what is not taken is told by the status of HTTP, which every sender looks at."""
         return Answer(error.status, problem(error), MEDIA_TYPE)
-
-
-PUSH: Final = Datex2Push()
 
 
 def _extent(word: str | None) -> Extent | None:
@@ -224,7 +221,8 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
             if memory.get(kept):
                 headers[asked] = memory[kept]
     answered = yield Ask(settings.address, headers=headers)
-    assert isinstance(answered, Answered)  # noqa: S101 - what an ask is sent
+    if not isinstance(answered, Answered):
+        raise TypeError("an Ask is sent what came back")
     if answered.status in {204, 304}:
         return memory
     if answered.status != 200:  # noqa: PLR2004 - OK

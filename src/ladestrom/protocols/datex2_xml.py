@@ -81,41 +81,48 @@ class _Reader:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth = depth = self._depth + 1
-        if depth > DEPTH_MAX:
-            raise Unreadable(f"it nests deeper than {DEPTH_MAX} elements")
         level = self._level
         if level and depth > level + 1:
-            if depth == self._faulty + 1 and local(tag) == "faultImpactSeverity":
-                self._listen("severity")
+            self._deeper(tag, depth)
             return
         name = self._names.get(tag)
         if name is None:
             name = self._names[tag] = local(tag)
-        if level:
-            self._inside(name, attributes)
-        else:
+        if not level:
             self._outside(name, attributes)
-
-    def _inside(self, name: str, attributes: dict[str, str]) -> None:
-        facility = self._open[-1][0]
+            return
         word = WORDS.get(name)
         if word is not None:
             if attributes and word == "status":
-                facility.extended = _attribute(attributes, "_extendedValue")
-            self._listen(word)
+                self._open[-1][0].extended = _attribute(attributes, "_extendedValue")
+            self._word = word
+            self._text_depth = depth
+            self._pieces = []
+            self.reading.listen()
         elif name == "reference":
-            facility.reference = _attribute(attributes, "id").strip()
-        elif name == "fault":
-            facility.fault = True
-            self._faulty = self._depth
+            self._open[-1][0].reference = _attribute(attributes, "id").strip()
         else:
-            rank = FACILITIES.get(name)
-            if rank is not None and rank > len(self._open):
-                self._begin(rank)
+            self._part(name)
+
+    def _deeper(self, tag: str, depth: int) -> None:
+        if depth > DEPTH_MAX:
+            raise Unreadable(f"it nests deeper than {DEPTH_MAX} elements")
+        if depth == self._faulty + 1 and local(tag) == "faultImpactSeverity":
+            self._listen("severity")
+
+    def _part(self, name: str) -> None:
+        rank = FACILITIES.get(name, 0)
+        if rank > len(self._open):
+            self._begin(rank)
+        elif name == "fault":
+            self._open[-1][0].fault = True
+            self._faulty = self._depth
 
     def _outside(self, name: str, attributes: dict[str, str]) -> None:
-        rank = FACILITIES.get(name)
-        if rank is not None:
+        if self._depth > DEPTH_MAX:
+            raise Unreadable(f"it nests deeper than {DEPTH_MAX} elements")
+        rank = FACILITIES.get(name, 0)
+        if rank:
             self.publication.found = True
             self._begin(rank)
         elif name in AROUND:
@@ -147,7 +154,7 @@ class _Reader:
         self._word = word
         self._text_depth = self._depth
         self._pieces = []
-        self.reading.listen(on=True)
+        self.reading.listen()
 
     def text(self, text: str) -> None:
         self._pieces.append(text)
@@ -170,7 +177,7 @@ class _Reader:
         self._faulty = 0
 
     def _told(self) -> None:
-        self.reading.listen(on=False)
+        self.reading.ignore()
         self._text_depth = 0
         word = self._word
         pieces = self._pieces

@@ -55,7 +55,7 @@ class _Reader:
         self._record_bytes = 0
         self._reason = ""
         self.reading = Reading(self, token_bytes_max=limits.record_bytes_max)
-        self.reading.listen(on=True)
+        self.reading.listen()
         self.found = False
         self.done: list[tuple[str, object]] = []
         """`creator` and what it is; `site` and what it is, a text where it was skipped."""
