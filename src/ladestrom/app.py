@@ -45,11 +45,18 @@ from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits
+from ladestrom.ingest import extensions
 from ladestrom.ingest.certificates import Certificates
+from ladestrom.ingest.fetching import FetchLimits
+from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
 from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
+from ladestrom.ingest.pacing import PaceLimits
+from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
+from ladestrom.ingest.supervision import NOTED_FILE, Noted, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
@@ -65,6 +72,9 @@ append's time."""
 STATIONS_PER_TURN: Final = 500
 """Stations taken from the store before other work of the loop gets its turn: some 10 ms."""
 SWEEP_S: Final = 1.0
+SOURCES_S: Final = 2.0
+"""How old what the command line shows of sources may be."""
+AGAIN_S: Final = 1.0
 EXPIRE_S: Final = 10.0
 TOUCH_S: Final = 30.0
 PROBE_S: Final = 2.0
@@ -125,7 +135,12 @@ class App:
         receipts: Receipts[Answer] = Receipts(
             settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
         )
-        self.reception = Reception(self.hub)
+        self.protocols = extensions.table()
+        self.supervision = Supervision(clock, _quarantine(settings))
+        self.reception = Reception(self.hub, self.supervision)
+        self.sources = SourceTasks(
+            SourceDesk(self.reception, store, _source_limits(settings), clock), self.protocols
+        )
         desk = Desk(
             self.reception, self.door, receipts, clock, _push_limits(settings), self._certificates(settings)
         )
@@ -135,12 +150,18 @@ class App:
             PushEndpoint(
                 PUSH_PATHS.get(name, f"/push/{name}"), protocols.push(row), desk, reader=readers.get(name)
             )
-            for name, row in protocols.PUSHES.items()
+            for name, row in self.protocols.pushes.items()
             if name != Plain.name
         ]
         self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
         self.metrics = operations.Metrics(
-            self.hub, log, self.broadcast, self.stream, self.door, self._failures
+            self.hub,
+            log,
+            self.broadcast,
+            self.stream,
+            self.door,
+            self._failures,
+            self.supervision.freshness,
         )
         self.web = self._web(encoder)
         self._revision = 0
@@ -181,7 +202,7 @@ class App:
                 _mounted(TOKEN_PATH, TokenEndpoint(self.door)),
                 *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
-                *rest_v2.handlers(self.view, self.hub, self.door),
+                *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
@@ -259,6 +280,9 @@ class App:
         self._uncovered = False
         await self._take_readings(readings)
         self.ocpp.follow(await self.store.charge_points(), operators)
+        self.supervision.set_operators(operators.values(), self.settings.rules.stale_after_s)
+        if self._server is not None:
+            await self.sources.set(await self.store.sources(), operators)
         self._revision = delta.revision
 
     def _belongs(self, evse: Evse, read: set[str]) -> bool:
@@ -319,12 +343,15 @@ class App:
             serving.result()
             raise InvalidSetting("the server ended while it started; see the messages above")
         self._serving = serving
+        await self.sources.set(await self.store.sources(), self.operators)
         interval = self.settings.registry.poll_ms / 1000
         for every_s, work in (
             (interval, self._watch),
             (SWEEP_S, self._sweep),
             (EXPIRE_S, self._expire),
             (TOUCH_S, self._touch),
+            (SOURCES_S, self._note_sources),
+            (AGAIN_S, self._take_again),
             (PROBE_S, self._probe),
             (1.0, self._checkpoint_when_due),
         ):
@@ -340,6 +367,7 @@ class App:
             self.ocpp.stop()
             self._server.should_exit = True
             await self._serving
+        await self.sources.stop()
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
         # locked for what is still to be written.
         self._stopping.set()
@@ -385,6 +413,17 @@ class App:
         }
         path = Path(self.settings.server.data) / "freshness.json"
         await asyncio.to_thread(_replace, path, msgspec.json.encode(tallies))
+
+    async def _note_sources(self) -> None:
+        told = [
+            Noted(freshness, self.supervision.sources[freshness.source].last_error)
+            for freshness in self.supervision.freshness()
+        ]
+        path = Path(self.settings.server.data) / NOTED_FILE
+        await asyncio.to_thread(_replace, path, msgspec.json.encode(told))
+
+    async def _take_again(self) -> None:
+        await self.sources.take_again()
 
     async def _probe(self) -> None:
         if not self.hub.working:
@@ -537,6 +576,27 @@ def _process_started_s() -> float:
     except (OSError, ValueError, AttributeError):
         return time.monotonic()
     return time.monotonic() - (boot - ticks)
+
+
+def _quarantine(settings: Settings) -> Quarantine:
+    return Quarantine(
+        Path(settings.server.data),
+        files_max=settings.sources.quarantine_files_max,
+        bytes_max=settings.sources.quarantine_mib_max * 1024 * 1024,
+    )
+
+
+def _source_limits(settings: Settings) -> SourceLimits:
+    sources = settings.sources
+    return SourceLimits(
+        fetch=FetchLimits(
+            answer_bytes_max=sources.answer_mib_max * 1024 * 1024, answer_s_max=sources.answer_s_max
+        ),
+        pace=PaceLimits(failures_max=sources.failures_max, rest_s=sources.rest_s),
+        parse=ParseLimits(items_max=SOURCE_ITEMS_MAX, skew_ms=settings.rules.clock_skew_s * 1000),
+        round_s_max=sources.round_s_max,
+        lost_after_s=sources.lost_after_s,
+    )
 
 
 def _hub_limits(settings: Settings) -> HubLimits:

@@ -111,6 +111,7 @@ class Hub:
         self._log = log
         self._clock = clock
         self._started_at = clock()
+        self._operators: tuple[str, ...] = ()
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
         self._queued_items = 0
@@ -130,11 +131,17 @@ class Hub:
 
     def set_operators(self, operators: Iterable[Operator]) -> None:
         """Takes the operators' own limits of silence."""
+        operators = tuple(operators)
+        self._operators = tuple(operator.name for operator in operators)
         self._stale_after_ms = {
             operator.name: operator.stale_after_s * 1000
             for operator in operators
             if operator.stale_after_s is not None
         }
+
+    def known_tallies(self) -> dict[str, Tally]:
+        """By operator: what each delivered, with nothing for those that did not yet."""
+        return {name: Tally() for name in self._operators} | self.tallies
 
     async def submit(
         self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()

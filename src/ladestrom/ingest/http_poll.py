@@ -202,7 +202,9 @@ class Poller:
             raise self._refused(error) from error
         except Exception as error:
             logger.exception("a round failed", source=self.source.name, protocol=self.source.protocol)
-            raise self._unreadable(_Internal("an internal error stopped the round; it was logged")) from error
+            raise self._unreadable(
+                LadestromError("an internal error stopped the round; it was logged")
+            ) from error
         finally:
             health.certificate_expires_at = fetcher.certificate_expires_at
         supervision.heard(health)
@@ -269,10 +271,6 @@ class Poller:
         )
         supervision.unreadable(self.health, kept, answered.body)
         return Failed(Outcome.FAILED)
-
-
-class _Internal(LadestromError):
-    """A defect of ours."""
 
 
 def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:

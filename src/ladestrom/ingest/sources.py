@@ -36,6 +36,8 @@ TRANSPORT_OPTIONS: Final[Mapping[str, str]] = {
 }
 """Options that say how a source is reached, whatever its protocol."""
 STREAM_TRANSPORT_OPTIONS: Final = frozenset({"ca"})
+SOURCE_ITEMS_MAX: Final = 1_000_000
+"""Of one message of a source that we ask or follow; its bytes are limited before."""
 POLL_S_MIN: Final = 1
 POLL_S_MAX: Final = 7 * 86_400
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,8 @@ import msgspec
 import structlog
 
 from ladestrom.errors import LadestromError
+from ladestrom.formats.freshness import DelayHistogram, SourceFreshness, share
+from ladestrom.formats.v2 import instant
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.protocols.delivery import Delivery
@@ -29,6 +31,17 @@ LATE_S: Final = 60
 ERROR_CHARACTERS_MAX: Final = 300
 WRITES_WAITING_MAX: Final = 32
 """Unreadable deliveries on their way to the disk; more at once are counted and not kept."""
+
+
+NOTED_FILE: Final = "sources.json"
+"""In the data directory: what the command line shows."""
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """A source as it is noted for the command line, whose user may see what went wrong word for word."""
+
+    freshness: SourceFreshness
+    last_error: str = ""
 
 
 class Kind(StrEnum):
@@ -180,9 +193,39 @@ class Supervision:
         stale_after_s = self._stale_after_s.get(health.origin.operator, self._stale_after_default_s)
         return health.state(self._clock(), stale_after_s)
 
-    def of_operator(self, operator: str) -> Sequence[Health]:
-        """Its sources, by name."""
-        return [each for _, each in sorted(self.sources.items()) if each.origin.operator == operator]
+    def freshness(self, operator: str | None = None) -> list[SourceFreshness]:
+        """All sources, or an operator's, by name."""
+        found = sorted(self.sources.items())
+        return [self._shown(health) for _, health in found if operator in {None, health.origin.operator}]
+
+    def _shown(self, health: Health) -> SourceFreshness:
+        state = self.state(health)
+        return SourceFreshness(
+            source=health.origin.name,
+            protocol=health.origin.protocol,
+            kind=health.origin.kind.value,
+            state=state.value,
+            last_delivery_at=instant(health.last_delivery_at),
+            last_heard_at=instant(health.last_heard_at),
+            deliveries=health.deliveries,
+            reports=health.items,
+            changes=health.changes,
+            change_share=share(health.changes, health.items),
+            refused=dict(sorted(health.refused.items())),
+            unreadable=health.unreadable,
+            failures=dict(sorted(health.failures.items())),
+            error=health.last_error_code if health.failed_last else None,
+            error_at=instant(health.last_error_at),
+            delay=DelayHistogram(DELAY_BUCKETS_S, tuple(health.delays), round(health.delay_sum_s, 3)),
+            late=health.late,
+            late_share=share(health.late, health.published),
+            poll_s=health.poll_s,
+            next_at=instant(health.next_at),
+            failures_in_row=health.failures_in_row,
+            breaker=health.breaker.value,
+            certificate_expires_at=instant(health.certificate_expires_at),
+            own_certificate_expires_at=instant(health.own_certificate_expires_at),
+        )
 
     def taken(self, health: Health, delivery: Delivery, receipt: Receipt) -> None:
         """A delivery was understood, and what was accepted of it is durable."""

@@ -33,6 +33,7 @@ NOT_TOLD: Final = {
     "invalid_register": "of the command line",
     "invalid_setting": "of the command line",
     "method_not_allowed": "for methods that a path does not have: told once, in the description",
+    "source_failure": "of sources that are asked, not of those who ask",
 }
 """Codes that no operation lists, and why."""
 OPENAPI: Final = openapi(served(Settings()))
