@@ -548,7 +548,7 @@ def test_what_was_said_before_holds_for_those_who_cannot_be_asked(refusal: Any) 
             peer.now += RESULT_MS_MAX
             outcome = peer.talk.wake(peer.now)
         else:
-            outcome = peer.say(*refusal(json.loads(outcome.call)[1]))
+            outcome = peer.say(*refusal(json.loads(outcome.call or "")[1]))
     assert brief(reports(outcome)) == [(FIRST, "CHARGING", False, 100)]
     assert reports(outcome)[0].received_at == peer.now
 
