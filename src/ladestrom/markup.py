@@ -42,7 +42,8 @@ class Reading:
         """`token_bytes_max` bounds a tag, comment or processing instruction: expat holds it whole."""
         self._text = handler.text
         self._token_bytes_max = token_bytes_max
-        self._parser = parser = expat.ParserCreate()
+        # With a table of names, a document of many names would have the parser keep them all.
+        self._parser = parser = expat.ParserCreate(intern=None)
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = _no_doctype
         parser.StartElementHandler = handler.start

@@ -177,6 +177,8 @@ def _open(raw: msgspec.Raw, publication: Publication, wrappers_left: int) -> Non
     if not wrappers_left:
         raise MalformedBody(f"the publication is wrapped more than {WRAPPERS_MAX} times")
     for each in _many(raw):
+        if bytes(each) == b"null":
+            continue
         envelope = _decode_envelope(each)
         _exchange(envelope.exchange_information, publication)
         for inner in (

@@ -16,6 +16,8 @@ DEPTH_MAX: Final = 64
 """Nested elements. A price with its periods, the deepest there is, nests 14 deep below a SOAP body."""
 TOKEN_BYTES_MAX: Final = 1 << 16
 """Of one tag or comment; real ones have some hundred bytes, and expat holds it whole."""
+NAMES_MAX: Final = 1_000
+"""Tags whose local names are kept at hand; real documents have some forty."""
 TEXT_CHARACTERS_MAX: Final = 1_000
 """Of one word, time or id: what is beyond is wrong in any case."""
 
@@ -87,7 +89,9 @@ class _Reader:
             return
         name = self._names.get(tag)
         if name is None:
-            name = self._names[tag] = local(tag)
+            name = local(tag)
+            if len(self._names) < NAMES_MAX:
+                self._names[tag] = name
         if not level:
             self._outside(name, attributes)
             return
