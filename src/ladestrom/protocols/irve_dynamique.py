@@ -18,11 +18,12 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.errors import BadRequest, LadestromError, MalformedBody, SourceFailure, TooLarge
+from ladestrom.errors import BadRequest, LadestromError, MalformedBody, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Status
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import plain
-from ladestrom.protocols.conversation import Answer, Answered, Ask, Memory, PullSettings, Request, Round
+from ladestrom.protocols.conditional import asked, remembered
+from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, millis, shown
 
 ID: Final = "id_pdc_itinerance"
@@ -54,10 +55,6 @@ EXTENT: Final = "extent"
 """Name of the query parameter and of the option that say what a file holds."""
 SNAPSHOT: Final = "snapshot"
 DELTA: Final = "delta"
-WHOLE_EVERY_MS: Final[Millis] = 900_000
-"""After a quarter of an hour a file is read again though it did not change: what is answered by 304 alone
-tells nothing of EVSEs that came into the registry since."""
-NOT_MODIFIED: Final = 304
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -144,24 +141,12 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
         SourceFailure: the answer is neither a file nor says that there is nothing new.
         MalformedBody, TooLarge: as `receive`.
     """
-    headers = {"accept": "text/csv"}
-    if settings.secret is not None:
-        headers["authorization"] = f"Bearer {settings.secret}"
-    if now - int(memory.get("read_at", "0")) < WHOLE_EVERY_MS:
-        for name, condition in (("etag", "if-none-match"), ("last-modified", "if-modified-since")):
-            if name in memory:
-                headers[condition] = memory[name]
-    answered = yield Ask(settings.address, headers=headers)
-    if not isinstance(answered, Answered):
-        raise TypeError("an Ask is sent what came back")
-    if answered.status == NOT_MODIFIED:
+    answered = yield from asked(settings, memory, now, "text/csv")
+    if answered is None:
         return memory
-    if answered.status != 200:  # noqa: PLR2004 - RFC 9110, OK
-        raise SourceFailure(f"the source answered {answered.status} where a file was due")
     complete = _is_complete(settings.options.get(EXTENT, SNAPSHOT))
     yield receive(answered.body, settings.source, answered.received_at, settings.limits, complete=complete)
-    kept = {name: answered.headers[name] for name in ("etag", "last-modified") if name in answered.headers}
-    return {**kept, "read_at": str(now)}
+    return remembered(answered, now)
 
 
 def _is_complete(extent: str) -> bool:

@@ -67,6 +67,8 @@ ADDITIONAL_CHARACTERS_MAX: Final = 1_000
 REFUSALS_TOLD_MAX: Final = 10
 
 EMPTY: Final = msgspec.Raw(b"[]")
+NULL: Final = b"n"
+"""How a member begins that is there and empty."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -206,7 +208,7 @@ def read_records(raw: msgspec.Raw) -> Iterator[Record | Problem]:
     Raises:
         MalformedBody: it is neither a record nor a list of them.
     """
-    start = bytes(memoryview(raw)[:1])
+    start = _start(raw)
     try:
         if start == b"{":
             yield _read_record(raw)
@@ -215,7 +217,7 @@ def read_records(raw: msgspec.Raw) -> Iterator[Record | Problem]:
                 yield from _decode_records(raw)
             except msgspec.ValidationError:
                 yield from map(_read_record, _decode_raws(raw))
-        elif raw != b"null":
+        elif start != NULL:
             raise MalformedBody("EvseStatusRecord is neither a record nor a list of records")
     except UNREADABLE as error:
         raise unreadable(error) from error
@@ -246,6 +248,10 @@ def unreadable(error: Exception) -> MalformedBody:
 def too_large(count: int, limits: ParseLimits) -> TooLarge:
     """What is told of a message with too many records."""
     return TooLarge(f"the message has {count} records; at most {limits.items_max} are taken: split it")
+
+
+def _start(raw: msgspec.Raw) -> bytes:
+    return bytes(memoryview(raw)[:1])
 
 
 def _read_record(raw: msgspec.Raw) -> Record | Problem:
@@ -324,7 +330,7 @@ def _data(
     action: str, group: Group, party: str, operator: Operator, gathering: Gathering, limits: ParseLimits
 ) -> Delivery:
     try:
-        raws = _decode_raws(group.data_records) if group.data_records != b"null" else []
+        raws = [] if _start(group.data_records) == NULL else _decode_raws(group.data_records)
     except UNREADABLE as error:
         raise unreadable(error) from error
     if len(raws) > limits.items_max:

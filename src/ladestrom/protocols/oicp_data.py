@@ -178,8 +178,6 @@ def _draft(native_id: str, group: _Group, operator_name: str | None) -> StationD
     city = clean(address.get("City"), "city", NAME_CHARACTERS_MAX, notes)
     operator = clean(operator_name, "operator", NAME_CHARACTERS_MAX, notes)
     name = clean(_name(fields), "name", NAME_CHARACTERS_MAX, notes)
-    if group.place.note:
-        notes.add(group.place.note)
     station = Station(
         uuid="",
         name=name or f"{street} {number}".strip() or group.evses[0].written,

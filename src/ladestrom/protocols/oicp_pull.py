@@ -16,15 +16,13 @@ import msgspec
 
 from ladestrom.errors import MalformedBody, SourceFailure
 from ladestrom.model import Millis, Receipt
+from ladestrom.protocols.conditional import OK, asked, remembered
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
 from ladestrom.protocols.oicp import SUCCESS, Group, gather, read_records, too_large, unreadable
 
 IDS_PER_REQUEST_MAX: Final = 100
 """eRoamingPullEvseStatusByID: the list must not contain more than 100 EvseIDs."""
-WHOLE_EVERY_MS: Final[Millis] = 900_000
-"""After a quarter of an hour a file is read again though it did not change: what is answered by 304 alone
-tells nothing of EVSEs that came into the registry since."""
 STATUS_PATH: Final = "/api/oicp/evsepull/v21/providers/{}/status-records"
 
 
@@ -79,14 +77,14 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
         for start in range(0, len(evses), IDS_PER_REQUEST_MAX):
             part = evses[start : start + IDS_PER_REQUEST_MAX]
             message: dict[str, object] = {"ProviderID": provider, "EvseID": part}
-            answered = yield from _asked(f"{address}-by-id", settings, message)
+            answered = yield from _posted(f"{address}-by-id", settings, message)
             yield read(answered.body, settings.source, answered.received_at, settings.limits)
         return {}
     if operators:
         message = {"ProviderID": provider, "OperatorID": operators}
-        answered = yield from _asked(f"{address}-by-operator-id", settings, message)
+        answered = yield from _posted(f"{address}-by-operator-id", settings, message)
     else:
-        answered = yield from _asked(address, settings, {"ProviderID": provider})
+        answered = yield from _posted(address, settings, {"ProviderID": provider})
     yield read(answered.body, settings.source, answered.received_at, settings.limits, complete=True)
     return {}
 
@@ -98,20 +96,11 @@ def pull_file(settings: PullSettings, memory: Memory, now: Millis) -> Round:
         SourceFailure: the answer is neither the file nor says that it did not change.
         MalformedBody, TooLarge: it cannot be read.
     """
-    headers = {"accept": "application/json"}
-    if settings.secret is not None:
-        headers["authorization"] = f"Bearer {settings.secret}"
-    if now - int(memory.get("read_at", "0")) < WHOLE_EVERY_MS:
-        for name, condition in (("etag", "if-none-match"), ("last-modified", "if-modified-since")):
-            if name in memory:
-                headers[condition] = memory[name]
-    answered = yield from _sent(Ask(settings.address, headers=headers))
-    if answered.status == 304:  # noqa: PLR2004 - RFC 9110, Not Modified
+    answered = yield from asked(settings, memory, now, "application/json")
+    if answered is None:
         return memory
-    _expect(answered)
     yield read(answered.body, settings.source, answered.received_at, settings.limits, complete=True)
-    kept = {name: answered.headers[name] for name in ("etag", "last-modified") if name in answered.headers}
-    return {**kept, "read_at": str(now)}
+    return remembered(answered, now)
 
 
 def read(
@@ -172,24 +161,15 @@ def _ids(settings: PullSettings, option: str) -> list[str]:
     return [each.strip() for each in settings.options.get(option, "").split(",") if each.strip()]
 
 
-def _asked(
+def _posted(
     url: str, settings: PullSettings, message: dict[str, object]
 ) -> Generator[Ask | Delivery, Answered | Receipt, Answered]:
     headers = {"accept": "application/json", "content-type": "application/json"}
     if settings.secret is not None:
         headers["authorization"] = f"Bearer {settings.secret}"
-    answered = yield from _sent(Ask(url, "POST", headers, _encode(message)))
-    return _expect(answered)
-
-
-def _sent(ask: Ask) -> Generator[Ask | Delivery, Answered | Receipt, Answered]:
-    answered = yield ask
+    answered = yield Ask(url, "POST", headers, _encode(message))
     if not isinstance(answered, Answered):
         raise TypeError("an Ask is sent what came back")
-    return answered
-
-
-def _expect(answered: Answered) -> Answered:
-    if answered.status != 200:  # noqa: PLR2004 - RFC 9110, OK
-        raise SourceFailure(f"the source answered {answered.status}")
+    if answered.status != OK:
+        raise SourceFailure(f"the source answered {answered.status} where statuses were due")
     return answered
