@@ -224,6 +224,10 @@ class Peers(Protocol):
         """All Locations of an operator, by their ids."""
         ...
 
+    async def stored_bytes(self, operator: str) -> int:
+        """What all Locations of an operator take."""
+        ...
+
     async def put_locations(self, documents: Mapping[tuple[str, str], bytes], now: Millis) -> None:
         """Stores Locations, by operator and id. Does not count as a new revision."""
         ...

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from ladestrom.backends import registry
 from ladestrom.backends.database import Database
@@ -121,6 +121,16 @@ class SqlPeers:
         async def fetch(connection: AsyncConnection) -> list[bytes]:
             rows = await connection.execute(query.order_by(ocpi_locations.c.id))
             return [bytes(row.document) for row in rows]
+
+        return await self._database.read(fetch)
+
+    async def stored_bytes(self, operator: str) -> int:
+        """What all Locations of an operator take."""
+        size = func.coalesce(func.sum(func.length(ocpi_locations.c.document)), 0)
+        query = select(size).where(ocpi_locations.c.operator == operator)
+
+        async def fetch(connection: AsyncConnection) -> int:
+            return int((await connection.execute(query)).scalar_one())
 
         return await self._database.read(fetch)
 

@@ -233,3 +233,11 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value.strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def evse_ids(document: bytes) -> list[str]:
+    """All ids of the EVSEs of a stored Location; those that cannot be read are left out."""
+    found = _object(document).get("evses")
+    evses = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    ids = (_text(evse.get(member)) for evse in evses for member in ("evse_id", "uid"))
+    return [each for each in ids if each]
