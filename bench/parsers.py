@@ -27,6 +27,8 @@ from ladestrom.model import Operator
 from ladestrom.protocols import datex2, irve_dynamique, oicp, oicp_pull, plain, qualicharge
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.ocpp import Conversation, agreed
+from ladestrom.protocols.ocpp_points import Layout, Points
 
 REQUIRED_PER_S: Final = 50_000
 EVSES: Final = 7_700
@@ -213,6 +215,77 @@ def datex_json(evses: int) -> bytes:
     ).encode()
 
 
+EVENTS: Final = 20
+"""In one message of a charging station that reports by events."""
+
+
+def ocpp_statuses(evses: int) -> bytes:
+    """A frame a line, as each status comes in one of its own."""
+    words = ("Available", "Charging", "Faulted")
+    frames = [
+        [
+            2,
+            f"{number:08x}-7d0a-4a1c",
+            "StatusNotification",
+            {
+                "connectorId": number + 1,
+                "errorCode": "NoError",
+                "status": words[number % 3],
+                "timestamp": at(number),
+            },
+        ]
+        for number in range(evses)
+    ]
+    return b"\n".join(json.dumps(frame).encode() for frame in frames)
+
+
+def ocpp_events(evses: int) -> bytes:
+    """Likewise, of charging stations that report by events, some at a time."""
+    words = ("Available", "Occupied", "Faulted")
+    events = [
+        {
+            "eventId": number,
+            "timestamp": at(number),
+            "trigger": "Delta",
+            "actualValue": words[number % 3],
+            "eventNotificationType": "HardWiredNotification",
+            "component": {"name": "Connector", "evse": {"id": number + 1, "connectorId": 1}},
+            "variable": {"name": "AvailabilityState"},
+        }
+        for number in range(evses)
+    ]
+    frames = [
+        [
+            2,
+            f"{start:08x}",
+            "NotifyEvent",
+            {"generatedAt": at(0), "seqNo": 0, "eventData": events[start : start + EVENTS]},
+        ]
+        for start in range(0, evses, EVENTS)
+    ]
+    return b"\n".join(json.dumps(frame).encode() for frame in frames)
+
+
+def conversed(subprotocol: str) -> Parse:
+    """What a conversation makes of frames, answers included."""
+    dialect = agreed([subprotocol])
+    assert dialect is not None
+
+    def parse(body: bytes) -> Delivery:
+        frames = body.split(b"\n")
+        where = Layout({number: f"NO*ABC*E{number}" for number in range(1, EVSES * 4)})
+        talk = Conversation(dialect, Points("abc", LIMITS.skew_ms, where), 60, NOW)
+        found = Delivery(reports=[])
+        for frame in frames:
+            outcome = talk.receive(frame, NOW)
+            assert outcome.delivery is not None
+            found.reports.extend(outcome.delivery.reports)
+            found.refused.extend(outcome.delivery.refused)
+        return found
+
+    return parse
+
+
 def pushed(push: Any, path: str = "") -> Parse:
     """What a push makes of a body."""
     return lambda body: push.receive(Request("POST", path, {}, {}, body), OPERATOR, NOW, LIMITS)
@@ -230,6 +303,8 @@ SAMPLES: Final = (
     Sample("datex2, XML", datex_xml, pushed(datex2.Datex2())),
     Sample("datex2, JSON", datex_json, pushed(datex2.Datex2())),
     Sample("qualicharge, bulk", qualicharge_list, pushed(qualicharge.Qualicharge(), "status/bulk")),
+    Sample("ocpp 1.6, StatusNotification", ocpp_statuses, conversed("ocpp1.6")),
+    Sample("ocpp 2.0.1, NotifyEvent", ocpp_events, conversed("ocpp2.0.1")),
 )
 
 
