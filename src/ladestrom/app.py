@@ -51,15 +51,19 @@ from ladestrom.ingest.fetching import FetchLimits
 from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
+from ladestrom.ingest.ocpi_calls import Calls
+from ladestrom.ingest.ocpi_server import OcpiServer, OcpiSettings, reconciled
 from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
 from ladestrom.ingest.pacing import PaceLimits
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import NOTED_FILE, Noted, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
+from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.plain import Plain
@@ -137,7 +141,9 @@ class App:
         )
         self.protocols = extensions.table()
         self.supervision = Supervision(clock, _quarantine(settings))
-        self.reception = Reception(self.hub, self.supervision)
+        self.reception = Reception(
+            self.hub, self.supervision, Registrar(store, directory, self.refresh, clock)
+        )
         self.sources = SourceTasks(
             SourceDesk(self.reception, store, _source_limits(settings), clock), self.protocols
         )
@@ -154,6 +160,14 @@ class App:
             if name != Plain.name
         ]
         self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
+        self.ocpi = OcpiServer(
+            self.reception,
+            store.peers,
+            Calls(clock, anywhere=settings.ocpi.peers == "any"),
+            self._operator,
+            clock,
+            _ocpi_settings(settings),
+        )
         self.metrics = operations.Metrics(
             self.hub,
             log,
@@ -165,6 +179,7 @@ class App:
         )
         self.web = self._web(encoder)
         self._revision = 0
+        self._refreshing = asyncio.Lock()
         self._gone: set[str] = set()
         """EVSEs that the registry lost, until the log has it."""
         self._uncovered = True
@@ -198,6 +213,7 @@ class App:
                 reports,
                 reports_stream,
                 ocpp,
+                _mounted(ocpi.PREFIX, self.ocpi),
                 *(_mounted(endpoint.path, endpoint) for endpoint in self.pushes),
                 _mounted(TOKEN_PATH, TokenEndpoint(self.door)),
                 *websocket.handlers(),
@@ -210,7 +226,7 @@ class App:
             ],
             exception_handlers={Exception: on_error},
             compression_config=CompressionConfig(
-                "gzip", minimum_size=1024, gzip_compress_level=4, exclude=["^/api/v2/reports"]
+                "gzip", minimum_size=1024, gzip_compress_level=4, exclude=["^/api/v2/reports", "^/ocpi"]
             ),
             openapi_config=None,
             logging_config=None,
@@ -235,6 +251,7 @@ class App:
         counted: Counter[str] = Counter()
         for endpoint in (self.reports, *self.pushes):
             counted.update(endpoint.failures)
+        counted.update({f"ocpi_{code}": count for code, count in self.ocpi.failures.items()})
         return counted
 
     # -- start and stop ----------------------------------------------------------------------------------
@@ -254,6 +271,10 @@ class App:
 
     async def refresh(self, *, everything: bool = False) -> None:
         """Takes what was written to the store since the last time: stations, operators, keys."""
+        async with self._refreshing:
+            await self._refresh(everything=everything)
+
+    async def _refresh(self, *, everything: bool) -> None:
         delta = await self.store.registry_since(0 if everything else self._revision)
         operators = {operator.name: operator for operator in await self.store.operators()}
         self._uncovered = self._uncovered or operators != self.operators
@@ -281,9 +302,14 @@ class App:
         await self._take_readings(readings)
         self.ocpp.follow(await self.store.charge_points(), operators)
         self.supervision.set_operators(operators.values(), self.settings.rules.stale_after_s)
+        self.ocpi.set(await self.store.peers.every())
         if self._server is not None:
-            await self.sources.set(await self.store.sources(), operators)
+            await self._set_sources()
         self._revision = delta.revision
+
+    async def _set_sources(self) -> None:
+        peers = reconciled(await self.store.peers.every(), self.settings.ocpi.reconcile_s)
+        await self.sources.set([*await self.store.sources(), *peers], self.operators)
 
     def _belongs(self, evse: Evse, read: set[str]) -> bool:
         """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
@@ -343,7 +369,7 @@ class App:
             serving.result()
             raise InvalidSetting("the server ended while it started; see the messages above")
         self._serving = serving
-        await self.sources.set(await self.store.sources(), self.operators)
+        await self._set_sources()
         interval = self.settings.registry.poll_ms / 1000
         for every_s, work in (
             (interval, self._watch),
@@ -374,6 +400,7 @@ class App:
         if self._housekeeping:
             await asyncio.wait(self._housekeeping, timeout=HOUSEKEEPING_END_S_MAX)
         await self.hub.drain()
+        await self.ocpi.drain()
         self.stream.abort()
         for task in (*self._housekeeping, *self._tasks):
             task.cancel()
@@ -646,6 +673,15 @@ def _push_limits(settings: Settings) -> PushLimits:
     return PushLimits(
         body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
         parse=ParseLimits(items_max=settings.reports.items_max, skew_ms=settings.rules.clock_skew_s * 1000),
+    )
+
+
+def _ocpi_settings(settings: Settings) -> OcpiSettings:
+    own = settings.ocpi
+    return OcpiSettings(
+        own=ocpi_credentials.Self(own.country_code, own.party_id, own.name),
+        root=settings.server.url_public,
+        parse=_push_limits(settings).parse,
     )
 
 

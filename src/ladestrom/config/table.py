@@ -610,6 +610,59 @@ class Logging(msgspec.Struct, frozen=True):
     ] = "auto"
 
 
+class Ocpi(msgspec.Struct, frozen=True):
+    """Who we are for peers of OCPI, and which peers may be called."""
+
+    country_code: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^[A-Z]{2}$",
+            description="Country of our party, as peers see it.",
+            extra={
+                "why": "NOBIL's own; set it to yours before the first peer registers.",
+                "form": "two letters",
+            },
+        ),
+    ] = "NO"
+    party_id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^[A-Z0-9]{3}$",
+            description="Our party, as peers see it.",
+            extra={
+                "why": "Nobody's: whoever gives out ids in your country has one for you.",
+                "form": "three letters or digits",
+            },
+        ),
+    ] = "LDS"
+    name: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=100,
+            description="Our name, as peers see it.",
+            extra={"why": "Says at least which program answers."},
+        ),
+    ] = "ladestrom"
+    peers: Annotated[
+        Literal["public", "any"],
+        _choice(
+            "Which addresses of peers are called. public: HTTPS on the public network. any: HTTP and private too.",
+            "A peer names its own address; it must not make us call what is beside us.",
+        ),
+    ] = "public"
+    reconcile_s: Annotated[
+        int,
+        _number(
+            "How often all Locations of each registered peer are asked for, beside what it pushes; 0: never.",
+            0,
+            604_800,
+            "Once a day, as OCPI 2.2.1 advises in section 8.1: what a push missed is a day old at most.",
+            unit="s",
+        ),
+    ] = 86_400
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All settings, by section. Without arguments: the defaults."""
 
@@ -621,6 +674,7 @@ class Settings(msgspec.Struct, frozen=True):
     sources: Sources = Sources()
     registry: Registry = Registry()
     ocpp: Ocpp = Ocpp()
+    ocpi: Ocpi = Ocpi()
     logging: Logging = Logging()
 
 

@@ -104,7 +104,7 @@ def origin_of(source: SourceRecord, kind: Kind) -> Origin:
     return Origin(source.name, source.operator, source.protocol, kind)
 
 
-def settings_of(source: SourceRecord, limits: ParseLimits) -> PullSettings:
+def settings_of(source: SourceRecord, limits: ParseLimits, *, may_register: bool = False) -> PullSettings:
     """What its protocol is told of a source."""
     return PullSettings(
         source=source.operator,
@@ -112,6 +112,7 @@ def settings_of(source: SourceRecord, limits: ParseLimits) -> PullSettings:
         secret=source.secret,
         options=source.options,
         limits=limits,
+        may_register=may_register,
     )
 
 
@@ -212,7 +213,7 @@ class Poller:
     async def _converse(self, fetcher: Fetcher) -> Memory:
         desk = self._desk
         operator = desk.operator(self.source.operator)
-        settings = settings_of(self.source, desk.limits.parse)
+        settings = settings_of(self.source, desk.limits.parse, may_register=operator.may_register)
         conversation = self._pull(settings, self._memory, desk.clock())
         told: Answered | Receipt | None = None
         asks = 0

@@ -31,7 +31,7 @@ from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.reception import Reception
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import OcpiPeer, Peers
+from ladestrom.ports import OcpiPeer, Peers, SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_receiver
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import ParseLimits
@@ -353,6 +353,34 @@ class OcpiServer:
     def _unreadable(self, asked: _Asked, body: bytes, error: Refused) -> None:
         said = BadRequest(str(error))
         self._reception.unreadable(asked.operator, PROTOCOL, body, said, asked.request)
+
+
+def reconciled(peers: Iterable[OcpiPeer], every_s: int) -> list[SourceRecord]:
+    """Sources that ask each registered peer for everything, `every_s` apart; none where that is 0."""
+    found: list[SourceRecord] = []
+    for peer in peers if every_s else ():
+        endpoints = [ocpi.Endpoint(identifier, url, role) for identifier, role, url in peer.endpoints]
+        locations = ocpi.endpoint(endpoints, "locations", "SENDER")
+        if peer.state != "registered" or locations is None or peer.their_token is None:
+            continue
+        options = {"whole_every_s": "0"}
+        if peer.version in ocpi_credentials.FLAT and peer.roles:
+            options["party"] = peer.roles[0][1]
+        registered_at = peer.registered_at or peer.made_at
+        found.append(
+            SourceRecord(
+                name=f"ocpi:{peer.id}",
+                operator=peer.operator,
+                protocol=PROTOCOL,
+                address=locations.url,
+                options=options,
+                secret=peer.their_token,
+                poll_s=every_s,
+                added_at=registered_at,
+                changed_at=registered_at,
+            )
+        )
+    return found
 
 
 def _request(scope: MutableMapping[str, Any]) -> Request:

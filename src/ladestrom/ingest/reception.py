@@ -10,6 +10,7 @@ import msgspec
 from ladestrom.errors import LadestromError
 from ladestrom.hub import Hub
 from ladestrom.ingest.quarantine import Kept
+from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.supervision import Origin, Supervision
 from ladestrom.model import Millis, Operator, Receipt, Refusal
 from ladestrom.protocols.conversation import Request
@@ -22,8 +23,11 @@ PART_REPORTS_MAX: Final = 5_000
 class Reception:
     """One object per server."""
 
-    def __init__(self, hub: Hub, supervision: Supervision | None = None) -> None:
+    def __init__(
+        self, hub: Hub, supervision: Supervision | None = None, registrar: Registrar | None = None
+    ) -> None:
         self._hub = hub
+        self._registrar = registrar
         self.supervision = supervision or Supervision(hub.now)
 
     async def take(
@@ -47,6 +51,9 @@ class Reception:
                 `PART_REPORTS_MAX` reports a part may have been taken; taking it again does no harm.
         """
         health = self.supervision.health(origin or Origin.push(operator.name, protocol))
+        if delivery.stations and operator.may_register and self._registrar is not None:
+            # First, as its statuses are refused where its EVSEs are not known.
+            await self._registrar.register(operator, delivery)
         try:
             receipt = await self._submit(operator, delivery)
             if delivery.unknown:

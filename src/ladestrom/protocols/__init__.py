@@ -58,6 +58,17 @@ PUSHES: Final[Mapping[str, Row]] = {
 """Operators' systems send, over HTTP."""
 
 PULLS: Final[Mapping[str, Row]] = {
+    "ocpi": Row(
+        target="ladestrom.protocols.ocpi_pull:pull",
+        help="Locations of an OCPI 2.1.1, 2.2.1 or 2.3.0 Sender. The address is its versions, or its Locations.",
+        options={
+            "party": "Whose the Locations of OCPI 2.1.1 are, such as NO*ABC.",
+            "whole_every_s": "How often everything is asked for; a day where left out, 0: each time.",
+            "page": "Locations asked for at once; 500 where left out.",
+        },
+        secret="The token that the Sender gave out, without the word Token and without Base64.",  # noqa: S106 - says what it is
+        poll_s=60,
+    ),
     "datex2": Row(
         target="ladestrom.protocols.datex2:pull",
         help="DATEX II status publications from version 3.5, XML or JSON. The address is the publication's.",

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import msgspec
 
-from ladestrom.core.locations import doubled, draft, instant, status_of
+from ladestrom.core.locations import doubled, draft, instant, party_of, status_of
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import NEVER, Millis, Reason, Status, evse_key
 from ladestrom.ports import RecordRefusal, StationDraft
@@ -50,6 +50,8 @@ class Page(msgspec.Struct, frozen=True):
     """The largest `last_updated` of its Locations; `NEVER` where none has one."""
     named: list[str]
     """Every EVSE that it has, by all its ids."""
+    parties: set[str]
+    """Whose its Locations are, where they say so."""
 
 
 _decode_page = msgspec.json.Decoder(list[Location]).decode
@@ -91,17 +93,21 @@ def read_page(
     except UNREADABLE as error:
         raise MalformedBody(f"the list of Locations is no JSON ({error}); nothing of it was used") from error
     count = 0
+    owners: set[tuple[object, object]] = set()
     for each in locations:
         count += 1
         if isinstance(each, Location):
             gathered.add(each)
+            owners.add((each.country_code, each.party_id))
             at = NEVER if each.last_updated is None else millis(each.last_updated)
         else:
             gathered.add_object(each)
+            owners.add((_text(each.get("country_code")), _text(each.get("party_id"))))
             at = instant(each.get("last_updated")) or NEVER
         newest_at = max(newest_at, at)
     stations = _stations(data, party) if with_stations else []
-    return Page(gathered.delivery(stations), count, newest_at, gathered.named)
+    parties = {own for owner in owners if (own := party_of(*owner)) is not None}
+    return Page(gathered.delivery(stations), count, newest_at, gathered.named, parties)
 
 
 def _one_by_one(data: bytes | msgspec.Raw) -> list[Location | dict[str, object]]:

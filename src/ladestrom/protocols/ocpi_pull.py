@@ -91,6 +91,7 @@ class _Walk:
         self._newest_at = _instant(memory, "newest_at") if same else NEVER
         self._is_whole = self._newest_at == NEVER or now - self._whole_at >= whole_every_s * 1000
         self._named: set[str] = set()
+        self._parties: set[str] = {self._party} if self._party else set()
         self._links = True
         """Whether the peer's links to next pages can be followed."""
         self._received_at = now
@@ -99,7 +100,8 @@ class _Walk:
         first = yield from self._first()
         yield from self._pages(*first)
         if self._is_whole:
-            yield Delivery(reports=[], complete=True, named=self._named)
+            # What another way told of parties that this peer does not have is not its to take back.
+            yield Delivery(reports=[], complete=True, named=self._named, within=tuple(sorted(self._parties)))
         return {
             "address": self._settings.address,
             "locations": self._locations,
@@ -196,6 +198,7 @@ class _Walk:
         self._newest_at = max(self._newest_at, page.newest_at)
         if self._is_whole:
             self._named.update(page.named)
+            self._parties |= page.parties
             if len(self._named) > NAMED_MAX:
                 raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSE ids, which is too many")
         return page
