@@ -64,6 +64,8 @@ def usage(pid: int) -> Usage:
 class Peer(asyncio.Protocol):
     """One charge point: as little of a WebSocket client as there can be, so that many fit on a core."""
 
+    transport: Any
+
     def __init__(self, name: str, password: str, version: str) -> None:
         token = base64.b64encode(f"{name}:{password}".encode()).decode()
         self._head = (
@@ -82,7 +84,7 @@ class Peer(asyncio.Protocol):
         self.asked = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: Any = transport
+        self.transport = transport
         self.transport.write(self._head)
 
     def connection_lost(self, exc: Exception | None) -> None:

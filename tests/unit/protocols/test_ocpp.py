@@ -149,6 +149,11 @@ def test_what_is_wrong_is_told_in_the_words_of_the_version(text: str, codes: tup
         assert 0 < len(detail) <= 255
 
 
+def test_a_payload_that_is_no_text_is_told_to_be_malformed() -> None:
+    text = b'[2,"a","StatusNotification",{"connectorId":1,"status":"\xff"}]'
+    assert answer(Peer().talk.receive(text, NOW))[2] == "FormationViolation"
+
+
 def test_an_id_that_is_a_number_is_answered_as_it_is() -> None:
     assert (
         Peer().talk.receive('[2,17,"StatusNotification",{"connectorId":0,"status":"Available"}]', NOW).answer
@@ -439,6 +444,25 @@ def test_a_problem_is_a_flag_until_it_is_cleared() -> None:
     assert reports(peer.event(event("EVSE", "Problem", "true", 5, id=2))) == []
 
 
+def test_a_problem_of_nobody_or_of_before_does_not_count() -> None:
+    peer = Peer(OCPP_201)
+    peer.status(1, "Available", 0)
+    outcome = peer.event(event("EVSE", "Problem", "true", 1, id=9))
+    assert outcome.delivery is not None
+    assert [each.reason for each in outcome.delivery.refused] == [Reason.UNKNOWN_EVSE]
+    peer.event(event("EVSE", "Problem", "false", 5, id=1))
+    assert reports(peer.event(event("EVSE", "Problem", "true", 4, id=1))) == []
+    assert peer.status(1, "Available", 6)[0].error is False
+
+
+def test_problems_alone_make_no_status() -> None:
+    peer = Peer(OCPP_201)
+    for connector in (1, 2):
+        outcome = peer.event(event("Connector", "Problem", "true", 1, id=1, connectorId=connector))
+        assert reports(outcome) == []
+    assert brief(peer.status(1, "Available", 2)) == [(FIRST, "AVAILABLE", True, 2)]
+
+
 def test_other_events_say_nothing() -> None:
     peer = Peer(OCPP_21)
     outcome = peer.event(
@@ -507,6 +531,13 @@ def test_in_2_each_connector_of_an_evse_is_asked() -> None:
         found.append(question(outcome)["evse"])
         outcome = peer.say(3, json.loads(outcome.call)[1], {"status": "Accepted"})
     assert found == [{"id": 1, "connectorId": 1}, {"id": 2, "connectorId": 1}, {"id": 2, "connectorId": 2}]
+
+
+def test_who_was_asked_is_given_time() -> None:
+    peer = Peer()
+    peer.talk.wake(NOW + SETTLE_MS)
+    assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX - 1) is NOTHING
+    assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX).call is not None
 
 
 def test_who_tells_everything_is_not_asked() -> None:
