@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from xml.parsers import expat
 
 PIECE_BYTES: Final = 1 << 16
-"""Handed to expat at a time, where a whole document is at hand."""
+"""Handed to expat at a time: what it holds of a tag that does not end is looked at in between."""
 
 
 class Unreadable(Exception):
@@ -36,10 +36,11 @@ class Handler(Protocol):
 class Reading:
     """One document that is read."""
 
-    __slots__ = ("_parser", "_text", "_token_bytes_max")
+    __slots__ = ("_fed", "_parser", "_text", "_token_bytes_max")
 
     def __init__(self, handler: Handler, *, token_bytes_max: int) -> None:
         """`token_bytes_max` bounds a tag, comment or processing instruction: expat holds it whole."""
+        self._fed = 0
         self._text = handler.text
         self._token_bytes_max = token_bytes_max
         # With a table of names, a document of many names would have the parser keep them all.
@@ -63,14 +64,11 @@ class Reading:
         Raises:
             Unreadable: the document is no XML, is cut off, or has what is refused.
         """
-        fed = 0
         for chunk in chunks:
-            fed += len(chunk)
-            self._feed(chunk, final=False)
-            if fed - self._parser.CurrentByteIndex > self._token_bytes_max + len(chunk):
-                raise Unreadable(f"it has a tag or comment of more than {self._token_bytes_max} bytes")
+            for start in range(0, len(chunk), PIECE_BYTES):
+                self._feed(chunk[start : start + PIECE_BYTES])
             yield
-        self._feed(b"", final=True)
+        self._parse(b"", final=True)
 
     def whole(self, document: bytes) -> None:
         """Reads a document that is at hand.
@@ -78,13 +76,18 @@ class Reading:
         Raises:
             Unreadable: as for `pieces`.
         """
-        starts = range(0, len(document), PIECE_BYTES)
-        for _ in self.pieces(document[start : start + PIECE_BYTES] for start in starts):
+        for _ in self.pieces((document,)):
             pass
 
-    def _feed(self, chunk: bytes, *, final: bool) -> None:
+    def _feed(self, piece: bytes) -> None:
+        self._parse(piece, final=False)
+        self._fed += len(piece)
+        if self._fed - self._parser.CurrentByteIndex > self._token_bytes_max + len(piece):
+            raise Unreadable(f"it has a tag or comment of more than {self._token_bytes_max} bytes")
+
+    def _parse(self, piece: bytes, *, final: bool) -> None:
         try:
-            self._parser.Parse(chunk, final)
+            self._parser.Parse(piece, final)
         except expat.ExpatError as error:
             raise Unreadable(f"it cannot be read as XML: {error}") from error
         except (LookupError, ValueError) as error:
