@@ -31,6 +31,13 @@ def server(tmp_path: Path) -> Iterator[Serving]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server for tests of what is refused."""
+    with Serving(tmp_path_factory.mktemp("irve")) as running:
+        yield running
+
+
 def status(server: Serving, evse: str) -> str:
     server.settled()
     found: str = server.get(f"/api/v2/evses/{evse}").json()["status"]
@@ -82,8 +89,8 @@ def test_an_older_row_does_not_win(server: Serving) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"a,b\n1,2\n", b"\xff\xfe\x00"])
-def test_what_is_no_such_file_is_a_problem(server: Serving, body: bytes) -> None:
-    answer = server.post(body, path="/push/irve")
+def test_what_is_no_such_file_is_a_problem(shared_server: Serving, body: bytes) -> None:
+    answer = shared_server.post(body, path="/push/irve")
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
     assert answer.headers["content-type"] == "application/problem+json"
 
@@ -134,26 +141,28 @@ def test_a_client_gets_a_token_and_creates_statuses_with_it(server: Serving) -> 
 
 
 @pytest.mark.parametrize("password", ["", "wrong", "lst_0000000000_" + "0" * 36])
-def test_nobody_gets_a_token_for_a_wrong_key(server: Serving, password: str) -> None:
-    answer = token(server, password)
+def test_nobody_gets_a_token_for_a_wrong_key(shared_server: Serving, password: str) -> None:
+    answer = token(shared_server, password)
     assert answer.status_code == 401
     assert "access_token" not in answer.json()
     assert answer.json()["message"]
 
 
 @pytest.mark.parametrize("key", ["expired", "revoked"])
-def test_nor_for_one_that_has_ended(server: Serving, key: str) -> None:
-    assert token(server, server.keys[key]).status_code == 401
+def test_nor_for_one_that_has_ended(shared_server: Serving, key: str) -> None:
+    assert token(shared_server, shared_server.keys[key]).status_code == 401
 
 
-def test_what_asks_otherwise_for_a_token_is_refused(server: Serving) -> None:
-    assert server.request("GET", "/auth/token").status_code == 405
-    assert token(server, server.keys["alfa"], grant_type="client_credentials").status_code == 400
+def test_what_asks_otherwise_for_a_token_is_refused(shared_server: Serving) -> None:
+    assert shared_server.request("GET", "/auth/token").status_code == 405
+    assert (
+        token(shared_server, shared_server.keys["alfa"], grant_type="client_credentials").status_code == 400
+    )
     form = "&".join(f"f{number}=1" for number in range(50))
-    assert server.request("POST", "/auth/token", content=form).status_code == 400
-    assert server.request("POST", "/auth/token", content=b"\xff").status_code == 400
-    assert server.request("POST", "/auth/token", content=bytes(10_000)).status_code == 413
-    assert server.request("POST", "/auth/token", content=b"").status_code == 401
+    assert shared_server.request("POST", "/auth/token", content=form).status_code == 400
+    assert shared_server.request("POST", "/auth/token", content=b"\xff").status_code == 400
+    assert shared_server.request("POST", "/auth/token", content=bytes(10_000)).status_code == 413
+    assert shared_server.request("POST", "/auth/token", content=b"").status_code == 401
 
 
 def test_a_token_ends_with_its_key(server: Serving) -> None:
@@ -176,9 +185,9 @@ def test_a_token_ends_with_its_key(server: Serving) -> None:
     ],
 )
 def test_one_that_cannot_be_taken_says_why(
-    server: Serving, evse: str, members: dict[str, Any], expected: int
+    shared_server: Serving, evse: str, members: dict[str, Any], expected: int
 ) -> None:
-    answer = create(server, {**point(evse), **members})
+    answer = create(shared_server, {**point(evse), **members})
     assert answer.status_code == expected
     assert answer.json()["detail"]
 
@@ -236,13 +245,13 @@ def test_a_list_is_narrowed(server: Serving) -> None:
     assert set(listed(server, f"?pdc={SWEDISH}")) == set()
 
 
-def test_what_cannot_be_read_back_says_why(server: Serving) -> None:
+def test_what_cannot_be_read_back_says_why(shared_server: Serving) -> None:
     for path in (E1, "NOALFE9", SWEDISH, f"{E1}/history"):
-        answer = server.get(f"/dynamique/status/{path}", key="alfa")
+        answer = shared_server.get(f"/dynamique/status/{path}", key="alfa")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert server.get("/dynamique/session/", key="alfa").status_code == 404
-    assert server.get("/dynamique/status/?from=hier", key="alfa").status_code == 400
-    assert server.get("/dynamique/status/", key=None).status_code == 401
+    assert shared_server.get("/dynamique/session/", key="alfa").status_code == 404
+    assert shared_server.get("/dynamique/status/?from=hier", key="alfa").status_code == 400
+    assert shared_server.get("/dynamique/status/", key=None).status_code == 401
 
 
 @pytest.mark.skipif(
