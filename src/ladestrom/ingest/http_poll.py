@@ -206,8 +206,6 @@ class Poller:
             raise self._unreadable(
                 LadestromError("an internal error stopped the round; it was logged")
             ) from error
-        finally:
-            health.certificate_expires_at = fetcher.certificate_expires_at
         supervision.heard(health)
 
     async def _converse(self, fetcher: Fetcher) -> Memory:
@@ -228,6 +226,7 @@ class Poller:
                         if asks > ASKS_MAX:
                             raise SourceFailure(f"the round has more than {ASKS_MAX} requests")
                         told = self._answered = await fetcher.fetch(step)
+                        self.health.certificate_expires_at = fetcher.certificate_expires_at
                     case _:
                         told = await take(
                             desk.reception, operator, step, origin_of(self.source, self.health.origin.kind)
