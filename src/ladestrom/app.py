@@ -302,7 +302,7 @@ class App:
         await self._take_readings(readings)
         self.ocpp.follow(await self.store.charge_points(), operators)
         self.supervision.set_operators(operators.values(), self.settings.rules.stale_after_s)
-        self.ocpi.set(await self.store.peers.every())
+        await self.ocpi.follow(await self.store.peers.every())
         if self._server is not None:
             await self._set_sources()
         self._revision = delta.revision

@@ -647,7 +647,7 @@ class Ocpi(msgspec.Struct, frozen=True):
     peers: Annotated[
         Literal["public", "any"],
         _choice(
-            "Which addresses of peers are called. public: HTTPS on the public network. any: HTTP and private too.",
+            "Peers that are called. public: by HTTPS on the public network. any: by HTTP and beside us too.",
             "A peer names its own address; it must not make us call what is beside us.",
         ),
     ] = "public"

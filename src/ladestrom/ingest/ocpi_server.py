@@ -50,6 +50,8 @@ READ_AGAIN_S: Final = 0.2
 """How often the peers are read for the sake of a token that is not known: it may be a minute old."""
 TOKEN_PREFIX: Final = "lst_ocpi_"  # noqa: S105 - what tokens begin with, so that none is ever logged
 TOKEN_BYTES: Final = 24
+DELIVERING: Final = frozenset({"registered", "fixed"})
+"""States in which a peer's statuses count."""
 LOCATION_METHODS: Final = ("GET", "PUT", "PATCH")
 CREDENTIALS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 VERSIONS_PATH: Final = f"{ocpi.PREFIX}/versions"
@@ -113,7 +115,7 @@ class OcpiServer:
         clock: Callable[[], Millis],
         settings: OcpiSettings,
     ) -> None:
-        """Knows no peer yet: `set` tells of them.
+        """Knows no peer yet: `follow` tells of them.
 
         Args:
             reception: where statuses go.
@@ -133,15 +135,33 @@ class OcpiServer:
         self._clock = clock
         self._settings = settings
         self._by_token: dict[bytes, OcpiPeer] = {}
+        self._left: set[str] = set()
+        """Operators whose last peer left, until what it told is unknown."""
         self._busy: Counter[str] = Counter()
         self._registering: dict[str, asyncio.Lock] = {}
         self._read_at = 0.0
         self._reading: asyncio.Task[None] | None = None
 
-    def set(self, peers: Iterable[OcpiPeer]) -> None:
-        """Takes the peers as the store has them."""
+    async def follow(self, peers: Iterable[OcpiPeer]) -> None:
+        """Takes the peers as the store has them. What an operator told whose last peer left is unknown then.
+
+        Raises:
+            NotReady: that could not be logged; the next call tries it again.
+        """
+        before = {peer.operator for peer in self._by_token.values() if peer.state in DELIVERING}
         self._by_token = {peer.token_sha256: peer for peer in peers}
+        here = {peer.operator for peer in self._by_token.values() if peer.state in DELIVERING}
+        self._left = (self._left | before) - here
         self._registering = {name: lock for name, lock in self._registering.items() if lock.locked()}
+        for name in sorted(self._left):
+            await self._sign_off(name)
+            self._left.discard(name)
+
+    async def _sign_off(self, name: str) -> None:
+        evses: list[str] = []
+        for document in await self._peers.locations(name):
+            evses += ocpi_locations.evse_ids(document)
+        await self._reception.sign_off(self._operator(name) or Operator(name), evses)
 
     async def drain(self) -> None:
         """Returns when every Location that was taken is stored."""
@@ -241,7 +261,7 @@ class OcpiServer:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._read_at + READ_AGAIN_S - loop.time()))
         self._read_at = loop.time()
-        self.set(await self._peers.every())
+        await self.follow(await self._peers.every())
 
     # -- the module credentials --------------------------------------------------------------------------
 
@@ -286,19 +306,14 @@ class OcpiServer:
             await self._peers.put(peer, instead_of=asked.peer.token_sha256)
         except Conflict as error:
             raise Refused("you have registered meanwhile", ocpi.CLIENT_ERROR) from error
-        self.set(await self._peers.every())
+        await self.follow(await self._peers.every())
         logger.info("an OCPI peer registered", peer=peer.id, operator=peer.operator, version=met.version)
         return self._own(asked, token, version)
 
     async def _unregister(self, asked: _Asked) -> Reply:
         """Forgets the peer: what it told is not known any more."""
         await self._peers.drop(asked.peer.id)
-        self.set(await self._peers.every())
-        evses: list[str] = []
-        for document in await self._peers.locations(asked.operator.name):
-            evses += ocpi_locations.evse_ids(document)
-        if not any(peer.operator == asked.operator.name for peer in self._by_token.values()):
-            await self._reception.sign_off(asked.operator, evses)
+        await self.follow(await self._peers.every())
         logger.info("an OCPI peer unregistered", peer=asked.peer.id, operator=asked.peer.operator)
         return Reply()
 

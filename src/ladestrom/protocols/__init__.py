@@ -60,7 +60,7 @@ PUSHES: Final[Mapping[str, Row]] = {
 PULLS: Final[Mapping[str, Row]] = {
     "ocpi": Row(
         target="ladestrom.protocols.ocpi_pull:pull",
-        help="Locations of an OCPI 2.1.1, 2.2.1 or 2.3.0 Sender. The address is its versions, or its Locations.",
+        help="Locations of a Sender of OCPI 2.1.1 to 2.3.0. The address is its versions, or its Locations.",
         options={
             "party": "Whose the Locations of OCPI 2.1.1 are, such as NO*ABC.",
             "whole_every_s": "How often everything is asked for; a day where left out, 0: each time.",

@@ -181,6 +181,75 @@ def introduce(url: str, token: str, version: str | None = None) -> Registering:
     return Introduction(chosen.version.strip(), endpoints)
 
 
+def register(
+    url: str, token: str, own: Self, our_token: str, our_url: str
+) -> Generator[Ask, Answered, tuple[Introduction, Credentials]]:
+    """Registers with a peer that invited us; it calls us back before it answers.
+
+    Args:
+        url: of its versions.
+        token: with which it invited us.
+        own: who we are.
+        our_token: what it is to show us, known to our server already.
+        our_url: of our versions.
+
+    Raises:
+        Refused: it cannot be used, or does not take us.
+    """
+    met = yield from introduce(url, token)
+    said = yield from _exchange("POST", met, token, write(own, our_token, our_url, met.version))
+    return met, said
+
+
+def renew(
+    url: str, token: str, own: Self, our_token: str, our_url: str
+) -> Generator[Ask, Answered, tuple[Introduction, Credentials]]:
+    """Exchanges new tokens with a peer, at the best version that both speak now.
+
+    Raises:
+        Refused: it cannot be used, or does not take them.
+    """
+    met = yield from introduce(url, token)
+    said = yield from _exchange("PUT", met, token, write(own, our_token, our_url, met.version))
+    return met, said
+
+
+def unregister(endpoints: tuple[Endpoint, ...], version: str, token: str) -> Generator[Ask, Answered, None]:
+    """Tells a peer that we are gone. One that does not know us any more is told nothing new.
+
+    Raises:
+        Refused: it has no credentials endpoint, or does not understand.
+    """
+    target = _credentials_endpoint(endpoints)
+    answered = yield Ask(target, "DELETE", {"authorization": authorization(token, version)})
+    if answered.status in {401, 404, 405}:
+        return
+    try:
+        opened(answered.status, answered.body, "the peer")
+    except PeerFailed as error:
+        raise Refused(str(error), UNUSABLE_API) from error
+
+
+def _exchange(
+    method: str, met: Introduction, token: str, credentials: dict[str, object]
+) -> Generator[Ask, Answered, Credentials]:
+    headers = {"authorization": authorization(token, met.version), "content-type": "application/json"}
+    body = msgspec.json.encode(credentials)
+    answered = yield Ask(_credentials_endpoint(met.endpoints), method, headers, body)
+    try:
+        return read(opened(answered.status, answered.body, "the peer"))
+    except PeerFailed as error:
+        raise Refused(str(error), UNUSABLE_API) from error
+
+
+def _credentials_endpoint(endpoints: tuple[Endpoint, ...]) -> str:
+    """Its role says nothing (OCPI 2.2.1, section 6.2.3)."""
+    found = endpoint(endpoints, "credentials", "SENDER") or endpoint(endpoints, "credentials", "RECEIVER")
+    if found is None or not is_address(found.url):
+        raise Refused("the peer has no module credentials", MISSING_ENDPOINTS)
+    return found.url
+
+
 def _ask_both(
     url: str, token: str, version: str | None
 ) -> Generator[Ask, Answered, tuple[msgspec.Raw, str | None]]:
