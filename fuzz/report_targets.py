@@ -17,7 +17,7 @@ from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import LadestromError
 from ladestrom.model import Operator, Reason
 from ladestrom.ports import StationDraft
-from ladestrom.protocols import irve_dynamique, oicp, oicp_pull, plain, qualicharge
+from ladestrom.protocols import datex2, irve_dynamique, oicp, oicp_pull, plain, qualicharge
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import (
     ADJUSTED_MAX,
@@ -91,6 +91,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "oicp": partial(run, pushed(oicp.Oicp(), "evsepush/v21/operators/NO*ABC/status-records")),
     "oicp_data": partial(run, pushed(oicp.Oicp(), "evsepush/v23/operators/DE*ABC/data-records")),
     "oicp_file": partial(run, oicp_file),
+    "datex2_json": partial(run, pushed(datex2.Datex2())),
+    "datex2_xml": partial(run, pushed(datex2.Datex2(), extent="snapshot")),
     "irve": partial(run, pushed(irve_dynamique.IrveDynamique(), extent="snapshot")),
     "qualicharge": partial(run, pushed(qualicharge.Qualicharge(), "status/bulk")),
     "qualicharge_one": partial(run, pushed(qualicharge.Qualicharge(), "status")),

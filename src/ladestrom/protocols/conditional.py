@@ -19,26 +19,32 @@ tells nothing of EVSEs that came into the registry since."""
 CONDITIONS: Final = (("etag", "if-none-match"), ("last-modified", "if-modified-since"))
 """A header of an answer, and that of the next request which repeats it."""
 OK: Final = 200
-NOT_MODIFIED: Final = 304
+NOTHING_NEW: Final = frozenset({204, 304})
+"""Not modified; and no content, which some servers say of it."""
 
 
 def asked(
     settings: PullSettings, memory: Memory, now: Millis, media_type: str
 ) -> Generator[Ask | Delivery, Answered | Receipt, Answered | None]:
-    """What came back, or None where nothing changed. The secret is shown as a bearer token.
+    """What came back, or None where nothing changed.
+
+    The secret is shown as a bearer token, unless the options `header` and `scheme` say otherwise; an empty
+    scheme shows it alone.
 
     Raises:
         SourceFailure: the answer is neither a file nor says that it did not change.
     """
     headers = {"accept": media_type}
     if settings.secret is not None:
-        headers["authorization"] = f"Bearer {settings.secret}"
+        scheme = settings.options.get("scheme", "Bearer")
+        header = settings.options.get("header", "authorization").lower()
+        headers[header] = f"{scheme} {settings.secret}".lstrip()
     if now - int(memory.get("read_at", "0")) < WHOLE_EVERY_MS:
         headers.update({condition: memory[name] for name, condition in CONDITIONS if name in memory})
     answered = yield Ask(settings.address, headers=headers)
     if not isinstance(answered, Answered):
         raise TypeError("an Ask is sent what came back")
-    if answered.status == NOT_MODIFIED:
+    if answered.status in NOTHING_NEW:
         return None
     if answered.status != OK:
         raise SourceFailure(f"the source answered {answered.status} where a file was due")

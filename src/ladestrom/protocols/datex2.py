@@ -13,11 +13,12 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.errors import BadRequest, LadestromError, MalformedBody, SourceFailure
+from ladestrom.errors import BadRequest, LadestromError, MalformedBody
 from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import datex2_json, datex2_xml, plain
-from ladestrom.protocols.conversation import Answer, Answered, Ask, Memory, PullSettings, Request, Round
+from ladestrom.protocols.conditional import asked, remembered
+from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
 from ladestrom.protocols.datex2_status import Exchange, Extent, Publication, delivery
 from ladestrom.protocols.delivery import Delivery, ParseLimits, shown
 
@@ -31,10 +32,6 @@ BEGIN_BYTES: Final = 1_024
 
 EXTENT: Final = "extent"
 """Name of the query parameter and of the option that say what a publication holds."""
-WHOLE_EVERY_MS: Final[Millis] = 900_000
-"""After a quarter of an hour a pull asks for the whole again though nothing changed: what is only ever
-answered by 304 would fall silent, and EVSEs that were added to the registry since would never be told."""
-
 REFUSALS_TOLD_MAX: Final = 10
 """In an acknowledgement, which has one text for all of them."""
 SPECIFICATION: Final = "2020"
@@ -203,43 +200,16 @@ def _printable(text: str) -> str:
 def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     """Asks for a publication at an address, and for its whole only where it changed or was not read for long.
 
-    Options: `header` and `scheme` say how the secret is shown (`Authorization: Bearer ...`; an empty scheme
-    shows it alone), `extent` what the publication holds. A certificate is the transport's matter.
+    The option `extent` says what the publication holds, where it does not say so, or wrongly. A certificate
+    is the transport's matter.
 
     Raises:
         SourceFailure: the answer is neither a publication nor says that there is nothing new.
         MalformedBody, TooLarge: as `receive`.
     """
-    headers = {"accept": f"{JSON}, {XML}"}
-    if settings.secret is not None:
-        scheme = settings.options.get("scheme", "Bearer")
-        headers[settings.options.get("header", "authorization").lower()] = (
-            f"{scheme} {settings.secret}" if scheme else settings.secret
-        )
-    if now - _number(memory.get("read_at")) < WHOLE_EVERY_MS:
-        for kept, asked in (("etag", "if-none-match"), ("last_modified", "if-modified-since")):
-            if memory.get(kept):
-                headers[asked] = memory[kept]
-    answered = yield Ask(settings.address, headers=headers)
-    if not isinstance(answered, Answered):
-        raise TypeError("an Ask is sent what came back")
-    if answered.status in {204, 304}:
+    extent = _extent(settings.options.get(EXTENT))
+    answered = yield from asked(settings, memory, now, f"{JSON}, {XML}")
+    if answered is None:
         return memory
-    if answered.status != 200:  # noqa: PLR2004 - OK
-        raise SourceFailure(f"the source answered {answered.status} where a publication was due")
-    yield receive(
-        answered.body,
-        settings.source,
-        answered.received_at,
-        settings.limits,
-        _extent(settings.options.get(EXTENT)),
-    )
-    return {
-        "read_at": str(now),
-        "etag": answered.headers.get("etag", ""),
-        "last_modified": answered.headers.get("last-modified", ""),
-    }
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
+    yield receive(answered.body, settings.source, answered.received_at, settings.limits, extent)
+    return remembered(answered, now)

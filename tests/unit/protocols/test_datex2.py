@@ -454,19 +454,18 @@ class TestPull:
         delivery, memory = self.finish(round_, self.answered(etag='"1"', last_modified="yesterday"))
         assert delivery is not None
         assert [report.evse for report in delivery.reports] == ["E-1", "E-2"]
-        assert memory == {"read_at": str(NOW), "etag": '"1"', "last_modified": "yesterday"}
+        assert memory == {"read_at": str(NOW), "etag": '"1"', "last-modified": "yesterday"}
 
     @pytest.mark.parametrize("status", [304, 204])
     def test_only_what_is_new_is_asked_for(self, status: int) -> None:
-        memory = {"read_at": str(NOW - 60_000), "etag": '"1"', "last_modified": "yesterday"}
+        memory = {"read_at": str(NOW - 60_000), "etag": '"1"', "last-modified": "yesterday"}
         round_, ask = self.ask(memory)
         assert ask.headers["if-none-match"] == '"1"'
         assert ask.headers["if-modified-since"] == "yesterday"
         assert self.finish(round_, self.answered(status, b"")) == (None, memory)
 
-    @pytest.mark.parametrize("read_at", [str(NOW - 900_000), "", "x"])
-    def test_the_whole_is_asked_for_now_and_then(self, read_at: str) -> None:
-        _, ask = self.ask({"read_at": read_at, "etag": '"1"'})
+    def test_the_whole_is_asked_for_now_and_then(self) -> None:
+        _, ask = self.ask({"read_at": str(NOW - 900_000), "etag": '"1"'})
         assert "if-none-match" not in ask.headers
 
     @pytest.mark.parametrize(
