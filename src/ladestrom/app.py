@@ -177,6 +177,11 @@ class App:
             self._failures,
             self.supervision.freshness,
         )
+        self.metrics.registry.register(
+            operations.ChargePointMetrics(
+                lambda: self.ocpp.connected, lambda: self.ocpp.messages, lambda: self.ocpp.failures
+            )
+        )
         self.web = self._web(encoder)
         self._revision = 0
         self._refreshing = asyncio.Lock()

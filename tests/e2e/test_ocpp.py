@@ -236,6 +236,20 @@ def test_calls_that_are_sent_ahead_are_answered_in_their_order(server: Serving) 
         assert [cp.hear()[1] for _ in range(200)] == [f"n{number}" for number in range(200)]
 
 
+def test_metrics_show_who_is_connected_and_what_was_refused(tmp_path: Path) -> None:
+    with Serving(tmp_path) as server:
+        password = add(server, "COUNTED")
+        with Plugged(server, "COUNTED", "wrong", "ocpp1.6") as cp:
+            assert cp.response.status == 401
+        with Plugged(server, "COUNTED", password, "ocpp1.6") as cp:
+            cp.ask("Dance", {})
+            shown = server.get("/metrics", key=None).text.splitlines()
+        assert "ladestrom_charge_points 1.0" in shown
+        assert "ladestrom_charge_point_messages_total 1.0" in shown
+        assert 'ladestrom_charge_point_failures_total{code="unauthenticated"} 1.0' in shown
+        assert 'ladestrom_charge_point_failures_total{code="unknown_action"} 1.0' in shown
+
+
 # -- when they are gone ------------------------------------------------------------------------------------
 
 

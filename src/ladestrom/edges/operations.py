@@ -149,6 +149,35 @@ class Metrics(Collector):
         yield version
 
 
+class ChargePointMetrics(Collector):
+    """Charge points that connect, where a server takes them."""
+
+    def __init__(
+        self,
+        connected: Callable[[], int],
+        messages: Callable[[], int],
+        failures: Callable[[], dict[str, int]],
+    ) -> None:
+        self._connected = connected
+        self._messages = messages
+        self._failures = failures
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, read now."""
+        yield GaugeMetricFamily("ladestrom_charge_points", "Charge points connected", value=self._connected())
+        yield CounterMetricFamily(
+            "ladestrom_charge_point_messages", "Messages of charge points", value=self._messages()
+        )
+        failed = CounterMetricFamily(
+            "ladestrom_charge_point_failures",
+            "Connections refused, and calls answered by an error",
+            labels=["code"],
+        )
+        for code, count in self._failures().items():
+            failed.add_metric([code], count)
+        yield failed
+
+
 def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:
     """One source each: what is asked for when something is late, silent or refused."""
     labels = ["source", "protocol"]
