@@ -409,7 +409,7 @@ class Sources(Protocol):
         ...
 
     async def pause_source(self, name: str, paused_at: Millis | None, now: Millis) -> None:
-        """Stops it, or lets it go on (None).
+        """Stops it, or lets it go on (None); it begins anew then, without its memory.
 
         Raises:
             NotFound: no source has this name.

@@ -91,9 +91,9 @@ async def test_one_that_asks_for_something_else_forgets(store: SqlStore, changes
 
 async def test_pausing_going_on_and_removing_are_revisions(store: SqlStore) -> None:
     revision = await store.revision()
-    await store.put_source(source())
+    await store.put_source(source(memory={"etag": "1"}))
     await store.pause_source("acme", NOW + 1, NOW + 1)
-    assert [each.paused_at for each in await store.sources()] == [NOW + 1]
+    assert [(each.paused_at, each.memory) for each in await store.sources()] == [(NOW + 1, {})]
     await store.pause_source("acme", None, NOW + 2)
     assert [(each.paused_at, each.changed_at) for each in await store.sources()] == [(None, NOW + 2)]
     await store.remove_source("acme")

@@ -79,13 +79,14 @@ async def put(connection: AsyncConnection, source: SourceRecord) -> bool:
 
 
 async def pause(connection: AsyncConnection, name: str, paused_at: Millis | None, now: Millis) -> None:
-    """Stops a source, or lets it go on where `paused_at` is None.
+    """Stops a source, or lets it go on where `paused_at` is None. What was remembered is forgotten: much may
+    have happened meanwhile.
 
     Raises:
         NotFound: no source has this name.
     """
     done = await connection.execute(
-        update(sources).where(sources.c.name == name).values(paused_at=paused_at, changed_at=now)
+        update(sources).where(sources.c.name == name).values(paused_at=paused_at, changed_at=now, memory="{}")
     )
     if not done.rowcount:
         raise _missing(name)

@@ -96,8 +96,11 @@ class SourceTasks:
         self._desk.operators = operators
         wanted = {source.name: source for source in sources}
         for name in [*self._running]:
-            if not _is_same(self._running[name].source, wanted.get(name)):
-                await self._stop(name, give_up=True)
+            running, now = self._running[name].source, wanted.get(name)
+            if not _is_same(running, now):
+                # One that only starts anew goes on where it was.
+                ends = now is None or now.paused_at is not None or now.operator != running.operator
+                await self._stop(name, give_up=ends)
         self._known = wanted
         supervision = self._desk.reception.supervision
         supervision.keep_only(wanted)
