@@ -28,7 +28,7 @@ from ladestrom.protocols.delivery import (
 )
 
 NOW: Final = 1_795_000_000_000
-OPERATOR: Final = Operator("abc", parties=("NOABC", "DEABC"), prefixes=("FRABC",))
+OPERATOR: Final = Operator("abc", parties=("NOABC", "DEABC"), prefixes=("FRABC",), may_register=True)
 LIMITS: Final = (ParseLimits(), ParseLimits(items_max=2, skew_ms=0))
 """As they are, and such as small inputs reach."""
 DETAIL_CHARACTERS_MAX: Final = 1_000

@@ -14,7 +14,9 @@ import httpx2
 import pytest
 from jsonschema import Draft4Validator
 from tests.conftest import SharedFile
-from tests.e2e.serving import Serving, seq
+from tests.e2e.serving import Serving, now, seq
+
+from ladestrom.core.access import operator_from
 
 E1 = "NO*ALF*E1333*1"
 E2 = "NO*ALF*E1333*2"
@@ -90,6 +92,103 @@ def test_a_full_load_an_update_and_a_delete_do_what_they_say(server: Serving) ->
     assert status(server, E2) == ("AVAILABLE", "Available")
 
 
+# -- data records ----------------------------------------------------------------------------------------------
+
+
+def describe(server: Serving, action: str, *records: object) -> str:
+    """Pushes data records of the operator that may register stations; what its acknowledgement says."""
+    body = {
+        "ActionType": action,
+        "OperatorEvseData": {
+            "OperatorID": "DE*DEL",
+            "OperatorName": "Delta",
+            "EvseDataRecord": list(records),
+        },
+    }
+    answer = server.post(body, path="/api/oicp/evsepush/v23/operators/DE*DEL/data-records", key="delta")
+    taken(answer)
+    told: str = answer.json()["StatusCode"]["AdditionalInfo"]
+    return told
+
+
+def data(evse: str, station: str = "A", **members: object) -> dict[str, object]:
+    return {
+        "EvseID": evse,
+        "ChargingStationID": station,
+        "ChargingStationNames": [{"lang": "de", "value": f"Platz {station}"}],
+        "Address": {"Country": "DEU", "City": "Kiel", "Street": "Platz"},
+        "GeoCoordinates": {"Google": {"Coordinates": "54.32 10.13"}},
+        "Plugs": ["Type 2 Outlet"],
+        **members,
+    }
+
+
+@pytest.fixture
+def registering(server: Serving) -> Serving:
+    """A server with an operator that may register its stations."""
+    delta = operator_from("delta", parties=["DE*DEL"], may_register=True)
+    server.write(lambda store: store.put_operator(delta, now()))
+    server.make_key("delta", ["report"], operator="delta")
+    return server
+
+
+def known(server: Serving) -> dict[str, set[str]]:
+    """EVSEs by station of those in Germany."""
+    found = server.app.directory.stations.values()
+    return {
+        station.name: {evse.written for evse in server.app.directory.present(station.uuid)}
+        for station in found
+        if station.country == "DEU"
+    }
+
+
+def test_data_records_fill_the_registry_and_statuses_follow_at_once(registering: Serving) -> None:
+    server = registering
+    assert describe(server, "insert", data("DE*DEL*E1"), data("DE*DEL*E2"), data("DE*DEL*E9", "B")) == (
+        "2 stations described, 0 records refused"
+    )
+    assert known(server) == {"Platz A": {"DE*DEL*E1", "DE*DEL*E2"}, "Platz B": {"DE*DEL*E9"}}
+    answer = push(server, "update", record("DE*DEL*E2", "Available"), operator_id="DE*DEL", key="delta")
+    taken(answer)
+    assert status(server, "DE*DEL*E2") == ("AVAILABLE", "Available")
+
+
+def test_a_part_of_a_station_leaves_the_rest_of_it_as_it_is(registering: Serving) -> None:
+    server = registering
+    describe(server, "insert", data("DE*DEL*E1"), data("DE*DEL*E2"))
+    push(server, "update", record("DE*DEL*E1", "Occupied"), operator_id="DE*DEL", key="delta")
+    describe(server, "update", data("DE*DEL*E2", Plugs=["CHAdeMO"]))
+    describe(server, "insert", data("DE*DEL*E3"))
+    assert known(server) == {"Platz A": {"DE*DEL*E1", "DE*DEL*E2", "DE*DEL*E3"}}
+    assert status(server, "DE*DEL*E1")[0] == "CHARGING"
+    found = server.get("/api/v2/evses/DE*DEL*E2").json()
+    assert [each["standard"] for each in found["connectors"]] == ["CHADEMO"]
+
+
+def test_what_a_full_load_of_data_lacks_has_vanished(registering: Serving) -> None:
+    server = registering
+    describe(server, "fullLoad", data("DE*DEL*E1"), data("DE*DEL*E2"), data("DE*DEL*E9", "B"))
+    describe(server, "fullLoad", data("DE*DEL*E1"))
+    assert known(server) == {"Platz A": {"DE*DEL*E1"}, "Platz B": set()}
+    describe(server, "fullLoad", data("DE*DEL*E2"), data("SE*BET*E1", "C"))
+    assert known(server) == {"Platz A": {"DE*DEL*E2"}, "Platz B": set()}
+
+
+def test_a_deleted_data_record_removes_its_evse(registering: Serving) -> None:
+    server = registering
+    describe(server, "insert", data("DE*DEL*E1"), data("DE*DEL*E2"))
+    assert describe(server, "delete", data("DE*DEL*E1")).startswith("1 changed")
+    assert status(server, "DE*DEL*E1")[0] == "REMOVED"
+
+
+def test_an_operator_that_may_not_register_is_told_so(shared_server: Serving) -> None:
+    body = {"ActionType": "insert", "OperatorEvseData": {"EvseDataRecord": [data("NO*ALF*E77")]}}
+    answer = shared_server.post(body, path="/api/oicp/evsepush/v23/operators/NO*ALF/data-records")
+    taken(answer)
+    assert "not used" in answer.json()["StatusCode"]["AdditionalInfo"]
+    assert shared_server.app.directory.find("NO*ALF*E77") == ()
+
+
 def test_what_a_full_load_lacks_is_unknown(server: Serving) -> None:
     taken(push(server, "fullLoad", record(E1, "Available"), record(E3, "Available")))
     taken(push(server, "fullLoad", record(E1, "Available")))
@@ -128,8 +227,8 @@ def test_a_bad_record_costs_no_other_and_is_named(server: Serving) -> None:
     )
     taken(answer)
     told = answer.json()["StatusCode"]["AdditionalInfo"]
-    assert told.startswith("1 changed, 0 unchanged, 3 refused; record 0: 022")
-    assert "record 1: 018" in told
+    assert told.startswith("1 changed, 0 unchanged, 3 refused; 022 record 0")
+    assert "018 record 1" in told
     assert status(server, E3)[0] == "AVAILABLE"
 
 

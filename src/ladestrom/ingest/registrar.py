@@ -16,7 +16,7 @@ import structlog
 
 from ladestrom.core.access import may_register
 from ladestrom.core.directory import Directory
-from ladestrom.core.drafts import completed, fault
+from ladestrom.core.drafts import completed, fault, joined
 from ladestrom.errors import LadestromError
 from ladestrom.model import Millis, Operator, Station
 from ladestrom.ports import StationDraft, Store
@@ -51,6 +51,8 @@ class Registrar:
         self._refresh = refresh
         self._clock = clock
         self._waiting: dict[str, list[StationDraft]] = {}
+        self._complete: set[str] = set()
+        """Registers of which all stations wait."""
         self._round: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
 
@@ -62,8 +64,13 @@ class Registrar:
         wanted = list(self._wanted(operator, delivery))
         if not wanted:
             return
+        # A station that was refused has not vanished.
+        is_all = delivery.all_stations and len(wanted) == len(delivery.stations)
         for draft in wanted:
-            self._waiting.setdefault(f"{draft.station.register}:{operator.name}", []).append(draft)
+            register = f"{draft.station.register}:{operator.name}"
+            self._waiting.setdefault(register, []).append(draft)
+            if is_all:
+                self._complete.add(register)
         if self._next is None or self._next.done():
             self._next = asyncio.create_task(self._import(self._round))
             self._round = self._next
@@ -71,13 +78,18 @@ class Registrar:
 
     def _wanted(self, operator: Operator, delivery: Delivery) -> Iterator[StationDraft]:
         refused = []
+        known = self._registered(operator) if delivery.partial_stations else {}
         for draft in delivery.stations:
             if not isinstance(draft, StationDraft):
                 refused.append(f"{draft.record}: {draft.reason}")
             elif not may_register(operator, draft.station):
                 refused.append(f"{draft.station.native_id}: it has EVSEs of other parties")
-            elif self._is_new(operator, draft, delivery):
-                yield draft
+            else:
+                own = draft.station
+                station = known.get((f"{own.register}:{operator.name}", own.native_id))
+                whole = draft if station is None else joined(station, draft)
+                if delivery.all_stations or self._is_new(operator, whole, delivery):
+                    yield whole
         if refused:
             _log(operator.name, refused)
 
@@ -101,18 +113,28 @@ class Registrar:
                     return station
         return None
 
+    def _registered(self, operator: Operator) -> dict[tuple[str, str], Station]:
+        """Stations of the operator's registers, by register and native id."""
+        mine = f":{operator.name}"
+        return {
+            (station.register, station.native_id): station
+            for station in self._directory.stations.values()
+            if station.vanished_at is None and station.register.endswith(mine)
+        }
+
     async def _import(self, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             with suppress(Exception):
                 await asyncio.shield(before)
         self._next = None
         waiting, self._waiting = self._waiting, {}
+        complete, self._complete = self._complete, set()
         for register, drafts in waiting.items():
             # Of two that came while another import ran, the later is the newer.
             newest = {draft.station.native_id: draft for draft in drafts}
             try:
                 report = await self._store.import_stations(
-                    register, newest.values(), self._clock(), complete=False
+                    register, newest.values(), self._clock(), complete=register in complete
                 )
             except LadestromError as error:
                 logger.warning("stations were not registered", register=register, error=str(error))

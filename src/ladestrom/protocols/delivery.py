@@ -53,6 +53,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     whatever the time of what it tells then. Not counted as items."""
     stations: list[StationDraft | RecordRefusal] = msgspec.field(default_factory=list)
     """Stations that it describes, for the registry where the source may fill it."""
+    partial_stations: bool = False
+    """It may describe some EVSEs of a station only: those that it lacks stay as they are."""
+    all_stations: bool = False
+    """It describes all stations that its source has: those that it lacks have vanished."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -18,9 +18,10 @@ import msgspec
 
 from ladestrom.errors import LadestromError, MalformedBody, NotAllowed, NotFound, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, evse_key
+from ladestrom.ports import RecordRefusal
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem, shown
-from ladestrom.protocols.oicp_data import drafts, party_of
+from ladestrom.protocols.oicp_data import DATA_ERROR, INCONSISTENT_EVSE, drafts, party_of
 
 PATH: Final = re.compile(r"evsepush/v2[0-9]/operators/([^/]{1,64})/(status|data)-records")
 """Behind `/api/oicp`. Hubject serves status at v21, data at v22 and v23; the records did not change what they
@@ -44,9 +45,7 @@ ACTIONS: Final = frozenset({FULL_LOAD, "update", "insert", DELETE})
 
 SUCCESS: Final = "000"
 SYSTEM_ERROR: Final = "021"
-DATA_ERROR: Final = "022"
 UNAUTHORIZED: Final = "017"
-INCONSISTENT_EVSE: Final = "018"
 UNKNOWN_EVSE: Final = "603"
 DESCRIPTIONS: Final[dict[str, str]] = {
     SUCCESS: "Success.",
@@ -115,6 +114,13 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+class DataDelivery(Delivery, frozen=True, kw_only=True, gc=False):
+    """A delivery of data records, and what its acknowledgement needs."""
+
+    is_wanted: bool = True
+    """Whether the operator may register stations; where it may not, its records are not read."""
+
+
 class Oicp:
     """`POST /api/oicp/evsepush/v21/operators/{operatorID}/status-records`, and `.../data-records`."""
 
@@ -160,14 +166,18 @@ class Oicp:
         the first that were refused.
         """
         taken = receipt.accepted + receipt.unchanged
-        refused = receipt.refused
-        told = f"{receipt.accepted} changed, {receipt.unchanged} unchanged, {len(refused)} refused"
-        if delivery.stations:
-            told = f"{len(delivery.stations)} stations described; {told}"
-        for refusal in refused[:REFUSALS_TOLD_MAX]:
-            told += f"; record {refusal.index}: {_code(refusal)} {refusal.detail}"
-        code = _code(refused[0]) if refused and not taken and not delivery.stations else SUCCESS
-        return Answer(200, acknowledgement(code, told))
+        told = f"{receipt.accepted} changed, {receipt.unchanged} unchanged, {len(receipt.refused)} refused"
+        reasons = [(_code(each), f"record {each.index}: {each.detail}") for each in receipt.refused]
+        if isinstance(delivery, DataDelivery):
+            unfit = [one for one in delivery.stations if isinstance(one, RecordRefusal)]
+            taken = len(delivery.stations) - len(unfit)
+            told = f"{taken} stations described, {len(unfit)} records refused"
+            reasons = [(one.reason[:3], f"{one.record}: {one.reason[4:]}") for one in unfit]
+            if not delivery.is_wanted:
+                told = "this operator does not register stations here: the data were not used"
+        for code, reason in reasons[:REFUSALS_TOLD_MAX]:
+            told += f"; {code} {reason}"
+        return Answer(200, acknowledgement(reasons[0][0] if reasons and not taken else SUCCESS, told))
 
     def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
         """An acknowledgement with `Result` false, which also reads as the fault that Hubject answers."""
@@ -318,12 +328,17 @@ def _extent(party: str, operator: Operator, records: Sequence[Record | Problem])
 
     A hub operator's records are of sub-operators too; those of which it says nothing stay as they are.
     """
-    if operator.parties == (party,) and not operator.prefixes and not operator.all:
+    if _is_only(party, operator):
         return ()
     written = (
         record.evse_id or record.evse_id_capitals or "" for record in records if isinstance(record, Record)
     )
     return (party, *sorted({party_of(each) for each in written} - {party, ""}))
+
+
+def _is_only(party: str, operator: Operator) -> bool:
+    """Whether all that the operator has is this party's."""
+    return operator.parties == (party,) and not operator.prefixes and not operator.all
 
 
 def _data(
@@ -339,7 +354,15 @@ def _data(
         for raw in raws:
             _forget(gathering, _read_record(raw), Status.REMOVED)
         return gathering.delivery()
-    return gathering.delivery(stations=list(drafts(raws, group.operator_name, party, operator)))
+    if not operator.may_register:
+        return DataDelivery(reports=[], is_wanted=False)
+    is_full = action == FULL_LOAD
+    return DataDelivery(
+        reports=[],
+        stations=list(drafts(raws, group.operator_name, party, operator)),
+        partial_stations=not is_full,
+        all_stations=is_full and _is_only(party, operator),
+    )
 
 
 def _code(refusal: Refusal) -> str:

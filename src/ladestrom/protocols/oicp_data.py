@@ -22,6 +22,8 @@ from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE
 
 REGISTER: Final = "oicp"
+DATA_ERROR: Final = "022"
+INCONSISTENT_EVSE: Final = "018"
 NOTES_MAX: Final = 20
 NAME_CHARACTERS_MAX: Final = 255
 """OCPI 2.2.1, section 8.3.1, allows a name as much; OICP's names are shorter."""
@@ -67,6 +69,10 @@ _SEXAGESIMAL: Final = re.compile(r"(-?)(\d{1,3})°\s*(\d{1,2})'\s*(\d{1,2}(?:\.\
 Fields = Mapping[str, Any]
 
 
+class Foreign(Unusable):
+    """A record is of an EVSE that is not the operator's. Never leaves this module."""
+
+
 class _Group:
     """A station while its records are gathered."""
 
@@ -84,7 +90,8 @@ class _Group:
 def drafts(
     raws: Sequence[msgspec.Raw], operator_name: str | None, party: str, operator: Operator
 ) -> Iterator[StationDraft | RecordRefusal]:
-    """Refused records as they come, then the stations in order of their first record.
+    """Refused records as they come, each with its status code first, then the stations in order of their
+    first record.
 
     Records with the same ChargingStationID are one station; one without it is a station of its own. Where
     records of a station disagree, the first is taken.
@@ -110,8 +117,10 @@ def drafts(
                 group = groups[native_id] = _Group(fields, _place(fields), _country(fields, key))
             _add(group, fields, written, party)
             seen.add(key)
+        except Foreign as reason:
+            yield RecordRefusal(where, f"{INCONSISTENT_EVSE} {reason}")
         except Unusable as reason:
-            yield RecordRefusal(where, str(reason))
+            yield RecordRefusal(where, f"{DATA_ERROR} {reason}")
     for native_id, group in groups.items():
         yield _draft(native_id, group, operator_name)
 
@@ -147,7 +156,7 @@ def _own_key(written: str, operator: Operator, seen: Collection[str]) -> str:
     """The EVSE's key. EvseIDs have to be the operator's, or its sub-operators' (status code 018)."""
     key = evse_key(written)
     if not (operator.all or key.lstrip("+").startswith(operator.parties + operator.prefixes)):
-        raise Unusable(f"018 it is not among the EVSEs that {operator.name!r} may report on")
+        raise Foreign(f"it is not among the EVSEs that {operator.name!r} may report on")
     if key in seen:
         raise Unusable("the EVSE stands in the message twice")
     return key

@@ -30,7 +30,7 @@ def received(path: Path) -> Delivery:
     if kind == "file":
         return oicp_pull.read(body, "abc", NOW, ParseLimits(), complete=True)
     request = Request("POST", f"evsepush/v21/operators/NO*ABC/{kind}-records", {}, {}, body)
-    return Oicp().receive(request, make_operator(), NOW, ParseLimits())
+    return Oicp().receive(request, make_operator(may_register=True), NOW, ParseLimits())
 
 
 def read(path: Path) -> str:

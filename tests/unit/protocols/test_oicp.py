@@ -48,12 +48,17 @@ def record(evse: str = "NO*ABC*E1", status: str = "Available") -> dict[str, str]
 def receive(
     body: object, path: str = STATUS_PATH, operator: Operator | None = None, limits: ParseLimits | None = None
 ) -> Delivery:
-    return Oicp().receive(request(body, path), operator or make_operator(), NOW, limits or ParseLimits())
+    who = operator or make_operator(may_register=True)
+    return Oicp().receive(request(body, path), who, NOW, limits or ParseLimits())
+
+
+def described(*records: object, action: str = "insert", operator: Operator | None = None) -> Delivery:
+    body = {"ActionType": action, "OperatorEvseData": {"OperatorID": "NO*ABC", "EvseDataRecord": records}}
+    return receive(body, DATA_PATH, operator)
 
 
 def drafts(*records: object, operator: Operator | None = None) -> list[Any]:
-    body = {"ActionType": "insert", "OperatorEvseData": {"OperatorID": "NO*ABC", "EvseDataRecord": records}}
-    return receive(body, DATA_PATH, operator).stations
+    return described(*records, operator=operator).stations
 
 
 def drafts_of(text: str) -> list[Any]:
@@ -196,7 +201,7 @@ class TestActions:
         if isinstance(records, list):
             refusals = receive(body, DATA_PATH).stations
             assert [isinstance(one, RecordRefusal) and one.reason for one in refusals] == [
-                "it is no object"
+                "022 it is no object"
             ] * 3
         else:
             with pytest.raises(MalformedBody):
@@ -207,7 +212,7 @@ class TestActions:
         with pytest.raises(MalformedBody):
             receive(body.replace(b"?", b"\xff"))
         (refusal,) = drafts_of(json.dumps({"OperatorEvseData": {"EvseDataRecord": [{"EvseID": "?"}]}}))
-        assert refusal.reason.startswith("it is no JSON")
+        assert refusal.reason.startswith("022 it is no JSON")
 
     def test_records_are_limited(self) -> None:
         limits = ParseLimits(items_max=2)
@@ -229,6 +234,15 @@ class TestData:
         assert [evse.key for evse in draft.station.evses] == ["NOABCE1", "NOABCE2"]
         assert draft.station.native_id == "NOABC:A"
 
+    def test_a_full_load_describes_all_stations_and_the_rest_parts_of_some(self) -> None:
+        full = described(data(), action="fullLoad")
+        assert (full.all_stations, full.partial_stations) == (True, False)
+        for action in ("update", "insert"):
+            part = described(data(), action=action)
+            assert (part.all_stations, part.partial_stations) == (False, True)
+        hub = make_operator(parties=("NOABC", "NOSUB"), may_register=True)
+        assert not described(data(), action="fullLoad", operator=hub).all_stations
+
     def test_what_is_deleted_is_removed(self) -> None:
         body = {"ActionType": "delete", "OperatorEvseData": {"EvseDataRecord": [{"EvseID": "NO*ABC*E1"}]}}
         (report,) = receive(body, DATA_PATH).reports
@@ -238,7 +252,9 @@ class TestData:
         (refusal,) = drafts(data("SE*XYZ*E1"))
         assert refusal.record == "SE*XYZ*E1"
         assert refusal.reason.startswith("018")
-        assert isinstance(drafts(data("SE*XYZ*E1"), operator=make_operator(all=True))[0], StationDraft)
+        assert isinstance(
+            drafts(data("SE*XYZ*E1"), operator=make_operator(all=True, may_register=True))[0], StationDraft
+        )
 
     @pytest.mark.parametrize(
         "coordinates",
@@ -277,7 +293,7 @@ class TestData:
     def test_the_country_is_that_of_the_address_else_of_the_id(self) -> None:
         assert drafts(data(Address={"Country": "SWE"}))[0].station.country == "SWE"
         assert drafts(data(Address={}))[0].station.country == "NOR"
-        german = make_operator(all=True)
+        german = make_operator(all=True, may_register=True)
         (refusal,) = drafts(data("+49*810*000*438", Address={"Country": "Lummerland"}), operator=german)
         assert "'Lummerland'" in refusal.reason
 
@@ -335,7 +351,7 @@ class TestAcknowledgements:
     def test_what_is_refused_beside_others_is_named_in_a_success(self) -> None:
         found = told(Receipt(1, 0, (refusal(Reason.UNKNOWN_EVSE, 4),), POSITION))
         assert found["Result"] is True
-        assert found["StatusCode"]["AdditionalInfo"].endswith("1 refused; record 4: 603 because")
+        assert found["StatusCode"]["AdditionalInfo"].endswith("1 refused; 603 record 4: because")
 
     @pytest.mark.parametrize(
         ("reason", "code"),
@@ -350,11 +366,24 @@ class TestAcknowledgements:
         found = told(Receipt(0, 0, (refusal(reason), refusal(Reason.INVALID_TIME, 1)), POSITION))
         assert (found["Result"], found["StatusCode"]["Code"]) == (False, code)
 
-    def test_stations_are_counted(self) -> None:
-        delivery = Delivery(reports=[], stations=drafts(data()))
+    def test_stations_are_counted_and_records_of_others_named(self) -> None:
+        receipt = Receipt(0, 0, (), POSITION)
+        found = told(receipt, described(data(), data("SE*XYZ*E1"), {}))
+        assert found["Result"] is True
+        assert found["StatusCode"]["AdditionalInfo"].startswith(
+            "1 stations described, 2 records refused; 018 SE*XYZ*E1: it is not among the EVSEs"
+        )
+        found = told(receipt, described(data("SE*XYZ*E1")))
+        assert (found["Result"], found["StatusCode"]["Code"]) == (False, "018")
+        found = told(receipt, described({}))
+        assert (found["Result"], found["StatusCode"]["Code"]) == (False, "022")
+
+    def test_who_may_not_register_stations_is_told_so(self) -> None:
+        delivery = described(data(), operator=make_operator())
+        assert delivery.stations == []
         found = told(Receipt(0, 0, (), POSITION), delivery)
         assert found["Result"] is True
-        assert found["StatusCode"]["AdditionalInfo"].startswith("1 stations described")
+        assert "not used" in found["StatusCode"]["AdditionalInfo"]
 
     @pytest.mark.parametrize(
         ("error", "status", "code"),
