@@ -189,7 +189,8 @@ class OcppServer:
 
     async def take(self, station: _Station, outcome: Outcome) -> bool:
         """Logs what a message brought; whether that succeeded."""
-        if outcome.delivery is None:
+        if outcome.delivery is None or self._stations.get(station.point.id) is not station:
+            # What one that was removed says while it is cut off does not count.
             return True
         try:
             await self._reception.take(station.operator, outcome.delivery, protocol=PROTOCOL)

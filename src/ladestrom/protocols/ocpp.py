@@ -97,6 +97,7 @@ class Conversation:
         "_heard",
         "_heartbeat_s",
         "_pending",
+        "_promised",
         "_refused",
         "_resync_at",
         "_transactions",
@@ -113,7 +114,9 @@ class Conversation:
         self._heard: set[Connector] = set()
         self._asked: deque[Connector] = deque()
         self._refused: list[Connector] = []
-        """Asked, and did not say that they will tell."""
+        """Asked, and did not say that they will tell, or did not do so."""
+        self._promised: set[Connector] = set()
+        """Asked, and said that they will tell."""
         self._pending: _Pending | None = None
         self._resync_at: Millis | None = now + SETTLE_MS
 
@@ -150,14 +153,18 @@ class Conversation:
         by_number = self.dialect.by_number
         whole = [(WHOLE, WHOLE)] if by_number else []
         for where in (*whole, *self.points.connectors(each=not by_number)):
-            if where not in self._heard and len(self._asked) < ASKED_MAX:
+            if where in self._promised:
+                self._refused.append(where)
+            elif where not in self._heard and len(self._asked) < ASKED_MAX:
                 self._asked.append(where)
+        self._promised.clear()
         return self._ask(now)
 
     def ask_again(self, now: Millis) -> None:
         """Something that it said could not be logged: all connectors are asked again in a while."""
         self._heard.clear()
         self._asked.clear()
+        self._promised.clear()
         self._resync_at = now + AGAIN_MS
 
     def _answer(self, frame: Frame, now: Millis) -> Outcome:
@@ -170,6 +177,7 @@ class Conversation:
             refused = found
         if turn.booted:
             self._heard.clear()
+            self._promised.clear()
             self._resync_at = now + SETTLE_MS
         self._heard.update(turn.heard)
         if frame.action == "StartTransaction":
@@ -226,7 +234,9 @@ class Conversation:
                 if self.dialect.has_sends:
                     code = self.dialect.words[Fault.FORM] or ""
                     answer = error(frame.id, code, "the result has no status", CALLRESULTERROR)
-        if status != "Accepted":
+        if status == "Accepted":
+            self._promised.add(pending.where)
+        else:
             self._refused.append(pending.where)
         if frame.kind == CALLERROR or status == "NotImplemented":
             # It knows no triggers, so there is no use in asking on.
@@ -248,6 +258,8 @@ class Conversation:
             name = f"ladestrom-{self._calls}"
             self._pending = _Pending(name, where, now + RESULT_MS_MAX)
             return Outcome(call=call(name, "TriggerMessage", self.dialect.trigger(where)))
+        if self._promised and self._resync_at is None:
+            self._resync_at = now + RESULT_MS_MAX
         silent = frozenset(where[0] for where in self._refused if where not in self._heard)
         self._refused.clear()
         if not silent:

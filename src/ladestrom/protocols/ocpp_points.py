@@ -184,6 +184,7 @@ class Points:
         for evse in self._evses.values():
             evse.whole = _Told()
             evse.members.clear()
+            evse.reported = None
 
     def restated(self, now: Millis, numbers: frozenset[int] | None = None) -> Delivery:
         """What it said last, once more and as of then: it still holds. Of all EVSEs, or of these numbers."""
@@ -247,10 +248,8 @@ class Points:
             said = Said(said.status, said.raw, error)
         before = evse.reported
         at = max(at, evse.reported_at)
-        if (
-            before is not None
-            and at == evse.reported_at
-            and (before.status is not said.status or before.error is not said.error)
+        if at == evse.reported_at and (
+            before is None or before.status is not said.status or before.error is not said.error
         ):
             # Clocks of whole seconds: what it says later in the same second came later.
             at += 1

@@ -366,6 +366,14 @@ def test_a_boot_lifts_what_lay_over_all() -> None:
     assert brief(peer.status(1, "Available", 2_000)) == [(FIRST, "AVAILABLE", False, 2_000)]
 
 
+def test_what_was_said_before_a_boot_does_not_hold_after_it() -> None:
+    peer = Peer()
+    peer.status(1, "Charging", 1_000)
+    peer.call("BootNotification", {})
+    assert peer.points.restated(NOW).reports == []
+    assert brief(peer.status(1, "Available", 1_000)) == [(FIRST, "AVAILABLE", False, 1_001)]
+
+
 def test_an_older_word_of_the_whole_does_not_count() -> None:
     peer = Peer()
     peer.status(0, "Faulted", 2_000)
@@ -518,6 +526,10 @@ def test_those_who_told_nothing_are_asked_one_after_the_other() -> None:
     assert question(asked) == {"requestedMessage": "StatusNotification", "connectorId": 1}
     peer.status(3, "Available")
     assert peer.say(3, json.loads(asked.call or "")[1], {"status": "Accepted"}) == NOTHING
+    peer.status(0, "Available")
+    peer.status(1, "Available")
+    assert peer.talk.due_at == peer.now + RESULT_MS_MAX
+    assert peer.talk.wake(peer.now + RESULT_MS_MAX) is NOTHING
     assert peer.talk.due_at is None
 
 
@@ -592,6 +604,10 @@ def test_who_promises_to_tell_is_waited_for() -> None:
     while outcome.call is not None:
         outcome = peer.say(3, json.loads(outcome.call)[1], {"status": "Accepted"})
     assert reports(outcome) == []
+    outcome = peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX)
+    assert outcome.call is None
+    assert brief(reports(outcome)) == [(FIRST, "CHARGING", False, 100)]
+    assert peer.talk.due_at is None
 
 
 def test_in_2_1_a_result_without_a_status_is_told_to_be_wrong() -> None:
