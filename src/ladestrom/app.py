@@ -313,7 +313,8 @@ class App:
         self._revision = delta.revision
 
     async def _set_sources(self) -> None:
-        peers = reconciled(await self.store.peers.every(), self.settings.ocpi.reconcile_s)
+        own = self.settings.ocpi
+        peers = reconciled(await self.store.peers.every(), own.reconcile_s, anywhere=own.peers == "any")
         await self.sources.set([*await self.store.sources(), *peers], self.operators)
 
     def _belongs(self, evse: Evse, read: set[str]) -> bool:

@@ -21,6 +21,7 @@ import msgspec
 from ladestrom import __version__
 from ladestrom.errors import LadestromError, SourceFailure
 from ladestrom.ingest import tls
+from ladestrom.ingest.addresses import pinned
 from ladestrom.ingest.http_push import gunzip
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answered, Ask
@@ -61,6 +62,7 @@ class Fetcher:
         trust: ssl.SSLContext | None = None,
         bare_trust: ssl.SSLContext | None = None,
         proxy: str | None = None,
+        public_only: bool = False,
     ) -> None:
         """Nothing is connected yet.
 
@@ -70,7 +72,9 @@ class Fetcher:
             trust: for the source itself, with the certificate that it is shown.
             bare_trust: for hosts that it redirects to, without one.
             proxy: address of an HTTP proxy.
+            public_only: whether the source named its address itself, so that it must be a public one.
         """
+        self._public_only = public_only
         self.certificate_expires_at: Millis | None = None
         """Of the certificate that the source showed last."""
         self._limits = limits
@@ -120,7 +124,13 @@ class Fetcher:
 
     async def _one(self, client: httpx2.AsyncClient, ask: Ask, *, is_origin: bool) -> Answered:
         headers = {"user-agent": f"ladestrom/{__version__}", "accept-encoding": "gzip", **_lower(ask.headers)}
-        async with client.stream(ask.method, ask.url, headers=headers, content=ask.body or None) as response:
+        url = httpx2.URL(ask.url)
+        extensions: dict[str, str] = {}
+        if self._public_only:
+            url, headers["host"], extensions["sni_hostname"] = await pinned(ask.url)
+        async with client.stream(
+            ask.method, url, headers=headers, content=ask.body or None, extensions=extensions
+        ) as response:
             if is_origin:
                 self._look_at_certificate(response)
             limit = self._limits.answer_bytes_max

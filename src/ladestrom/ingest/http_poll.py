@@ -50,6 +50,8 @@ TAKE_WAIT_S: Final = 1.0
 """Until a delivery is tried again for which the log or the queue had no room."""
 THREAD_BYTES_MIN: Final = 64 * 1024
 """A larger answer is read in a thread: the loop has others to serve meanwhile."""
+PUBLIC_ONLY: Final = "public_only"
+"""Option of a source that named its address itself. Nobody sets it: the server does, of peers."""
 REFUSING: Final = frozenset({401, 403, 404, 405, 410})
 """Answers that stay the same until a person changes something."""
 WAITING: Final = frozenset({429, 503})
@@ -287,7 +289,12 @@ def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:
         trust = tls.context(ca, source.certificate, source.certificate_key)
         health.own_certificate_expires_at = tls.expires_at(source.certificate)
     return Fetcher(
-        desk.limits.fetch, desk.clock, trust=trust, bare_trust=bare, proxy=source.options.get("proxy")
+        desk.limits.fetch,
+        desk.clock,
+        trust=trust,
+        bare_trust=bare,
+        proxy=source.options.get("proxy"),
+        public_only=PUBLIC_ONLY in source.options,
     )
 
 

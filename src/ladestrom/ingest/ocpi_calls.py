@@ -8,8 +8,6 @@ Redirects are followed on the same host only, with the token; no other host is s
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import Callable, Generator
 from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -18,6 +16,7 @@ import httpx2
 
 from ladestrom import __version__
 from ladestrom.errors import SourceFailure
+from ladestrom.ingest.addresses import pinned
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answered, Ask
 
@@ -92,11 +91,7 @@ class Calls:
         headers = dict(ask.headers)
         extensions: dict[str, str] = {}
         if not self._anywhere:
-            if parts.scheme != "https":
-                raise SourceFailure("the peer's address is not HTTPS")
-            headers["host"] = parts.netloc.decode("ascii")
-            extensions["sni_hostname"] = parts.host
-            parts = parts.copy_with(host=await _public(parts.host, parts.port or 443))
+            parts, headers["host"], extensions["sni_hostname"] = await pinned(url)
         async with client.stream(
             ask.method, parts, headers=headers, content=ask.body or None, extensions=extensions
         ) as response:
@@ -112,21 +107,6 @@ class Calls:
                 bytes(body),
                 self._clock(),
             )
-
-
-async def _public(host: str, port: int) -> str:
-    """An address of a host, all of whose addresses are public."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
-    if not addresses or not all(_is_public(each) for each in addresses):
-        raise SourceFailure("the peer's address is not on the public network")
-    return str(addresses[0])
-
-
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_global and not (mapped or address).is_multicast
 
 
 def _host(url: str) -> tuple[str | None, int | None]:

@@ -26,6 +26,7 @@ from ladestrom.errors import (
     TooManyRequests,
     Unauthenticated,
 )
+from ladestrom.ingest.http_poll import PUBLIC_ONLY
 from ladestrom.ingest.http_push import headers_of, read_body, respond
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_shelf import Shelf
@@ -370,15 +371,18 @@ class OcpiServer:
         self._reception.unreadable(asked.operator, PROTOCOL, body, said, asked.request)
 
 
-def reconciled(peers: Iterable[OcpiPeer], every_s: int) -> list[SourceRecord]:
-    """Sources that ask each registered peer for everything, `every_s` apart; none where that is 0."""
+def reconciled(peers: Iterable[OcpiPeer], every_s: int, *, anywhere: bool) -> list[SourceRecord]:
+    """Sources that ask each registered peer for everything, `every_s` apart; none where that is 0.
+
+    `anywhere` is whether their addresses may be private ones.
+    """
     found: list[SourceRecord] = []
     for peer in peers if every_s else ():
         endpoints = [ocpi.Endpoint(identifier, url, role) for identifier, role, url in peer.endpoints]
         locations = ocpi.endpoint(endpoints, "locations", "SENDER")
         if peer.state != "registered" or locations is None or peer.their_token is None:
             continue
-        options = {"whole_every_s": "0"}
+        options = {"whole_every_s": "0"} | ({} if anywhere else {PUBLIC_ONLY: "yes"})
         if peer.version in ocpi_credentials.FLAT and peer.roles:
             options["party"] = peer.roles[0][1]
         registered_at = peer.registered_at or peer.made_at
