@@ -295,7 +295,7 @@ class TestExtent:
         assert receive(document, Extent.SNAPSHOT).complete is False
 
     def test_a_container_without_a_publication_changes_nothing(self) -> None:
-        document = {"messageContainer": {"exchangeInformation": {"exchangeContext": {}}}}
+        document: dict[str, Any] = {"messageContainer": {"exchangeInformation": {"exchangeContext": {}}}}
         delivery = receive(document, Extent.SNAPSHOT)
         assert (delivery.reports, delivery.refused, delivery.complete) == ([], [], False)
 
@@ -425,11 +425,9 @@ class TestPush:
 class TestPull:
     BODY = json.dumps(message(site(station(point("E-1")), station(point("E-2"))))).encode()
 
-    def ask(
-        self, memory: Mapping[str, str], now: int = NOW, secret: str | None = None, **options: str
-    ) -> tuple[Any, Ask]:
+    def ask(self, memory: Mapping[str, str], *, secret: str | None = None, **options: str) -> tuple[Any, Ask]:
         settings = PullSettings(source="abc", address="https://nap.example", secret=secret, options=options)
-        round_ = datex2.pull(settings, memory, now)
+        round_ = datex2.pull(settings, memory, NOW)
         ask = next(round_)
         assert isinstance(ask, Ask)
         return round_, ask

@@ -347,7 +347,8 @@ class TestDocuments:
     @pytest.mark.parametrize("form", ["json", "xml"])
     def test_a_site_over_a_limit_is_refused_and_costs_no_other(self, form: str) -> None:
         limits = Limits(record_bytes_max=20_000, record_depth_max=20)
-        large, deep = {"x": "y" * 30_000}, {"x": nested(30)}
+        large: dict[str, Any] = {"x": "y" * 30_000}
+        deep: dict[str, Any] = {"x": nested(30)}
         sites = [
             site(),
             site(station(point("NO*ABC*E2"), uid="s2"), **large),
