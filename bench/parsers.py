@@ -24,7 +24,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.tables import Conditions, table, told
 
 from ladestrom.model import Operator
-from ladestrom.protocols import datex2, irve_dynamique, oicp, oicp_pull, plain, qualicharge
+from ladestrom.protocols import (
+    datex2,
+    irve_dynamique,
+    ladestrom_stream,
+    nobil_realtime,
+    nobil_stream,
+    oicp,
+    oicp_pull,
+    plain,
+    qualicharge,
+)
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.ocpp import Conversation, agreed
@@ -291,7 +301,62 @@ def pushed(push: Any, path: str = "") -> Parse:
     return lambda body: push.receive(Request("POST", path, {}, {}, body), OPERATOR, NOW, LIMITS)
 
 
+def ladestrom_snapshot(evses: int) -> bytes:
+    words = ("AVAILABLE", "CHARGING", "OUTOFORDER")
+    rows = [
+        {
+            "station": f"NOR_{number // 4:05d}",
+            "evse": f"NO*ABC*E{number:06d}",
+            "status": words[number % 3],
+            "error": 0,
+            "changed_at": "2026-11-18T10:00:00.000Z",
+            "observed_at": "2026-11-18T11:00:00.000Z",
+            "source": "abc",
+            "cause": "reported",
+        }
+        for number in range(evses)
+    ]
+    return json.dumps({"type": "snapshot", "part": 1, "parts": 1, "evses": rows}).encode()
+
+
+def nobil_snapshot(evses: int) -> bytes:
+    connectors = [
+        {"status": number % 2, "error": 0, "timestamp": NOW - number * 1_000} for number in range(4)
+    ]
+    stations = [
+        {"uuid": f"NOR_{number:05d}", "status": 0, "connectors": connectors} for number in range(evses // 4)
+    ]
+    return json.dumps({"type": "snapshot:init", "data": stations}).encode()
+
+
+def realtime_changes(evses: int) -> bytes:
+    return b"\n".join(
+        b'{"nobilId":"NOR_%05d","evseUId":"7381cc78-a032-4f23-a46f-%012d","status":"CHARGING"}'
+        % (number // 4, number)
+        for number in range(evses)
+    )
+
+
+def realtime_lines(body: bytes) -> Delivery:
+    """One message for each EVSE: the service has no bulk form."""
+    reports = [
+        report
+        for line in body.splitlines()
+        for report in nobil_realtime.receive(line, "abc", NOW, LIMITS).reports
+    ]
+    return Delivery(reports=reports)
+
+
 SAMPLES: Final = (
+    Sample(
+        "ladestrom, snapshot",
+        ladestrom_snapshot,
+        lambda body: ladestrom_stream.receive(body, "abc", NOW, LIMITS),
+    ),
+    Sample(
+        "nobil stream, snapshot", nobil_snapshot, lambda body: nobil_stream.receive(body, "abc", NOW, LIMITS)
+    ),
+    Sample("nobil real-time, single", realtime_changes, realtime_lines),
     Sample("plain, list", plain_list, pushed(plain.Plain())),
     Sample(
         "oicp, fullLoad",

@@ -17,8 +17,19 @@ from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import LadestromError
 from ladestrom.model import Operator, Reason
 from ladestrom.ports import StationDraft
-from ladestrom.protocols import datex2, irve_dynamique, oicp, oicp_pull, plain, qualicharge
-from ladestrom.protocols.conversation import Request
+from ladestrom.protocols import (
+    _blueprint,
+    datex2,
+    irve_dynamique,
+    ladestrom_stream,
+    nobil_realtime,
+    nobil_stream,
+    oicp,
+    oicp_pull,
+    plain,
+    qualicharge,
+)
+from ladestrom.protocols.conversation import Request, Stream
 from ladestrom.protocols.delivery import (
     ADJUSTED_MAX,
     ID_CHARACTERS_MAX,
@@ -86,7 +97,16 @@ def oicp_file(data: bytes, limits: ParseLimits) -> Delivery:
     return oicp_pull.read(data, OPERATOR.name, NOW, limits)
 
 
+def streamed(receive: Stream) -> Parse:
+    """What a stream makes of a frame."""
+    return lambda data, limits: receive(data, OPERATOR.name, NOW, limits)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "blueprint": partial(run, pushed(_blueprint.BlueprintPush())),
+    "ladestrom_stream": partial(run, streamed(ladestrom_stream.receive)),
+    "nobil_realtime": partial(run, streamed(nobil_realtime.receive)),
+    "nobil_stream": partial(run, streamed(nobil_stream.receive)),
     "plain": partial(run, pushed(plain.Plain())),
     "oicp": partial(run, pushed(oicp.Oicp(), "evsepush/v21/operators/NO*ABC/status-records")),
     "oicp_data": partial(run, pushed(oicp.Oicp(), "evsepush/v23/operators/DE*ABC/data-records")),

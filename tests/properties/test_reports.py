@@ -33,6 +33,11 @@ def load_targets() -> ModuleType:
     return module
 
 
+def lines(path: Path) -> list[bytes]:
+    """Those that are JSON objects."""
+    return [line for line in path.read_bytes().splitlines() if line.startswith(b"{")]
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = load_targets().TARGETS
 ROW = {
     "id_pdc_itinerance": "FRABCE1",
@@ -41,6 +46,10 @@ ROW = {
     "horodatage": "2026-11-01T08:00:00Z",
 }
 SAMPLES: dict[str, list[bytes]] = {
+    **{
+        name: [line for path in (GOLDEN / "streams").glob(f"{name}-*.jsonl") for line in lines(path)]
+        for name in ("blueprint", "ladestrom_stream", "nobil_realtime", "nobil_stream")
+    },
     "plain": [b'[{"evse":"NO*ABC*E1","status":"CHARGING","observed_at":"2026-11-01T08:00:00Z"}]'],
     "oicp": [path.read_bytes() for path in sorted((GOLDEN / "oicp").glob("status-*.json"))],
     "oicp_data": [path.read_bytes() for path in sorted((GOLDEN / "oicp").glob("data-*.json"))],
