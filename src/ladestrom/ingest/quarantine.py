@@ -78,7 +78,7 @@ class Quarantine:
         Args:
             data: the data directory.
             files_max: deliveries kept of each source.
-            bytes_max: of all that is kept of one source; a larger body is not kept.
+            bytes_max: of all that is kept of one source, but for the newest; a larger body is not kept.
             per_minute_max: deliveries kept of one source a minute: a flood of garbage must not wear the disk.
         """
         self._folder = data / FOLDER
@@ -125,7 +125,7 @@ class Quarantine:
         total = sum(size for _, size in sizes)
         count = len(sizes)
         for path, size in sizes:
-            if count <= self._files_max and total <= self._bytes_max + size_of_head(count):
+            if count <= self._files_max and (total <= self._bytes_max or count == 1):
                 return
             path.unlink(missing_ok=True)
             count -= 1
@@ -182,11 +182,6 @@ class Quarantine:
             for path in folder.iterdir():
                 path.unlink(missing_ok=True)
             folder.rmdir()
-
-
-def size_of_head(files: int) -> int:
-    """Bytes that so many heads may have beside their bodies."""
-    return files * 1024
 
 
 def folder_name(source: str) -> str:
