@@ -12,7 +12,10 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from tests.e2e.serving import Serving
+from tests.e2e.answering import Answering
+from tests.e2e.serving import Serving, now, until
+
+from ladestrom.ports import SourceRecord
 
 E1 = "NOALFE13331"
 E2 = "NOALFE13332"
@@ -93,6 +96,40 @@ def test_what_is_no_such_file_is_a_problem(shared_server: Serving, body: bytes) 
     answer = shared_server.post(body, path="/push/irve")
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_file_that_is_asked_for_is_read_again_only_where_it_changed(server: Serving) -> None:
+    def file(*rows: str) -> bytes:
+        return "\n".join([HEADER, *rows]).encode()
+
+    def is_told(wanted: str, evse: str = E1) -> None:
+        until(lambda: status(server, evse) == wanted, f"{evse} is {wanted}", 20)
+
+    def conditions() -> list[str | None]:
+        return [asked.headers.get("if-none-match") for asked in other.requests]
+
+    with Answering() as other:
+        other.say(
+            body=file(f"{E1},en_service,libre,{AT}", f"{E3},en_service,libre,{AT}"), headers={"ETag": '"1"'}
+        )
+        source = SourceRecord(
+            name="file",
+            operator="alfa",
+            protocol="irve",
+            address=f"{other.url}/dynamique.csv",
+            poll_s=1,
+            added_at=now(),
+            changed_at=now(),
+        )
+        server.write(lambda store: store.put_source(source))
+        is_told("AVAILABLE")
+        other.say(304)
+        until(lambda: conditions().count('"1"') > 1, "it asks whether the file changed", 20)
+        assert status(server, E1) == "AVAILABLE"
+        other.say(body=file(f"{E1},en_service,occupe,{LATER}"), headers={"ETag": '"2"'})
+        is_told("CHARGING")
+        is_told("UNKNOWN", E3)
+        until(lambda: '"2"' in conditions(), "it asks for what is newer than that", 20)
 
 
 # -- the shape of the national API -----------------------------------------------------------------------------

@@ -14,9 +14,11 @@ import httpx2
 import pytest
 from jsonschema import Draft4Validator
 from tests.conftest import SharedFile
-from tests.e2e.serving import Serving, now, seq
+from tests.e2e.answering import Answering
+from tests.e2e.serving import Serving, now, seq, until
 
 from ladestrom.core.access import operator_from
+from ladestrom.ports import SourceRecord
 
 E1 = "NO*ALF*E1333*1"
 E2 = "NO*ALF*E1333*2"
@@ -316,3 +318,26 @@ def test_every_answer_is_one_by_the_specifications_schema(
     )
     for answer in answers:
         assert list(Draft4Validator(schema).iter_errors(answer.json())) == []
+
+
+def test_a_service_that_is_asked_brings_the_statuses_of_its_operators(server: Serving) -> None:
+    told = {"OperatorEvseStatus": [{"OperatorID": "NO*ALF", "EvseStatusRecord": [record(E1, "Occupied")]}]}
+    with Answering() as hub:
+        hub.say(json={"EvseStatuses": told, "StatusCode": {"Code": "000"}})
+        source = SourceRecord(
+            name="hub",
+            operator="alfa",
+            protocol="oicp",
+            address=hub.url,
+            options={"provider_id": "NO-LAD", "operator_ids": "NO*ALF"},
+            secret="token",
+            poll_s=60,
+            added_at=now(),
+            changed_at=now(),
+        )
+        server.write(lambda store: store.put_source(source))
+        until(lambda: status(server, E1)[0] == "CHARGING", "what was asked for is known", 20)
+    asked = hub.requests[0]
+    assert (asked.method, asked.headers["authorization"]) == ("POST", "Bearer token")
+    assert asked.path == "/api/oicp/evsepull/v21/providers/NO-LAD/status-records-by-operator-id"
+    assert json.loads(asked.body) == {"ProviderID": "NO-LAD", "OperatorID": ["NO*ALF"]}

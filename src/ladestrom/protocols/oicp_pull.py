@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ladestrom.errors import MalformedBody, SourceFailure
+from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
 from ladestrom.model import Millis, Receipt
 from ladestrom.protocols.conditional import OK, asked, remembered
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
@@ -66,10 +66,13 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
         evse_ids: only these EVSEs, joined by commas; asked for in hundreds.
 
     Raises:
+        BadRequest: there is no `provider_id`.
         SourceFailure: the answer is not that of the service, or says that it failed.
         MalformedBody, TooLarge: it cannot be read.
     """
-    provider = settings.options["provider_id"]
+    provider = settings.options.get("provider_id")
+    if not provider:
+        raise BadRequest("OICP wants to know who asks: give the source the option provider_id")
     address = _resource(settings.address, provider)
     operators = _ids(settings, "operator_ids")
     evses = _ids(settings, "evse_ids")

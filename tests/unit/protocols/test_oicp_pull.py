@@ -9,7 +9,7 @@ from jsonschema import Draft4Validator
 from tests.building import NOW
 from tests.conftest import SharedFile
 
-from ladestrom.errors import MalformedBody, SourceFailure, TooLarge
+from ladestrom.errors import BadRequest, MalformedBody, SourceFailure, TooLarge
 from ladestrom.model import Position, Receipt
 from ladestrom.protocols import oicp_pull
 from ladestrom.protocols.conditional import WHOLE_EVERY_MS
@@ -78,6 +78,10 @@ class TestService:
     def test_the_address_may_be_that_of_the_resource(self) -> None:
         round_ = Conversation(oicp_pull.pull, settings(f"{RESOURCE}/", provider_id="NO-ABC"), listing())
         assert round_.asked[0].url == RESOURCE
+
+    def test_who_asks_has_to_be_known(self) -> None:
+        with pytest.raises(BadRequest, match="provider_id"):
+            Conversation(oicp_pull.pull, settings(), listing())
 
     def test_a_provider_is_escaped(self) -> None:
         round_ = Conversation(oicp_pull.pull, settings(provider_id="NO*A/C"), listing())
