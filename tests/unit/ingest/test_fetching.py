@@ -253,7 +253,7 @@ class TestCertificates:
             tls.expires_at(str(nothing))
         with pytest.raises(InvalidSetting, match="cannot be read"):
             tls.expires_at(str(tmp_path / "missing.pem"))
-        assert tls.context(None, certificate, key)
+        assert tls.context(None, certificate, key).check_hostname
 
     @pytest.mark.parametrize(
         "der", [b"", b"\x30", b"\x30\x82", b"\x30\x03\x02\x01\x01", b"\x30\x84\xff\xff\xff\xff"]

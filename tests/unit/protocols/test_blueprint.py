@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -102,11 +102,18 @@ def test_a_package_that_cannot_be_used_costs_itself_only(name: str, value: str) 
     assert table([entry(name, value)]) == OURS
 
 
-@pytest.mark.parametrize("kind", ["PUSHES", "PULLS", "STREAMS"])
+LOADERS: dict[str, tuple[Mapping[str, protocols.Row], Callable[[protocols.Row], object]]] = {
+    "pushes": (protocols.PUSHES, lambda row: protocols.push(row).receive),
+    "pulls": (protocols.PULLS, protocols.pull),
+    "streams": (protocols.STREAMS, protocols.stream),
+}
+
+
+@pytest.mark.parametrize("kind", LOADERS)
 def test_every_protocol_of_the_table_can_be_loaded_and_says_what_it_is(kind: str) -> None:
-    for name, row in getattr(protocols, kind).items():
-        load = {"PUSHES": protocols.push, "PULLS": protocols.pull, "STREAMS": protocols.stream}[kind]
-        assert callable(load(row)) or load(row).name
+    rows, load = LOADERS[kind]
+    for name, row in rows.items():
+        assert callable(load(row)), name
         assert row.help.endswith("."), name
         assert set(row.required) <= set(row.options), name
         assert all(text.endswith(".") for text in row.options.values()), name
