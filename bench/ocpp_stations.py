@@ -147,7 +147,8 @@ class Peer(asyncio.Protocol):
         name = str(self._calls)
         self._waiting = asyncio.get_running_loop().create_future()
         self._put(TEXT, json.dumps([2, name, action, payload]).encode())
-        message = await asyncio.wait_for(self._waiting, DEADLINE_S)
+        async with asyncio.timeout(DEADLINE_S):
+            message = await self._waiting
         if message[:2] != [3, name]:
             raise ConnectionError(f"{action} was answered by {message}")
         return message[2]
@@ -173,7 +174,8 @@ async def arrive(port: int, place: int, password: str, version: str, gate: async
         loop = asyncio.get_running_loop()
         name = f"CP{place:05d}"
         _, peer = await loop.create_connection(lambda: Peer(name, password, version), "127.0.0.1", port)
-        await asyncio.wait_for(peer.opened, DEADLINE_S)
+        async with asyncio.timeout(DEADLINE_S):
+            await peer.opened
         await peer.call("BootNotification", {"chargePointVendor": "Exempla", "chargePointModel": "Twin"})
         for status in statuses(version, place):
             await peer.call("StatusNotification", status)
