@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,9 @@ import msgspec
 import structlog
 from litestar import Litestar, asgi
 from litestar.config.compression import CompressionConfig
+from litestar.handlers import ASGIRouteHandler
 
-from ladestrom import __version__, server
+from ladestrom import __version__, protocols, server
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
@@ -34,7 +36,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
-from ladestrom.edges import contracts, lists, operations, rest_v1, rest_v2, websocket
+from ladestrom.edges import contracts, lists, operations, qualicharge, rest_v1, rest_v2, websocket
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import on_error
 from ladestrom.edges.connection import StreamEdge, StreamLimits
@@ -44,10 +46,28 @@ from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits
-from ladestrom.ingest.http_push import ReportEndpoint, ReportLimits
+from ladestrom.ingest import extensions
+from ladestrom.ingest.certificates import Certificates
+from ladestrom.ingest.fetching import FetchLimits
+from ladestrom.ingest.http_poll import SourceLimits
+from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
-from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket
+from ladestrom.ingest.ocpi_calls import Calls
+from ladestrom.ingest.ocpi_server import OcpiServer, OcpiSettings, reconciled
+from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
+from ladestrom.ingest.pacing import PaceLimits
+from ladestrom.ingest.quarantine import Quarantine
+from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.registrar import Registrar
+from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
+from ladestrom.ingest.supervision import NOTED_FILE, Noted, Supervision
+from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
+from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
+from ladestrom.protocols import ocpi, ocpi_credentials
+from ladestrom.protocols.conversation import Answer
+from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.plain import Plain
 
 logger = structlog.get_logger(__name__)
 
@@ -57,6 +77,9 @@ append's time."""
 STATIONS_PER_TURN: Final = 500
 """Stations taken from the store before other work of the loop gets its turn: some 10 ms."""
 SWEEP_S: Final = 1.0
+SOURCES_S: Final = 2.0
+"""How old what the command line shows of sources may be."""
+AGAIN_S: Final = 1.0
 EXPIRE_S: Final = 10.0
 TOUCH_S: Final = 30.0
 PROBE_S: Final = 2.0
@@ -64,6 +87,9 @@ HOUSEKEEPING_END_S_MAX: Final = 5.0
 """How long what is under way at the end may take, such as the last chunk of an import."""
 REGISTER: Final = Operator(name="register", all=True)
 """The source of statuses that a register carries."""
+REPORTS_PATH: Final = "/api/v2/reports"
+PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}
+"""Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -113,13 +139,55 @@ class App:
             v2,
             frozenset(settings.server.origins),
         )
-        receipts = Receipts(settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock)
-        self.reports = ReportEndpoint(self.hub, self.door, receipts, clock, _report_limits(settings))
+        receipts: Receipts[Answer] = Receipts(
+            settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
+        )
+        self.protocols = extensions.table()
+        self.supervision = Supervision(clock, _quarantine(settings))
+        self.reception = Reception(
+            self.hub, self.supervision, Registrar(store, directory, self.refresh, clock)
+        )
+        self.sources = SourceTasks(
+            SourceDesk(self.reception, store, _source_limits(settings), clock), self.protocols
+        )
+        desk = Desk(
+            self.reception, self.door, receipts, clock, _push_limits(settings), self._certificates(settings)
+        )
+        self.reports = PushEndpoint(REPORTS_PATH, Plain(), desk, basic=False)
+        readers = {"qualicharge": qualicharge.reader(self.view, self.hub.confirmed, self.door)}
+        self.pushes = [
+            PushEndpoint(
+                PUSH_PATHS.get(name, f"/push/{name}"), protocols.push(row), desk, reader=readers.get(name)
+            )
+            for name, row in self.protocols.pushes.items()
+            if name != Plain.name
+        ]
+        self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
+        self.ocpi = OcpiServer(
+            self.reception,
+            store.peers,
+            Calls(clock, anywhere=settings.ocpi.peers == "any"),
+            self._operator,
+            clock,
+            _ocpi_settings(settings),
+        )
         self.metrics = operations.Metrics(
-            self.hub, log, self.broadcast, self.stream, self.door, lambda: self.reports.failures
+            self.hub,
+            log,
+            self.broadcast,
+            self.stream,
+            self.door,
+            self._failures,
+            self.supervision.freshness,
+        )
+        self.metrics.registry.register(
+            operations.ChargePointMetrics(
+                lambda: self.ocpp.connected, lambda: self.ocpp.messages, lambda: self.ocpp.failures
+            )
         )
         self.web = self._web(encoder)
         self._revision = 0
+        self._refreshing = asyncio.Lock()
         self._gone: set[str] = set()
         """EVSEs that the registry lost, until the log has it."""
         self._uncovered = True
@@ -133,7 +201,7 @@ class App:
     def _web(self, encoder: NobilFormat) -> Litestar:
         socket = ReportSocket(self.reports, self.door)
 
-        @asgi("/api/v2/reports", copy_scope=False)
+        @asgi(REPORTS_PATH, copy_scope=False)
         async def reports(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
             await self.reports(scope, receive, send)
 
@@ -142,15 +210,23 @@ class App:
             if scope["type"] == "websocket":
                 await socket(scope, receive, send)
             else:
-                await self.reports.upgrade_required(send)
+                await upgrade_required(send)
+
+        @asgi("/ocpp", is_mount=True, copy_scope=False)
+        async def ocpp(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - likewise
+            await self.ocpp(scope, receive, send)
 
         return Litestar(
             [
                 reports,
                 reports_stream,
+                ocpp,
+                _mounted(ocpi.PREFIX, self.ocpi),
+                *(_mounted(endpoint.path, endpoint) for endpoint in self.pushes),
+                _mounted(TOKEN_PATH, TokenEndpoint(self.door)),
                 *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
-                *rest_v2.handlers(self.view, self.hub, self.door),
+                *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
@@ -158,11 +234,33 @@ class App:
             ],
             exception_handlers={Exception: on_error},
             compression_config=CompressionConfig(
-                "gzip", minimum_size=1024, gzip_compress_level=4, exclude=["^/api/v2/reports"]
+                "gzip", minimum_size=1024, gzip_compress_level=4, exclude=["^/api/v2/reports", "^/ocpi"]
             ),
             openapi_config=None,
             logging_config=None,
         )
+
+    def _certificates(self, settings: Settings) -> Certificates | None:
+        reports = settings.reports
+        if not reports.certificate_header:
+            return None
+        return Certificates(
+            reports.certificate_header,
+            reports.certificate_proxies,
+            certificate_subjects(reports.certificates),
+            self._operator,
+        )
+
+    def _operator(self, name: str) -> Operator | None:
+        return self.operators.get(name)
+
+    def _failures(self) -> dict[str, int]:
+        """Deliveries refused as a whole, by error code."""
+        counted: Counter[str] = Counter()
+        for endpoint in (self.reports, *self.pushes):
+            counted.update(endpoint.failures)
+        counted.update({f"ocpi_{code}": count for code, count in self.ocpi.failures.items()})
+        return counted
 
     # -- start and stop ----------------------------------------------------------------------------------
 
@@ -181,6 +279,10 @@ class App:
 
     async def refresh(self, *, everything: bool = False) -> None:
         """Takes what was written to the store since the last time: stations, operators, keys."""
+        async with self._refreshing:
+            await self._refresh(everything=everything)
+
+    async def _refresh(self, *, everything: bool) -> None:
         delta = await self.store.registry_since(0 if everything else self._revision)
         operators = {operator.name: operator for operator in await self.store.operators()}
         self._uncovered = self._uncovered or operators != self.operators
@@ -207,7 +309,17 @@ class App:
         self._gone.clear()
         self._uncovered = False
         await self._take_readings(readings)
+        self.ocpp.follow(await self.store.charge_points(), operators)
+        self.supervision.set_operators(operators.values(), self.settings.rules.stale_after_s)
+        await self.ocpi.follow(await self.store.peers.every())
+        if self._server is not None:
+            await self._set_sources()
         self._revision = delta.revision
+
+    async def _set_sources(self) -> None:
+        own = self.settings.ocpi
+        peers = reconciled(await self.store.peers.every(), own.reconcile_s, anywhere=own.peers == "any")
+        await self.sources.set([*await self.store.sources(), *peers], self.operators)
 
     def _belongs(self, evse: Evse, read: set[str]) -> bool:
         """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
@@ -267,12 +379,15 @@ class App:
             serving.result()
             raise InvalidSetting("the server ended while it started; see the messages above")
         self._serving = serving
+        await self._set_sources()
         interval = self.settings.registry.poll_ms / 1000
         for every_s, work in (
             (interval, self._watch),
             (SWEEP_S, self._sweep),
             (EXPIRE_S, self._expire),
             (TOUCH_S, self._touch),
+            (SOURCES_S, self._note_sources),
+            (AGAIN_S, self._take_again),
             (PROBE_S, self._probe),
             (1.0, self._checkpoint_when_due),
         ):
@@ -285,14 +400,17 @@ class App:
         """Tells consumers, answers what is under way, and closes everything. What was logged stays."""
         if self._server is not None:
             self.stream.drain(restarting=self.restarting)
+            self.ocpp.stop()
             self._server.should_exit = True
             await self._serving
+        await self.sources.stop()
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
         # locked for what is still to be written.
         self._stopping.set()
         if self._housekeeping:
             await asyncio.wait(self._housekeeping, timeout=HOUSEKEEPING_END_S_MAX)
         await self.hub.drain()
+        await self.ocpi.drain()
         self.stream.abort()
         for task in (*self._housekeeping, *self._tasks):
             task.cancel()
@@ -320,6 +438,7 @@ class App:
 
     async def _touch(self) -> None:
         await self.store.touch_keys(self.door.take_used())
+        await self.store.touch_charge_points(self.ocpp.take_seen())
         tallies = {
             name: {
                 "last_report_at": tally.last_report_at,
@@ -331,6 +450,17 @@ class App:
         }
         path = Path(self.settings.server.data) / "freshness.json"
         await asyncio.to_thread(_replace, path, msgspec.json.encode(tallies))
+
+    async def _note_sources(self) -> None:
+        told = [
+            Noted(freshness, self.supervision.sources[freshness.source].last_error)
+            for freshness in self.supervision.freshness()
+        ]
+        path = Path(self.settings.server.data) / NOTED_FILE
+        await asyncio.to_thread(_replace, path, msgspec.json.encode(told))
+
+    async def _take_again(self) -> None:
+        await self.sources.take_again()
 
     async def _probe(self) -> None:
         if not self.hub.working:
@@ -490,6 +620,27 @@ def _process_started_s() -> float:
     return time.monotonic() - (boot - ticks)
 
 
+def _quarantine(settings: Settings) -> Quarantine:
+    return Quarantine(
+        Path(settings.server.data),
+        files_max=settings.sources.quarantine_files_max,
+        bytes_max=settings.sources.quarantine_mib_max * 1024 * 1024,
+    )
+
+
+def _source_limits(settings: Settings) -> SourceLimits:
+    sources = settings.sources
+    return SourceLimits(
+        fetch=FetchLimits(
+            answer_bytes_max=sources.answer_mib_max * 1024 * 1024, answer_s_max=sources.answer_s_max
+        ),
+        pace=PaceLimits(failures_max=sources.failures_max, rest_s=sources.rest_s),
+        parse=ParseLimits(items_max=SOURCE_ITEMS_MAX, skew_ms=settings.rules.clock_skew_s * 1000),
+        round_s_max=sources.round_s_max,
+        lost_after_s=sources.lost_after_s,
+    )
+
+
 def _hub_limits(settings: Settings) -> HubLimits:
     return HubLimits(
         queue_items_max=settings.reports.queue_items_max,
@@ -533,23 +684,70 @@ def _told_limits(settings: Settings) -> Limits:
     )
 
 
-def _report_limits(settings: Settings) -> ReportLimits:
-    return ReportLimits(
-        items_max=settings.reports.items_max,
+def _push_limits(settings: Settings) -> PushLimits:
+    return PushLimits(
         body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
+        parse=ParseLimits(items_max=settings.reports.items_max, skew_ms=settings.rules.clock_skew_s * 1000),
+    )
+
+
+def _ocpi_settings(settings: Settings) -> OcpiSettings:
+    own = settings.ocpi
+    return OcpiSettings(
+        own=ocpi_credentials.Self(own.country_code, own.party_id, own.name),
+        root=settings.server.url_public,
+        parse=_push_limits(settings).parse,
+    )
+
+
+def _ocpp_limits(settings: Settings) -> OcppLimits:
+    ocpp = settings.ocpp
+    return OcppLimits(
+        heartbeat_s=ocpp.heartbeat_s,
+        grace_s=ocpp.grace_s,
+        start_grace_s=settings.rules.start_grace_s,
+        connections_max=ocpp.connections_max,
+        message_bytes_max=ocpp.message_kib_max * 1024,
+        messages_per_minute_max=ocpp.messages_per_minute_max,
+        stale_after_s=settings.rules.stale_after_s,
         skew_ms=settings.rules.clock_skew_s * 1000,
     )
 
 
+def certificate_subjects(pairs: Iterable[str]) -> dict[str, str]:
+    """Subject to operator, from what the setting `reports.certificates` has.
+
+    Raises:
+        InvalidSetting: a pair is none.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        operator, is_pair, subject = pair.partition("=")
+        if not (is_pair and operator.strip() and subject.strip()):
+            raise InvalidSetting(
+                f"reports.certificates has {pair[:60]!r}; write OPERATOR=SUBJECT, such as abc=CN=abc,O=ABC"
+            )
+        found[subject] = operator.strip()
+    return found
+
+
+def _mounted(path: str, application: Callable[[Any, Any, Any], Awaitable[None]]) -> ASGIRouteHandler:
+    @asgi(path, is_mount=True, copy_scope=False)
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
+        await application(scope, receive, send)
+
+    return mounted
+
+
 def served(settings: Settings) -> contracts.Served:
     """What the published contracts say of a server with these settings."""
-    reports = _report_limits(settings)
+    reports = _push_limits(settings)
     return contracts.Served(
         url_public=settings.server.url_public,
         head_bytes_max=server.HEADER_BYTES_MAX,
         stream=_stream_limits(settings),
         heartbeat_s=settings.stream.heartbeat_s,
-        report_items_max=reports.items_max,
+        report_items_max=reports.parse.items_max,
         report_body_bytes_max=reports.body_bytes_max,
         report_message_bytes_max=server.WEBSOCKET_BYTES_MAX,
         report_messages_max=PIPELINE_MESSAGES_MAX,

@@ -6,6 +6,8 @@ when the store changed.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -35,9 +37,16 @@ class Doorkeeper:
         self._used: dict[str, Millis] = {}
 
     def credential(
-        self, headers: Mapping[str, str], scope: Scope, query: Mapping[str, str] | None = None
+        self,
+        headers: Mapping[str, str],
+        scope: Scope,
+        query: Mapping[str, str] | None = None,
+        *,
+        basic: bool = False,
     ) -> Credential:
         """The credential of a request; a header wins over the query, which is looked at where it is given.
+
+        With `basic`, HTTP Basic is understood too: the password is the key, whoever the user.
 
         Raises:
             Unauthenticated: no key, or none of ours, or it is revoked or expired.
@@ -45,7 +54,7 @@ class Doorkeeper:
         """
         now = self._clock()
         try:
-            found = self.keyring.authenticate(presented_key(headers, query), now, scope)
+            found = self.keyring.authenticate(presented_key(headers, query, basic=basic), now, scope)
         except Exception:
             self.refused += 1
             raise
@@ -62,15 +71,19 @@ class Doorkeeper:
         return used
 
 
-def presented_key(headers: Mapping[str, str], query: Mapping[str, str] | None = None) -> str | None:
-    """The key that a request carries: `Authorization: Bearer`, `X-Api-Key`, then the query.
+def presented_key(
+    headers: Mapping[str, str], query: Mapping[str, str] | None = None, *, basic: bool = False
+) -> str | None:
+    """The key that a request carries: `Authorization: Bearer` (or `Basic`), `X-Api-Key`, then the query.
 
     Raises:
-        Unauthenticated: Authorization has another scheme.
+        Unauthenticated: Authorization has another scheme, or is no `Basic` (RFC 7617).
     """
     authorization = headers.get("authorization")
     if authorization:
         scheme, _, key = authorization.partition(" ")
+        if basic and scheme.lower() == "basic":
+            return _password(key)
         if scheme.lower() != "bearer":
             raise Unauthenticated(
                 "Authorization has another scheme than Bearer; write: Authorization: Bearer KEY"
@@ -83,6 +96,14 @@ def presented_key(headers: Mapping[str, str], query: Mapping[str, str] | None = 
         if query is not None and query.get(name):
             return query[name]
     return None
+
+
+def _password(credentials: str) -> str:
+    try:
+        pair = base64.b64decode(credentials.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise Unauthenticated("Authorization says Basic, and is not base64 of USER:KEY") from None
+    return pair.partition(":")[2].strip()
 
 
 class Tickets:

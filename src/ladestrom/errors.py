@@ -138,6 +138,15 @@ class LogFailure(NotReady):
     code = "log_failure"
 
 
+class SourceFailure(LadestromError):
+    """A source that was asked did not answer as its protocol says; asking again may succeed."""
+
+    code = "source_failure"
+    status = 502
+    close_code = 1013
+    retry = True
+
+
 class Conflict(LadestromError):
     """It exists already, or exists in another form."""
 

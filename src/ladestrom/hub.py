@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
@@ -111,6 +111,7 @@ class Hub:
         self._log = log
         self._clock = clock
         self._started_at = clock()
+        self._operators: tuple[str, ...] = ()
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
         self._queued_items = 0
@@ -124,13 +125,23 @@ class Hub:
         """Reports waiting for their group."""
         return self._queued_items
 
+    def now(self) -> Millis:
+        """The hub's clock: the one by which silence is judged."""
+        return self._clock()
+
     def set_operators(self, operators: Iterable[Operator]) -> None:
         """Takes the operators' own limits of silence."""
+        operators = tuple(operators)
+        self._operators = tuple(operator.name for operator in operators)
         self._stale_after_ms = {
             operator.name: operator.stale_after_s * 1000
             for operator in operators
             if operator.stale_after_s is not None
         }
+
+    def known_tallies(self) -> dict[str, Tally]:
+        """By operator: what each delivered, with nothing for those that did not yet."""
+        return {name: Tally() for name in self._operators} | self.tallies
 
     async def submit(
         self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
@@ -221,6 +232,8 @@ class Hub:
             while place in taken_places:
                 place += 1
             found = find(report.evse)
+            if not found and report.also:
+                found = find(report.also)
             if len(found) > 1:
                 # A uid that operators share means to each of them its own.
                 found = tuple(evse for evse in found if may_report(operator, evse)) or found[:1]
@@ -239,11 +252,14 @@ class Hub:
                     outcome.stale += decision.reason is Reason.STALE
                 else:
                     outcome.accepted += 1
+                    if decision.was_status is not Status.UNKNOWN:
+                        outcome.observed.append(report.observed_at)
                 outcome.heard.append((evse, report))
             place += 1
 
     def _answer(self, taken: list[tuple[_Submission, _Outcome]]) -> None:
         position = self._log.last
+        now = self._clock()
         raw = self.raw if self.raw is not None and self.raw.wanted else None
         for submission, outcome in taken:
             self._count(submission, outcome)
@@ -259,6 +275,8 @@ class Hub:
                         tuple(outcome.refused),
                         position,
                         outcome.stale,
+                        tuple(outcome.observed),
+                        now,
                     )
                 )
 
@@ -303,6 +321,59 @@ class Hub:
             expired += await self.decide(partial(self.board.expire, now, self._stale_after, keys))
         return expired
 
+    async def sign_off(
+        self,
+        source: str,
+        *,
+        only: Collection[str] | None = None,
+        keep: Collection[str] = (),
+        within: tuple[str, ...] = (),
+    ) -> int:
+        """A source is lost: EVSEs whose status it told last become UNKNOWN. Says how many, once durable.
+
+        Args:
+            source: name of the operator.
+            only: these EVSEs, by any of their ids; all of them where it is None.
+            keep: except these, by any of their ids.
+            within: of all of them, those of these parties, or whose key begins so; empty is no bound.
+        """
+        cells = self.board.cells
+        kept = {evse.key for written in keep for evse in self.directory.find(written)}
+        if only is None:
+            keys = [key for key, cell in cells.items() if cell.source == source and key not in kept]
+            if within:
+                part = Operator(source, parties=within, prefixes=within)
+                keys = [
+                    key for key in keys if any(may_report(part, evse) for evse in self.directory.find(key))
+                ]
+        else:
+            keys = [evse.key for written in only for evse in self.directory.find(written)]
+
+        def off(chunk: Sequence[str]) -> list[Change]:
+            now = self._clock()
+            own = (key for key in chunk if key not in kept and key in cells and cells[key].source == source)
+            found = (self.board.withdraw(key, now) for key in own)
+            return [change for change in found if change is not None]
+
+        made = 0
+        for chunk in _chunks(keys):
+            made += await self.decide(partial(off, chunk))
+        return made
+
+    async def confirm(self, source: str) -> int:
+        """A source showed that all it told last holds: its EVSEs count as heard now. Says how many.
+
+        Nothing is logged, as with every confirmation, and no observation gets another time.
+        """
+        confirmed = 0
+        for keys in _chunks(list(self.board.cells)):
+            now = self._clock()
+            own = {key: cell for key in keys if (cell := self.board.cells[key]).source == source}
+            self.board.confirm({key: (cell.observed_at, now, source) for key, cell in own.items()})
+            confirmed += len(own)
+            await asyncio.sleep(0)
+        return confirmed
+
     def _stale_after(self, source: str) -> int:
         return self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)
 
@@ -346,7 +417,7 @@ class Hub:
 class _Outcome:
     """What becomes of one submission."""
 
-    __slots__ = ("accepted", "heard", "refused", "stale", "unchanged")
+    __slots__ = ("accepted", "heard", "observed", "refused", "stale", "unchanged")
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
         self.accepted = 0
@@ -354,6 +425,7 @@ class _Outcome:
         self.stale = 0
         self.refused = list(refused)
         self.heard: list[tuple[Evse, StatusReport]] = []
+        self.observed: list[Millis] = []
 
     def refuse(self, index: int, reason: Reason, detail: str) -> None:
         if len(self.refused) < REFUSED_PER_RECEIPT_MAX:

@@ -157,6 +157,8 @@ class StatusReport(msgspec.Struct, frozen=True, gc=False):
     """Name of the operator."""
     raw: str
     """What the source said, word for word."""
+    also: str = ""
+    """Another id of the same EVSE, looked for where the first is not known."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -244,6 +246,10 @@ class Receipt(msgspec.Struct, frozen=True):
     position: Position
     stale: int = 0
     """Of the unchanged items, those older than what the board has."""
+    observed: tuple[Millis, ...] = ()
+    """When each accepted item was observed; those by which an EVSE became known are left out."""
+    durable_at: Millis = NEVER
+    """When the accepted items were in the log, on our clock."""
 
 
 class Operator(msgspec.Struct, frozen=True):
@@ -257,6 +263,8 @@ class Operator(msgspec.Struct, frozen=True):
     all: bool = False
     stale_after_s: int | None = None
     """Silence after which its EVSEs become unknown; None is the setting's value."""
+    may_register: bool = False
+    """Whether stations that it describes come into the registry, where they are its own."""
 
 
 def evse_key(written: str) -> str:

@@ -5,7 +5,7 @@ One contract suite runs over every implementation of a port (`tests/contracts`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -168,6 +168,114 @@ class KeyRecord(msgspec.Struct, frozen=True):
     """To the minute."""
 
 
+class OcpiPeer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who speaks OCPI with us. Never shown whole: it has their token."""
+
+    id: str
+    operator: str
+    """For whom it reports."""
+    state: str
+    """`invited`: it has a token with which it may register. `calling`: we are registering with it.
+    `registered`: both have each other's token. `fixed`: it has a token for good, and does not register."""
+    token_sha256: bytes
+    """Of the token that it shows us."""
+    made_at: Millis
+    their_token: str | None = None
+    """The token that we show it."""
+    their_url: str | None = None
+    """Where it says which versions it speaks."""
+    version: str | None = None
+    endpoints: tuple[tuple[str, str, str], ...] = ()
+    """Module, role (empty in OCPI 2.1.1) and address of each."""
+    roles: tuple[tuple[str, str, str], ...] = ()
+    """Role, party (`NOABC`) and name of each."""
+    registered_at: Millis | None = None
+
+
+class Peers(Protocol):
+    """Peers of OCPI, and what they have put here."""
+
+    async def every(self) -> Sequence[OcpiPeer]:
+        """All of them, the oldest first."""
+        ...
+
+    async def put(self, peer: OcpiPeer, *, instead_of: bytes | None = None) -> None:
+        """Adds the peer or replaces it; with `instead_of`, only where that is still its token's SHA-256.
+
+        Raises:
+            NotFound: its operator does not exist.
+            Conflict: its token is another by now.
+        """
+        ...
+
+    async def drop(self, peer_id: str) -> None:
+        """Forgets the peer.
+
+        Raises:
+            NotFound: no peer has this id.
+        """
+        ...
+
+    async def location(self, operator: str, location_id: str) -> bytes | None:
+        """A Location of an operator as it was stored, by `NO*ABC*LOC1`; None where there is none."""
+        ...
+
+    async def locations(self, operator: str) -> Sequence[bytes]:
+        """All Locations of an operator, by their ids."""
+        ...
+
+    async def stored_bytes(self, operator: str) -> int:
+        """What all Locations of an operator take."""
+        ...
+
+    async def put_locations(self, documents: Mapping[tuple[str, str], bytes], now: Millis) -> None:
+        """Stores Locations, by operator and id. Does not count as a new revision."""
+        ...
+
+
+class ChargePoint(msgspec.Struct, frozen=True):
+    """A charge point that reports for itself: never its password, only the SHA-256 of that."""
+
+    id: str
+    """As it calls itself in the address it connects to."""
+    operator: str
+    station: str
+    """Registry uuid."""
+    evses: tuple[tuple[int, str], ...]
+    """Its number for an EVSE, and the EVSE's key; empty is the station's own order, from 1."""
+    secret_sha256: bytes
+    added_at: Millis
+    last_seen_at: Millis | None
+    """When it was last connected, to the minute."""
+
+
+class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that we ask or follow, as the store keeps it. Never shown whole: it has a secret."""
+
+    name: str
+    operator: str
+    """Whose statuses it brings."""
+    protocol: str
+    address: str
+    options: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the protocol needs beside, and how it is reached (`ca`)."""
+    secret: str | None = None
+    certificate: str | None = None
+    """File of the certificate that we show, PEM."""
+    certificate_key: str | None = None
+    """File of its key, where that is another."""
+    poll_s: int | None = None
+    """None is the protocol's own."""
+    paused_at: Millis | None = None
+    memory: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the last round found out (`protocols.conversation.Memory`)."""
+    added_at: Millis
+    changed_at: Millis
+
+    def __repr__(self) -> str:
+        return f"SourceRecord({self.name!r})"
+
+
 class RegistryDelta(msgspec.Struct, frozen=True):
     """What changed in the registry after a revision."""
 
@@ -245,3 +353,75 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class ChargePoints(Protocol):
+    """The part of a store that keeps charge points; each write is a new revision of it."""
+
+    async def charge_points(self) -> Sequence[ChargePoint]:
+        """All of them, by id."""
+        ...
+
+    async def put_charge_point(self, point: ChargePoint) -> ChargePoint:
+        """Adds it, and gives it back with its EVSEs, written in any form, by their keys.
+
+        Raises:
+            Conflict: its id is taken.
+            NotFound: its operator or its station does not exist.
+            BadRequest: an EVSE is not of its station.
+        """
+        ...
+
+    async def rotate_charge_point(self, charge_point: str, secret_sha256: bytes) -> None:
+        """Replaces its password; the old one ends at once.
+
+        Raises:
+            NotFound: no charge point has this id.
+        """
+        ...
+
+    async def remove_charge_point(self, charge_point: str) -> None:
+        """Raises:
+        NotFound: no charge point has this id.
+        """
+        ...
+
+    async def touch_charge_points(self, seen: dict[str, Millis]) -> None:
+        """Notes when charge points were last connected; does not count as a new revision."""
+        ...
+
+
+class Sources(Protocol):
+    """The part of a store that keeps sources; each write but `remember_source` is a new revision of it."""
+
+    async def sources(self) -> Sequence[SourceRecord]:
+        """All of them, by name."""
+        ...
+
+    async def put_source(self, source: SourceRecord) -> bool:
+        """Adds the source or replaces it; True where it was added.
+
+        One that is replaced keeps its memory where what is asked is still the same.
+
+        Raises:
+            NotFound: its operator does not exist.
+        """
+        ...
+
+    async def pause_source(self, name: str, paused_at: Millis | None, now: Millis) -> None:
+        """Stops it, or lets it go on (None); it begins anew then, without its memory.
+
+        Raises:
+            NotFound: no source has this name.
+        """
+        ...
+
+    async def remove_source(self, name: str) -> None:
+        """Raises:
+        NotFound: no source has this name.
+        """
+        ...
+
+    async def remember_source(self, name: str, memory: dict[str, str], changed_at: Millis) -> bool:
+        """Keeps its memory, unless it was changed since `changed_at`; says whether it did."""
+        ...

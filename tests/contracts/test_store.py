@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ladestrom.backends.sql import open_store
-from ladestrom.errors import Conflict, InvalidRegister, NotFound
+from ladestrom.backends.sql import SqlStore, open_store
+from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
-from ladestrom.ports import KeyRecord, RecordRefusal, StationDraft, Store
+from ladestrom.ports import ChargePoint, KeyRecord, RecordRefusal, StationDraft, Store
 
 Open = Callable[[], Awaitable[Store]]
 
@@ -441,3 +441,89 @@ async def test_a_store_learns_what_another_one_wrote(store: Store, opened: Open)
     await other.import_stations("irve", [draft("a", "A")], NOW, complete=True)
     assert await store.revision() == 2
     assert [each.uuid for each in (await store.registry_since(0)).stations] == ["FRA_00001"]
+
+
+# -- charge points -----------------------------------------------------------------------------------------
+
+
+def charge_point(name: str = "CP1", **changes: Any) -> ChargePoint:
+    point = ChargePoint(
+        id=name,
+        operator="acme",
+        station="FRA_00001",
+        evses=(),
+        secret_sha256=bytes(range(32)),
+        added_at=NOW,
+        last_seen_at=None,
+    )
+    return msgspec.structs.replace(point, **changes)
+
+
+@pytest.fixture
+async def points(opened: Open) -> SqlStore:
+    """A store with an operator, and a station of two EVSEs."""
+    found = await opened()
+    assert isinstance(found, SqlStore)
+    await found.put_operator(Operator("acme", all=True), NOW)
+    await found.import_stations("irve", [draft("a", "FRABCE1", "FRABCE2")], NOW, complete=True)
+    return found
+
+
+async def test_a_charge_point_comes_back_with_its_evses_by_their_keys(points: SqlStore) -> None:
+    revision = await points.revision()
+    given = charge_point("CP*2 å", evses=((1, "fr*abc*e2"), (7, "FRABCE1")))
+    put = await points.put_charge_point(given)
+    assert put.evses == ((1, "FRABCE2"), (7, "FRABCE1"))
+    await points.put_charge_point(charge_point("CP*1"))
+    assert await points.charge_points() == [charge_point("CP*1"), put]
+    assert await points.revision() == revision + 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"operator": "nobody"}, NotFound),
+        ({"station": "FRA_00009"}, NotFound),
+        ({"evses": ((1, "FRABCE3"),)}, BadRequest),
+    ],
+)
+async def test_a_charge_point_needs_what_it_names(
+    points: SqlStore, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    revision = await points.revision()
+    with pytest.raises(error):
+        await points.put_charge_point(charge_point(**changes))
+    assert list(await points.charge_points()) == []
+    assert await points.revision() == revision
+
+
+async def test_an_id_is_one_charge_points(points: SqlStore) -> None:
+    await points.put_charge_point(charge_point())
+    with pytest.raises(Conflict):
+        await points.put_charge_point(charge_point())
+
+
+async def test_a_charge_point_gets_another_password_or_goes(points: SqlStore) -> None:
+    await points.put_charge_point(charge_point())
+    revision = await points.revision()
+    await points.rotate_charge_point("CP1", bytes(32))
+    assert [each.secret_sha256 for each in await points.charge_points()] == [bytes(32)]
+    await points.remove_charge_point("CP1")
+    assert list(await points.charge_points()) == []
+    assert await points.revision() == revision + 2
+    for missing in (points.rotate_charge_point("CP1", bytes(32)), points.remove_charge_point("CP1")):
+        with pytest.raises(NotFound):
+            await missing
+
+
+async def test_when_a_charge_point_was_there_is_noted_to_the_minute_and_is_no_revision(
+    points: SqlStore,
+) -> None:
+    await points.put_charge_point(charge_point())
+    revision = await points.revision()
+    await points.touch_charge_points({})
+    await points.touch_charge_points({"CP1": NOW + 61_234, "gone": NOW})
+    await points.touch_charge_points({"CP1": NOW})
+    (found,) = await points.charge_points()
+    assert found.last_seen_at == (NOW + 61_234) // 60_000 * 60_000
+    assert await points.revision() == revision

@@ -118,8 +118,9 @@ def test_a_station_that_nobody_reports_on_is_told_all_the_same(server: Serving) 
 
 
 def test_operators_are_told_with_their_freshness(server: Serving) -> None:
-    (found,) = server.get("/api/v2/operators").json()
+    found, silent = server.get("/api/v2/operators").json()
     assert found["operator"] == "alfa"
+    assert (silent["operator"], silent["last_report_at"], silent["sources"]) == ("beta", None, [])
     assert (found["reports"], found["changes"], found["stale"]) == (5, 3, 0)
     assert found["refused"] == {"unknown_evse": 1}
     assert found["last_report_at"] is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -167,6 +168,8 @@ def test_any_bytes_are_read_or_invalid(register: str, data: bytes) -> None:
         b"<",
         b'{"chargerstations":[',
         b"<chargerstation>",
+        b"<energyInfrastructureTable>",
+        b'{"energyInfrastructureTable":{"energyInfrastructureSite":[',
         b"id_pdc_itinerance,x\n",
     ):
         TARGETS[register](begin + data)
@@ -211,9 +214,8 @@ def test_samples_with_bytes_changed_are_read_or_invalid(register: str) -> None:
             TARGETS[register](bytes(data))
 
 
-@pytest.mark.parametrize("register", TARGETS)
-def test_a_sample_of_the_other_register_is_invalid_or_refused(register: str) -> None:
-    (other,) = set(TARGETS) - {register}
+@pytest.mark.parametrize(("register", "other"), list(itertools.permutations(TARGETS, 2)))
+def test_a_sample_of_another_register_is_invalid_or_refused(register: str, other: str) -> None:
     for sample in SAMPLES[other]:
         found: list[StationDraft | RecordRefusal] = []
         with pytest.raises(InvalidRegister):

@@ -92,6 +92,27 @@ class TestPresentedKey:
         with pytest.raises(Unauthenticated, match="write: Authorization: Bearer KEY"):
             presented_key({"authorization": authorization, "x-api-key": "K"}, {"key": "K"})
 
+    @pytest.mark.parametrize(
+        ("authorization", "key"),
+        [
+            ("Basic dXNlcjpL", "K"),
+            ("basic  dXNlcjpL ", "K"),
+            ("Basic OkssZTpm", "K,e:f"),
+            ("Basic dXNlcg==", ""),
+            ("Bearer K", "K"),
+        ],
+    )
+    def test_where_basic_is_understood_the_password_is_the_key(self, authorization: str, key: str) -> None:
+        assert presented_key({"authorization": authorization}, basic=True) == key
+
+    @pytest.mark.parametrize("authorization", ["Basic K", "Basic ////", "Basic /w==", "Basic"])
+    def test_what_is_no_basic_is_refused(self, authorization: str) -> None:
+        if authorization == "Basic":
+            assert presented_key({"authorization": authorization}, basic=True) == ""
+        else:
+            with pytest.raises(Unauthenticated, match="base64 of USER:KEY"):
+                presented_key({"authorization": authorization}, basic=True)
+
 
 class TestDoorkeeper:
     def test_a_good_key_is_its_owners_credential(self, door: Doorkeeper) -> None:

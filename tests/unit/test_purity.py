@@ -12,7 +12,7 @@ import ladestrom
 
 PACKAGE = Path(ladestrom.__file__).parent
 PURE = ("core", "protocols", "registers", "formats")
-ALSO_PURE = ("model.py", "errors.py", "client/session.py")
+ALSO_PURE = ("model.py", "errors.py", "markup.py", "client/session.py")
 
 IMPORTS = frozenset(
     {

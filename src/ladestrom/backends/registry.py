@@ -108,6 +108,12 @@ async def registry_since(connection: AsyncConnection, revision: int) -> Registry
     return RegistryDelta(newest, tuple(found), tuple(read))
 
 
+async def station(connection: AsyncConnection, uuid: str) -> Station | None:
+    """One station; None where there is none of this uuid."""
+    found = await _stations(connection, stations.c.uuid, [uuid])
+    return found[0] if found else None
+
+
 async def import_stations(
     connection: AsyncConnection,
     register: str,

@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from sqlalchemy import ColumnElement, Row, Select, bindparam, insert, or_, select, update
 
-from ladestrom.backends import registry
+from ladestrom.backends import charge_points, registry, sources
 from ladestrom.backends.database import Database
+from ladestrom.backends.ocpi import SqlPeers
 from ladestrom.backends.tables import keys, operators
 from ladestrom.core import merge
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import ImportReport, KeyRecord, RecordRefusal, RegistryDelta, StationDraft
+from ladestrom.ports import (
+    ChargePoint,
+    ImportReport,
+    KeyRecord,
+    RecordRefusal,
+    RegistryDelta,
+    SourceRecord,
+    StationDraft,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -50,6 +59,7 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.peers = SqlPeers(database)
 
     async def revision(self) -> int:
         """Grows with every write, except for the use of keys."""
@@ -97,6 +107,7 @@ class SqlStore:
                 prefixes=_decode_words(row.prefixes),
                 all=row.all,
                 stale_after_s=row.stale_after_s,
+                may_register=row.may_register,
             )
             for row in rows
         ]
@@ -108,6 +119,7 @@ class SqlStore:
             "prefixes": _text(operator.prefixes),
             "all": operator.all,
             "stale_after_s": operator.stale_after_s,
+            "may_register": operator.may_register,
             "changed_at": now,
         }
 
@@ -192,6 +204,76 @@ class SqlStore:
             await connection.execute(statement, rows)
 
         await self._database.write(touch)
+
+    async def charge_points(self) -> Sequence[ChargePoint]:
+        """All charge points, by id."""
+        return await self._database.read(charge_points.everything)
+
+    async def put_charge_point(self, point: ChargePoint) -> ChargePoint:
+        """Adds a charge point, and gives it back with its EVSEs by their keys.
+
+        Raises:
+            Conflict: its id is taken.
+            NotFound: its operator or its station does not exist.
+            BadRequest: an EVSE is not of its station.
+        """
+        return await self._write(lambda each: charge_points.put(each, point))
+
+    async def rotate_charge_point(self, charge_point: str, secret_sha256: bytes) -> None:
+        """Replaces a charge point's password; the old one ends at once.
+
+        Raises:
+            NotFound: no charge point has this id.
+        """
+        await self._write(lambda each: charge_points.replace_password(each, charge_point, secret_sha256))
+
+    async def remove_charge_point(self, charge_point: str) -> None:
+        """Forgets a charge point.
+
+        Raises:
+            NotFound: no charge point has this id.
+        """
+        await self._write(lambda each: charge_points.remove(each, charge_point))
+
+    async def touch_charge_points(self, seen: dict[str, Millis]) -> None:
+        """Notes to the minute when charge points were last connected; does not count as a new revision."""
+        minutes = {point: at - at % MINUTE_MS for point, at in seen.items()}
+        if minutes:
+            await self._database.write(lambda each: charge_points.touch(each, minutes))
+
+    async def sources(self) -> Sequence[SourceRecord]:
+        """All sources, by name."""
+        return await self._database.read(sources.every)
+
+    async def put_source(self, source: SourceRecord) -> bool:
+        """Adds the source or replaces it; True where it was added.
+
+        One that is replaced keeps its memory where what is asked is still the same.
+
+        Raises:
+            NotFound: its operator does not exist.
+        """
+        return await self._write(lambda each: sources.put(each, source))
+
+    async def pause_source(self, name: str, paused_at: Millis | None, now: Millis) -> None:
+        """Stops a source, or lets it go on where `paused_at` is None.
+
+        Raises:
+            NotFound: no source has this name.
+        """
+        await self._write(lambda each: sources.pause(each, name, paused_at, now))
+
+    async def remove_source(self, name: str) -> None:
+        """Forgets a source.
+
+        Raises:
+            NotFound: no source has this name.
+        """
+        await self._write(lambda each: sources.remove(each, name))
+
+    async def remember_source(self, name: str, memory: dict[str, str], changed_at: Millis) -> bool:
+        """Keeps its memory, unless it was changed since; does not count as a new revision."""
+        return await self._database.write(lambda each: sources.remember(each, name, memory, changed_at))
 
     async def close(self) -> None:
         """Closes all connections. What was written stays."""

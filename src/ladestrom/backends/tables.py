@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -91,10 +92,24 @@ operators = Table(
     Column("prefixes", Text, nullable=False),
     Column("all", Boolean, nullable=False),
     Column("stale_after_s", BigInteger),
+    Column("may_register", Boolean, nullable=False, server_default=false()),
     Column("added_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
 )
 """`parties` and `prefixes` are JSON lists."""
+
+charge_points = Table(
+    "charge_points",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("operator", Text, ForeignKey("operators.name"), nullable=False),
+    Column("station", Text, ForeignKey("stations.uuid"), nullable=False),
+    Column("evses", Text, nullable=False),
+    Column("secret_sha256", LargeBinary, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger),
+)
+"""`evses` is a JSON list of [number, EVSE key]; empty is the station's own order."""
 
 keys = Table(
     "keys",
@@ -110,3 +125,49 @@ keys = Table(
     Column("last_used_at", BigInteger),
 )
 """`scopes` is a JSON list."""
+
+ocpi_peers = Table(
+    "ocpi_peers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("operator", Text, ForeignKey("operators.name"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("token_sha256", LargeBinary, nullable=False),
+    Column("their_token", Text),
+    Column("their_url", Text),
+    Column("version", Text),
+    Column("endpoints", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("registered_at", BigInteger),
+)
+"""Who speaks OCPI with us. `endpoints` and `roles` are JSON. `their_token` is kept as it is: we have to show it."""
+
+ocpi_locations = Table(
+    "ocpi_locations",
+    metadata,
+    Column("operator", Text, ForeignKey("operators.name"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""Locations as they were put, merged with what patched them since. `id` is `NO*ABC*LOC1`, in upper case."""
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("operator", Text, ForeignKey("operators.name"), nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("secret", Text),
+    Column("certificate", Text),
+    Column("certificate_key", Text),
+    Column("poll_s", BigInteger),
+    Column("paused_at", BigInteger),
+    Column("memory", Text, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""`options` and `memory` are JSON objects. `secret` is kept as it is: we have to show it."""

@@ -43,6 +43,11 @@ COMMANDS: Final = (
     Command("import", "ladestrom.cli.imports:app", "Fills or updates the registry from a register file."),
     Command("keys", "ladestrom.cli.keys:app", "Keys: create, list, rotate, revoke."),
     Command("operators", "ladestrom.cli.operators:app", "Operators, and what each may report on."),
+    Command(
+        "ocpi", "ladestrom.cli.ocpi:app", "Peers of OCPI: invite, register, fix, peers, renew, unregister."
+    ),
+    Command("ocpp", "ladestrom.cli.ocpp:app", "Charge points that connect: add, list, rotate, remove."),
+    Command("sources", "ladestrom.cli.sources:app", "Sources that are asked or followed: add, list, test."),
     Command("replay", "ladestrom.cli.replay:replay", "Sends recorded events to a server."),
     Command("tail", "ladestrom.cli.tail:tail", "Prints changes as they happen."),
     Command("config", "ladestrom.cli.config:app", "Settings: check, show, doc, env."),

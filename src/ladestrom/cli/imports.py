@@ -39,12 +39,20 @@ _CHUNK_BYTES: Final = CHUNK_KIB * 1024
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
 """zlib's name for a gzip header and a window of 32 KiB."""
+_PUBLISHER: Final = re.compile(r"[A-Za-z0-9.-]{1,50}")
 _PARTICULAR: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\([^)]*\)|\b\w*[0-9][\w.*:-]*")
 """What differs between two refusals for the same reason: quotations, ids, numbers."""
 
 app: Final = App(name="import", help="Fills or updates the registry from a register file.")
 
+
+def _publisher(_type: object, written: object) -> None:
+    if isinstance(written, str) and not _PUBLISHER.fullmatch(written):
+        raise ValueError("a publisher's name is 1 to 50 letters, digits, dots and hyphens")
+
+
 File = Annotated[str, Parameter(name="FILE", allow_leading_hyphen=True)]
+Publisher = Annotated[str | None, Parameter(name="--publisher", validator=_publisher)]
 Partial = Annotated[bool, Parameter(name="--partial", negative=())]
 ForceVanish = Annotated[bool, Parameter(name="--force-vanish", negative=())]
 
@@ -95,6 +103,59 @@ def irve(
     return _run("irve", file, data, partial=partial, force_vanish=force_vanish)
 
 
+@app.command
+def datex(
+    file: File,
+    /,
+    *,
+    publisher: Publisher = None,
+    partial: Partial = False,
+    force_vanish: ForceVanish = False,
+    data: DataDirectory = DATA_DEFAULT,
+) -> int:
+    """Import a table publication of DATEX II, EnergyInfrastructure version 3.5 or later: XML or JSON.
+
+    Stations that the file lacks are marked as vanished, and return when a later file has them. Ends with 0,
+    with 1 when every record was refused, with 2 when the file cannot be read; then nothing was changed.
+
+    Args:
+        file: the publication; gzip is understood, `-` is standard input.
+        publisher: whose it is, where the tables of several are imported: each is a register of its own.
+        partial: the file is a part of the register: stations that it lacks have not vanished.
+        force_vanish: import it even if most of the stations vanish.
+        data: directory of the log and the store; made where it is missing.
+    """
+    name = "datex" if publisher is None else f"datex:{publisher}"
+    return _run("datex", file, data, name, partial=partial, force_vanish=force_vanish)
+
+
+@app.command
+def ocpi(
+    file: File,
+    /,
+    *,
+    publisher: Publisher = None,
+    partial: Partial = False,
+    force_vanish: ForceVanish = False,
+    data: DataDirectory = DATA_DEFAULT,
+) -> int:
+    """Import Locations of OCPI 2.1.1 to 2.3.0, as their sender answers them: JSON, page after page.
+
+    Stations that the file lacks are marked as vanished, and return when a later file has them. Ends with 0,
+    with 1 when every record was refused, with 2 when the file cannot be read; then nothing was changed.
+
+    Args:
+        file: the register file; gzip is understood, `-` is standard input.
+        publisher: whose it is: each has a register of its own. With the name of an operator, its file and
+            what it registers over OCPI are one.
+        partial: the file is a part of the register: stations that it lacks have not vanished.
+        force_vanish: import it even if most of the stations vanish.
+        data: directory of the log and the store; made where it is missing.
+    """
+    name = "ocpi" if publisher is None else f"ocpi:{publisher}"
+    return _run("ocpi", file, data, name, partial=partial, force_vanish=force_vanish)
+
+
 def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The content of a file, decompressed where it begins as gzip does; in pieces of at most 256 KiB.
 
@@ -137,20 +198,25 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise InvalidRegister("the gzip is cut off, the file is not complete; nothing was changed")
 
 
-def _run(register: str, file: str, data: Path, *, partial: bool, force_vanish: bool) -> int:
-    report = asyncio.run(_import(register, file, data, complete=not partial, force_vanish=force_vanish))
+def _run(
+    form: str, file: str, data: Path, register: str | None = None, *, partial: bool, force_vanish: bool
+) -> int:
+    """Imports a file of one form into the register of that name, which is the form's where none is given."""
+    report = asyncio.run(
+        _import(form, file, data, register or form, complete=not partial, force_vanish=force_vanish)
+    )
     imported = len(report.added) + len(report.changed) + len(report.returned) + report.unchanged
     _print(report)
     return 0 if imported else EXIT_NOTHING_IMPORTED
 
 
 async def _import(
-    register: str, file: str, data: Path, *, complete: bool, force_vanish: bool
+    form: str, file: str, data: Path, register: str, *, complete: bool, force_vanish: bool
 ) -> ImportReport:
     with ExitStack() as stack:
         stream, size = _open(file, stack)
         bar = stack.enter_context(_Bar(register, size))
-        records = bar.until_written(REGISTERS[register](unpacked(_read(file, stream, bar))))
+        records = bar.until_written(REGISTERS[form](unpacked(_read(file, stream, bar))))
         async with opened(data) as store:
             return await store.import_stations(
                 register, records, now(), complete=complete, force_vanish=force_vanish

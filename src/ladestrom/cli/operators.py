@@ -51,6 +51,7 @@ def add(
     prefix: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
     all_evses: Annotated[bool, Parameter(name="--all", negative=())] = False,
     stale_after: str | None = None,
+    registers: Annotated[bool, Parameter(name="--registers", negative=())] = False,
     data: DataDirectory = DATA_DEFAULT,
 ) -> None:
     """Add an operator, or replace what one of this name may report on.
@@ -61,6 +62,7 @@ def add(
         prefix: beginning of its EVSE ids, such as FRABC; several are possible.
         all_evses: it may report on every EVSE.
         stale_after: silence after which its EVSEs become unknown, such as 1h; the setting where left out.
+        registers: stations that it describes come into the registry, where all their EVSEs are of its party.
         data: directory of the log and the store; made where it is missing.
     """
     operator = operator_from(
@@ -69,10 +71,12 @@ def add(
         prefixes=prefix or (),
         all_evses=all_evses,
         stale_after_s=None if stale_after is None else duration_s(stale_after, "--stale-after"),
+        may_register=registers,
     )
     added = asyncio.run(_put(data, operator))
     what = "added" if added else "replaced: what it could report on before is forgotten"
-    print(f"{operator.name} {what}; it may report on {_rights(operator)}")
+    registers_too = ", and register its stations" if operator.may_register else ""
+    print(f"{operator.name} {what}; it may report on {_rights(operator)}{registers_too}")
 
 
 @app.command(name="list")

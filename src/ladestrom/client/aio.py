@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from enum import StrEnum
@@ -107,6 +108,7 @@ async def follow(
     session: Session,
     *,
     selection: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
     chance: Callable[[], float] = random.random,
 ) -> AsyncGenerator[Opened | Received | Lost, None]:
     """Follows the stream for ever, over as many connections as it takes.
@@ -118,6 +120,7 @@ async def follow(
         key: sent in the `Authorization` header; None for servers that ask for none.
         session: what was known before; it is carried on, and `session.board` is up to date at each event.
         selection: query parameters of the stream: `country`, `station`, `bbox`, `operator`, `types`.
+        tls: whom to believe, and what certificate to show; the system's authorities where it is None.
         chance: random numbers in [0, 1) for the delays.
 
     Raises:
@@ -130,7 +133,7 @@ async def follow(
         query = dict(selection or {})
         if session.since is not None:
             query["since"] = session.since
-        async with websocket(stream_address(server, query), key, FRAME_BYTES_MAX) as socket:
+        async with websocket(stream_address(server, query), key, FRAME_BYTES_MAX, tls) as socket:
             yield receiver(socket)
 
     def understand(frame: bytes) -> Received | Broken:
@@ -191,7 +194,7 @@ async def persist(
 
 @asynccontextmanager
 async def websocket(
-    address: str, key: str | None, message_bytes_max: int
+    address: str, key: str | None, message_bytes_max: int, tls: ssl.SSLContext | None = None
 ) -> AsyncGenerator[ClientConnection, None]:
     """A WebSocket that pings, and whose failures, in the body too, are `Gone` or errors for good.
 
@@ -209,6 +212,7 @@ async def websocket(
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=message_bytes_max,
             max_queue=FRAMES_QUEUED_MAX,
+            ssl=tls if tls is not None and address.startswith("wss:") else None,
         ) as socket:
             yield socket
     except InvalidStatus as error:

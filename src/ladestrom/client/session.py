@@ -181,6 +181,12 @@ class Session:
         """`EPOCH-SEQ` to resume from on the next connection; None asks for a snapshot."""
         return None if self.position is None else str(self.position)
 
+    def forget(self) -> None:
+        """What was told is not to be built on: the next connection asks for a snapshot."""
+        self.position = None
+        if self.phase is not Phase.CLOSED:
+            self.phase = Phase.NEW
+
     def open(self) -> None:
         """A connection stands that was asked for with `since`."""
         self.phase = Phase.NEW if self.position is None else Phase.RESUMING

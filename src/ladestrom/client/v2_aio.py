@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from enum import StrEnum
@@ -80,6 +81,7 @@ class V2Follower:
         session: V2Session,
         *,
         transport: Transport = Transport.WEBSOCKET,
+        tls: ssl.SSLContext | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Nothing runs before `events`.
@@ -89,12 +91,14 @@ class V2Follower:
             key: sent in the `Authorization` header; None for servers that ask for none.
             session: what was known before; it is carried on.
             transport: what carries the stream.
+            tls: whom to believe, and what certificate to show; the system's authorities where it is None.
             chance: random numbers in [0, 1) for the delays.
         """
         self.session = session
         self._server = server
         self._key = key
         self._transport = transport
+        self._tls = tls
         self._chance = chance
         self._socket: ClientConnection | None = None
         self._unsent: list[bytes] = []
@@ -155,7 +159,7 @@ class V2Follower:
         if since is not None:
             query["since"] = since
         at = stream_address(self._server, query, STREAM_PATH)
-        async with websocket(at, self._key, MESSAGE_BYTES_MAX) as socket:
+        async with websocket(at, self._key, MESSAGE_BYTES_MAX, self._tls) as socket:
             self._socket = socket
             try:
                 # What was selected while the connection was made.
@@ -181,7 +185,9 @@ class V2Follower:
                 # To the end of the answer's head, or of a refusal: how long events may keep one waiting is
                 # known only then.
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
-                    client = await stack.enter_async_context(httpx2.AsyncClient(timeout=timeout))
+                    client = await stack.enter_async_context(
+                        httpx2.AsyncClient(timeout=timeout, verify=self._tls or True)
+                    )
                     source = await stack.enter_async_context(
                         client.sse(at, headers=headers, max_event_size=MESSAGE_BYTES_MAX)
                     )

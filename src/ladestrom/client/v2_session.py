@@ -85,13 +85,23 @@ class V2Session:
         *,
         mode: Mode = Mode.LATEST,
         batch_ms: int | None = None,
+        since: Position | None = None,
     ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            selection: filters by name.
+            mode: what is due to a consumer that was away.
+            batch_ms: how long the server may gather changes.
+            since: where another session stood whose board the caller has. This one's is a part until a
+                snapshot came, and no digest can be compared with it.
+        """
         self.selection: Mapping[str, str] = _checked(selection or {})
         """The selection that holds, by name of filter."""
         self.mode = mode
         self.board: dict[str, Row] = {}
         """By EVSE as its row writes it. To be read only."""
-        self.position: Position | None = None
+        self.position: Position | None = since
         """Up to where the board holds; None where a snapshot is needed."""
         self.confirmed = 0
         """Digests that were equal."""
@@ -110,6 +120,7 @@ class V2Session:
         self._in_step = False
         self._faulty = False
         self._told_before = False
+        self._is_whole = since is None
 
     # -- connections -------------------------------------------------------------------------------------
 
@@ -129,6 +140,11 @@ class V2Session:
         if self._batch_ms is not None:
             query["batch_ms"] = str(self._batch_ms)
         return query
+
+    def forget(self) -> None:
+        """What was told is not to be built on: the next connection asks for a snapshot."""
+        self.position = None
+        self._held = []
 
     def open(self) -> None:
         """A connection stands that was asked for with `since`; half a snapshot of the last one is void."""
@@ -254,7 +270,7 @@ class V2Session:
         if self._told_before:
             missed = [row for row in rows if not _is_same(row, before.get(row.evse))]
             gone = [row for name, row in before.items() if name not in self.board]
-        self._told_before = True
+        self._told_before = self._is_whole = True
         return Synced(position, missed, gone)
 
     def _changes(self, read: Message) -> Event:
@@ -291,12 +307,12 @@ class V2Session:
             return fault
         if self._held:
             return self._fault(FaultKind.GAP, f"a heartbeat at {place(read)} in the middle of a batch")
-        if read.digest != f"{self._digest:0{DIGEST_DIGITS}x}":
+        if self._is_whole and read.digest != f"{self._digest:0{DIGEST_DIGITS}x}":
             return self._fault(
                 FaultKind.DIGEST,
                 f"{read.digest[:40]} there, {self._digest:0{DIGEST_DIGITS}x} here, at {place(read)}",
             )
-        self.confirmed += 1
+        self.confirmed += self._is_whole
         self.position = position = Position(read.epoch, read.seq)
         self._in_step = True
         return Confirmed(position)

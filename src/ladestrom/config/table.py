@@ -266,6 +266,30 @@ class Reports(msgspec.Struct, frozen=True):
             unit="hours",
         ),
     ] = 24
+    certificate_header: Annotated[
+        str,
+        _text(
+            "Header in which a proxy names the subject of a client certificate it verified; empty: none.",
+            "Off: whoever can reach the server could send it. The proxy must overwrite what clients send.",
+            form="the name of a header",
+        ),
+    ] = ""
+    certificate_proxies: Annotated[
+        tuple[str, ...],
+        _text(
+            "Addresses of the proxies that are believed so.",
+            "A proxy on the same machine.",
+            form="IP addresses",
+        ),
+    ] = ("127.0.0.1", "::1")
+    certificates: Annotated[
+        tuple[str, ...],
+        _text(
+            "Which operator reports with which certificate.",
+            "None: a certificate is good for nothing before it is listed.",
+            form="pairs such as abc=CN=abc,O=ABC",
+        ),
+    ] = ()
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -393,6 +417,91 @@ class Stream(msgspec.Struct, frozen=True):
     ] = 1_000
 
 
+class Sources(msgspec.Struct, frozen=True):
+    """Sources that are asked or followed, and what is kept of deliveries that cannot be read."""
+
+    answer_mib_max: Annotated[
+        int,
+        _number(
+            "Largest answer that is read, before and after decompression.",
+            1,
+            1_024,
+            "A country of 100,000 EVSEs in DATEX II XML has some 50 MiB.",
+            unit="MiB",
+        ),
+    ] = 64
+    answer_s_max: Annotated[
+        int,
+        _number(
+            "An answer that has not arrived whole after this is given up.",
+            1,
+            3_600,
+            "As long as the law gives a change to become public; large files come within seconds.",
+            unit="s",
+        ),
+    ] = 60
+    round_s_max: Annotated[
+        int,
+        _number(
+            "A round of requests (pages) that takes longer is given up.",
+            1,
+            86_400,
+            "Two thousand pages at 0.3 s each.",
+            unit="s",
+        ),
+    ] = 600
+    failures_max: Annotated[
+        int,
+        _number(
+            "So many failures in a row open the breaker: the source is left alone.",
+            1,
+            1_000,
+            "Retries after 2, 4, 8 and 16 s bear a restart on the other side.",
+            unit="failures",
+        ),
+    ] = 5
+    rest_s: Annotated[
+        int,
+        _number(
+            "How long it is left alone at first; doubled each time, up to an hour.",
+            1,
+            3_600,
+            "Long enough to not be a burden, short enough to be noticed as well again.",
+            unit="s",
+        ),
+    ] = 300
+    lost_after_s: Annotated[
+        int,
+        _number(
+            "A followed stream that is away for longer is lost: its EVSEs become unknown.",
+            1,
+            86_400,
+            "A restart takes some seconds; the law wants a change to be public within 60 s.",
+            unit="s",
+        ),
+    ] = 30
+    quarantine_files_max: Annotated[
+        int,
+        _number(
+            "Unreadable deliveries kept of each source; 0 keeps none.",
+            0,
+            100_000,
+            "Enough to see what differs between them.",
+            unit="deliveries",
+        ),
+    ] = 100
+    quarantine_mib_max: Annotated[
+        int,
+        _number(
+            "Size of what is kept of one source.",
+            1,
+            10_240,
+            "Two of the largest pushes.",
+            unit="MiB",
+        ),
+    ] = 16
+
+
 class Registry(msgspec.Struct, frozen=True):
     """Stations and keys, as the command line changes them while the server runs."""
 
@@ -429,6 +538,62 @@ class Registry(msgspec.Struct, frozen=True):
     ] = ""
 
 
+class Ocpp(msgspec.Struct, frozen=True):
+    """Charge points that report for themselves."""
+
+    heartbeat_s: Annotated[
+        int,
+        _number(
+            "How often a charge point is to say that it is there; after two of these without a word from it "
+            "its EVSEs are unknown.",
+            10,
+            86_400,
+            "One that broke off is unknown after two minutes, and costs 0.2 MB of its mobile plan a day.",
+            unit="s",
+        ),
+    ] = 60
+    grace_s: Annotated[
+        int,
+        _number(
+            "A charge point that is connected again within this was not gone.",
+            0,
+            3_600,
+            "Mobile links break off and return within seconds; a driver is misled for half a minute at most.",
+            unit="s",
+        ),
+    ] = 30
+    connections_max: Annotated[
+        int,
+        _number(
+            "Most charge points connected at a time.",
+            1,
+            1_000_000,
+            "At some 40 KiB each, 200 MiB.",
+            unit="connections",
+        ),
+    ] = 5_000
+    message_kib_max: Annotated[
+        int,
+        _number(
+            "Largest message of a charge point.",
+            1,
+            8_192,
+            "Reports of all variables, the largest of any, are sent in parts far smaller.",
+            unit="KiB",
+        ),
+    ] = 256
+    messages_per_minute_max: Annotated[
+        int,
+        _number(
+            "Most messages of a charge point a minute; over it, the connection is closed.",
+            10,
+            1_000_000,
+            "Twenty a second: what it gathered while it was cut off comes at once.",
+            unit="messages/min",
+        ),
+    ] = 1_200
+
+
 class Logging(msgspec.Struct, frozen=True):
     """What the program says of itself, on standard error."""
 
@@ -445,6 +610,59 @@ class Logging(msgspec.Struct, frozen=True):
     ] = "auto"
 
 
+class Ocpi(msgspec.Struct, frozen=True):
+    """Who we are for peers of OCPI, and which peers may be called."""
+
+    country_code: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^[A-Z]{2}$",
+            description="Country of our party, as peers see it.",
+            extra={
+                "why": "NOBIL's own; set it to yours before the first peer registers.",
+                "form": "two letters",
+            },
+        ),
+    ] = "NO"
+    party_id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^[A-Z0-9]{3}$",
+            description="Our party, as peers see it.",
+            extra={
+                "why": "Nobody's: whoever gives out ids in your country has one for you.",
+                "form": "three letters or digits",
+            },
+        ),
+    ] = "LDS"
+    name: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=100,
+            description="Our name, as peers see it.",
+            extra={"why": "Says at least which program answers."},
+        ),
+    ] = "ladestrom"
+    peers: Annotated[
+        Literal["public", "any"],
+        _choice(
+            "Peers that are called. public: by HTTPS on the public network. any: by HTTP and beside us too.",
+            "A peer names its own address; it must not make us call what is beside us.",
+        ),
+    ] = "public"
+    reconcile_s: Annotated[
+        int,
+        _number(
+            "How often all Locations of each registered peer are asked for, beside what it pushes; 0: never.",
+            0,
+            604_800,
+            "Once a day, as OCPI 2.2.1 advises in section 8.1: what a push missed is a day old at most.",
+            unit="s",
+        ),
+    ] = 86_400
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All settings, by section. Without arguments: the defaults."""
 
@@ -453,7 +671,10 @@ class Settings(msgspec.Struct, frozen=True):
     rules: Rules = Rules()
     reports: Reports = Reports()
     stream: Stream = Stream()
+    sources: Sources = Sources()
     registry: Registry = Registry()
+    ocpp: Ocpp = Ocpp()
+    ocpi: Ocpi = Ocpi()
     logging: Logging = Logging()
 
 

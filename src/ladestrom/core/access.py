@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.errors import BadRequest, NotAllowed, Unauthenticated
-from ladestrom.model import Evse, Millis, Operator, evse_key
+from ladestrom.model import Evse, Millis, Operator, Station, evse_key
 from ladestrom.ports import KeyRecord
 
 KEY_PREFIX: Final = "lst"
@@ -217,6 +217,17 @@ def may_report(operator: Operator, evse: Evse) -> bool:
     return operator.all or evse.party in operator.parties or evse.key.startswith(operator.prefixes)
 
 
+def may_register(operator: Operator, station: Station) -> bool:
+    """Whether the operator may bring the station into the registry, or change it there.
+
+    It has that right at all, and the party of each of the station's EVSEs. A prefix is not enough: it says
+    nothing of EVSEs that have no id yet.
+    """
+    return operator.may_register and (
+        operator.all or all(evse.party in operator.parties for evse in station.evses)
+    )
+
+
 def operator_from(
     name: str,
     *,
@@ -224,6 +235,7 @@ def operator_from(
     prefixes: Sequence[str] = (),
     all_evses: bool = False,
     stale_after_s: int | None = None,
+    may_register: bool = False,
 ) -> Operator:
     """An operator from what people write: `FR*ABC`, `fr-abc` and `FRABC` are one party.
 
@@ -236,12 +248,15 @@ def operator_from(
         raise BadRequest(f"an operator has at most {PARTIES_MAX} parties and {PREFIXES_MAX} prefixes")
     if stale_after_s is not None and not 0 < stale_after_s <= STALE_AFTER_S_MAX:
         raise BadRequest(f"stale_after_s is {stale_after_s}; it has to be from 1 to {STALE_AFTER_S_MAX}")
+    if may_register and not (all_evses or parties):
+        raise BadRequest("who registers stations needs a party: a prefix does not say whose a station is")
     return Operator(
         name=_name(name, "an operator"),
         parties=tuple(dict.fromkeys(map(_party, parties))),
         prefixes=tuple(dict.fromkeys(map(_prefix, prefixes))),
         all=all_evses,
         stale_after_s=stale_after_s,
+        may_register=may_register,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ladestrom.model import NEVER, Evse, Reading, Station, connector_uuid, evse_key
+from ladestrom.model import NEVER, Evse, Outlet, Reading, Station, connector_uuid, evse_key
 
 if TYPE_CHECKING:
     from ladestrom.ports import StationDraft
@@ -65,6 +65,33 @@ def completed(draft: StationDraft, register: str, uuid: str) -> tuple[Station, t
             newest[read.evse] = read
     station = msgspec.structs.replace(own, uuid=uuid, evses=evses, register=register, vanished_at=None)
     return station, tuple(newest.values())
+
+
+def joined(known: Station, draft: StationDraft) -> StationDraft:
+    """A draft of some EVSEs of a station, with those that the station has beside them, in its order; new ones
+    come last. Of a draft whose EVSEs have keys.
+    """
+    own = draft.station
+    fresh = {evse_key(evse.key): index for index, evse in enumerate(own.evses)}
+    parts = [
+        (own, fresh[evse.key]) if evse.key in fresh else (known, index)
+        for index, evse in enumerate(known.evses)
+    ]
+    stood = {evse.key for evse in known.evses}
+    parts += [(own, index) for key, index in fresh.items() if key not in stood]
+    places = {index: place for place, (station, index) in enumerate(parts) if station is own}
+    station = msgspec.structs.replace(
+        own,
+        evses=tuple(station.evses[index] for station, index in parts),
+        outlets=tuple(
+            Outlet(place, outlet.connector)
+            for place, (station, index) in enumerate(parts)
+            for outlet in station.outlets
+            if outlet.evse == index
+        ),
+    )
+    readings = tuple((places[index], reading) for index, reading in draft.readings)
+    return msgspec.structs.replace(draft, station=station, readings=readings)
 
 
 def doubled_key(station: Station) -> str | None:

@@ -24,6 +24,7 @@ from ladestrom.formats.contract_nobil import (
     StatusUpdate,
 )
 from ladestrom.formats.contract_schemas import Schema
+from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
 from ladestrom.formats.v2 import ConnectorState, EvseState, Place, StationDetail
 from ladestrom.formats.v2_stream import (
     ChangeRow,
@@ -108,6 +109,33 @@ _HELLO: Final = Hello(
     attribution="",
 )
 
+_SOURCE: Final = SourceFreshness(
+    source="fjordlys",
+    protocol="datex",
+    kind="pull",
+    state="fresh",
+    last_delivery_at=OBSERVED_AT,
+    last_heard_at=OBSERVED_AT,
+    deliveries=1,
+    reports=7,
+    changes=2,
+    change_share=0.2857,
+    refused={"unknown_evse": 1},
+    unreadable=0,
+    failures={"source_failure": 1},
+    error=None,
+    error_at=CHANGED_AT,
+    delay=DelayHistogram((1, 10, 60), (1, 1, 0, 0), 4.2),
+    late=0,
+    late_share=0.0,
+    poll_s=60,
+    next_at=OBSERVED_AT,
+    failures_in_row=0,
+    breaker="closed",
+    certificate_expires_at=None,
+    own_certificate_expires_at=None,
+)
+
 SENT: Final[Sequence[Any]] = (
     _NOBIL,
     NamedConnectorStatus(f"{STATION}_01", 1, 0, CHANGED_MS),
@@ -118,7 +146,9 @@ SENT: Final[Sequence[Any]] = (
     _DETAIL,
     StationPage(POSITION, [_DETAIL], "Tk9SXzAxMzMz"),
     EvsePage(POSITION, [_STATE], None),
-    OperatorFreshness(OPERATOR, OBSERVED_AT, 7, 2, 1, {"unknown_evse": 1}),
+    OperatorFreshness(OPERATOR, OBSERVED_AT, 7, 2, 1, {"unknown_evse": 1}, [_SOURCE]),
+    _SOURCE,
+    _SOURCE.delay,
     Ticket("lst_ticket_0123456789abcdef0123456789abcdef0123456789abcdef", TICKET_S),
     Receipt(2, 5, (Refusal(3, Reason.UNKNOWN_EVSE, "no EVSE is known as 'FR*ABC*E9'"),), POSITION, 1),
     _HELLO,

@@ -31,6 +31,7 @@ from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import LadestromError, TooLarge
 from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
 from ladestrom.formats.contract_schemas import Schema, reference
+from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
 from ladestrom.formats.v2 import EvseState, StationDetail
 from ladestrom.model import Cause
 from ladestrom.problem import MEDIA_TYPE, Problem, problem
@@ -58,6 +59,8 @@ SENT: Final = (
     EvsePage,
     EvseState,
     OperatorFreshness,
+    SourceFreshness,
+    DelayHistogram,
     Ticket,
     _Answer,
     Liveness,

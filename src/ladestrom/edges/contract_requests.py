@@ -21,7 +21,8 @@ from ladestrom.edges.websocket import TYPES
 from ladestrom.errors import LadestromError
 from ladestrom.formats.contract_schemas import POSITION, Schema, components
 from ladestrom.model import Status
-from ladestrom.protocols.plain import ADJUSTED_MAX, CONNECTOR_MAX, ID_CHARACTERS_MAX
+from ladestrom.protocols.delivery import ADJUSTED_MAX, ID_CHARACTERS_MAX
+from ladestrom.protocols.plain import CONNECTOR_MAX
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):

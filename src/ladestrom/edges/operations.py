@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -20,6 +22,7 @@ from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest
 from ladestrom.edges.connection import StreamEdge
+from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
 from ladestrom.hub import Hub
 from ladestrom.ports import Log
 
@@ -45,6 +48,7 @@ class Metrics(Collector):
         stream: StreamEdge,
         door: Doorkeeper,
         failures: Callable[[], dict[str, int]],
+        sources: Callable[[], Sequence[SourceFreshness]],
     ) -> None:
         self._hub = hub
         self._log = log
@@ -52,6 +56,7 @@ class Metrics(Collector):
         self._stream = stream
         self._door = door
         self._failures = failures
+        self._sources = sources
         self.registry = CollectorRegistry()
         self._append = Histogram(
             "ladestrom_log_append_seconds",
@@ -71,6 +76,7 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every metric, read now."""
         yield from self._operators()
+        yield from _sources(self._sources())
         yield from self._counters()
         yield from self._gauges()
 
@@ -141,6 +147,88 @@ class Metrics(Collector):
         version = GaugeMetricFamily("ladestrom_build_info", "Version", labels=["version"])
         version.add_metric([__version__], 1)
         yield version
+
+
+class ChargePointMetrics(Collector):
+    """Charge points that connect, where a server takes them."""
+
+    def __init__(
+        self,
+        connected: Callable[[], int],
+        messages: Callable[[], int],
+        failures: Callable[[], dict[str, int]],
+    ) -> None:
+        self._connected = connected
+        self._messages = messages
+        self._failures = failures
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, read now."""
+        yield GaugeMetricFamily("ladestrom_charge_points", "Charge points connected", value=self._connected())
+        yield CounterMetricFamily(
+            "ladestrom_charge_point_messages", "Messages of charge points", value=self._messages()
+        )
+        failed = CounterMetricFamily(
+            "ladestrom_charge_point_failures",
+            "Connections refused, and calls answered by an error",
+            labels=["code"],
+        )
+        for code, count in self._failures().items():
+            failed.add_metric([code], count)
+        yield failed
+
+
+def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:
+    """One source each: what is asked for when something is late, silent or refused."""
+    labels = ["source", "protocol"]
+    state = GaugeMetricFamily(
+        "ladestrom_source_state", "1 for the state that a source is in", labels=[*labels, "state"]
+    )
+    delay = HistogramMetricFamily(
+        "ladestrom_source_delay_seconds", "Changes, from observed to received", labels=labels
+    )
+    failures = CounterMetricFamily(
+        "ladestrom_source_failures", "Attempts and deliveries that failed", labels=[*labels, "code"]
+    )
+    refused = CounterMetricFamily("ladestrom_source_refused", "Items refused", labels=[*labels, "reason"])
+    counters = {
+        name: CounterMetricFamily(f"ladestrom_source_{name}", text, labels=labels)
+        for name, text in (
+            ("deliveries", "Deliveries taken"),
+            ("reports", "Items received"),
+            ("changes", "Items that became changes"),
+            ("late", "Changes public more than a minute after they were observed"),
+            ("unreadable", "Deliveries of which nothing could be used"),
+        )
+    }
+    instants = {
+        name: GaugeMetricFamily(f"ladestrom_source_{name}_timestamp_seconds", text, labels=labels)
+        for name, text in (
+            ("last_heard", "When a source last delivered, or said that there is nothing new"),
+            ("certificate_expires", "Until when the certificate is good that a source shows"),
+            ("own_certificate_expires", "Until when the certificate is good that a source is shown"),
+        )
+    }
+    for each in sources:
+        own = [each.source, each.protocol]
+        state.add_metric([*own, each.state], 1)
+        delay.add_metric(own, _cumulated(each.delay), each.delay.sum_s)
+        for code, count in each.failures.items():
+            failures.add_metric([*own, code], count)
+        for reason, count in each.refused.items():
+            refused.add_metric([*own, reason], count)
+        for name, counter in counters.items():
+            counter.add_metric(own, getattr(each, name))
+        for name, gauge in instants.items():
+            at = getattr(each, f"{name}_at")
+            if at is not None:
+                gauge.add_metric(own, datetime.fromisoformat(at).timestamp())
+    yield from (state, delay, failures, refused, *counters.values(), *instants.values())
+
+
+def _cumulated(delay: DelayHistogram) -> list[tuple[str, float]]:
+    bounds = [*map(str, delay.bounds_s), "+Inf"]
+    return list(zip(bounds, accumulate(delay.counts), strict=True))
 
 
 def handlers(metrics: Metrics, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:

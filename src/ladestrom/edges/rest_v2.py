@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modified, weak_etag
 from ladestrom.errors import Conflict, NotFound
+from ladestrom.formats.freshness import SourceFreshness
 from ladestrom.formats.v2 import Confirmed, evse_state, instant, station_detail
 from ladestrom.hub import Hub
 
@@ -27,9 +29,14 @@ class OperatorFreshness(msgspec.Struct, frozen=True):
     changes: int
     stale: int
     refused: dict[str, int]
+    sources: list[SourceFreshness]
 
 
-def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
+Sources = Callable[[str | None], Sequence[SourceFreshness]]
+"""Those of an operator, or all."""
+
+
+def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[HTTPRouteHandler]:
     """The route handlers over one view and one hub."""
     confirmed: Confirmed = hub.confirmed
 
@@ -79,8 +86,9 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
                 tally.changes,
                 tally.stale,
                 {reason.value: count for reason, count in sorted(tally.refused.items())},
+                list(sources(name)),
             )
-            for name, tally in sorted(hub.tallies.items())
+            for name, tally in sorted(hub.known_tallies().items())
         ]
         return json_answer(msgspec.json.encode(rows))
 

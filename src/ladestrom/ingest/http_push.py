@@ -1,11 +1,16 @@
-"""`POST /api/v2/reports`: a plain ASGI endpoint, as it reads its body piece by piece within limits."""
+"""Deliveries over HTTP: a plain ASGI endpoint for any `Push`, that reads bodies piece by piece.
+
+Knows bodies, keys and turns. Must not know what a message means: that is the protocol's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 import structlog
@@ -18,20 +23,25 @@ from ladestrom.errors import (
     MalformedBody,
     MethodNotAllowed,
     NotAllowed,
+    NotFound,
     TooLarge,
+    TooManyRequests,
     UnsupportedEncoding,
-    UpgradeRequired,
 )
+from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.idempotency import Receipts
+from ladestrom.ingest.reception import Reception
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import Intake
-from ladestrom.problem import MEDIA_TYPE, problem, without_keys
-from ladestrom.protocols import plain
+from ladestrom.problem import without_keys
+from ladestrom.protocols.conversation import Answer, Push, Request
+from ladestrom.protocols.delivery import ParseLimits
 
 logger = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Reader = Callable[[Request], Awaitable[Answer]]
+"""What answers GET on the path of a push, where its protocol lets operators read what they sent."""
 
 BODY_GRACE_S: Final = 10
 """A body has this long, and a second more for each 64 KiB that arrived."""
@@ -42,115 +52,216 @@ GZIP_STEP_BYTES: Final = 64 * 1024
 """Read at once; what follows a member is copied, and so must not be all that is left."""
 GZIP_PIECE_BYTES: Final = 256 * 1024
 """Unpacked at once."""
-ALLOWED: Final = [(b"allow", b"OPTIONS, POST")]
+QUERY_FIELDS_MAX: Final = 100
+"""Protocols have up to a handful."""
+TURNS_MAX: Final = 64
+"""Messages of one operator that wait for their turn. Protocols that keep order want one at a time."""
+READING: Final = frozenset({"GET", "HEAD"})
+SENDING: Final = "OPTIONS, POST"
 
 
-class ReportLimits(msgspec.Struct, frozen=True, kw_only=True):
+class PushLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one delivery may be."""
 
-    items_max: int = 10_000
     body_bytes_max: int = 8 * 1024 * 1024
     """Before and after decompression."""
-    skew_ms: int = 300_000
-    """How far an observation may be ahead of our clock."""
+    parse: ParseLimits = ParseLimits()
 
 
-class ReportEndpoint:
-    """Receives, submits, answers. One object per server."""
+class Desk(msgspec.Struct, frozen=True):
+    """What all endpoints of a server share."""
+
+    reception: Reception
+    door: Doorkeeper
+    receipts: Receipts[Answer]
+    clock: Callable[[], Millis]
+    limits: PushLimits = PushLimits()
+    certificates: Certificates | None = None
+
+
+class _Turn:
+    """An operator's turn at a protocol whose messages keep their order."""
+
+    __slots__ = ("last_at", "lock", "waiting")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.last_at: Millis = 0
+        self.waiting = 0
+        """Messages that have or wait for it. Their bodies are read when they have it."""
+
+
+class PushEndpoint:
+    """Receives, takes, answers. One object for each path at which a protocol is served."""
 
     def __init__(
-        self,
-        intake: Intake,
-        door: Doorkeeper,
-        receipts: Receipts,
-        clock: Callable[[], Millis],
-        limits: ReportLimits,
+        self, path: str, push: Push, desk: Desk, *, reader: Reader | None = None, basic: bool = True
     ) -> None:
-        self._intake = intake
-        self._door = door
-        self._receipts = receipts
-        self._clock = clock
-        self.limits = limits
+        """The endpoint of one protocol.
+
+        Args:
+            path: at which it is served, without its last slash.
+            push: the protocol.
+            desk: what it shares with others.
+            reader: what answers GET, where anything does.
+            basic: whether HTTP Basic with the key as password is understood, beside `Bearer` and `X-Api-Key`.
+        """
+        self.path = path
         self.failures: dict[str, int] = {}
         """Deliveries refused as a whole, by error code."""
+        self._push = push
+        self._desk = desk
+        self._reader = reader
+        self._basic = basic
+        self._allowed = SENDING if reader is None else f"GET, HEAD, {SENDING}"
+        self._turns: dict[str, _Turn] = {}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application."""
         if scope["method"] == "OPTIONS":
-            await send({"type": "http.response.start", "status": 204, "headers": ALLOWED})
+            allowed = [(b"allow", self._allowed.encode())]
+            await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": allowed})
             await send({"type": "http.response.body"})
             return
+        rest = self._rest(scope)
+        request = self._request(scope, rest.strip("/"))
         try:
-            answer = await self._handle(scope, receive)
+            if rest and not rest.startswith("/"):
+                raise NotFound("nothing is here")
+            if request.method in READING and self._reader is not None:
+                answer = await self._reader(request)
+            else:
+                request, answer = await self._handle(scope, request, receive)
         except LadestromError as error:
-            self.failures[error.code] = self.failures.get(error.code, 0) + 1
-            await _respond(send, error.status, problem(error), MEDIA_TYPE, headers_of(error))
-        else:
-            await _respond(send, 200, answer, "application/json", [])
+            answer = self.refused(request, error)
+        await respond(send, answer, has_body=request.method != "HEAD")
 
-    async def upgrade_required(self, send: Send) -> None:
-        """What a plain request to the WebSocket's path is told."""
-        error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
-        await _respond(send, error.status, problem(error), MEDIA_TYPE, [(b"upgrade", b"websocket")])
+    def refused(self, request: Request, error: LadestromError) -> Answer:
+        """What is told of an error, and counted."""
+        self.failures[error.code] = self.failures.get(error.code, 0) + 1
+        answer = self._push.refuse(request, error)
+        headers = dict(headers_of(error)) | dict(answer.headers)
+        if error.status == HTTPStatus.METHOD_NOT_ALLOWED and self._reader is not None:
+            headers["allow"] = self._allowed
+        if error.status == HTTPStatus.UNAUTHORIZED and self._basic:
+            headers["www-authenticate"] += ', Basic realm="ladestrom"'
+        return msgspec.structs.replace(answer, headers=tuple(headers.items()))
 
-    async def _handle(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if scope["method"] != "POST":
+    def _rest(self, scope: MutableMapping[str, Any]) -> str:
+        """What of the request's path is behind ours; of the raw path, as a router may have cut the other."""
+        raw: bytes = scope["raw_path"]
+        return unquote(raw.decode("latin-1"), errors="replace").removeprefix(self.path)
+
+    def _request(self, scope: MutableMapping[str, Any], path: str) -> Request:
+        """The request as a protocol sees it, without its body."""
+        query: bytes = scope["query_string"]
+        return Request(
+            method=scope["method"],
+            path=path,
+            query=_query(query) if query else {},
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            body=b"",
+        )
+
+    async def _handle(
+        self, scope: MutableMapping[str, Any], request: Request, receive: Receive
+    ) -> tuple[Request, Answer]:
+        if request.method != "POST":
             raise MethodNotAllowed("reports are sent with POST")
-        credential = self._door.credential(headers, Scope.REPORT)
-        operator = reporting(credential)
-        body = await self._body(headers, receive)
+        operator = self._operator(scope, request)
+        if not self._push.sequential:
+            return await self._answered(operator, request, receive, None)
+        turn = self._turns.setdefault(operator.name, _Turn())
+        if turn.waiting >= TURNS_MAX:
+            raise TooManyRequests(
+                f"{turn.waiting} messages of {operator.name!r} wait for their turn; send one after the other"
+            )
+        turn.waiting += 1
+        try:
+            async with turn.lock:
+                return await self._answered(operator, request, receive, turn)
+        finally:
+            turn.waiting -= 1
+
+    async def _answered(
+        self, operator: Operator, request: Request, receive: Receive, turn: _Turn | None
+    ) -> tuple[Request, Answer]:
+        headers = request.headers
+        body = await read_body(headers, receive, self._desk.limits.body_bytes_max)
+        whole = Request(request.method, request.path, request.query, headers, body)
         key = headers.get("idempotency-key")
         if key is None:
-            return await self.deliver(operator, body)
-        return await self._receipts.once(operator.name, key, body, lambda: self.deliver(operator, body))
-
-    async def deliver(self, operator: Operator, body: bytes) -> bytes:
-        """One message in, its receipt out, once what was accepted is durable."""
-        delivery = plain.receive(
-            body,
-            operator.name,
-            self._clock(),
-            items_max=self.limits.items_max,
-            skew_ms=self.limits.skew_ms,
+            return whole, await self.deliver(operator, whole, turn)
+        what = b"%b\0%b" % (request.path.encode(), body) if request.path else body
+        answer = await self._desk.receipts.once(
+            operator.name, key, what, lambda: self.deliver(operator, whole, turn)
         )
-        receipt = await self._intake.submit(operator, delivery.reports, delivery.refused)
-        return without_keys(plain.answer(receipt, delivery.adjusted))
+        return whole, answer
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        limit = self.limits.body_bytes_max
-        declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
-            raise TooLarge(f"the body has {declared} bytes; at most {limit} are taken: split it")
-        encoding = headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in {"identity", "gzip", "x-gzip"}:
-            raise UnsupportedEncoding(
-                f"Content-Encoding {encoding[:40]!r} is not understood; use gzip or none"
-            )
-        body = await self._read(receive, limit)
-        return body if encoding == "identity" else gunzip(body, limit)
-
-    async def _read(self, receive: Receive, limit: int) -> bytes:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        pieces: list[bytes] = []
-        size = 0
+    async def deliver(self, operator: Operator, request: Request, turn: _Turn | None = None) -> Answer:
+        """One message in, its answer out, once what was accepted is durable."""
+        desk = self._desk
+        now = desk.clock()
+        if turn is not None:
+            now = turn.last_at = max(now, turn.last_at + 1)
         try:
-            async with asyncio.timeout(BODY_GRACE_S) as deadline:
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise BadRequest("the connection ended before the body did")
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size > limit:
-                        raise TooLarge(f"the body is larger than {limit} bytes: split it")
-                    pieces.append(piece)
-                    if not message.get("more_body", False):
-                        return b"".join(pieces) if len(pieces) > 1 else piece
-                    deadline.reschedule(began + BODY_GRACE_S + size / BODY_BYTES_PER_S_MIN)
-        except TimeoutError:
-            raise BodyTimeout(f"the body did not arrive in time: {size} bytes so far") from None
+            delivery = self._push.receive(request, operator, now, desk.limits.parse)
+        except (BadRequest, TooLarge) as error:
+            desk.reception.unreadable(operator, self._push.name, request.body, error, request)
+            raise
+        receipt = await desk.reception.take(operator, delivery, protocol=self._push.name)
+        answer = self._push.answer(request, delivery, receipt)
+        body = without_keys(answer.body)
+        return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
+
+    def _operator(self, scope: MutableMapping[str, Any], request: Request) -> Operator:
+        headers = request.headers
+        certificates = self._desk.certificates
+        if certificates is not None and not (headers.get("authorization") or headers.get("x-api-key")):
+            return certificates.operator(headers, (scope.get("client") or ("",))[0])
+        return reporting(self._desk.door.credential(headers, Scope.REPORT, basic=self._basic))
+
+
+async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int) -> bytes:
+    """The body of a request, unpacked; read within its time and size.
+
+    Raises:
+        TooLarge: it is larger than `bytes_max`, packed or not.
+        UnsupportedEncoding: it is packed otherwise than with gzip.
+        MalformedBody: it is not the gzip that its header says.
+        BadRequest: the connection ended, or it did not arrive in time.
+    """
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > bytes_max:
+        raise TooLarge(f"the body has {declared} bytes; at most {bytes_max} are taken: split it")
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip"}:
+        raise UnsupportedEncoding(f"Content-Encoding {encoding[:40]!r} is not understood; use gzip or none")
+    body = await _read(receive, bytes_max)
+    return body if encoding == "identity" else gunzip(body, bytes_max)
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_GRACE_S) as deadline:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise BadRequest("the connection ended before the body did")
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > limit:
+                    raise TooLarge(f"the body is larger than {limit} bytes: split it")
+                pieces.append(piece)
+                if not message.get("more_body", False):
+                    return b"".join(pieces) if len(pieces) > 1 else piece
+                deadline.reschedule(began + BODY_GRACE_S + size / BODY_BYTES_PER_S_MIN)
+    except TimeoutError:
+        raise BodyTimeout(f"the body did not arrive in time: {size} bytes so far") from None
 
 
 def reporting(credential: Credential) -> Operator:
@@ -216,28 +327,39 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
             yield piece
 
 
-def headers_of(error: LadestromError) -> list[tuple[bytes, bytes]]:
-    """What an answer says beside its problem document (RFC 9110)."""
+def headers_of(error: LadestromError) -> tuple[tuple[str, str], ...]:
+    """What an answer says beside its body (RFC 9110)."""
     match error.status:
         case 401:
-            return [(b"www-authenticate", b'Bearer realm="ladestrom"')]
+            return (("www-authenticate", 'Bearer realm="ladestrom"'),)
         case 405:
-            return ALLOWED
+            return (("allow", SENDING),)
         case 408 | 413:
-            return [(b"connection", b"close")]
+            return (("connection", "close"),)
         case 429 | 503:
-            return [(b"retry-after", b"1")]
-    return []
+            return (("retry-after", "1"),)
+    return ()
 
 
-async def _respond(
-    send: Send, status: int, body: bytes, media_type: str, extra: list[tuple[bytes, bytes]]
-) -> None:
+def _query(text: bytes) -> dict[str, str]:
+    """The fields of a query; none of one that has too many."""
+    try:
+        pairs = parse_qsl(text.decode("latin-1"), max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError:
+        return {}
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields[name] = f"{fields[name]},{value}" if name in fields else value
+    return fields
+
+
+async def respond(send: Send, answer: Answer, *, has_body: bool = True) -> None:
+    """Sends an answer; without its body where the request was HEAD."""
     headers = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", str(len(body)).encode()),
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
         (b"cache-control", b"no-store"),
-        *extra,
+        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body if has_body else b""})

@@ -9,23 +9,26 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from ladestrom.errors import BadRequest, IdempotencyConflict, NotReady
 from ladestrom.model import Millis
 
 KEY_CHARACTERS_MAX = 255
 
+T = TypeVar("T")
 
-class Receipts:
+
+class Receipts(Generic[T]):
     """The last answers by operator and idempotency key."""
 
     def __init__(self, keys_max: int, hours: float, clock: Callable[[], Millis]) -> None:
         self._keys_max = keys_max
         self._age_ms = int(hours * 3_600_000)
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, str], tuple[bytes, Millis, asyncio.Future[bytes]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[bytes, Millis, asyncio.Future[T]]] = OrderedDict()
 
-    async def once(self, operator: str, key: str, body: bytes, work: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def once(self, operator: str, key: str, body: bytes, work: Callable[[], Awaitable[T]]) -> T:
         """The answer of `work`, or of the delivery that came with this key before; failures are not kept.
 
         Raises:
@@ -48,7 +51,7 @@ class Receipts:
             if kept[0] != digest:
                 raise IdempotencyConflict("this Idempotency-Key came before with another body; use a new key")
             return await asyncio.shield(kept[2])
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         while len(self._kept) >= self._keys_max:
             self._kept.popitem(last=False)
         own = self._kept[name] = (digest, now, future)

@@ -14,10 +14,11 @@ import structlog
 
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
-from ladestrom.errors import LadestromError, NotReady, Unauthenticated
-from ladestrom.ingest.http_push import Receive, ReportEndpoint, Send, headers_of, reporting
+from ladestrom.errors import LadestromError, NotReady, Unauthenticated, UpgradeRequired
+from ladestrom.ingest.http_push import PushEndpoint, Receive, Send, headers_of, reporting, respond
 from ladestrom.model import Operator
 from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols.conversation import Answer, Request
 
 logger = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ LAST_RECEIPTS_S_MAX: Final = 3.0
 class ReportSocket:
     """The ASGI application for the socket."""
 
-    def __init__(self, endpoint: ReportEndpoint, door: Doorkeeper) -> None:
+    def __init__(self, endpoint: PushEndpoint, door: Doorkeeper) -> None:
         self._endpoint = endpoint
         self._door = door
         self.connections = 0
@@ -91,12 +92,13 @@ class ReportSocket:
 
     async def _receipt(self, operator: Operator, body: bytes) -> bytes:
         try:
-            return await self._endpoint.deliver(operator, body)
+            answer = await self._endpoint.deliver(operator, Request("POST", "", {}, {}, body))
         except LadestromError as error:
             return problem(error)
         except Exception:
             logger.exception("a report message failed", operator=operator.name)
             return problem(NotReady("an internal error stopped this message; nothing of it was accepted"))
+        return answer.body
 
     async def _answer(self, pending: Pending, send: Send) -> None:
         gone = False
@@ -111,12 +113,18 @@ class ReportSocket:
                 gone = True
 
 
+async def upgrade_required(send: Send) -> None:
+    """What a plain request to the socket's path is told."""
+    error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
+    await respond(send, Answer(error.status, problem(error), MEDIA_TYPE, (("upgrade", "websocket"),)))
+
+
 async def _refuse(send: Send, error: LadestromError) -> None:
     body = problem(error)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
-        *headers_of(error),
+        *((name.encode(), value.encode()) for name, value in headers_of(error)),
     ]
     await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -12,20 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from ladestrom.core.rules import EARLIEST_AT, from_nobil_pair, observation
-from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Millis, Reason, Receipt, Refusal, Status, StatusReport, connector_uuid
+from ladestrom.errors import LadestromError, MalformedBody, TooLarge
+from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_uuid
+from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols.conversation import Answer, Request
+from ladestrom.protocols.delivery import (
+    ADJUSTED_MAX,
+    ID_CHARACTERS_MAX,
+    SHOWN_CHARACTERS_MAX,
+    UNREADABLE,
+    Delivery,
+    ParseLimits,
+    Problem,
+    ahead,
+    millis,
+    shown,
+)
 
-ID_CHARACTERS_MAX: Final = 255
-"""The longest id of any protocol that we speak is 48 (OCPI) or 36 (a UUID)."""
 CONNECTOR_MAX: Final = 998
-SHOWN_CHARACTERS_MAX: Final = 64
-"""Of a wrong value in what is told about it."""
 
 WORDS: Final = ", ".join(Status)
 
@@ -47,27 +57,6 @@ class _Word(msgspec.Struct, frozen=True, gc=False):
 
     status: str
 
-
-class Problem(msgspec.Struct, frozen=True):
-    """Why an item cannot be a report."""
-
-    reason: Reason
-    detail: str
-
-
-class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """What one message brought: reports in order, and the items that were refused by their place."""
-
-    reports: list[StatusReport]
-    refused: list[Refusal]
-    adjusted: list[Refusal]
-    """Items that were taken with the receive time, as their own was too far ahead; the first hundred."""
-
-
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What the JSON decoder raises for text that is no JSON at all."""
-ADJUSTED_MAX: Final = 100
-"""Adjusted times told one by one in an answer."""
 
 _decode_items = msgspec.json.Decoder(list[Item]).decode
 _decode_item = msgspec.json.Decoder(Item).decode
@@ -107,7 +96,7 @@ def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, sk
             reports.append(read)
             if read.observed_at is received_at and isinstance(item, Item) and _is_dated(item):
                 _note(adjusted, index, skew_ms)
-    return Delivery(reports, refused, adjusted)
+    return Delivery(reports=reports, refused=refused, adjusted=adjusted)
 
 
 def _is_dated(item: Item) -> bool:
@@ -116,10 +105,7 @@ def _is_dated(item: Item) -> bool:
 
 def _note(adjusted: list[Refusal], index: int, skew_ms: int) -> None:
     if len(adjusted) < ADJUSTED_MAX:
-        detail = (
-            f"observed more than {skew_ms // 1000} s ahead of our clock; the receive time was taken instead"
-        )
-        adjusted.append(Refusal(index, Reason.FUTURE_TIME, detail))
+        adjusted.append(Refusal(index, Reason.FUTURE_TIME, ahead(skew_ms)))
 
 
 def _one_by_one(body: bytes, is_list: bool) -> list[Item | Problem]:
@@ -160,7 +146,7 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
     error = item.error
     if error is not True and error is not False:
         if error not in {0, 1}:
-            return Problem(Reason.INVALID_ITEM, f"error is {_shown(error)}; it is 0 or 1")
+            return Problem(Reason.INVALID_ITEM, f"error is {shown(error)}; it is 0 or 1")
         error = error == 1
     if isinstance(status, Status):
         raw: str = status.value
@@ -169,7 +155,7 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
         if pair is None:
             return Problem(
                 Reason.INVALID_STATUS,
-                f"status {_shown(status)} is none of -1 (unknown), 0 (available), 1 (occupied), "
+                f"status {shown(status)} is none of -1 (unknown), 0 (available), 1 (occupied), "
                 f"nor one of {WORDS}",
             )
         raw = f"{status}/{int(error)}"
@@ -185,11 +171,11 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
         )
     at = item.observed_at if item.observed_at is not None else item.timestamp
     if isinstance(at, datetime):
-        at = _millis(at)
+        at = millis(at)
     if at is not None and at < EARLIEST_AT:
         return Problem(
             Reason.INVALID_TIME,
-            f"{_shown(at)} is before the year 2000; write milliseconds since 1970 (not seconds), or ISO 8601",
+            f"{shown(at)} is before the year 2000; write milliseconds since 1970 (not seconds), or ISO 8601",
         )
     return StatusReport(
         written, status, error, observation(at, received_at, skew_ms), received_at, source, raw
@@ -204,23 +190,13 @@ def _connector(item: Item) -> str | Problem:
     if item.connector is None or not 0 <= item.connector <= CONNECTOR_MAX:
         return Problem(
             Reason.INVALID_ITEM,
-            f"connector is {_shown(item.connector)}; it counts the station's connectors from 0",
+            f"connector is {shown(item.connector)}; it counts the station's connectors from 0",
         )
     if not 0 < len(item.uuid) <= ID_CHARACTERS_MAX:
         return Problem(
             Reason.INVALID_ITEM, f"uuid has {len(item.uuid)} characters; 1 to {ID_CHARACTERS_MAX} are right"
         )
     return connector_uuid(item.uuid.upper(), item.connector + 1)
-
-
-def _shown(value: object) -> str:
-    return str(value)[:SHOWN_CHARACTERS_MAX]
-
-
-def _millis(at: datetime) -> Millis:
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return round(at.timestamp() * 1000)
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -251,3 +227,26 @@ def answer(receipt: Receipt, adjusted: Sequence[Refusal] = ()) -> bytes:
             adjusted or msgspec.UNSET,
         )
     )
+
+
+class Plain:
+    """The interface as a push."""
+
+    name = "plain"
+    sequential = False
+
+    def receive(
+        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
+    ) -> Delivery:
+        """Implements `Push.receive`."""
+        return receive(
+            request.body, operator.name, received_at, items_max=limits.items_max, skew_ms=limits.skew_ms
+        )
+
+    def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
+        """The receipt."""
+        return Answer(200, answer(receipt, delivery.adjusted))
+
+    def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
+        """Problem details."""
+        return Answer(error.status, problem(error), MEDIA_TYPE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ladestrom.registers import irve, nobil
+from ladestrom.registers import datex2, irve, nobil, ocpi
 from ladestrom.registers.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Parser(Protocol):
 
 
 REGISTERS: Final[Mapping[str, Parser]] = {
+    "datex": datex2.parse,
     "irve": irve.parse,
     "nobil": nobil.parse,
+    "ocpi": ocpi.parse,
 }

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, plain, quoted, truth
+from ladestrom.core.places import FRANCE, pair, place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
 from ladestrom.ports import RecordRefusal, StationDraft
-from ladestrom.registers.fields import Notes, Unusable, clean, decimal, plain, quoted, truth
 from ladestrom.registers.irve_rows import POINT_ID, POSITION, STATION_ID, rows
 from ladestrom.registers.limits import DEFAULT, Limits
-from ladestrom.registers.places import FRANCE, pair, place
 from ladestrom.registers.scan import bounded
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
+from ladestrom.core.fields import plain
 from ladestrom.errors import InvalidRegister
-from ladestrom.registers.fields import plain
 from ladestrom.registers.scan import Line, lines
 
 if TYPE_CHECKING:

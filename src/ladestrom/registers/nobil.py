@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ladestrom.core.fields import Notes, Unusable, clean, plain, quoted
+from ladestrom.core.places import NORDIC, pair, place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status, evse_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.registers import nobil_json, nobil_xml
 from ladestrom.registers import nobil_tables as tables
-from ladestrom.registers.fields import Notes, Unusable, clean, plain, quoted
 from ladestrom.registers.limits import DEFAULT, Limits
-from ladestrom.registers.places import NORDIC, pair, place
 from ladestrom.registers.scan import bounded
 
 if TYPE_CHECKING:

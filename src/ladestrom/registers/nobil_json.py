@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ladestrom.core.fields import quoted
 from ladestrom.errors import InvalidRegister
-from ladestrom.registers.fields import quoted
 from ladestrom.registers.scan import JsonScanner
 
 if TYPE_CHECKING:

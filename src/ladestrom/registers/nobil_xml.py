@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING, Final
 from xml.parsers import expat
 
+from ladestrom.core.fields import quoted
 from ladestrom.errors import InvalidRegister
-from ladestrom.registers.fields import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladestrom.core.drafts import completed, doubled_key, fault, supersedes
+from ladestrom.core.drafts import completed, doubled_key, fault, joined, supersedes
 from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status
 from ladestrom.ports import StationDraft
 
@@ -159,3 +159,44 @@ def test_what_has_no_fault_can_be_completed(  # noqa: PLR0917 - one argument for
         station, readings = completed(given_draft, "irve", uuid or "FRA_00001")
         assert all(evse.key for evse in station.evses)
         assert [each.evse for each in readings] == [station.evses[0].key]
+
+
+class TestJoined:
+    KNOWN, _ = completed(draft(), "oicp:abc", "FRA_00001")
+
+    def part(self, *evses: str, readings: tuple[tuple[int, Reading], ...] = ()) -> StationDraft:
+        """A draft of these EVSEs, each with two connectors of another kind."""
+        outlets = tuple(
+            Outlet(index, Connector("CHADEMO", 50.0)) for index in range(len(evses)) for _ in range(2)
+        )
+        made = tuple(Evse(each, "") for each in evses)
+        return draft(evses=made, outlets=outlets, name="Another name", readings=readings)
+
+    def kinds(self, station: Station) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {evse.key: [] for evse in station.evses}
+        for outlet in station.outlets:
+            found[station.evses[outlet.evse].key].append(outlet.connector.standard)
+        return found
+
+    def test_evses_that_the_draft_lacks_stay_as_they_are(self) -> None:
+        own = joined(self.KNOWN, self.part("FRABCE2")).station
+        assert own.name == "Another name"
+        assert self.kinds(own) == {
+            "FRABCE1": ["IEC_62196_T2_COMBO"],
+            "FRABCE2": ["CHADEMO", "CHADEMO"],
+            "FRA_00001_03": ["IEC_62196_T2_COMBO", "IEC_62196_T2_COMBO"],
+        }
+
+    def test_new_ones_come_last(self) -> None:
+        own = joined(self.KNOWN, self.part("FRABCE9", "FRABCE1")).station
+        assert list(self.kinds(own)) == ["FRABCE1", "FRABCE2", "FRA_00001_03", "FRABCE9"]
+        assert self.kinds(own)["FRABCE9"] == ["CHADEMO", "CHADEMO"]
+
+    def test_readings_stay_with_their_evses(self) -> None:
+        whole = joined(self.KNOWN, self.part("FRABCE9", "FRABCE2", readings=((0, reading()), (1, reading()))))
+        assert [whole.station.evses[index].key for index, _ in whole.readings] == ["FRABCE9", "FRABCE2"]
+        assert fault(whole) is None
+
+    def test_a_draft_of_all_of_them_is_as_it_is(self) -> None:
+        whole = draft(evses=self.KNOWN.evses)
+        assert completed(joined(self.KNOWN, whole), "oicp:abc", "FRA_00001")[0].evses == self.KNOWN.evses

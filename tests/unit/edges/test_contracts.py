@@ -25,13 +25,15 @@ from ladestrom.edges.contract_requests import KEYS, PARAMETERS, errors
 from ladestrom.errors import Conflict, LadestromError
 from ladestrom.formats.contract_schemas import WORDS, components, word
 from ladestrom.formats.v2_stream import Select
-from ladestrom.protocols.plain import CONNECTOR_MAX, ID_CHARACTERS_MAX
+from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
+from ladestrom.protocols.plain import CONNECTOR_MAX
 
 NOT_TOLD: Final = {
     "http": "the framework's own errors, with its own statuses",
     "invalid_register": "of the command line",
     "invalid_setting": "of the command line",
     "method_not_allowed": "for methods that a path does not have: told once, in the description",
+    "source_failure": "of sources that are asked, not of those who ask",
 }
 """Codes that no operation lists, and why."""
 OPENAPI: Final = openapi(served(Settings()))

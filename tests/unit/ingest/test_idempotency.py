@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def receipts(clock: Clock) -> Receipts:
+def receipts(clock: Clock) -> Receipts[bytes]:
     return Receipts(keys_max=3, hours=24, clock=clock)
 
 
@@ -52,27 +52,27 @@ async def work() -> Work:
 
 
 async def test_a_delivery_that_comes_again_has_the_first_receipt_and_is_not_done_again(
-    receipts: Receipts, work: Work
+    receipts: Receipts[bytes], work: Work
 ) -> None:
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
     assert work.done == 1
 
 
-async def test_another_key_or_operator_is_another_delivery(receipts: Receipts, work: Work) -> None:
+async def test_another_key_or_operator_is_another_delivery(receipts: Receipts[bytes], work: Work) -> None:
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
     assert await receipts.once("abc", "l", b"body", work) == b"receipt 2"
     assert await receipts.once("xyz", "k", b"body", work) == b"receipt 3"
 
 
-async def test_a_key_that_comes_with_another_body_is_refused(receipts: Receipts, work: Work) -> None:
+async def test_a_key_that_comes_with_another_body_is_refused(receipts: Receipts[bytes], work: Work) -> None:
     await receipts.once("abc", "k", b"body", work)
     with pytest.raises(IdempotencyConflict):
         await receipts.once("abc", "k", b"other", work)
     assert work.done == 1
 
 
-async def test_it_is_refused_while_the_first_is_under_way_too(receipts: Receipts, work: Work) -> None:
+async def test_it_is_refused_while_the_first_is_under_way_too(receipts: Receipts[bytes], work: Work) -> None:
     work.gate.clear()
     first = asyncio.create_task(receipts.once("abc", "k", b"body", work))
     await asyncio.sleep(0)
@@ -83,7 +83,7 @@ async def test_it_is_refused_while_the_first_is_under_way_too(receipts: Receipts
 
 
 async def test_one_that_comes_again_while_the_first_is_under_way_waits_for_its_receipt(
-    receipts: Receipts, work: Work
+    receipts: Receipts[bytes], work: Work
 ) -> None:
     work.gate.clear()
     tasks = [asyncio.create_task(receipts.once("abc", "k", b"body", work)) for _ in range(3)]
@@ -92,7 +92,7 @@ async def test_one_that_comes_again_while_the_first_is_under_way_waits_for_its_r
     assert await asyncio.gather(*tasks) == [b"receipt 1"] * 3
 
 
-async def test_who_stops_waiting_breaks_off_nothing(receipts: Receipts, work: Work) -> None:
+async def test_who_stops_waiting_breaks_off_nothing(receipts: Receipts[bytes], work: Work) -> None:
     work.gate.clear()
     first = asyncio.create_task(receipts.once("abc", "k", b"body", work))
     await asyncio.sleep(0)
@@ -103,7 +103,7 @@ async def test_who_stops_waiting_breaks_off_nothing(receipts: Receipts, work: Wo
     assert await first == b"receipt 1"
 
 
-async def test_a_failure_is_told_to_all_who_wait_and_not_kept(receipts: Receipts, work: Work) -> None:
+async def test_a_failure_is_told_to_all_who_wait_and_not_kept(receipts: Receipts[bytes], work: Work) -> None:
     work.gate.clear()
     work.failure = LogFailure("disk full")
     tasks = [asyncio.create_task(receipts.once("abc", "k", b"body", work)) for _ in range(3)]
@@ -116,7 +116,7 @@ async def test_a_failure_is_told_to_all_who_wait_and_not_kept(receipts: Receipts
 
 
 async def test_after_a_delivery_was_broken_off_those_who_wait_are_told_to_send_again(
-    receipts: Receipts, work: Work
+    receipts: Receipts[bytes], work: Work
 ) -> None:
     work.gate.clear()
     first = asyncio.create_task(receipts.once("abc", "k", b"body", work))
@@ -132,7 +132,9 @@ async def test_after_a_delivery_was_broken_off_those_who_wait_are_told_to_send_a
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
 
 
-async def test_the_oldest_are_forgotten_when_there_are_too_many(receipts: Receipts, work: Work) -> None:
+async def test_the_oldest_are_forgotten_when_there_are_too_many(
+    receipts: Receipts[bytes], work: Work
+) -> None:
     for key in ("1", "2", "3", "4"):
         await receipts.once("abc", key, b"body", work)
     assert await receipts.once("abc", "2", b"body", work) == b"receipt 2"
@@ -140,12 +142,14 @@ async def test_the_oldest_are_forgotten_when_there_are_too_many(receipts: Receip
 
 
 async def test_none_is_kept_where_the_setting_says_so(clock: Clock, work: Work) -> None:
-    receipts = Receipts(keys_max=0, hours=24, clock=clock)
+    receipts: Receipts[bytes] = Receipts(keys_max=0, hours=24, clock=clock)
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 2"
 
 
-async def test_they_are_forgotten_after_their_time(clock: Clock, receipts: Receipts, work: Work) -> None:
+async def test_they_are_forgotten_after_their_time(
+    clock: Clock, receipts: Receipts[bytes], work: Work
+) -> None:
     await receipts.once("abc", "k", b"body", work)
     clock.now += 24 * HOUR_MS
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
@@ -154,7 +158,7 @@ async def test_they_are_forgotten_after_their_time(clock: Clock, receipts: Recei
 
 
 async def test_one_forgotten_while_under_way_does_not_take_its_follower_along(
-    clock: Clock, receipts: Receipts, work: Work
+    clock: Clock, receipts: Receipts[bytes], work: Work
 ) -> None:
     work.gate.clear()
     first = asyncio.create_task(receipts.once("abc", "k", b"body", work))
@@ -170,7 +174,7 @@ async def test_one_forgotten_while_under_way_does_not_take_its_follower_along(
     assert done.done == 1
 
 
-async def test_a_key_has_no_more_characters_than_its_limit(receipts: Receipts, work: Work) -> None:
+async def test_a_key_has_no_more_characters_than_its_limit(receipts: Receipts[bytes], work: Work) -> None:
     await receipts.once("abc", "k" * KEY_CHARACTERS_MAX, b"body", work)
     with pytest.raises(BadRequest, match="256 characters"):
         await receipts.once("abc", "k" * (KEY_CHARACTERS_MAX + 1), b"body", work)

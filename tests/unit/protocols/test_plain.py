@@ -14,17 +14,18 @@ from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status, StatusReport
 from ladestrom.protocols import plain
+from ladestrom.protocols.delivery import Delivery
 
 SKEW_MS = 300_000
 ITEMS_MAX = 10_000
 GOOD = {"evse": "FR*ABC*E123", "status": "CHARGING"}
 
 
-def receive(body: bytes, items_max: int = ITEMS_MAX) -> plain.Delivery:
+def receive(body: bytes, items_max: int = ITEMS_MAX) -> Delivery:
     return plain.receive(body, "abc", NOW, items_max=items_max, skew_ms=SKEW_MS)
 
 
-def sent(*items: Any) -> plain.Delivery:
+def sent(*items: Any) -> Delivery:
     return receive(json.dumps(items).encode())
 
 
@@ -48,7 +49,7 @@ class TestMessages:
           {"uuid": "NOR_01333", "connector": 0, "status": 1, "error": 0, "timestamp": 1362520099000}
         ]
         """
-        assert receive(body) == plain.Delivery(
+        assert receive(body) == Delivery(
             reports=[
                 StatusReport(
                     "FR*ABC*E123", Status.CHARGING, False, 1_794_996_000_000, NOW, "abc", "CHARGING"
@@ -63,7 +64,7 @@ class TestMessages:
         assert receive(json.dumps(GOOD).encode()) == sent(GOOD)
 
     def test_an_empty_list_is_an_empty_delivery(self) -> None:
-        assert receive(b"[]") == plain.Delivery([], [], [])
+        assert receive(b"[]") == Delivery(reports=[])
 
     def test_unknown_members_are_ignored(self) -> None:
         assert sent(GOOD | {"colour": {"deep": [1, {"x": None}]}, "Status": "x"}) == sent(GOOD)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from ladestrom.registers.fields import Unusable, decimal, quoted
+from ladestrom.core.fields import Unusable, decimal, quoted
 
 _NUMBER: Final = r"([+-]?\d{1,3}(?:\.\d{1,30})?(?:[eE]-\d{1,2})?)"
 _PAIR: Final = re.compile(rf"[\[(]?\s*{_NUMBER}\s*(?:[,;]\s*|\s){_NUMBER}\s*[\])]?")

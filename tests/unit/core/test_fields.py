@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ladestrom.registers.fields import Notes, clean, decimal, plain, quoted, truth
+from ladestrom.core.fields import Notes, clean, decimal, plain, quoted, truth
 
 
 def cleaned(value: object, chars_max: int = 100) -> tuple[str, tuple[str, ...]]:

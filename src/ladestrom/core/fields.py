@@ -1,6 +1,6 @@
-"""How single fields are read, whatever register they are from.
+"""How single fields of a station are read, whatever register or protocol they are from.
 
-Knows what free text may hold and must not. Must not know of any register's names.
+Knows what free text may hold and must not. Must not know of anybody's names for a field.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _DECIMAL: Final = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,30})?(?:[eE][+-]?\d{1,2}
 
 
 class Unusable(Exception):
-    """A record has to be refused; `str(error)` is the reason. Never leaves this package."""
+    """A record has to be refused; `str(error)` is the reason. Never leaves the parser that raised it."""
 
 
 class Notes:

@@ -1,0 +1,167 @@
+"""A source tried out: asked once, or followed for a moment, against the registry as it is. Writes nothing.
+
+What would be accepted is found by the same parts that the server has, over a log in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+
+import msgspec
+
+from ladestrom import protocols
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.core.board import Board
+from ladestrom.core.directory import Directory
+from ladestrom.errors import InvalidSetting
+from ladestrom.hub import Hub
+from ladestrom.ingest.extensions import Table
+from ladestrom.ingest.http_poll import Failed, Poller, SourceLimits, make_fetcher
+from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.supervision import Health, Origin
+from ladestrom.ingest.websocket_client import Follower
+from ladestrom.model import Millis, Operator, Receipt, Refusal, Station
+from ladestrom.ports import SourceRecord
+from ladestrom.protocols.conversation import Memory
+from ladestrom.protocols.delivery import Delivery
+
+NEVER_LOST_S = 86_400.0
+"""A trial gives nothing up: there is nothing to give up."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What came of it."""
+
+    error: str | None
+    deliveries: int
+    accepted: int
+    unchanged: int
+    refused: tuple[Refusal, ...]
+    unknown: int
+    took_s: float
+    certificate_expires_at: Millis | None
+
+    def lines(self, refusals_max: int) -> Iterator[str]:
+        """It in words."""
+        if self.error is not None:
+            yield f"failed: {self.error}"
+        yield (
+            f"{self.deliveries} deliveries in {self.took_s:.1f} s: {self.accepted} EVSEs would be told of, "
+            f"{self.unchanged} more said the same or were older, {self.unknown} unknown to the source, "
+            f"{len(self.refused)} refused"
+        )
+        for reason, count in Counter(refusal.reason for refusal in self.refused).most_common():
+            yield f"  {count} {reason.value}"
+        for refusal in self.refused[:refusals_max]:
+            yield f"  item {refusal.index}: {refusal.detail}"
+        if self.certificate_expires_at is not None:
+            days = (self.certificate_expires_at - _clock()) // 86_400_000
+            yield f"its certificate is good for {days} more days"
+
+
+class _Listening(Reception):
+    """Keeps the receipts."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self.receipts: list[Receipt] = []
+        self.unknown = 0
+
+    async def take(
+        self, operator: Operator, delivery: Delivery, *, protocol: str = "", origin: Origin | None = None
+    ) -> Receipt:
+        receipt = await super().take(operator, delivery, protocol=protocol, origin=origin)
+        self.receipts.append(receipt)
+        self.unknown += len(delivery.unknown)
+        return receipt
+
+
+class _Desk:
+    """Implements `http_poll.Desk` without a store."""
+
+    def __init__(self, reception: Reception, operators: Mapping[str, Operator]) -> None:
+        self.reception = reception
+        self.limits = SourceLimits(lost_after_s=NEVER_LOST_S)
+        self.clock = _clock
+        self.chance = random.random
+        self._operators = operators
+
+    def operator(self, name: str) -> Operator:
+        found = self._operators.get(name)
+        if found is None:
+            raise InvalidSetting(f"there is no operator {name!r}")
+        return found
+
+    async def remember(self, source: SourceRecord, memory: Memory) -> None:
+        """Nothing is kept."""
+
+
+async def trial(
+    source: SourceRecord,
+    table: Table,
+    operators: Mapping[str, Operator],
+    stations: Iterable[Station],
+    follow_s: float,
+) -> Result:
+    """Asks a source once without what it remembers, or follows it for `follow_s`.
+
+    Raises:
+        InvalidSetting: its protocol or its certificates cannot be used.
+    """
+    source = msgspec.structs.replace(source, memory={}, paused_at=None)
+    hub = Hub(MemoryLog(), Board(), Directory(stations), _clock)
+    reception = _Listening(hub)
+    desk = _Desk(reception, operators)
+    work = asyncio.create_task(hub.run())
+    began_s = time.monotonic()
+    try:
+        row = table.pulls.get(source.protocol)
+        if row is not None:
+            health = await _ask(Poller(source, protocols.pull(row), row.poll_s, desk), desk)
+        elif source.protocol in table.streams:
+            row = table.streams[source.protocol]
+            health = await _follow(Follower(source, protocols.stream(row), desk), follow_s)
+        else:
+            raise InvalidSetting(f"there is no protocol {source.protocol!r} here")
+    finally:
+        work.cancel()
+    receipts = reception.receipts
+    return Result(
+        error=health.last_error if health.failed_last else None,
+        deliveries=len(receipts),
+        accepted=sum(receipt.accepted for receipt in receipts),
+        unchanged=sum(receipt.unchanged for receipt in receipts),
+        refused=tuple(refusal for receipt in receipts for refusal in receipt.refused),
+        unknown=reception.unknown,
+        took_s=time.monotonic() - began_s,
+        certificate_expires_at=health.certificate_expires_at,
+    )
+
+
+async def _ask(poller: Poller, desk: _Desk) -> Health:
+    async with make_fetcher(poller.source, desk, poller.health) as fetcher:
+        with suppress(Failed):
+            await poller.round(fetcher)
+    return poller.health
+
+
+async def _follow(follower: Follower, follow_s: float) -> Health:
+    task = asyncio.create_task(follower.run())
+    await asyncio.wait({task}, timeout=follow_s)
+    connected = follower.health.connected
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    if not connected and not follower.health.failed_last:
+        follower.health.failed_last = True
+        follower.health.last_error = f"nothing was told within {follow_s:g} s"
+    return follower.health
+
+
+def _clock() -> Millis:
+    return time.time_ns() // 1_000_000

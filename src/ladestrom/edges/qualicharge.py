@@ -1,0 +1,126 @@
+"""What operators read back where they deliver as to QualiCharge: `GET /dynamique/status/...`.
+
+A key that reports reads the points that its operator may report on; one that reads the streams reads all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.access import Scope, may_report
+from ladestrom.core.view import View
+from ladestrom.credentials import Doorkeeper
+from ladestrom.errors import BadRequest, NotAllowed, NotFound, TooLarge
+from ladestrom.formats.irve_dynamique import PointStatus, point_status
+from ladestrom.formats.v2 import Confirmed
+from ladestrom.model import NEVER, Evse, Millis, Operator
+from ladestrom.protocols.conversation import Answer, Request
+from ladestrom.protocols.delivery import millis, shown
+
+STATUS: Final = "status"
+POINTS_MAX: Final = 50_000
+"""In one answer: some 10 MiB."""
+STATIONS_PER_TURN: Final = 500
+"""Looked at before other work of the loop gets its turn: some 2 ms."""
+
+Reader = Callable[[Request], Awaitable[Answer]]
+
+
+def reader(view: View, confirmed: Confirmed, door: Doorkeeper) -> Reader:
+    """Answers GET over one view."""
+
+    async def read(request: Request) -> Answer:
+        operator = _operator(request, door)
+        section, _, point = request.path.partition("/")
+        if section != STATUS:
+            raise NotFound(f"statuses are at {STATUS}/")
+        if not point:
+            return _answer([status async for status in _list(request, operator, view, confirmed)])
+        found = [
+            evse for evse in view.directory.find(point) if operator is None or may_report(operator, evse)
+        ]
+        status = _status(found[0], view, confirmed) if len(found) == 1 else None
+        if status is None:
+            raise NotFound(f"no status is known of {shown(point)!r}")
+        return _answer(status)
+
+    return read
+
+
+def _operator(request: Request, door: Doorkeeper) -> Operator | None:
+    """Whose points may be read; None for all."""
+    try:
+        door.credential(request.headers, Scope.STREAM, basic=True)
+    except NotAllowed:
+        return door.credential(request.headers, Scope.REPORT, basic=True).operator
+    return None
+
+
+async def _list(
+    request: Request, operator: Operator | None, view: View, confirmed: Confirmed
+) -> AsyncIterator[PointStatus]:
+    after = _instant(request.query.get("from"))
+    count = 0
+    async for evse in _wanted(view, _named(request, "pdc"), _named(request, "station")):
+        if operator is not None and not may_report(operator, evse):
+            continue
+        status = _status(evse, view, confirmed, after)
+        if status is not None:
+            count += 1
+            if count > POINTS_MAX:
+                raise TooLarge(f"there are more than {POINTS_MAX} statuses; ask with station, pdc or from")
+            yield status
+
+
+async def _wanted(view: View, points: frozenset[str], stations: frozenset[str]) -> AsyncIterator[Evse]:
+    """EVSEs with these ids and of these stations; all of them where neither is given."""
+    told: set[str] = set()
+    for point in sorted(points):
+        for evse in view.directory.find(point):
+            told.add(evse.key)
+            yield evse
+    if points and not stations:
+        return
+    for turn, uuid in enumerate(view.uuids()):
+        if turn % STATIONS_PER_TURN == 0:
+            await asyncio.sleep(0)
+        state = view.get(uuid)
+        station = None if state is None else view.station(state)
+        if station is None or (stations and stations.isdisjoint((station.native_id, station.uuid))):
+            continue
+        for evse in station.evses:
+            if evse.key not in told:
+                yield evse
+
+
+def _status(evse: Evse, view: View, confirmed: Confirmed, after: Millis = NEVER) -> PointStatus | None:
+    found = view.change_of(evse)
+    heard = confirmed(evse)
+    observed_at = NEVER if heard is None else heard[0]
+    change = None if found is None else found[1]
+    if change is not None and max(change.observed_at, observed_at) < after:
+        return None
+    return point_status(evse, change, observed_at)
+
+
+def _named(request: Request, name: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in request.query.get(name, "").split(",") if part.strip())
+
+
+def _instant(text: str | None) -> Millis:
+    if not text:
+        return NEVER
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        return millis(datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text))
+    except (ValueError, OverflowError):
+        raise BadRequest(f"from={shown(text)!r} is no ISO 8601 instant") from None
+
+
+def _answer(body: object) -> Answer:
+    return Answer(200, msgspec.json.encode(body))

@@ -1,0 +1,59 @@
+"""How fresh a source is, as `/api/v2/operators` and the command line show it.
+
+Knows words and numbers. Must not know where they are counted.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+SHARE_DIGITS: Final = 4
+
+
+class DelayHistogram(msgspec.Struct, frozen=True):
+    """Changes by how long it took from when they were observed to when they were received."""
+
+    bounds_s: tuple[int, ...]
+    """Upper bounds; what is above the last one has a place of its own."""
+    counts: tuple[int, ...]
+    """One more than bounds, none of them cumulated."""
+    sum_s: float
+
+
+class SourceFreshness(msgspec.Struct, frozen=True, kw_only=True):
+    """One source since the server started."""
+
+    source: str
+    protocol: str
+    kind: Literal["push", "pull", "follow"]
+    state: Literal["paused", "resting", "lost", "failing", "new", "silent", "fresh"]
+    last_delivery_at: str | None
+    last_heard_at: str | None
+    deliveries: int
+    reports: int
+    changes: int
+    change_share: float | None
+    """Of the reports, those that became changes; None while there are none."""
+    refused: dict[str, int]
+    unreadable: int
+    failures: dict[str, int]
+    error: str | None
+    """Code of the last error, where the last attempt or delivery failed."""
+    error_at: str | None
+    delay: DelayHistogram
+    late: int
+    late_share: float | None
+    """Of the changes whose time is known; None while there are none."""
+    poll_s: int | None
+    next_at: str | None
+    failures_in_row: int
+    breaker: Literal["closed", "open", "half_open"]
+    certificate_expires_at: str | None
+    own_certificate_expires_at: str | None
+
+
+def share(part: int, whole: int) -> float | None:
+    """A part of a whole; None where there is no whole."""
+    return round(part / whole, SHARE_DIGITS) if whole else None

@@ -1,0 +1,339 @@
+"""A source that we ask: its rounds, one after the other, each the conversation of a `Pull`.
+
+The schedule is `ingest.pacing`'s: jittered, with retries and a breaker of its own rather than a library's, as
+it has to be shown, to be left alone for an hour, and to know a failure from a refusal; what retries a call
+knows none of that.
+
+What a round remembers is kept once everything that it brought is durable. Whatever goes wrong costs this
+source only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from ladestrom.errors import (
+    BadRequest,
+    InvalidSetting,
+    LadestromError,
+    LogFailure,
+    NotAllowed,
+    Overloaded,
+    SourceFailure,
+    TooLarge,
+    Unauthenticated,
+)
+from ladestrom.ingest import tls
+from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
+from ladestrom.ingest.pacing import Outcome, Pace, PaceLimits
+from ladestrom.ingest.quarantine import Kept
+from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.supervision import Health, Kind, Origin
+from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.ports import SourceRecord
+from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, Round
+from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+logger = structlog.get_logger(__name__)
+
+ASKS_MAX: Final = 10_000
+"""Of one round: a million EVSEs in pages of a hundred."""
+TAKE_ATTEMPTS_MAX: Final = 60
+TAKE_WAIT_S: Final = 1.0
+"""Until a delivery is tried again for which the log or the queue had no room."""
+THREAD_BYTES_MIN: Final = 64 * 1024
+"""A larger answer is read in a thread: the loop has others to serve meanwhile."""
+PUBLIC_ONLY: Final = "public_only"
+"""Option of a source that named its address itself. Nobody sets it: the server does, of peers."""
+REFUSING: Final = frozenset({401, 403, 404, 405, 410})
+"""Answers that stay the same until a person changes something."""
+WAITING: Final = frozenset({429, 503})
+"""Answers whose `Retry-After` counts."""
+UNREADABLE: Final = (BadRequest, TooLarge)
+"""What a protocol raises where an answer is not what it should be."""
+
+
+class SourceLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settings say of sources."""
+
+    fetch: FetchLimits = FetchLimits()
+    pace: PaceLimits = PaceLimits()
+    parse: ParseLimits = ParseLimits(items_max=1_000_000)
+    round_s_max: float = 600.0
+    lost_after_s: float = 30.0
+    """A source that is followed: how long it may be away before its statuses are given up."""
+
+
+class Desk(Protocol):
+    """What every source needs of the server."""
+
+    reception: Reception
+    limits: SourceLimits
+    clock: Callable[[], Millis]
+    chance: Callable[[], float]
+
+    def operator(self, name: str) -> Operator:
+        """The operator of a source, as the store has it now.
+
+        Raises:
+            InvalidSetting: there is none any more.
+        """
+        ...
+
+    def remember(self, source: SourceRecord, memory: Memory) -> Awaitable[None]:
+        """Keeps what a round found out."""
+        ...
+
+
+class Failed(Exception):
+    """A round came to nothing; what it was was counted."""
+
+    def __init__(self, outcome: Outcome, retry_after_s: float = 0.0) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+        self.retry_after_s = retry_after_s
+
+
+def origin_of(source: SourceRecord, kind: Kind) -> Origin:
+    """What a source is called where it is watched."""
+    return Origin(source.name, source.operator, source.protocol, kind)
+
+
+def settings_of(source: SourceRecord, limits: ParseLimits, *, may_register: bool = False) -> PullSettings:
+    """What its protocol is told of a source."""
+    return PullSettings(
+        source=source.operator,
+        address=source.address,
+        secret=source.secret,
+        options=source.options,
+        limits=limits,
+        may_register=may_register,
+    )
+
+
+class Poller:
+    """One source that is asked."""
+
+    def __init__(self, source: SourceRecord, pull: Pull, interval_s: int, desk: Desk) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            source: as the store has it.
+            pull: its protocol.
+            interval_s: from the beginning of a round to that of the next.
+            desk: what it shares with others.
+        """
+        self.source = source
+        self.health: Health = desk.reception.supervision.health(origin_of(source, Kind.PULL))
+        self.health.poll_s = interval_s
+        self._pull = pull
+        self._desk = desk
+        self._memory: Memory = source.memory
+        self._pace = Pace(interval_s * 1000, desk.limits.pace, desk.clock(), desk.chance())
+        self._answered: Answered | None = None
+
+    async def run(self) -> None:
+        """Asks, round after round, until cancelled."""
+        pace, clock = self._pace, self._desk.clock
+        async with AsyncExitStack() as stack:
+            fetcher: Fetcher | None = None
+            files = _stamps(self.source)
+            self._show()
+            while True:
+                await asyncio.sleep(max(0.0, (pace.next_at - clock()) / 1000))
+                began_at = clock()
+                pace.begin()
+                self._show()
+                if fetcher is None or _stamps(self.source) != files:
+                    # Certificates are renewed while we run.
+                    await stack.aclose()
+                    files = _stamps(self.source)
+                    fetcher = self._fetcher()
+                    if fetcher is not None:
+                        await stack.enter_async_context(fetcher)
+                outcome, wait_s = Outcome.REFUSED, 0.0
+                if fetcher is not None:
+                    outcome, wait_s = await self._attempt(fetcher)
+                pace.end(outcome, began_at, clock(), self._desk.chance(), wait_s)
+                self._show()
+
+    async def _attempt(self, fetcher: Fetcher) -> tuple[Outcome, float]:
+        try:
+            await self.round(fetcher)
+        except Failed as failed:
+            return failed.outcome, failed.retry_after_s
+        return Outcome.WELL, 0.0
+
+    def _fetcher(self) -> Fetcher | None:
+        try:
+            return make_fetcher(self.source, self._desk, self.health)
+        except InvalidSetting as error:
+            self._desk.reception.supervision.failed(self.health, error)
+            return None
+
+    def _show(self) -> None:
+        pace, health = self._pace, self.health
+        health.breaker, health.failures_in_row, health.next_at = pace.breaker, pace.failures, pace.next_at
+
+    async def round(self, fetcher: Fetcher) -> None:
+        """Asks once, and takes what comes.
+
+        Raises:
+            Failed: it did not go well; the memory of the round before holds.
+        """
+        health, supervision = self.health, self._desk.reception.supervision
+        self._answered = None
+        try:
+            async with asyncio.timeout(self._desk.limits.round_s_max):
+                memory = await self._converse(fetcher)
+            await self._keep(memory)
+        except TimeoutError:
+            what = f"the round took longer than {self._desk.limits.round_s_max:g} s"
+            supervision.note(health, SourceFailure.code, what)
+            raise Failed(Outcome.FAILED) from None
+        except UNREADABLE as error:
+            raise self._unreadable(error) from error
+        except LadestromError as error:
+            supervision.failed(health, error)
+            raise self._refused(error) from error
+        except Exception as error:
+            logger.exception("a round failed", source=self.source.name, protocol=self.source.protocol)
+            raise self._unreadable(
+                LadestromError("an internal error stopped the round; it was logged")
+            ) from error
+        supervision.heard(health)
+
+    async def _converse(self, fetcher: Fetcher) -> Memory:
+        desk = self._desk
+        operator = desk.operator(self.source.operator)
+        settings = settings_of(self.source, desk.limits.parse, may_register=operator.may_register)
+        conversation = self._pull(settings, self._memory, desk.clock())
+        told: Answered | Receipt | None = None
+        asks = 0
+        try:
+            while True:
+                step, memory = await _next(conversation, told)
+                match step:
+                    case None:
+                        return memory
+                    case Ask():
+                        asks += 1
+                        if asks > ASKS_MAX:
+                            raise SourceFailure(f"the round has more than {ASKS_MAX} requests")
+                        told = self._answered = await fetcher.fetch(step)
+                        self.health.certificate_expires_at = fetcher.certificate_expires_at
+                    case _:
+                        told = await take(
+                            desk.reception, operator, step, origin_of(self.source, self.health.origin.kind)
+                        )
+        finally:
+            # Broken off while a thread reads an answer, it cannot be closed, and ends with the thread.
+            with suppress(ValueError):
+                conversation.close()
+
+    async def _keep(self, memory: Memory) -> None:
+        if memory != self._memory:
+            await self._desk.remember(self.source, memory)
+            self._memory = memory
+
+    def _refused(self, error: LadestromError) -> Failed:
+        answered = self._answered
+        if isinstance(error, Unauthenticated | NotAllowed | InvalidSetting):
+            return Failed(Outcome.REFUSED)
+        if answered is None:
+            return Failed(Outcome.FAILED)
+        outcome = Outcome.REFUSED if answered.status in REFUSING else Outcome.FAILED
+        return Failed(outcome, retry_after_s(answered) if answered.status in WAITING else 0.0)
+
+    def _unreadable(self, error: LadestromError) -> Failed:
+        """Of an answer that says itself that it is an error nothing is kept."""
+        answered = self._answered
+        supervision = self._desk.reception.supervision
+        if answered is None or answered.status >= 300:  # noqa: PLR2004 - RFC 9110, section 15: not successful
+            supervision.failed(self.health, error)
+            return self._refused(error)
+        kept = Kept(
+            source=self.source.name,
+            operator=self.source.operator,
+            protocol=self.source.protocol,
+            kind=self.health.origin.kind,
+            received_at=answered.received_at,
+            code=error.code,
+            detail=str(error),
+            media_type=answered.headers.get("content-type", ""),
+            path=shown(answered.url),
+            status=answered.status,
+        )
+        supervision.unreadable(self.health, kept, answered.body)
+        return Failed(Outcome.FAILED)
+
+
+def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:
+    """The connections of a source, with its certificate.
+
+    Raises:
+        InvalidSetting: its certificate or its authorities cannot be used.
+    """
+    ca = source.options.get("ca")
+    health.own_certificate_expires_at = None
+    bare = tls.context(ca)
+    trust = bare
+    if source.certificate is not None:
+        trust = tls.context(ca, source.certificate, source.certificate_key)
+        health.own_certificate_expires_at = tls.expires_at(source.certificate)
+    return Fetcher(
+        desk.limits.fetch,
+        desk.clock,
+        trust=trust,
+        bare_trust=bare,
+        proxy=source.options.get("proxy"),
+        public_only=PUBLIC_ONLY in source.options,
+    )
+
+
+async def take(reception: Reception, operator: Operator, delivery: Delivery, origin: Origin) -> Receipt:
+    """Takes a delivery that nobody will send again: waits while there is no room for it.
+
+    Raises:
+        Overloaded, LogFailure: there was none for a minute.
+    """
+    for _ in range(TAKE_ATTEMPTS_MAX - 1):
+        try:
+            return await reception.take(operator, delivery, origin=origin)
+        except (Overloaded, LogFailure):
+            await asyncio.sleep(TAKE_WAIT_S)
+    return await reception.take(operator, delivery, origin=origin)
+
+
+async def _next(conversation: Round, told: Answered | Receipt | None) -> tuple[Ask | Delivery | None, Memory]:
+    """What a conversation wants next, or None and its memory where it is over."""
+    if isinstance(told, Answered) and len(told.body) >= THREAD_BYTES_MIN:
+        return await asyncio.to_thread(_step, conversation, told)
+    return _step(conversation, told)
+
+
+def _step(conversation: Round, told: Answered | Receipt | None) -> tuple[Ask | Delivery | None, Memory]:
+    try:
+        return (next(conversation) if told is None else conversation.send(told)), {}
+    except StopIteration as over:
+        memory: Mapping[str, str] = over.value
+        return None, dict(memory)
+
+
+def _stamps(source: SourceRecord) -> tuple[int, ...]:
+    """What tells that a file of certificates is another than before."""
+    files = (source.options.get("ca"), source.certificate, source.certificate_key)
+    found = []
+    for file in files:
+        try:
+            found.append(0 if file is None else os.stat(file).st_mtime_ns)  # noqa: PTH116 - one number, no path
+        except OSError:
+            found.append(-1)
+    return tuple(found)

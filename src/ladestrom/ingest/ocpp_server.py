@@ -1,0 +1,454 @@
+"""`/ocpp/ID`: charge points report for themselves, each over a WebSocket of its own.
+
+Knows connections, passwords, limits and silence. Must not know what a frame means: `protocols.ocpp` does. A
+call is answered when what it brought is durable. When a charge point is gone or silent, its EVSEs become
+unknown; one that returns within the grace was never gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+import structlog
+
+from ladestrom.core.charge_points import ID_CHARACTERS_MAX, admit
+from ladestrom.core.directory import Directory
+from ladestrom.errors import (
+    Conflict,
+    LadestromError,
+    MalformedBody,
+    NotAllowed,
+    NotFound,
+    Overloaded,
+    TooLarge,
+    TooManyRequests,
+    Unauthenticated,
+    UpgradeRequired,
+)
+from ladestrom.ingest.reception import Reception
+from ladestrom.model import Millis, Operator
+from ladestrom.ports import ChargePoint
+from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols.ocpp import DIALECTS, NOTHING, Conversation, Outcome, agreed
+from ladestrom.protocols.ocpp_points import Points, layout
+
+logger = structlog.get_logger(__name__)
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+PATH: Final = "/ocpp/"
+PROTOCOL: Final = "ocpp"
+MINUTE_S: Final = 60.0
+SILENT_HEARTBEATS: Final = 2
+"""One that is late or lost on the way is forgiven."""
+CONFIRM_S_MIN: Final = 60
+SIGN_OFF_RETRY_S: Final = 5.0
+"""Where the log could not be written."""
+REASON_BYTES_MAX: Final = 123
+"""RFC 6455, section 5.5: of a close frame, beside its code."""
+GOING_AWAY: Final = 1001
+PROTOCOL_ERROR: Final = 1002
+
+
+class OcppLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What charge points may do, and what they are told."""
+
+    heartbeat_s: int = 60
+    grace_s: int = 30
+    """One that returns within this was not gone."""
+    start_grace_s: int = 600
+    """Likewise after our own start."""
+    connections_max: int = 5_000
+    message_bytes_max: int = 256 * 1024
+    messages_per_minute_max: int = 1_200
+    stale_after_s: int = 86_400
+    skew_ms: int = 300_000
+
+
+class Close(msgspec.Struct, frozen=True):
+    """How a connection is ended by us."""
+
+    code: int
+    reason: str
+
+
+SILENT: Final = Close(GOING_AWAY, "nothing was heard for two heartbeats")
+
+
+class OcppServer:
+    """All charge points of a server. One object per server; an ASGI application."""
+
+    def __init__(
+        self, reception: Reception, directory: Directory, clock: Callable[[], Millis], limits: OcppLimits
+    ) -> None:
+        self.limits = limits
+        self.failures: Counter[str] = Counter()
+        """Connections refused and calls answered by an error, by code."""
+        self.messages = 0
+        self._reception = reception
+        self._directory = directory
+        self._clock = clock
+        self._stations: dict[str, _Station] = {}
+        self._connections: set[_Connection] = set()
+        self._seen: dict[str, Millis] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._has_begun = False
+        self._is_stopping = False
+
+    @property
+    def connected(self) -> int:
+        """Charge points that are there."""
+        return len(self._connections)
+
+    def take_seen(self) -> dict[str, Millis]:
+        """Charge points that came or went since the last call, and when."""
+        seen, self._seen = self._seen, {}
+        return seen
+
+    def follow(self, points: Iterable[ChargePoint], operators: Mapping[str, Operator]) -> None:
+        """Takes the charge points as they are now in the store, and their EVSEs as the registry has them.
+
+        At the first time, those that were connected before get `start_grace_s` to return.
+        """
+        found = {point.id: point for point in points}
+        for name in self._stations.keys() - found.keys():
+            self._drop(self._stations.pop(name))
+        for name, point in found.items():
+            operator = operators.get(point.operator)
+            station = self._stations.get(name)
+            if station is None or operator is None or station.operator.name != operator.name:
+                if station is not None:
+                    self._drop(self._stations.pop(name))
+                if operator is not None:
+                    self._stations[name] = self._new(point, operator)
+            else:
+                self._update(station, point, operator)
+        self._has_begun = True
+
+    def stop(self) -> None:
+        """Nobody is taken for gone any more: it is we who go."""
+        self._is_stopping = True
+        for station in self._stations.values():
+            station.forgive()
+        for task in self._tasks:
+            task.cancel()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """The ASGI application: one connection."""
+        if scope["type"] != "websocket":
+            is_here = scope["path"] != "/" and scope["raw_path"].startswith(PATH.encode())
+            error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
+            await _refuse(send, error if is_here else NotFound("nothing is here"), "http.response")
+            return
+        await receive()
+        try:
+            station = self._admitted(scope)
+        except LadestromError as error:
+            self.failures[error.code] += 1
+            await _refuse(send, error, "websocket.http.response")
+            return
+        with suppress(OSError, RuntimeError):
+            await self._serve(station, scope["subprotocols"], receive, send)
+
+    async def _serve(self, station: _Station, offered: Collection[str], receive: Receive, send: Send) -> None:
+        dialect = agreed(offered)
+        if dialect is None:
+            # OCPP-J 1.6, section 3.2, and 2.0.1, part 4, section 3.2: the handshake is completed without a
+            # subprotocol, and the connection closed.
+            self.failures["no_subprotocol"] += 1
+            known = ", ".join(each.subprotocol for each in DIALECTS)
+            await send({"type": "websocket.accept"})
+            await _close(send, Close(PROTOCOL_ERROR, f"offer one of the subprotocols {known}"))
+            return
+        conversation = Conversation(dialect, station.points, self.limits.heartbeat_s, self._clock())
+        connection = _Connection(self, station, conversation, send)
+        if station.connection is not None:
+            station.connection.end(Close(Conflict.close_code, "another connection has this id"))
+        station.arrive(connection, self._clock())
+        self._connections.add(connection)
+        self._seen[station.point.id] = self._clock()
+        try:
+            await send({"type": "websocket.accept", "subprotocol": dialect.subprotocol})
+            await connection.run(receive)
+            if connection.ended is not None:
+                await _close(send, connection.ended)
+        finally:
+            self._connections.discard(connection)
+            self._seen[station.point.id] = self._clock()
+            if station.connection is connection:
+                station.connection = None
+                # Who was silent had its grace.
+                self._await_return(station, 0 if connection.ended is SILENT else self.limits.grace_s)
+
+    async def take(self, station: _Station, outcome: Outcome) -> bool:
+        """Logs what a message brought; whether that succeeded."""
+        if outcome.delivery is None or self._stations.get(station.point.id) is not station:
+            # What one that was removed says while it is cut off does not count.
+            return True
+        try:
+            await self._reception.take(station.operator, outcome.delivery, protocol=PROTOCOL)
+        except LadestromError as error:
+            self.failures[error.code] += 1
+            return False
+        return True
+
+    def refused(self, station: _Station, body: str | bytes, outcome: Outcome) -> None:
+        """Notes a call that is answered by an error."""
+        if outcome.refused is None:
+            return
+        self.failures[outcome.refused.fault.name.lower()] += 1
+        if outcome.refused.is_unread:
+            content = body.encode() if isinstance(body, str) else body
+            error = MalformedBody(f"{station.point.id}: {outcome.refused.detail}")
+            self._reception.unreadable(station.operator, PROTOCOL, content, error)
+
+    async def confirm(self, station: _Station) -> None:
+        """A charge point that is there and says nothing new is not silent: what it said last holds."""
+        now = self._clock()
+        stale_after_s = station.operator.stale_after_s or self.limits.stale_after_s
+        if now - station.confirmed_at < max(stale_after_s // 4, CONFIRM_S_MIN) * 1000:
+            return
+        station.confirmed_at = now
+        delivery = station.points.restated(now)
+        if delivery.reports:
+            await self.take(station, Outcome(delivery))
+
+    def now(self) -> Millis:
+        """The clock."""
+        return self._clock()
+
+    # -- charge points that come and go ------------------------------------------------------------------
+
+    def _admitted(self, scope: Mapping[str, Any]) -> _Station:
+        """Who connects.
+
+        Raises:
+            NotFound: no charge point has this id (OCPP-J, section 3.2, wants it so).
+            Unauthenticated: it has not its password.
+            Overloaded: too many are there.
+        """
+        name = unquote(scope["raw_path"].decode("latin-1").partition(PATH)[2].strip("/"))
+        station = self._stations.get(name)
+        if station is None:
+            shown = name[:ID_CHARACTERS_MAX]
+            raise NotFound(f"no charge point has the id {shown!r}; `ladestrom ocpp add` makes one")
+        headers = {key.lower(): value for key, value in scope["headers"]}
+        admit(station.point, headers.get(b"authorization", b"").decode("latin-1"))
+        if len(self._connections) >= self.limits.connections_max and station.connection is None:
+            raise Overloaded(f"{self.limits.connections_max} charge points are connected; try again later")
+        return station
+
+    def _new(self, point: ChargePoint, operator: Operator) -> _Station:
+        station = _Station(point, operator, Points(operator.name, self.limits.skew_ms))
+        station.points.layout = layout(self._directory.stations.get(point.station), dict(point.evses))
+        if not self._has_begun and point.last_seen_at is not None:
+            self._await_return(station, self.limits.start_grace_s)
+        return station
+
+    def _update(self, station: _Station, point: ChargePoint, operator: Operator) -> None:
+        if point.secret_sha256 != station.point.secret_sha256 and station.connection is not None:
+            station.connection.end(
+                Close(Unauthenticated.close_code, "the password was replaced; connect with the new one")
+            )
+        before = station.evses()
+        station.point = point
+        station.operator = operator
+        station.points.layout = layout(self._directory.stations.get(point.station), dict(point.evses))
+        self._sign_off(station.operator, before - station.evses())
+
+    def _drop(self, station: _Station) -> None:
+        station.forgive()
+        if station.connection is not None:
+            station.connection.end(Close(NotAllowed.close_code, "this charge point was removed"))
+            station.connection = None
+        self._sign_off(station.operator, station.evses())
+
+    def _await_return(self, station: _Station, grace_s: float) -> None:
+        station.forgive()
+        if self._is_stopping:
+            return
+        station.grace = asyncio.get_running_loop().call_later(grace_s, self._gone, station)
+
+    def _gone(self, station: _Station) -> None:
+        station.grace = None
+        if station.connection is None:
+            logger.info("charge point gone", charge_point=station.point.id)
+            self._sign_off(station.operator, station.evses(), station)
+
+    def _sign_off(self, operator: Operator, evses: Collection[str], station: _Station | None = None) -> None:
+        if evses:
+            self._start(self._lose(operator, evses, station))
+
+    async def _lose(self, operator: Operator, evses: Collection[str], station: _Station | None) -> None:
+        """Signs EVSEs off, unless their charge point returns before that succeeds."""
+        while station is None or station.connection is None:
+            try:
+                await self._reception.sign_off(operator, evses)
+            except LadestromError as error:
+                logger.warning("signing off is tried again", operator=operator.name, error=str(error))
+                await asyncio.sleep(SIGN_OFF_RETRY_S)
+            else:
+                return
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Station:
+    """A charge point, connected or not."""
+
+    __slots__ = ("confirmed_at", "connection", "grace", "operator", "point", "points")
+
+    def __init__(self, point: ChargePoint, operator: Operator, points: Points) -> None:
+        self.point = point
+        self.operator = operator
+        self.points = points
+        self.connection: _Connection | None = None
+        self.grace: asyncio.TimerHandle | None = None
+        """Until it is taken for gone."""
+        self.confirmed_at: Millis = 0
+
+    def evses(self) -> frozenset[str]:
+        """Keys of its EVSEs."""
+        return frozenset(self.points.layout.evses.values())
+
+    def arrive(self, connection: _Connection, now: Millis) -> None:
+        """It is there."""
+        self.forgive()
+        self.connection = connection
+        self.confirmed_at = now
+
+    def forgive(self) -> None:
+        """It is not waited for."""
+        if self.grace is not None:
+            self.grace.cancel()
+            self.grace = None
+
+
+class _Connection:
+    """One connection: reads a message, does what it asks for, and only then reads the next."""
+
+    __slots__ = (
+        "_conversation",
+        "_messages",
+        "_minute_began_s",
+        "_send",
+        "_server",
+        "_station",
+        "_timer",
+        "ended",
+    )
+
+    def __init__(self, server: OcppServer, station: _Station, conversation: Conversation, send: Send) -> None:
+        self._server = server
+        self._station = station
+        self._conversation = conversation
+        self._send = send
+        self._timer: asyncio.Timeout | None = None
+        """While nothing is being done."""
+        self._minute_began_s = 0.0
+        self._messages = 0
+        self.ended: Close | None = None
+        """Why we end it."""
+
+    def end(self, close: Close) -> None:
+        """Ends it as soon as what is under way is done."""
+        if self.ended is None:
+            self.ended = close
+            if self._timer is not None:
+                self._timer.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self, receive: Receive) -> None:
+        """Until it ends."""
+        loop = asyncio.get_running_loop()
+        silence_s = self._server.limits.heartbeat_s * SILENT_HEARTBEATS
+        silent_at_s = loop.time() + silence_s
+        while self.ended is None:
+            message = await self._next(receive, silent_at_s)
+            if message is None:
+                if loop.time() >= silent_at_s:
+                    self.end(SILENT)
+                await self._do(self._conversation.wake(self._server.now()))
+            elif message["type"] == "websocket.disconnect":
+                return
+            else:
+                now_s = loop.time()
+                silent_at_s = now_s + silence_s
+                await self._take(message.get("text") or message.get("bytes") or "", now_s)
+
+    async def _next(self, receive: Receive, silent_at_s: float) -> Any:  # noqa: ANN401 - an ASGI message
+        """The next message; None where something else is due before it."""
+        loop = asyncio.get_running_loop()
+        due_at = self._conversation.due_at
+        until_s = silent_at_s
+        if due_at is not None:
+            until_s = min(until_s, loop.time() + max(0, due_at - self._server.now()) / 1000)
+        try:
+            async with asyncio.timeout_at(until_s) as self._timer:
+                return await receive()
+        except TimeoutError:
+            return None
+        finally:
+            self._timer = None
+
+    async def _take(self, body: str | bytes, now_s: float) -> None:
+        limits = self._server.limits
+        self._server.messages += 1
+        if len(body) > limits.message_bytes_max:
+            self.ended = Close(TooLarge.close_code, f"a message has at most {limits.message_bytes_max} bytes")
+            return
+        if now_s - self._minute_began_s > MINUTE_S:
+            self._minute_began_s = now_s
+            self._messages = 0
+        self._messages += 1
+        if self._messages > limits.messages_per_minute_max:
+            self.ended = Close(
+                TooManyRequests.close_code, f"at most {limits.messages_per_minute_max} messages a minute"
+            )
+            return
+        outcome = self._conversation.receive(body, self._server.now())
+        self._server.refused(self._station, body, outcome)
+        await self._do(outcome)
+        await self._server.confirm(self._station)
+
+    async def _do(self, outcome: Outcome) -> None:
+        if outcome is NOTHING:
+            return
+        answer = outcome.answer
+        if not await self._server.take(self._station, outcome):
+            answer = outcome.instead
+            self._conversation.ask_again(self._server.now())
+        for text in (answer, outcome.call):
+            if text is not None:
+                await self._send({"type": "websocket.send", "text": text})
+
+
+async def _close(send: Send, close: Close) -> None:
+    reason = close.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+    await send({"type": "websocket.close", "code": close.code, "reason": reason})
+
+
+async def _refuse(send: Send, error: LadestromError, kind: str) -> None:
+    body = problem(error)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b'Basic realm="ladestrom", charset="UTF-8"'))
+    if isinstance(error, UpgradeRequired):
+        headers.append((b"upgrade", b"websocket"))
+    if error.retry:
+        headers.append((b"retry-after", b"30"))
+    await send({"type": f"{kind}.start", "status": error.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

@@ -1,0 +1,151 @@
+"""Stations that operators describe while they deliver: into the registry, where they may.
+
+Knows which of them are new or other than what is there, and writes those of all deliveries that wait in one
+import. Each operator has a register of its own in each protocol (`ocpi:NAME`), so that none can take over
+another's station.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from ladestrom.core.access import may_register
+from ladestrom.core.directory import Directory
+from ladestrom.core.drafts import completed, fault, joined
+from ladestrom.errors import LadestromError
+from ladestrom.model import Millis, Operator, Station
+from ladestrom.ports import StationDraft, Store
+from ladestrom.protocols.delivery import Delivery
+
+logger = structlog.get_logger(__name__)
+
+TOLD_MAX: Final = 5
+"""Stations that were not registered, in one line of the log."""
+
+
+class Registrar:
+    """One object per server."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        refresh: Callable[[], Awaitable[None]],
+        clock: Callable[[], Millis],
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            store: where the registry is kept.
+            directory: what of it the server knows.
+            refresh: makes the server take what was written.
+            clock: gives the time of an import.
+        """
+        self._store = store
+        self._directory = directory
+        self._refresh = refresh
+        self._clock = clock
+        self._waiting: dict[str, list[StationDraft]] = {}
+        self._complete: set[str] = set()
+        """Registers of which all stations wait."""
+        self._round: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def register(self, operator: Operator, delivery: Delivery) -> None:
+        """Returns when the registry has what is new of a delivery's stations, and the server knows it.
+
+        A station that cannot be registered is left out and logged: its statuses are refused one by one.
+        """
+        wanted = list(self._wanted(operator, delivery))
+        if not wanted:
+            return
+        # A station that was refused has not vanished.
+        is_all = delivery.all_stations and len(wanted) == len(delivery.stations)
+        for draft in wanted:
+            register = f"{draft.station.register}:{operator.name}"
+            self._waiting.setdefault(register, []).append(draft)
+            if is_all:
+                self._complete.add(register)
+        if self._next is None or self._next.done():
+            self._next = asyncio.create_task(self._import(self._round))
+            self._round = self._next
+        await asyncio.shield(self._next)
+
+    def _wanted(self, operator: Operator, delivery: Delivery) -> Iterator[StationDraft]:
+        refused = []
+        known = self._registered(operator) if delivery.partial_stations else {}
+        for draft in delivery.stations:
+            if not isinstance(draft, StationDraft):
+                refused.append(f"{draft.record}: {draft.reason}")
+            elif not may_register(operator, draft.station):
+                refused.append(f"{draft.station.native_id}: it has EVSEs of other parties")
+            else:
+                own = draft.station
+                station = known.get((f"{own.register}:{operator.name}", own.native_id))
+                whole = draft if station is None else joined(station, draft)
+                if delivery.all_stations or self._is_new(operator, whole, delivery):
+                    yield whole
+        if refused:
+            _log(operator.name, refused)
+
+    def _is_new(self, operator: Operator, draft: StationDraft, delivery: Delivery) -> bool:
+        own = draft.station
+        register = f"{own.register}:{operator.name}"
+        ids = [evse.key or evse.uid or "" for evse in own.evses]
+        if not ids:
+            # Nothing of it is to be shown: that matters only where something is.
+            ids = [*delivery.unknown, *(report.evse for report in delivery.reports)]
+        known = self._known(register, own.native_id, ids)
+        if known is None:
+            return bool(own.evses)
+        return fault(draft) is not None or completed(draft, register, known.uuid)[0] != known
+
+    def _known(self, register: str, native_id: str, ids: Iterable[str]) -> Station | None:
+        for written in ids:
+            for evse in self._directory.find(written):
+                station = self._directory.stations[evse.station]
+                if station.register == register and station.native_id == native_id:
+                    return station
+        return None
+
+    def _registered(self, operator: Operator) -> dict[tuple[str, str], Station]:
+        """Stations of the operator's registers, by register and native id."""
+        mine = f":{operator.name}"
+        return {
+            (station.register, station.native_id): station
+            for station in self._directory.stations.values()
+            if station.vanished_at is None and station.register.endswith(mine)
+        }
+
+    async def _import(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            with suppress(Exception):
+                await asyncio.shield(before)
+        self._next = None
+        waiting, self._waiting = self._waiting, {}
+        complete, self._complete = self._complete, set()
+        for register, drafts in waiting.items():
+            # Of two that came while another import ran, the later is the newer.
+            newest = {draft.station.native_id: draft for draft in drafts}
+            try:
+                report = await self._store.import_stations(
+                    register, newest.values(), self._clock(), complete=register in complete
+                )
+            except LadestromError as error:
+                logger.warning("stations were not registered", register=register, error=str(error))
+                continue
+            if report.refused:
+                _log(register, [f"{refusal.record}: {refusal.reason}" for refusal in report.refused])
+        try:
+            await self._refresh()
+        except LadestromError as error:
+            logger.warning("the registry was not taken; it is tried again", error=str(error))
+
+
+def _log(whose: str, refused: list[str]) -> None:
+    logger.info("stations were not registered", of=whose, count=len(refused), first=refused[:TOLD_MAX])

@@ -1,0 +1,268 @@
+"""The sources of a server that we ask or follow: which there are, started and stopped as the store has them.
+
+Knows which protocol needs which shell. Must not know what comes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+import structlog
+
+from ladestrom import protocols
+from ladestrom.errors import BadRequest, InvalidSetting, LadestromError
+from ladestrom.ingest.extensions import Table
+from ladestrom.ingest.http_poll import Poller, SourceLimits, origin_of, settings_of
+from ladestrom.ingest.quarantine import Quarantined
+from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.supervision import Kind, Origin
+from ladestrom.ingest.websocket_client import Follower
+from ladestrom.model import Millis, Operator
+from ladestrom.ports import SourceRecord, Sources
+from ladestrom.protocols import Row
+from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request
+from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+logger = structlog.get_logger(__name__)
+
+TRANSPORT_OPTIONS: Final[Mapping[str, str]] = {
+    "ca": "File of the authorities that are believed (PEM), instead of the system's.",
+    "proxy": "Address of an HTTP proxy.",
+}
+"""Options that say how a source is reached, whatever its protocol."""
+STREAM_TRANSPORT_OPTIONS: Final = frozenset({"ca"})
+SOURCE_ITEMS_MAX: Final = 1_000_000
+"""Of one message of a source that we ask or follow; its bytes are limited before."""
+POLL_S_MIN: Final = 1
+POLL_S_MAX: Final = 7 * 86_400
+
+
+class SourceDesk:
+    """What every source needs of the server: implements `http_poll.Desk`."""
+
+    def __init__(
+        self,
+        reception: Reception,
+        store: Sources,
+        limits: SourceLimits,
+        clock: Callable[[], Millis],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.reception = reception
+        self.limits = limits
+        self.clock = clock
+        self.chance = chance
+        self.operators: Mapping[str, Operator] = {}
+        self._store = store
+
+    def operator(self, name: str) -> Operator:
+        """The operator of a source, as the store has it now.
+
+        Raises:
+            InvalidSetting: there is none any more.
+        """
+        found = self.operators.get(name)
+        if found is None:
+            raise InvalidSetting(f"there is no operator {name!r} any more")
+        return found
+
+    async def remember(self, source: SourceRecord, memory: Memory) -> None:
+        """Keeps what a round found out, unless the source was changed meanwhile."""
+        await self._store.remember_source(source.name, dict(memory), source.changed_at)
+
+
+class _Running(msgspec.Struct, frozen=True):
+    source: SourceRecord
+    shell: Poller | Follower
+    task: asyncio.Task[None]
+
+
+class SourceTasks:
+    """Those that run."""
+
+    def __init__(self, desk: SourceDesk, table: Table) -> None:
+        self._desk = desk
+        self._table = table
+        self._running: dict[str, _Running] = {}
+        self._known: dict[str, SourceRecord] = {}
+
+    async def set(self, sources: Iterable[SourceRecord], operators: Mapping[str, Operator]) -> None:
+        """Takes what the store has now: starts what is new, stops what is gone, starts anew what changed."""
+        self._desk.operators = operators
+        wanted = {source.name: source for source in sources}
+        for name in [*self._running]:
+            running, now = self._running[name].source, wanted.get(name)
+            if not _is_same(running, now):
+                # One that only starts anew goes on where it was.
+                ends = now is None or now.paused_at is not None or now.operator != running.operator
+                await self._stop(name, give_up=ends)
+        self._known = wanted
+        supervision = self._desk.reception.supervision
+        supervision.keep_only(wanted)
+        for name, source in wanted.items():
+            if name in self._running:
+                continue
+            kind = Kind.PULL if source.protocol in self._table.pulls else Kind.FOLLOW
+            health = supervision.health(origin_of(source, kind))
+            health.paused = source.paused_at is not None
+            if health.paused:
+                health.next_at = None
+            else:
+                self._start(source)
+
+    def _start(self, source: SourceRecord) -> None:
+        try:
+            shell = self._shell(source)
+        except Exception as error:
+            # A package that was taken away, or cannot be imported.
+            logger.exception("a source cannot be started", source=source.name, protocol=source.protocol)
+            health = self._desk.reception.supervision.health(origin_of(source, Kind.PULL))
+            self._desk.reception.supervision.note(health, InvalidSetting.code, str(error))
+            return
+        task = asyncio.create_task(_guarded(source, shell), name=f"source {source.name}")
+        self._running[source.name] = _Running(source, shell, task)
+
+    def _shell(self, source: SourceRecord) -> Poller | Follower:
+        row = self._table.pulls.get(source.protocol)
+        if row is not None:
+            return Poller(source, protocols.pull(row), source.poll_s or row.poll_s, self._desk)
+        row = self._table.streams.get(source.protocol)
+        if row is not None:
+            return Follower(source, protocols.stream(row), self._desk)
+        raise InvalidSetting(f"there is no protocol {source.protocol!r} here")
+
+    async def _stop(self, name: str, *, give_up: bool) -> None:
+        running = self._running.pop(name)
+        running.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await running.task
+        if give_up and isinstance(running.shell, Follower):
+            # It was to be in step, and is not any more.
+            with suppress(LadestromError):
+                await running.shell.give_up()
+
+    async def stop(self) -> None:
+        """Ends all; what they told stays as it is."""
+        for name in [*self._running]:
+            await self._stop(name, give_up=False)
+
+    async def take_again(self) -> int:
+        """Takes the deliveries that were handed over out of the quarantine; says how many."""
+        supervision = self._desk.reception.supervision
+        quarantine = supervision.quarantine
+        if quarantine is None:
+            return 0
+        taken = 0
+        for name in sorted(set(await asyncio.to_thread(quarantine.sources_again))):
+            for found in await asyncio.to_thread(quarantine.handed_over, name):
+                try:
+                    await self._take_again(found)
+                except LadestromError as error:
+                    logger.warning(
+                        "a delivery cannot be taken again", source=name, id=found.id, error=str(error)
+                    )
+                    quarantine.put_back(found)
+                else:
+                    quarantine.drop(found)
+                    taken += 1
+        return taken
+
+    async def _take_again(self, found: Quarantined) -> None:
+        desk = self._desk
+        operator = desk.operator(found.kept.operator)
+        origin = Origin(found.kept.source, operator.name, found.kept.protocol, Kind(found.kept.kind))
+        source = self._known.get(found.kept.source)
+        for delivery in read_again(found, self._table, operator, source, desk.limits.parse):
+            await desk.reception.take(operator, delivery, origin=origin)
+
+
+def read_again(
+    found: Quarantined, table: Table, operator: Operator, source: SourceRecord | None, limits: ParseLimits
+) -> Sequence[Delivery]:
+    """What the present parser makes of a delivery that could not be read.
+
+    None is complete: what its source has today is not what it had then.
+
+    Args:
+        found: out of the quarantine.
+        table: of protocols.
+        operator: whose statuses these are.
+        source: as the store has it, where it is one that we ask or follow.
+        limits: of a message.
+
+    Raises:
+        LadestromError: it still cannot be read, or not by itself.
+    """
+    kept = found.kept
+    match Kind(kept.kind):
+        case Kind.PUSH:
+            row = _row(table.pushes, kept.protocol)
+            headers = {"content-type": kept.media_type} if kept.media_type else {}
+            request = Request(kept.method or "POST", kept.path, {}, headers, found.body)
+            deliveries = [protocols.push(row).receive(request, operator, kept.received_at, limits)]
+        case Kind.FOLLOW:
+            row = _row(table.streams, kept.protocol)
+            deliveries = [protocols.stream(row)(found.body, operator.name, kept.received_at, limits)]
+        case Kind.PULL:
+            row = _row(table.pulls, kept.protocol)
+            if source is None:
+                raise BadRequest(f"the source {kept.source!r} is gone; its answers cannot be read without")
+            deliveries = _round_again(found, row, settings_of(source, limits))
+    return [msgspec.structs.replace(delivery, complete=False) for delivery in deliveries]
+
+
+def _round_again(found: Quarantined, row: Row, settings: PullSettings) -> list[Delivery]:
+    """The conversation whose first answer this was, as far as it goes without asking anyone."""
+    kept = found.kept
+    headers = {"content-type": kept.media_type} if kept.media_type else {}
+    answered = Answered(kept.path, kept.status, headers, found.body, kept.received_at)
+    deliveries: list[Delivery] = []
+    conversation = protocols.pull(row)(settings, {}, kept.received_at)
+    try:
+        if not isinstance(next(conversation), Ask):
+            raise BadRequest("the protocol asks for nothing")
+        step = conversation.send(answered)
+        if isinstance(step, Delivery):
+            # More than one comes of an answer only after receipts, which there are none of here.
+            deliveries.append(step)
+    except StopIteration:
+        pass
+    finally:
+        conversation.close()
+    if not deliveries:
+        raise BadRequest(
+            "it was not the first answer of its round, and brings nothing by itself; ask the source again"
+        )
+    return deliveries
+
+
+def _row(rows: Mapping[str, Row], name: str) -> Row:
+    row = rows.get(name)
+    if row is None:
+        raise InvalidSetting(f"there is no protocol {name!r} here")
+    return row
+
+
+def _is_same(running: SourceRecord, wanted: SourceRecord | None) -> bool:
+    """Whether what runs is what is wanted; what it remembers is its own matter."""
+    return (
+        wanted is not None
+        and wanted.paused_at is None
+        and msgspec.structs.replace(wanted, memory=running.memory) == running
+    )
+
+
+async def _guarded(source: SourceRecord, shell: Poller | Follower) -> None:
+    """A source that ends by a defect of ours costs itself only, and is told of."""
+    try:
+        await shell.run()
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        logger.exception("a source ended", source=source.name, protocol=source.protocol)
+        shell.health.failed_last = True

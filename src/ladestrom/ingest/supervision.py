@@ -1,0 +1,287 @@
+"""What is known of every source: when it delivered, how late, what was refused, and what is wrong with it.
+
+Knows counts, instants and states. Must not know how a source is reached, nor what it said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+import structlog
+
+from ladestrom.errors import LadestromError
+from ladestrom.formats.freshness import DelayHistogram, SourceFreshness, share
+from ladestrom.formats.v2 import instant
+from ladestrom.ingest.quarantine import Kept, Quarantine
+from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.protocols.delivery import Delivery
+
+logger = structlog.get_logger(__name__)
+
+DELAY_BUCKETS_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 86_400)
+"""Upper bounds of the histogram; what is above the last one has a place of its own."""
+LATE_S: Final = 60
+"""Regulation (EU) 2025/655, annex: a change is public within one minute."""
+ERROR_CHARACTERS_MAX: Final = 300
+WRITES_WAITING_MAX: Final = 32
+"""Unreadable deliveries on their way to the disk; more at once are counted and not kept."""
+
+
+NOTED_FILE: Final = "sources.json"
+"""In the data directory: what the command line shows."""
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """A source as it is noted for the command line, whose user may see what went wrong word for word."""
+
+    freshness: SourceFreshness
+    last_error: str = ""
+
+
+class Kind(StrEnum):
+    """Who begins."""
+
+    PUSH = "push"
+    """The operator's system sends."""
+    PULL = "pull"
+    """We ask."""
+    FOLLOW = "follow"
+    """We keep a connection, and are told."""
+
+
+class Breaker(StrEnum):
+    """Whether a source is asked."""
+
+    CLOSED = "closed"
+    """It is, when its time comes."""
+    OPEN = "open"
+    """It failed too often in a row: it is left alone for a while."""
+    HALF_OPEN = "half_open"
+    """One attempt shows whether it is well again."""
+
+
+class State(StrEnum):
+    """A source in one word; the first that holds, in this order."""
+
+    PAUSED = "paused"
+    RESTING = "resting"
+    """Its breaker is open."""
+    LOST = "lost"
+    """A connection is to be kept, and there is none."""
+    FAILING = "failing"
+    """The last attempt or delivery failed."""
+    NEW = "new"
+    """Nothing came yet."""
+    SILENT = "silent"
+    """Nothing came for longer than its operator's silence is borne."""
+    FRESH = "fresh"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """A source by its name. One that pushes has no name of its own: it is its operator and protocol."""
+
+    name: str
+    operator: str
+    protocol: str
+    kind: Kind
+
+    @classmethod
+    def push(cls, operator: str, protocol: str) -> Origin:
+        """An operator that sends in a protocol."""
+        return cls(f"{operator}/{protocol}", operator, protocol, Kind.PUSH)
+
+
+class Health:
+    """One source since the server started."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.deliveries = 0
+        self.items = 0
+        self.changes = 0
+        self.stale = 0
+        self.refused: Counter[str] = Counter()
+        """Items, by reason."""
+        self.unreadable = 0
+        """Deliveries of which nothing could be used."""
+        self.failures: Counter[str] = Counter()
+        """Attempts and deliveries that failed as a whole, by code."""
+        self.delays = [0] * (len(DELAY_BUCKETS_S) + 1)
+        """Changes by the time from when they were observed to when they were received."""
+        self.delay_sum_s = 0.0
+        self.published = 0
+        """Changes whose observation was timed against their publication."""
+        self.late = 0
+        """Of these, changes that were durable more than `LATE_S` after they were observed."""
+        self.last_delivery_at: Millis | None = None
+        self.last_heard_at: Millis | None = None
+        """When it last delivered, or said that there is nothing new."""
+        self.last_error = ""
+        self.last_error_code = ""
+        self.last_error_at: Millis | None = None
+        self.failed_last = False
+        self.paused = False
+        self.connected: bool | None = None
+        """Of sources that are followed: whether the connection stands and is in step."""
+        self.breaker = Breaker.CLOSED
+        self.failures_in_row = 0
+        self.next_at: Millis | None = None
+        """When it is asked next."""
+        self.poll_s: int | None = None
+        self.certificate_expires_at: Millis | None = None
+        """Of the certificate that it showed last."""
+        self.own_certificate_expires_at: Millis | None = None
+        """Of the certificate that we show."""
+
+    def state(self, now: Millis, stale_after_s: int) -> State:
+        """In one word."""
+        heard = self.last_heard_at is not None
+        silent_ms = 0 if self.last_heard_at is None or self.connected else now - self.last_heard_at
+        holds = {
+            State.PAUSED: self.paused,
+            State.RESTING: self.breaker is Breaker.OPEN,
+            State.LOST: self.connected is False and (heard or self.failed_last),
+            State.FAILING: self.failed_last,
+            State.NEW: not heard,
+            State.SILENT: silent_ms > stale_after_s * 1000,
+        }
+        return next((state for state in State if holds.get(state)), State.FRESH)
+
+
+class Supervision:
+    """All sources of a server, those that are set up and those that delivered."""
+
+    def __init__(self, clock: Callable[[], Millis], quarantine: Quarantine | None = None) -> None:
+        self.sources: dict[str, Health] = {}
+        """By name."""
+        self.quarantine = quarantine
+        self._clock = clock
+        self._writes: set[asyncio.Future[None]] = set()
+        self._stale_after_s: dict[str, int] = {}
+        self._stale_after_default_s = 86_400
+
+    def set_operators(self, operators: Iterable[Operator], stale_after_s: int) -> None:
+        """How long each operator's silence is borne; `stale_after_s` where it has no limit of its own."""
+        self._stale_after_default_s = stale_after_s
+        self._stale_after_s = {
+            operator.name: operator.stale_after_s
+            for operator in operators
+            if operator.stale_after_s is not None
+        }
+
+    def health(self, origin: Origin) -> Health:
+        """A source's, begun where it is new."""
+        found = self.sources.get(origin.name)
+        if found is None or found.origin != origin:
+            found = self.sources[origin.name] = Health(origin)
+        return found
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Forgets sources that were set up and are no more; those that push stay."""
+        for name, health in list(self.sources.items()):
+            if health.origin.kind is not Kind.PUSH and name not in names:
+                del self.sources[name]
+
+    def state(self, health: Health) -> State:
+        """A source in one word, now."""
+        stale_after_s = self._stale_after_s.get(health.origin.operator, self._stale_after_default_s)
+        return health.state(self._clock(), stale_after_s)
+
+    def freshness(self, operator: str | None = None) -> list[SourceFreshness]:
+        """All sources, or an operator's, by name."""
+        found = sorted(self.sources.items())
+        return [self._shown(health) for _, health in found if operator in {None, health.origin.operator}]
+
+    def _shown(self, health: Health) -> SourceFreshness:
+        state = self.state(health)
+        return SourceFreshness(
+            source=health.origin.name,
+            protocol=health.origin.protocol,
+            kind=health.origin.kind.value,
+            state=state.value,
+            last_delivery_at=instant(health.last_delivery_at),
+            last_heard_at=instant(health.last_heard_at),
+            deliveries=health.deliveries,
+            reports=health.items,
+            changes=health.changes,
+            change_share=share(health.changes, health.items),
+            refused=dict(sorted(health.refused.items())),
+            unreadable=health.unreadable,
+            failures=dict(sorted(health.failures.items())),
+            error=health.last_error_code if health.failed_last else None,
+            error_at=instant(health.last_error_at),
+            delay=DelayHistogram(DELAY_BUCKETS_S, tuple(health.delays), round(health.delay_sum_s, 3)),
+            late=health.late,
+            late_share=share(health.late, health.published),
+            poll_s=health.poll_s,
+            next_at=instant(health.next_at),
+            failures_in_row=health.failures_in_row,
+            breaker=health.breaker.value,
+            certificate_expires_at=instant(health.certificate_expires_at),
+            own_certificate_expires_at=instant(health.own_certificate_expires_at),
+        )
+
+    def taken(self, health: Health, delivery: Delivery, receipt: Receipt) -> None:
+        """A delivery was understood, and what was accepted of it is durable."""
+        now = self._clock()
+        health.deliveries += 1
+        health.items += receipt.accepted + receipt.unchanged + len(receipt.refused)
+        health.changes += receipt.accepted
+        health.stale += receipt.stale
+        for refusal in receipt.refused:
+            health.refused[refusal.reason.value] += 1
+        health.last_delivery_at = health.last_heard_at = now
+        health.failed_last = False
+        received_at = delivery.reports[0].received_at if delivery.reports else now
+        for observed_at in receipt.observed:
+            delay_s = max(0, received_at - observed_at) / 1000
+            health.delays[bisect_left(DELAY_BUCKETS_S, delay_s)] += 1
+            health.delay_sum_s += delay_s
+            health.published += 1
+            health.late += receipt.durable_at - observed_at > LATE_S * 1000
+
+    def heard(self, health: Health) -> None:
+        """It is there, with something new or without."""
+        health.last_heard_at = self._clock()
+        health.failed_last = False
+
+    def failed(self, health: Health, error: LadestromError) -> None:
+        """An attempt to get something, or a delivery, came to nothing."""
+        self.note(health, error.code, str(error))
+
+    def note(self, health: Health, code: str, text: str) -> None:
+        """Likewise, in words."""
+        health.failures[code] += 1
+        health.failed_last = True
+        health.last_error = text[:ERROR_CHARACTERS_MAX]
+        health.last_error_code = code
+        health.last_error_at = self._clock()
+
+    def unreadable(self, health: Health, kept: Kept, body: bytes) -> None:
+        """A delivery was not understood: counted, and kept where there is a quarantine. Does not wait."""
+        health.unreadable += 1
+        self.note(health, kept.code, kept.detail)
+        quarantine = self.quarantine
+        if quarantine is None or len(self._writes) >= WRITES_WAITING_MAX:
+            return
+        if not quarantine.admits(kept.source, kept.received_at):
+            return
+        write = asyncio.get_running_loop().run_in_executor(None, quarantine.keep, kept, body)
+        self._writes.add(write)
+        write.add_done_callback(self._written)
+
+    def _written(self, write: asyncio.Future[None]) -> None:
+        self._writes.discard(write)
+        if not write.cancelled() and (error := write.exception()) is not None:
+            logger.warning("an unreadable delivery cannot be kept", error=str(error))
+
+    async def settle(self) -> None:
+        """Returns when everything that is to be kept is on the disk."""
+        if self._writes:
+            await asyncio.wait(self._writes)

@@ -1,0 +1,459 @@
+"""Sources that we follow: a connection is kept, and what is told on it is taken as it comes.
+
+    another ladestrom (version 2), any NOBIL stream (version 1): state on connecting, positions, resuming;
+    NOBIL Real-time: neither; each connection is asked for first.
+
+While the connection stands and is in step, all that the source told holds, and is confirmed now and then.
+Away for longer than `lost_after_s`, everything is given up: its EVSEs become unknown, the position is
+forgotten, and the next connection begins with a snapshot that makes it right. NOBIL Real-time has none: there
+each EVSE is unknown until the service tells of it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from ladestrom.client import aio, v2_aio
+from ladestrom.client.aio import Broken, Gone, Lost, Opened, Receive, persist, receiver, websocket
+from ladestrom.client.session import DELAY_MAX_S, BackOff, Raw, Session, Skipped, Snapshot, Update
+from ladestrom.client.v2_events import Changed, Confirmed, Greeted, Noted, Synced
+from ladestrom.client.v2_session import V2Session
+from ladestrom.errors import InvalidPosition, LadestromError, MalformedBody, NotReady, SourceFailure
+from ladestrom.ingest import tls
+from ladestrom.ingest.fetching import Fetcher
+from ladestrom.ingest.http_poll import Desk, make_fetcher, origin_of, settings_of, take
+from ladestrom.ingest.pacing import Outcome, Pace
+from ladestrom.ingest.quarantine import Kept
+from ladestrom.ingest.supervision import Health, Kind
+from ladestrom.model import Position
+from ladestrom.ports import SourceRecord
+from ladestrom.protocols import nobil_realtime
+from ladestrom.protocols.conversation import Stream
+
+logger = structlog.get_logger(__name__)
+
+CONFIRM_S: Final = 600.0
+"""How often all that a source told is confirmed while it is in step: far below any silence that is borne."""
+REMEMBER_S: Final = 10.0
+"""How often the position is written down. An older one costs a few messages told twice: nothing changes."""
+GIVE_UP_RETRY_S: Final = 1.0
+MESSAGE_BYTES_MAX: Final = 1024 * 1024
+"""Of NOBIL Real-time, whose messages have some 100."""
+SILENT_S_MAX: Final = 900.0
+"""NOBIL Real-time without a message for so long is taken for dead: five countries are never as quiet."""
+POSITION: Final = "position"
+"""Name in a source's memory."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Something came."""
+
+    frame: bytes | None = None
+    """To be read by the protocol; None where it tells of no EVSE."""
+    in_step: bool = False
+    """From here on what we know is what the source knows."""
+    all_of: Collection[str] | None = None
+    """With this, the source has told of all EVSEs that it has: these."""
+
+
+class Line(Protocol):
+    """A kept connection, whatever is spoken on it."""
+
+    @property
+    def position(self) -> str | None:
+        """From where to go on after a restart."""
+        ...
+
+    def forget(self) -> None:
+        """What was told is given up: begin anew."""
+        ...
+
+    def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+        """What happens, as it does, for ever.
+
+        Raises:
+            LadestromError: coming back is no use before something is changed.
+        """
+        ...
+
+
+class Follower:
+    """One source that is followed."""
+
+    def __init__(self, source: SourceRecord, stream: Stream, desk: Desk) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            source: as the store has it.
+            stream: its protocol.
+            desk: what it shares with others.
+        """
+        self.source = source
+        self.health: Health = desk.reception.supervision.health(origin_of(source, Kind.FOLLOW))
+        self.health.connected = False
+        self._stream = stream
+        self._desk = desk
+        self._pace = Pace(1_000, desk.limits.pace, desk.clock(), desk.chance())
+        self._line: Line | None = None
+        self._here = asyncio.Event()
+        self._away = asyncio.Event()
+        self._away.set()
+        self._turn = asyncio.Lock()
+        """Between taking what is told and giving everything up."""
+        self._memory: Mapping[str, str] = source.memory
+        self._remembered_s = 0.0
+
+    async def run(self) -> None:
+        """Follows until cancelled."""
+        watch = asyncio.create_task(self._watch())
+        pace, clock = self._pace, self._desk.clock
+        try:
+            while True:
+                began_at = clock()
+                pace.begin()
+                outcome = await self._attempt()
+                pace.end(outcome, began_at, clock(), self._desk.chance())
+                self.health.breaker, self.health.failures_in_row = pace.breaker, pace.failures
+                self.health.next_at = pace.next_at
+                await asyncio.sleep(max(0.0, (pace.next_at - clock()) / 1000))
+        finally:
+            watch.cancel()
+            self._gone()
+            with suppress(LadestromError):
+                await self._remember(at_once=True)
+
+    async def give_up(self) -> int:
+        """Everything that it told becomes unknown; says how many EVSEs that are."""
+        async with self._turn:
+            if self._here.is_set():
+                return 0
+            if self._line is not None:
+                self._line.forget()
+            await self._keep({name: text for name, text in self._memory.items() if name != POSITION})
+            operator = self._desk.operator(self.source.operator)
+            return await self._desk.reception.sign_off(operator)
+
+    async def _attempt(self) -> Outcome:
+        """One line, until it is of no use any more."""
+        supervision = self._desk.reception.supervision
+        try:
+            async with self._opened_line() as self._line, aclosing(self._line.happenings()) as happenings:
+                async for each in happenings:
+                    await self._take(each)
+        except LadestromError as error:
+            supervision.failed(self.health, error)
+            return Outcome.REFUSED
+        except Exception:
+            logger.exception("a follower failed", source=self.source.name, protocol=self.source.protocol)
+            supervision.note(self.health, LadestromError.code, "an internal error stopped it; it was logged")
+        finally:
+            self._gone()
+        return Outcome.FAILED
+
+    @asynccontextmanager
+    async def _opened_line(self) -> AsyncIterator[Line]:
+        source = self.source
+        match source.protocol:
+            case "ladestrom":
+                yield _V2Line(source, _since(self._memory), self._trust(), self._desk.chance)
+            case "nobil-stream":
+                yield _V1Line(source, _since(self._memory), self._trust(), self._desk.chance)
+            case _:
+                async with make_fetcher(source, self._desk, self.health) as fetcher:
+                    yield _RealtimeLine(self, fetcher, self._trust(), self._desk)
+
+    def _trust(self) -> ssl.SSLContext:
+        source = self.source
+        return tls.context(source.options.get("ca"), source.certificate, source.certificate_key)
+
+    async def _take(self, each: Opened | Told | Lost) -> None:
+        supervision = self._desk.reception.supervision
+        match each:
+            case Opened():
+                self._pace.failures = 0
+            case Lost():
+                self._gone()
+                code = SourceFailure.code if each.fault is None else each.fault.value
+                supervision.note(self.health, code, f"lost: {each.why}")
+                self.health.next_at = self._desk.clock() + int(each.retry_in_s * 1000)
+                with suppress(LadestromError):
+                    await self._remember(at_once=True)
+            case Told():
+                async with self._turn:
+                    await self._told(each)
+                await self._remember()
+
+    async def _told(self, told: Told) -> None:
+        desk = self._desk
+        operator = desk.operator(self.source.operator)
+        if told.frame is not None:
+            now = desk.clock()
+            try:
+                delivery = self._stream(told.frame, operator.name, now, desk.limits.parse)
+            except LadestromError as error:
+                self._unreadable(told.frame, error, now)
+                return
+            # A snapshot is complete with its last part: `all_of` says when, and of what.
+            delivery = msgspec.structs.replace(delivery, complete=False)
+            if delivery.reports or delivery.refused or delivery.unknown:
+                await take(desk.reception, operator, delivery, self.health.origin)
+        if told.all_of is not None:
+            await desk.reception.sign_off(operator, keep=told.all_of)
+        desk.reception.supervision.heard(self.health)
+        if told.in_step and not self._here.is_set():
+            self._here.set()
+            self._away.clear()
+            self.health.connected = True
+
+    def _unreadable(self, frame: bytes, error: LadestromError, now: int) -> None:
+        kept = Kept(
+            source=self.source.name,
+            operator=self.source.operator,
+            protocol=self.source.protocol,
+            kind=self.health.origin.kind,
+            received_at=now,
+            code=error.code,
+            detail=str(error),
+        )
+        self._desk.reception.supervision.unreadable(self.health, kept, frame)
+
+    def _gone(self) -> None:
+        self._here.clear()
+        self._away.set()
+        self.health.connected = False
+
+    async def _watch(self) -> None:
+        """Gives up what is lost for too long; confirms what is not."""
+        while True:
+            try:
+                async with asyncio.timeout(self._desk.limits.lost_after_s):
+                    await self._here.wait()
+            except TimeoutError:
+                await self._insist_on_giving_up()
+                await self._here.wait()
+            while self._here.is_set():
+                try:
+                    async with asyncio.timeout(CONFIRM_S):
+                        await self._away.wait()
+                except TimeoutError:
+                    with suppress(LadestromError):
+                        await self._desk.reception.confirm(self._desk.operator(self.source.operator))
+
+    async def _insist_on_giving_up(self) -> None:
+        while True:
+            try:
+                given_up = await self.give_up()
+            except LadestromError as error:
+                logger.warning(
+                    "a lost source cannot be given up yet", source=self.source.name, error=str(error)
+                )
+                await asyncio.sleep(GIVE_UP_RETRY_S)
+            else:
+                logger.warning("a source is lost", source=self.source.name, evses=given_up)
+                return
+
+    async def _remember(self, *, at_once: bool = False) -> None:
+        now_s = asyncio.get_running_loop().time()
+        position = None if self._line is None else self._line.position
+        if position is None or (not at_once and now_s - self._remembered_s < REMEMBER_S):
+            return
+        self._remembered_s = now_s
+        await self._keep({**self._memory, POSITION: position})
+
+    async def _keep(self, memory: Mapping[str, str]) -> None:
+        if memory != self._memory:
+            await self._desk.remember(self.source, memory)
+            self._memory = memory
+
+
+def _since(memory: Mapping[str, str]) -> Position | None:
+    try:
+        return Position.parse(memory[POSITION])
+    except (KeyError, InvalidPosition):
+        return None
+
+
+def _selection(source: SourceRecord) -> dict[str, str]:
+    names = ("country", "operator", "station", "bbox")
+    return {name: source.options[name] for name in names if name in source.options}
+
+
+class _V2Line:
+    """Version 2 of the stream."""
+
+    def __init__(
+        self,
+        source: SourceRecord,
+        since: Position | None,
+        trust: ssl.SSLContext,
+        chance: Callable[[], float],
+    ) -> None:
+        self._session = V2Session(_selection(source), since=since)
+        self._follower = v2_aio.V2Follower(
+            source.address, source.secret, self._session, tls=trust, chance=chance
+        )
+
+    @property
+    def position(self) -> str | None:
+        return None if self._session.position is None else str(self._session.position)
+
+    def forget(self) -> None:
+        self._session.forget()
+
+    async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+        async with aclosing(self._follower.events()) as events:
+            async for each in events:
+                if isinstance(each, v2_aio.Received):
+                    yield self._told(each.event, each.message)
+                elif isinstance(each, Opened) and each.since is not None and self.position is None:
+                    # Given up while the connection was made, and so asked for the wrong thing.
+                    return
+                else:
+                    yield each
+
+    def _told(self, event: object, message: bytes) -> Told:
+        match event:
+            case Greeted():
+                # One that resumes may have nothing to say for long; where it cannot, `Reset` follows.
+                return Told(in_step=self.position is not None)
+            case Synced():
+                return Told(message, in_step=True, all_of=self._session.board)
+            case Changed():
+                return Told(message, in_step=True)
+            case Confirmed():
+                return Told(in_step=True)
+            case Noted(type="snapshot"):
+                return Told(message)
+        return Told()
+
+
+class _V1Line:
+    """The NOBIL stream."""
+
+    def __init__(
+        self,
+        source: SourceRecord,
+        since: Position | None,
+        trust: ssl.SSLContext,
+        chance: Callable[[], float],
+    ) -> None:
+        self._session = Session()
+        self._session.position = since
+        self._source = source
+        self._trust = trust
+        self._chance = chance
+
+    @property
+    def position(self) -> str | None:
+        return self._session.since
+
+    def forget(self) -> None:
+        self._session.forget()
+
+    async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+        source = self._source
+        followed = aio.follow(
+            source.address,
+            source.secret,
+            self._session,
+            selection=_selection(source),
+            tls=self._trust,
+            chance=self._chance,
+        )
+        async with aclosing(followed) as events:
+            async for each in events:
+                match each:
+                    case aio.Received():
+                        yield self._told(each.event, each.frame)
+                    case Opened(since=since) if since is not None:
+                        if self.position is None:
+                            # Given up while the connection was made, and so asked for the wrong thing.
+                            return
+                        yield each
+                        # One that resumes may have nothing to say for long.
+                        yield Told(in_step=True)
+                    case _:
+                        yield each
+
+    def _told(self, event: Snapshot | Update | Raw | Skipped, frame: bytes) -> Told:
+        match event:
+            case Snapshot():
+                return Told(frame, in_step=True, all_of=_connectors(event))
+            case Update():
+                return Told(frame, in_step=True)
+            case Raw():
+                return Told(frame)
+        return Told()
+
+
+def _connectors(snapshot: Snapshot) -> list[str]:
+    """What a snapshot knows something of."""
+    return [
+        f"{station.uuid}_{number:02d}"
+        for station in snapshot.stations
+        for number, connector in enumerate(station.connectors, 1)
+        if (connector.status, connector.error) != (-1, 0)
+    ]
+
+
+class _RealtimeLine:
+    """NOBIL Real-time: each connection is asked for, none can resume."""
+
+    def __init__(self, follower: Follower, fetcher: Fetcher, trust: ssl.SSLContext, desk: Desk) -> None:
+        self._settings = settings_of(follower.source, desk.limits.parse)
+        self._fetcher = fetcher
+        self._trust = trust
+        self._chance = desk.chance
+        self._back_off = BackOff()
+
+    position = None
+    since = None
+
+    def forget(self) -> None:
+        """There is nothing that it knows."""
+
+    def open(self) -> None:
+        """A connection stands."""
+
+    def lose(self, chance: float, *, lasted_s: float = 0.0, retry_after_s: float = 0.0) -> float:
+        return self._back_off.lost(chance, well=lasted_s >= DELAY_MAX_S, retry_after_s=retry_after_s)
+
+    async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+        def understand(frame: bytes) -> Told | Broken:
+            return Told(frame, in_step=True)
+
+        async with aclosing(persist(self, self._connection, understand, self._chance)) as events:
+            async for each in events:
+                yield each
+                if isinstance(each, Opened):
+                    yield Told(in_step=True)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Receive, None]:
+        try:
+            answered = await self._fetcher.fetch(nobil_realtime.ask(self._settings))
+            address = nobil_realtime.address(answered)
+        except (SourceFailure, NotReady, MalformedBody) as error:
+            raise Gone(str(error)) from error
+        try:
+            async with websocket(address, None, MESSAGE_BYTES_MAX, self._trust) as socket:
+                yield partial(_heard, receiver(socket))
+        except LadestromError as error:
+            # The address was for this once, and what is said of it may quote the secret that it holds.
+            raise Gone(f"the connection that was given was refused ({error.code})") from None
+
+
+async def _heard(receive: Receive) -> bytes:
+    try:
+        async with asyncio.timeout(SILENT_S_MAX):
+            return await receive()
+    except TimeoutError:
+        raise Gone(f"silent for {SILENT_S_MAX:g} s") from None

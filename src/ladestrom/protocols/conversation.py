@@ -1,0 +1,129 @@
+"""What a protocol is to the transports that carry it: pure verbs, called in the order that keeps the promise.
+
+A push is received, submitted, and answered once what it brought is durable. A pull asks, and receives what
+was answered. Must not know sockets, clocks or files; `now` is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from ladestrom.errors import LadestromError
+from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What an operator's system sent."""
+
+    method: str
+    path: str
+    """Behind the path at which the protocol is served, without its first slash."""
+    query: Mapping[str, str]
+    """Values of a field that came more than once are joined by commas."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What it is told."""
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Push(Protocol):
+    """A protocol in which operators' systems send, over HTTP."""
+
+    name: str
+    sequential: bool
+    """Whether an operator's messages are taken one after the other. Where they carry no times, that is all
+    that says which of two is the newer: each gets a receive time of its own, later than the one before."""
+
+    def receive(
+        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
+    ) -> Delivery:
+        """Reads one request, a POST, of this operator: `operator.name` is the reports' source.
+
+        Raises:
+            LadestromError: nothing of it is used; `refuse` says so in the protocol's own words.
+        """
+        ...
+
+    def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:
+        """What is told once it is durable."""
+        ...
+
+    def refuse(self, request: Request, error: LadestromError) -> Answer:
+        """What is told where nothing was taken: a wrong key, an unreadable body, a full queue.
+
+        The request's body is empty where it was not read. Headers that the error asks for (RFC 9110:
+        `Retry-After`, ...) are the transport's.
+        """
+        ...
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A request for the transport to make."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    body: bytes = b""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What came back. Redirects were followed; `url` is the last one's."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    received_at: Millis
+
+
+class PullSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One source that is asked."""
+
+    source: str
+    """Name of the operator whose statuses it brings."""
+    address: str
+    secret: str | None = None
+    """A token; the protocol says how it is shown."""
+    options: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """What the protocol needs beside (`provider_id`, ...)."""
+    limits: ParseLimits = ParseLimits()
+    may_register: bool = False
+    """Whether stations are wanted for the registry; without it they need not be read."""
+
+
+Memory = Mapping[str, str]
+"""What a pull keeps from one round to the next (an ETag, the last `date_from`); kept over restarts."""
+
+Round = Generator[Ask | Delivery, Answered | Receipt, Memory]
+"""One round: each `Ask` is sent what came back, each `Delivery` its receipt; it returns what to remember.
+
+Raises what `Push.receive` does; the memory of the round before holds then.
+"""
+
+Pull = Callable[[PullSettings, Memory, Millis], Round]
+"""A protocol in which we ask."""
+
+
+class Stream(Protocol):
+    """A protocol in which we keep a connection, and are told."""
+
+    def __call__(self, frame: bytes, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+        """Reads one message. One that tells of no EVSE is an empty delivery.
+
+        Raises:
+            LadestromError: nothing of it is used.
+        """
+        ...

@@ -1,0 +1,215 @@
+"""DATEX II status publications (CEN/TS 16157-10, version 3.5 and later), pushed and pulled, XML and JSON.
+
+Knows how messages travel: what body is which, acknowledgements of Exchange 2020, and asking only for what is
+new. What the publications say is read by `datex2_xml` and `datex2_json` and decided by `datex2_status`. Must
+not know the registry: points are named by the ids that a table publication gave them, or by EVSE ids.
+"""
+
+from __future__ import annotations
+
+import html
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from ladestrom.errors import BadRequest, LadestromError, MalformedBody
+from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols import datex2_json, datex2_xml, plain
+from ladestrom.protocols.conditional import asked, remembered
+from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
+from ladestrom.protocols.datex2_status import Exchange, Extent, Publication, delivery
+from ladestrom.protocols.delivery import Delivery, ParseLimits, shown
+
+XML: Final = "application/xml"
+JSON: Final = "application/json"
+MARKS: Final = (b"<", b"\xff\xfe", b"\xfe\xff", b"\0<")
+"""How XML begins: its first bracket, or a byte order mark of UTF-16."""
+BOM: Final = b"\xef\xbb\xbf"
+BEGIN_BYTES: Final = 1_024
+"""Looked at for the first character that is no white space."""
+
+EXTENT: Final = "extent"
+"""Name of the query parameter and of the option that say what a publication holds."""
+REFUSALS_TOLD_MAX: Final = 10
+"""In an acknowledgement, which has one text for all of them."""
+SPECIFICATION: Final = "2020"
+"""Exchange specification that is named where the message names none."""
+
+
+class Datex2Delivery(Delivery, frozen=True, kw_only=True, gc=False):
+    """A delivery, and what its acknowledgement needs."""
+
+    exchange: Exchange | None = None
+    """How it was exchanged; None where the message does not say, and gets a plain receipt."""
+    received_at: Millis = 0
+    is_xml: bool = False
+
+
+def receive(
+    body: bytes, source: str, received_at: Millis, limits: ParseLimits, extent: Extent | None = None
+) -> Datex2Delivery:
+    """Reads one message, XML or JSON as its first character says.
+
+    `extent` says whether it holds all points of its sender, where that is known better than the message says.
+
+    Raises:
+        MalformedBody: it is neither XML nor JSON, or holds no status publication; nothing of it is used.
+        TooLarge: it has more points than `limits.items_max`; nothing of it is used.
+    """
+    is_xml = body[:BEGIN_BYTES].removeprefix(BOM).lstrip().startswith(MARKS)
+    publication = datex2_xml.read(body, limits.items_max) if is_xml else datex2_json.read(body)
+    if not publication.found:
+        _explain(publication)
+    made = delivery(publication, source, received_at, limits, extent)
+    return Datex2Delivery(
+        reports=made.reports,
+        refused=made.refused,
+        adjusted=made.adjusted,
+        complete=made.complete,
+        exchange=publication.exchange,
+        received_at=received_at,
+        is_xml=is_xml,
+    )
+
+
+def _explain(publication: Publication) -> None:
+    if publication.table:
+        raise MalformedBody(
+            "the message holds no EnergyInfrastructureStatusPublication; "
+            "stations come into the registry by `ladestrom import datex`"
+        )
+    # Exchange 2020, keep alive: a container without a payload.
+    if publication.exchange is None:
+        raise MalformedBody("the message holds no EnergyInfrastructureStatusPublication")
+
+
+class Datex2:
+    """Publications sent to us. `?extent=snapshot` or `?extent=delta` overrules their container."""
+
+    name = "datex2"
+    sequential = True
+
+    def receive(
+        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
+    ) -> Datex2Delivery:
+        """Implements `Push.receive`."""
+        extent = _extent(request.query.get(EXTENT))
+        return receive(request.body, operator.name, received_at, limits, extent)
+
+    def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
+        """An acknowledgement where the message came in a container, else the receipt of the plain interface.
+
+        Source: DATEX II Exchange 2020, ReturnInformation.
+        """
+        if not isinstance(delivery, Datex2Delivery) or delivery.exchange is None:
+            return Answer(200, plain.answer(receipt, delivery.adjusted))
+        make = _xml if delivery.is_xml else _json
+        return Answer(
+            200,
+            make(delivery.exchange, _iso(delivery.received_at), _return_status(receipt), _told(receipt)),
+            XML if delivery.is_xml else JSON,
+        )
+
+    def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
+        """Problem details: what is not taken is told by the status of HTTP, which every sender looks at."""
+        return Answer(error.status, problem(error), MEDIA_TYPE)
+
+
+def _extent(word: str | None) -> Extent | None:
+    if word is None:
+        return None
+    try:
+        return Extent(word)
+    except ValueError:
+        raise BadRequest(
+            f"{EXTENT} is {shown(word)!r}; it is {Extent.SNAPSHOT.value} or {Extent.DELTA.value}"
+        ) from None
+
+
+def _return_status(receipt: Receipt) -> str:
+    """ExchangeReturnEnum: `fail` where nothing of the message was of use."""
+    return "fail" if receipt.refused and not receipt.accepted and not receipt.unchanged else "ack"
+
+
+def _told(receipt: Receipt) -> str:
+    told = f"{receipt.accepted} accepted, {receipt.unchanged} unchanged, {len(receipt.refused)} refused"
+    refused = "".join(
+        f"; point {refusal.index} {refusal.reason}: {refusal.detail}"
+        for refusal in receipt.refused[:REFUSALS_TOLD_MAX]
+    )
+    return f"{told}, position {receipt.position}{refused}"
+
+
+def _iso(at: Millis) -> str:
+    instant = datetime.fromtimestamp(at / 1000, UTC)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def _json(exchange: Exchange, at: str, status: str, reason: str) -> bytes:
+    information = {
+        "exchangeContext": {
+            "codedExchangeProtocol": {"value": exchange.protocol or "other"},
+            "exchangeSpecificationVersion": exchange.version or SPECIFICATION,
+            "supplierOrCisRequester": {},
+        },
+        "dynamicInformation": {
+            "exchangeStatus": {"value": "online"},
+            "messageGenerationTimestamp": at,
+            "returnInformation": {
+                "returnStatus": {"value": status},
+                "returnStatusReason": {"values": [{"lang": "en", "value": reason}]},
+            },
+        },
+    }
+    return _encode({"messageContainer": {"exchangeInformation": information}})
+
+
+def _xml(exchange: Exchange, at: str, status: str, reason: str) -> bytes:
+    protocol, version, reason = (
+        html.escape(_printable(text))
+        for text in (exchange.protocol or "other", exchange.version or SPECIFICATION, reason)
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<con:messageContainer xmlns:con="http://datex2.eu/schema/3/messageContainer"'
+        ' xmlns:ex="http://datex2.eu/schema/3/exchangeInformation"'
+        ' xmlns:com="http://datex2.eu/schema/3/common" modelBaseVersion="3">'
+        '<con:exchangeInformation modelBaseVersion="3"><ex:exchangeContext>'
+        f"<ex:codedExchangeProtocol>{protocol}</ex:codedExchangeProtocol>"
+        f"<ex:exchangeSpecificationVersion>{version}</ex:exchangeSpecificationVersion>"
+        "<ex:supplierOrCisRequester/></ex:exchangeContext><ex:dynamicInformation>"
+        "<ex:exchangeStatus>online</ex:exchangeStatus>"
+        f"<ex:messageGenerationTimestamp>{at}</ex:messageGenerationTimestamp>"
+        f"<ex:returnInformation><ex:returnStatus>{status}</ex:returnStatus><ex:returnStatusReason>"
+        f'<com:values><com:value lang="en">{reason}</com:value></com:values>'
+        "</ex:returnStatusReason></ex:returnInformation></ex:dynamicInformation>"
+        "</con:exchangeInformation></con:messageContainer>\n"
+    ).encode()
+
+
+def _printable(text: str) -> str:
+    """Text without what XML 1.0 cannot hold."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
+    """Asks for a publication at an address, and for its whole only where it changed or was not read for long.
+
+    The option `extent` says what the publication holds, where it does not say so, or wrongly. A certificate
+    is the transport's matter.
+
+    Raises:
+        SourceFailure: the answer is neither a publication nor says that there is nothing new.
+        MalformedBody, TooLarge: as `receive`.
+    """
+    extent = _extent(settings.options.get(EXTENT))
+    answered = yield from asked(settings, memory, now, f"{JSON}, {XML}")
+    if answered is None:
+        return memory
+    yield receive(answered.body, settings.source, answered.received_at, settings.limits, extent)
+    return remembered(answered, now)

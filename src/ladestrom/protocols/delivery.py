@@ -1,0 +1,150 @@
+"""What every protocol's parser makes of a message.
+
+Knows reports, refusals and stations. Must not know any protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.rules import EARLIEST_AT, observation
+from ladestrom.model import Millis, Reason, Refusal, Status, StatusReport
+from ladestrom.ports import RecordRefusal, StationDraft
+
+ID_CHARACTERS_MAX: Final = 255
+"""The longest id of any protocol that we speak is 48 (OCPI) or 36 (a UUID)."""
+SHOWN_CHARACTERS_MAX: Final = 64
+"""Of a wrong value in what is told about it."""
+RAW_CHARACTERS_MAX: Final = 64
+"""Of a source's own word that is kept beside the status."""
+ADJUSTED_MAX: Final = 100
+"""Adjusted times told one by one in an answer."""
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the JSON decoder raises for text that is no JSON at all."""
+
+
+class ParseLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one message may be."""
+
+    items_max: int = 10_000
+    skew_ms: int = 300_000
+    """How far an observation may be ahead of our clock."""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one message brought: reports in order, and the items that were refused by their place."""
+
+    reports: list[StatusReport]
+    refused: list[Refusal] = msgspec.field(default_factory=list)
+    adjusted: list[Refusal] = msgspec.field(default_factory=list)
+    """Items that were taken with the receive time, as their own was too far ahead; the first hundred."""
+    complete: bool = False
+    """It names all EVSEs that its source has: those of this source that it lacks are unknown from now on."""
+    within: tuple[str, ...] = ()
+    """What it is complete of: parties, or what EVSE keys begin with (`NOABC`); empty is all of its source."""
+    named: Collection[str] = ()
+    """EVSEs that it has beside those it reports on: deliveries before it, of the same whole, told of them."""
+    unknown: list[str] = msgspec.field(default_factory=list)
+    """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,
+    whatever the time of what it tells then. Not counted as items."""
+    stations: list[StationDraft | RecordRefusal] = msgspec.field(default_factory=list)
+    """Stations that it describes, for the registry where the source may fill it."""
+    partial_stations: bool = False
+    """It may describe some EVSEs of a station only: those that it lacks stay as they are."""
+    all_stations: bool = False
+    """It describes all stations that its source has: those that it lacks have vanished."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why an item cannot be a report."""
+
+    reason: Reason
+    detail: str
+
+
+class Gathering:
+    """Makes a delivery of a message's items, one after the other, by the rules that hold for all protocols.
+
+    Places count what the message holds, from 0, refused items included.
+    """
+
+    __slots__ = ("_adjusted", "_place", "_received_at", "_refused", "_reports", "_skew_ms", "_source")
+
+    def __init__(self, source: str, received_at: Millis, skew_ms: int) -> None:
+        self._source = source
+        self._received_at = received_at
+        self._skew_ms = skew_ms
+        self._reports: list[StatusReport] = []
+        self._refused: list[Refusal] = []
+        self._adjusted: list[Refusal] = []
+        self._place = 0
+
+    def report(
+        self, evse: str, status: Status, error: bool, observed_at: Millis | None, raw: str, also: str = ""
+    ) -> None:
+        """The next item says so. `observed_at` is None where it does not say when.
+
+        `also` is another id of the EVSE, where it has two.
+        """
+        if not 0 < len(evse) <= ID_CHARACTERS_MAX:
+            self.refuse(
+                Reason.INVALID_ITEM, f"the id has {len(evse)} characters; 1 to {ID_CHARACTERS_MAX} are right"
+            )
+            return
+        if observed_at is not None and observed_at < EARLIEST_AT:
+            self.refuse(
+                Reason.INVALID_TIME, f"{evse[:SHOWN_CHARACTERS_MAX]!r} was observed before the year 2000"
+            )
+            return
+        at = observation(observed_at, self._received_at, self._skew_ms)
+        if observed_at is not None and at != observed_at and len(self._adjusted) < ADJUSTED_MAX:
+            self._adjusted.append(Refusal(self._place, Reason.FUTURE_TIME, ahead(self._skew_ms)))
+        self._reports.append(
+            StatusReport(
+                evse, status, error, at, self._received_at, self._source, raw[:RAW_CHARACTERS_MAX], also
+            )
+        )
+        self._place += 1
+
+    def refuse(self, reason: Reason, detail: str) -> None:
+        """The next item cannot be a report."""
+        self._refused.append(Refusal(self._place, reason, detail))
+        self._place += 1
+
+    def delivery(
+        self,
+        *,
+        complete: bool = False,
+        within: tuple[str, ...] = (),
+        stations: list[StationDraft | RecordRefusal] | None = None,
+    ) -> Delivery:
+        """All of it."""
+        return Delivery(
+            reports=self._reports,
+            refused=self._refused,
+            adjusted=self._adjusted,
+            complete=complete,
+            within=within,
+            stations=stations or [],
+        )
+
+
+def ahead(skew_ms: int) -> str:
+    """What is told of an observation too far ahead."""
+    return f"observed more than {skew_ms // 1000} s ahead of our clock; the receive time was taken instead"
+
+
+def millis(at: datetime) -> Millis:
+    """An instant; one without zone is UTC."""
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return round(at.timestamp() * 1000)
+
+
+def shown(value: object) -> str:
+    """A wrong value, short enough to be told."""
+    return str(value)[:SHOWN_CHARACTERS_MAX]

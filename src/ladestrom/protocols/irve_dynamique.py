@@ -1,0 +1,190 @@
+"""IRVE dynamique, the French schema of statuses: its words, and its file, pushed or asked for.
+
+Knows version 2.3.1 of the schema and the drafts of version 3, which add a plug and want times in UTC. Must
+not know the registry: points are named by their `id_pdc_itinerance`, whatever country they are in.
+
+What a row says of single plugs is not used: an EVSE has one status, and the state of the point decides it.
+
+Source: schema-irve-dynamique 2.3.1.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ladestrom.errors import BadRequest, LadestromError, MalformedBody, TooLarge
+from ladestrom.model import Millis, Operator, Reason, Receipt, Status
+from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols import plain
+from ladestrom.protocols.conditional import asked, remembered
+from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
+from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, millis, shown
+
+ID: Final = "id_pdc_itinerance"
+STATE: Final = "etat_pdc"
+OCCUPATION: Final = "occupation_pdc"
+TIME: Final = "horodatage"
+REQUIRED: Final = (ID, STATE, OCCUPATION, TIME)
+
+PAIRS: Final[dict[tuple[str, str], tuple[Status, bool]]] = {
+    ("en_service", "libre"): (Status.AVAILABLE, False),
+    ("en_service", "occupe"): (Status.CHARGING, False),
+    ("en_service", "reserve"): (Status.RESERVED, False),
+    ("en_service", "inconnu"): (Status.UNKNOWN, False),
+    ("hors_service", "libre"): (Status.OUTOFORDER, True),
+    ("hors_service", "occupe"): (Status.OUTOFORDER, True),
+    ("hors_service", "reserve"): (Status.OUTOFORDER, True),
+    ("hors_service", "inconnu"): (Status.OUTOFORDER, True),
+    ("inconnu", "libre"): (Status.UNKNOWN, False),
+    ("inconnu", "occupe"): (Status.CHARGING, False),
+    ("inconnu", "reserve"): (Status.RESERVED, False),
+    ("inconnu", "inconnu"): (Status.UNKNOWN, False),
+}
+"""`etat_pdc` and `occupation_pdc`. A point that is out of service is so whoever stands there; one that is
+taken is taken, whatever is known of its state; that it is free says nothing where its state is unknown."""
+STATES: Final = frozenset(state for state, _ in PAIRS)
+
+DELIMITERS: Final = (",", ";", "\t")
+EXTENT: Final = "extent"
+"""Name of the query parameter and of the option that say what a file holds."""
+SNAPSHOT: Final = "snapshot"
+DELTA: Final = "delta"
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """What is read of a row, or of an object of the same members."""
+
+    id_pdc_itinerance: str
+    etat_pdc: str
+    occupation_pdc: str
+    horodatage: str
+
+
+def gather(gathering: Gathering, row: Row | Problem) -> None:
+    """Takes one row."""
+    if isinstance(row, Problem):
+        gathering.refuse(row.reason, row.detail)
+        return
+    pair = PAIRS.get((row.etat_pdc, row.occupation_pdc)) or PAIRS.get(
+        (row.etat_pdc.strip().lower(), row.occupation_pdc.strip().lower())
+    )
+    if pair is None:
+        known = row.etat_pdc.strip().lower() in STATES
+        name, value = (OCCUPATION, row.occupation_pdc) if known else (STATE, row.etat_pdc)
+        gathering.refuse(Reason.INVALID_STATUS, f"{name} {shown(value)!r} is none of the schema's values")
+        return
+    try:
+        observed_at = millis(datetime.fromisoformat(row.horodatage.strip()))
+    except (ValueError, OverflowError):
+        gathering.refuse(
+            Reason.INVALID_TIME,
+            f"{TIME} {shown(row.horodatage)!r} is no ISO 8601 instant; write 2026-11-22T10:00:00+01:00",
+        )
+        return
+    raw = f"{row.etat_pdc}/{row.occupation_pdc}"
+    gathering.report(row.id_pdc_itinerance.strip(), pair[0], pair[1], observed_at, raw)
+
+
+def receive(
+    body: bytes, source: str, received_at: Millis, limits: ParseLimits, *, complete: bool = False
+) -> Delivery:
+    """Reads a file. A row that cannot be read costs no other.
+
+    Times without a zone are UTC, as version 3 has it.
+
+    Raises:
+        MalformedBody: it has no header with the schema's columns; nothing of it is used.
+        TooLarge: it has more than `limits.items_max` rows; nothing of it is used.
+    """
+    gathering = Gathering(source, received_at, limits.skew_ms)
+    for count, row in enumerate(_rows(body), start=1):
+        if count > limits.items_max:
+            raise TooLarge(f"the file has more than {limits.items_max} rows: split it")
+        gather(gathering, row)
+    return gathering.delivery(complete=complete)
+
+
+class IrveDynamique:
+    """`POST /push/irve`: a file; with `?extent=snapshot` it has all points of its sender."""
+
+    name = "irve"
+    sequential = False
+
+    def receive(
+        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
+    ) -> Delivery:
+        """Implements `Push.receive`."""
+        complete = _is_complete(request.query.get(EXTENT, DELTA))
+        return receive(request.body, operator.name, received_at, limits, complete=complete)
+
+    def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
+        """The receipt of the plain interface; `index` counts the file's rows from 0, its header left out."""
+        return Answer(200, plain.answer(receipt, delivery.adjusted))
+
+    def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
+        """Problem details."""
+        return Answer(error.status, problem(error), MEDIA_TYPE)
+
+
+def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
+    """Asks for a file at an address, and for its whole only where it changed or was not read for long.
+
+    Options: `extent` is `delta` where the file does not have all points of its source.
+
+    Raises:
+        SourceFailure: the answer is neither a file nor says that there is nothing new.
+        MalformedBody, TooLarge: as `receive`.
+    """
+    answered = yield from asked(settings, memory, now, "text/csv")
+    if answered is None:
+        return memory
+    complete = _is_complete(settings.options.get(EXTENT, SNAPSHOT))
+    yield receive(answered.body, settings.source, answered.received_at, settings.limits, complete=complete)
+    return remembered(answered, now)
+
+
+def _is_complete(extent: str) -> bool:
+    if extent not in {SNAPSHOT, DELTA}:
+        raise BadRequest(f"{EXTENT} is {shown(extent)!r}; it is {SNAPSHOT} or {DELTA}")
+    return extent == SNAPSHOT
+
+
+def _rows(body: bytes) -> Iterator[Row | Problem]:
+    # Ids and words are ASCII: a row of another encoding is refused for what it says, and costs no other.
+    text = body.decode("utf-8-sig", errors="replace")
+    head = text[: text.find("\n") if "\n" in text else len(text)]
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=head.count), strict=True)
+    places = _places(reader)
+    most = max(places)
+    evse, state, occupation, time = places
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield Problem(Reason.INVALID_ITEM, f"the row is no valid CSV: {error}")
+            continue
+        if row is None:
+            return
+        if len(row) > most:
+            yield Row(row[evse], row[state], row[occupation], row[time])
+        elif any(row):
+            yield Problem(Reason.INVALID_ITEM, f"the row has {len(row)} fields, fewer than its header")
+
+
+def _places(reader: Iterator[list[str]]) -> tuple[int, ...]:
+    """Where in a row the required columns stand."""
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+    except csv.Error as error:
+        raise MalformedBody(f"the header cannot be read as CSV: {error}") from error
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise MalformedBody(f"the file has no column {', '.join(missing)}: it is not IRVE dynamique")
+    return tuple(header.index(name) for name in REQUIRED)

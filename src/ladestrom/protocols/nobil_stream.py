@@ -1,0 +1,118 @@
+"""The NOBIL real-time stream, version 1, as its consumer reports it on: snapshots, updates and keep-alives.
+
+    {"type": "snapshot:init", "data": [{"uuid": "NOR_01333", "connectors": [{"status": 0, ...}]}]}
+    {"type": "status:update", "data": {"uuid": "NOR_01333", "connectors": [...]}}
+    {"type": "status:raw", "data": {"uuid": "NOR_01333", "connector": 0, "status": 0, ...}}
+
+Whether a message may come at all is the session's to say (`client.session`); here it is read by itself. What
+the stream calls unknown is nothing that somebody observed, and so no report: the EVSE is given up.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.rules import UNKNOWN_PAIR, from_nobil_pair
+from ladestrom.errors import MalformedBody, TooLarge
+from ladestrom.model import Millis, Reason, connector_uuid
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
+
+SNAPSHOT: Final = "snapshot:init"
+UPDATE: Final = "status:update"
+RAW: Final = "status:raw"
+
+
+class Connector(msgspec.Struct, frozen=True, gc=False):
+    """One connector."""
+
+    status: int
+    error: int
+    timestamp: Millis = -1
+
+
+class Station(msgspec.Struct, frozen=True):
+    """One station, its connectors in registry order."""
+
+    uuid: str
+    connectors: tuple[Connector, ...]
+
+
+class Heard(msgspec.Struct, frozen=True, gc=False):
+    """One connector of a station, counted from 0."""
+
+    uuid: str
+    connector: int
+    status: int
+    error: int
+    timestamp: Millis = -1
+
+
+class _Head(msgspec.Struct):
+    type: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_stations = msgspec.json.Decoder(list[Station]).decode
+_decode_station = msgspec.json.Decoder(Station).decode
+_decode_heard = msgspec.json.Decoder(Heard).decode
+
+
+def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+    """Reads one message. A snapshot is complete; one of another type tells of nothing.
+
+    Raises:
+        MalformedBody: it is no message of the stream.
+        TooLarge: it has more than `limits.items_max` connectors.
+    """
+    try:
+        head = _decode_head(frame)
+        match head.type:
+            case "snapshot:init":
+                stations = _decode_stations(head.data)
+            case "status:update":
+                stations = [_decode_station(head.data)]
+            case "status:raw":
+                return _heard(_decode_heard(head.data), source, received_at, limits)
+            case _:
+                stations = []
+    except (*UNREADABLE, msgspec.ValidationError) as error:
+        raise MalformedBody(f"the message is none of the stream ({error})") from error
+    connectors = sum(len(station.connectors) for station in stations)
+    if connectors > limits.items_max:
+        raise TooLarge(f"the message has {connectors} connectors; at most {limits.items_max} are taken")
+    told = _Told(source, received_at, limits)
+    for station in stations:
+        for place, each in enumerate(station.connectors):
+            told.add(station.uuid, place, each.status, each.error, each.timestamp)
+    return told.delivery(complete=head.type == SNAPSHOT)
+
+
+def _heard(heard: Heard, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+    told = _Told(source, received_at, limits)
+    told.add(heard.uuid, heard.connector, heard.status, heard.error, heard.timestamp)
+    return told.delivery(complete=False)
+
+
+class _Told:
+    def __init__(self, source: str, received_at: Millis, limits: ParseLimits) -> None:
+        self._gathering = Gathering(source, received_at, limits.skew_ms)
+        self._unknown: list[str] = []
+
+    def add(self, uuid: str, place: int, status: int, error: int, at: Millis) -> None:
+        if (status, error) == UNKNOWN_PAIR:
+            self._unknown.append(connector_uuid(uuid, place + 1))
+            return
+        pair = from_nobil_pair(status, error)
+        if pair is None or place < 0:
+            what = f"status {shown(status)}, error {shown(error)} of connector {shown(place)}"
+            self._gathering.refuse(Reason.INVALID_STATUS, f"{what} of {shown(uuid)!r}")
+            return
+        written = connector_uuid(uuid, place + 1)
+        self._gathering.report(written, *pair, at if at >= 0 else None, f"{status}/{error}")
+
+    def delivery(self, *, complete: bool) -> Delivery:
+        made = self._gathering.delivery(complete=complete)
+        return msgspec.structs.replace(made, unknown=self._unknown) if self._unknown else made

@@ -1,0 +1,266 @@
+"""OCPI 2.1.1, 2.2.1 and 2.3.0: what all of its modules share. Tokens, envelopes, versions and endpoints.
+
+Knows the transport of OCPI. Must not know what the modules say.
+
+Source: OCPI 2.2.1 and 2.3.0, sections 4 (transport and format), 6 (versions); 2.1.1 likewise.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ladestrom.errors import LadestromError, SourceFailure
+from ladestrom.model import Millis
+from ladestrom.protocols.conversation import Answer
+from ladestrom.protocols.delivery import UNREADABLE
+
+VERSIONS: Final = ("2.3.0", "2.2.1", "2.1.1")
+"""Those that we speak, the best first."""
+PREFIX: Final = "/ocpi"
+TOKEN_CHARACTERS_MAX: Final = 64
+"""OCPI 2.2.1, section 7.3.1: `token` is a string(64) of printable ASCII."""
+URL_CHARACTERS_MAX: Final = 255
+"""OCPI 2.2.1, section 16.5: the type URL is a string(255)."""
+ENDPOINTS_MAX: Final = 100
+"""OCPI 2.3.0 has a dozen modules, each with two roles."""
+ECHOED: Final = ("x-request-id", "x-correlation-id")
+"""OCPI 2.2.1, section 4.1.3: sent with every request, and returned as they came."""
+
+SUCCESS: Final = 1000
+CLIENT_ERROR: Final = 2000
+INVALID_PARAMETERS: Final = 2001
+UNKNOWN_LOCATION: Final = 2003
+SERVER_ERROR: Final = 3000
+UNUSABLE_API: Final = 3001
+UNSUPPORTED_VERSION: Final = 3002
+MISSING_ENDPOINTS: Final = 3003
+"""OCPI 2.2.1, section 5: status codes."""
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,64}")
+_UNENCODED: Final = "2.1.1"
+"""The last version in which a token was sent as it is."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a request is told, before it is an envelope."""
+
+    data: object = None
+    code: int = SUCCESS
+    message: str = "Success"
+    status: int = HTTPStatus.OK
+
+    @property
+    def is_success(self) -> bool:
+        return self.code // 1000 == 1
+
+
+class Refused(LadestromError):
+    """A request of OCPI that is told another status code than 1000."""
+
+    code = "ocpi_refused"
+    status = 200
+
+    def __init__(self, message: str, code: int = CLIENT_ERROR, status: int = HTTPStatus.OK) -> None:
+        super().__init__(message)
+        self.reply = Reply(None, code, message, status)
+
+
+class PeerFailed(SourceFailure):
+    """A peer that we asked said no, or nothing that can be read; asking again may help."""
+
+
+class PeerDenies(PeerFailed):
+    """It does not know our token, or not in this encoding."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a module of a peer is."""
+
+    identifier: str
+    url: str
+    role: str | None = None
+    """SENDER or RECEIVER; OCPI 2.1.1 has none."""
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One of the versions that a peer speaks, and where its details are."""
+
+    version: str
+    url: str
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    status_code: int
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    status_message: str | None = None
+
+
+class _Details(msgspec.Struct, frozen=True):
+    version: str
+    endpoints: list[Endpoint]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def envelope(reply: Reply, now: Millis, echoed: Mapping[str, str] | None = None) -> Answer:
+    """The reply as it is sent. `data` is left out where there is none (OCPI 2.2.1-d2, section 4.1.7)."""
+    body: dict[str, object] = {} if reply.data is None else {"data": reply.data}
+    body |= {"status_code": reply.code, "status_message": reply.message, "timestamp": written(now)}
+    given = echoed or {}
+    headers = tuple((name, given[name]) for name in ECHOED if _is_echo(given.get(name, "")))
+    return Answer(reply.status, _encode(body), headers=headers)
+
+
+def opened(status: int, body: bytes, what: str) -> msgspec.Raw:
+    """The `data` of what a peer answered.
+
+    A status code from 2000 on is a failure, whatever HTTP says: some peers say so of a wrong token.
+
+    Raises:
+        PeerDenies: it does not take our token.
+        PeerFailed: it says no, or what it says is no envelope.
+    """
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise PeerDenies(f"{what} answers {status}: it does not take our token")
+    try:
+        said = _decode_envelope(body)
+    except UNREADABLE as error:
+        raise PeerFailed(f"{what} answers {status}, but not with an OCPI envelope ({error})") from error
+    if status >= HTTPStatus.BAD_REQUEST or said.status_code // 1000 != 1:
+        told = (said.status_message or "")[:200]
+        raise PeerFailed(f"{what} answers {status} with status code {said.status_code}: {told}")
+    return said.data
+
+
+def written(at: Millis) -> str:
+    """An instant as a DateTime of OCPI: UTC, to the second, with `Z`."""
+    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# -- tokens ----------------------------------------------------------------------------------------------
+
+
+def is_token(text: str) -> bool:
+    """Whether it can be a token of OCPI."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def authorization(token: str, version: str | None) -> str:
+    """The header that shows a token: as it is in OCPI 2.1.1, in Base64 from 2.2-d2 on (section 4.1.1)."""
+    shown = token if version == _UNENCODED else base64.b64encode(token.encode()).decode()
+    return f"Token {shown}"
+
+
+def presented(header: str | None) -> tuple[str, ...]:
+    """The tokens that an Authorization header may mean, the likelier first.
+
+    Peers of every version send both forms; the specification's own example encodes a line feed too, as
+    `echo` gives it, so white space at the end does not count.
+    """
+    scheme, _, shown = (header or "").strip().partition(" ")
+    shown = shown.strip()
+    if scheme.lower() != "token" or not shown:
+        return ()
+    found = [shown] if is_token(shown) else []
+    try:
+        decoded = base64.b64decode(shown, validate=True).decode("ascii").rstrip()
+    except (binascii.Error, ValueError):
+        decoded = ""
+    if is_token(decoded):
+        found.append(decoded)
+    return tuple(found)
+
+
+# -- versions --------------------------------------------------------------------------------------------
+
+
+def versions(root: str) -> list[dict[str, str]]:
+    """What `/ocpi/versions` says; `root` is our address, without a slash at its end."""
+    return [{"version": version, "url": f"{root}{PREFIX}/{version}"} for version in VERSIONS]
+
+
+def details(root: str, version: str, *, has_credentials: bool = True) -> dict[str, object]:
+    """The version details. The address of Locations ends in a slash: some peers append to it as it is."""
+    base = f"{root}{PREFIX}/{version}"
+    modules = [("locations", "RECEIVER", f"{base}/locations/")]
+    if has_credentials:
+        # OCPI 2.2.1, section 6.2.3: of the module credentials the role says nothing; SENDER is advised.
+        modules.insert(0, ("credentials", "SENDER", f"{base}/credentials"))
+    endpoints = [
+        {"identifier": identifier, "url": url} | ({} if version == _UNENCODED else {"role": role})
+        for identifier, role, url in modules
+    ]
+    return {"version": version, "endpoints": endpoints}
+
+
+def read_versions(data: msgspec.Raw, what: str) -> list[Version]:
+    """The versions that a peer speaks.
+
+    Raises:
+        PeerFailed: it is no list of them.
+    """
+    try:
+        return msgspec.json.decode(data, type=list[Version])
+    except UNREADABLE as error:
+        raise PeerFailed(f"{what} answers, but not with a list of versions ({error})") from error
+
+
+def read_details(data: msgspec.Raw, what: str) -> tuple[Endpoint, ...]:
+    """The endpoints of version details.
+
+    Raises:
+        PeerFailed: it is none.
+    """
+    try:
+        found = msgspec.json.decode(data, type=_Details).endpoints
+    except UNREADABLE as error:
+        raise PeerFailed(f"{what} answers, but not with version details ({error})") from error
+    if len(found) > ENDPOINTS_MAX:
+        raise PeerFailed(f"{what} has {len(found)} endpoints; at most {ENDPOINTS_MAX} are taken")
+    return tuple(found)
+
+
+def best(offered: Sequence[Version], wanted: Sequence[str] = VERSIONS) -> Version | None:
+    """The best of the versions that both speak; None where there is none."""
+    by_version = {each.version.strip(): each for each in offered}
+    return next((by_version[version] for version in wanted if version in by_version), None)
+
+
+def endpoint(endpoints: Sequence[Endpoint], identifier: str, role: str) -> Endpoint | None:
+    """The endpoint of a module in this role; one that names no role will do."""
+    return next(
+        (
+            each
+            for each in endpoints
+            if each.identifier.lower() == identifier and (each.role or role).upper() == role
+        ),
+        None,
+    )
+
+
+def is_address(url: str) -> bool:
+    """Whether it is an http or https address that can be asked."""
+    if not 0 < len(url) <= URL_CHARACTERS_MAX or not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None and port != 0
+
+
+def _is_echo(value: str) -> bool:
+    """Whether a header's value may be sent back: no line of it begins another header."""
+    return 0 < len(value) <= URL_CHARACTERS_MAX and value.isascii() and value.isprintable()

@@ -1,0 +1,249 @@
+"""The module Locations of OCPI: the statuses in Location objects, of any version.
+
+Knows which members of a Location decide a status, and reads nothing else of it; what static members say
+is for `core.locations`. Strict on what decides: without uid and status an EVSE is refused. Lenient on all
+else: null is as good as absent, numbers stand for ids, `last_updated` may be missing.
+
+Source: OCPI 2.2.1 and 2.3.0, section 8; 2.1.1, `mod_locations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from ladestrom.core.locations import doubled, draft, instant, party_of, status_of
+from ladestrom.errors import MalformedBody, TooLarge
+from ladestrom.model import NEVER, Millis, Reason, Status, evse_key
+from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
+
+
+class Evse(msgspec.Struct, frozen=True, gc=False):
+    """What decides of an EVSE object; unknown members are ignored."""
+
+    uid: str
+    status: str
+    evse_id: str | None = None
+    last_updated: datetime | None = None
+
+
+class Location(msgspec.Struct, frozen=True, gc=False):
+    """What decides of a Location object."""
+
+    id: str
+    evses: list[Evse] | None = None
+    publish: bool | None = None
+    country_code: str | None = None
+    party_id: str | None = None
+    last_updated: datetime | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What a list of Locations brought."""
+
+    delivery: Delivery
+    locations: int
+    newest_at: Millis
+    """The largest `last_updated` of its Locations; `NEVER` where none has one."""
+    named: list[str]
+    """Every EVSE that it has, by all its ids."""
+    parties: set[str]
+    """Whose its Locations are, where they say so."""
+
+
+_decode_page = msgspec.json.Decoder(list[Location]).decode
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_location = msgspec.json.Decoder(Location).decode
+_decode_object = msgspec.json.Decoder(dict[str, object]).decode
+
+
+def read_page(
+    data: bytes | msgspec.Raw,
+    source: str,
+    received_at: Millis,
+    limits: ParseLimits,
+    *,
+    party: str | None = None,
+    with_stations: bool = False,
+) -> Page:
+    """A list of Locations, as a Sender answers it. One EVSE that cannot be read costs no other.
+
+    Args:
+        data: the list.
+        source: name of the operator.
+        received_at: when it came.
+        limits: what it may be.
+        party: whose Locations are that do not say so (2.1.1).
+        with_stations: whether the stations that it describes are wanted too, which takes longer.
+
+    Raises:
+        MalformedBody: it is no list.
+        TooLarge: it has more EVSEs than `items_max`.
+    """
+    gathered = Statuses(source, received_at, limits)
+    newest_at = NEVER
+    locations: Iterable[Location | dict[str, object]]
+    try:
+        locations = _decode_page(data)
+    except msgspec.ValidationError:
+        locations = _one_by_one(data)
+    except UNREADABLE as error:
+        raise MalformedBody(f"the list of Locations is no JSON ({error}); nothing of it was used") from error
+    count = 0
+    owners: set[tuple[object, object]] = set()
+    for each in locations:
+        count += 1
+        if isinstance(each, Location):
+            gathered.add(each)
+            owners.add((each.country_code, each.party_id))
+            at = NEVER if each.last_updated is None else millis(each.last_updated)
+        else:
+            gathered.add_object(each)
+            owners.add((_text(each.get("country_code")), _text(each.get("party_id"))))
+            at = instant(each.get("last_updated")) or NEVER
+        newest_at = max(newest_at, at)
+    stations = _stations(data, party) if with_stations else []
+    parties = {own for owner in owners if (own := party_of(*owner)) is not None}
+    return Page(gathered.delivery(stations), count, newest_at, gathered.named, parties)
+
+
+def _one_by_one(data: bytes | msgspec.Raw) -> list[Location | dict[str, object]]:
+    try:
+        raws = _decode_raws(data)
+    except UNREADABLE as error:
+        raise MalformedBody(f"the answer has no list of Locations ({error})") from error
+    found: list[Location | dict[str, object]] = []
+    for raw in raws:
+        try:
+            found.append(_decode_location(raw))
+        except msgspec.ValidationError:
+            found.append(_object(raw))
+    return found
+
+
+def _object(raw: bytes | msgspec.Raw) -> dict[str, object]:
+    """The object; an empty one for what is none."""
+    try:
+        return _decode_object(raw)
+    except UNREADABLE:
+        return {}
+
+
+def _stations(data: bytes | msgspec.Raw, party: str | None) -> list[StationDraft | RecordRefusal]:
+    return [_bare(draft(_object(raw), party)) for raw in _decode_raws(data)]
+
+
+def _bare(made: StationDraft | RecordRefusal) -> StationDraft | RecordRefusal:
+    """Without the statuses: what the delivery reports is not told a second time."""
+    return msgspec.structs.replace(made, readings=()) if isinstance(made, StationDraft) else made
+
+
+class Statuses:
+    """The statuses of Locations, one after the other."""
+
+    def __init__(self, source: str, received_at: Millis, limits: ParseLimits) -> None:
+        self.named: list[str] = []
+        """Every EVSE that was read, by all its ids."""
+        self._gathering = Gathering(source, received_at, limits.skew_ms)
+        self._unknown: list[str] = []
+        self._items_max = limits.items_max
+        self._items = 0
+
+    def delivery(self, stations: list[StationDraft | RecordRefusal]) -> Delivery:
+        """All of it."""
+        made = self._gathering.delivery(stations=stations)
+        return msgspec.structs.replace(made, unknown=self._unknown) if self._unknown else made
+
+    def add(self, location: Location) -> None:
+        """The EVSEs of a Location. Of one that must not be shown, nothing is known from now on."""
+        evses = location.evses
+        if not evses:
+            return
+        if location.publish is False:
+            for evse in evses:
+                self.hide(evse.uid, evse.evse_id)
+            return
+        twice = doubled([evse.evse_id for evse in evses]) if len(evses) > 1 else frozenset()
+        for evse in evses:
+            at = evse.last_updated
+            self._report(evse.uid, evse.evse_id, evse.status, None if at is None else millis(at), twice)
+
+    def add_object(self, location: dict[str, object]) -> None:
+        """The same of a Location of which something is not of its type."""
+        found = location.get("evses")
+        if not location.get("id") or not isinstance(found, list | None):
+            self._refuse(Reason.INVALID_ITEM, "it is no Location: it has no id, or its evses are no list")
+            return
+        evses = found or []
+        twice = doubled(_text(each.get("evse_id")) for each in evses if isinstance(each, dict))
+        for each in evses:
+            if not isinstance(each, dict):
+                self._refuse(Reason.INVALID_ITEM, "it is no EVSE object")
+            elif location.get("publish") is False:
+                self.hide(_text(each.get("uid")), _text(each.get("evse_id")))
+            else:
+                self.add_evse(each, twice)
+
+    def add_evse(self, evse: dict[str, object], twice: frozenset[str] = frozenset()) -> None:
+        """One EVSE object of which something is not of its type, or that stands alone."""
+        uid, word = _text(evse.get("uid")), evse.get("status")
+        if not uid:
+            self._refuse(Reason.INVALID_ITEM, "an EVSE has no uid")
+            return
+        if not isinstance(word, str) or not word.strip():
+            self._refuse(Reason.INVALID_STATUS, f"EVSE {shown(uid)} has no status")
+            return
+        said = evse.get("last_updated")
+        at = instant(said)
+        if said is not None and at is None:
+            self._refuse(
+                Reason.INVALID_TIME,
+                f"last_updated of EVSE {shown(uid)} is {shown(said)}; write it as 2026-11-22T10:00:00Z",
+            )
+            return
+        self._report(uid, _text(evse.get("evse_id")) or None, word, at, twice)
+
+    def hide(self, uid: str, evse_id: str | None) -> None:
+        """An EVSE that must not be shown."""
+        self._unknown.extend(each for each in (evse_id, uid) if each)
+
+    def _report(
+        self, uid: str, evse_id: str | None, word: str, at: Millis | None, twice: frozenset[str]
+    ) -> None:
+        self._count()
+        status = status_of(word)
+        if evse_id and not (twice and evse_key(evse_id) in twice):
+            self.named += (evse_id, uid)
+            self._gathering.report(evse_id, status, status is Status.OUTOFORDER, at, word, uid)
+        else:
+            self.named.append(uid)
+            self._gathering.report(uid, status, status is Status.OUTOFORDER, at, word)
+
+    def _refuse(self, reason: Reason, detail: str) -> None:
+        self._count()
+        self._gathering.refuse(reason, detail)
+
+    def _count(self) -> None:
+        self._items += 1
+        if self._items > self._items_max:
+            raise TooLarge(
+                f"the Locations have more than {self._items_max} EVSEs; send them in smaller parts"
+            )
+
+
+def _text(value: object) -> str:
+    """An id; numbers are taken as they are written."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def evse_ids(document: bytes) -> list[str]:
+    """All ids of the EVSEs of a stored Location; those that cannot be read are left out."""
+    found = _object(document).get("evses")
+    evses = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    ids = (_text(evse.get(member)) for evse in evses for member in ("evse_id", "uid"))
+    return [each for each in ids if each]

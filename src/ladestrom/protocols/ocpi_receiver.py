@@ -1,0 +1,405 @@
+"""The Receiver interface of Locations: GET, PUT and PATCH on Location, EVSE and Connector.
+
+Knows what a request does to the stored Location and which statuses it brings. Must not know where Locations
+are stored nor who may send them: the document that is there is an argument, the one to keep is returned.
+
+Source: OCPI 2.2.1 and 2.3.0, section 8.2.2; 2.1.1, `mod_locations`, 2.2. PATCH merges as RFC 7396 does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from ladestrom.core.locations import ID_CHARACTERS_MAX, doubled, draft, instant, party_of, status_of
+from ladestrom.model import Millis, Receipt, Status
+from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, shown
+from ladestrom.protocols.ocpi import (
+    CLIENT_ERROR,
+    INVALID_PARAMETERS,
+    UNKNOWN_LOCATION,
+    Refused,
+    Reply,
+    written,
+)
+from ladestrom.protocols.ocpi_locations import Statuses
+
+DOCUMENT_BYTES_MAX: Final = 1024 * 1024
+"""Of one stored Location: a thousand EVSEs of 1 KiB each."""
+UNDATED: Final = frozenset({"2.1.1"})
+"""Versions in which a PATCH need not say `last_updated`."""
+_TOLD_MAX: Final = 5
+"""Refused EVSEs that an answer tells one by one."""
+_LEVELS: Final = (3, 4, 5)
+"""Parts of the path of a Location, an EVSE, a Connector."""
+_DYNAMIC: Final = frozenset({"status", "last_updated", "status_schedule"})
+"""Members of an EVSE that say nothing of the station."""
+
+Object = dict[str, Any]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The object that a path names."""
+
+    party: str
+    """`NOABC`."""
+    location: str
+    evse: str | None = None
+    connector: str | None = None
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request brought beside its path."""
+
+    body: bytes
+    version: str
+    source: str
+    """Name of the operator."""
+    received_at: Millis
+    limits: ParseLimits = ParseLimits()
+    with_stations: bool = False
+    """Whether the station that the Location describes is wanted."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a request makes: the answer, the document to keep, and what it brought to report."""
+
+    reply: Reply
+    delivery: Delivery
+    document: bytes | None = None
+    """None where the one that is there stays."""
+
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def target(path: str) -> Target:
+    """The object of `NO/ABC/LOC1/EVSE/1`, percent-encoded as it came; slashes may be doubled.
+
+    Raises:
+        Refused: with HTTP 404; a path of this form names no object.
+    """
+    parts = [unquote(part) for part in path.split("/") if part]
+    party = party_of(parts[0], parts[1]) if len(parts) in _LEVELS else None
+    if party is None or any(len(part) > ID_CHARACTERS_MAX for part in parts):
+        raise Refused(
+            "write locations/COUNTRY/PARTY/LOCATION, and behind it EVSE and CONNECTOR where it is about one",
+            CLIENT_ERROR,
+            HTTPStatus.NOT_FOUND,
+        )
+    return Target(party, *parts[2:])
+
+
+def get(document: bytes | None, where: Target) -> Reply:
+    """The object as it is stored.
+
+    Raises:
+        Refused: with HTTP 404; it is not.
+    """
+    return Reply(_Place(document, where).named())
+
+
+def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
+    """Stores an object in place of what was there.
+
+    An EVSE or a Connector needs its Location. What is older than what is stored is not stored; of its
+    statuses the board decides by their own times.
+
+    Raises:
+        Refused: nothing is stored and nothing is reported.
+    """
+    given = _read(sent.body)
+    _check_ids(given, where)
+    at = _dated(given, sent)
+    if where.evse is None:
+        before = None if document is None else _decode(document)
+        if before is not None and _is_newer(before, at):
+            return _made(sent, where, given, before, None, "older than what is here, and not stored")
+        given.setdefault("id", where.location)
+        document = _kept(given)
+        return _made(sent, where, given, before, document, created=before is None)
+    place = _Place(document, where)
+    parent, name, key, own = place.parent()
+    index = _index(parent, name, key, own)
+    before_here: Object | None = None if index is None else parent[name][index]
+    given.setdefault(key, own)
+    statuses = _statuses(sent, place.location, [given]) if where.connector is None else _none(sent)
+    if before_here is not None and _is_newer(before_here, at):
+        return Outcome(Reply(message="older than what is here, and not stored"), statuses.delivery([]))
+    if index is None:
+        _listed(parent, name).append(given)
+    else:
+        parent[name][index] = given
+    place.touch(at if at is not None else sent.received_at)
+    reply = Reply(status=HTTPStatus.CREATED if index is None else HTTPStatus.OK)
+    return Outcome(reply, statuses.delivery(_stations(sent, where, place.location)), _kept(place.location))
+
+
+def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
+    """Merges members into an object.
+
+    Raises:
+        Refused: nothing is changed and nothing is reported; with HTTP 404, the object is not there, and the
+            sender is to PUT it.
+    """
+    place = _Place(document, where)
+    own = place.named()
+    given = _read(sent.body)
+    _check_ids(given, where)
+    at = _dated(given, sent)
+    if at is None and sent.version not in UNDATED:
+        raise Refused("last_updated is missing; a PATCH has to say when", INVALID_PARAMETERS)
+    was_removed = _is_removed(own)
+    location, reported, gone = place.location, list[Object](), list[Object]()
+    if where.evse is None:
+        location = merge(own, given)
+        if given.keys() & {"evses", "publish"}:
+            reported, gone = _evses(location), _gone(own, location)
+    elif where.connector is None and "status" in given:
+        reported = [{**own, "status": given["status"], "last_updated": given.get("last_updated")}]
+    statuses = _statuses(sent, location, reported)
+    for evse in gone:
+        statuses.hide(*_ids(evse))
+    if _is_newer(own, at):
+        return Outcome(Reply(message="older than what is here, and not stored"), statuses.delivery([]))
+    place.merge(given)
+    place.touch(at if at is not None else sent.received_at)
+    is_static = bool(given.keys() - _DYNAMIC) or was_removed != _is_removed(place.named())
+    stations = _stations(sent, where, place.location) if is_static else []
+    return Outcome(Reply(), statuses.delivery(stations), _kept(place.location))
+
+
+def told(outcome: Outcome, receipt: Receipt) -> Reply:
+    """The answer, once what was reported is durable: success, and which EVSEs were not taken."""
+    if not receipt.refused:
+        return outcome.reply
+    details = "; ".join(refusal.detail for refusal in receipt.refused[:_TOLD_MAX])
+    return msgspec.structs.replace(
+        outcome.reply, message=f"stored; of {len(receipt.refused)} EVSEs no status was taken: {details}"[:500]
+    )
+
+
+def merge(target_object: Object, given: Mapping[str, Any]) -> Object:
+    """RFC 7396: members replace, objects merge, null removes; lists are replaced as a whole."""
+    made = dict(target_object)
+    for name, value in given.items():
+        if value is None:
+            made.pop(name, None)
+        elif isinstance(value, dict):
+            inner = made.get(name)
+            made[name] = merge(inner if isinstance(inner, dict) else {}, value)
+        else:
+            made[name] = value
+    return made
+
+
+class _Place:
+    """The stored Location, and the object in it that a path names."""
+
+    def __init__(self, document: bytes | None, where: Target) -> None:
+        if document is None:
+            raise _missing(f"there is no Location {shown(where.location)}; PUT it first")
+        self.location: Object = _decode(document)
+        self._where = where
+
+    def named(self) -> Object:
+        """The object itself."""
+        where = self._where
+        if where.evse is None:
+            return self.location
+        evse = self._evse()
+        if where.connector is None:
+            return evse
+        index = _index(evse, "connectors", "id", where.connector)
+        if index is None:
+            raise _missing(f"there is no Connector {shown(where.connector)}; PUT it first")
+        connector: Object = evse["connectors"][index]
+        return connector
+
+    def parent(self) -> tuple[Object, str, str, str]:
+        """Of an EVSE or a Connector: what it is in, the list there, its id's member, its id."""
+        where = self._where
+        if where.connector is None:
+            return self.location, "evses", "uid", where.evse or ""
+        return self._evse(), "connectors", "id", where.connector
+
+    def merge(self, given: Mapping[str, Any]) -> None:
+        """Merges members into the object."""
+        own = self.named()
+        made = merge(own, given)
+        own.clear()
+        own.update(made)
+
+    def touch(self, at: Millis) -> None:
+        """An object and all that it is in were updated then (OCPI 2.2.1, section 8.2.2.2)."""
+        where = self._where
+        touched = [self.location]
+        if where.evse is not None:
+            touched.append(self._evse())
+        if where.connector is not None:
+            touched.append(self.named())
+        for each in touched:
+            known = instant(each.get("last_updated"))
+            if known is None or known < at:
+                each["last_updated"] = written(at)
+
+    def _evse(self) -> Object:
+        written_uid = self._where.evse or ""
+        index = _index(self.location, "evses", "uid", written_uid)
+        if index is None:
+            raise _missing(f"the Location has no EVSE {shown(written_uid)}; PUT it first")
+        evse: Object = self.location["evses"][index]
+        return evse
+
+
+def _index(parent: Object, name: str, key: str, own: str) -> int | None:
+    """Where a list of an object has the one with this id; ids compare without case."""
+    wanted = own.strip().upper()
+    for index, each in enumerate(_listed(parent, name)):
+        if isinstance(each, dict) and str(each.get(key, "")).strip().upper() == wanted:
+            return index
+    return None
+
+
+def _listed(parent: Object, name: str) -> list[Any]:
+    found = parent.get(name)
+    if not isinstance(found, list):
+        found = parent[name] = []
+    return found
+
+
+def _missing(what: str) -> Refused:
+    return Refused(what, UNKNOWN_LOCATION, HTTPStatus.NOT_FOUND)
+
+
+def _read(body: bytes) -> Object:
+    try:
+        return _decode(body)
+    except msgspec.ValidationError as error:
+        raise Refused("the body is no JSON object", INVALID_PARAMETERS) from error
+    except UNREADABLE as error:
+        raise Refused(f"the body is no JSON: {error}", CLIENT_ERROR, HTTPStatus.BAD_REQUEST) from error
+
+
+def _check_ids(given: Object, where: Target) -> None:
+    """Whether the ids in an object are those of its path."""
+    if where.connector is not None:
+        pairs = [("id", where.connector)]
+    elif where.evse is not None:
+        pairs = [("uid", where.evse)]
+    else:
+        pairs = [
+            ("id", where.location),
+            ("country_code", where.party[:2]),
+            ("party_id", where.party[2:]),
+        ]
+    for member, own in pairs:
+        said = given.get(member)
+        if said is None:
+            given.pop(member, None)
+        elif str(said).strip().upper() != own.strip().upper():
+            raise Refused(f"{member} is {shown(said)!r}, and the path says {own!r}", INVALID_PARAMETERS)
+
+
+def _dated(given: Object, sent: Sent) -> Millis | None:
+    said = given.get("last_updated")
+    if said is None:
+        given.pop("last_updated", None)
+        return None
+    at = instant(said)
+    if at is None:
+        raise Refused(
+            f"last_updated is {shown(said)!r}; write it as {written(sent.received_at)}", INVALID_PARAMETERS
+        )
+    return at
+
+
+def _is_newer(stored: Object, at: Millis | None) -> bool:
+    known = instant(stored.get("last_updated"))
+    return known is not None and at is not None and known > at
+
+
+def _is_removed(evse: Object) -> bool:
+    word = evse.get("status")
+    return isinstance(word, str) and status_of(word) is Status.REMOVED
+
+
+def _none(sent: Sent) -> Statuses:
+    return Statuses(sent.source, sent.received_at, sent.limits)
+
+
+def _statuses(sent: Sent, location: Object, evses: list[Object]) -> Statuses:
+    """The statuses of EVSEs of a Location. One EVSE that stands alone has to have one.
+
+    Raises:
+        Refused: it has not, or its time cannot be read.
+    """
+    gathered = _none(sent)
+    own = {_ids(evse)[0].strip().upper() for evse in evses}
+    others = [evse for evse in _evses(location) if _ids(evse)[0].strip().upper() not in own]
+    twice = doubled(_ids(evse)[1] for evse in (*others, *evses))
+    for evse in evses:
+        if location.get("publish") is False:
+            gathered.hide(*_ids(evse))
+        else:
+            gathered.add_evse(evse, twice)
+    refused = gathered.delivery([]).refused
+    if refused and len(evses) == 1:
+        raise Refused(refused[0].detail, INVALID_PARAMETERS)
+    return gathered
+
+
+def _made(
+    sent: Sent,
+    where: Target,
+    given: Object,
+    before: Object | None,
+    document: bytes | None,
+    message: str = "Success",
+    *,
+    created: bool = False,
+) -> Outcome:
+    """The outcome of a PUT of a Location: EVSEs that it had and has no more are unknown from now on."""
+    statuses = _none(sent)
+    statuses.add_object({**given, "id": where.location})
+    if before is not None and document is not None:
+        for evse in _gone(before, given):
+            statuses.hide(*_ids(evse))
+    stations = _stations(sent, where, given) if document is not None else []
+    status = HTTPStatus.CREATED if created else HTTPStatus.OK
+    return Outcome(Reply(message=message, status=status), statuses.delivery(stations), document)
+
+
+def _gone(before: Object, after: Object) -> list[Object]:
+    """EVSEs of a Location that it has no more."""
+    return [each for each in _evses(before) if _index(after, "evses", "uid", _ids(each)[0]) is None]
+
+
+def _evses(location: Object) -> list[Object]:
+    found = location.get("evses")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _ids(evse: Object) -> tuple[str, str | None]:
+    evse_id = evse.get("evse_id")
+    return str(evse.get("uid", "")), evse_id if isinstance(evse_id, str) else None
+
+
+def _stations(sent: Sent, where: Target, location: Object) -> list[StationDraft | RecordRefusal]:
+    if not sent.with_stations:
+        return []
+    made = draft({**location, "id": where.location}, where.party)
+    return [msgspec.structs.replace(made, readings=()) if isinstance(made, StationDraft) else made]
+
+
+def _kept(location: Object) -> bytes:
+    document = _encode(location)
+    if len(document) > DOCUMENT_BYTES_MAX:
+        raise Refused(f"the Location would have {len(document)} bytes; at most {DOCUMENT_BYTES_MAX} are kept")
+    return document

@@ -1,0 +1,276 @@
+"""OICP data records: from EVSEs that are described one by one to stations for the registry.
+
+Knows EvseDataRecordType of OICP 2.2 and 2.3, and how it is written in the wild: numbers and truths as text,
+one name instead of a list. Must not know the registry. What describes people or costs is not read.
+
+Source: OICP 2.3 for CPOs, "Data Types".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, plain, quoted
+from ladestrom.core.places import Place, pair, place
+from ladestrom.countries import country
+from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
+from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.protocols.delivery import UNREADABLE
+
+REGISTER: Final = "oicp"
+DATA_ERROR: Final = "022"
+INCONSISTENT_EVSE: Final = "018"
+NOTES_MAX: Final = 20
+NAME_CHARACTERS_MAX: Final = 255
+"""OCPI 2.2.1, section 8.3.1, allows a name as much; OICP's names are shorter."""
+PLUGS_MAX: Final = 20
+"""PlugType has 19 words."""
+POWER_KW_MAX: Final = 10_000.0
+NATIVE_ID_CHARACTERS_MAX: Final = 120
+"""An operator and a ChargingStationID, which has 50."""
+
+UNSPECIFIED: Final = "Unspecified"
+PLUGS: Final[dict[str, str]] = {
+    "Small Paddle Inductive": "UNKNOWN",
+    "Large Paddle Inductive": "UNKNOWN",
+    "AVCON Connector": "UNKNOWN",
+    "Tesla Connector": "TESLA_S",
+    "NEMA 5-20": "NEMA_5_20",
+    "Type E French Standard": "DOMESTIC_E",
+    "Type F Schuko": "DOMESTIC_F",
+    "Type G British Standard": "DOMESTIC_G",
+    "Type J Swiss Standard": "DOMESTIC_J",
+    "Type 1 Connector (Cable Attached)": "IEC_62196_T1",
+    "Type 2 Outlet": "IEC_62196_T2",
+    "Type 2 Connector (Cable Attached)": "IEC_62196_T2",
+    "Type 3 Outlet": "IEC_62196_T3C",
+    "IEC 60309 Single Phase": "IEC_60309_2_single_16",
+    "IEC 60309 Three Phase": "IEC_60309_2_three_16",
+    "CCS Combo 2 Plug (Cable Attached)": "IEC_62196_T2_COMBO",
+    "CCS Combo 1 Plug (Cable Attached)": "IEC_62196_T1_COMBO",
+    "CHAdeMO": "CHADEMO",
+    UNSPECIFIED: "UNKNOWN",
+}
+"""PlugType as OCPI 2.2.1 ConnectorType. The industrial sockets come without their current: the smallest that
+OCPI has is taken."""
+
+_EVSE_ID: Final = re.compile(
+    r"[A-Za-z]{2}[*-]?[A-Za-z0-9]{3}[*-]?E[A-Za-z0-9*-]{1,30}|\+?[0-9]{1,3}\*[0-9]{3}\*[0-9*]{1,32}",
+    re.IGNORECASE | re.ASCII,
+)
+"""EvseIDType; `-` is written in the wild."""
+_PARTY: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{3}")
+_SEXAGESIMAL: Final = re.compile(r"(-?)(\d{1,3})°\s*(\d{1,2})'\s*(\d{1,2}(?:\.\d{1,10})?)\s*(?:''|\")")
+
+Fields = Mapping[str, Any]
+
+
+class Foreign(Unusable):
+    """A record is of an EVSE that is not the operator's. Never leaves this module."""
+
+
+class _Group:
+    """A station while its records are gathered."""
+
+    __slots__ = ("country", "evses", "fields", "notes", "outlets", "place")
+
+    def __init__(self, fields: Fields, place_: Place, country_: str) -> None:
+        self.fields = fields
+        self.place = place_
+        self.country = country_
+        self.notes = Notes(NOTES_MAX)
+        self.evses: list[Evse] = []
+        self.outlets: list[Outlet] = []
+
+
+def drafts(
+    raws: Sequence[msgspec.Raw], operator_name: str | None, party: str, operator: Operator
+) -> Iterator[StationDraft | RecordRefusal]:
+    """Refused records as they come, each with its status code first, then the stations in order of their
+    first record.
+
+    Records with the same ChargingStationID are one station; one without it is a station of its own. Where
+    records of a station disagree, the first is taken.
+
+    Args:
+        raws: the records.
+        operator_name: as the message says it.
+        party: OperatorID as a key (`DEABC`), which the EVSEs get as who operates them.
+        operator: whose message it is; records of EVSEs that are not its own are refused.
+    """
+    groups: dict[str, _Group] = {}
+    seen: set[str] = set()
+    for number, raw in enumerate(raws):
+        where = f"record {number}"
+        try:
+            fields = _fields(raw)
+            written = _evse_id(fields)
+            where = written
+            key = _own_key(written, operator, seen)
+            native_id = _native_id(fields, party, key)
+            group = groups.get(native_id)
+            if group is None:
+                group = groups[native_id] = _Group(fields, _place(fields), _country(fields, key))
+            _add(group, fields, written, party)
+            seen.add(key)
+        except Foreign as reason:
+            yield RecordRefusal(where, f"{INCONSISTENT_EVSE} {reason}")
+        except Unusable as reason:
+            yield RecordRefusal(where, f"{DATA_ERROR} {reason}")
+    for native_id, group in groups.items():
+        yield _draft(native_id, group, operator_name)
+
+
+def party_of(written: str) -> str:
+    """The operator's part of an EVSE id: `DEABC` of `DE*ABC*E1`, `+49810` of `+49*810*000*438`; empty where
+    it has none.
+    """
+    if written[:1] == "+" or written[:1].isdigit():
+        return "".join(written.split("*")[:2])
+    key = evse_key(written)[:5]
+    return key if _PARTY.fullmatch(key) else ""
+
+
+def _fields(raw: msgspec.Raw) -> Fields:
+    try:
+        found = msgspec.json.decode(raw)
+    except UNREADABLE as error:
+        raise Unusable(f"it is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Unusable("it is no object")
+    return found
+
+
+def _evse_id(fields: Fields) -> str:
+    written = plain(fields.get("EvseID") or fields.get("EVSEID"))
+    if _EVSE_ID.fullmatch(written) is None:
+        raise Unusable(f"EvseID {quoted(written)} is none")
+    return written
+
+
+def _own_key(written: str, operator: Operator, seen: Collection[str]) -> str:
+    """The EVSE's key. EvseIDs have to be the operator's, or its sub-operators' (status code 018)."""
+    key = evse_key(written)
+    if not (operator.all or key.lstrip("+").startswith(operator.parties + operator.prefixes)):
+        raise Foreign(f"it is not among the EVSEs that {operator.name!r} may report on")
+    if key in seen:
+        raise Unusable("the EVSE stands in the message twice")
+    return key
+
+
+def _native_id(fields: Fields, party: str, key: str) -> str:
+    station = plain(fields.get("ChargingStationID") or fields.get("ChargingStationId"))
+    return f"{party}:{station}"[:NATIVE_ID_CHARACTERS_MAX] if station else key
+
+
+def _add(group: _Group, fields: Fields, written: str, party: str) -> None:
+    group.outlets += [Outlet(len(group.evses), connector) for connector in _connectors(fields, group.notes)]
+    group.evses.append(
+        Evse(
+            key=evse_key(written),
+            station="",
+            evse_id=written,
+            party=party if _PARTY.fullmatch(party) else None,
+        )
+    )
+
+
+def _draft(native_id: str, group: _Group, operator_name: str | None) -> StationDraft:
+    fields, notes = group.fields, group.notes
+    address = _member(fields, "Address")
+    street = clean(address.get("Street"), "street", NAME_CHARACTERS_MAX, notes)
+    number = clean(address.get("HouseNum"), "house number", NAME_CHARACTERS_MAX, notes)
+    city = clean(address.get("City"), "city", NAME_CHARACTERS_MAX, notes)
+    operator = clean(operator_name, "operator", NAME_CHARACTERS_MAX, notes)
+    name = clean(_name(fields), "name", NAME_CHARACTERS_MAX, notes)
+    station = Station(
+        uuid="",
+        name=name or f"{street} {number}".strip() or group.evses[0].written,
+        country=group.country,
+        latitude=group.place.latitude,
+        longitude=group.place.longitude,
+        evses=tuple(group.evses),
+        outlets=tuple(group.outlets),
+        operator=operator or None,
+        address=f"{street} {number}".strip() or None,
+        city=city or None,
+        register=REGISTER,
+        native_id=native_id,
+    )
+    return StationDraft(station, notes=notes.all())
+
+
+def _member(fields: Fields, name: str) -> Fields:
+    found = fields.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _listed(value: object) -> list[Any]:
+    """What is written as a list, or as its only member."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _name(fields: Fields) -> object:
+    """The first name that there is: names are in the language of the place first, in English second."""
+    for name in _listed(fields.get("ChargingStationNames")):
+        found = name.get("value") if isinstance(name, dict) else name
+        if plain(found):
+            return found
+    return fields.get("ChargingStationName") or fields.get("EnChargingStationName")
+
+
+def _country(fields: Fields, key: str) -> str:
+    said = _member(fields, "Address").get("Country")
+    found = country(plain(said)) or country(key[:2])
+    if found is None:
+        raise Unusable(f"its country {quoted(said)} is none")
+    return found
+
+
+def _place(fields: Fields) -> Place:
+    """GeoCoordinatesType: one of three notations."""
+    coordinates = _member(fields, "GeoCoordinates")
+    if (google := _member(coordinates, "Google")) or isinstance(coordinates.get("Google"), str):
+        return place(*pair(google.get("Coordinates") if google else coordinates["Google"]))
+    if degrees := _member(coordinates, "DecimalDegree"):
+        return place(*pair([degrees.get("Latitude"), degrees.get("Longitude")]))
+    sexagesimal = _member(coordinates, "DegreeMinuteSeconds")
+    return place(_degrees(sexagesimal.get("Latitude")), _degrees(sexagesimal.get("Longitude")))
+
+
+def _degrees(value: object) -> float:
+    """`-21°34'23.16''` in degrees (GeoCoordinatesDegreeMinuteSecondsFormatType)."""
+    match = _SEXAGESIMAL.fullmatch(plain(value))
+    if match is None:
+        raise Unusable(f"its position {quoted(value)} cannot be read")
+    degrees = int(match[2]) + int(match[3]) / 60 + float(match[4]) / 3_600
+    return -degrees if match[1] else degrees
+
+
+def _connectors(fields: Fields, notes: Notes) -> list[Connector]:
+    """One for each plug. Facilities belong to plugs one by one where there are as many of both."""
+    powers = [_power_kw(facility, notes) for facility in _listed(fields.get("ChargingFacilities"))]
+    plugs = [plain(plug) for plug in _listed(fields.get("Plugs"))][:PLUGS_MAX] or [UNSPECIFIED]
+    for plug in plugs:
+        if plug not in PLUGS:
+            notes.add(f"its plug {quoted(plug)} is of an unknown kind")
+    most_kw = max((power for power in powers if power is not None), default=None)
+    return [
+        Connector(PLUGS.get(plug, "UNKNOWN"), powers[index] if len(powers) == len(plugs) else most_kw)
+        for index, plug in enumerate(plugs)
+    ]
+
+
+def _power_kw(facility: object, notes: Notes) -> float | None:
+    said = facility.get("Power", facility.get("power")) if isinstance(facility, dict) else None
+    if said is None or said == "":
+        return None
+    power_kw = decimal(said)
+    if power_kw is None or not 0 < power_kw <= POWER_KW_MAX:
+        notes.add(f"the power {quoted(said)} cannot be one and was left out")
+        return None
+    return round(power_kw, 3)

@@ -1,0 +1,178 @@
+"""OICP where we ask: Hubject's pull of statuses and those who offer the same, and files of the same records.
+
+Knows eRoamingPullEvseStatus and its two sisters, and the federal file of Switzerland, whose members are
+written `EVSE...`. Must not know how requests are made.
+
+Source: OICP 2.3 for EMPs, "Services and Operations".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
+from ladestrom.model import Millis, Receipt
+from ladestrom.protocols.conditional import OK, asked, remembered
+from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
+from ladestrom.protocols.oicp import SUCCESS, Group, gather, read_records, too_large, unreadable
+
+IDS_PER_REQUEST_MAX: Final = 100
+"""eRoamingPullEvseStatusByID: the list must not contain more than 100 EvseIDs."""
+STATUS_PATH: Final = "/api/oicp/evsepull/v21/providers/{}/status-records"
+
+
+class _StatusCode(msgspec.Struct, frozen=True):
+    code: str = msgspec.field(default=SUCCESS, name="Code")
+    description: str | None = msgspec.field(default=None, name="Description")
+    additional: str | None = msgspec.field(default=None, name="AdditionalInfo")
+
+
+class _Groups(msgspec.Struct, frozen=True):
+    """EvseStatusesType."""
+
+    groups: list[Group] | None = msgspec.field(default=None, name="OperatorEvseStatus")
+    groups_capitals: list[Group] | None = msgspec.field(default=None, name="OperatorEVSEStatus")
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """eRoamingEVSEStatus, eRoamingEVSEStatusByID, and the Swiss file."""
+
+    statuses: _Groups | list[Group] | None = msgspec.field(default=None, name="EvseStatuses")
+    statuses_capitals: _Groups | list[Group] | None = msgspec.field(default=None, name="EVSEStatuses")
+    records: Group | None = msgspec.field(default=None, name="EvseStatusRecords")
+    records_capitals: Group | None = msgspec.field(default=None, name="EVSEStatusRecords")
+    status: _StatusCode = msgspec.field(default=_StatusCode(), name="StatusCode")
+
+
+_decode_listing = msgspec.json.Decoder(_Listing).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa: ARG001 - a pull
+    """Asks for all statuses, those of some operators, or those of some EVSEs.
+
+    The address is the server's (`https://service.example.org`), or that of the provider's resource as far as
+    `.../status-records`. Statuses carry no time: they hold from when they were received. The status service
+    has no pages (v21).
+
+    Options:
+        provider_id: who asks (`NO-ABC`).
+        operator_ids: only of these operators, joined by commas.
+        evse_ids: only these EVSEs, joined by commas; asked for in hundreds.
+
+    Raises:
+        BadRequest: there is no `provider_id`.
+        SourceFailure: the answer is not that of the service, or says that it failed.
+        MalformedBody, TooLarge: it cannot be read.
+    """
+    provider = settings.options.get("provider_id")
+    if not provider:
+        raise BadRequest("OICP wants to know who asks: give the source the option provider_id")
+    address = _resource(settings.address, provider)
+    operators = _ids(settings, "operator_ids")
+    evses = _ids(settings, "evse_ids")
+    if evses:
+        for start in range(0, len(evses), IDS_PER_REQUEST_MAX):
+            part = evses[start : start + IDS_PER_REQUEST_MAX]
+            message: dict[str, object] = {"ProviderID": provider, "EvseID": part}
+            answered = yield from _posted(f"{address}-by-id", settings, message)
+            yield read(answered.body, settings.source, answered.received_at, settings.limits)
+        return {}
+    if operators:
+        message = {"ProviderID": provider, "OperatorID": operators}
+        answered = yield from _posted(f"{address}-by-operator-id", settings, message)
+    else:
+        answered = yield from _posted(address, settings, {"ProviderID": provider})
+    yield read(answered.body, settings.source, answered.received_at, settings.limits, complete=True)
+    return {}
+
+
+def pull_file(settings: PullSettings, memory: Memory, now: Millis) -> Round:
+    """Asks for a file of all statuses, if it changed: the form in which Switzerland publishes them.
+
+    Raises:
+        SourceFailure: the answer is neither the file nor says that it did not change.
+        MalformedBody, TooLarge: it cannot be read.
+    """
+    answered = yield from asked(settings, memory, now, "application/json")
+    if answered is None:
+        return memory
+    yield read(answered.body, settings.source, answered.received_at, settings.limits, complete=True)
+    return remembered(answered, now)
+
+
+def read(
+    body: bytes, source: str, received_at: Millis, limits: ParseLimits, *, complete: bool = False
+) -> Delivery:
+    """Statuses out of an answer or a file.
+
+    Raises:
+        SourceFailure: it says that the request failed.
+        MalformedBody: it is no such answer.
+        TooLarge: it has more records than `limits.items_max`.
+    """
+    try:
+        listing = _decode_listing(body)
+    except UNREADABLE as error:
+        raise unreadable(error) from error
+    if listing.status.code != SUCCESS:
+        told = listing.status.additional or listing.status.description or ""
+        raise SourceFailure(
+            f"the source answered with status code {shown(listing.status.code)}: {shown(told)}"
+        )
+    gathering = Gathering(source, received_at, limits.skew_ms)
+    count = 0
+    for group in _groups(listing):
+        for record in read_records(group.status_records):
+            count += 1
+            if count > limits.items_max:
+                raise too_large(count, limits)
+            gather(gathering, record)
+    return gathering.delivery(complete=complete)
+
+
+def _groups(listing: _Listing) -> Iterator[Group]:
+    found = False
+    for statuses in (listing.statuses, listing.statuses_capitals):
+        if statuses is None:
+            continue
+        found = True
+        yield from (
+            statuses if isinstance(statuses, list) else statuses.groups or statuses.groups_capitals or ()
+        )
+    for group in (listing.records, listing.records_capitals):
+        if group is not None:
+            found = True
+            yield group
+    if not found:
+        raise MalformedBody("the answer has neither EvseStatuses nor EvseStatusRecords")
+
+
+def _resource(address: str, provider: str) -> str:
+    address = address.rstrip("/")
+    return (
+        address if address.endswith("/status-records") else address + STATUS_PATH.format(quote(provider, ""))
+    )
+
+
+def _ids(settings: PullSettings, option: str) -> list[str]:
+    return [each.strip() for each in settings.options.get(option, "").split(",") if each.strip()]
+
+
+def _posted(
+    url: str, settings: PullSettings, message: dict[str, object]
+) -> Generator[Ask | Delivery, Answered | Receipt, Answered]:
+    headers = {"accept": "application/json", "content-type": "application/json"}
+    if settings.secret is not None:
+        headers["authorization"] = f"Bearer {settings.secret}"
+    answered = yield Ask(url, "POST", headers, _encode(message))
+    if not isinstance(answered, Answered):
+        raise TypeError("an Ask is sent what came back")
+    if answered.status != OK:
+        raise SourceFailure(f"the source answered {answered.status} where statuses were due")
+    return answered

@@ -1,0 +1,323 @@
+"""Sources that are followed: another ladestrom by both versions of its stream, and NOBIL Real-time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from tests.e2e.answering import Answering, plain
+from tests.e2e.serving import UID, Serving, now, until
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import Server, ServerConnection, serve
+
+from ladestrom.core.access import operator_from
+from ladestrom.ports import SourceRecord
+
+E1, E2, SWEDISH = "NO*ALF*E1333*1", "NO*ALF*E1333*2", "SE*BET*E7*1"
+DEADLINE_S = 20.0
+LOST_AFTER_S = 1
+OLD = 1_700_000_000_000
+
+BOTH = pytest.mark.parametrize("protocol", ["ladestrom", "nobil-stream"])
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Iterator[Serving]:
+    with Serving(tmp_path / "upstream", {"stream.heartbeat_s": 1}) as server:
+        server.report(
+            {"evse": E1, "status": "AVAILABLE", "observed_at": OLD},
+            {"evse": E2, "status": "CHARGING", "observed_at": OLD},
+        )
+        server.report({"evse": SWEDISH, "status": "OUTOFORDER", "observed_at": OLD}, key="beta")
+        yield server
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Serving]:
+    with Serving(tmp_path / "hub", {"sources.lost_after_s": LOST_AFTER_S, "sources.rest_s": 1}) as server:
+        server.write(lambda store: store.put_operator(operator_from("upstream", all_evses=True), now()))
+        yield server
+
+
+def follow(hub: Serving, protocol: str, address: str, secret: str | None, **options: str) -> None:
+    source = SourceRecord(
+        name="above",
+        operator="upstream",
+        protocol=protocol,
+        address=address,
+        options=options,
+        secret=secret,
+        added_at=now(),
+        changed_at=now(),
+    )
+    hub.write(lambda store: store.put_source(source))
+
+
+def follows(hub: Serving, upstream: Serving, protocol: str, **options: str) -> None:
+    follow(hub, protocol, upstream.url, upstream.keys["stream"], **options)
+
+
+def evse(server: Serving, written: str = E1) -> dict[str, Any]:
+    found: dict[str, Any] = server.get(f"/api/v2/evses/{written}").json()
+    return found
+
+
+def becomes(server: Serving, status: str, written: str = E1) -> dict[str, Any]:
+    until(lambda: evse(server, written)["status"] == status, f"{written} is {status}", DEADLINE_S)
+    return evse(server, written)
+
+
+def health(hub: Serving) -> dict[str, Any]:
+    operators = hub.get("/api/v2/operators").json()
+    found = [each for operator in operators for each in operator["sources"] if each["source"] == "above"]
+    return found[0] if found else {}
+
+
+def is_in(hub: Serving, state: str) -> None:
+    until(lambda: health(hub).get("state") == state, f"it is {state}", DEADLINE_S)
+
+
+def sign_off(server: Serving, operator: str) -> None:
+    """The operator is lost there."""
+    work = server.app.reception.sign_off(server.app.operators[operator])
+    asyncio.run_coroutine_threadsafe(work, server._loop).result(DEADLINE_S)
+
+
+@BOTH
+def test_what_the_other_server_knows_is_known_here_and_so_is_what_changes(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    follows(hub, upstream, protocol)
+    becomes(hub, "AVAILABLE")
+    becomes(hub, "CHARGING", E2)
+    found = becomes(hub, "OUTOFORDER", SWEDISH)
+    assert (found["source"], found["error"]) == ("upstream", 1)
+    upstream.report({"evse": E1, "status": "CHARGING"})
+    changed = becomes(hub, "CHARGING")
+    assert changed["changed_at"] == evse(upstream)["changed_at"]
+    assert health(hub)["state"] == "fresh"
+
+
+@BOTH
+def test_only_what_was_selected_is_followed(hub: Serving, upstream: Serving, protocol: str) -> None:
+    follows(hub, upstream, protocol, country="SWE")
+    becomes(hub, "OUTOFORDER", SWEDISH)
+    assert evse(hub)["status"] == "UNKNOWN"
+
+
+@BOTH
+def test_a_source_that_is_lost_for_long_takes_all_it_told_with_it_and_brings_it_back(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    follows(hub, upstream, protocol)
+    becomes(hub, "AVAILABLE")
+    hub.report({"evse": "NO*ALF*E1342", "status": "RESERVED"})
+    upstream.stop()
+    assert becomes(hub, "UNKNOWN")["cause"] == "withdrawn"
+    becomes(hub, "UNKNOWN", E2)
+    assert evse(hub, "NO*ALF*E1342")["status"] == "RESERVED", "another source's is not touched"
+    is_in(hub, "lost")
+    upstream.start()
+    assert becomes(hub, "AVAILABLE")["observed_at"].startswith("2023"), "as old as it is, it holds"
+    becomes(hub, "CHARGING", E2)
+    is_in(hub, "fresh")
+
+
+@BOTH
+def test_a_short_absence_costs_nothing_and_what_was_missed_is_told(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    follows(hub, upstream, protocol)
+    becomes(hub, "AVAILABLE")
+    seq = hub.settled()[1]
+    hub.stop()
+    upstream.report({"evse": E2, "status": "BLOCKED"})
+    hub.start()
+    becomes(hub, "BLOCKED" if protocol == "ladestrom" else "CHARGING", E2)
+    until(lambda: hub.settled()[1] >= seq, "it goes on")
+    is_in(hub, "fresh")
+    if protocol == "ladestrom":
+        assert health(hub)["reports"] == 1, "it went on where it was, and was not told all again"
+
+
+@BOTH
+def test_what_the_other_server_lost_is_lost_here_and_comes_back_however_old(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    follows(hub, upstream, protocol)
+    becomes(hub, "AVAILABLE")
+    sign_off(upstream, "alfa")
+    becomes(hub, "UNKNOWN")
+    upstream.report({"evse": E1, "status": "AVAILABLE", "observed_at": OLD})
+    becomes(hub, "AVAILABLE")
+
+
+@BOTH
+def test_a_source_that_is_paused_tells_of_nothing_and_of_everything_when_it_goes_on(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    follows(hub, upstream, protocol)
+    becomes(hub, "OUTOFORDER", SWEDISH)
+    hub.write(lambda store: store.pause_source("above", now(), now()))
+    assert becomes(hub, "UNKNOWN", SWEDISH)["cause"] == "withdrawn"
+    hub.write(lambda store: store.pause_source("above", None, now()))
+    becomes(hub, "OUTOFORDER", SWEDISH)
+
+
+@BOTH
+def test_a_source_that_gets_another_key_goes_on_where_it_was(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    follows(hub, upstream, protocol)
+    becomes(hub, "OUTOFORDER", SWEDISH)
+    seq = hub.settled()[1]
+    follow(hub, protocol, upstream.url, upstream.keys["both"])
+    upstream.report({"evse": E1, "status": "RESERVED"})
+    becomes(hub, "RESERVED" if protocol == "ladestrom" else "CHARGING")
+    assert hub.settled()[1] == seq + 1, "nothing was given up meanwhile"
+
+
+@BOTH
+def test_a_key_that_is_not_admitted_is_not_tried_again_and_again(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    follow(hub, protocol, upstream.url, "lst_wrong")
+    is_in(hub, "resting")
+    found = health(hub)
+    assert found["error"] == "unauthenticated"
+    follow(hub, protocol, upstream.url, upstream.keys["stream"])
+    becomes(hub, "AVAILABLE")
+
+
+def test_a_source_in_step_confirms_what_it_told(hub: Serving, upstream: Serving) -> None:
+    follows(hub, upstream, "ladestrom")
+    becomes(hub, "AVAILABLE")
+    before = hub.call(lambda: hub.app.board.cells["NOALFE13331"].received_at)
+    operator = hub.app.operators["upstream"]
+    work = hub.app.reception.confirm(operator)
+    assert asyncio.run_coroutine_threadsafe(work, hub._loop).result(DEADLINE_S) == 3
+    assert hub.call(lambda: hub.app.board.cells["NOALFE13331"].received_at) > before
+    assert evse(hub)["observed_at"].startswith("2023"), "it was not observed again"
+
+
+class Realtime:
+    """NOBIL Real-time, made up: gives addresses for one connection each, and tells what it is told to."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.open: list[ServerConnection] = []
+        self.paths: list[str] = []
+        self.ends = Answering()
+        self._server: Server = serve(self._serve, "127.0.0.1", 0)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.ends.__enter__()
+        self.admit()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self.ends.__exit__(None, None, None)
+
+    def admit(self) -> None:
+        port = self._server.socket.getsockname()[1]
+
+        def respond(asked: Any, send: Any) -> None:
+            address = f"ws://127.0.0.1:{port}/once?access_token=s3cret-{len(self.paths)}"
+            plain(200, json.dumps({"accessToken": address}).encode())(asked, send)
+
+        self.ends.respond = respond
+
+    def refuse(self, status: int) -> None:
+        self.ends.say(status, body=b"{}")
+
+    def tell(self, **change: str) -> None:
+        for connection in self.open:
+            connection.send(json.dumps(change))
+
+    def drop(self) -> None:
+        for connection in self.open[:]:
+            connection.close()
+
+    def _serve(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        self.paths.append(connection.request.path)
+        self.open.append(connection)
+        try:
+            for _ in connection:
+                pass
+        except ConnectionClosed:
+            pass
+        finally:
+            self.open.remove(connection)
+
+
+class TestNobilRealtime:
+    @pytest.fixture
+    def service(self, hub: Serving) -> Iterator[Realtime]:
+        with Realtime() as made:
+            follow(hub, "nobil-realtime", f"{made.ends.url}/Realtime", "enova-key")
+            until(lambda: bool(made.open), "it connects", DEADLINE_S)
+            yield made
+
+    def test_each_message_is_a_change(self, hub: Serving, service: Realtime) -> None:
+        asked = service.ends.requests[0]
+        assert (asked.method, asked.headers["x-api-key"], asked.body) == ("POST", "enova-key", b"")
+        service.tell(nobilId="NOR_01342", evseUId=UID, status="CHARGING")
+        found = becomes(hub, "CHARGING", "NO*ALF*E1342")
+        assert (found["source"], found["raw"]) == ("upstream", "CHARGING")
+        service.tell(nobilId="NOR_01342", evseUid=UID, status="available")
+        becomes(hub, "AVAILABLE", "NO*ALF*E1342")
+        is_in(hub, "fresh")
+
+    def test_a_lost_connection_is_asked_for_anew_and_a_short_one_costs_nothing(
+        self, hub: Serving, service: Realtime
+    ) -> None:
+        service.tell(nobilId="NOR_01342", evseUId=UID, status="CHARGING")
+        becomes(hub, "CHARGING", "NO*ALF*E1342")
+        service.drop()
+        until(lambda: len(service.paths) == 2 and bool(service.open), "it connects again", DEADLINE_S)
+        assert service.paths[0] != service.paths[1]
+        assert evse(hub, "NO*ALF*E1342")["status"] == "CHARGING"
+
+    def test_away_for_long_everything_is_unknown_until_it_is_told_again(
+        self, hub: Serving, service: Realtime
+    ) -> None:
+        service.tell(nobilId="NOR_01342", evseUId=UID, status="CHARGING")
+        becomes(hub, "CHARGING", "NO*ALF*E1342")
+        service.refuse(503)
+        service.drop()
+        becomes(hub, "UNKNOWN", "NO*ALF*E1342")
+        service.admit()
+        until(lambda: bool(service.open), "it connects again", DEADLINE_S)
+        assert evse(hub, "NO*ALF*E1342")["status"] == "UNKNOWN"
+        service.tell(nobilId="NOR_01342", evseUId=UID, status="CHARGING")
+        becomes(hub, "CHARGING", "NO*ALF*E1342")
+
+    def test_what_it_cannot_mean_is_kept_and_costs_nothing_else(
+        self, hub: Serving, service: Realtime
+    ) -> None:
+        for connection in service.open:
+            connection.send("nonsense")
+            connection.send("[" * 10_000)
+        service.tell(nobilId="NOR_01342", evseUId=UID, status="CHARGING")
+        becomes(hub, "CHARGING", "NO*ALF*E1342")
+        until(lambda: health(hub)["unreadable"] == 2, "they are counted")
+        assert len(service.paths) == 1
+
+    def test_the_address_that_was_given_is_never_shown(self, hub: Serving, service: Realtime) -> None:
+        service.refuse(401)
+        service.drop()
+        is_in(hub, "resting")
+        time.sleep(0.1)
+        assert health(hub)["error"] == "unauthenticated"
+        shown = [str(hub._log.entries), *(each.last_error for each in hub.app.supervision.sources.values())]
+        assert not [text for text in shown if "s3cret" in text or "enova-key" in text]

@@ -1,0 +1,136 @@
+"""Whatever a peer of OCPI says: no error but ours, and one bad EVSE never costs another."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.building import NOW
+
+from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.ocpi_locations import read_page
+from ladestrom.protocols.ocpi_receiver import merge
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "ocpi"
+
+
+def load_targets() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ocpi_targets", ROOT / "fuzz" / "ocpi_targets.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = load_targets().TARGETS
+PAGES = [path.read_bytes() for path in sorted(GOLDEN.glob("*.json"))]
+ONE = json.loads(PAGES[0])[0]
+EVSE = json.dumps(ONE["evses"][0]).encode()
+SAMPLES: dict[str, list[bytes]] = {
+    "page": PAGES,
+    "put": [
+        json.dumps({**ONE, "id": "LOC1"}).encode(),
+        json.dumps({"uid": "1", "status": "CHARGING"}).encode(),
+    ],
+    "patch": [
+        b'{"status":"CHARGING","last_updated":"2026-11-22T09:00:00Z"}',
+        b'{"publish":false,"evses":[],"last_updated":"2026-11-22T09:00:00Z"}',
+    ],
+    "credentials": [
+        b'{"token":"t","url":"https://peer.example/v","roles":[{"role":"CPO","party_id":"ABC","country_code":"NO"}]}',
+        b'{"token":"t","url":"https://peer.example/v","party_id":"ABC","country_code":"NO","business_details":{}}',
+    ],
+    "pull": [
+        b'{"status_code":1000,"data":[]}',
+        b'{"status_code":1000,"data":' + PAGES[0] + b"}",
+        b'{"status_code":1000,"data":[{"version":"2.2.1","url":"https://peer.example/2.2.1"}]}',
+    ],
+    "register": [*PAGES, b'{"status_code":1000,"data":' + PAGES[0] + b"}"],
+}
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=40)
+    | st.sampled_from(["", "\x00", "9" * 400, "REMOVED", "NO*ABC*E1", "0001-01-01T00:00:00+14:00", "1"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def members(value: Any) -> list[tuple[Any, Any]]:
+    """Each place in a document at which something stands: its holder and its name there."""
+    found: list[tuple[Any, Any]] = []
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in pairs:
+        found.append((value, name))
+        found += members(inner)
+    return found
+
+
+def test_every_target_has_samples() -> None:
+    assert set(SAMPLES) == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@given(data=st.data())
+def test_broken_messages_are_read_or_refused(target: str, data: st.DataObject) -> None:
+    sample = data.draw(st.sampled_from(SAMPLES[target]))
+    start = data.draw(st.integers(0, len(sample)))
+    length = data.draw(st.integers(0, 40))
+    TARGETS[target](sample[:start] + data.draw(st.binary(max_size=40)) + sample[start + length :])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@given(data=st.data())
+def test_messages_with_other_values_are_read_or_refused(target: str, data: st.DataObject) -> None:
+    document = json.loads(data.draw(st.sampled_from(SAMPLES[target])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        places = members(document)
+        if not places:
+            break
+        holder, name = data.draw(st.sampled_from(places))
+        holder[name] = data.draw(VALUES)
+    TARGETS[target](json.dumps(document).encode())
+
+
+@given(bad=VALUES, place=st.integers(0, 3))
+def test_a_bad_evse_costs_no_other(bad: Any, place: int) -> None:
+    evses: list[Any] = [{"uid": str(number), "status": "CHARGING"} for number in range(3)]
+    evses.insert(place, bad)
+    data = json.dumps([{"id": "LOC1", "evses": evses}]).encode()
+    delivery = read_page(data, "abc", NOW, ParseLimits()).delivery
+    assert [report.evse for report in delivery.reports] == ["0", "1", "2"]
+    assert [refusal.index for refusal in delivery.refused] == [place]
+
+
+OBJECTS = st.dictionaries(st.sampled_from("abc"), st.none() | st.integers() | st.deferred(lambda: OBJECTS))
+
+
+@given(stored=OBJECTS, given_=OBJECTS)
+def test_a_merge_is_the_merge_of_rfc_7396(stored: dict[str, Any], given_: dict[str, Any]) -> None:
+    def reference(target: Any, patch: Any) -> Any:
+        if not isinstance(patch, dict):
+            return patch
+        made = dict(target) if isinstance(target, dict) else {}
+        for name, value in patch.items():
+            if value is None:
+                made.pop(name, None)
+            else:
+                made[name] = reference(made.get(name), value)
+        return made
+
+    assert merge(stored, given_) == reference(stored, given_)

@@ -1,0 +1,163 @@
+"""Whatever a charge point says: a call is answered, a status is one of its EVSEs', and the end is the newest."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.building import NOW, make_station
+
+from ladestrom.protocols.ocpp import DIALECTS, Conversation
+from ladestrom.protocols.ocpp2 import ACTIONS_21
+from ladestrom.protocols.ocpp16 import ACTIONS, OCPP_16, STATUSES
+from ladestrom.protocols.ocpp_points import Points, layout
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "ocpp"
+
+
+def load_targets() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ocpp_targets", ROOT / "fuzz" / "ocpp_targets.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = load_targets().TARGETS
+VERSIONS = [dialect.subprotocol for dialect in DIALECTS]
+FRAMES = sorted(
+    {
+        line.encode()
+        for path in GOLDEN.glob("*.txt")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("[")
+    }
+)
+WORDS = st.sampled_from(
+    [
+        *STATUSES,
+        "Occupied",
+        "AvailabilityState",
+        "Problem",
+        "Connector",
+        "EVSE",
+        "true",
+        "NoError",
+        "",
+        "x" * 300,
+    ]
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=10**300, max_value=10**310)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | WORDS
+)
+NAMES = st.sampled_from(
+    [
+        "connectorId",
+        "status",
+        "errorCode",
+        "timestamp",
+        "evseId",
+        "connectorStatus",
+        "eventData",
+        "component",
+        "variable",
+        "name",
+        "evse",
+        "id",
+        "actualValue",
+        "cleared",
+        "idToken",
+    ]
+) | st.text(max_size=5)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=6),
+    max_leaves=12,
+)
+ACTION = st.sampled_from([*ACTIONS, *ACTIONS_21, "Reset", "TriggerMessage"]) | st.text(max_size=10)
+CALLS = st.tuples(st.just(2), st.text(max_size=40) | SCALARS, ACTION, VALUES).map(list)
+MESSAGES = CALLS | st.lists(SCALARS | VALUES, max_size=6)
+
+
+def encoded(message: Any) -> bytes:
+    return json.dumps(message).encode()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@given(messages=st.lists(MESSAGES.map(encoded), max_size=6))
+def test_any_json_array_is_borne_and_any_call_is_answered(version: str, messages: list[bytes]) -> None:
+    TARGETS[version](b"\n".join(messages))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_borne(version: str, data: bytes) -> None:
+    TARGETS[version](data)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@given(data=st.data())
+def test_a_frame_with_some_bytes_wrong_is_borne(version: str, data: st.DataObject) -> None:
+    lines = []
+    for _ in range(data.draw(st.integers(1, 5))):
+        frame = bytearray(data.draw(st.sampled_from([b"", *FRAMES])))
+        for _ in range(data.draw(st.integers(0, 3)) if frame else 0):
+            place = data.draw(st.integers(0, len(frame) - 1))
+            if data.draw(st.booleans()):
+                del frame[place : place + data.draw(st.integers(1, 30))]
+            else:
+                frame[place : place + 1] = data.draw(st.binary(max_size=4))
+            if not frame:
+                break
+        lines.append(bytes(frame))
+    TARGETS[version](b"\n".join(lines))
+
+
+@given(
+    told=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(sorted(STATUSES)), st.integers(0, 3)), max_size=25
+    )
+)
+def test_what_is_told_in_order_ends_with_what_was_told_last(told: list[tuple[int, str, int]]) -> None:
+    """Instants never go back here, and often stand still, as with clocks of whole seconds."""
+    points = Points("abc", 300_000, layout(make_station("NOR_00001", evses=3), {}))
+    talk = Conversation(OCPP_16, points, 60, NOW)
+    at = 0
+    own: dict[int, str] = {}
+    board: dict[str, tuple[int, str]] = {}
+    for number, word, later in told:
+        at += later
+        stamp = (
+            f"2026-11-18T11:07:{at % 60:02d}Z"
+            if at < 60
+            else f"2026-11-18T11:{7 + at // 60:02d}:{at % 60:02d}Z"
+        )
+        payload = {"connectorId": number, "status": word, "errorCode": "NoError", "timestamp": stamp}
+        outcome = talk.receive(json.dumps([2, "x", "StatusNotification", payload]), NOW + 120_000)
+        own[number] = word
+        for report in outcome.delivery.reports if outcome.delivery else []:
+            before = board.get(report.evse)
+            if before is not None and before[1] != report.status:
+                assert report.observed_at > before[0]
+            board[report.evse] = (report.observed_at, report.status)
+    over = own.get(0, "Available")
+    for number, key in points.layout.evses.items():
+        if over in {"Faulted", "Unavailable"}:
+            assert board[key][1] == STATUSES[over]
+        elif number in own:
+            assert board[key][1] == STATUSES[own[number]]

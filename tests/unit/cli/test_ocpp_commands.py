@@ -1,0 +1,115 @@
+"""`ladestrom ocpp`, called in this process: what it takes, prints and ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.importing import irve
+
+from ladestrom.backends.sql import open_store
+from ladestrom.cli import main
+from ladestrom.ports import ChargePoint
+
+
+class Told(NamedTuple):
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Told]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Calls a command on a data directory with an operator and a station of two EVSEs."""
+    monkeypatch.setenv("LADESTROM_DATA", str(data))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str | Path, code: int = 0) -> Told:
+        capsys.readouterr()
+        found = main(list(map(str, arguments)))
+        told = Told(*capsys.readouterr())
+        assert found == code, told
+        assert "Traceback" not in told.stderr
+        return told
+
+    call("operators", "add", "Acme", "--all")
+    call("import", "irve", irve(data.parent / "register.jsonl", 1))
+    return call
+
+
+def stored(data: Path) -> list[ChargePoint]:
+    async def read() -> list[ChargePoint]:
+        store = await open_store(data)
+        try:
+            return list(await store.charge_points())
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
+
+
+def add(run: Run, name: str = "CP1", *more: str, code: int = 0) -> Told:
+    return run("ocpp", "add", "--operator", "Acme", "--station", "FRA_00001", "--id", name, *more, code=code)
+
+
+def test_a_password_is_printed_alone_and_once(run: Run, data: Path) -> None:
+    told = add(run)
+    password = told.stdout.removesuffix("\n")
+    assert len(password) == 20
+    assert password not in told.stderr
+    assert password.encode().hex().upper() in told.stderr
+    (point,) = stored(data)
+    assert point.secret_sha256 == hashlib.sha256(password.encode()).digest()
+    listed = run("ocpp", "list")
+    assert "CP1" in listed.stdout
+    assert "never" in listed.stdout
+    assert password not in listed.stdout
+    assert "secret" not in run("ocpp", "list", "--json").stdout
+
+
+def test_numbers_may_be_mapped(run: Run, data: Path) -> None:
+    add(run, "CP1", "--map", "1=FR*ABC*E000002", "7=fr-abc-e000001")
+    assert stored(data)[0].evses == ((1, "FRABCE000002"), (7, "FRABCE000001"))
+    (row,) = json.loads(run("ocpp", "list", "--json").stdout)
+    assert row["evses"] == [[1, "FRABCE000002"], [7, "FRABCE000001"]]
+    assert "1=FRABCE000002 7=FRABCE000001" in run("ocpp", "list").stdout
+
+
+@pytest.mark.parametrize("written", ["1", "=E1", "x=E1", "1=", "0=FR*ABC*E1", "1=FR*ABC*E9"])
+def test_a_mapping_that_cannot_be_is_refused(run: Run, data: Path, written: str) -> None:
+    assert add(run, "CP1", "--map", written, code=2).stdout == ""
+    assert stored(data) == []
+
+
+def test_what_does_not_exist_cannot_be_named(run: Run) -> None:
+    told = run("ocpp", "add", "--operator", "Nobody", "--station", "FRA_00001", "--id", "CP1", code=2)
+    assert "there is no operator 'Nobody'" in told.stderr
+    told = run("ocpp", "add", "--operator", "Acme", "--station", "FRA_00009", "--id", "CP1", code=2)
+    assert "no station 'FRA_00009'" in told.stderr
+    add(run)
+    assert "already" in add(run, code=2).stderr
+    for command in ("rotate", "remove"):
+        assert "ocpp list" in run("ocpp", command, "CP9", code=2).stderr
+
+
+def test_a_password_is_replaced_and_a_charge_point_removed(run: Run, data: Path) -> None:
+    first = add(run).stdout.strip()
+    second = run("ocpp", "rotate", "CP1").stdout.strip()
+    assert second != first
+    assert stored(data)[0].secret_sha256 == hashlib.sha256(second.encode()).digest()
+    assert run("ocpp", "remove", "CP1").stdout == ""
+    assert stored(data) == []

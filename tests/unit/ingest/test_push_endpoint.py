@@ -1,0 +1,252 @@
+"""The endpoint of a push: who is asked, in which order messages are taken, and at what time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.building import NOW, make_operator, until
+
+from ladestrom.core.access import Keyring, Scope, create_key
+from ladestrom.credentials import Doorkeeper
+from ladestrom.errors import LadestromError, MalformedBody
+from ladestrom.ingest import http_push
+from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
+from ladestrom.ingest.idempotency import Receipts
+from ladestrom.model import Operator, Position, Receipt
+from ladestrom.protocols.conversation import Answer, Request
+from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+PATH = "/api/test"
+KEY, RECORD = create_key(
+    bytes(20), bytes(8), name="k", scopes=[Scope.REPORT], operator="abc", created_at=NOW, expires_at=None
+)
+BEARER = {"authorization": f"Bearer {KEY}"}
+
+
+class Push:
+    """A protocol that notes what it is asked."""
+
+    name = "test"
+
+    def __init__(self, *, sequential: bool = True) -> None:
+        self.sequential = sequential
+        self.requests: list[Request] = []
+        self.times: list[int] = []
+
+    def receive(
+        self, request: Request, operator: Operator, received_at: int, limits: ParseLimits
+    ) -> Delivery:
+        assert operator == make_operator()
+        if request.body == b"broken":
+            raise MalformedBody("it is broken")
+        self.requests.append(request)
+        self.times.append(received_at)
+        return Delivery(reports=[])
+
+    def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:
+        return Answer(201, b"taken " + request.body, "text/plain", (("x-told", "yes"),))
+
+    def refuse(self, request: Request, error: LadestromError) -> Answer:
+        return Answer(error.status, error.code.encode(), "text/plain")
+
+
+class Reception:
+    """Takes deliveries when its gate is open, and notes how many at once."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.under_way = 0
+        self.most = 0
+        self.unreadables: list[bytes] = []
+
+    async def take(self, operator: Operator, delivery: Delivery, *, protocol: str = "") -> Receipt:
+        assert protocol == "test"
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await self.gate.wait()
+        finally:
+            self.under_way -= 1
+        return Receipt(0, 0, (), Position("epoch", 1))
+
+    def unreadable(self, operator: Operator, protocol: str, body: bytes, *_: object) -> None:
+        self.unreadables.append(body)
+
+
+class Peer:
+    """One endpoint, and what it says."""
+
+    def __init__(self, push: Push, **options: Any) -> None:
+        self.push = push
+        self.reception = Reception()
+        door = Doorkeeper(Keyring([RECORD], [make_operator()]), lambda: NOW)
+        receipts: Receipts[Answer] = Receipts(10, 1, lambda: NOW)
+        desk = Desk(self.reception, door, receipts, lambda: NOW, PushLimits(body_bytes_max=100))  # type: ignore[arg-type]
+        self.endpoint = PushEndpoint(PATH, push, desk, **options)
+        self.reads = 0
+
+    async def send(
+        self,
+        path: str = PATH,
+        body: bytes = b"",
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] = BEARER,
+        query: bytes = b"",
+    ) -> tuple[int, bytes, dict[str, str]]:
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            self.reads += 1
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "raw_path": path.encode(),
+            "path": "/cut/by/a/router",
+            "query_string": query,
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("192.0.2.1", 1),
+        }
+        await self.endpoint(scope, receive, send)
+        told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        return sent[0]["status"], sent[1]["body"], told
+
+
+async def test_a_message_is_received_taken_and_answered() -> None:
+    peer = Peer(Push())
+    status, body, headers = await peer.send(
+        f"{PATH}/a%2Ab/", b"body", query=b"extent=snapshot&pdc=1&pdc=2&empty="
+    )
+    assert (status, body, headers["x-told"]) == (201, b"taken body", "yes")
+    (request,) = peer.push.requests
+    assert (request.path, request.body, request.method) == ("a*b", b"body", "POST")
+    assert request.query == {"extent": "snapshot", "pdc": "1,2"}
+
+
+async def test_a_query_with_too_many_fields_says_nothing() -> None:
+    peer = Peer(Push())
+    query = b"&".join(b"%d=1" % number for number in range(http_push.QUERY_FIELDS_MAX + 1))
+    await peer.send(query=query)
+    assert peer.push.requests[0].query == {}
+
+
+@pytest.mark.parametrize("path", ["/api/testing", "/api/test%20more"])
+async def test_a_path_that_only_begins_alike_is_another(path: str) -> None:
+    status, body, _ = await Peer(Push()).send(path)
+    assert (status, body) == (404, b"not_found")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
+async def test_only_post_delivers(method: str) -> None:
+    peer = Peer(Push())
+    status, body, headers = await peer.send(method=method)
+    assert (status, headers["allow"]) == (405, "POST")
+    assert body == (b"" if method == "HEAD" else b"method_not_allowed")
+
+
+async def test_where_statuses_can_be_read_get_is_answered_without_a_key_being_looked_at_here() -> None:
+    async def read(request: Request) -> Answer:
+        return Answer(200, request.path.encode())
+
+    peer = Peer(Push(), reader=read)
+    assert (await peer.send(f"{PATH}/x/", method="GET", headers={}))[:2] == (200, b"x")
+    status, body, headers = await peer.send(f"{PATH}/x/", method="HEAD", headers={})
+    assert (status, body, headers["content-length"]) == (200, b"", "1")
+    assert (await peer.send(method="PUT"))[2]["allow"] == "GET, HEAD, POST"
+
+
+async def test_a_message_that_cannot_be_read_is_kept_and_refused_in_the_protocols_words() -> None:
+    peer = Peer(Push())
+    status, body, _ = await peer.send(body=b"broken")
+    assert (status, body) == (400, b"malformed_body")
+    assert peer.reception.unreadables == [b"broken"]
+    assert peer.endpoint.failures == {"malformed_body": 1}
+
+
+async def test_one_without_a_good_key_is_not_even_read() -> None:
+    peer = Peer(Push())
+    for headers in ({}, {"authorization": "Bearer no"}, {"x-api-key": "no"}):
+        status, body, told = await peer.send(headers=headers)
+        assert (status, body) == (401, b"unauthenticated")
+        assert told["www-authenticate"] == 'Bearer realm="ladestrom", Basic realm="ladestrom"'
+    assert peer.reads == 0
+    assert peer.reception.unreadables == []
+
+
+async def test_a_message_over_the_limit_is_refused() -> None:
+    status, body, headers = await Peer(Push()).send(body=bytes(101))
+    assert (status, body, headers["connection"]) == (413, b"too_large", "close")
+
+
+# -- turns ---------------------------------------------------------------------------------------------------
+
+
+async def sent_together(peer: Peer, count: int) -> list[asyncio.Task[tuple[int, bytes, dict[str, str]]]]:
+    """Messages sent while the first of them waits to be durable."""
+    peer.reception.gate.clear()
+    tasks = [asyncio.create_task(peer.send(body=b"%d" % number)) for number in range(count)]
+    await until(lambda: peer.reception.under_way > 0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_messages_that_keep_their_order_are_taken_one_after_the_other() -> None:
+    peer = Peer(Push())
+    tasks = await sent_together(peer, 5)
+    assert peer.reads == 1, "who waits for a turn has no body in memory"
+    peer.reception.gate.set()
+    assert [(await task)[0] for task in tasks] == [201] * 5
+    assert peer.reception.most == 1
+    assert [request.body for request in peer.push.requests] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_each_of_them_has_a_time_of_its_own_later_than_the_one_before() -> None:
+    peer = Peer(Push())
+    for _ in range(3):
+        await peer.send()
+    assert peer.push.times == [NOW, NOW + 1, NOW + 2]
+
+
+async def test_others_are_taken_together_and_at_the_time_that_it_is() -> None:
+    peer = Peer(Push(sequential=False))
+    tasks = await sent_together(peer, 5)
+    assert peer.reception.under_way == 5
+    peer.reception.gate.set()
+    await asyncio.gather(*tasks)
+    assert peer.push.times == [NOW] * 5
+
+
+async def test_more_than_a_number_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_push, "TURNS_MAX", 2)
+    peer = Peer(Push())
+    tasks = await sent_together(peer, 2)
+    status, body, headers = await peer.send()
+    assert (status, body, headers["retry-after"]) == (429, b"too_many_requests", "1")
+    peer.reception.gate.set()
+    assert [(await task)[0] for task in tasks] == [201, 201]
+    assert (await peer.send())[0] == 201
+
+
+async def test_a_message_that_fails_ends_its_turn() -> None:
+    peer = Peer(Push())
+    await peer.send(body=b"broken")
+    assert (await peer.send())[0] == 201
+
+
+async def test_an_idempotency_key_gives_the_first_answer_again_for_the_same_path_only() -> None:
+    peer = Peer(Push())
+    headers = {**BEARER, "idempotency-key": "k"}
+    first = await peer.send(f"{PATH}/a", b"body", headers=headers)
+    assert await peer.send(f"{PATH}/a", b"body", headers=headers) == first
+    assert len(peer.push.requests) == 1
+    assert (await peer.send(f"{PATH}/b", b"body", headers=headers))[0] == 422

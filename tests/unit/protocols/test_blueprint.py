@@ -1,0 +1,119 @@
+"""The example of a protocol does what it says; a package that brings one is found by its entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint
+
+import pytest
+from tests.building import NOW, make_operator
+
+from ladestrom import protocols
+from ladestrom.errors import MalformedBody, SourceFailure
+from ladestrom.ingest.extensions import GROUP, OURS, table
+from ladestrom.model import Position, Receipt, Status
+from ladestrom.protocols import _blueprint
+from ladestrom.protocols.conversation import Answered, Ask, PullSettings, Request
+from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+PAGE = b'{"points": [{"id": "NO*ABC*E1", "state": "free"}, {"id": 7}]}'
+SETTINGS = PullSettings(source="abc", address="https://example.org/points?page=1", secret="token")
+RECEIPT = Receipt(1, 0, (), Position("epoch", 1))
+
+
+def answered(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Answered:
+    return Answered(SETTINGS.address, status, headers or {}, body, NOW)
+
+
+def test_a_push_is_read_taken_and_answered() -> None:
+    push = _blueprint.BlueprintPush()
+    request = Request("POST", "", {}, {}, PAGE)
+    delivery = push.receive(request, make_operator(), NOW, ParseLimits())
+    assert [(report.evse, report.status) for report in delivery.reports] == [("NO*ABC*E1", Status.AVAILABLE)]
+    assert push.answer(request, delivery, RECEIPT).body == b'{"taken":1,"refused":0}'
+    assert push.refuse(request, MalformedBody("no")).status == 400
+
+
+def test_a_pull_asks_page_by_page_and_remembers_what_it_was_told() -> None:
+    round_ = _blueprint.pull(SETTINGS, {"etag": '"old"'}, NOW)
+    first = next(round_)
+    assert isinstance(first, Ask)
+    assert first.headers["authorization"] == "Bearer token"
+    assert first.headers["if-none-match"] == '"old"'
+    page = PAGE.replace(b"]}", b'], "next": "?page=2"}')
+    delivery = round_.send(answered(page, headers={"etag": '"new"'}))
+    assert isinstance(delivery, Delivery)
+    second = round_.send(RECEIPT)
+    assert isinstance(second, Ask)
+    assert second.url == "https://example.org/points?page=2"
+    assert "if-none-match" not in second.headers
+    round_.send(answered(PAGE))
+    with pytest.raises(StopIteration) as over:
+        round_.send(RECEIPT)
+    assert over.value.value == {"etag": '"new"'}
+
+
+def test_a_pull_that_is_told_that_nothing_changed_remembers_the_same() -> None:
+    round_ = _blueprint.pull(SETTINGS, {"etag": '"old"'}, NOW)
+    next(round_)
+    with pytest.raises(StopIteration) as over:
+        round_.send(answered(b"", 304))
+    assert over.value.value == {"etag": '"old"'}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [(500, PAGE, SourceFailure), (304, b"", SourceFailure), (200, b"x", MalformedBody)],
+)
+def test_a_pull_fails_by_name(status: int, body: bytes, error: type[Exception]) -> None:
+    round_ = _blueprint.pull(SETTINGS, {}, NOW)
+    next(round_)
+    with pytest.raises(error):
+        round_.send(answered(body, status))
+
+
+def entry(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name, value, GROUP)
+
+
+def test_the_protocols_of_a_package_are_found_and_can_be_loaded() -> None:
+    found = table(
+        [
+            entry("pushes", "ladestrom.protocols._blueprint:PUSHES"),
+            entry("pulls", "ladestrom.protocols._blueprint:PULLS"),
+        ]
+    )
+    assert protocols.push(found.pushes["blueprint"]).name == "blueprint"
+    assert protocols.pull(found.pulls["blueprint"]) is _blueprint.pull
+    assert set(OURS.pushes) < set(found.pushes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pulls", "ladestrom.nothing:PULLS"),
+        ("pulls", "ladestrom.protocols._blueprint:OK"),
+        ("streams", "ladestrom.protocols._blueprint:PULLS"),
+        ("pulls", "ladestrom.protocols:PULLS"),
+    ],
+    ids=["missing", "no mapping", "no kind", "names of ours"],
+)
+def test_a_package_that_cannot_be_used_costs_itself_only(name: str, value: str) -> None:
+    assert table([entry(name, value)]) == OURS
+
+
+LOADERS: dict[str, tuple[Mapping[str, protocols.Row], Callable[[protocols.Row], object]]] = {
+    "pushes": (protocols.PUSHES, lambda row: protocols.push(row).receive),
+    "pulls": (protocols.PULLS, protocols.pull),
+    "streams": (protocols.STREAMS, protocols.stream),
+}
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_every_protocol_of_the_table_can_be_loaded_and_says_what_it_is(kind: str) -> None:
+    rows, load = LOADERS[kind]
+    for name, row in rows.items():
+        assert callable(load(row)), name
+        assert row.help.endswith("."), name
+        assert set(row.required) <= set(row.options), name
+        assert all(text.endswith(".") for text in row.options.values()), name

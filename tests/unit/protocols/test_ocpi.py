@@ -1,0 +1,407 @@
+"""OCPI's transport, credentials and Locations: what is understood, refused and answered."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from tests.building import NOW
+
+from ladestrom.model import Status
+from ladestrom.ports import StationDraft
+from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_receiver
+from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.ocpi import Refused
+from ladestrom.protocols.ocpi_locations import Page, read_page
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "ocpi"
+OWN = ocpi_credentials.Self("NO", "LDS", "ladestrom")
+
+
+def coded(token: str) -> str:
+    return base64.b64encode(token.encode()).decode()
+
+
+class TestTokens:
+    def test_a_token_is_understood_as_it_is_and_in_base64(self) -> None:
+        assert "ebf3b399-779f" in ocpi.presented("Token ebf3b399-779f")
+        assert "ebf3b399-779f" in ocpi.presented(f"token {coded('ebf3b399-779f')}")
+
+    def test_white_space_at_the_end_of_an_encoded_token_does_not_count(self) -> None:
+        assert "example-token" in ocpi.presented(f"Token {coded('example-token' + chr(10))}")
+
+    @pytest.mark.parametrize("header", [None, "", "Token", "Token ", "Bearer abc", "Basic YTpi"])
+    def test_other_headers_show_no_token(self, header: str | None) -> None:
+        assert ocpi.presented(header) == ()
+
+    def test_a_token_is_shown_as_the_version_wants_it(self) -> None:
+        assert ocpi.authorization("abc", "2.1.1") == "Token abc"
+        assert ocpi.authorization("abc", "2.2.1") == f"Token {coded('abc')}"
+        assert ocpi.authorization("abc", None) == f"Token {coded('abc')}"
+
+
+class TestEnvelopes:
+    def test_ids_of_requests_are_sent_back_and_nothing_that_could_be_another_header(self) -> None:
+        answer = ocpi.envelope(ocpi.Reply(), NOW, {"x-request-id": "r1", "x-correlation-id": "a\r\nb: c"})
+        assert answer.headers == (("x-request-id", "r1"),)
+        assert json.loads(answer.body) == {
+            "status_code": 1000,
+            "status_message": "Success",
+            "timestamp": ocpi.written(NOW),
+        }
+
+    def test_a_status_code_from_2000_on_is_a_failure_whatever_http_says(self) -> None:
+        with pytest.raises(ocpi.PeerFailed):
+            ocpi.opened(200, b'{"status_code":3000,"data":[]}', "the peer")
+
+    def test_a_null_for_data_is_data(self) -> None:
+        assert bytes(ocpi.opened(200, b'{"status_code":1000,"data":null}', "the peer")) == b"null"
+
+    def test_a_denied_token_is_told_from_other_failures(self) -> None:
+        with pytest.raises(ocpi.PeerDenies):
+            ocpi.opened(401, b"", "the peer")
+
+
+class TestVersions:
+    def test_details_have_no_roles_in_2_1_1_and_locations_end_in_a_slash(self) -> None:
+        flat: Any = ocpi.details("https://hub.example", "2.1.1")
+        roled: Any = ocpi.details("https://hub.example", "2.3.0")
+        assert all("role" not in each for each in flat["endpoints"])
+        assert {(each["identifier"], each["role"]) for each in roled["endpoints"]} == {
+            ("credentials", "SENDER"),
+            ("locations", "RECEIVER"),
+        }
+        assert all(
+            each["url"].endswith("/") for each in roled["endpoints"] if each["identifier"] == "locations"
+        )
+
+    def test_the_best_version_that_both_speak_is_taken(self) -> None:
+        offered = [ocpi.Version(version, "https://p.example") for version in ("2.0", "2.1.1", "2.2.1")]
+        best = ocpi.best(offered)
+        assert best is not None
+        assert best.version == "2.2.1"
+        assert ocpi.best(offered[:1]) is None
+
+    @pytest.mark.parametrize(
+        "url",
+        ["", "ftp://p.example", "https://", "https://u:p@p.example", "https://p.example/a b", "https://[::"],
+    )
+    def test_an_address_that_cannot_be_asked_is_none(self, url: str) -> None:
+        assert not ocpi.is_address(url)
+
+
+class TestCredentials:
+    def test_those_of_the_specification_are_read(self, shared_file: Any) -> None:
+        for version in ("2.2.1", "2.3.0"):
+            for number in ("", "2", "3", "4"):
+                path = shared_file(f"reference/ocpi/{version}/credentials_example{number}.json")
+                said = ocpi_credentials.read(path.read_bytes())
+                assert said.token
+                assert all(role.party.startswith("NL") for role in said.roles)
+
+    def test_those_of_2_1_1_are_one_party(self) -> None:
+        said = ocpi_credentials.read(
+            b'{"token":"t","url":"https://p.example/v","party_id":"ABC","country_code":"NO",'
+            b'"business_details":{"name":"ABC"}}'
+        )
+        assert said.roles == (ocpi_credentials.Role("", "NOABC", "ABC"),)
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b"{", 400),
+            (b"[]", 200),
+            (b'{"token":"","url":"https://p.example","roles":[]}', 200),
+            (b'{"token":"t","url":"file:///etc/passwd","roles":[]}', 200),
+            (
+                b'{"token":"t","url":"https://p.example","roles":[{"role":"CPO","party_id":"A","country_code":"NO"}]}',
+                200,
+            ),
+        ],
+    )
+    def test_others_are_refused_with_2001(self, body: bytes, status: int) -> None:
+        with pytest.raises(Refused) as refused:
+            ocpi_credentials.read(body)
+        assert (refused.value.reply.code, refused.value.reply.status) == (2001, status)
+
+    def test_ours_are_as_the_version_has_them(self) -> None:
+        flat = ocpi_credentials.write(OWN, "t", "https://hub.example/ocpi/versions", "2.1.1")
+        roled: Any = ocpi_credentials.write(OWN, "t", "https://hub.example/ocpi/versions", "2.2.1")
+        assert (flat["party_id"], "roles" in flat) == ("LDS", False)
+        assert roled["roles"][0]["role"] == "NAP"
+
+
+def answer(step: Ask, data: object, status: int = 200, code: int = 1000) -> Answered:
+    body = json.dumps({"status_code": code, "data": data, "timestamp": "2026-11-18T10:00:00Z"}).encode()
+    return Answered(step.url, status, {}, body, NOW)
+
+
+class TestIntroduction:
+    def meet(
+        self,
+        walk: Generator[Ask, Answered, ocpi_credentials.Introduction],
+        answers: list[tuple[object, int, int]],
+    ) -> tuple[ocpi_credentials.Introduction | None, list[Ask]]:
+        asked = [next(walk)]
+        try:
+            for data, status, code in answers:
+                asked.append(walk.send(answer(asked[-1], data, status, code)))
+        except StopIteration as over:
+            return over.value, asked
+        return None, asked
+
+    VERSIONS = ([{"version": "2.2.1", "url": "https://p.example/2.2.1"}], 200, 1000)
+    DETAILS = (
+        {
+            "version": "2.2.1",
+            "endpoints": [{"identifier": "locations", "role": "SENDER", "url": "https://p.example/l"}],
+        },
+        200,
+        1000,
+    )
+
+    def test_both_encodings_of_the_token_are_tried_and_the_good_one_is_kept(self) -> None:
+        walk = ocpi_credentials.introduce("https://p.example/v", "secret", "2.2.1")
+        met, asked = self.meet(walk, [(None, 200, 3000), self.VERSIONS, self.DETAILS])
+        assert met is not None
+        shown = [step.headers["authorization"] for step in asked]
+        assert shown == [f"Token {coded('secret')}", "Token secret", "Token secret"]
+
+    @pytest.mark.parametrize(
+        ("answers", "code"),
+        [
+            ([(None, 401, 2000), (None, 401, 2000)], 3001),
+            ([("no list", 200, 1000)], 3001),
+            ([([{"version": "2.0", "url": "https://p.example"}], 200, 1000)], 3002),
+            ([([], 200, 1000)], 3002),
+            ([VERSIONS, ({"version": "2.2.1", "endpoints": []}, 200, 1000)], 3003),
+            (
+                [
+                    VERSIONS,
+                    (
+                        {
+                            "version": "2.2.1",
+                            "endpoints": [{"identifier": "locations", "role": "RECEIVER", "url": "u"}],
+                        },
+                        200,
+                        1000,
+                    ),
+                ],
+                3003,
+            ),
+            ([VERSIONS, ({"endpoints": 1}, 200, 1000)], 3001),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused_as_the_specification_says(
+        self, answers: list[tuple[object, int, int]], code: int
+    ) -> None:
+        with pytest.raises(Refused) as refused:
+            self.meet(ocpi_credentials.introduce("https://p.example/v", "secret", "2.2.1"), answers)
+        assert refused.value.reply.code == code
+
+
+# -- statuses of pages ---------------------------------------------------------------------------------------
+
+
+def page(name: str) -> Page:
+    return read_page(
+        (GOLDEN / name).read_bytes(), "abc", NOW, ParseLimits(), party="NOABC", with_stations=True
+    )
+
+
+def told(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as the golden samples write it."""
+    made: dict[str, Any] = msgspec.to_builtins(delivery)
+    return {name: value for name, value in made.items() if value}
+
+
+@pytest.mark.parametrize("name", ["page.json", "wild.json"])
+def test_a_page_is_read_as_the_sample_says(name: str) -> None:
+    found = page(name)
+    seen = {"newest_at": found.newest_at, "parties": sorted(found.parties), **told(found.delivery)}
+    expected = json.loads((GOLDEN / f"{name}.out").read_text(encoding="utf-8"))
+    assert json.loads(json.dumps(seen)) == expected
+
+
+def test_what_is_not_to_be_published_is_not_reported_and_is_unknown() -> None:
+    found = page("page.json").delivery
+    assert found.unknown == ["NO*ABC*E2001", "2001"]
+    assert "NO*ABC*E2001" not in {report.evse for report in found.reports}
+    hidden = found.stations[1]
+    assert isinstance(hidden, StationDraft)
+    assert hidden.station.evses == ()
+
+
+def test_a_removed_evse_is_reported_and_no_part_of_the_station() -> None:
+    found = page("page.json").delivery
+    assert found.reports[2].status is Status.REMOVED
+    shown = found.stations[0]
+    assert isinstance(shown, StationDraft)
+    assert [evse.uid for evse in shown.station.evses] == ["1001", "1002"]
+
+
+# -- the Receiver --------------------------------------------------------------------------------------------
+
+LOCATION: dict[str, Any] = json.loads((GOLDEN / "page.json").read_text(encoding="utf-8"))[0]
+
+
+def sent(body: object, version: str = "2.2.1", **members: Any) -> ocpi_receiver.Sent:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return ocpi_receiver.Sent(body=content, version=version, source="abc", received_at=NOW, **members)
+
+
+def at(path: str) -> ocpi_receiver.Target:
+    return ocpi_receiver.target(path)
+
+
+def stored(**changes: Any) -> bytes:
+    outcome = ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent({**LOCATION, **changes}))
+    assert outcome.document is not None
+    return outcome.document
+
+
+class TestPaths:
+    def test_slashes_may_be_doubled_and_ids_are_decoded(self) -> None:
+        assert at("//no/abc//LOC%2F1/E1/1/") == ocpi_receiver.Target("NOABC", "LOC/1", "E1", "1")
+
+    @pytest.mark.parametrize(
+        "path", ["", "NO", "NO/ABC", "NOR/ABC/LOC1", "NO/ABC/1/2/3/4", f"NO/ABC/{'x' * 300}"]
+    )
+    def test_others_name_nothing(self, path: str) -> None:
+        with pytest.raises(Refused) as refused:
+            at(path)
+        assert refused.value.reply.status == 404
+
+
+class TestPut:
+    def test_a_new_object_is_created_and_an_old_one_replaced(self) -> None:
+        made = ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent(LOCATION))
+        again = ocpi_receiver.put(made.document, at("NO/ABC/LOC1"), sent(LOCATION))
+        assert (made.reply.status, again.reply.status) == (201, 200)
+        assert [report.status for report in made.delivery.reports] == ["CHARGING", "OUTOFORDER", "REMOVED"]
+
+    def test_ids_compare_without_case(self) -> None:
+        made = ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent({**LOCATION, "id": "loc1", "party_id": "abc"}))
+        assert ocpi_receiver.get(made.document, at("no/Abc/Loc1/1001")).data is not None
+
+    @pytest.mark.parametrize("changes", [{"id": "LOC2"}, {"party_id": "DEF"}, {"last_updated": "yesterday"}])
+    def test_a_body_that_contradicts_its_address_is_refused_with_2001(self, changes: dict[str, str]) -> None:
+        with pytest.raises(Refused) as refused:
+            ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent({**LOCATION, **changes}))
+        assert (refused.value.reply.code, refused.value.reply.status) == (2001, 200)
+
+    def test_what_is_no_json_is_refused_with_http_400(self) -> None:
+        with pytest.raises(Refused) as refused:
+            ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent(b"{"))
+        assert refused.value.reply.status == 400
+
+    def test_an_evse_needs_its_location_and_a_connector_its_evse(self) -> None:
+        for document, path in ((None, "NO/ABC/LOC1/1001"), (stored(), "NO/ABC/LOC1/9/1")):
+            with pytest.raises(Refused) as refused:
+                ocpi_receiver.put(document, at(path), sent({"status": "CHARGING"}))
+            assert (refused.value.reply.code, refused.value.reply.status) == (2003, 404)
+
+    def test_an_evse_without_status_is_refused_and_nothing_is_stored(self) -> None:
+        with pytest.raises(Refused) as refused:
+            ocpi_receiver.put(stored(), at("NO/ABC/LOC1/1001"), sent({"uid": "1001"}))
+        assert refused.value.reply.code == 2001
+
+    def test_parents_are_updated_with_what_is_in_them(self) -> None:
+        connector = {"id": "1", "standard": "CHADEMO", "last_updated": "2026-11-18T11:00:00Z"}
+        outcome = ocpi_receiver.put(stored(), at("NO/ABC/LOC1/1001/1"), sent(connector))
+        assert outcome.document is not None
+        location = json.loads(outcome.document)
+        assert location["last_updated"] == "2026-11-18T11:00:00Z"
+        assert location["evses"][0]["last_updated"] == "2026-11-18T11:00:00Z"
+        assert outcome.delivery.reports == []
+
+    def test_the_example_that_breaks_the_specification_is_understood(self, shared_file: Any) -> None:
+        for version, name in (("2.1.1", "block03"), ("2.2.1", "location_put_example_add_evse")):
+            body = shared_file(f"reference/ocpi/{version}/{name}.json").read_bytes()
+            outcome = ocpi_receiver.put(stored(), at("NO/ABC/LOC1/3256"), sent(body, version))
+            assert outcome.reply.status == 201
+            assert [report.status for report in outcome.delivery.reports] == [Status.AVAILABLE]
+
+    def test_what_is_older_than_what_is_here_is_not_stored_and_its_statuses_keep_their_times(self) -> None:
+        old = {**LOCATION, "name": "Old", "last_updated": "2026-11-01T00:00:00Z"}
+        outcome = ocpi_receiver.put(stored(), at("NO/ABC/LOC1"), sent(old))
+        assert outcome.document is None
+        assert outcome.reply.code == 1000
+        assert len(outcome.delivery.reports) == 3
+
+    def test_evses_that_a_location_has_no_more_are_unknown(self) -> None:
+        outcome = ocpi_receiver.put(
+            stored(), at("NO/ABC/LOC1"), sent({**LOCATION, "evses": LOCATION["evses"][:1]})
+        )
+        assert set(outcome.delivery.unknown) == {"1002", "NO*ABC*E1002", "1003", "NO*ABC*E1003"}
+
+
+class TestPatch:
+    STATUS: ClassVar = {"status": "AVAILABLE", "last_updated": "2026-11-18T10:00:00Z"}
+
+    def test_a_status_is_merged_and_reported_by_both_ids(self) -> None:
+        outcome = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1/1001"), sent(self.STATUS))
+        assert outcome.document is not None
+        (report,) = outcome.delivery.reports
+        assert (report.evse, report.also, report.status) == ("NO*ABC*E1001", "1001", Status.AVAILABLE)
+        assert report.observed_at == 1_794_996_000_000
+        location = json.loads(outcome.document)
+        assert location["evses"][0]["status"] == "AVAILABLE"
+        assert location["evses"][0]["connectors"] == LOCATION["evses"][0]["connectors"]
+        assert location["last_updated"] == "2026-11-18T10:00:00Z"
+
+    def test_the_time_is_demanded_from_2_2_1_on_only(self) -> None:
+        with pytest.raises(Refused) as refused:
+            ocpi_receiver.patch(stored(), at("NO/ABC/LOC1/1001"), sent({"status": "CHARGING"}))
+        assert refused.value.reply.code == 2001
+        outcome = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1/1001"), sent({"status": "CHARGING"}, "2.1.1"))
+        assert outcome.delivery.reports[0].observed_at == NOW
+
+    def test_an_object_that_is_not_there_has_to_be_put(self) -> None:
+        for document, path in (
+            (None, "NO/ABC/LOC1"),
+            (stored(), "NO/ABC/LOC1/9"),
+            (stored(), "NO/ABC/LOC1/1001/9"),
+        ):
+            with pytest.raises(Refused) as refused:
+                ocpi_receiver.patch(document, at(path), sent(self.STATUS))
+            assert (refused.value.reply.code, refused.value.reply.status) == (2003, 404)
+
+    def test_a_static_member_reports_nothing_and_makes_the_station_anew(self) -> None:
+        body = {"name": "Nytt", "last_updated": "2026-11-18T10:00:00Z"}
+        outcome = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1"), sent(body, with_stations=True))
+        assert outcome.delivery.reports == []
+        (station,) = outcome.delivery.stations
+        assert isinstance(station, StationDraft)
+        assert station.station.name == "Nytt"
+
+    def test_a_status_does_not_make_the_station_anew_unless_the_evse_is_removed(self) -> None:
+        changed = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1/1001"), sent(self.STATUS, with_stations=True))
+        removed = ocpi_receiver.patch(
+            stored(), at("NO/ABC/LOC1/1001"), sent({**self.STATUS, "status": "REMOVED"}, with_stations=True)
+        )
+        assert changed.delivery.stations == []
+        (station,) = removed.delivery.stations
+        assert isinstance(station, StationDraft)
+        assert [evse.uid for evse in station.station.evses] == ["1002"]
+
+    def test_a_location_that_is_published_no_more_is_unknown_and_one_that_is_again_is_reported(self) -> None:
+        hide = {"publish": False, "last_updated": "2026-11-18T10:00:00Z"}
+        hidden = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1"), sent(hide))
+        assert hidden.delivery.reports == []
+        assert "NO*ABC*E1001" in hidden.delivery.unknown
+        silent = ocpi_receiver.patch(hidden.document, at("NO/ABC/LOC1/1001"), sent(self.STATUS))
+        assert silent.delivery.reports == []
+        shown = ocpi_receiver.patch(hidden.document, at("NO/ABC/LOC1"), sent({**hide, "publish": True}))
+        assert len(shown.delivery.reports) == 3
+
+    def test_evses_that_share_an_id_are_told_apart_by_their_uids(self) -> None:
+        evses = [{**LOCATION["evses"][0], "uid": uid} for uid in ("1", "2")]
+        outcome = ocpi_receiver.patch(stored(evses=evses), at("NO/ABC/LOC1/2"), sent(self.STATUS))
+        assert outcome.delivery.reports[0].evse == "2"
