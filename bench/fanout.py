@@ -57,15 +57,17 @@ class Case(NamedTuple):
 
 SATURATION: Final = "1,000 x 50, 100/s"
 CASES: Final = (
-    Case("1,000 x 1, 25/s", 1_000, 1, 25, ("C", "ws", "nchan"), {"C": "at most 1.25"}),
-    Case("5,000 x 1, 10/s", 5_000, 1, 10, ("C", "ws", "nchan"), {"C": "at most 1.40"}),
-    Case("1,000 x 20, 25/s", 1_000, 20, 25, ("C", "ws"), {"C": "at most 1.25"}),
-    Case("5,000 x 20, 10/s", 5_000, 20, 10, ("C",), {"C": "at most 1.40"}),
+    Case("1,000 x 1, 25/s", 1_000, 1, 25, ("C", "ws", "nchan"), {}),
+    Case("5,000 x 1, 10/s", 5_000, 1, 10, ("C", "ws", "nchan"), {}),
+    Case("1,000 x 20, 25/s", 1_000, 20, 25, ("C", "ws"), {}),
+    Case("5,000 x 20, 10/s", 5_000, 20, 10, ("C",), {}),
     Case("1,000 x 10, 100/s", 1_000, 10, 100, ("C",), {}, gather_ms=5),
     Case(SATURATION, 1_000, 50, 100, ("C", "nchan"), {"C": "at most 1.25", "nchan": "at most 0.05"}),
+    Case("5,000 x 50, 20/s", 5_000, 50, 20, ("C",), {"C": "at most 1.40"}),
 )
-"""In the first four each tick is a pass; in the others servers gather as they see fit. In the last one
-5 million deliveries a second are due; nchan, which cannot, is fed as fast as it answers."""
+"""In the first four each tick is a pass, and between two of them other programs have the caches; in the others
+servers gather. In the last two 5 million deliveries a second are due, and it is of them that something is
+promised; nchan, which cannot, is fed as fast as it answers."""
 
 PEERS: Final[Mapping[str, Callable[[Path, Template, Case], AbstractContextManager[Peer]]]] = {
     "C": lambda directory, template, case: c_peer(directory, template, case.gather_ms),
