@@ -83,6 +83,10 @@ AGAIN_S: Final = 1.0
 EXPIRE_S: Final = 10.0
 TOUCH_S: Final = 30.0
 PROBE_S: Final = 2.0
+COLLECT_AFTER: Final = (50_000, 20, 20)
+"""Objects made, and collections of the younger generation, before the next collection. What was there at the
+start does not count any more, so that Python's own few would make it look at all connections again and again
+while they come."""
 HOUSEKEEPING_END_S_MAX: Final = 5.0
 """How long what is under way at the end may take, such as the last chunk of an import."""
 REGISTER: Final = Operator(name="register", all=True)
@@ -394,6 +398,7 @@ class App:
             self._housekeeping.append(asyncio.create_task(_supervised(_every(every_s, work, self._stopping))))
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         self.ready_s = time.monotonic() - _process_started_s()
 
     async def stop(self) -> None:
