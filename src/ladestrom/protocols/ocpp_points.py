@@ -178,6 +178,15 @@ class Points:
         for written, evse in concerned:
             self._report(into, written, evse)
 
+    def not_before(self, written: str, at: Millis) -> None:
+        """What is reported of an EVSE from now on is not older than this, which it said itself.
+
+        Charge points tell when a status began. What was reported of it may be younger: as of when the whole
+        was lifted, or by its place in its second; and this object may be younger than both.
+        """
+        evse = self._evses.setdefault(written, _Evse())
+        evse.reported_at = max(evse.reported_at, at)
+
     def rebooted(self) -> None:
         """It started anew, and is going to say everything again: what it said before does not count."""
         self._station = _Told()
