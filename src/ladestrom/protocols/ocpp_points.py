@@ -127,8 +127,16 @@ class Points:
     def connectors(self, *, each: bool) -> Iterator[Connector]:
         """All that the registry has, by number; of every EVSE `each` of its connectors, or the first."""
         for number in sorted(self.layout.evses):
-            for connector in range(1, self.layout.connectors.get(number, 1) + 1 if each else 2):
+            count = max(1, self.layout.connectors.get(number, 1)) if each else 1
+            for connector in range(1, count + 1):
                 yield number, connector
+
+    def has(self, where: Connector) -> bool:
+        """Whether it is one of those, or the charge point as a whole."""
+        number, connector = where
+        if number == WHOLE or number not in self.layout.evses:
+            return where == (WHOLE, WHOLE)
+        return 0 < connector <= max(1, self.layout.connectors.get(number, 1))
 
     def tell(
         self, into: Gathering, where: Connector, said: Said, observed_at: Millis | None, now: Millis
