@@ -125,6 +125,10 @@ class PushEndpoint:
                 answer = await self._handle(scope, receive)
         except LadestromError as error:
             answer = self.refused(self._request(scope), error)
+        except Exception:
+            logger.exception("a delivery failed", protocol=self._push.name)
+            told = LadestromError("an internal error stopped this request; it was logged")
+            answer = self.refused(self._request(scope), told)
         await respond(send, answer, has_body=method != "HEAD")
 
     def refused(self, request: Request, error: LadestromError) -> Answer:
