@@ -166,7 +166,7 @@ class App:
             for name, row in self.protocols.pushes.items()
             if name != Plain.name
         ]
-        self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
+        self.ocpp = OcppServer(self.reception, directory, self.hub.confirmed, clock, _ocpp_limits(settings))
         self.ocpi = OcpiServer(
             self.reception,
             store.peers,

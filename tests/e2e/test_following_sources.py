@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
-from tests.e2e.answering import Answering, plain
+from tests.e2e.realtime import Realtime
 from tests.e2e.serving import UID, Serving, now, until
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import Server, ServerConnection, serve
 
 from ladestrom.core.access import operator_from
 from ladestrom.ports import SourceRecord
@@ -206,60 +202,6 @@ def test_a_source_in_step_confirms_what_it_told(hub: Serving, upstream: Serving)
     assert evse(hub)["observed_at"].startswith("2023"), "it was not observed again"
 
 
-class Realtime:
-    """NOBIL Real-time, made up: gives addresses for one connection each, and tells what it is told to."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.open: list[ServerConnection] = []
-        self.paths: list[str] = []
-        self.ends = Answering()
-        self._server: Server = serve(self._serve, "127.0.0.1", 0)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self.ends.__enter__()
-        self.admit()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self.ends.__exit__(None, None, None)
-
-    def admit(self) -> None:
-        port = self._server.socket.getsockname()[1]
-
-        def respond(asked: Any, send: Any) -> None:
-            address = f"ws://127.0.0.1:{port}/once?access_token=s3cret-{len(self.paths)}"
-            plain(200, json.dumps({"accessToken": address}).encode())(asked, send)
-
-        self.ends.respond = respond
-
-    def refuse(self, status: int) -> None:
-        self.ends.say(status, body=b"{}")
-
-    def tell(self, **change: str) -> None:
-        for connection in self.open:
-            connection.send(json.dumps(change))
-
-    def drop(self) -> None:
-        for connection in self.open[:]:
-            connection.close()
-
-    def _serve(self, connection: ServerConnection) -> None:
-        assert connection.request is not None
-        self.paths.append(connection.request.path)
-        self.open.append(connection)
-        try:
-            for _ in connection:
-                pass
-        except ConnectionClosed:
-            pass
-        finally:
-            self.open.remove(connection)
-
-
 class TestNobilRealtime:
     @pytest.fixture
     def service(self, hub: Serving) -> Iterator[Realtime]:
@@ -305,9 +247,8 @@ class TestNobilRealtime:
     def test_what_it_cannot_mean_is_kept_and_costs_nothing_else(
         self, hub: Serving, service: Realtime
     ) -> None:
-        for connection in service.open:
-            connection.send("nonsense")
-            connection.send("[" * 10_000)
+        service.tell_text("nonsense")
+        service.tell_text("[" * 10_000)
         service.tell(nobilId="NOR_01342", evseUId=UID, status="CHARGING")
         becomes(hub, "CHARGING", "NO*ALF*E1342")
         until(lambda: health(hub)["unreadable"] == 2, "they are counted")

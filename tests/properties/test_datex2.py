@@ -31,7 +31,7 @@ OPERATION = st.none() | st.sampled_from(
     ["inOperation", "limitedOperation", "notInOperation", "notInOperationAbnormal", "technicalDefect"]
 )
 OPENING = st.none() | st.sampled_from(["open", "closed", "closedOnHoliday", "temporarilyClosed", "other"])
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import Final, Protocol
 
@@ -74,10 +74,19 @@ class SourceLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Desk(Protocol):
     """What every source needs of the server."""
 
-    reception: Reception
-    limits: SourceLimits
-    clock: Callable[[], Millis]
-    chance: Callable[[], float]
+    @property
+    def reception(self) -> Reception: ...
+
+    @property
+    def limits(self) -> SourceLimits: ...
+
+    def clock(self) -> Millis:
+        """Now."""
+        ...
+
+    def chance(self) -> float:
+        """An even random number in [0, 1)."""
+        ...
 
     def operator(self, name: str) -> Operator:
         """The operator of a source, as the store has it now.

@@ -109,6 +109,7 @@ class PushEndpoint:
         self.path = path
         self.failures: dict[str, int] = {}
         """Deliveries refused as a whole, by error code."""
+        self._raw_path = path.encode()
         self._push = push
         self._desk = desk
         self._reader = reader
@@ -118,23 +119,24 @@ class PushEndpoint:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application."""
-        if scope["method"] == "OPTIONS":
+        method = scope["method"]
+        if method == "OPTIONS":
             allowed = [(b"allow", self._allowed.encode())]
             await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": allowed})
             await send({"type": "http.response.body"})
             return
-        rest = self._rest(scope)
-        request = self._request(scope, rest.strip("/"))
         try:
-            if rest and not rest.startswith("/"):
-                raise NotFound("nothing is here")
-            if request.method in READING and self._reader is not None:
-                answer = await self._reader(request)
+            if method in READING and self._reader is not None:
+                answer = await self._reader(self._request(scope))
             else:
-                request, answer = await self._handle(scope, request, receive)
+                answer = await self._handle(scope, receive)
         except LadestromError as error:
-            answer = self.refused(request, error)
-        await respond(send, answer, has_body=request.method != "HEAD")
+            answer = self.refused(self._request(scope), error)
+        except Exception:
+            logger.exception("a delivery failed", protocol=self._push.name)
+            told = LadestromError("an internal error stopped this request; it was logged")
+            answer = self.refused(self._request(scope), told)
+        await respond(send, answer, has_body=method != "HEAD")
 
     def refused(self, request: Request, error: LadestromError) -> Answer:
         """What is told of an error, and counted."""
@@ -147,30 +149,45 @@ class PushEndpoint:
             headers["www-authenticate"] += ', Basic realm="ladestrom"'
         return msgspec.structs.replace(answer, headers=tuple(headers.items()))
 
-    def _rest(self, scope: MutableMapping[str, Any]) -> str:
-        """What of the request's path is behind ours; of the raw path, as a router may have cut the other."""
-        raw: bytes = scope["raw_path"]
-        return unquote(raw.decode("latin-1"), errors="replace").removeprefix(self.path)
+    def _path(self, scope: MutableMapping[str, Any]) -> str:
+        """What of the request's path is behind ours; of the raw path, as a router may have cut the other.
 
-    def _request(self, scope: MutableMapping[str, Any], path: str) -> Request:
-        """The request as a protocol sees it, without its body."""
+        A path that only begins as ours does is told by its first slash, which no other has.
+        """
+        raw: bytes = scope["raw_path"]
+        if raw == self._raw_path:
+            return ""
+        rest = unquote(raw.decode("latin-1"), errors="replace").removeprefix(self.path)
+        return rest.strip("/") if rest.startswith("/") else f"/{rest}"
+
+    def _request(
+        self,
+        scope: MutableMapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+        path: str | None = None,
+        body: bytes = b"",
+    ) -> Request:
+        """The request as a protocol sees it."""
         query: bytes = scope["query_string"]
         return Request(
             method=scope["method"],
-            path=path,
+            path=self._path(scope) if path is None else path,
             query=_query(query) if query else {},
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-            body=b"",
+            headers=_headers(scope) if headers is None else headers,
+            body=body,
         )
 
-    async def _handle(
-        self, scope: MutableMapping[str, Any], request: Request, receive: Receive
-    ) -> tuple[Request, Answer]:
-        if request.method != "POST":
+    async def _handle(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
+        if scope["method"] != "POST":
             raise MethodNotAllowed("reports are sent with POST")
-        operator = self._operator(scope, request)
+        path = self._path(scope)
+        if path.startswith("/"):
+            raise NotFound("nothing is here")
+        headers = _headers(scope)
+        operator = self._operator(scope, headers)
         if not self._push.sequential:
-            return await self._answered(operator, request, receive, None)
+            request = self._request(scope, headers, path, await self._body(headers, receive))
+            return await self._answered(operator, request, None)
         turn = self._turns.setdefault(operator.name, _Turn())
         if turn.waiting >= TURNS_MAX:
             raise TooManyRequests(
@@ -179,24 +196,22 @@ class PushEndpoint:
         turn.waiting += 1
         try:
             async with turn.lock:
-                return await self._answered(operator, request, receive, turn)
+                request = self._request(scope, headers, path, await self._body(headers, receive))
+                return await self._answered(operator, request, turn)
         finally:
             turn.waiting -= 1
 
-    async def _answered(
-        self, operator: Operator, request: Request, receive: Receive, turn: _Turn | None
-    ) -> tuple[Request, Answer]:
-        headers = request.headers
-        body = await read_body(headers, receive, self._desk.limits.body_bytes_max)
-        whole = Request(request.method, request.path, request.query, headers, body)
-        key = headers.get("idempotency-key")
+    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        return await read_body(headers, receive, self._desk.limits.body_bytes_max)
+
+    async def _answered(self, operator: Operator, request: Request, turn: _Turn | None) -> Answer:
+        key = request.headers.get("idempotency-key")
         if key is None:
-            return whole, await self.deliver(operator, whole, turn)
-        what = b"%b\0%b" % (request.path.encode(), body) if request.path else body
-        answer = await self._desk.receipts.once(
-            operator.name, key, what, lambda: self.deliver(operator, whole, turn)
+            return await self.deliver(operator, request, turn)
+        what = b"%b\0%b" % (request.path.encode(), request.body) if request.path else request.body
+        return await self._desk.receipts.once(
+            operator.name, key, what, lambda: self.deliver(operator, request, turn)
         )
-        return whole, answer
 
     async def deliver(self, operator: Operator, request: Request, turn: _Turn | None = None) -> Answer:
         """One message in, its answer out, once what was accepted is durable."""
@@ -214,8 +229,7 @@ class PushEndpoint:
         body = without_keys(answer.body)
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
 
-    def _operator(self, scope: MutableMapping[str, Any], request: Request) -> Operator:
-        headers = request.headers
+    def _operator(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> Operator:
         certificates = self._desk.certificates
         if certificates is not None and not (headers.get("authorization") or headers.get("x-api-key")):
             return certificates.operator(headers, (scope.get("client") or ("",))[0])
@@ -339,6 +353,10 @@ def headers_of(error: LadestromError) -> tuple[tuple[str, str], ...]:
         case 429 | 503:
             return (("retry-after", "1"),)
     return ()
+
+
+def _headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _query(text: bytes) -> dict[str, str]:

@@ -32,7 +32,7 @@ from ladestrom.errors import (
     UpgradeRequired,
 )
 from ladestrom.ingest.reception import Reception
-from ladestrom.model import Millis, Operator
+from ladestrom.model import Evse, Millis, Operator
 from ladestrom.ports import ChargePoint
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.ocpp import DIALECTS, NOTHING, Conversation, Outcome, agreed
@@ -42,6 +42,9 @@ logger = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+
+Heard = Callable[[Evse], tuple[Millis, str] | None]
+"""When an EVSE was last observed, and by whom."""
 
 PATH: Final = "/ocpp/"
 PROTOCOL: Final = "ocpp"
@@ -86,7 +89,12 @@ class OcppServer:
     """All charge points of a server. One object per server; an ASGI application."""
 
     def __init__(
-        self, reception: Reception, directory: Directory, clock: Callable[[], Millis], limits: OcppLimits
+        self,
+        reception: Reception,
+        directory: Directory,
+        heard: Heard,
+        clock: Callable[[], Millis],
+        limits: OcppLimits,
     ) -> None:
         self.limits = limits
         self.failures: Counter[str] = Counter()
@@ -94,6 +102,7 @@ class OcppServer:
         self.messages = 0
         self._reception = reception
         self._directory = directory
+        self._heard = heard
         self._clock = clock
         self._stations: dict[str, _Station] = {}
         self._connections: set[_Connection] = set()
@@ -172,6 +181,7 @@ class OcppServer:
         if station.connection is not None:
             station.connection.end(Close(Conflict.close_code, "another connection has this id"))
         station.arrive(connection, self._clock())
+        self._remember(station)
         self._connections.add(connection)
         self._seen[station.point.id] = self._clock()
         try:
@@ -251,6 +261,14 @@ class OcppServer:
         if not self._has_begun and point.last_seen_at is not None:
             self._await_return(station, self.limits.start_grace_s)
         return station
+
+    def _remember(self, station: _Station) -> None:
+        """What it said before, here or before our restart, is not to look newer than what it says now."""
+        for key in station.evses():
+            for evse in self._directory.find(key):
+                heard = self._heard(evse)
+                if heard is not None and heard[1] == station.operator.name:
+                    station.points.not_before(key, heard[0])
 
     def _update(self, station: _Station, point: ChargePoint, operator: Operator) -> None:
         if point.secret_sha256 != station.point.secret_sha256 and station.connection is not None:
@@ -381,9 +399,9 @@ class _Connection:
             elif message["type"] == "websocket.disconnect":
                 return
             else:
-                now_s = loop.time()
-                silent_at_s = now_s + silence_s
-                await self._take(message.get("text") or message.get("bytes") or "", now_s)
+                await self._take(message.get("text") or message.get("bytes") or "", loop.time())
+                # From when it could be heard again.
+                silent_at_s = loop.time() + silence_s
 
     async def _next(self, receive: Receive, silent_at_s: float) -> Any:  # noqa: ANN401 - an ASGI message
         """The next message; None where something else is due before it."""

@@ -232,15 +232,15 @@ def _each(
     raw: msgspec.Raw,
     decode: Callable[[msgspec.Raw], T],
     made: Callable[[T], Facility],
-    odd: Callable[[msgspec.Raw], Facility],
+    odd: Callable[[msgspec.Raw, msgspec.ValidationError], Facility],
 ) -> list[Facility]:
     """One by one, so that one that cannot be read costs no other."""
     facilities: list[Facility] = []
     for one in _many(raw):
         try:
             facilities.append(made(decode(one)))
-        except msgspec.ValidationError:
-            facilities.append(odd(one))
+        except msgspec.ValidationError as error:
+            facilities.append(odd(one, error))
     return facilities
 
 
@@ -251,7 +251,7 @@ def _site(site: _Site) -> Facility:
     return _facility(site, [_station(station) for station in stations or ()])
 
 
-def _odd_site(raw: msgspec.Raw) -> Facility:
+def _odd_site(raw: msgspec.Raw, _error: msgspec.ValidationError) -> Facility:
     try:
         site = _decode_odd_site(raw)
     except msgspec.ValidationError as error:
@@ -269,7 +269,7 @@ def _station(station: _Station) -> Facility:
     return facility
 
 
-def _odd_station(raw: msgspec.Raw) -> Facility:
+def _odd_station(raw: msgspec.Raw, _error: msgspec.ValidationError) -> Facility:
     try:
         station = _decode_odd_station(raw)
     except msgspec.ValidationError as error:
@@ -283,12 +283,8 @@ def _wrapped(wrapped: _Wrapped) -> Facility:
     return _point(wrapped.point())
 
 
-def _odd_point(raw: msgspec.Raw) -> Facility:
-    try:
-        _decode_point(raw)
-    except msgspec.ValidationError as error:
-        return _odd(f"a charging point cannot be read: {error}")
-    return _odd("a charging point cannot be read")
+def _odd_point(_raw: msgspec.Raw, error: msgspec.ValidationError) -> Facility:
+    return _odd(f"a charging point cannot be read: {error}")
 
 
 def _odd(why: str) -> Facility:

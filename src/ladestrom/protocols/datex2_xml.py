@@ -85,7 +85,8 @@ class _Reader:
         self._depth = depth = self._depth + 1
         level = self._level
         if level and depth > level + 1:
-            self._deeper(tag, depth)
+            if depth > DEPTH_MAX or depth == self._faulty + 1:
+                self._deeper(tag, depth)
             return
         name = self._names.get(tag)
         if name is None:
@@ -111,7 +112,7 @@ class _Reader:
     def _deeper(self, tag: str, depth: int) -> None:
         if depth > DEPTH_MAX:
             raise Unreadable(f"it nests deeper than {DEPTH_MAX} elements")
-        if depth == self._faulty + 1 and local(tag) == "faultImpactSeverity":
+        if local(tag) == "faultImpactSeverity":
             self._listen("severity")
 
     def _part(self, name: str) -> None:

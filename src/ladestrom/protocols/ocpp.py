@@ -112,6 +112,7 @@ class Conversation:
         self._transactions = 0
         self._calls = 0
         self._heard: set[Connector] = set()
+        """Those of the registry that told their status, on this connection."""
         self._asked: deque[Connector] = deque()
         self._refused: list[Connector] = []
         """Asked, and did not say that they will tell, or did not do so."""
@@ -179,7 +180,7 @@ class Conversation:
             self._heard.clear()
             self._promised.clear()
             self._resync_at = now + SETTLE_MS
-        self._heard.update(turn.heard)
+        self._heard.update(filter(self.points.has, turn.heard))
         if frame.action == "StartTransaction":
             self._transactions += 1
         delivery: Delivery | None = turn.into.delivery()

@@ -127,8 +127,16 @@ class Points:
     def connectors(self, *, each: bool) -> Iterator[Connector]:
         """All that the registry has, by number; of every EVSE `each` of its connectors, or the first."""
         for number in sorted(self.layout.evses):
-            for connector in range(1, self.layout.connectors.get(number, 1) + 1 if each else 2):
+            count = max(1, self.layout.connectors.get(number, 1)) if each else 1
+            for connector in range(1, count + 1):
                 yield number, connector
+
+    def has(self, where: Connector) -> bool:
+        """Whether it is one of those, or the charge point as a whole."""
+        number, connector = where
+        if number == WHOLE or number not in self.layout.evses:
+            return where == (WHOLE, WHOLE)
+        return 0 < connector <= max(1, self.layout.connectors.get(number, 1))
 
     def tell(
         self, into: Gathering, where: Connector, said: Said, observed_at: Millis | None, now: Millis
@@ -177,6 +185,15 @@ class Points:
         told.problem_at = at
         for written, evse in concerned:
             self._report(into, written, evse)
+
+    def not_before(self, written: str, at: Millis) -> None:
+        """What is reported of an EVSE from now on is not older than this, which it said itself.
+
+        Charge points tell when a status began. What was reported of it may be younger: as of when the whole
+        was lifted, or by its place in its second; and this object may be younger than both.
+        """
+        evse = self._evses.setdefault(written, _Evse())
+        evse.reported_at = max(evse.reported_at, at)
 
     def rebooted(self) -> None:
         """It started anew, and is going to say everything again: what it said before does not count."""

@@ -147,8 +147,6 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
     if land is None:
         raise Unusable("neither its address, nor its EVSE ids, nor the publication names a country")
     where = _place(places)
-    if where.note:
-        notes.add(where.note)
 
     def text(value: object, what: str) -> str:
         return clean(_words(value), what, limits.text_chars_max, notes)

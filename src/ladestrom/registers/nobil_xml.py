@@ -1,18 +1,17 @@
 """NOBIL's XML form, brought into the shape of its JSON form.
 
 Knows where NOBIL's documents put things, in whatever letters and whether in elements or in attributes. Must
-not know what the values mean. A document type declaration is refused before anything of it is read, so
-there are no entities to expand and no files or addresses to fetch.
+not know what the values mean.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from xml.parsers import expat
 
 from ladestrom.core.fields import quoted
 from ladestrom.errors import InvalidRegister
+from ladestrom.markup import Reading, Unreadable, local
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,16 +65,14 @@ class _Reader:
         self._record_bytes = 0
         self._reason = ""
         self._error: list[str] | None = None
-        self.events = 0
         self.found = False
         self.done: list[dict[str, object] | str] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.events += 1
         self._depth += 1
         if self._depth > self._limits.document_depth_max:
             raise InvalidRegister(f"the file nests deeper than {self._limits.document_depth_max}")
-        name = _local(tag)
+        name = _lowered(tag)
         if self._record_depth:
             self._element(name, tag, attributes)
         elif name == _RECORD:
@@ -88,20 +85,18 @@ class _Reader:
             self._error = []
 
     def end(self, tag: str) -> None:
-        self.events += 1
         if self._record_depth == self._depth:
             self._finish()
         elif self._record_depth:
             if self._open and not self._reason:
                 self._open.pop()
-        elif self._error is not None and _local(tag) == _ERROR:
+        elif self._error is not None and _lowered(tag) == _ERROR:
             raise InvalidRegister(
                 f"NOBIL answered with an error in place of stations: {quoted(''.join(self._error), 255)}"
             )
         self._depth -= 1
 
     def text(self, text: str) -> None:
-        self.events += 1
         if self._record_depth:
             self._grow(len(text))
             if not self._reason:
@@ -115,7 +110,7 @@ class _Reader:
             self._give_up(f"it nests deeper than {self._limits.record_depth_max}")
         if self._reason:
             return
-        element = _Element(name, {_local(key): value for key, value in attributes.items()})
+        element = _Element(name, {_lowered(key): value for key, value in attributes.items()})
         if self._open:
             self._open[-1].children.append(element)
         self._open.append(element)
@@ -136,12 +131,8 @@ class _Reader:
         self._reason = ""
 
 
-def _local(tag: str) -> str:
-    return tag.rpartition(":")[2].lower()
-
-
-def _no_doctype(*_: object) -> None:
-    raise InvalidRegister("the file has a document type declaration, which NOBIL's XML never has")
+def _lowered(tag: str) -> str:
+    return local(tag).lower()
 
 
 def records(chunks: Iterable[bytes], limits: Limits) -> Iterator[dict[str, object] | str]:
@@ -153,39 +144,17 @@ def records(chunks: Iterable[bytes], limits: Limits) -> Iterator[dict[str, objec
             document type declaration.
     """
     reader = _Reader(limits)
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _no_doctype
-    parser.EntityDeclHandler = _no_doctype
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    silent_bytes = 0
-    for chunk in chunks:
-        events = reader.events
-        _feed(parser, chunk, final=False)
-        silent_bytes = silent_bytes + len(chunk) if reader.events == events else 0
-        if silent_bytes > limits.record_bytes_max:
-            raise InvalidRegister(
-                f"the file has a tag or comment of more than {limits.record_bytes_max} bytes"
-            )
-        done, reader.done = reader.done, []
-        yield from done
-    _feed(parser, b"", final=True)
+    reading = Reading(reader, token_bytes_max=limits.record_bytes_max)
+    reading.listen()
+    try:
+        for _ in reading.pieces(chunks):
+            done, reader.done = reader.done, []
+            yield from done
+    except Unreadable as error:
+        raise InvalidRegister(f"the file is refused: {error}") from error
     yield from reader.done
     if not reader.found:
         raise InvalidRegister("the file is XML, but holds no 'chargerstations' or 'chargerstation' element")
-
-
-def _feed(parser: expat.XMLParserType, chunk: bytes, *, final: bool) -> None:
-    try:
-        parser.Parse(chunk, final)
-    except expat.ExpatError as error:
-        raise InvalidRegister(f"the file cannot be read as XML: {error}") from error
-    except (LookupError, ValueError) as error:
-        raise InvalidRegister(
-            "the file cannot be read as XML: its encoding is unknown or unfit for it"
-        ) from error
 
 
 def _record(station: _Element) -> dict[str, object]:

@@ -41,7 +41,14 @@ class World:
         self.directory = Directory([PLACE])
         self.hub = Hub(self.log, self.board, self.directory, lambda: self.time)
         self.reception = Reception(self.hub)
-        self.server = OcppServer(self.reception, self.directory, lambda: self.time, limits)
+        self.limits = limits
+        self.restart()
+
+    def restart(self) -> None:
+        """A server that knows nothing of what was said."""
+        self.server = OcppServer(
+            self.reception, self.directory, self.hub.confirmed, lambda: self.time, self.limits
+        )
         self.follow(POINT)
 
     def follow(self, *points: ChargePoint) -> None:
@@ -83,9 +90,9 @@ class Socket:
     def heard(self) -> list[list[Any]]:
         return [json.loads(each["text"]) for each in self.sent if each["type"] == "websocket.send"]
 
-    async def status(self, number: int, word: str, name: str = "x") -> list[Any]:
+    async def status(self, number: int, word: str, name: str = "x", **more: Any) -> list[Any]:
         """Says a status, and waits for its answer."""
-        self.say(2, name, "StatusNotification", {"connectorId": number, "status": word})
+        self.say(2, name, "StatusNotification", {"connectorId": number, "status": word, **more})
         await until(lambda: any(frame[1] == name for frame in self.heard()))
         return next(frame for frame in self.heard() if frame[1] == name)
 
@@ -213,3 +220,18 @@ async def test_coming_and_going_are_noted() -> None:
         await socket.task
         assert world.server.take_seen() == {"CP1": world.time}
         assert world.server.take_seen() == {}
+
+
+async def test_after_our_restart_what_it_says_is_not_older_than_what_it_said_before(world: World) -> None:
+    at = {"timestamp": "2026-11-18T11:00:05Z"}
+    socket = Socket(world)
+    await socket.status(1, "Charging", "a", **at)
+    await socket.status(1, "Available", "b", **at)
+    assert world.status() is Status.AVAILABLE
+    socket.leave()
+    await until(lambda: world.status() is Status.UNKNOWN)
+    world.restart()
+    again = Socket(world)
+    await again.status(1, "Available", "c", **at)
+    assert world.status() is Status.AVAILABLE
+    assert world.hub.tallies["abc"].stale == 0

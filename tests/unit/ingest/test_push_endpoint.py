@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.building import NOW, make_operator, until
 
 from ladestrom.core.access import Keyring, Scope, create_key
@@ -42,6 +43,8 @@ class Push:
         assert operator == make_operator()
         if request.body == b"broken":
             raise MalformedBody("it is broken")
+        if request.body == b"mistake":
+            raise KeyError("mistake")
         self.requests.append(request)
         self.times.append(received_at)
         return Delivery(reports=[])
@@ -180,6 +183,15 @@ async def test_one_without_a_good_key_is_not_even_read() -> None:
         assert told["www-authenticate"] == 'Bearer realm="ladestrom", Basic realm="ladestrom"'
     assert peer.reads == 0
     assert peer.reception.unreadables == []
+
+
+async def test_a_mistake_of_ours_is_told_in_the_protocols_words_too_and_ends_its_turn() -> None:
+    peer = Peer(Push())
+    with capture_logs() as logged:
+        status, body, _ = await peer.send(body=b"mistake")
+    assert (status, body) == (500, b"internal")
+    assert [each["event"] for each in logged] == ["a delivery failed"]
+    assert (await peer.send())[0] == 201
 
 
 async def test_a_message_over_the_limit_is_refused() -> None:

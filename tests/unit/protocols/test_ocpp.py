@@ -661,6 +661,19 @@ def test_more_connectors_than_an_evse_can_have_are_refused() -> None:
     assert [each.reason for each in outcome.delivery.refused] == [Reason.INVALID_ITEM]
 
 
+def test_what_is_remembered_of_a_connection_is_bounded_by_the_registry() -> None:
+    peer = Peer(OCPP_201)
+    for number in range(200):
+        peer.status(number, "Available", connector=1 + number % 2)
+        peer.status(1, "Available", connector=number)
+    events = [
+        event("Connector", "AvailabilityState", "Available", id=number, connectorId=9)
+        for number in range(900)
+    ]
+    peer.event(*events)
+    assert len(peer.talk._heard) <= 4
+
+
 def test_evses_of_another_layout_are_forgotten() -> None:
     peer = Peer()
     peer.status(1, "Available")

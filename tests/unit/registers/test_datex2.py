@@ -237,6 +237,23 @@ class TestPoints:
         assert len(draft.station.evses) == 1
         assert draft.notes[1:] == ("point 2 has no id and was left out", "point 3 has no id and was left out")
 
+    def test_an_evse_id_that_cannot_be_one_is_left_out_and_of_several_the_first_is_taken(self) -> None:
+        draft = one(
+            point("cp-0007", evseId="ø" * 70, externalIdentifier=["NO*ABC*E7", {"identifier": ""}, ""])
+        )
+        assert draft.station.evses[0].evse_id == "NO*ABC*E7"
+        assert "an EVSE id that cannot be one was left out" in draft.notes
+        two = [{"externalIdentifier": f"NO*ABC*E{number}"} for number in (7, 8)]
+        draft = one(point("cp-0007", connector=two))
+        assert draft.station.evses[0].evse_id == "NO*ABC*E7"
+        assert "a point has several EVSE ids; 'NO*ABC*E7' is taken" in draft.notes
+
+    @pytest.mark.parametrize("written", ["XX*ABC", "ABCD", "A", "[three letters]"])
+    def test_an_operators_id_that_cannot_be_one_is_no_party(self, written: str) -> None:
+        operator = {"operatorId": written, "name": words("Lade")}
+        assert one(point("charger-77"), operator=operator).station.evses[0].party is None
+        assert one(point("charger-77"), operator=[]).station.evses[0].party is None
+
 
 class TestConnectors:
     @pytest.mark.parametrize(("word", "standard"), STANDARDS.items())
@@ -332,6 +349,11 @@ class TestDocuments:
             ('{"payload": [' * 100, "wrapped in more than"),
             (json.dumps(table(site()))[:-1], "cut off"),
             (json.dumps(table(site())) + "{}", "goes on"),
+            ('{"payload": {7: 1}}', "no text"),
+            ('{"' + "x" * 5 * MIB + '": 1}', "no text"),
+            ('{"payload": {"a\\x": 1}}', "no valid JSON"),
+            ('{"publicationCreator": {"country": no}}', "no valid JSON"),
+            ('{"payload": [1, 2', "no JSON|cut off"),
             ("<a b='" + "x" * 5 * MIB + "'/>", "a tag or comment"),
         ],
     )
@@ -342,7 +364,20 @@ class TestDocuments:
 
     def test_a_table_without_sites_is_read(self) -> None:
         assert read(table()) == []
+        assert read({"payload": [], "a": {}, "energyInfrastructureTable": [{}, 7, []]}) == []
         assert read("<energyInfrastructureTable id='x'/>") == []
+
+    def test_a_site_that_is_no_json_is_refused_and_a_creator_that_is_too_large_passed_over(self) -> None:
+        large = json.dumps({"publicationCreator": {"country": "x" * 5 * MIB}})[:-1]
+        told = f'{large}, "energyInfrastructureSite": [{{"a": nul}}, {json.dumps(site())}]}}'
+        assert [type(each) for each in read(told, step=70_001)] == [RecordRefusal, StationDraft]
+
+    def test_texts_and_objects_nested_too_deep_say_nothing(self) -> None:
+        deep: Any = "Lade"
+        for _ in range(20):
+            deep = [deep]
+        assert one(name=deep).station.name == "station-1"
+        assert "has a position" in refused(locationReference=nested(20) | {"x": [[nested(20)]]})
 
     @pytest.mark.parametrize("form", ["json", "xml"])
     def test_a_site_over_a_limit_is_refused_and_costs_no_other(self, form: str) -> None:

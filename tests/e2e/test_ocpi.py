@@ -1,0 +1,475 @@
+"""OCPI over real sockets: registration in both directions, Locations pushed and asked for, both streams."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import httpx2
+import pytest
+from tests.e2e.ocpi_peer import OcpiSender, envelope
+from tests.e2e.serving import Serving, until
+
+from ladestrom import cli
+from ladestrom.backends.sql import SqlStore
+from ladestrom.core.access import operator_from
+from ladestrom.ingest.ocpi_server import new_token
+from ladestrom.protocols.ocpi import VERSIONS
+
+PARTIES = ("BE*BEC", "SE*EVC", "NL*ALF", "NL*ALL", "DE*ALL")
+"""Those of the specification's examples."""
+SETTINGS = {"ocpi.peers": "any", "ocpi.reconcile_s": 0}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    with Serving(tmp_path, SETTINGS) as serving:
+        serving.write(_put_operators)
+        serving.in_step()
+        yield serving
+
+
+async def _put_operators(store: SqlStore) -> None:
+    await store.put_operator(operator_from("cpo", parties=PARTIES, may_register=True), 1)
+    await store.put_operator(operator_from("plain", parties=["NO*ALF"]), 1)
+
+
+def shown(token: str, version: str = "2.2.1") -> dict[str, str]:
+    coded = token if version == "2.1.1" else base64.b64encode(token.encode()).decode()
+    return {"Authorization": f"Token {coded}"}
+
+
+class Run(NamedTuple):
+    """What a command did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ladestrom(server: Serving, *arguments: str) -> Run:
+    """The command line, on the data of a server that runs."""
+    environ = {"LADESTROM_OCPI__PEERS": "any", "LADESTROM_SERVER__PORT": str(server.port)}
+    out, err = io.StringIO(), io.StringIO()
+    with mock.patch.dict(os.environ, environ), redirect_stdout(out), redirect_stderr(err):
+        returncode = cli.main([*arguments, "--data", str(server.data)])
+    return Run(returncode, out.getvalue(), err.getvalue())
+
+
+def invited(server: Serving, operator: str = "cpo") -> str:
+    """A token with which a peer may register."""
+    made = ladestrom(server, "ocpi", "invite", "--operator", operator)
+    assert made.returncode == 0, made.stderr
+    url, token = made.stdout.split()
+    assert url == f"{server.url}/ocpi/versions"
+    return token
+
+
+def fixed(server: Serving, operator: str = "cpo") -> str:
+    """A token for good."""
+    token = new_token()
+    made = ladestrom(server, "ocpi", "fix", "--operator", operator, "--token", token)
+    assert made.returncode == 0, made.stderr
+    return token
+
+
+def credentials(peer: OcpiSender, token: str = "their-token-0001") -> dict[str, Any]:
+    party = {"party_id": "BEC", "country_code": "BE", "business_details": {"name": "Peer"}}
+    said = {"token": token, "url": peer.versions_url}
+    return said | (party if peer.version == "2.1.1" else {"roles": [{"role": "CPO", **party}]})
+
+
+def call(
+    server: Serving, method: str, path: str, token: str, body: object = None, version: str = "2.2.1"
+) -> httpx2.Response:
+    content = None if body is None else json.dumps(body).encode()
+    return server.request(method, f"/ocpi/{path}", headers=shown(token, version), content=content)
+
+
+def code(answer: httpx2.Response) -> int:
+    return int(answer.json()["status_code"])
+
+
+# -- registration --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_peer_registers_changes_its_credentials_and_leaves(server: Serving, version: str) -> None:
+    invitation = invited(server)
+    path = f"{version}/credentials"
+    with OcpiSender(version) as peer:
+        before = call(server, "PUT", path, invitation, credentials(peer), version)
+        assert (before.status_code, before.headers["allow"]) == (405, "GET, POST")
+        assert call(server, "DELETE", path, invitation, version=version).status_code == 405
+
+        answer = call(server, "POST", path, invitation, credentials(peer), version)
+        assert (answer.status_code, code(answer)) == (200, 1000)
+        assert [asked for asked, _ in peer.asked] == ["GET", "GET"]
+        assert peer.headers["authorization"] in shown("their-token-0001", version).values()
+        ours = answer.json()["data"]
+        assert ours["url"] == f"{server.url}/ocpi/versions"
+        assert ours["party_id"] if version == "2.1.1" else ours["roles"][0]["role"] == "NAP"
+
+        token = ours["token"]
+        assert call(server, "GET", path, invitation, version=version).status_code == 401
+        assert call(server, "GET", path, token, version=version).json()["data"]["token"] == token
+        assert call(server, "POST", path, token, credentials(peer), version).status_code == 405
+
+        renewed = call(server, "PUT", path, token, credentials(peer, "their-token-0002"), version)
+        assert code(renewed) == 1000
+        assert call(server, "GET", "versions", token, version=version).status_code == 401
+        newest = renewed.json()["data"]["token"]
+
+        assert code(call(server, "DELETE", path, newest, version=version)) == 1000
+        assert call(server, "GET", "versions", newest, version=version).status_code == 401
+
+
+def test_a_peer_that_cannot_be_used_is_told_why_and_may_try_again(server: Serving) -> None:
+    invitation = invited(server)
+    with OcpiSender("2.2.1") as peer:
+        wrong = call(server, "POST", "2.3.0/credentials", invitation, credentials(peer))
+        assert (wrong.status_code, code(wrong)) == (200, 3002)
+        peer.modules = ["credentials"]
+        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3003
+        peer.failing = {"/ocpi/versions": 500}
+        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3001
+        gone = {**credentials(peer), "url": "http://127.0.0.1:9/ocpi/versions"}
+        assert code(call(server, "POST", "2.2.1/credentials", invitation, gone)) == 3001
+        peer.modules, peer.failing = ["credentials", "locations"], {}
+        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 1000
+
+
+def test_an_invitation_is_for_the_registration_only(server: Serving) -> None:
+    invitation = invited(server)
+    assert call(server, "GET", "versions", invitation).status_code == 200
+    assert call(server, "GET", "2.2.1", invitation).status_code == 200
+    assert call(server, "PUT", "2.2.1/locations/BE/BEC/LOC1", invitation, {}).status_code == 401
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Token nobody"}, {"Authorization": "Bearer x"}])
+def test_who_shows_no_token_of_ours_is_told_401(server: Serving, headers: dict[str, str]) -> None:
+    answer = server.request("GET", "/ocpi/versions", headers=headers)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Token")
+    assert code(answer) == 2000
+
+
+def test_a_peer_on_a_private_address_is_not_called_unless_a_setting_allows_it(tmp_path: Path) -> None:
+    with Serving(tmp_path, {"ocpi.reconcile_s": 0}) as server, OcpiSender() as peer:
+        server.write(_put_operators)
+        invitation = invited(server)
+        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3001
+        secret = {**credentials(peer), "url": f"https://localhost:{server.port}/ocpi/versions"}
+        assert code(call(server, "POST", "2.2.1/credentials", invitation, secret)) == 3001
+        assert peer.asked == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_we_register_with_a_peer_that_invited_us_and_part_from_it(server: Serving, version: str) -> None:
+    with OcpiSender(version) as peer:
+        called_back: list[int] = []
+
+        def answer(said: dict[str, Any]) -> dict[str, Any]:
+            found = httpx2.get(said["url"], headers=shown(said["token"], version), timeout=20)
+            called_back.append(found.status_code)
+            return envelope(credentials(peer, "their-token-0003"))
+
+        peer.on_credentials = answer
+        made = ladestrom(
+            server,
+            "ocpi",
+            "register",
+            "--operator",
+            "cpo",
+            "--url",
+            peer.versions_url,
+            "--token",
+            "invitation-01",
+        )
+        assert made.returncode == 0, made.stderr
+        assert called_back == [200]
+        assert peer.posted["url"] == f"{server.url}/ocpi/versions"
+        (listed,) = json.loads(ladestrom(server, "ocpi", "peers", "--json").stdout)
+        assert (listed["state"], listed["version"], listed["roles"][0][1]) == ("registered", version, "BEBEC")
+        assert "token" not in str(listed)
+        token = peer.posted["token"]
+        server.in_step()
+        assert call(server, "GET", "versions", token, version=version).status_code == 200
+
+        renewed = ladestrom(server, "ocpi", "renew", listed["id"])
+        assert renewed.returncode == 0, renewed.stderr
+        assert peer.asked[-1][0] == "PUT"
+        server.in_step()
+        assert call(server, "GET", "versions", token, version=version).status_code == 401
+
+        (listed,) = json.loads(ladestrom(server, "ocpi", "peers", "--json").stdout)
+        assert ladestrom(server, "ocpi", "unregister", listed["id"]).returncode == 0
+        assert peer.asked[-1][0] == "DELETE"
+        server.in_step()
+        assert call(server, "GET", "versions", peer.posted["token"], version=version).status_code == 401
+
+
+def test_a_registration_that_fails_leaves_no_token_behind(server: Serving) -> None:
+    with OcpiSender() as peer:
+        peer.on_credentials = lambda _: envelope(None, 3001, "no")
+        made = ladestrom(
+            server,
+            "ocpi",
+            "register",
+            "--operator",
+            "cpo",
+            "--url",
+            peer.versions_url,
+            "--token",
+            "invitation-01",
+        )
+        assert made.returncode == 2
+        assert json.loads(ladestrom(server, "ocpi", "peers", "--json").stdout) == []
+
+
+def test_a_peer_with_a_fixed_token_has_no_credentials_to_exchange(server: Serving) -> None:
+    token = fixed(server)
+    details = call(server, "GET", "2.2.1", token).json()["data"]
+    assert [each["identifier"] for each in details["endpoints"]] == ["locations"]
+    assert call(server, "GET", "2.2.1/credentials", token).status_code == 405
+    assert call(server, "POST", "2.2.1/credentials", token, {}).status_code == 405
+
+
+# -- Locations -----------------------------------------------------------------------------------------------
+
+
+def status_of(server: Serving, evse: str) -> str:
+    """What the REST interface says of an EVSE; empty where it has none."""
+    answer = server.get(f"/api/v2/evses/{evse}")
+    return "" if answer.status_code == 404 else str(answer.json()["status"])
+
+
+def examples(shared_file: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Version and Location of each example of the specification that is to be published."""
+    found = []
+    for version in ("2.2.1", "2.3.0"):
+        folder = shared_file(f"reference/ocpi/{version}")
+        found += [
+            (version, json.loads(path.read_bytes())) for path in sorted(folder.glob("location_example*.json"))
+        ]
+    flat = json.loads(shared_file("reference/ocpi/2.1.1/block05.json").read_bytes())
+    return [*found, ("2.1.1", flat)]
+
+
+def test_the_specifications_locations_are_stored_registered_listed_and_told(
+    server: Serving, shared_file: Any
+) -> None:
+    token = fixed(server)
+    for version, location in examples(shared_file):
+        country, party = location.get("country_code", "BE"), location.get("party_id", "BEC")
+        path = f"{version}/locations/{country}/{party}/{location['id']}"
+        answer = call(server, "PUT", path, token, location, version)
+        assert code(answer) == 1000, answer.text
+        assert answer.json()["status_message"] == "Success", answer.text
+        assert call(server, "GET", path, token, version=version).json()["data"] == location
+    server.settled()
+    assert status_of(server, "BE*BEC*E041503001") == "AVAILABLE"
+    assert status_of(server, "BE*BEC*E041503002") == "RESERVED"
+    assert status_of(server, "SE*EVC*E000000123") == "AVAILABLE"
+    assert status_of(server, "NL*ALL*EGO0000013") == "", "it is not to be published"
+    assert status_of(server, "DE*ALL*EGO0000001") == ""
+
+
+def test_the_specifications_patches_are_merged_and_seen_on_both_streams(
+    server: Serving, shared_file: Any
+) -> None:
+    token = fixed(server)
+    base = "2.2.1/locations/BE/BEC/LOC1"
+    folder = shared_file("reference/ocpi/2.2.1")
+
+    def example(name: str) -> Any:
+        return json.loads((folder / f"location_{name}.json").read_bytes())
+
+    assert code(call(server, "PUT", base, token, example("example"))) == 1000
+    server.settled()
+    with server.stream() as wire:
+        snapshot = wire.message()
+        assert code(call(server, "PATCH", f"{base}/3256", token, example("patch_example_status"))) == 1000
+        while "status:update" not in str(update := wire.message()):
+            pass
+    (station,) = [each for each in snapshot["data"] if each["uuid"].startswith("BEL_")]
+    assert update["data"]["uuid"] == station["uuid"]
+    assert [connector["status"] for connector in update["data"]["connectors"]] == [1, 1, 1]
+    assert status_of(server, "3256") == "CHARGING"
+    assert code(call(server, "PATCH", base, token, example("patch_example_location"))) == 1000
+    assert code(call(server, "PATCH", f"{base}/3256/2", token, example("patch_example_tariff"))) == 1000
+    location = call(server, "GET", base, token).json()["data"]
+    assert location["name"] == "Interparking Gent Zuid"
+    assert location["evses"][0]["connectors"][1]["tariff_ids"] == ["15"]
+    assert location["last_updated"] == "2019-06-24T12:39:09Z"
+    until(
+        lambda: server.get(f"/api/v2/stations/{station['uuid']}").json()["name"] == "Interparking Gent Zuid",
+        "the station has its new name",
+    )
+    assert code(call(server, "PATCH", f"{base}/3256", token, example("patch_example_remove_evse"))) == 1000
+    until(lambda: status_of(server, "BE*BEC*E041503001") in {"", "REMOVED"}, "the EVSE is gone")
+    assert call(server, "GET", f"{base}/3256", token).json()["data"]["status"] == "REMOVED"
+
+
+def test_version_2_of_the_stream_tells_what_was_pushed(server: Serving, shared_file: Any) -> None:
+    token = fixed(server)
+    location = json.loads(shared_file("reference/ocpi/2.3.0/location_example.json").read_bytes())
+    assert code(call(server, "PUT", "2.3.0/locations/BE/BEC/LOC1", token, location)) == 1000
+    server.settled()
+    listed = server.get("/api/v2/stations?country=BEL").json()
+    told = json.dumps(listed)
+    assert "BE*BEC*E041503001" in told
+    assert "RESERVED" in told
+
+
+def test_a_location_that_is_published_no_more_leaves_what_is_shown(server: Serving, shared_file: Any) -> None:
+    token = fixed(server)
+    location = json.loads(
+        shared_file("reference/ocpi/2.2.1/location_example_uc2_destination_charger.json").read_bytes()
+    )
+    path = f"2.2.1/locations/NL/ALF/{location['id']}"
+    assert code(call(server, "PUT", path, token, location)) == 1000
+    server.settled()
+    assert status_of(server, "NL*ALF*E000000001") == "AVAILABLE"
+    hidden = {"publish": False, "last_updated": "2026-11-01T00:00:00Z"}
+    assert code(call(server, "PATCH", path, token, hidden)) == 1000
+    until(lambda: status_of(server, "NL*ALF*E000000001") in {"", "REMOVED"}, "it is not shown")
+
+
+def test_statuses_of_evses_that_another_register_has_are_taken_without_registering(server: Serving) -> None:
+    token = fixed(server, "plain")
+    body = {
+        "id": "LOC1",
+        "evses": [
+            {
+                "uid": "1",
+                "evse_id": "NO*ALF*E1333*1",
+                "status": "CHARGING",
+                "last_updated": "2026-11-01T08:00:00Z",
+            },
+            {
+                "uid": "2",
+                "evse_id": "SE*BET*E7*1",
+                "status": "CHARGING",
+                "last_updated": "2026-11-01T08:00:00Z",
+            },
+            {
+                "uid": "3",
+                "evse_id": "NO*ALF*E9999",
+                "status": "CHARGING",
+                "last_updated": "2026-11-01T08:00:00Z",
+            },
+        ],
+        "last_updated": "2026-11-01T08:00:00Z",
+    }
+    answer = call(server, "PUT", "2.2.1/locations/NO/ALF/LOC1", token, body)
+    assert (answer.status_code, code(answer)) == (201, 1000)
+    assert "2 EVSEs" in answer.json()["status_message"]
+    server.settled()
+    assert status_of(server, "NO*ALF*E1333*1") == "CHARGING"
+    assert status_of(server, "SE*BET*E7*1") == "UNKNOWN"
+
+
+def test_a_party_that_is_not_the_peers_is_not_found(server: Serving) -> None:
+    answer = call(server, "PUT", "2.2.1/locations/NO/XYZ/LOC1", fixed(server), {"id": "LOC1"})
+    assert (answer.status_code, code(answer)) == (404, 2003)
+
+
+def test_what_was_put_is_there_after_a_restart(server: Serving) -> None:
+    token = fixed(server, "plain")
+    body = {"id": "LOC1", "name": "Havnen", "last_updated": "2026-11-01T08:00:00Z"}
+    assert code(call(server, "PUT", "2.2.1/locations/NO/ALF/LOC1", token, body)) == 1000
+    server.stop()
+    server.start()
+    assert call(server, "GET", "2.2.1/locations/NO/ALF/loc1", token).json()["data"] == body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "versions", 405),
+        ("DELETE", "2.2.1/locations/NO/ALF/LOC1", 405),
+        ("GET", "2.0/locations", 404),
+        ("GET", "2.2.1/tariffs", 404),
+        ("GET", "2.2.1/locations/", 404),
+        ("GET", "2.2.1/locations/NO/ALF/LOC1", 404),
+    ],
+)
+def test_what_is_not_here_is_told_in_an_envelope(
+    server: Serving, method: str, path: str, status: int
+) -> None:
+    answer = call(server, method, path, fixed(server, "plain"))
+    assert answer.status_code == status
+    assert code(answer) // 1000 == 2
+
+
+def test_hostile_bodies_cost_nobody_anything(server: Serving) -> None:
+    token = fixed(server, "plain")
+    url = f"{server.url}/ocpi/2.2.1/locations/NO/ALF/LOC1"
+    for content, status in ((b"{", 400), (b'{"a":' + b"[" * 100_000, 400), (b"x" * (2 * 1024 * 1024), 413)):
+        answer = httpx2.put(url, headers=shown(token), content=content, timeout=20)
+        assert answer.status_code == status
+    assert call(server, "GET", "versions", token).status_code == 200
+
+
+# -- asked for -----------------------------------------------------------------------------------------------
+
+
+def sent_location(number: int, party: str = "BEC") -> dict[str, Any]:
+    updated = "2026-11-01T08:00:00Z"
+    evse = {
+        "uid": f"u{number}",
+        "evse_id": f"BE*{party}*E{number}",
+        "status": "CHARGING",
+        "connectors": [{"id": "1", "standard": "CHADEMO"}],
+        "last_updated": updated,
+    }
+    return {
+        "country_code": "BE",
+        "party_id": party,
+        "id": f"L{number}",
+        "publish": True,
+        "name": f"Plass {number}",
+        "country": "BEL",
+        "coordinates": {"latitude": "51.0", "longitude": "3.7"},
+        "evses": [evse],
+        "last_updated": updated,
+    }
+
+
+def test_a_registered_peer_is_asked_for_everything_that_it_has(tmp_path: Path) -> None:
+    with Serving(tmp_path, {**SETTINGS, "ocpi.reconcile_s": 86_400}) as server, OcpiSender(page=2) as peer:
+        server.write(_put_operators)
+        peer.locations = [sent_location(number) for number in range(5)]
+        invitation = invited(server)
+        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 1000
+        until(lambda: status_of(server, "BE*BEC*E4") == "CHARGING", "the last page was taken")
+        assert peer.headers["authorization"] == shown("their-token-0001")["Authorization"]
+
+
+def test_a_source_of_the_command_line_is_asked_with_a_fixed_token(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OcpiSender("2.1.1", token="fixed-token-00001") as peer:
+        peer.locations = [sent_location(number) for number in range(3)]
+        monkeypatch.setenv("THEIR_TOKEN", "fixed-token-00001")
+        added = (
+            "sources",
+            "add",
+            "nap",
+            "--protocol",
+            "ocpi",
+            "--operator",
+            "cpo",
+            "--secret-env",
+            "THEIR_TOKEN",
+        )
+        made = ladestrom(server, *added, "--address", peer.versions_url)
+        assert made.returncode == 0, made.stderr
+        until(lambda: status_of(server, "BE*BEC*E2") == "CHARGING", "it was asked")

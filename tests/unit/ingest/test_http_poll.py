@@ -1,0 +1,283 @@
+"""One round of a source that is asked: its order, its limits, and what becomes of whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.building import NOW, make_operator, make_report, make_station
+
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.core.board import Board
+from ladestrom.core.directory import Directory
+from ladestrom.errors import InvalidSetting, LadestromError, LogFailure, MalformedBody, SourceFailure
+from ladestrom.hub import Hub
+from ladestrom.ingest import http_poll
+from ladestrom.ingest.http_poll import ASKS_MAX, THREAD_BYTES_MIN, Failed, Poller, SourceLimits
+from ladestrom.ingest.pacing import Outcome
+from ladestrom.ingest.quarantine import Quarantine
+from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.supervision import Supervision
+from ladestrom.model import Operator, Status
+from ladestrom.ports import SourceRecord
+from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, Round
+from ladestrom.protocols.delivery import Delivery
+
+EVSE = "NO*ABC*E1*001"
+
+
+class Asked:
+    """Stands for the connections of a source: what is asked, and what is answered to it."""
+
+    def __init__(self, *answers: Answered | LadestromError) -> None:
+        self.asks: list[Ask] = []
+        self.answers = list(answers)
+        self.certificate_expires_at = NOW
+
+    async def fetch(self, ask: Ask) -> Answered:
+        self.asks.append(ask)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, LadestromError):
+            raise answer
+        return answer
+
+
+class Desk:
+    """Stands for the server."""
+
+    def __init__(self, reception: Reception) -> None:
+        self.reception = reception
+        self.limits = SourceLimits(round_s_max=2)
+        self.remembered: list[Memory] = []
+        self.operators = {"abc": make_operator()}
+
+    def clock(self) -> int:
+        return NOW
+
+    def chance(self) -> float:
+        return 0.5
+
+    def operator(self, name: str) -> Operator:
+        if name not in self.operators:
+            raise InvalidSetting("there is no operator any more")
+        return self.operators[name]
+
+    async def remember(self, source: SourceRecord, memory: Memory) -> None:
+        self.remembered.append(memory)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    hub = Hub(MemoryLog(), Board(), Directory([make_station(evses=3)]), lambda: NOW)
+    work = asyncio.create_task(hub.run())
+    yield Desk(Reception(hub, Supervision(lambda: NOW, Quarantine(tmp_path))))
+    work.cancel()
+
+
+def poller(desk: Desk, pull: Pull, **memory: str) -> Poller:
+    source = SourceRecord(
+        name="acme",
+        operator="abc",
+        protocol="made up",
+        address="https://example.org/",
+        memory=memory,
+        added_at=NOW,
+        changed_at=NOW,
+    )
+    return Poller(source, pull, 60, desk)
+
+
+def answer(body: bytes = b"", status: int = 200, **headers: str) -> Answered:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answered("https://example.org/?token=s3cret", status, named, body, NOW)
+
+
+def told(status: Status = Status.AVAILABLE) -> Delivery:
+    return Delivery(reports=[make_report(EVSE, status)])
+
+
+def pulling(work: Callable[[Answered], Delivery]) -> Pull:
+    """A protocol of one request."""
+
+    def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
+        answered = yield Ask(settings.address)
+        assert isinstance(answered, Answered)
+        if answered.status != 200:
+            raise SourceFailure(f"answered {answered.status}")
+        yield work(answered)
+        return {"round": str(int(memory.get("round", "0")) + 1)}
+
+    return pull
+
+
+async def fails(made: Poller, fetcher: Any) -> Failed:
+    with pytest.raises(Failed) as caught:
+        await made.round(fetcher)
+    return caught.value
+
+
+def kept(tmp_path: Path) -> list[tuple[str, bytes]]:
+    return [(found.kept.code, found.body) for found in Quarantine(tmp_path).of("acme")]
+
+
+async def test_what_a_round_brings_is_taken_and_then_what_it_found_out_is_kept(desk: Desk) -> None:
+    made = poller(desk, pulling(lambda _: told()), round="7")
+    fetcher: Any = Asked(answer())
+    await made.round(fetcher)
+    assert desk.remembered == [{"round": "8"}]
+    await made.round(fetcher)
+    assert desk.remembered == [{"round": "8"}, {"round": "9"}]
+    assert desk.reception._hub.board.cells["NOABCE1001"].change.status is Status.AVAILABLE
+    assert (made.health.deliveries, made.health.changes) == (2, 1)
+
+
+async def test_what_is_remembered_already_is_not_written_again(desk: Desk) -> None:
+    def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
+        yield Ask(settings.address)
+        return memory
+
+    await poller(desk, pull, etag="1").round(Asked(answer(status=304)))  # type: ignore[arg-type] # a double
+    assert desk.remembered == []
+
+
+async def test_a_log_that_has_no_room_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_poll, "TAKE_WAIT_S", 0.001)
+    hub = desk.reception._hub
+    monkeypatch.setattr(hub._log, "append", refusing(hub._log.append, 3))
+    fetcher: Any = Asked(answer())
+    await poller(desk, pulling(lambda _: told())).round(fetcher)
+    assert desk.remembered == [{"round": "1"}]
+    assert len(fetcher.asks) == 1, "the source was not asked again"
+
+
+def refusing(append: Any, times: int) -> Any:
+    """Fails so often before it works."""
+    left = [times]
+
+    async def appended(changes: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise LogFailure("no room")
+        return await append(changes)
+
+    return appended
+
+
+@pytest.mark.parametrize("size", [10, THREAD_BYTES_MIN])
+async def test_what_cannot_be_read_is_kept_and_the_memory_before_holds(
+    desk: Desk, tmp_path: Path, size: int
+) -> None:
+    def broken(_: Answered) -> Delivery:
+        raise MalformedBody("no such thing")
+
+    body = b"x" * size
+    failed = await fails(poller(desk, pulling(broken)), Asked(answer(body, content_type="text/html")))
+    await desk.reception.supervision.settle()
+    assert failed.outcome is Outcome.FAILED
+    assert desk.remembered == []
+    assert kept(tmp_path) == [("malformed_body", body)]
+    assert b"s3cret" not in next((tmp_path / "quarantine").rglob("*.kept")).read_bytes()
+
+
+async def test_a_defect_of_a_parser_costs_the_round_and_what_it_read_is_kept(
+    desk: Desk, tmp_path: Path
+) -> None:
+    def broken(_: Answered) -> Delivery:
+        raise KeyError("s3cret")
+
+    made = poller(desk, pulling(broken))
+    assert (await fails(made, Asked(answer(b"odd")))).outcome is Outcome.FAILED
+    await desk.reception.supervision.settle()
+    assert kept(tmp_path) == [("internal", b"odd")]
+    assert "s3cret" not in made.health.last_error
+
+
+async def test_an_error_that_says_that_it_is_one_is_not_kept(desk: Desk, tmp_path: Path) -> None:
+    def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
+        yield Ask(settings.address)
+        raise MalformedBody("an error page")
+
+    failed = await fails(poller(desk, pull), Asked(answer(b"<html>", 503, retry_after="7")))
+    await desk.reception.supervision.settle()
+    assert (failed.outcome, failed.retry_after_s) == (Outcome.FAILED, 7.0)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "retry_after_s"),
+    [
+        (401, Outcome.REFUSED, 0.0),
+        (403, Outcome.REFUSED, 0.0),
+        (404, Outcome.REFUSED, 0.0),
+        (429, Outcome.FAILED, 9.0),
+        (500, Outcome.FAILED, 0.0),
+        (503, Outcome.FAILED, 9.0),
+    ],
+)
+async def test_an_answer_says_whether_coming_back_is_of_use_and_when(
+    desk: Desk, status: int, outcome: Outcome, retry_after_s: float
+) -> None:
+    made = poller(desk, pulling(lambda _: told()))
+    failed = await fails(made, Asked(answer(status=status, retry_after="9")))
+    assert (failed.outcome, failed.retry_after_s) == (outcome, retry_after_s)
+    assert made.health.failures == {"source_failure": 1}
+
+
+async def test_no_answer_may_be_one_the_next_time(desk: Desk) -> None:
+    made = poller(desk, pulling(lambda _: told()))
+    assert (await fails(made, Asked(SourceFailure("nobody there")))).outcome is Outcome.FAILED
+    assert made.health.last_error == "nobody there"
+
+
+async def test_a_source_whose_operator_is_gone_is_not_asked(desk: Desk) -> None:
+    desk.operators.clear()
+    fetcher: Any = Asked(answer())
+    assert (await fails(poller(desk, pulling(lambda _: told())), fetcher)).outcome is Outcome.REFUSED
+    assert fetcher.asks == []
+
+
+async def test_a_round_without_end_ends(desk: Desk) -> None:
+    def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
+        while True:
+            yield Ask(settings.address)
+
+    fetcher: Any = Asked(answer())
+    await fails(poller(desk, pull), fetcher)
+    assert len(fetcher.asks) == ASKS_MAX
+
+
+async def test_a_round_that_takes_too_long_is_given_up(desk: Desk) -> None:
+    desk.limits = SourceLimits(round_s_max=0.05)
+
+    class Slow(Asked):
+        async def fetch(self, ask: Ask) -> Answered:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    made = poller(desk, pulling(lambda _: told()))
+    fetcher: Any = Slow(answer())
+    assert (await fails(made, fetcher)).outcome is Outcome.FAILED
+    assert "longer than 0.05 s" in made.health.last_error
+
+
+async def test_what_came_before_a_failure_stays_and_the_next_round_begins_anew(desk: Desk) -> None:
+    def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
+        yield Ask(settings.address)
+        yield told(Status.CHARGING)
+        answered = yield Ask(f"{settings.address}?page=2")
+        assert isinstance(answered, Answered)
+        if answered.status != 200:
+            raise SourceFailure("no second page")
+        return {"done": "yes"}
+
+    made = poller(desk, pull)
+    fetcher: Any = Asked(answer(), answer(status=500))
+    await fails(made, fetcher)
+    assert desk.reception._hub.board.cells["NOABCE1001"].change.status is Status.CHARGING
+    assert desk.remembered == []
+    await made.round(Asked(answer()))  # type: ignore[arg-type] # a double
+    assert desk.remembered == [{"done": "yes"}]
+    assert not made.health.failed_last
