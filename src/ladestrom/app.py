@@ -83,7 +83,7 @@ AGAIN_S: Final = 1.0
 EXPIRE_S: Final = 10.0
 TOUCH_S: Final = 30.0
 PROBE_S: Final = 2.0
-COLLECT_AFTER: Final = (50_000, 20, 20)
+COLLECT_AFTER: Final = (10_000, 10, 5)
 """Objects made, and collections of the younger generation, before the next collection. What was there at the
 start does not count any more, so that Python's own few would make it look at all connections again and again
 while they come."""
