@@ -52,7 +52,7 @@ class Case(NamedTuple):
     peers: tuple[str, ...]
     promised: Mapping[str, str]
     gather_ms: int = 20
-    """How far the C server's passes are apart, as ladestrom's are: 5 ms while it has time, 20 where not."""
+    """How long ladestrom and the C server gather for a write under load."""
 
 
 SATURATION: Final = "1,000 x 50, 100/s"
@@ -288,10 +288,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ladestrom-fanout-") as name:
         directory = Path(name)
         compiled(directory, "fanout_load")
-        with Ladestrom.started(directory, options.api) as own:
-            chosen = [case for case in CASES if options.case in {"all", case.name}]
-            results = [run(case, own, directory, options) for case in chosen]
-            size = own.template(1).size
+        chosen = [case for case in CASES if options.case in {"all", case.name}]
+        results = []
+        for gather_ms in sorted({case.gather_ms for case in chosen}):
+            settings = {"stream.gather_ms_min": str(gather_ms), "stream.gather_ms_max": "20"}
+            home = directory / f"gather-{gather_ms}"
+            home.mkdir()
+            with Ladestrom.started(home, options.api, settings=settings) as own:
+                results += [
+                    run(case, own, directory, options) for case in chosen if case.gather_ms == gather_ms
+                ]
+                size = own.template(1).size
     notes = (
         f"{options.api}, {size}-byte messages of one change, {options.rounds} rounds of"
         f" {options.seconds:g} s, durability full"

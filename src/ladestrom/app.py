@@ -657,6 +657,7 @@ def _hub_limits(settings: Settings) -> HubLimits:
 
 def _broadcast_limits(settings: Settings) -> BroadcastLimits:
     return BroadcastLimits(
+        gather_ms_min=settings.stream.gather_ms_min,
         gather_ms_max=settings.stream.gather_ms_max,
         raw_items_max=settings.stream.raw_items_max,
         channels_max=settings.stream.selections_max,

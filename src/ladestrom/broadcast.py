@@ -3,8 +3,8 @@
 Readers learn of changes from the log alone, so nobody sees what is not durable. The one exception:
 `status:raw` keep-alives come from the hub by a lossy side channel (`offer`), are dropped first, and counted.
 A pass goes out at once when the loop is idle; under load passes are spaced by a multiple of what they cost,
-at most 5 ms, and up to `gather_ms_max` where the loop has other work, so that latency rises smoothly and no
-queue grows.
+at most `gather_ms_min`, and up to `gather_ms_max` where the loop has other work: latency rises smoothly, and
+no queue grows.
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ Framing = Callable[[Message], bytes]
 
 SPACING: Final = 4
 """Longest time between passes, in multiples of what one costs."""
-GATHER_S_MIN: Final = 0.005
-"""Longest time between passes while the loop has little else to do."""
 GATHER_GROWS: Final = 1.25
 """By how much that time grows with each pass after which the loop was late, and shrinks with each other."""
 GATHER_LATE_S: Final = 0.005
@@ -75,7 +73,10 @@ SLICE_CONSUMERS: Final = 64
 class BroadcastLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the read loop bounds."""
 
+    gather_ms_min: int = 5
+    """Longest time between passes while the loop has little else to do."""
     gather_ms_max: int = 20
+    """And where it has much."""
     raw_items_max: int = 1_000
     """Raw messages a pass; more are dropped and counted."""
     channels_max: int = 1_000
@@ -121,7 +122,7 @@ class Broadcast:
         self._raw_left = self.limits.raw_items_max
         self._taken = 0
         """Entries since it was last looked at how many changes wait in a channel."""
-        self._gather_s = GATHER_S_MIN
+        self._gather_s = self.limits.gather_ms_min / 1000
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._replays: set[asyncio.Task[None]] = set()
@@ -590,7 +591,7 @@ class Broadcast:
         if late > GATHER_LATE_S:
             self._gather_s = min(self._gather_s * GATHER_GROWS, longest)
         else:
-            self._gather_s = max(self._gather_s / GATHER_GROWS, GATHER_S_MIN)
+            self._gather_s = max(self._gather_s / GATHER_GROWS, self.limits.gather_ms_min / 1000)
 
     def _set_alarm(self) -> None:
         """Sees to it that the loop wakes when the next message or heartbeat is due."""

@@ -834,7 +834,7 @@ class TestPace:
             sink = Sink()
             at.join(sink, SILENT)
             for number in range(1, 4):
-                await asyncio.sleep(ladestrom.broadcast.GATHER_S_MIN * 2)
+                await asyncio.sleep(BroadcastLimits().gather_ms_min / 1000 * 2)
                 await at.change(FIRST.evses[0])
                 turns = 0
                 while len(sink.told("status:update")) < number:
@@ -857,5 +857,5 @@ class TestPace:
                 await at.change(FIRST.evses[0])
             await at.delivered(sink)
             assert len(sink.written) == writes + 1
-            least_s = min(gather_ms_max / 1000, ladestrom.broadcast.GATHER_S_MIN)
+            least_s = min(gather_ms_max / 1000, BroadcastLimits().gather_ms_min / 1000)
             assert time.monotonic() - began_s > least_s / 2

@@ -325,10 +325,20 @@ class Stream(msgspec.Struct, frozen=True):
             unit="KiB",
         ),
     ] = 512
-    gather_ms_max: Annotated[
+    gather_ms_min: Annotated[
         int,
         _number(
             "Under load, changes are gathered this long for one write; idle, they leave at once.",
+            0,
+            1_000,
+            "5 ms keeps changes young; the same as the longest costs the processor least.",
+            unit="ms",
+        ),
+    ] = 5
+    gather_ms_max: Annotated[
+        int,
+        _number(
+            "Under load, they are gathered up to this long where the server has much else to do.",
             0,
             1_000,
             "One write for twenty messages costs a twentieth; more than 20 ms gains nothing further.",
