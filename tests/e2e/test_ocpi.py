@@ -31,12 +31,12 @@ SETTINGS = {"ocpi.peers": "any", "ocpi.reconcile_s": 0}
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Serving]:
     with Serving(tmp_path, SETTINGS) as serving:
-        serving.write(_put_operators)
+        serving.write(put_operators)
         serving.in_step()
         yield serving
 
 
-async def _put_operators(store: SqlStore) -> None:
+async def put_operators(store: SqlStore) -> None:
     await store.put_operator(operator_from("cpo", parties=PARTIES, may_register=True), 1)
     await store.put_operator(operator_from("plain", parties=["NO*ALF"]), 1)
 
@@ -162,7 +162,7 @@ def test_who_shows_no_token_of_ours_is_told_401(server: Serving, headers: dict[s
 
 def test_a_peer_on_a_private_address_is_not_called_unless_a_setting_allows_it(tmp_path: Path) -> None:
     with Serving(tmp_path, {"ocpi.reconcile_s": 0}) as server, OcpiSender() as peer:
-        server.write(_put_operators)
+        server.write(put_operators)
         invitation = invited(server)
         assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3001
         secret = {**credentials(peer), "url": f"https://localhost:{server.port}/ocpi/versions"}
@@ -445,7 +445,7 @@ def sent_location(number: int, party: str = "BEC") -> dict[str, Any]:
 
 def test_a_registered_peer_is_asked_for_everything_that_it_has(tmp_path: Path) -> None:
     with Serving(tmp_path, {**SETTINGS, "ocpi.reconcile_s": 86_400}) as server, OcpiSender(page=2) as peer:
-        server.write(_put_operators)
+        server.write(put_operators)
         peer.locations = [sent_location(number) for number in range(5)]
         invitation = invited(server)
         assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 1000

@@ -219,7 +219,8 @@ class _Walk:
                 is_final = answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 if is_final or answered.status == HTTPStatus.TOO_MANY_REQUESTS:
                     raise
-                denied = denied or error
+                if denied is None or isinstance(denied, PeerDenies):
+                    denied = error
                 continue
             self._form = form
             return answered, data
