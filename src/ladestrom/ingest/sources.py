@@ -203,7 +203,7 @@ def read_again(
         case Kind.PUSH:
             if kept.protocol not in table.pushes:
                 raise BadRequest(
-                    f"a message of {kept.protocol} is part of a conversation; alone it says nothing"
+                    f"a message of {kept.protocol} is part of a conversation and no whole"
                 )
             row = table.pushes[kept.protocol]
             headers = {"content-type": kept.media_type} if kept.media_type else {}
