@@ -202,9 +202,7 @@ def read_again(
     match Kind(kept.kind):
         case Kind.PUSH:
             if kept.protocol not in table.pushes:
-                raise BadRequest(
-                    f"a message of {kept.protocol} is part of a conversation and no whole"
-                )
+                raise BadRequest(f"a message of {kept.protocol} is part of a conversation and no whole")
             row = table.pushes[kept.protocol]
             headers = {"content-type": kept.media_type} if kept.media_type else {}
             request = Request(kept.method or "POST", kept.path, {}, headers, found.body)
