@@ -14,7 +14,7 @@ from unittest import mock
 
 import httpx2
 import pytest
-from tests.e2e.ocpi_peer import OcpiSender, envelope
+from tests.e2e.peers.ocpi_sender import OcpiSender, envelope
 from tests.e2e.serving import Serving, until
 
 from ladestrom import cli
@@ -163,6 +163,7 @@ def test_who_shows_no_token_of_ours_is_told_401(server: Serving, headers: dict[s
 def test_a_peer_on_a_private_address_is_not_called_unless_a_setting_allows_it(tmp_path: Path) -> None:
     with Serving(tmp_path, {"ocpi.reconcile_s": 0}) as server, OcpiSender() as peer:
         server.write(put_operators)
+        server.in_step()
         invitation = invited(server)
         assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3001
         secret = {**credentials(peer), "url": f"https://localhost:{server.port}/ocpi/versions"}
@@ -446,6 +447,7 @@ def sent_location(number: int, party: str = "BEC") -> dict[str, Any]:
 def test_a_registered_peer_is_asked_for_everything_that_it_has(tmp_path: Path) -> None:
     with Serving(tmp_path, {**SETTINGS, "ocpi.reconcile_s": 86_400}) as server, OcpiSender(page=2) as peer:
         server.write(put_operators)
+        server.in_step()
         peer.locations = [sent_location(number) for number in range(5)]
         invitation = invited(server)
         assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 1000

@@ -21,7 +21,7 @@ from tests.e2e.serving import Serving, until
 from tests.e2e.test_ocpi import SETTINGS, call, code, invited, ladestrom, put_operators, shown, status_of
 
 PYTHON = os.environ.get("LADESTROM_TEST_EXTRAWEST")
-PEER = Path(__file__).with_name("extrawest_peer.py")
+PEER = Path(__file__).parent / "peers" / "extrawest_peer.py"
 START_DEADLINE_S = 40.0
 UPDATED = "2026-11-01T08:00:00Z"
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.building import NOW, make_operator, make_report, make_station
-from tests.e2e.ocpi_peer import OcpiSender
+from tests.e2e.peers.ocpi_sender import OcpiSender
 
 from ladestrom.core.directory import Directory
 from ladestrom.errors import NotReady, SourceFailure, TooLarge

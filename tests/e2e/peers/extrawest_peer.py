@@ -25,11 +25,11 @@ os.environ |= {
 }
 
 import uvicorn  # noqa: E402 - its settings are read when it is imported
-from py_ocpi import get_application  # noqa: E402 - its settings are read when it is imported
-from py_ocpi.core.authentication.authenticator import Authenticator  # noqa: E402 - its settings are read when it is imported
-from py_ocpi.core.crud import Crud  # noqa: E402 - its settings are read when it is imported
-from py_ocpi.core.enums import ModuleID, RoleEnum  # noqa: E402 - its settings are read when it is imported
-from py_ocpi.modules.versions.enums import VersionNumber  # noqa: E402 - its settings are read when it is imported
+from py_ocpi import get_application  # type: ignore[import-not-found,unused-ignore]  # noqa: E402 - its settings are read when it is imported
+from py_ocpi.core.authentication.authenticator import Authenticator  # type: ignore[import-not-found,unused-ignore]  # noqa: E402 - its settings are read when it is imported
+from py_ocpi.core.crud import Crud  # type: ignore[import-not-found,unused-ignore]  # noqa: E402 - its settings are read when it is imported
+from py_ocpi.core.enums import ModuleID, RoleEnum  # type: ignore[import-not-found,unused-ignore]  # noqa: E402 - its settings are read when it is imported
+from py_ocpi.modules.versions.enums import VersionNumber  # type: ignore[import-not-found,unused-ignore]  # noqa: E402 - its settings are read when it is imported
 
 PAGE = 2
 PARTY = {"party_id": "BEC", "country_code": "BE", "business_details": {"name": "Peer"}}
@@ -40,7 +40,7 @@ def own_credentials() -> dict[str, Any]:
     return said | (PARTY if VERSION == "2.1.1" else {"roles": [{"role": "CPO", **PARTY}]})
 
 
-class Tokens(Authenticator):
+class Tokens(Authenticator):  # type: ignore[misc,unused-ignore]
     @classmethod
     async def get_valid_token_c(cls) -> list[str]:
         return [STATE["token_c"]]
@@ -50,7 +50,7 @@ class Tokens(Authenticator):
         return [STATE["token_a"]]
 
 
-class Kept(Crud):
+class Kept(Crud):  # type: ignore[misc,unused-ignore]
     @classmethod
     async def get(cls, module: Any, _role: Any, id: Any, *_: Any, **__: Any) -> Any:  # noqa: A002 - its own name
         if module == ModuleID.credentials_and_registration:
