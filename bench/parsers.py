@@ -37,6 +37,7 @@ from ladestrom.protocols import (
 )
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.ocpi_locations import read_page
 from ladestrom.protocols.ocpp import Conversation, agreed
 from ladestrom.protocols.ocpp_points import Layout, Points
 
@@ -225,6 +226,58 @@ def datex_json(evses: int) -> bytes:
     ).encode()
 
 
+def ocpi_page(evses: int) -> bytes:
+    """Locations of two EVSEs, each with a connector, as a Sender answers them."""
+    words = ("AVAILABLE", "CHARGING", "OUTOFORDER")
+
+    def point(number: int) -> dict[str, Any]:
+        return {
+            "uid": f"uid-{number}",
+            "evse_id": f"NO*ABC*E{number:06d}",
+            "status": words[number % 3],
+            "capabilities": ["RESERVABLE", "REMOTE_START_STOP_CAPABLE"],
+            "connectors": [
+                {
+                    "id": "1",
+                    "standard": "IEC_62196_T2_COMBO",
+                    "format": "CABLE",
+                    "power_type": "DC",
+                    "max_voltage": 920,
+                    "max_amperage": 500,
+                    "max_electric_power": 150_000,
+                    "tariff_ids": ["11"],
+                    "last_updated": at(number),
+                }
+            ],
+            "physical_reference": str(number),
+            "last_updated": at(number),
+        }
+
+    return json.dumps(
+        [
+            {
+                "country_code": "NO",
+                "party_id": "ABC",
+                "id": f"LOC{start}",
+                "publish": True,
+                "name": "Torget",
+                "address": "Torget 1",
+                "city": "Havnevik",
+                "postal_code": "0001",
+                "country": "NOR",
+                "coordinates": {"latitude": "59.500000", "longitude": "10.500000"},
+                "parking_type": "ON_STREET",
+                "evses": [point(number) for number in range(start, min(start + 2, evses))],
+                "operator": {"name": "ABC", "website": "https://abc.example"},
+                "time_zone": "Europe/Oslo",
+                "opening_times": {"twentyfourseven": True},
+                "last_updated": at(start),
+            }
+            for start in range(0, evses, 2)
+        ]
+    ).encode()
+
+
 EVENTS: Final = 20
 """In one message of a charging station that reports by events."""
 
@@ -367,6 +420,7 @@ SAMPLES: Final = (
     Sample("irve, CSV", irve_file, pushed(irve_dynamique.IrveDynamique())),
     Sample("datex2, XML", datex_xml, pushed(datex2.Datex2())),
     Sample("datex2, JSON", datex_json, pushed(datex2.Datex2())),
+    Sample("ocpi, page of Locations", ocpi_page, lambda body: read_page(body, "abc", NOW, LIMITS).delivery),
     Sample("qualicharge, bulk", qualicharge_list, pushed(qualicharge.Qualicharge(), "status/bulk")),
     Sample("ocpp 1.6, StatusNotification", ocpp_statuses, conversed("ocpp1.6")),
     Sample("ocpp 2.0.1, NotifyEvent", ocpp_events, conversed("ocpp2.0.1")),

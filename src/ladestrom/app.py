@@ -60,7 +60,7 @@ from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
-from ladestrom.ingest.supervision import NOTED_FILE, Noted, Supervision
+from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
@@ -457,10 +457,7 @@ class App:
         await asyncio.to_thread(_replace, path, msgspec.json.encode(tallies))
 
     async def _note_sources(self) -> None:
-        told = [
-            Noted(freshness, self.supervision.sources[freshness.source].last_error)
-            for freshness in self.supervision.freshness()
-        ]
+        told = self.supervision.noted()
         path = Path(self.settings.server.data) / NOTED_FILE
         await asyncio.to_thread(_replace, path, msgspec.json.encode(told))
 

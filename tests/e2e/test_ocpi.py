@@ -14,7 +14,7 @@ from unittest import mock
 
 import httpx2
 import pytest
-from tests.e2e.ocpi_peer import OcpiSender, envelope
+from tests.e2e.peers.ocpi_sender import OcpiSender, envelope
 from tests.e2e.serving import Serving, until
 
 from ladestrom import cli
@@ -31,12 +31,21 @@ SETTINGS = {"ocpi.peers": "any", "ocpi.reconcile_s": 0}
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Serving]:
     with Serving(tmp_path, SETTINGS) as serving:
-        serving.write(_put_operators)
+        serving.write(put_operators)
         serving.in_step()
         yield serving
 
 
-async def _put_operators(store: SqlStore) -> None:
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server for tests that mind neither peers nor statuses of others."""
+    with Serving(tmp_path_factory.mktemp("common"), SETTINGS) as serving:
+        serving.write(put_operators)
+        serving.in_step()
+        yield serving
+
+
+async def put_operators(store: SqlStore) -> None:
     await store.put_operator(operator_from("cpo", parties=PARTIES, may_register=True), 1)
     await store.put_operator(operator_from("plain", parties=["NO*ALF"]), 1)
 
@@ -101,68 +110,69 @@ def code(answer: httpx2.Response) -> int:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_peer_registers_changes_its_credentials_and_leaves(server: Serving, version: str) -> None:
-    invitation = invited(server)
+def test_a_peer_registers_changes_its_credentials_and_leaves(common: Serving, version: str) -> None:
+    invitation = invited(common)
     path = f"{version}/credentials"
     with OcpiSender(version) as peer:
-        before = call(server, "PUT", path, invitation, credentials(peer), version)
+        before = call(common, "PUT", path, invitation, credentials(peer), version)
         assert (before.status_code, before.headers["allow"]) == (405, "GET, POST")
-        assert call(server, "DELETE", path, invitation, version=version).status_code == 405
+        assert call(common, "DELETE", path, invitation, version=version).status_code == 405
 
-        answer = call(server, "POST", path, invitation, credentials(peer), version)
+        answer = call(common, "POST", path, invitation, credentials(peer), version)
         assert (answer.status_code, code(answer)) == (200, 1000)
         assert [asked for asked, _ in peer.asked] == ["GET", "GET"]
         assert peer.headers["authorization"] in shown("their-token-0001", version).values()
         ours = answer.json()["data"]
-        assert ours["url"] == f"{server.url}/ocpi/versions"
+        assert ours["url"] == f"{common.url}/ocpi/versions"
         assert ours["party_id"] if version == "2.1.1" else ours["roles"][0]["role"] == "NAP"
 
         token = ours["token"]
-        assert call(server, "GET", path, invitation, version=version).status_code == 401
-        assert call(server, "GET", path, token, version=version).json()["data"]["token"] == token
-        assert call(server, "POST", path, token, credentials(peer), version).status_code == 405
+        assert call(common, "GET", path, invitation, version=version).status_code == 401
+        assert call(common, "GET", path, token, version=version).json()["data"]["token"] == token
+        assert call(common, "POST", path, token, credentials(peer), version).status_code == 405
 
-        renewed = call(server, "PUT", path, token, credentials(peer, "their-token-0002"), version)
+        renewed = call(common, "PUT", path, token, credentials(peer, "their-token-0002"), version)
         assert code(renewed) == 1000
-        assert call(server, "GET", "versions", token, version=version).status_code == 401
+        assert call(common, "GET", "versions", token, version=version).status_code == 401
         newest = renewed.json()["data"]["token"]
 
-        assert code(call(server, "DELETE", path, newest, version=version)) == 1000
-        assert call(server, "GET", "versions", newest, version=version).status_code == 401
+        assert code(call(common, "DELETE", path, newest, version=version)) == 1000
+        assert call(common, "GET", "versions", newest, version=version).status_code == 401
 
 
-def test_a_peer_that_cannot_be_used_is_told_why_and_may_try_again(server: Serving) -> None:
-    invitation = invited(server)
+def test_a_peer_that_cannot_be_used_is_told_why_and_may_try_again(common: Serving) -> None:
+    invitation = invited(common)
     with OcpiSender("2.2.1") as peer:
-        wrong = call(server, "POST", "2.3.0/credentials", invitation, credentials(peer))
+        wrong = call(common, "POST", "2.3.0/credentials", invitation, credentials(peer))
         assert (wrong.status_code, code(wrong)) == (200, 3002)
         peer.modules = ["credentials"]
-        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3003
+        assert code(call(common, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3003
         peer.failing = {"/ocpi/versions": 500}
-        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3001
+        assert code(call(common, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3001
         gone = {**credentials(peer), "url": "http://127.0.0.1:9/ocpi/versions"}
-        assert code(call(server, "POST", "2.2.1/credentials", invitation, gone)) == 3001
+        assert code(call(common, "POST", "2.2.1/credentials", invitation, gone)) == 3001
         peer.modules, peer.failing = ["credentials", "locations"], {}
-        assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 1000
+        assert code(call(common, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 1000
 
 
-def test_an_invitation_is_for_the_registration_only(server: Serving) -> None:
-    invitation = invited(server)
-    assert call(server, "GET", "versions", invitation).status_code == 200
-    assert call(server, "GET", "2.2.1", invitation).status_code == 200
-    assert call(server, "PUT", "2.2.1/locations/BE/BEC/LOC1", invitation, {}).status_code == 401
+def test_an_invitation_is_for_the_registration_only(common: Serving) -> None:
+    invitation = invited(common)
+    assert call(common, "GET", "versions", invitation).status_code == 200
+    assert call(common, "GET", "2.2.1", invitation).status_code == 200
+    assert call(common, "PUT", "2.2.1/locations/BE/BEC/LOC1", invitation, {}).status_code == 401
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Token nobody"}, {"Authorization": "Bearer x"}])
-def test_who_shows_no_token_of_ours_is_told_401(server: Serving, headers: dict[str, str]) -> None:
-    answer = server.request("GET", "/ocpi/versions", headers=headers)
+def test_who_shows_no_token_of_ours_is_told_401(common: Serving, headers: dict[str, str]) -> None:
+    answer = common.request("GET", "/ocpi/versions", headers=headers)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Token")
     assert code(answer) == 2000
 
 
 def test_a_peer_on_a_private_address_is_not_called_unless_a_setting_allows_it(tmp_path: Path) -> None:
     with Serving(tmp_path, {"ocpi.reconcile_s": 0}) as server, OcpiSender() as peer:
-        server.write(_put_operators)
+        server.write(put_operators)
+        server.in_step()
         invitation = invited(server)
         assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 3001
         secret = {**credentials(peer), "url": f"https://localhost:{server.port}/ocpi/versions"}
@@ -233,12 +243,12 @@ def test_a_registration_that_fails_leaves_no_token_behind(server: Serving) -> No
         assert json.loads(ladestrom(server, "ocpi", "peers", "--json").stdout) == []
 
 
-def test_a_peer_with_a_fixed_token_has_no_credentials_to_exchange(server: Serving) -> None:
-    token = fixed(server)
-    details = call(server, "GET", "2.2.1", token).json()["data"]
+def test_a_peer_with_a_fixed_token_has_no_credentials_to_exchange(common: Serving) -> None:
+    token = fixed(common)
+    details = call(common, "GET", "2.2.1", token).json()["data"]
     assert [each["identifier"] for each in details["endpoints"]] == ["locations"]
-    assert call(server, "GET", "2.2.1/credentials", token).status_code == 405
-    assert call(server, "POST", "2.2.1/credentials", token, {}).status_code == 405
+    assert call(common, "GET", "2.2.1/credentials", token).status_code == 405
+    assert call(common, "POST", "2.2.1/credentials", token, {}).status_code == 405
 
 
 # -- Locations -----------------------------------------------------------------------------------------------
@@ -342,8 +352,8 @@ def test_a_location_that_is_published_no_more_leaves_what_is_shown(server: Servi
     until(lambda: status_of(server, "NL*ALF*E000000001") in {"", "REMOVED"}, "it is not shown")
 
 
-def test_statuses_of_evses_that_another_register_has_are_taken_without_registering(server: Serving) -> None:
-    token = fixed(server, "plain")
+def test_statuses_of_evses_that_another_register_has_are_taken_without_registering(common: Serving) -> None:
+    token = fixed(common, "plain")
     body = {
         "id": "LOC1",
         "evses": [
@@ -368,16 +378,16 @@ def test_statuses_of_evses_that_another_register_has_are_taken_without_registeri
         ],
         "last_updated": "2026-11-01T08:00:00Z",
     }
-    answer = call(server, "PUT", "2.2.1/locations/NO/ALF/LOC1", token, body)
+    answer = call(common, "PUT", "2.2.1/locations/NO/ALF/LOC1", token, body)
     assert (answer.status_code, code(answer)) == (201, 1000)
     assert "2 EVSEs" in answer.json()["status_message"]
-    server.settled()
-    assert status_of(server, "NO*ALF*E1333*1") == "CHARGING"
-    assert status_of(server, "SE*BET*E7*1") == "UNKNOWN"
+    common.settled()
+    assert status_of(common, "NO*ALF*E1333*1") == "CHARGING"
+    assert status_of(common, "SE*BET*E7*1") == "UNKNOWN"
 
 
-def test_a_party_that_is_not_the_peers_is_not_found(server: Serving) -> None:
-    answer = call(server, "PUT", "2.2.1/locations/NO/XYZ/LOC1", fixed(server), {"id": "LOC1"})
+def test_a_party_that_is_not_the_peers_is_not_found(common: Serving) -> None:
+    answer = call(common, "PUT", "2.2.1/locations/NO/XYZ/LOC1", fixed(common), {"id": "LOC1"})
     assert (answer.status_code, code(answer)) == (404, 2003)
 
 
@@ -398,24 +408,24 @@ def test_what_was_put_is_there_after_a_restart(server: Serving) -> None:
         ("GET", "2.0/locations", 404),
         ("GET", "2.2.1/tariffs", 404),
         ("GET", "2.2.1/locations/", 404),
-        ("GET", "2.2.1/locations/NO/ALF/LOC1", 404),
+        ("GET", "2.2.1/locations/NO/ALF/NOWHERE", 404),
     ],
 )
 def test_what_is_not_here_is_told_in_an_envelope(
-    server: Serving, method: str, path: str, status: int
+    common: Serving, method: str, path: str, status: int
 ) -> None:
-    answer = call(server, method, path, fixed(server, "plain"))
+    answer = call(common, method, path, fixed(common, "plain"))
     assert answer.status_code == status
     assert code(answer) // 1000 == 2
 
 
-def test_hostile_bodies_cost_nobody_anything(server: Serving) -> None:
-    token = fixed(server, "plain")
-    url = f"{server.url}/ocpi/2.2.1/locations/NO/ALF/LOC1"
+def test_hostile_bodies_cost_nobody_anything(common: Serving) -> None:
+    token = fixed(common, "plain")
+    url = f"{common.url}/ocpi/2.2.1/locations/NO/ALF/LOC1"
     for content, status in ((b"{", 400), (b'{"a":' + b"[" * 100_000, 400), (b"x" * (2 * 1024 * 1024), 413)):
         answer = httpx2.put(url, headers=shown(token), content=content, timeout=20)
         assert answer.status_code == status
-    assert call(server, "GET", "versions", token).status_code == 200
+    assert call(common, "GET", "versions", token).status_code == 200
 
 
 # -- asked for -----------------------------------------------------------------------------------------------
@@ -445,7 +455,8 @@ def sent_location(number: int, party: str = "BEC") -> dict[str, Any]:
 
 def test_a_registered_peer_is_asked_for_everything_that_it_has(tmp_path: Path) -> None:
     with Serving(tmp_path, {**SETTINGS, "ocpi.reconcile_s": 86_400}) as server, OcpiSender(page=2) as peer:
-        server.write(_put_operators)
+        server.write(put_operators)
+        server.in_step()
         peer.locations = [sent_location(number) for number in range(5)]
         invitation = invited(server)
         assert code(call(server, "POST", "2.2.1/credentials", invitation, credentials(peer))) == 1000

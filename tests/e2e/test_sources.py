@@ -255,6 +255,8 @@ def test_the_list_shows_sources_that_are_asked_and_those_that_push(
     rows = {row["name"]: row for row in json.loads(run("sources", "list", "--json")[0])}
     assert rows["swiss"]["has_secret"] is False
     assert rows["alfa/plain"]["freshness"]["kind"] == "push"
+    (server.data / "freshness.json").write_text("{}")
+    assert "plain fresh, swiss fresh" in run("operators", "list")[0]
 
 
 def test_a_secret_is_shown_to_the_source_and_to_nobody_else(

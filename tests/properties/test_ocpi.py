@@ -117,7 +117,9 @@ def test_a_bad_evse_costs_no_other(bad: Any, place: int) -> None:
     assert [refusal.index for refusal in delivery.refused] == [place]
 
 
-OBJECTS = st.dictionaries(st.sampled_from("abc"), st.none() | st.integers() | st.deferred(lambda: OBJECTS))
+OBJECTS: st.SearchStrategy[dict[str, Any]] = st.deferred(
+    lambda: st.dictionaries(st.sampled_from("abc"), st.none() | st.integers() | OBJECTS)
+)
 
 
 @given(stored=OBJECTS, given_=OBJECTS)

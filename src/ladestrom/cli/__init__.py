@@ -43,9 +43,7 @@ COMMANDS: Final = (
     Command("import", "ladestrom.cli.imports:app", "Fills or updates the registry from a register file."),
     Command("keys", "ladestrom.cli.keys:app", "Keys: create, list, rotate, revoke."),
     Command("operators", "ladestrom.cli.operators:app", "Operators, and what each may report on."),
-    Command(
-        "ocpi", "ladestrom.cli.ocpi:app", "Peers of OCPI: invite, register, fix, peers, renew, unregister."
-    ),
+    Command("ocpi", "ladestrom.cli.ocpi:app", "Peers of OCPI: invite, register, list, part from them."),
     Command("ocpp", "ladestrom.cli.ocpp:app", "Charge points that connect: add, list, rotate, remove."),
     Command("sources", "ladestrom.cli.sources:app", "Sources that are asked or followed: add, list, test."),
     Command("replay", "ladestrom.cli.replay:replay", "Sends recorded events to a server."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from cyclopts import App, Parameter
 
+from ladestrom.cli.noted import noted_sources
 from ladestrom.cli.store import (
     DATA_DEFAULT,
     DataDirectory,
@@ -122,6 +123,15 @@ def list_operators(
                 str(noted.changes),
                 str(noted.refused),
             ]
+        head.append("SOURCES")
+        told = noted_sources(data).values()
+        for line, operator in zip(lines, found, strict=True):
+            own = [
+                f"{each.freshness.source.removeprefix(f'{operator.name}/')} {each.freshness.state}"
+                for each in told
+                if each.operator == operator.name
+            ]
+            line.append(", ".join(own) or "-")
     print_table(head, lines)
 
 

@@ -10,8 +10,7 @@ import asyncio
 import os
 import re
 import sys
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from cyclopts import App, Parameter
 
+from ladestrom.cli.noted import noted_sources
 from ladestrom.cli.store import (
     DATA_DEFAULT,
     DataDirectory,
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 EXIT_FAILED: Final = 1
 SECRET_BYTES_MAX: Final = 16 * 1024
 """The longest tokens are JSON Web Tokens of some KiB."""
-NOTED_MIB_MAX: Final = 64
-"""Two KiB for each of thirty thousand sources."""
-NOTED_AGE_S_MAX: Final = 60
-"""What the server notes every two seconds is a past state when it is older."""
 REFUSALS_SHOWN: Final = 10
 FOLLOW_S: Final = "10s"
 
@@ -142,7 +138,7 @@ def list_sources(
     from ladestrom.ingest.quarantine import Quarantine  # noqa: PLC0415 - loads slowly
 
     found = {source.name: source for source in asyncio.run(_sources(data))}
-    noted = _noted(data)
+    noted = noted_sources(data)
     quarantine = Quarantine(data)
     names = [*found, *(name for name in sorted(noted) if name not in found)]
     if as_json:
@@ -398,26 +394,6 @@ def _quarantine(data: Path) -> Quarantine:
     from ladestrom.ingest.quarantine import Quarantine  # noqa: PLC0415 - loads slowly
 
     return Quarantine(data)
-
-
-def _noted(data: Path) -> Mapping[str, Noted]:
-    """What the server wrote beside the store; empty where there is nothing, or nothing that can be read."""
-    from ladestrom.ingest.supervision import NOTED_FILE, Noted  # noqa: PLC0415 - loads slowly
-
-    path = data / NOTED_FILE
-    try:
-        with path.open("rb") as file:
-            content = file.read(NOTED_MIB_MAX * 1024 * 1024)
-        age_s = time.time() - path.stat().st_mtime
-        noted = msgspec.json.decode(content, type=list[Noted])
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.MsgspecError) as error:
-        sys.stderr.write(f"ladestrom: {path} is left out, it cannot be read: {error}\n")
-        return {}
-    if age_s > NOTED_AGE_S_MAX:
-        sys.stderr.write(f"ladestrom: no server has noted anything for {age_s:.0f} s; this is how it was\n")
-    return {each.freshness.source: each for each in noted}
 
 
 def _public(source: SourceRecord) -> dict[str, object]:

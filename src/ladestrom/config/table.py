@@ -651,7 +651,7 @@ class Ocpi(msgspec.Struct, frozen=True):
             min_length=1,
             max_length=100,
             description="Our name, as peers see it.",
-            extra={"why": "Says at least which program answers."},
+            extra={"why": "Says at least which program answers.", "form": "1 to 100 characters"},
         ),
     ] = "ladestrom"
     peers: Annotated[

@@ -73,6 +73,8 @@ def plain(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # noqa: PLR2004 - a float holds it exactly
         value = int(value)
     text = str(value)
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return " ".join(text.split())
     if "&" in text:
         text = html.unescape(text)
     return " ".join(_UNPRINTABLE.sub(" ", text).split())

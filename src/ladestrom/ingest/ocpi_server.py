@@ -22,6 +22,7 @@ from ladestrom.errors import (
     BadRequest,
     Conflict,
     LadestromError,
+    NotReady,
     SourceFailure,
     TooManyRequests,
     Unauthenticated,
@@ -200,7 +201,7 @@ class OcpiServer:
         peer, token = await self._authenticated(request.headers)
         operator = self._operator(peer.operator)
         if operator is None:
-            raise Unauthenticated("the operator of this token does not exist any more")
+            raise NotReady("the operator of this token is not known yet; try again in a second")
         if self._busy[peer.id] >= REQUESTS_PER_PEER_MAX:
             raise TooManyRequests(f"{REQUESTS_PER_PEER_MAX} requests of yours are under way; wait for one")
         self._busy[peer.id] += 1

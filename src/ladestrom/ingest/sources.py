@@ -201,7 +201,9 @@ def read_again(
     kept = found.kept
     match Kind(kept.kind):
         case Kind.PUSH:
-            row = _row(table.pushes, kept.protocol)
+            if kept.protocol not in table.pushes:
+                raise BadRequest(f"a message of {kept.protocol} is part of a conversation and no whole")
+            row = table.pushes[kept.protocol]
             headers = {"content-type": kept.media_type} if kept.media_type else {}
             request = Request(kept.method or "POST", kept.path, {}, headers, found.body)
             deliveries = [protocols.push(row).receive(request, operator, kept.received_at, limits)]

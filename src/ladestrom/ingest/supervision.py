@@ -41,6 +41,7 @@ class Noted(msgspec.Struct, frozen=True):
     """A source as it is noted for the command line, whose user may see what went wrong word for word."""
 
     freshness: SourceFreshness
+    operator: str = ""
     last_error: str = ""
 
 
@@ -197,6 +198,11 @@ class Supervision:
         """All sources, or an operator's, by name."""
         found = sorted(self.sources.items())
         return [self._shown(health) for _, health in found if operator in {None, health.origin.operator}]
+
+    def noted(self) -> list[Noted]:
+        """All sources as they are noted for the command line."""
+        found = sorted(self.sources.items())
+        return [Noted(self._shown(health), health.origin.operator, health.last_error) for _, health in found]
 
     def _shown(self, health: Health) -> SourceFreshness:
         state = self.state(health)

@@ -172,6 +172,8 @@ class Follower:
 
     def _trust(self) -> ssl.SSLContext:
         source = self.source
+        if source.certificate is not None:
+            self.health.own_certificate_expires_at = tls.expires_at(source.certificate)
         return tls.context(source.options.get("ca"), source.certificate, source.certificate_key)
 
     async def _take(self, each: Opened | Told | Lost) -> None:

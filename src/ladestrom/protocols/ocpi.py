@@ -12,7 +12,6 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -35,6 +34,16 @@ ENDPOINTS_MAX: Final = 100
 ECHOED: Final = ("x-request-id", "x-correlation-id")
 """OCPI 2.2.1, section 4.1.3: sent with every request, and returned as they came."""
 
+HTTP_OK: Final = 200
+HTTP_CREATED: Final = 201
+HTTP_BAD_REQUEST: Final = 400
+HTTP_UNAUTHORIZED: Final = 401
+HTTP_FORBIDDEN: Final = 403
+HTTP_NOT_FOUND: Final = 404
+HTTP_TOO_MANY_REQUESTS: Final = 429
+HTTP_INTERNAL_SERVER_ERROR: Final = 500
+"""RFC 9110, section 15."""
+
 SUCCESS: Final = 1000
 CLIENT_ERROR: Final = 2000
 INVALID_PARAMETERS: Final = 2001
@@ -56,7 +65,7 @@ class Reply(msgspec.Struct, frozen=True):
     data: object = None
     code: int = SUCCESS
     message: str = "Success"
-    status: int = HTTPStatus.OK
+    status: int = HTTP_OK
 
     @property
     def is_success(self) -> bool:
@@ -69,7 +78,7 @@ class Refused(LadestromError):
     code = "ocpi_refused"
     status = 200
 
-    def __init__(self, message: str, code: int = CLIENT_ERROR, status: int = HTTPStatus.OK) -> None:
+    def __init__(self, message: str, code: int = CLIENT_ERROR, status: int = HTTP_OK) -> None:
         super().__init__(message)
         self.reply = Reply(None, code, message, status)
 
@@ -131,13 +140,13 @@ def opened(status: int, body: bytes, what: str) -> msgspec.Raw:
         PeerDenies: it does not take our token.
         PeerFailed: it says no, or what it says is no envelope.
     """
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+    if status in {HTTP_UNAUTHORIZED, HTTP_FORBIDDEN}:
         raise PeerDenies(f"{what} answers {status}: it does not take our token")
     try:
         said = _decode_envelope(body)
     except UNREADABLE as error:
         raise PeerFailed(f"{what} answers {status}, but not with an OCPI envelope ({error})") from error
-    if status >= HTTPStatus.BAD_REQUEST or said.status_code // 1000 != 1:
+    if status >= HTTP_BAD_REQUEST or said.status_code // 1000 != 1:
         told = (said.status_message or "")[:200]
         raise PeerFailed(f"{what} answers {status} with status code {said.status_code}: {told}")
     return said.data

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -27,6 +26,8 @@ from ladestrom.model import NEVER, Millis, Receipt
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
 from ladestrom.protocols.delivery import UNREADABLE, Delivery
 from ladestrom.protocols.ocpi import (
+    HTTP_INTERNAL_SERVER_ERROR,
+    HTTP_TOO_MANY_REQUESTS,
     VERSIONS,
     PeerDenies,
     PeerFailed,
@@ -216,10 +217,11 @@ class _Walk:
             try:
                 data = opened(answered.status, answered.body, f"the peer at {urlsplit(url).hostname}")
             except PeerFailed as error:
-                is_final = answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-                if is_final or answered.status == HTTPStatus.TOO_MANY_REQUESTS:
+                is_final = answered.status >= HTTP_INTERNAL_SERVER_ERROR
+                if is_final or answered.status == HTTP_TOO_MANY_REQUESTS:
                     raise
-                denied = denied or error
+                if denied is None or isinstance(denied, PeerDenies):
+                    denied = error
                 continue
             self._form = form
             return answered, data

@@ -9,7 +9,6 @@ Source: OCPI 2.2.1 and 2.3.0, section 8.2.2; 2.1.1, `mod_locations`, 2.2. PATCH 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -21,6 +20,10 @@ from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, shown
 from ladestrom.protocols.ocpi import (
     CLIENT_ERROR,
+    HTTP_BAD_REQUEST,
+    HTTP_CREATED,
+    HTTP_NOT_FOUND,
+    HTTP_OK,
     INVALID_PARAMETERS,
     UNKNOWN_LOCATION,
     Refused,
@@ -91,7 +94,7 @@ def target(path: str) -> Target:
         raise Refused(
             "write locations/COUNTRY/PARTY/LOCATION, and behind it EVSE and CONNECTOR where it is about one",
             CLIENT_ERROR,
-            HTTPStatus.NOT_FOUND,
+            HTTP_NOT_FOUND,
         )
     return Target(party, *parts[2:])
 
@@ -137,7 +140,7 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     else:
         parent[name][index] = given
     place.touch(at if at is not None else sent.received_at)
-    reply = Reply(status=HTTPStatus.CREATED if index is None else HTTPStatus.OK)
+    reply = Reply(status=HTTP_CREATED if index is None else HTTP_OK)
     return Outcome(reply, statuses.delivery(_stations(sent, where, place.location)), _kept(place.location))
 
 
@@ -275,7 +278,7 @@ def _listed(parent: Object, name: str) -> list[Any]:
 
 
 def _missing(what: str) -> Refused:
-    return Refused(what, UNKNOWN_LOCATION, HTTPStatus.NOT_FOUND)
+    return Refused(what, UNKNOWN_LOCATION, HTTP_NOT_FOUND)
 
 
 def _read(body: bytes) -> Object:
@@ -284,7 +287,7 @@ def _read(body: bytes) -> Object:
     except msgspec.ValidationError as error:
         raise Refused("the body is no JSON object", INVALID_PARAMETERS) from error
     except UNREADABLE as error:
-        raise Refused(f"the body is no JSON: {error}", CLIENT_ERROR, HTTPStatus.BAD_REQUEST) from error
+        raise Refused(f"the body is no JSON: {error}", CLIENT_ERROR, HTTP_BAD_REQUEST) from error
 
 
 def _check_ids(given: Object, where: Target) -> None:
@@ -372,7 +375,7 @@ def _made(
         for evse in _gone(before, given):
             statuses.hide(*_ids(evse))
     stations = _stations(sent, where, given) if document is not None else []
-    status = HTTPStatus.CREATED if created else HTTPStatus.OK
+    status = HTTP_CREATED if created else HTTP_OK
     return Outcome(Reply(message=message, status=status), statuses.delivery(stations), document)
 
 

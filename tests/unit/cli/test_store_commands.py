@@ -171,9 +171,9 @@ def test_the_list_of_operators_shows_how_fresh_each_is_where_a_server_noted_it(r
     }
     (data / "freshness.json").write_text(json.dumps(noted))
     lines = [re.split(r"\s{2,}", line) for line in run("operators", "list").stdout.splitlines()]
-    assert lines[0][3:] == ["LAST REPORT", "REPORTS", "CHANGES", "REFUSED"]
-    assert lines[1][3:] == ["2023-11-14 22:13:20Z", "12", "3", "1"]
-    assert lines[2][3:] == ["never", "0", "0", "0"]
+    assert lines[0][3:] == ["LAST REPORT", "REPORTS", "CHANGES", "REFUSED", "SOURCES"]
+    assert lines[1][3:] == ["2023-11-14 22:13:20Z", "12", "3", "1", "-"]
+    assert lines[2][3:] == ["never", "0", "0", "0", "-"]
     rows = json.loads(run("operators", "list", "--json").stdout)
     assert rows[0]["freshness"]["last_report_at"] == 1_700_000_000_000
     (data / "freshness.json").write_text('{"Acme": {"last_rep')

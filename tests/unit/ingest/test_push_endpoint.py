@@ -152,7 +152,7 @@ async def test_a_path_that_only_begins_alike_is_another(path: str) -> None:
 async def test_only_post_delivers(method: str) -> None:
     peer = Peer(Push())
     status, body, headers = await peer.send(method=method)
-    assert (status, headers["allow"]) == (405, "POST")
+    assert (status, headers["allow"]) == (405, "OPTIONS, POST")
     assert body == (b"" if method == "HEAD" else b"method_not_allowed")
 
 

@@ -12,14 +12,16 @@ from tests.building import NOW, make_operator, make_report, make_station
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.errors import MalformedBody, NotReady
+from ladestrom.errors import BadRequest, MalformedBody, NotReady
 from ladestrom.hub import Hub
-from ladestrom.ingest.quarantine import Quarantine
+from ladestrom.ingest.extensions import OURS
+from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception
+from ladestrom.ingest.sources import read_again
 from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Breaker, Health, Kind, Origin, State, Supervision
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols.conversation import Request
-from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 PULL = Origin("acme", "abc", "datex2", Kind.PULL)
 S = 1_000
@@ -213,3 +215,22 @@ class TestReception:
         assert b"s3cret" not in found.path.read_bytes()
         (told,) = reception.supervision.freshness()
         assert (told.unreadable, told.state, told.error) == (1, "failing", "malformed_body")
+
+
+def test_a_message_of_a_conversation_cannot_be_read_again_by_itself(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    quarantine.keep(
+        Kept(
+            source="abc/ocpp",
+            operator="abc",
+            protocol="ocpp",
+            kind="push",
+            received_at=NOW,
+            code="malformed_body",
+            detail="no",
+        ),
+        b"[2]",
+    )
+    (found,) = quarantine.of("abc/ocpp")
+    with pytest.raises(BadRequest, match="part of a conversation"):
+        read_again(found, OURS, make_operator(), None, ParseLimits())

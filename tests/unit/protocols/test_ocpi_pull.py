@@ -205,4 +205,4 @@ def test_a_location_updated_in_the_future_does_not_hide_those_updated_now() -> N
 @pytest.mark.parametrize("options", [{"party": "Norway"}, {"page": "0"}, {"whole_every_s": "daily"}])
 def test_an_option_that_cannot_be_so_is_an_error_of_the_settings(options: dict[str, str]) -> None:
     with pytest.raises(InvalidSetting):
-        walk(Peer(1), **options)
+        walk(Peer(1), None, VERSIONS, NOW, **options)

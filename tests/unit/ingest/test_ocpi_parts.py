@@ -1,0 +1,299 @@
+"""What the OCPI server is made of: the shelf of Locations, calls to peers, stations into the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from tests.building import NOW, make_operator, make_report, make_station
+from tests.e2e.peers.ocpi_sender import OcpiSender
+
+from ladestrom.core.directory import Directory
+from ladestrom.errors import NotReady, SourceFailure, TooLarge
+from ladestrom.ingest import ocpi_shelf
+from ladestrom.ingest.addresses import is_public, pinned
+from ladestrom.ingest.ocpi_calls import Calls
+from ladestrom.ingest.ocpi_server import reconciled
+from ladestrom.ingest.ocpi_shelf import Shelf
+from ladestrom.ingest.registrar import Registrar
+from ladestrom.ports import ImportReport, OcpiPeer, RecordRefusal, StationDraft
+from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.protocols.delivery import Delivery
+
+KEY = ("abc", "NO*ABC*LOC1")
+
+
+class Kept:
+    """Locations in memory; each write waits for the gate, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.documents: dict[tuple[str, str], bytes] = {}
+        self.batches: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fails = False
+
+    async def location(self, operator: str, location_id: str) -> bytes | None:
+        return self.documents.get((operator, location_id))
+
+    async def stored_bytes(self, operator: str) -> int:
+        return sum(len(document) for key, document in self.documents.items() if key[0] == operator)
+
+    async def put_locations(self, documents: Mapping[tuple[str, str], bytes], now: int) -> None:
+        await self.gate.wait()
+        if self.fails:
+            raise NotReady("the store cannot be written now")
+        self.batches.append(len(documents))
+        self.documents.update(documents)
+
+
+def shelf_of(kept: Any) -> Shelf:
+    return Shelf(kept, lambda: NOW)
+
+
+class TestShelf:
+    async def test_what_was_put_is_durable_and_given_back(self) -> None:
+        kept = Kept()
+        shelf = shelf_of(kept)
+        async with shelf.held(KEY) as before:
+            assert before is None
+            await shelf.put(KEY, b"{}", before)
+        assert kept.documents == {KEY: b"{}"}
+        async with shelf_of(kept).held(KEY) as document:
+            assert document == b"{}"
+
+    async def test_what_waits_is_written_in_one(self) -> None:
+        kept = Kept()
+        shelf = shelf_of(kept)
+        kept.gate.clear()
+        tasks = [asyncio.create_task(shelf.put(("abc", str(number)), b"{}", None)) for number in range(10)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        kept.gate.set()
+        await asyncio.gather(*tasks)
+        assert sum(kept.batches) == 10
+        assert len(kept.batches) <= 2
+
+    async def test_changes_of_one_location_come_one_after_the_other(self) -> None:
+        kept = Kept()
+        shelf = shelf_of(kept)
+
+        async def grow() -> None:
+            async with shelf.held(KEY) as before:
+                await shelf.put(KEY, (before or b"") + b"x", before)
+
+        await asyncio.gather(*(grow() for _ in range(20)))
+        assert kept.documents[KEY] == b"x" * 20
+
+    async def test_a_failed_write_leaves_what_was_there(self) -> None:
+        kept = Kept()
+        shelf = shelf_of(kept)
+        await shelf.put(KEY, b"1", None)
+        kept.fails = True
+        with pytest.raises(NotReady):
+            await shelf.put(KEY, b"2", b"1")
+        assert await shelf.get(KEY) == b"1"
+        kept.fails = False
+        await shelf.put(KEY, b"3", b"1")
+        assert kept.documents[KEY] == b"3"
+
+    async def test_an_operator_stores_so_much_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ocpi_shelf, "OPERATOR_BYTES_MAX", 10)
+        shelf = shelf_of(Kept())
+        await shelf.put(KEY, b"x" * 10, None)
+        with pytest.raises(TooLarge):
+            await shelf.put(("abc", "2"), b"x", None)
+        await shelf.put(KEY, b"x", b"x" * 10)
+        await shelf.put(("abc", "2"), b"x", None)
+
+    async def test_memory_holds_so_much_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ocpi_shelf, "CACHE_BYTES_MAX", 10)
+        kept = Kept()
+        shelf = shelf_of(kept)
+        for number in range(5):
+            await shelf.put(("abc", str(number)), b"x" * 4, None)
+        assert len(shelf._cache) == 2
+        assert await shelf.get(("abc", "0")) == b"x" * 4
+
+
+def asking(url: str) -> Generator[Ask, Answered, Answered]:
+    return (yield Ask(url))
+
+
+class TestCalls:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "127.0.0.1",
+            "10.0.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "224.0.0.1",
+            "0.0.0.0",  # noqa: S104 - one of those that are refused
+        ],
+    )
+    def test_what_is_beside_us_is_not_public(self, address: str) -> None:
+        assert not is_public(ipaddress.ip_address(address))
+
+    @pytest.mark.parametrize("address", ["193.0.0.1", "2001:67c:2e8::1"])
+    def test_what_is_on_the_public_network_is(self, address: str) -> None:
+        assert is_public(ipaddress.ip_address(address))
+
+    async def test_a_host_is_called_where_it_was_found(self) -> None:
+        found = await pinned("https://193.0.0.1:8443/ocpi?x=1")
+        assert str(found.url) == "https://193.0.0.1:8443/ocpi?x=1"
+        assert (found.host, found.server_name) == ("193.0.0.1:8443", "193.0.0.1")
+
+    @pytest.mark.parametrize(
+        "url", ["http://193.0.0.1/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/"]
+    )
+    async def test_other_addresses_are_not_called(self, url: str) -> None:
+        with pytest.raises(SourceFailure):
+            await Calls(lambda: NOW).run(asking(url))
+
+    async def test_an_answer_that_does_not_come_is_a_failure(self) -> None:
+        with pytest.raises(SourceFailure):
+            await Calls(lambda: NOW, anywhere=True).run(asking("http://127.0.0.1:9/"))
+
+    async def test_an_answer_comes_back(self) -> None:
+        with OcpiSender() as peer:
+            found = await Calls(lambda: NOW, anywhere=True).run(asking(peer.versions_url))
+        assert (found.status, found.received_at) == (200, NOW)
+
+
+class Store:
+    """Notes what is imported; a report of an import that took all."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.imports: list[tuple[str, list[str]]] = []
+        self.fails = False
+
+    async def import_stations(
+        self, register: str, records: Iterable[StationDraft | RecordRefusal], now: int, **_: Any
+    ) -> ImportReport:
+        if self.fails:
+            raise NotReady("the store cannot be written now")
+        drafts = [each for each in records if isinstance(each, StationDraft)]
+        self.imports.append((register, [each.station.native_id for each in drafts]))
+        for number, each in enumerate(drafts):
+            own = each.station
+            uuid = f"NOR_{len(self.imports) * 100 + number:05d}"
+            evses = tuple(msgspec.structs.replace(evse, station=uuid) for evse in own.evses)
+            self.directory.put(msgspec.structs.replace(own, uuid=uuid, register=register, evses=evses))
+        return ImportReport((), (), 0, (), (), (), 0, 0)
+
+
+def drafted(number: int, party: str = "NOABC", **members: Any) -> StationDraft:
+    """A station as a protocol describes it."""
+    made = make_station(f"NOR_{number:05d}", native_id=f"L{number}", register="ocpi", **members)
+    evses = tuple(msgspec.structs.replace(evse, station="", party=party) for evse in made.evses)
+    return StationDraft(msgspec.structs.replace(made, uuid="", evses=evses))
+
+
+class TestRegistrar:
+    OPERATOR = make_operator(may_register=True)
+
+    @pytest.fixture
+    def parts(self) -> tuple[Registrar, Store]:
+        directory = Directory()
+        store: Any = Store(directory)
+
+        async def refresh() -> None:
+            await asyncio.sleep(0)
+
+        return Registrar(store, directory, refresh, lambda: NOW), store
+
+    def delivery(self, *stations: StationDraft | RecordRefusal, **members: Any) -> Delivery:
+        given: dict[str, Any] = {"reports": [], "stations": list(stations), **members}
+        return Delivery(**given)
+
+    async def test_each_operator_has_a_register_of_its_own(self, parts: tuple[Registrar, Store]) -> None:
+        registrar, store = parts
+        await registrar.register(self.OPERATOR, self.delivery(drafted(1)))
+        assert store.imports == [("ocpi:abc", ["L1"])]
+
+    async def test_what_is_there_already_is_not_written_again(self, parts: tuple[Registrar, Store]) -> None:
+        registrar, store = parts
+        for _ in range(2):
+            await registrar.register(self.OPERATOR, self.delivery(drafted(1)))
+        await registrar.register(self.OPERATOR, self.delivery(drafted(1, name="Another")))
+        assert [names for _, names in store.imports] == [["L1"], ["L1"]]
+
+    async def test_stations_of_others_and_what_was_refused_are_left_out(
+        self, parts: tuple[Registrar, Store]
+    ) -> None:
+        registrar, store = parts
+        refused = RecordRefusal("L3", "no position")
+        await registrar.register(self.OPERATOR, self.delivery(drafted(1, "SEBET"), refused, drafted(2)))
+        assert store.imports == [("ocpi:abc", ["L2"])]
+
+    async def test_a_station_that_shows_nothing_matters_only_where_it_is_known(
+        self, parts: tuple[Registrar, Store]
+    ) -> None:
+        registrar, store = parts
+        empty = drafted(1, evses=(), outlets=())
+        await registrar.register(self.OPERATOR, self.delivery(empty))
+        assert store.imports == []
+        await registrar.register(self.OPERATOR, self.delivery(drafted(1)))
+        key = drafted(1).station.evses[0].key
+        await registrar.register(self.OPERATOR, self.delivery(empty, unknown=[key]))
+        await registrar.register(self.OPERATOR, self.delivery(empty, reports=[make_report(key)]))
+        assert len(store.imports) >= 2
+
+    async def test_deliveries_that_wait_share_an_import(self, parts: tuple[Registrar, Store]) -> None:
+        registrar, store = parts
+        await asyncio.gather(
+            *(registrar.register(self.OPERATOR, self.delivery(drafted(number))) for number in range(1, 20))
+        )
+        assert sum(len(names) for _, names in store.imports) == 19
+        assert len(store.imports) <= 2
+
+    async def test_a_store_that_cannot_be_written_costs_no_status(
+        self, parts: tuple[Registrar, Store]
+    ) -> None:
+        registrar, store = parts
+        store.fails = True
+        await registrar.register(self.OPERATOR, self.delivery(drafted(1)))
+        assert store.imports == []
+
+
+def registered(**changes: Any) -> OcpiPeer:
+    peer = OcpiPeer(
+        id="p1",
+        operator="abc",
+        state="registered",
+        token_sha256=b"",
+        made_at=NOW,
+        their_token="t",
+        version="2.1.1",
+        endpoints=(("locations", "", "https://p.example/l"),),
+        roles=(("", "NOABC", ""),),
+    )
+    return msgspec.structs.replace(peer, **changes)
+
+
+def names(peers: Sequence[OcpiPeer], every_s: int = 60) -> list[str]:
+    return [source.name for source in reconciled(peers, every_s, anywhere=False)]
+
+
+def test_only_registered_peers_that_can_be_asked_are_asked() -> None:
+    others = [registered(state="invited"), registered(endpoints=()), registered(their_token=None)]
+    assert names([registered(), *others]) == ["ocpi:p1"]
+    assert names([registered()], 0) == []
+
+
+def test_a_peer_is_asked_for_everything_on_the_public_network_only() -> None:
+    (source,) = reconciled([registered()], 60, anywhere=False)
+    assert source.options == {"whole_every_s": "0", "public_only": "yes", "party": "NOABC"}
+    (source,) = reconciled([registered(version="2.2.1")], 60, anywhere=True)
+    assert source.options == {"whole_every_s": "0"}
