@@ -141,7 +141,7 @@ ocpi_peers = Table(
     Column("made_at", BigInteger, nullable=False),
     Column("registered_at", BigInteger),
 )
-"""Who speaks OCPI with us. `endpoints` and `roles` are JSON. `their_token` is kept as it is: we have to show it."""
+"""Who speaks OCPI with us. `endpoints` and `roles` are JSON. `their_token` is kept as it is, to be shown."""
 
 ocpi_locations = Table(
     "ocpi_locations",
