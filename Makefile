@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHONS := python3.13 python3.12 python3.11 python3
+TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 SOURCES := src tests $(wildcard bench fuzz)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -21,14 +22,14 @@ run: setup ## Starts the demo: a simulated country, live.
 	@exec $(BIN)/ladestrom demo
 
 test: setup ## Runs the tests.
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 check: setup ## Runs lint, types, import contracts and tests.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 contract: setup ## Tries the server against its published contracts with many random requests (minutes).
 	CONTRACT_CASES=$${CONTRACT_CASES:-300} $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py

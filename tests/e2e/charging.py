@@ -54,6 +54,8 @@ def basic(name: str, password: str | bytes) -> dict[str, str]:
 class Plugged(Wire):
     """A connected charge point."""
 
+    is_published = False
+
     def __init__(self, server: Serving, name: str, password: str, subprotocols: str, **options: Any) -> None:
         super().__init__(server.port, **options)
         self.asked: list[list[Any]] = []

@@ -95,13 +95,40 @@ def test_the_matrix_has_a_row_for_every_path_and_a_column_for_every_key(server: 
     missing = {
         pattern
         for pattern in patterns
-        if not any(fits(pattern, path) for path in WAYS) and pattern not in PUBLIC
+        if not any(fits(pattern, path) for path in WAYS)
+        and pattern not in {*PUBLIC, *DELIVERIES, *OWN_SECRETS}
     }
     assert not missing
 
 
 PUBLIC: Final = frozenset({"/", "/docs", "/openapi.json", "/asyncapi.json"})
 """Documents: the same for everybody."""
+DELIVERIES: Final = {
+    "/api/oicp": "/api/oicp/evsepush/v21/operators/NO*ALF/status-records",
+    "/dynamique": "/dynamique/status/bulk",
+    "/push/datex2": "/push/datex2",
+    "/push/irve": "/push/irve",
+}
+"""Where operators deliver in protocols of others, by where these are mounted."""
+OWN_SECRETS: Final = frozenset({"/ocpi", "/ocpp", "/auth/token"})
+"""Where peers, charge points and passwords are known by secrets that are no keys."""
+
+
+@pytest.mark.parametrize("path", DELIVERIES.values())
+def test_a_key_that_reports_delivers_in_every_protocol_and_no_other_does(server: Serving, path: str) -> None:
+    found = {key: tried(server, path, "POST", key) for key in MAY}
+    reporting = {key for key, may in MAY.items() if "report" in may}
+    assert {key: status for key, status in found.items() if key not in reporting} == {
+        key: 401 if key in {None, "revoked", "expired"} else 403 for key in set(MAY) - reporting
+    }
+    # A list without items is no message of most of them; and OICP's path names whose statuses they are.
+    assert found["alfa"] in {200, 201, 400, 404}
+    assert {found[key] for key in reporting} <= {200, 201, 400, 403, 404}
+
+
+@pytest.mark.parametrize("path", ["/ocpi/versions", "/ocpi/2.2.1/locations"])
+def test_a_key_opens_nothing_of_ocpi(server: Serving, path: str) -> None:
+    assert {tried(server, path, "GET", key) for key in MAY} == {401}
 
 
 def fits(pattern: str, path: str) -> bool:

@@ -81,6 +81,8 @@ def digest(token: str) -> bytes:
 class _NotAllowed(Refused):
     """The method is not for this path, or not now."""
 
+    code = "ocpi_method_not_allowed"
+
     def __init__(self, message: str, methods: tuple[str, ...]) -> None:
         super().__init__(message, ocpi.CLIENT_ERROR, HTTPStatus.METHOD_NOT_ALLOWED)
         self.methods = methods

@@ -86,9 +86,13 @@ class Refused(LadestromError):
 class PeerFailed(SourceFailure):
     """A peer that we asked said no, or nothing that can be read; asking again may help."""
 
+    code = "peer_failed"
+
 
 class PeerDenies(PeerFailed):
     """It does not know our token, or not in this encoding."""
+
+    code = "peer_denies"
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -33,6 +33,10 @@ NOT_TOLD: Final = {
     "invalid_register": "of the command line",
     "invalid_setting": "of the command line",
     "method_not_allowed": "for methods that a path does not have: told once, in the description",
+    "ocpi_method_not_allowed": "told in OCPI's own words",
+    "ocpi_refused": "told in OCPI's own words",
+    "peer_denies": "of peers that are asked",
+    "peer_failed": "of peers that are asked",
     "source_failure": "of sources that are asked, not of those who ask",
 }
 """Codes that no operation lists, and why."""

@@ -164,7 +164,7 @@ async def test_where_statuses_can_be_read_get_is_answered_without_a_key_being_lo
     assert (await peer.send(f"{PATH}/x/", method="GET", headers={}))[:2] == (200, b"x")
     status, body, headers = await peer.send(f"{PATH}/x/", method="HEAD", headers={})
     assert (status, body, headers["content-length"]) == (200, b"", "1")
-    assert (await peer.send(method="PUT"))[2]["allow"] == "GET, HEAD, POST"
+    assert (await peer.send(method="PUT"))[2]["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 async def test_a_message_that_cannot_be_read_is_kept_and_refused_in_the_protocols_words() -> None:
