@@ -21,6 +21,9 @@
  *                          64 bits, nanoseconds of CLOCK_MONOTONIC; 0 leaves a change out
  *     quit
  *
+ * With little to read it rests for half a millisecond before it looks again: to wake a program that waits costs the
+ * one that sends, here as much as the sending, and a server does not wake consumers on other machines.
+ *
  * Messages are told apart by `"type"`, looked at in the first HEAD_BYTES of each. `"seq"` has to grow from
  * one to the next: by one where a message is one change (`status:update`); else `"prev"` has to be the last
  * one's `"seq"` (`changes`, `heartbeat`). What does not is counted as a hole or a disorder.
@@ -44,6 +47,8 @@
 #include <unistd.h>
 
 enum {
+    REST_READY_MAX = 64,
+    REST_NS = 500000,
     HEAD_BYTES = 192,
     HEADER_BYTES_MAX = 10,
     RECEIVE_BYTES_MAX = 512 * 1024,
@@ -661,6 +666,8 @@ int main(int argc, char **argv) {
             else if (c->phase != CLOSED)
                 readable(c);
         }
+        if (!connect_asked && connecting == 0 && ready < REST_READY_MAX)
+            nanosleep(&(struct timespec){.tv_nsec = REST_NS}, NULL);
         if (connect_asked) {
             start_more();
             if (next_to_connect == count && connecting == 0)

@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from tests.e2e.peers.ocpi_sender import OcpiSender, envelope
 from tests.e2e.serving import Serving, until
+from tests.e2e.wire import Wire
 
 from ladestrom import cli
 from ladestrom.backends.sql import SqlStore
@@ -291,7 +292,7 @@ def test_the_specifications_locations_are_stored_registered_listed_and_told(
     assert status_of(server, "DE*ALL*EGO0000001") == ""
 
 
-def test_the_specifications_patches_are_merged_and_seen_on_both_streams(
+def test_the_specifications_patches_are_merged_and_seen_on_version_1_of_the_stream(
     server: Serving, shared_file: Any
 ) -> None:
     token = fixed(server)
@@ -330,12 +331,29 @@ def test_the_specifications_patches_are_merged_and_seen_on_both_streams(
 def test_version_2_of_the_stream_tells_what_was_pushed(server: Serving, shared_file: Any) -> None:
     token = fixed(server)
     location = json.loads(shared_file("reference/ocpi/2.3.0/location_example.json").read_bytes())
-    assert code(call(server, "PUT", "2.3.0/locations/BE/BEC/LOC1", token, location)) == 1000
+    base = "2.3.0/locations/BE/BEC/LOC1"
+    assert code(call(server, "PUT", base, token, location)) == 1000
     server.settled()
     listed = server.get("/api/v2/stations?country=BEL").json()
-    told = json.dumps(listed)
-    assert "BE*BEC*E041503001" in told
-    assert "RESERVED" in told
+    assert "BE*BEC*E041503001" in json.dumps(listed)
+    with Wire(server.port) as wire:
+        wire.open("/api/v2/stream?country=BEL&batch_ms=0", server.bearer("stream"))
+        while (message := json.loads(wire.text()))["type"] != "snapshot":
+            assert message["type"] == "hello"
+        assert {row["evse"]: row["status"] for row in message["evses"]} == {
+            "BE*BEC*E041503001": "AVAILABLE",
+            "BE*BEC*E041503002": "RESERVED",
+        }
+        patch = {"status": "CHARGING", "last_updated": "2026-11-01T00:00:00Z"}
+        assert code(call(server, "PATCH", f"{base}/3256", token, patch)) == 1000
+        while (message := json.loads(wire.text()))["type"] != "changes":
+            pass
+    (change,) = message["changes"]
+    assert (change["evse"], change["status"], change["was"]["status"]) == (
+        "BE*BEC*E041503001",
+        "CHARGING",
+        "AVAILABLE",
+    )
 
 
 def test_a_location_that_is_published_no_more_leaves_what_is_shown(server: Serving, shared_file: Any) -> None:
