@@ -4,8 +4,9 @@
 
 Consumers connect all at the same time, nobody with a position to resume from. The time is from the first
 connection to the last byte of the last snapshot; memory is the most that the server's process had resident in
-that time, over what it had without consumers, and what their connections keep is in it. Every byte is read:
-length and sum of all snapshots have to be those of one that is looked at.
+that time, over what it had without consumers, and what their connections keep is in it. Every snapshot has to
+be as long as one that is looked at, and the bytes of every tenth consumer's have to add up to the same; of the
+others they are counted and dropped by the kernel, as the consumers' core could not copy as fast as they come.
 """
 
 from __future__ import annotations

@@ -114,6 +114,39 @@ async def serving(stations: list[Station] | None = None, **limits: Any) -> Async
             await task
 
 
+class TestPass:
+    async def test_what_one_that_catches_up_has_made_is_told_to_those_served_before_it(self) -> None:
+        patient = Wishes(EVERYTHING, raw=False, dialect="v2", batch_ms=3_600_000)
+        async with serving(heartbeat_s=3_600) as at:
+            others = [Sink() for _ in range(8)]
+            for sink in others:
+                at.join(sink, patient)
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            behind = Sink()
+            behind.paused = True
+            at.join(behind, patient, since=Position("e", 0))
+            behind.paused = False
+            await at.change(SECOND.evses[0])
+            await at.delivered(behind, *others)
+
+    async def test_all_consumers_of_many_slices_get_each_change_once_and_in_order(self) -> None:
+        async with serving() as at:
+            sinks = [Sink() for _ in range(3 * ladestrom.broadcast.SLICE_CONSUMERS + 1)]
+            for number, sink in enumerate(sinks):
+                at.join(sink, SILENT)
+                if number % 100 == 0:
+                    await at.change(FIRST.evses[0])
+            for _ in range(5):
+                await at.change(SECOND.evses[0], SECOND.evses[1])
+                await asyncio.sleep(0)
+            await at.delivered(*sinks)
+            for sink in sinks:
+                told = [message["seq"] for message in sink.told("status:update")]
+                begins = sink.told("snapshot:init")[0]["seq"]
+                assert told == list(range(begins + 1, at.log.last.seq + 1))
+
+
 class TestJoin:
     async def test_the_snapshot_comes_first_and_then_each_change_once(self) -> None:
         async with serving() as at:
