@@ -36,7 +36,16 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
-from ladestrom.edges import contracts, lists, operations, qualicharge, rest_v1, rest_v2, websocket
+from ladestrom.edges import (
+    contract_served,
+    contracts,
+    lists,
+    operations,
+    qualicharge,
+    rest_v1,
+    rest_v2,
+    websocket,
+)
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import on_error
 from ladestrom.edges.connection import StreamEdge, StreamLimits
@@ -742,10 +751,10 @@ def _mounted(path: str, application: Callable[[Any, Any, Any], Awaitable[None]])
     return mounted
 
 
-def served(settings: Settings) -> contracts.Served:
+def served(settings: Settings) -> contract_served.Served:
     """What the published contracts say of a server with these settings."""
     reports = _push_limits(settings)
-    return contracts.Served(
+    return contract_served.Served(
         url_public=settings.server.url_public,
         head_bytes_max=server.HEADER_BYTES_MAX,
         stream=_stream_limits(settings),

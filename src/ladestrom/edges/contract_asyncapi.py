@@ -26,9 +26,9 @@ from ladestrom.edges.contract_requests import (
     V1_STREAM,
     V2_STREAM,
     WIRE_NAMES,
-    Served,
     schemas,
 )
+from ladestrom.edges.contract_served import Served
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.errors import TooManyRequests, Unauthenticated
 from ladestrom.formats.contract_events import Close

@@ -20,11 +20,11 @@ from ladestrom.edges.contract_requests import (
     PARAMETERS,
     WIRE_NAMES,
     Parameter,
-    Served,
     errors,
     meaning,
     schemas,
 )
+from ladestrom.edges.contract_served import Served
 from ladestrom.edges.lists import EvsePage, StationPage
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket

@@ -22,12 +22,9 @@ from ladestrom.edges.contract_requests import (
     V2_FILTERS,
     V2_STREAM,
 )
+from ladestrom.edges.contract_served import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.formats.contract_schemas import POSITION, Schema, reference
-
-JSON: Final = "application/json"
-OPENAPI_TYPE: Final = "application/vnd.oai.openapi+json;version=3.1"
-ASYNCAPI_TYPE: Final = "application/vnd.aai.asyncapi+json;version=3.0.0"
 
 NOBIL: Final = "NOBIL stream (version 1)"
 STATE: Final = "State and streams (version 2)"

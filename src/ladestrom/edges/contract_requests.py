@@ -13,8 +13,8 @@ import msgspec
 
 from ladestrom.core.selection import EVSE_FILTERS, LATITUDE_MAX, LONGITUDE_MAX, STATION_FILTERS, VALUES_MAX
 from ladestrom.credentials import QUERY_NAMES, TICKET_S
-from ladestrom.edges.connection import StreamLimits
 from ladestrom.edges.contract_examples import REPORTS
+from ladestrom.edges.contract_served import Served
 from ladestrom.edges.lists import LIMIT, LIMIT_MAX
 from ladestrom.edges.v2 import BATCH_MS, BATCH_MS_MAX, MODES
 from ladestrom.edges.websocket import TYPES
@@ -23,27 +23,6 @@ from ladestrom.formats.contract_schemas import POSITION, Schema, components
 from ladestrom.model import Status
 from ladestrom.protocols.delivery import ADJUSTED_MAX, ID_CHARACTERS_MAX
 from ladestrom.protocols.plain import CONNECTOR_MAX
-
-
-class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server's settings and the modules beside the edges decide."""
-
-    url_public: str
-    """Address under which others reach the server; empty: the one that the document was asked of."""
-    head_bytes_max: int
-    stream: StreamLimits
-    heartbeat_s: int
-    report_items_max: int
-    report_body_bytes_max: int
-    """Of a request's body, before and after it was unpacked."""
-    report_message_bytes_max: int
-    """Of a message over WebSocket."""
-    report_messages_max: int
-    """Messages of one connection without a receipt yet."""
-    idempotency_key_characters_max: int
-    idempotency_hours: int
-    skew_s: int
-    """How far an observation may be ahead of the server's clock."""
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):

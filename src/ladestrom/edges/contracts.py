@@ -1,7 +1,11 @@
-"""`/openapi.json` and `/asyncapi.json`: the published contracts. They need no key."""
+"""`/openapi.json` and `/asyncapi.json`: the published contracts. They need no key.
+
+A document is made when it is first asked for: what makes it is a tenth of what a start would load.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any, Final
 
@@ -10,46 +14,61 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.edges.answers import AnyRequest, matches, not_modified
-from ladestrom.edges.contract_asyncapi import asyncapi
-from ladestrom.edges.contract_openapi import openapi
-from ladestrom.edges.contract_operations import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE
-from ladestrom.edges.contract_requests import Served
-from ladestrom.formats.contract_schemas import Schema
+from ladestrom.edges.contract_served import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE, Served
 
-__all__ = ["Served", "handlers"]
-
-DOCUMENTS: Final = (
-    ("/openapi.json", OPENAPI_TYPE, openapi),
-    ("/asyncapi.json", ASYNCAPI_TYPE, asyncapi),
-)
+MEDIA_TYPES: Final = {"/openapi.json": OPENAPI_TYPE, "/asyncapi.json": ASYNCAPI_TYPE}
 
 
-def handlers(served: Served) -> list[HTTPRouteHandler]:
-    """The route handlers; the documents are built here, once.
+def documents(served: Served) -> dict[str, bytes]:
+    """Both documents by path, encoded.
 
     Raises:
         LookupError: a document names an error that no loaded module defines.
     """
-    return [_handler(path, media_type, build(served)) for path, media_type, build in DOCUMENTS]
+    from ladestrom.edges.contract_asyncapi import asyncapi  # noqa: PLC0415 - loads slowly
+    from ladestrom.edges.contract_openapi import openapi  # noqa: PLC0415 - loads slowly
+
+    made = {"/openapi.json": openapi(served), "/asyncapi.json": asyncapi(served)}
+    return {path: msgspec.json.encode(document) for path, document in made.items()}
 
 
-def _handler(path: str, media_type: str, document: Schema) -> HTTPRouteHandler:
-    body = msgspec.json.encode(document)
-    # Each media type is a representation of its own (RFC 9110, section 8.8.3.3).
-    tags = {kind: f'"{hashlib.sha256(kind.encode() + body).hexdigest()[:16]}"' for kind in (media_type, JSON)}
+class _Documents:
+    """Made once, by whoever asks first."""
 
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._making = asyncio.Lock()
+        self._made: dict[str, bytes] = {}
+
+    async def get(self, path: str) -> bytes:
+        """A document's bytes."""
+        async with self._making:
+            if not self._made:
+                self._made = await asyncio.to_thread(documents, self._served)
+        return self._made[path]
+
+
+def handlers(served: Served) -> list[HTTPRouteHandler]:
+    """The route handlers."""
+    made = _Documents(served)
+    return [_handler(path, media_type, made) for path, media_type in MEDIA_TYPES.items()]
+
+
+def _handler(path: str, media_type: str, made: _Documents) -> HTTPRouteHandler:
     def asked(request: AnyRequest) -> str:
         accepted = request.headers.get("accept", "")
         return JSON if JSON in accepted and media_type.partition(";")[0] not in accepted else media_type
 
-    @get(path, sync_to_thread=False)
-    def contract(request: AnyRequest) -> Response[Any]:
+    @get(path)
+    async def contract(request: AnyRequest) -> Response[Any]:
         """The document, as its own media type; as plain JSON where that is asked for instead."""
-        kind = asked(request)
-        if matches(request, tags[kind]):
-            answer: Response[Any] = not_modified(tags[kind])
+        kind, body = asked(request), await made.get(path)
+        # Each media type is a representation of its own (RFC 9110, section 8.8.3.3).
+        tag = f'"{hashlib.sha256(kind.encode() + body).hexdigest()[:16]}"'
+        if matches(request, tag):
+            answer: Response[Any] = not_modified(tag)
         else:
-            headers = {"etag": tags[kind], "cache-control": "no-cache"}
+            headers = {"etag": tag, "cache-control": "no-cache"}
             answer = Response(body, media_type=kind, headers=headers)
         answer.headers["vary"] = "Accept"
         return answer

@@ -20,8 +20,9 @@ from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, VALUES_MAX
 from ladestrom.edges import contracts
 from ladestrom.edges.contract_asyncapi import asyncapi
 from ladestrom.edges.contract_openapi import openapi
-from ladestrom.edges.contract_operations import ASYNCAPI_TYPE, OPENAPI_TYPE, OPERATIONS
+from ladestrom.edges.contract_operations import OPERATIONS
 from ladestrom.edges.contract_requests import KEYS, PARAMETERS, errors
+from ladestrom.edges.contract_served import ASYNCAPI_TYPE, OPENAPI_TYPE
 from ladestrom.errors import Conflict, LadestromError
 from ladestrom.formats.contract_schemas import WORDS, components, word
 from ladestrom.formats.v2_stream import Select
