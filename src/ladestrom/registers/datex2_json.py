@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from ladestrom.errors import InvalidRegister
 from ladestrom.registers.datex2_xml import CREATOR, PUBLICATION, SITE, TABLE
-from ladestrom.registers.scan import JsonScanner
+from ladestrom.registers.scan import JsonScanner, decoded, decoded_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +62,7 @@ class _Walk:
 
     def _member(self, depth_left: int) -> Iterator[tuple[str, object]]:
         scanner = self._scanner
-        name = _decoded(scanner.value())
+        name = decoded(scanner.value())
         scanner.expect(b":")
         if not isinstance(name, str):
             raise InvalidRegister("the file is no JSON: an object has a name that is no text")
@@ -77,42 +75,22 @@ class _Walk:
         elif name == CREATOR:
             creator = scanner.value()
             if isinstance(creator, bytes):
-                yield CREATOR, _decoded(creator)
+                yield CREATOR, decoded(creator)
         else:
             scanner.value()
 
     def _sites(self) -> Iterator[tuple[str, object]]:
         scanner = self._scanner
         if not scanner.take(b"["):
-            yield SITE, _site(scanner.value())
+            yield SITE, decoded_record(scanner.value())
             return
         if scanner.take(b"]"):
             return
-        yield SITE, _site(scanner.value())
+        yield SITE, decoded_record(scanner.value())
         while scanner.take(b","):
-            yield SITE, _site(scanner.value())
+            yield SITE, decoded_record(scanner.value())
         scanner.expect(b"]")
 
     def end(self) -> None:
         if self._scanner.peek():
             raise InvalidRegister("the file goes on after the end of its JSON document")
-
-
-def _site(value: bytes | str) -> object:
-    if isinstance(value, str):
-        return value
-    try:
-        site = msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
-        return f"it is no valid JSON: {error}"
-    return site if isinstance(site, dict) else "it is no object"
-
-
-def _decoded(value: bytes | str) -> object:
-    """A name or a small value; None for one that was skipped for its size."""
-    if isinstance(value, str):
-        return None
-    try:
-        return msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRegister(f"the file is no valid JSON: {error}") from error

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from ladestrom.core.fields import quoted
 from ladestrom.errors import InvalidRegister
-from ladestrom.registers.scan import JsonScanner
+from ladestrom.registers.scan import JsonScanner, decoded, decoded_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,14 +52,14 @@ def _envelope(scanner: JsonScanner) -> Iterator[object]:
     if scanner.take(b"}"):
         return
     while True:
-        name = _decoded(scanner.value())
+        name = decoded(scanner.value())
         scanner.expect(b":")
         name = name.casefold() if isinstance(name, str) else ""
         if name == _LIST:
             yield None
             yield from _stations(scanner)
         else:
-            value = _decoded(scanner.value())
+            value = decoded(scanner.value())
             if name == _ERROR and value:
                 raise InvalidRegister(
                     f"NOBIL answered with an error in place of stations: {quoted(value, 255)}"
@@ -82,29 +80,7 @@ def _stations(scanner: JsonScanner) -> Iterator[object]:
         if closing == b"}":
             scanner.value()
             scanner.expect(b":")
-        value = scanner.value()
-        if isinstance(value, str):
-            yield value
-        else:
-            yield _record(value)
+        yield decoded_record(scanner.value())
         if not scanner.take(b","):
             break
     scanner.expect(closing)
-
-
-def _record(value: bytes) -> object:
-    try:
-        record = msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
-        return f"it is no valid JSON: {error}"
-    return record if isinstance(record, dict) else "it is no object"
-
-
-def _decoded(value: bytes | str) -> object:
-    """A member of the envelope. One that was skipped for its size is None."""
-    if isinstance(value, str):
-        return None
-    try:
-        return msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRegister(f"the file is no valid JSON: {error}") from error

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from ladestrom.core.locations import draft
 from ladestrom.errors import InvalidRegister
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.registers.limits import DEFAULT, Limits
-from ladestrom.registers.scan import JsonScanner, bounded
+from ladestrom.registers.scan import JsonScanner, bounded, decoded, decoded_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,8 +76,7 @@ def _list(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
     if scanner.take(b"]"):
         return
     while True:
-        value = scanner.value()
-        yield value if isinstance(value, str) else _record(value)
+        yield decoded_record(scanner.value())
         if not scanner.take(b","):
             break
     scanner.expect(b"]")
@@ -100,7 +97,7 @@ def _object(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
             value = scanner.value()
             if isinstance(value, str):
                 raise InvalidRegister(f"{name[:40]!r} of the file's object cannot be read: {value}")
-            members[name] = _decoded(value)
+            members[name] = decoded(value)
         if not scanner.take(b","):
             scanner.expect(b"}")
             break
@@ -113,21 +110,6 @@ def _object(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
         yield members
 
 
-def _record(value: bytes) -> dict[str, object] | str:
-    try:
-        record = msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
-        return f"it is no valid JSON: {error}"
-    return record if isinstance(record, dict) else "it is no object"
-
-
 def _name(value: bytes | str) -> str:
-    name = "" if isinstance(value, str) else _decoded(value)
+    name = decoded(value)
     return name if isinstance(name, str) else ""
-
-
-def _decoded(value: bytes) -> object:
-    try:
-        return msgspec.json.decode(value)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRegister(f"the file is no valid JSON: {error}") from error

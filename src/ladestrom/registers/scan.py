@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from ladestrom.errors import InvalidRegister
 
 if TYPE_CHECKING:
@@ -238,3 +240,28 @@ class JsonScanner:
 
 
 _CUT_OFF: Final = "the file ends within a value: it is cut off; fetch it again"
+
+
+def decoded_record(value: bytes | str) -> dict[str, object] | str:
+    """One record's object; a text where it is none, or was skipped, and says why."""
+    if isinstance(value, str):
+        return value
+    try:
+        found = msgspec.json.decode(value)
+    except (ValueError, RecursionError) as error:
+        return f"it is no valid JSON: {error}"
+    return found if isinstance(found, dict) else "it is no object"
+
+
+def decoded(value: bytes | str) -> object:
+    """A name or a small value beside the records; None for one that was skipped for its size.
+
+    Raises:
+        InvalidRegister: it is no JSON, and so the file is none.
+    """
+    if isinstance(value, str):
+        return None
+    try:
+        return msgspec.json.decode(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRegister(f"the file is no valid JSON: {error}") from error
