@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW
+from tests.properties.mutations import broken, values, with_other_values
 
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.ocpi_locations import read_page
@@ -56,29 +57,7 @@ SAMPLES: dict[str, list[bytes]] = {
     ],
     "register": [*PAGES, b'{"status_code":1000,"data":' + PAGES[0] + b"}"],
 }
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=40)
-    | st.sampled_from(["", "\x00", "9" * 400, "REMOVED", "NO*ABC*E1", "0001-01-01T00:00:00+14:00", "1"])
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-
-
-def members(value: Any) -> list[tuple[Any, Any]]:
-    """Each place in a document at which something stands: its holder and its name there."""
-    found: list[tuple[Any, Any]] = []
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in pairs:
-        found.append((value, name))
-        found += members(inner)
-    return found
+VALUES = values("REMOVED", "NO*ABC*E1", "0001-01-01T00:00:00+14:00", "1")
 
 
 def test_every_target_has_samples() -> None:
@@ -88,23 +67,13 @@ def test_every_target_has_samples() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @given(data=st.data())
 def test_broken_messages_are_read_or_refused(target: str, data: st.DataObject) -> None:
-    sample = data.draw(st.sampled_from(SAMPLES[target]))
-    start = data.draw(st.integers(0, len(sample)))
-    length = data.draw(st.integers(0, 40))
-    TARGETS[target](sample[:start] + data.draw(st.binary(max_size=40)) + sample[start + length :])
+    TARGETS[target](data.draw(broken(SAMPLES[target])))
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @given(data=st.data())
 def test_messages_with_other_values_are_read_or_refused(target: str, data: st.DataObject) -> None:
-    document = json.loads(data.draw(st.sampled_from(SAMPLES[target])))
-    for _ in range(data.draw(st.integers(1, 3))):
-        places = members(document)
-        if not places:
-            break
-        holder, name = data.draw(st.sampled_from(places))
-        holder[name] = data.draw(VALUES)
-    TARGETS[target](json.dumps(document).encode())
+    TARGETS[target](data.draw(with_other_values(SAMPLES[target], VALUES)))
 
 
 @given(bad=VALUES, place=st.integers(0, 3))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, make_operator
+from tests.properties.mutations import broken, values, with_other_values
 
 from ladestrom.protocols import irve_dynamique
 from ladestrom.protocols.conversation import Request
@@ -60,19 +61,7 @@ SAMPLES: dict[str, list[bytes]] = {
     "qualicharge": [json.dumps([ROW, ROW]).encode()],
     "qualicharge_one": [json.dumps(ROW).encode()],
 }
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=40)
-    | st.sampled_from(["", "0", "(0,0)", "a@b.example", "\x00", "9" * 400, "en_service", "Available", "DEU"])
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
+VALUES = values("0", "(0,0)", "a@b.example", "en_service", "Available", "DEU")
 
 
 def test_every_target_has_samples() -> None:
@@ -83,10 +72,7 @@ def test_every_target_has_samples() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @given(data=st.data())
 def test_broken_messages_are_read_or_refused(target: str, data: st.DataObject) -> None:
-    sample = data.draw(st.sampled_from(SAMPLES[target]))
-    start = data.draw(st.integers(0, len(sample)))
-    length = data.draw(st.integers(0, 40))
-    TARGETS[target](sample[:start] + data.draw(st.binary(max_size=40)) + sample[start + length :])
+    TARGETS[target](data.draw(broken(SAMPLES[target])))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -95,26 +81,10 @@ def test_any_bytes_are_read_or_refused(target: str, noise: bytes) -> None:
     TARGETS[target](noise)
 
 
-def members(value: Any) -> list[tuple[Any, Any]]:
-    """Each place in a document at which something stands: its holder and its name there."""
-    found: list[tuple[Any, Any]] = []
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in pairs:
-        found.append((value, name))
-        found += members(inner)
-    return found
-
-
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in {"irve", "datex2_xml"}])
 @given(data=st.data())
 def test_messages_with_other_values_are_read_or_refused(target: str, data: st.DataObject) -> None:
-    document = json.loads(data.draw(st.sampled_from(SAMPLES[target])))
-    for _ in range(data.draw(st.integers(1, 3))):
-        holder, name = data.draw(st.sampled_from(members(document)))
-        holder[name] = data.draw(VALUES)
-        if not members(document):
-            break
-    TARGETS[target](json.dumps(document).encode())
+    TARGETS[target](data.draw(with_other_values(SAMPLES[target], VALUES)))
 
 
 # -- one bad item costs no other -----------------------------------------------------------------------------

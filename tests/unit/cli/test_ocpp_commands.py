@@ -5,50 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from tests.importing import irve
+from tests.unit.cli.conftest import Run, Told
 
 from ladestrom.backends.sql import open_store
-from ladestrom.cli import main
 from ladestrom.ports import ChargePoint
 
 
-class Told(NamedTuple):
-    """What a command printed."""
-
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Told]
-
-
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(run: Run, data: Path) -> Run:
     """Calls a command on a data directory with an operator and a station of two EVSEs."""
-    monkeypatch.setenv("LADESTROM_DATA", str(data))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str | Path, code: int = 0) -> Told:
-        capsys.readouterr()
-        found = main(list(map(str, arguments)))
-        told = Told(*capsys.readouterr())
-        assert found == code, told
-        assert "Traceback" not in told.stderr
-        return told
-
-    call("operators", "add", "Acme", "--all")
-    call("import", "irve", irve(data.parent / "register.jsonl", 1))
-    return call
+    run("operators", "add", "Acme", "--all")
+    run("import", "irve", irve(data.parent / "register.jsonl", 1))
+    return run
 
 
 def stored(data: Path) -> list[ChargePoint]:

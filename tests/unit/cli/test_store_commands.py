@@ -7,50 +7,19 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import pytest
 from tests.importing import counts, irve
+from tests.unit.cli.conftest import Run
 
 from ladestrom.backends.sql import SqlStore, open_store
-from ladestrom.cli import main
 from ladestrom.cli.store import duration_s, shown_duration
 from ladestrom.errors import BadRequest
 from ladestrom.model import Evse
 from ladestrom.ports import KeyRecord, RegistryDelta
 
-
-class Told(NamedTuple):
-    """What a command printed."""
-
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Told]
 T = TypeVar("T")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Calls a command on the data directory; `code` is the exit code that it has to have."""
-    monkeypatch.setenv("LADESTROM_DATA", str(data))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str | Path, code: int = 0) -> Told:
-        capsys.readouterr()
-        found = main(list(map(str, arguments)))
-        told = Told(*capsys.readouterr())
-        assert found == code, told
-        assert "Traceback" not in told.stderr
-        return told
-
-    return call
 
 
 def keys(data: Path) -> list[KeyRecord]:
