@@ -36,9 +36,9 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
-from ladestrom.edges import contracts, lists, operations, qualicharge, rest_v1, rest_v2, websocket
+from ladestrom.edges import contracts, lists, operations, page, qualicharge, rest_v1, rest_v2, websocket
 from ladestrom.edges import v2 as v2_edge
-from ladestrom.edges.answers import on_error
+from ladestrom.edges.answers import COMPRESSED, on_error
 from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.methods import Methods
@@ -235,10 +235,15 @@ class App:
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
                 *contracts.handlers(served(self.settings)),
+                *page.handlers(""),
             ],
             exception_handlers={Exception: on_error},
             compression_config=CompressionConfig(
-                "gzip", minimum_size=1024, gzip_compress_level=4, exclude=["^/api/v2/reports", "^/ocpi"]
+                "gzip",
+                minimum_size=1024,
+                gzip_compress_level=4,
+                exclude=["^/api/v2/reports", "^/ocpi"],
+                exclude_opt_key=COMPRESSED,
             ),
             openapi_config=None,
             logging_config=None,

@@ -16,6 +16,8 @@ from ladestrom.problem import MEDIA_TYPE, problem
 logger = structlog.get_logger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
+COMPRESSED: Final = "compressed"
+"""Option of handlers that compress their answers themselves: `@get(..., opt={COMPRESSED: True})`."""
 
 
 def etag(view: View) -> str:

@@ -1,0 +1,5 @@
+/** The view `console`. */
+
+import { open } from "../base/shell.js";
+
+await open("console");

@@ -1,0 +1,5 @@
+/** The view `consumers`. */
+
+import { open } from "../base/shell.js";
+
+await open("consumers");

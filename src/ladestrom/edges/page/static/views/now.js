@@ -1,0 +1,5 @@
+/** The view `now`. */
+
+import { open } from "../base/shell.js";
+
+await open("now");
