@@ -11,7 +11,9 @@ anything; `allowed` takes texts of errors that belong to the test. Skips where n
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -22,6 +24,8 @@ PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--no-proxy-server")
 """WebGL without a graphics card needs SwiftShader; without it a map would be empty and the test green."""
 DEADLINE_MS: Final = 30_000
+INSTALL_DEADLINE_S: Final = 60
+PACKAGES: Final = Path(__file__).parent
 DESKTOP: Final = {"width": 1440, "height": 900}
 PHONE: Final = {"width": 390, "height": 844}
 
@@ -50,6 +54,27 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`node_modules` with what checks the page, from wherever npm is set up to take it."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("packages")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(PACKAGES / name, folder)
+    command = [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_DEADLINE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm did not install the packages in time")
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot install the packages here: {done.stderr[-200:]}")
+    return folder / "node_modules"
 
 
 @pytest.fixture
@@ -82,8 +107,9 @@ def visit(chromium: Browser) -> Iterator[Visit]:
         page.on("pageerror", lambda error: complain(str(error)))
         own.on(
             "request",
-            lambda request: urlsplit(request.url).netloc in {host, ""}
-            or complain(f"asked elsewhere: {request.url}"),
+            lambda request: (
+                urlsplit(request.url).netloc in {host, ""} or complain(f"asked elsewhere: {request.url}")
+            ),
         )
         if before is not None:
             before(page)

@@ -19,7 +19,7 @@ function chosen() {
   const kept = localStorage.getItem(KEPT);
   if (kept === "en" || kept === "nb") return kept;
   for (const wanted of navigator.languages) {
-    const base = wanted.toLowerCase().split("-")[0];
+    const base = wanted.toLowerCase().split("-")[0] ?? "";
     if (base === "en") return "en";
     if (NORWEGIAN.slice(0, 3).includes(base)) return "nb";
   }
