@@ -64,7 +64,7 @@ def on_error(request: AnyRequest, error: Exception) -> Response[bytes]:
         error = LadestromError("an internal error stopped this request; it was logged")
     headers = dict(_HEADERS.get(error.status, {}))
     if error.retry:
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(error.retry_after_s)
     return _answer(error, error.status, headers)
 
 
