@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -33,12 +33,14 @@ from ladestrom.config import Settings
 from ladestrom.core.access import Keyring, may_report
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
+from ladestrom.core.panorama import Panorama
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
-from ladestrom.edges import contracts, lists, operations, page, qualicharge, rest_v1, rest_v2, websocket
+from ladestrom.edges import contracts, lists, look, operations, page, qualicharge, rest_v1, rest_v2, websocket
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import COMPRESSED, on_error
+from ladestrom.edges.chart import Chart
 from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.methods import Methods
@@ -63,7 +65,7 @@ from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
-from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
+from ladestrom.model import Entry, Evse, Millis, Operator, Reading, StatusReport
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
@@ -118,7 +120,7 @@ class App:
         self.operators: dict[str, Operator] = {}
         self.board = Board()
         self.view = View(directory, log.last.epoch)
-        self.door = Doorkeeper(Keyring([], []), clock)
+        self.door = Doorkeeper(Keyring([], []), clock, visitors=settings.page.visitors == "anyone")
         v2 = V2Dialect(
             _told_limits(settings),
             Attribution(settings.registry.licence, settings.registry.attribution),
@@ -134,6 +136,9 @@ class App:
             clock=clock,
         )
         self.hub.raw = self.broadcast
+        self.panorama = Panorama()
+        self.chart = Chart(self.view, self.panorama, clock)
+        self.broadcast.followed = self._follow
         self.tickets = Tickets(clock)
         self.stream = StreamEdge(
             self.broadcast,
@@ -232,10 +237,11 @@ class App:
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
+                *look.handlers(self.door, self.chart, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
                 *contracts.handlers(served(self.settings)),
-                *page.handlers(""),
+                *page.handlers(self.settings.page.tiles),
             ],
             exception_handlers={Exception: on_error},
             compression_config=CompressionConfig(
@@ -263,6 +269,25 @@ class App:
     def _operator(self, name: str) -> Operator | None:
         return self.operators.get(name)
 
+    def _page(self) -> look.PageInfo:
+        own, registry = self.settings.page, self.settings.registry
+        return look.PageInfo(
+            title=own.title,
+            version=__version__,
+            demo=self.demo,
+            visitors=own.visitors,
+            keys=self.settings.keys.policy,
+            tiles=own.tiles,
+            tiles_attribution=own.tiles_attribution,
+            licence=registry.licence,
+            attribution=registry.attribution,
+            contact=own.contact,
+        )
+
+    def _follow(self, entries: Sequence[Entry]) -> None:
+        """The view took these entries."""
+        self.panorama.take(entries)
+
     def _failures(self) -> dict[str, int]:
         """Deliveries refused as a whole, by error code."""
         counted: Counter[str] = Counter()
@@ -279,6 +304,7 @@ class App:
         self.board.restore(rows, self.log.last.seq)
         self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
+        self.panorama.load(row.change for row in rows)
         self._start(self.hub.run())
         self._start(self.broadcast.run())
         await self.refresh(everything=True)
@@ -672,6 +698,7 @@ def _stream_limits(settings: Settings) -> StreamLimits:
     return StreamLimits(
         consumers_max=stream.consumers_max,
         consumers_per_key_max=stream.consumers_per_key_max,
+        visitors_max=settings.page.visitors_max,
         write_buffer_bytes_max=stream.write_buffer_kib_max * 1024,
         inbound_bytes_max=stream.inbound_kib_max * 1024,
         inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
@@ -751,6 +778,7 @@ def served(settings: Settings) -> contracts.Served:
     """What the published contracts say of a server with these settings."""
     reports = _push_limits(settings)
     return contracts.Served(
+        visitors=settings.page.visitors == "anyone",
         url_public=settings.server.url_public,
         head_bytes_max=server.HEADER_BYTES_MAX,
         stream=_stream_limits(settings),

@@ -99,6 +99,8 @@ class Broadcast:
     ) -> None:
         self.view = view
         self.limits = limits or BroadcastLimits()
+        self.followed: Callable[[Sequence[Entry]], None] | None = None
+        """Is given the same entries as the view, in the same step of the loop."""
         self.wanted = False
         """Whether somebody wants raw messages (`hub.RawListener`)."""
         self.raw_sent = 0
@@ -422,6 +424,8 @@ class Broadcast:
     async def _follow(self) -> None:
         async for entries in self._log.tail(self.view.seq):
             self.take(entries)
+            if self.followed is not None:
+                self.followed(entries)
             if len(entries) > ENTRIES_PER_TURN_MAX:
                 await asyncio.sleep(0)
 

@@ -191,6 +191,7 @@ def _settings(port: int, directory: Path) -> Settings:
             "server.data": directory,
             "server.drain_s": 1,
             "rules.start_grace_s": STALE_AFTER_S_MIN,
+            "page.visitors": "anyone",
             "logging.level": None if "LADESTROM_LOGGING__LEVEL" in os.environ else "warning",
         },
     )

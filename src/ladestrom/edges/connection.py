@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
 from ladestrom.broadcast import Broadcast
-from ladestrom.core.access import Credential
+from ladestrom.core.access import VISITOR, Credential
 from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.credentials import Doorkeeper, Tickets
 from ladestrom.errors import BadRequest, NotAllowed, Overloaded, TooManyRequests, Unauthenticated
@@ -42,6 +42,8 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     consumers_max: int = 20_000
     consumers_per_key_max: int = 5_000
+    visitors_max: int = 500
+    """Of those who have no key, together."""
     write_buffer_bytes_max: int = 512 * 1024
     """Bytes waiting for one consumer beyond which nothing more is written to it."""
     inbound_bytes_max: int = 64 * 1024
@@ -97,14 +99,19 @@ class StreamEdge:
         Raises:
             NotAllowed: its origin is not one of ours.
             Overloaded: the server is stopping, or full.
-            TooManyRequests: the key has too many connections.
+            TooManyRequests: the key has too many connections, or there are too many visitors.
         """
         check_origin(headers, self.origins)
         if self.draining:
             raise Overloaded("the server is stopping; reconnect in some seconds")
         if len(self.connections) >= self.limits.consumers_max:
             raise Overloaded(f"{self.limits.consumers_max} consumers are connected; try again later")
-        if self.by_key[credential.key_id] >= self.limits.consumers_per_key_max:
+        if credential.key_id == VISITOR.key_id:
+            if self.by_key[VISITOR.key_id] >= self.limits.visitors_max:
+                raise TooManyRequests(
+                    f"{self.limits.visitors_max} visitors follow the stream; try again later, or send a key"
+                )
+        elif self.by_key[credential.key_id] >= self.limits.consumers_per_key_max:
             raise TooManyRequests(
                 f"this key has {self.limits.consumers_per_key_max} connections open; close some of them"
             )

@@ -10,6 +10,7 @@ import msgspec
 from ladestrom import __version__
 from ladestrom.credentials import TICKET_S
 from ladestrom.edges.lists import EvsePage, StationPage
+from ladestrom.edges.look import PageInfo
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import NotAllowed, Unauthenticated
@@ -25,6 +26,7 @@ from ladestrom.formats.contract_nobil import (
 )
 from ladestrom.formats.contract_schemas import Schema
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
+from ladestrom.formats.look import MapState, MapStations
 from ladestrom.formats.v2 import ConnectorState, EvseState, Place, StationDetail
 from ladestrom.formats.v2_stream import (
     ChangeRow,
@@ -136,6 +138,36 @@ _SOURCE: Final = SourceFreshness(
     own_certificate_expires_at=None,
 )
 
+REVISION: Final = 120_519_233_018_752
+_PAGE: Final = PageInfo(
+    title="ladestrom",
+    version=__version__,
+    demo=False,
+    visitors="anyone",
+    keys="approval",
+    tiles="",
+    tiles_attribution="",
+    licence="CC BY 4.0",
+    attribution="NOBIL",
+    contact="charging@example.org",
+)
+_MAP_STATIONS: Final = MapStations(
+    revision=REVISION,
+    operators=[OPERATOR],
+    standards=["IEC_62196_T2_COMBO", "CHADEMO"],
+    countries=["NOR"],
+    uuid=[STATION],
+    name=["Torget"],
+    city=["Oslo"],
+    lon=[1_075_000],
+    lat=[5_991_000],
+    operator=[0],
+    country=[0],
+    power_kw=[150],
+    standard=[3],
+    evses=[3],
+)
+
 SENT: Final[Sequence[Any]] = (
     _NOBIL,
     NamedConnectorStatus(f"{STATION}_01", 1, 0, CHANGED_MS),
@@ -149,6 +181,9 @@ SENT: Final[Sequence[Any]] = (
     OperatorFreshness(OPERATOR, OBSERVED_AT, 7, 2, 1, {"unknown_evse": 1}, [_SOURCE]),
     _SOURCE,
     _SOURCE.delay,
+    _PAGE,
+    _MAP_STATIONS,
+    MapState(POSITION, REVISION, OBSERVED_AT, [1], [2], [0], [0]),
     Ticket("lst_ticket_0123456789abcdef0123456789abcdef0123456789abcdef", TICKET_S),
     Receipt(2, 5, (Refusal(3, Reason.UNKNOWN_EVSE, "no EVSE is known as 'FR*ABC*E9'"),), POSITION, 1),
     _HELLO,

@@ -30,6 +30,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
     url_public: str
     """Address under which others reach the server; empty: the one that the document was asked of."""
+    visitors: bool
+    """Whether one may look without a key."""
     head_bytes_max: int
     stream: StreamLimits
     heartbeat_s: int
@@ -214,6 +216,13 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         description="Id or uid of the EVSE, however written: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
         schema={"type": "string", "minLength": 1},
         example="NO*FJL*E1234",
+    ),
+    "keyPath": Parameter(
+        name="key_id",
+        place="path",
+        description="The public id of a key: the ten characters behind its first `_`.",
+        schema={"type": "string", "minLength": 1},
+        example="4fTq0ZbN1x",
     ),
     "ifNoneMatch": Parameter(
         name="If-None-Match",

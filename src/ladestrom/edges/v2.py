@@ -10,7 +10,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.access import Credential, Scope
+from ladestrom.core.access import VISITOR, Credential, Scope
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import EVSE_FILTERS, selection
 from ladestrom.credentials import TICKET_S, Doorkeeper, Tickets, presented_key
@@ -54,8 +54,12 @@ def handlers(door: Doorkeeper, tickets: Tickets) -> list[HTTPRouteHandler]:
     @post("/api/v2/tickets", sync_to_thread=False, status_code=200)
     def ticket(request: AnyRequest) -> Response[bytes]:
         """A single-use ticket for a stream, for pages of the request's own origin."""
-        credential = door.credential(request.headers, Scope.STREAM)
-        issued = Ticket(tickets.issue(credential, foreign_origin(request.headers)), TICKET_S)
+        credential = door.look(request.headers)
+        origin = foreign_origin(request.headers)
+        if credential.key_id == VISITOR.key_id and (origin or "origin" not in request.headers):
+            # A foreign page must not use up the places that visitors of ours have.
+            raise Unauthenticated("the key is missing; only pages of this server get tickets without one")
+        issued = Ticket(tickets.issue(credential, origin), TICKET_S)
         return Response(
             msgspec.json.encode(issued),
             media_type="application/json",

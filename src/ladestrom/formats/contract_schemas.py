@@ -55,6 +55,8 @@ def _count(description: str) -> Word:
 
 _NULLABLE_MILLIS: Final = {"type": ["integer", "null"], "format": "int64", "minimum": EARLIEST_AT}
 
+_NUMBER: Final = {"format": "int64", "minimum": 0, "maximum": 2**48 - 1}
+
 WORDS: Final[Mapping[str, Word]] = {
     # -- of EVSEs, stations and connectors
     "station": Word("The registry's uuid of the station.", {"pattern": STATION_UUID}),
@@ -252,6 +254,37 @@ WORDS: Final[Mapping[str, Word]] = {
     "breaker": Word("open: it is left alone. half_open: one attempt shows whether it is well again."),
     "certificate_expires_at": _instant("Until when the certificate is good that it showed last."),
     "own_certificate_expires_at": _instant("Until when the certificate is good that it is shown."),
+    # -- of looking
+    "PageInfo.title": Word("What the page is called."),
+    "version": Word("Version of the server."),
+    "demo": Word("Whether what is shown is simulated."),
+    "visitors": Word("Who may look: `anyone`, or who has a `key`."),
+    "keys": Word(
+        "Whether people get keys themselves: `open`; `approval`, once the one who runs the server approves; "
+        "`closed`."
+    ),
+    "tiles": Word("Where the map's ground comes from; empty where it has its own."),
+    "tiles_attribution": Word("Whom to name as the source of that ground."),
+    "contact": Word("Where visitors can ask: an address of a page, or of mail; empty where none is told."),
+    "revision": Word("Which columns the rows belong to: a number that is made of their content.", _NUMBER),
+    "MapStations.operators": Word("Operators, as registers name them."),
+    "MapStations.standards": Word("Standards of connectors, by bit."),
+    "MapStations.countries": Word("Countries, as in `country` of a station."),
+    "MapStations.uuid": Word("The registry's uuid of each station."),
+    "MapStations.name": Word("Names of the stations."),
+    "MapStations.city": Word("Towns; null where the register does not tell."),
+    "lon": Word("Longitudes in 1/100,000 of a degree, WGS 84."),
+    "lat": Word("Latitudes in 1/100,000 of a degree, WGS 84."),
+    "MapStations.operator": Word("Places in `operators`; -1 where the register does not tell."),
+    "MapStations.country": Word("Places in `countries`."),
+    "MapStations.power_kw": Word("Highest power of a connector in kW; 0 where the register does not tell."),
+    "MapStations.standard": Word("Sums of 2 to the power of places in `standards`."),
+    "MapStations.evses": Word("EVSEs that the register has."),
+    "at": _instant("When it was so, by the server's clock."),
+    "available": Word("EVSEs that are free, by station."),
+    "occupied": Word("EVSEs that are charging, blocked or reserved, by station."),
+    "faulty": Word("EVSEs with an error or out of service, by station."),
+    "unknown": Word("EVSEs that nobody tells of, by station."),
     "Ticket.ticket": Word("To be given as `ticket` in the query of a stream, once."),
     "expires_in_s": Word("For how long it can be used, in seconds.", {"minimum": 1}),
     "checks": Word("What was looked at, and whether it is as it should be."),
