@@ -106,6 +106,14 @@ export function bytes(value) {
   return `${number(value)} ${UNITS[unit]}`;
 }
 
+/** A span of time in the largest unit that says enough. @param {number} seconds */
+export function span(seconds) {
+  if (seconds < 120) return `${number(seconds)} s`;
+  if (seconds < 7_200) return `${number(seconds / 60)} min`;
+  if (seconds < 172_800) return `${number(seconds / 3_600)} h`;
+  return `${number(seconds / 86_400)} d`;
+}
+
 /** Date and time of an ISO instant; a dash for none. @param {string | null} at */
 export const moment = (at) => (at ? MOMENT.format(new Date(at)) : "–");
 
