@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import gc
 import os
+import secrets
 import signal
 import sys
 import time
@@ -37,7 +38,18 @@ from ladestrom.core.panorama import Panorama
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
-from ladestrom.edges import contracts, lists, look, operations, page, qualicharge, rest_v1, rest_v2, websocket
+from ladestrom.edges import (
+    contracts,
+    keys,
+    lists,
+    look,
+    operations,
+    page,
+    qualicharge,
+    rest_v1,
+    rest_v2,
+    websocket,
+)
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import COMPRESSED, on_error
 from ladestrom.edges.chart import Chart
@@ -46,6 +58,7 @@ from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.methods import Methods
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
+from ladestrom.formats.v2 import instant
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.ingest import extensions
@@ -117,6 +130,7 @@ class App:
         """Whether another server takes over when this one stops; consumers are told so."""
         self.url = ""
         self.ready_s = 0.0
+        self.started_at = clock()
         self.operators: dict[str, Operator] = {}
         self.board = Board()
         self.view = View(directory, log.last.epoch)
@@ -240,6 +254,7 @@ class App:
                 *look.handlers(self.door, self.chart, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
+                *keys.handlers(self._key_desk()),
                 *contracts.handlers(served(self.settings)),
                 *page.handlers(self.settings.page.tiles),
             ],
@@ -254,6 +269,50 @@ class App:
             openapi_config=None,
             logging_config=None,
         )
+
+    def _key_desk(self) -> keys.KeyDesk:
+        own, stream = self.settings.keys, self.settings.stream
+        return keys.KeyDesk(
+            door=self.door,
+            store=self.store,
+            policy=keys.KeyPolicy(
+                policy=own.policy,
+                per_address_per_hour_max=own.per_address_per_hour_max,
+                self_made_max=own.self_made_max,
+                days=own.days,
+                proxies=frozenset(own.proxies),
+                contact=self.settings.page.contact,
+                url_public=self.settings.server.url_public,
+            ),
+            limits=keys.KeyLimits(
+                stream.consumers_per_key_max,
+                stream.inbound_kib_max * 1024,
+                stream.inbound_messages_per_minute_max,
+            ),
+            use=self._use_of,
+            changed=self._take_changes,
+            clock=clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def _use_of(self, key_id: str) -> keys.KeyUse:
+        use, (messages, size) = self.door.use(key_id), self.stream.delivered(key_id)
+        return keys.KeyUse(
+            connections=self.stream.by_key[key_id],
+            connections_total=use.connections,
+            messages=use.messages + messages,
+            bytes=use.bytes + size,
+            requests=use.requests,
+            refused=use.refused,
+            since=instant(self.started_at),
+        )
+
+    async def _take_changes(self) -> None:
+        """Takes what was just written to the store; what fails is done again within a second."""
+        try:
+            await self.refresh()
+        except LadestromError as error:
+            logger.warning("what was written is taken a little later", error=str(error))
 
     def _certificates(self, settings: Settings) -> Certificates | None:
         reports = settings.reports
@@ -389,7 +448,7 @@ class App:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
         """
         host, port = self.settings.server.host, self.settings.server.port
-        if host not in LOOPBACK and not len(self.door.keyring):
+        if host not in LOOPBACK and not len(self.door.keyring) and self.settings.keys.policy == "closed":
             raise InvalidSetting(
                 f"server.host is {host}, and there is no key yet: make one with "
                 "`ladestrom keys create` first, or listen on 127.0.0.1"

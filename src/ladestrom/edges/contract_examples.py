@@ -9,6 +9,7 @@ import msgspec
 
 from ladestrom import __version__
 from ladestrom.credentials import TICKET_S
+from ladestrom.edges.keys import KeyLimits, KeyList, KeyRow, KeyUse, MadeKey, OwnKey, RotatedKey
 from ladestrom.edges.lists import EvsePage, StationPage
 from ladestrom.edges.look import PageInfo
 from ladestrom.edges.rest_v2 import OperatorFreshness
@@ -168,7 +169,46 @@ _MAP_STATIONS: Final = MapStations(
     evses=[3],
 )
 
+_KEY: Final = {
+    "id": "4fTq0ZbN1x",
+    "key": "lst_4fTq0ZbN1x_0123456789ABCDEFGHIJKLMNOPQRST0aBcDe",
+    "name": "My charging map",
+    "state": "live",
+    "scopes": ("stream",),
+    "expires_at": "2027-11-22T10:00:00.000Z",
+    "limits": KeyLimits(5_000, 65_536, 100),
+}
+_KEY_ROW: Final = KeyRow(
+    id="4fTq0ZbN1x",
+    name="My charging map",
+    email="name@example.org",
+    purpose="shows free chargers along a route",
+    self_made=True,
+    state="pending",
+    scopes=("stream",),
+    operator=None,
+    created_at=CHANGED_AT,
+    expires_at="2027-11-22T10:00:00.000Z",
+    last_used_at=None,
+)
+
 SENT: Final[Sequence[Any]] = (
+    msgspec.convert(_KEY, MadeKey),
+    msgspec.convert({**_KEY, "overlap_until": "2026-11-23T10:00:00.000Z"}, RotatedKey),
+    OwnKey(
+        id="4fTq0ZbN1x",
+        name="My charging map",
+        state="live",
+        scopes=("stream",),
+        operator=None,
+        created_at=CHANGED_AT,
+        expires_at="2027-11-22T10:00:00.000Z",
+        last_used_at="2026-11-22T10:04:00.000Z",
+        limits=KeyLimits(5_000, 65_536, 100),
+        use=KeyUse(1, 3, 412, 81_250, 9, 0, "2026-11-22T08:00:00.000Z"),
+    ),
+    _KEY_ROW,
+    KeyList([_KEY_ROW]),
     _NOBIL,
     NamedConnectorStatus(f"{STATION}_01", 1, 0, CHANGED_MS),
     SnapshotInit(EPOCH, SEQ - 1, (_NOBIL,)),

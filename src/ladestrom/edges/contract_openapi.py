@@ -124,8 +124,9 @@ DESCRIPTION: Final = """\
 Which EV charger is free: operators' status reports in, one durable ordered log, streams and state out.
 
 **Keys.** `Authorization: Bearer KEY` or `X-Api-Key: KEY`; in the query on paths of version 1 only. A key has
-scopes: `stream` reads, `report` reports for its operator, `admin` may see metrics and read. Where the server
-lets visitors in, one may look without.
+scopes: `stream` reads, `report` reports for its operator, `admin` sees and does what those who run the server
+do, and reads. Where the server gives out keys, `POST /api/v2/keys` makes one; it may have to be approved.
+Where it lets visitors in, one may look without.
 
 **Positions.** `EPOCH-SEQ` is a place in the log. Answers about state have it as `ETag`, and honour
 `If-None-Match`: version 1 the position as it is, version 2 as a weak tag, `W/"EPOCH-SEQ.REVISION"`, which

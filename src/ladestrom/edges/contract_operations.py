@@ -158,7 +158,7 @@ OPERATIONS: Final = (
             tag=NOBIL,
             summary="The NOBIL stream",
             description="A WebSocket: whole stations, as they change. Both paths are the same.",
-            keys=V1_KEYS,
+            keys=(*V1_KEYS, TICKET),
             parameters=V1_STREAM,
             answers=STREAM_ANSWERS,
             refusals=STREAM_REFUSALS,
@@ -386,8 +386,8 @@ OPERATIONS: Final = (
         tag=OWN_KEYS,
         summary="A key that reads, for whoever asks",
         description=(
-            "Where the server gives out keys: at once, or once somebody has approved it; until then the key is "
-            "refused with `key_pending`. Pages of other origins are refused. So many a hour from one address."
+            "Where the server gives out keys: good at once, or once somebody has approved it; until then it "
+            "is refused with `key_pending`. Pages of other origins may not. An address gets so many an hour."
         ),
         scope=None,
         body=KEY_BODY,

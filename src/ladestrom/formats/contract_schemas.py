@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ladestrom.core.access import NAME_CHARACTERS_MAX
+from ladestrom.core.key_making import EMAIL_CHARACTERS_MAX, PURPOSE_CHARACTERS_MAX
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.formats.contract_nobil import EPOCH, STATION_UUID
 from ladestrom.model import REFUSALS, Reason
@@ -53,6 +55,9 @@ def _count(description: str) -> Word:
     return Word(description, {"minimum": 0})
 
 
+_KEY_STATE: Final = Word(
+    "live: it is good. pending: it waits to be approved. expired, revoked: it has ended for good."
+)
 _NULLABLE_MILLIS: Final = {"type": ["integer", "null"], "format": "int64", "minimum": EARLIEST_AT}
 
 _NUMBER: Final = {"format": "int64", "minimum": 0, "maximum": 2**48 - 1}
@@ -285,6 +290,50 @@ WORDS: Final[Mapping[str, Word]] = {
     "occupied": Word("EVSEs that are charging, blocked or reserved, by station."),
     "faulty": Word("EVSEs with an error or out of service, by station."),
     "unknown": Word("EVSEs that nobody tells of, by station."),
+    # -- of keys
+    "id": Word("The public id of the key.", {"minLength": 1}),
+    "key": Word("Text of the key; it is told this once, and is secret."),
+    "MadeKey.name": Word("Whose it is and what for, as it was asked for."),
+    "RotatedKey.name": Word("As that of the key before it."),
+    "OwnKey.name": Word("Whose it is and what for."),
+    "KeyRow.name": Word("Whose it is and what for."),
+    "KeyRequest.name": Word(
+        "Whose it is and what for, for people; one line.", {"minLength": 1, "maxLength": NAME_CHARACTERS_MAX}
+    ),
+    "KeyRequest.email": Word(
+        "Whom to write to about it; nobody but those who run the server sees it.",
+        {"type": ["string", "null"], "maxLength": EMAIL_CHARACTERS_MAX, "default": None},
+        replaces=True,
+    ),
+    "KeyRequest.purpose": Word(
+        "What it is for; whoever approves it reads this.",
+        {"type": ["string", "null"], "maxLength": PURPOSE_CHARACTERS_MAX, "default": None},
+        replaces=True,
+    ),
+    "MadeKey.state": _KEY_STATE,
+    "RotatedKey.state": _KEY_STATE,
+    "OwnKey.state": _KEY_STATE,
+    "KeyRow.state": _KEY_STATE,
+    "scopes": Word("`stream` reads, `report` reports for its operator, `admin` does what else there is."),
+    "expires_at": _instant("Until when the key is good; null: it does not end by itself."),
+    "created_at": _instant("When the key was made; null for the demonstration's."),
+    "last_used_at": _instant("When the key was last used, to the minute; null while it never was."),
+    "overlap_until": _instant("Until when the key before it is good too."),
+    "OwnKey.operator": Word("The operator that it reports for; null where it does not report."),
+    "KeyRow.operator": Word("The operator that it reports for; null where it does not report."),
+    "email": Word("Whom to write to about it, as its holder said; null where none was given."),
+    "purpose": Word("What it is for, as its holder said; null where nothing was."),
+    "self_made": Word("Whether its holder made it, and not who runs the server."),
+    "consumers_per_key_max": _count("Connections to streams that it may have at a time."),
+    "use": Word("What was done with it since the server started."),
+    "connections": _count("Connections to streams that are open now."),
+    "connections_total": _count("Connections to streams that were opened."),
+    "messages": _count("Messages handed to its connections; a snapshot counts as one."),
+    "bytes": _count("Bytes handed to its connections."),
+    "requests": _count("Requests that it was good for, those for streams among them."),
+    "KeyUse.refused": _count("Requests that it was shown with and that were turned away."),
+    "since": _instant("When the server started, from when on is counted."),
+    "KeyList.items": Word("All of them, the oldest first."),
     "Ticket.ticket": Word("To be given as `ticket` in the query of a stream, once."),
     "expires_in_s": Word("For how long it can be used, in seconds.", {"minimum": 1}),
     "checks": Word("What was looked at, and whether it is as it should be."),
