@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,6 @@ from ladestrom.config import Settings
 from ladestrom.core.access import Keyring, may_report
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.core.panorama import Panorama
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
@@ -55,6 +54,7 @@ from ladestrom.edges.answers import COMPRESSED, on_error
 from ladestrom.edges.chart import Chart
 from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
+from ladestrom.edges.lookout import Lookout
 from ladestrom.edges.methods import Methods
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
@@ -78,7 +78,7 @@ from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
-from ladestrom.model import Entry, Evse, Millis, Operator, Reading, StatusReport
+from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
@@ -150,9 +150,6 @@ class App:
             clock=clock,
         )
         self.hub.raw = self.broadcast
-        self.panorama = Panorama()
-        self.chart = Chart(self.view, self.panorama, clock)
-        self.broadcast.followed = self._follow
         self.tickets = Tickets(clock)
         self.stream = StreamEdge(
             self.broadcast,
@@ -162,6 +159,15 @@ class App:
             v2,
             frozenset(settings.server.origins),
         )
+        self.lookout = Lookout(
+            self.view,
+            self.stream,
+            clock,
+            changes_max=settings.page.history_changes_max,
+            skew_ms=settings.rules.clock_skew_s * 1000,
+        )
+        self.chart = Chart(self.view, self.lookout.panorama, clock)
+        self.broadcast.followed = self.lookout.follow
         receipts: Receipts[Answer] = Receipts(
             settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
         )
@@ -251,7 +257,7 @@ class App:
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
-                *look.handlers(self.door, self.chart, self._page),
+                *look.handlers(self.view, self.door, self.chart, self.lookout, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
                 *keys.handlers(self._key_desk()),
@@ -343,10 +349,6 @@ class App:
             contact=own.contact,
         )
 
-    def _follow(self, entries: Sequence[Entry]) -> None:
-        """The view took these entries."""
-        self.panorama.take(entries)
-
     def _failures(self) -> dict[str, int]:
         """Deliveries refused as a whole, by error code."""
         counted: Counter[str] = Counter()
@@ -363,7 +365,7 @@ class App:
         self.board.restore(rows, self.log.last.seq)
         self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
-        self.panorama.load(row.change for row in rows)
+        self.lookout.panorama.load(row.change for row in rows)
         self._start(self.hub.run())
         self._start(self.broadcast.run())
         await self.refresh(everything=True)
@@ -486,6 +488,7 @@ class App:
             (1.0, self._checkpoint_when_due),
         ):
             self._housekeeping.append(asyncio.create_task(_supervised(_every(every_s, work, self._stopping))))
+        self._start(self.lookout.recall(self.log))
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)

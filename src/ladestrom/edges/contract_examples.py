@@ -27,7 +27,17 @@ from ladestrom.formats.contract_nobil import (
 )
 from ladestrom.formats.contract_schemas import Schema
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
-from ladestrom.formats.look import MapState, MapStations
+from ladestrom.formats.look import (
+    Consumers,
+    EvseHistory,
+    Groups,
+    HistorySegment,
+    MapState,
+    MapStations,
+    Overview,
+    PlaceActivity,
+    StationHistory,
+)
 from ladestrom.formats.v2 import ConnectorState, EvseState, Place, StationDetail
 from ladestrom.formats.v2_stream import (
     ChangeRow,
@@ -191,6 +201,35 @@ _KEY_ROW: Final = KeyRow(
     expires_at="2027-11-22T10:00:00.000Z",
     last_used_at=None,
 )
+_PLACE: Final = PlaceActivity("NOR", "Oslo", 1, 3, 2, 9)
+_OVERVIEW: Final = Overview(
+    position=POSITION,
+    at=OBSERVED_AT,
+    started_at=CHANGED_AT,
+    stations=1,
+    evses=3,
+    statuses={**dict.fromkeys(Status, 0), Status.AVAILABLE: 1, Status.CHARGING: 2},
+    errors=0,
+    groups=Groups(1, 2, 0, 0),
+    consumers=Consumers(3, 1, 1, 1),
+    visitors=1,
+    changes_total=9,
+    seconds=[*[0] * 119, 1],
+    minutes=[*[0] * 59, 9],
+    places=[_PLACE],
+)
+_SEGMENTS: Final = [
+    HistorySegment("2026-11-22T09:12:30.000Z", Status.AVAILABLE, 0),
+    HistorySegment(CHANGED_AT, Status.CHARGING, 0),
+]
+_HISTORY: Final = StationHistory(
+    station=STATION,
+    from_="2026-11-21T10:04:12.000Z",
+    until="2026-11-22T10:04:12.000Z",
+    position=POSITION,
+    complete_from="2026-11-22T09:30:00.000Z",
+    evses=[EvseHistory(EVSE, _SEGMENTS)],
+)
 
 SENT: Final[Sequence[Any]] = (
     msgspec.convert(_KEY, MadeKey),
@@ -223,6 +262,13 @@ SENT: Final[Sequence[Any]] = (
     _SOURCE.delay,
     _PAGE,
     _MAP_STATIONS,
+    _OVERVIEW,
+    _OVERVIEW.groups,
+    _OVERVIEW.consumers,
+    _PLACE,
+    _HISTORY,
+    _HISTORY.evses[0],
+    _SEGMENTS[0],
     MapState(POSITION, REVISION, OBSERVED_AT, [1], [2], [0], [0]),
     Ticket("lst_ticket_0123456789abcdef0123456789abcdef0123456789abcdef", TICKET_S),
     Receipt(2, 5, (Refusal(3, Reason.UNKNOWN_EVSE, "no EVSE is known as 'FR*ABC*E9'"),), POSITION, 1),

@@ -35,7 +35,7 @@ from ladestrom.errors import LadestromError, TooLarge
 from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
 from ladestrom.formats.contract_schemas import Schema, reference
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
-from ladestrom.formats.look import MapState, MapStations
+from ladestrom.formats.look import MapState, MapStations, Overview, StationHistory
 from ladestrom.formats.v2 import EvseState, StationDetail
 from ladestrom.model import Cause
 from ladestrom.problem import MEDIA_TYPE, Problem, problem
@@ -68,6 +68,8 @@ SENT: Final = (
     PageInfo,
     MapStations,
     MapState,
+    Overview,
+    StationHistory,
     Ticket,
     MadeKey,
     RotatedKey,

@@ -329,6 +329,30 @@ OPERATIONS: Final = (
         answer=reference("MapState"),
     ),
     Operation(
+        path="/api/v2/overview",
+        id="getOverview",
+        tag=LOOKING,
+        summary="The whole board in numbers, and how much goes on",
+        description="Made once a second at most; what it says of places may be ten seconds old.",
+        open_to_visitors=True,
+        answer=reference("Overview"),
+    ),
+    Operation(
+        path="/api/v2/stations/{uuid}/history",
+        id="getHistory",
+        tag=LOOKING,
+        summary="What the EVSEs of a station were in the last hours",
+        description=(
+            "Segments in order, each until the next; the first one holds at `from`, or at `complete_from` "
+            "where that is later. A change counts from when it was observed. REMOVED is what was not there."
+        ),
+        open_to_visitors=True,
+        parameters=("stationPath", "hours"),
+        answer=reference("StationHistory"),
+        links={"station": _link("getStation", "uuid", "$response.body#/station", "The station.")},
+        refusals=("not_found",),
+    ),
+    Operation(
         path="/api/v2/tickets",
         open_to_visitors=True,
         method="post",

@@ -16,6 +16,7 @@ from ladestrom.credentials import QUERY_NAMES, TICKET_S
 from ladestrom.edges.connection import StreamLimits
 from ladestrom.edges.contract_examples import REPORTS
 from ladestrom.edges.lists import LIMIT, LIMIT_MAX
+from ladestrom.edges.lookout import HOURS_MAX
 from ladestrom.edges.v2 import BATCH_MS, BATCH_MS_MAX, MODES
 from ladestrom.edges.websocket import TYPES
 from ladestrom.errors import LadestromError
@@ -188,6 +189,12 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         description="`next` of the page before. A page is of the moment in which it is asked for.",
         schema={"type": "string", "pattern": "^[A-Za-z0-9_-]*={0,2}$"},
         example="Tk9SXzAxMzMz",
+    ),
+    "hours": Parameter(
+        name="hours",
+        description="How far back.",
+        schema={"type": "integer", "minimum": 1, "maximum": HOURS_MAX, "default": HOURS_MAX},
+        example=6,
     ),
     "stationPath": Parameter(
         name="uuid",

@@ -1,4 +1,4 @@
-"""What the page asks for, and whoever else only looks: the page's own settings, the map."""
+"""What pages ask for, and whoever else only looks: the map, what goes on, what was, the page's settings."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Any, Literal
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
+from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, not_modified
 from ladestrom.edges.chart import Chart, Packed
+from ladestrom.edges.lookout import HOURS_MAX, Lookout
+from ladestrom.edges.query import whole_number
+from ladestrom.errors import NotFound
 
 
 class PageInfo(msgspec.Struct, frozen=True):
@@ -32,7 +37,9 @@ class PageInfo(msgspec.Struct, frozen=True):
 PageSource = Callable[[], PageInfo]
 
 
-def handlers(door: Doorkeeper, chart: Chart, page: PageSource) -> list[HTTPRouteHandler]:
+def handlers(
+    view: View, door: Doorkeeper, chart: Chart, lookout: Lookout, page: PageSource
+) -> list[HTTPRouteHandler]:
     """The route handlers."""
 
     @get("/api/v2/page", sync_to_thread=False)
@@ -57,7 +64,23 @@ def handlers(door: Doorkeeper, chart: Chart, page: PageSource) -> list[HTTPRoute
         door.look(request.headers)
         return _packed(request, await chart.state())
 
-    return [about, map_stations, map_state]
+    @get("/api/v2/overview")
+    async def overview(request: AnyRequest) -> Response[Any]:
+        """The whole board in numbers, and how much goes on."""
+        door.look(request.headers)
+        return json_answer(msgspec.json.encode(await lookout.overview()))
+
+    @get("/api/v2/stations/{uuid:str}/history", sync_to_thread=False)
+    def history(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
+        """What the EVSEs of a station were in the last hours."""
+        door.look(request.headers)
+        hours = whole_number(dict(request.query_params), "hours", HOURS_MAX, 1, HOURS_MAX)
+        station = view.directory.stations.get(uuid.upper())
+        if station is None:
+            raise NotFound(f"no station has the uuid {uuid[:40]!r}")
+        return json_answer(msgspec.json.encode(lookout.history_of(station, hours)))
+
+    return [about, map_stations, map_state, overview, history]
 
 
 def _packed(request: AnyRequest, made: Packed) -> Response[bytes]:

@@ -7,13 +7,15 @@ packed; what changes with statuses is four more. Row i of each is the same stati
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
 
-from ladestrom.model import Station
+from ladestrom.core.history import Segment
+from ladestrom.formats.v2 import instant
+from ladestrom.model import Evse, Millis, Station, Status
 
 STANDARDS_MAX: Final = 30
 """Bits of a mask that every language reads as one positive number."""
@@ -54,6 +56,108 @@ class MapState(msgspec.Struct, frozen=True):
     occupied: Sequence[int]
     faulty: Sequence[int]
     unknown: Sequence[int]
+
+
+class Groups(msgspec.Struct, frozen=True):
+    """EVSEs by what a driver can do with them."""
+
+    available: int
+    occupied: int
+    faulty: int
+    unknown: int
+
+
+class Consumers(msgspec.Struct, frozen=True):
+    """Who follows a stream now."""
+
+    total: int
+    v1: int
+    v2: int
+    events: int
+
+
+class PlaceActivity(msgspec.Struct, frozen=True):
+    """How busy a town is."""
+
+    country: str
+    place: str
+    stations: int
+    evses: int
+    occupied: int
+    changes_hour: int
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The whole board in numbers, and how much goes on."""
+
+    position: str
+    at: str
+    started_at: str
+    stations: int
+    evses: int
+    statuses: dict[str, int]
+    errors: int
+    groups: Groups
+    consumers: Consumers
+    visitors: int
+    changes_total: int
+    seconds: list[int]
+    minutes: list[int]
+    places: list[PlaceActivity]
+
+
+class HistorySegment(msgspec.Struct, frozen=True):
+    """What an EVSE was from an instant on, until the next segment's."""
+
+    at: str
+    status: Status
+    error: int
+
+
+class EvseHistory(msgspec.Struct, frozen=True):
+    """One EVSE's segments, in order. The first one holds when the history begins, and may be older."""
+
+    evse: str
+    segments: list[HistorySegment]
+
+
+class StationHistory(msgspec.Struct, frozen=True):
+    """What the EVSEs of a station were in the last hours."""
+
+    station: str
+    from_: str = msgspec.field(name="from")
+    until: str
+    position: str
+    complete_from: str
+    evses: list[EvseHistory]
+
+
+def station_history(
+    station: Station,
+    position: str,
+    span: tuple[Millis, Millis, Millis],
+    segments: Callable[[Evse], Sequence[Segment]],
+) -> StationHistory:
+    """One station's object; `span` is from when to when, and since when nothing is missing."""
+    start, until, complete = map(_instant, span)
+    return StationHistory(
+        station=station.uuid,
+        from_=start,
+        until=until,
+        position=position,
+        complete_from=complete,
+        evses=[
+            EvseHistory(
+                evse.written,
+                [HistorySegment(_instant(one.at), one.status, int(one.error)) for one in segments(evse)],
+            )
+            for evse in station.evses
+        ],
+    )
+
+
+def _instant(at: Millis) -> str:
+    return instant(at) or ""
 
 
 class Columns:
