@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import gc
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -18,6 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -27,10 +29,11 @@ from litestar.config.compression import CompressionConfig
 from litestar.handlers import ASGIRouteHandler
 
 from ladestrom import __version__, protocols, server
+from ladestrom.backends.database import STORE_FILE
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.config import Settings
+from ladestrom.config import Origin, Settings, shown
 from ladestrom.core.access import Keyring, may_report
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
@@ -38,6 +41,7 @@ from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
 from ladestrom.edges import (
+    admin,
     contracts,
     keys,
     lists,
@@ -56,7 +60,8 @@ from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.lookout import Lookout
 from ladestrom.edges.methods import Methods
-from ladestrom.errors import Conflict, InvalidSetting, LadestromError
+from ladestrom.errors import Conflict, InvalidSetting, LadestromError, NotFound
+from ladestrom.formats.administration import ReadAgain, Unread
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2 import instant
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
@@ -109,6 +114,10 @@ REGISTER: Final = Operator(name="register", all=True)
 REPORTS_PATH: Final = "/api/v2/reports"
 PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}
 """Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
+NO_ORIGINS: Final[Mapping[str, Origin]] = MappingProxyType({})
+UNREAD_SHOWN_MAX: Final = 200
+"""Deliveries that could not be read: more than anyone looks through."""
+LOG_FILE: Final = "log.db"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -120,8 +129,16 @@ def clock() -> Millis:
 class App:
     """One running ladestrom: every part, wired."""
 
-    def __init__(self, settings: Settings, store: SqlStore, log: SqliteLog, directory: Directory) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: SqlStore,
+        log: SqliteLog,
+        directory: Directory,
+        origins: Mapping[str, Origin] = NO_ORIGINS,
+    ) -> None:
         self.settings = settings
+        self.origins = origins
         self.store = store
         self.log = log
         self.directory = directory
@@ -261,6 +278,7 @@ class App:
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
                 *keys.handlers(self._key_desk()),
+                *admin.handlers(self._admin_desk()),
                 *contracts.handlers(served(self.settings)),
                 *page.handlers(self.settings.page.tiles),
             ],
@@ -312,6 +330,37 @@ class App:
             refused=use.refused,
             since=instant(self.started_at),
         )
+
+    def _admin_desk(self) -> admin.AdminDesk:
+        data, log = Path(self.settings.server.data), self.settings.log
+        return admin.AdminDesk(
+            door=self.door,
+            hub=self.hub,
+            log=self.log,
+            broadcast=self.broadcast,
+            process=admin.Process(
+                started_at=self.started_at,
+                durability=log.durability,
+                retention_days=log.retention_days,
+                retention_mib=log.retention_mib,
+                store=str(data / STORE_FILE),
+                revision=lambda: self._revision,
+                checkpoint_seq=lambda: self._checkpoint_seq,
+                log_bytes=lambda: sum(file.stat().st_size for file in data.glob(f"{LOG_FILE}*")),
+                memory_bytes=_memory_bytes,
+            ),
+            settings=shown(self.settings, self.origins),
+            sources=self.sources.told,
+            pause=self._pause_source,
+            shelf=_Shelf(self.supervision, self.sources),
+            clock=clock,
+        )
+
+    async def _pause_source(self, name: str, paused: bool) -> None:
+        now = clock()
+        await self.store.pause_source(name, now if paused else None, now)
+        await self._take_changes()
+        logger.info("a source was paused" if paused else "a source goes on", source=name)
 
     async def _take_changes(self) -> None:
         """Takes what was just written to the store; what fails is done again within a second."""
@@ -589,9 +638,31 @@ class App:
         self._checkpointed_s = asyncio.get_running_loop().time()
 
 
+class _Shelf:
+    """The quarantine as the edges see it."""
+
+    def __init__(self, supervision: Supervision, sources: SourceTasks) -> None:
+        self._supervision = supervision
+        self._sources = sources
+
+    async def newest(self) -> list[Unread]:
+        quarantine = self._supervision.quarantine
+        return [] if quarantine is None else await asyncio.to_thread(quarantine.newest, UNREAD_SHOWN_MAX)
+
+    async def body(self, unread_id: str) -> bytes:
+        quarantine = self._supervision.quarantine
+        if quarantine is None:
+            raise NotFound("nothing is kept here")
+        return (await asyncio.to_thread(quarantine.find, unread_id)).body
+
+    async def replay(self, unread_id: str) -> ReadAgain:
+        return await self._sources.replay(unread_id)
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,
+    origins: Mapping[str, Origin] = NO_ORIGINS,
     *,
     demo: bool = False,
     prepare: Callable[[SqlStore], Awaitable[None]] | None = None,
@@ -599,7 +670,7 @@ async def running(
     """A server that listens, until the block ends.
 
     With `demo`, the key `demo` reads. `prepare` may fill the store before anything reads it, when the data
-    directory is ours alone.
+    directory is ours alone. `origins` say where settings came from.
 
     Raises:
         InvalidSetting: an address or a directory cannot be had.
@@ -608,12 +679,12 @@ async def running(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     data = Path(settings.server.data)
     with _locked(data):
-        store = await open_store(data / "store.db")
+        store = await open_store(data / STORE_FILE)
         try:
             if prepare is not None:
                 await prepare(store)
             log = await SqliteLog.open(
-                data / "log.db",
+                data / LOG_FILE,
                 durability=Durability(settings.log.durability),
                 retention_days=settings.log.retention_days,
                 retention_mib=settings.log.retention_mib,
@@ -621,7 +692,7 @@ async def running(
         except BaseException:
             await store.close()
             raise
-        app = App(settings, store, log, Directory())
+        app = App(settings, store, log, Directory(), origins)
         app.demo = demo
         try:
             await app.recover()
@@ -702,6 +773,15 @@ def _replace(path: Path, content: bytes) -> None:
     beside = path.with_suffix(".new")
     beside.write_bytes(content)
     beside.replace(path)
+
+
+def _memory_bytes() -> int:
+    """What the process has in memory; at most so far, where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _process_started_s() -> float:

@@ -724,9 +724,7 @@ class Ocpi(msgspec.Struct, frozen=True):
     ] = 86_400
 
 
-_TILES: Final = (
-    r"^((https?:/)?/[^\s{}]+\.pmtiles|(?=\S*\{z\})(?=\S*\{x\})(?=\S*\{y\})(https?:/)?/\S+)?$"
-)
+_TILES: Final = r"^((https?:/)?/[^\s{}]+\.pmtiles|(?=\S*\{z\})(?=\S*\{x\})(?=\S*\{y\})(https?:/)?/\S+)?$"
 
 
 class Page(msgspec.Struct, frozen=True):

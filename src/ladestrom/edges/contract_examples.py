@@ -15,6 +15,20 @@ from ladestrom.edges.look import PageInfo
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import NotAllowed, Unauthenticated
+from ladestrom.formats.administration import (
+    BoardState,
+    ConsumersState,
+    LogState,
+    ReadAgain,
+    ServerState,
+    SettingList,
+    ShownSetting,
+    StoreState,
+    ToldSource,
+    ToldSources,
+    Unread,
+    UnreadList,
+)
 from ladestrom.formats.contract_events import Close
 from ladestrom.formats.contract_nobil import (
     ConnectorStatus,
@@ -179,6 +193,30 @@ _MAP_STATIONS: Final = MapStations(
     evses=[3],
 )
 
+_TOLD_SOURCE: Final = ToldSource(
+    **msgspec.structs.asdict(_SOURCE),
+    operator="fjordlys",
+    address="https://example.org/status.xml",
+    paused=False,
+)
+_UNREAD: Final = Unread(
+    id="1795341600000-000-1a2b3c4d",
+    source="fjordlys",
+    protocol="datex",
+    at=CHANGED_AT,
+    bytes=812,
+    code="malformed_body",
+    detail="the XML ends within an element",
+)
+_SETTING: Final = ShownSetting(
+    name="stream.heartbeat_s",
+    value=10,
+    unit="s",
+    default=20,
+    origin="environment",
+    where="LADESTROM_STREAM__HEARTBEAT_S",
+    help="The v2 stream says its position, the time and a digest this often.",
+)
 _KEY: Final = {
     "id": "4fTq0ZbN1x",
     "key": "lst_4fTq0ZbN1x_0123456789ABCDEFGHIJKLMNOPQRST0aBcDe",
@@ -248,6 +286,31 @@ SENT: Final[Sequence[Any]] = (
     ),
     _KEY_ROW,
     KeyList([_KEY_ROW]),
+    ServerState(
+        version=__version__,
+        started_at="2026-11-22T08:00:00.000Z",
+        uptime_s=7_200,
+        ready=True,
+        durability="full",
+        memory_bytes=183_500_800,
+        log=LogState(
+            position=POSITION,
+            first_seq=1,
+            last_seq=SEQ,
+            bytes=4_194_304,
+            retention_days=7,
+            retention_mib=4_096,
+            checkpoint_seq=400,
+        ),
+        store=StoreState("ladestrom-data/store.db", 12),
+        board=BoardState(2_000, 6_421),
+        consumers=ConsumersState(42, 3, 81_250_000, 90_210),
+    ),
+    SettingList([_SETTING]),
+    _TOLD_SOURCE,
+    ToldSources([_TOLD_SOURCE]),
+    UnreadList([_UNREAD]),
+    ReadAgain("1795341600000-000-1a2b3c4d", 2, 5, 0),
     _NOBIL,
     NamedConnectorStatus(f"{STATION}_01", 1, 0, CHANGED_MS),
     SnapshotInit(EPOCH, SEQ - 1, (_NOBIL,)),

@@ -32,6 +32,7 @@ from ladestrom.edges.look import PageInfo
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import LadestromError, TooLarge
+from ladestrom.formats.administration import ReadAgain, ServerState, SettingList, ToldSources, UnreadList
 from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
 from ladestrom.formats.contract_schemas import Schema, reference
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
@@ -75,6 +76,11 @@ SENT: Final = (
     RotatedKey,
     OwnKey,
     KeyList,
+    ServerState,
+    SettingList,
+    ToldSources,
+    UnreadList,
+    ReadAgain,
     _Answer,
     Liveness,
     Readiness,

@@ -127,6 +127,7 @@ EVENT: Final[Schema] = {
 
 V1_KEYS: Final = (*KEY_HEADERS, *KEY_QUERY)
 V1_STATE: Final[Mapping[str, Any]] = {"tag": NOBIL, "keys": V1_KEYS, "entity_tag": "ETag", "cached": True}
+ADMIN: Final[Mapping[str, Any]] = {"tag": OPERATION, "scope": Scope.ADMIN}
 V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "entity_tag": "WeakETag", "cached": True}
 ENDED: Final[Mapping[int, Schema]] = {204: {"description": "It has ended; its connections are cut."}}
 KEY_BODY: Final[Schema] = {
@@ -458,35 +459,104 @@ OPERATIONS: Final = (
         refusals=("too_many_requests",),
     ),
     Operation(
+        **ADMIN,
         path="/api/v2/keys",
         id="listKeys",
-        tag=OPERATION,
         summary="All keys, those that ended too, without what is secret of them",
-        scope=Scope.ADMIN,
         answer=reference("KeyList"),
     ),
     Operation(
+        **ADMIN,
         path="/api/v2/keys/{key_id}/approve",
         method="post",
         id="approveKey",
-        tag=OPERATION,
         summary="Makes a key good that waits; one that does not wait stays as it is",
-        scope=Scope.ADMIN,
         parameters=("keyPath",),
         answer=reference("KeyRow"),
         refusals=("not_found", "conflict"),
     ),
     Operation(
+        **ADMIN,
         path="/api/v2/keys/{key_id}",
         method="delete",
         id="revokeKey",
-        tag=OPERATION,
         summary="Ends a key for good; its connections are cut",
-        scope=Scope.ADMIN,
         parameters=("keyPath",),
         status=204,
         answers=ENDED,
         refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin",
+        id="getServer",
+        summary="The process, its log, its store, its consumers",
+        answer=reference("ServerState"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/settings",
+        id="listSettings",
+        summary="Every setting, its value, and where that came from",
+        answer=reference("SettingList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources",
+        id="listSources",
+        summary="Every source, how it does and how it is set up",
+        answer=reference("ToldSources"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources/{name}/pause",
+        method="post",
+        id="pauseSource",
+        summary="Stops asking or following a source",
+        parameters=("sourcePath",),
+        answer=reference("ToldSource"),
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources/{name}/resume",
+        method="post",
+        id="resumeSource",
+        summary="Lets a paused source go on",
+        parameters=("sourcePath",),
+        answer=reference("ToldSource"),
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine",
+        id="listUnread",
+        summary="Deliveries that could not be read, the newest first",
+        answer=reference("UnreadList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine/{unread_id}",
+        id="getUnread",
+        summary="One of them as it came, but for keys in it",
+        parameters=("unreadPath",),
+        answers={
+            200: {
+                "description": "To be saved in a file.",
+                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine/{unread_id}/replay",
+        method="post",
+        id="replayUnread",
+        summary="Reads one of them again and takes it; it is not kept then",
+        parameters=("unreadPath",),
+        answer=reference("ReadAgain"),
+        refusals=("not_found", "conflict", "overloaded", "log_failure", "not_ready"),
     ),
     Operation(
         path="/livez",

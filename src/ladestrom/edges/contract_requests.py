@@ -224,6 +224,20 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string", "minLength": 1},
         example="NO*FJL*E1234",
     ),
+    "sourcePath": Parameter(
+        name="name",
+        place="path",
+        description="Name of a source that is asked or followed.",
+        schema={"type": "string", "minLength": 1},
+        example="fjordlys",
+    ),
+    "unreadPath": Parameter(
+        name="unread_id",
+        place="path",
+        description="Id of a delivery that is kept, as the list has it.",
+        schema={"type": "string", "minLength": 1},
+        example="1795341600000-000-1a2b3c4d",
+    ),
     "keyPath": Parameter(
         name="key_id",
         place="path",
