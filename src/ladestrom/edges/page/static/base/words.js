@@ -74,11 +74,18 @@ export function isWord(word) {
   return word in en;
 }
 
-const NUMBERS = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
-const PERCENT = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
-const MOMENT = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
-const CLOCK = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
-const AGO = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
+/** The text `KIND.WORD` for a word of the server's, or the word itself where there is none. @param {string} kind @param {string} word */
+export function named(kind, word) {
+  const name = `${kind}.${word}`;
+  return isWord(name) ? t(name) : word;
+}
+
+const LOCALE = language === "en" ? "en-GB" : "nb-NO";
+const NUMBERS = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 });
+const PERCENT = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 1 });
+const MOMENT = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const AGO = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto", style: "short" });
 const STEPS = /** @type {const} */ ([
   [60, "second"],
   [60, "minute"],

@@ -62,7 +62,7 @@ export function operators() {
       label: t("now.operators.delay"),
       number: true,
       order: (row) => median(delay(row)),
-      cell: (row) => spanned(median(delay(row))),
+      cell: (row) => spanned(delay(row)),
     },
     {
       label: t("now.operators.late"),
@@ -78,5 +78,10 @@ export function operators() {
   return table(columns, { caption: t("now.operators"), empty: t("now.operators.empty"), sorted: 0, quiet: true });
 }
 
-/** @param {number | null} seconds */
-const spanned = (seconds) => (seconds === null ? "–" : span(seconds));
+/** The median in words; within the first bucket nothing is known but its bound. @param {import("../../base/sources.js").Delay} all */
+function spanned(all) {
+  const seconds = median(all);
+  const least = all.bounds_s[0] ?? 0;
+  if (seconds === null) return "–";
+  return seconds < least ? t("now.operators.under", { span: span(least) }) : span(seconds);
+}

@@ -91,8 +91,9 @@ function options(width) {
     axes: [
       {
         ...axis,
+        size: 32,
         space: 80,
-        incrs: [30, 60, 300, 600, 900, 1_800],
+        incrs: [60, 300, 600, 900, 1_800],
         grid: { show: false },
         values: (_plot, splits) => splits.map((at) => clock(new Date(at * 1000).toISOString())),
       },
