@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.panorama import CODE_BITS, CODES, Panorama, status_of
+from ladestrom.core.panorama import ABSENT, CODE_BITS, CODES, Panorama, status_of
 from ladestrom.model import NEVER, Change, Entry, Millis, Status
 
 BLOCK: Final = 256
@@ -170,7 +170,8 @@ class History:
         held = [(start, CODES[Status.UNKNOWN])] if now is None else [_in_force(now, start)]
         changes = list(self._walk(evse, start))
         if changes:
-            held = [(start, changes[-1][1] >> CODE_BITS & CODE_MASK)]
+            was = changes[-1][1] >> CODE_BITS & CODE_MASK
+            held = [(start, CODES[Status.REMOVED] if was == ABSENT else was)]
         reached = NEVER
         for at, word in reversed(changes):
             reached = max(reached, min(at, until))

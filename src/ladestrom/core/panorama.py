@@ -48,14 +48,9 @@ def group(status: Status, *, error: bool) -> int:
     return FAULTY if error and own != NONE else own
 
 
-def code(status: Status, *, error: bool) -> int:
-    """Status and error as one number below 32."""
-    return CODES[status] + error
-
-
 def status_of(number: int) -> tuple[Status, bool]:
-    """Status and error of a code; what is not there is REMOVED."""
-    return (Status.REMOVED, False) if number == ABSENT else (_STATUSES[number >> 1], bool(number & 1))
+    """Status and error of a code below `ABSENT`."""
+    return _STATUSES[number >> 1], bool(number & 1)
 
 
 _STATUSES: Final = tuple(Status)
