@@ -60,24 +60,32 @@ export async function request(method, path, body) {
  * @throws {ApiError}
  */
 export async function send(method, path, body) {
-  /** @type {Record<string, string>} */
-  const headers = { accept: "application/json" };
-  if (key()) headers.authorization = `Bearer ${key()}`;
-  if (body !== undefined) headers["content-type"] = "application/json";
-  /** @type {Response} */
-  let response;
-  try {
-    response = await fetch(path, {
-      method,
-      headers,
-      body: body === undefined ? null : JSON.stringify(body),
-      credentials: "omit",
-    });
-  } catch (error) {
-    throw new ApiError(0, "unreachable", String(error));
-  }
+  const response = await ask(method, path, body === undefined ? undefined : JSON.stringify(body));
   if (!response.ok) throw await problem(response);
   return response;
+}
+
+/**
+ * Whatever the server answers, refusals too.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {string} [body] JSON
+ * @param {Omit<RequestInit, "headers"> & {headers?: Record<string, string>}} [more] other headers, what ends the request
+ * @returns {Promise<Response>}
+ * @throws {ApiError} there was no answer
+ */
+export async function ask(method, path, body, more = {}) {
+  /** @type {Record<string, string>} */
+  const headers = { accept: "application/json", ...more.headers };
+  if (key()) headers["authorization"] = `Bearer ${key()}`;
+  if (body !== undefined) headers["content-type"] = "application/json";
+  try {
+    return await fetch(path, { ...more, method, headers, body: body ?? null, credentials: "omit" });
+  } catch (error) {
+    if (more.signal?.aborted) throw error;
+    throw new ApiError(0, "unreachable", String(error));
+  }
 }
 
 /** @param {string} path */
@@ -89,8 +97,8 @@ export const post = (path, body) => request("POST", path, body);
 /** @param {string} path */
 export const del = (path) => request("DELETE", path);
 
-/** @param {Response} response @returns {Promise<ApiError>} */
-async function problem(response) {
+/** What a refusal says. @param {Response} response @returns {Promise<ApiError>} */
+export async function problem(response) {
   const retryAfter = Number(response.headers.get("retry-after") ?? NaN);
   const retryAfterS = Number.isFinite(retryAfter) ? retryAfter : null;
   try {

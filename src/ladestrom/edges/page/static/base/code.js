@@ -112,8 +112,8 @@ export function codeTabs(label) {
   const element = h(
     "div",
     { class: "tabbed" },
-    list,
-    h("div", { class: "code" }, panel, copyButton(() => forms[chosen]?.text ?? "")),
+    h("div", { class: "row" }, list, copyButton(() => forms[chosen]?.text ?? "")),
+    h("div", { class: "code" }, panel),
   );
   list.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -12,6 +12,7 @@
  * @property {string} method
  * @property {string} path with its query, without a key
  * @property {string} [body] JSON
+ * @property {Record<string, string>} [headers] beside those of key and body
  */
 
 export const PLACEHOLDER = "YOUR_KEY";
@@ -45,6 +46,7 @@ const literal = (text) => JSON.stringify(text);
 function curl(call, address, key) {
   const parts = [`curl ${call.kind === "events" ? "-sN" : "-s"} -H ${quoted(`X-Api-Key: ${key}`)}`];
   if (call.method !== "GET") parts.push(`-X ${call.method}`);
+  for (const [name, value] of Object.entries(call.headers ?? {})) parts.push(`-H ${quoted(`${name}: ${value}`)}`);
   if (call.body !== undefined) parts.push(`-H 'Content-Type: application/json'`, `-d ${quoted(call.body)}`);
   parts.push(quoted(address));
   return parts.join(" \\\n  ");
@@ -57,7 +59,7 @@ const curlSocket = (address, key) =>
 /** @param {Call} call @param {string} address @param {string} key */
 function pythonRest(call, address, key) {
   const lines = [`    ${literal(address)},`, `    method=${literal(call.method)},`];
-  const headers = [`"X-Api-Key": ${literal(key)}`];
+  const headers = Object.entries({ "X-Api-Key": key, ...call.headers }).map((pair) => pair.map(literal).join(": "));
   if (call.body !== undefined) {
     headers.push('"Content-Type": "application/json"');
     lines.push(`    data=${literal(call.body)}.encode(),`);
@@ -125,7 +127,7 @@ asyncio.run(main())
 
 /** @param {Call} call @param {string} address @param {string} key */
 function scriptRest(call, address, key) {
-  const headers = [`"X-Api-Key": ${literal(key)}`];
+  const headers = Object.entries({ "X-Api-Key": key, ...call.headers }).map((pair) => pair.map(literal).join(": "));
   const lines = [`  method: ${literal(call.method)},`];
   if (call.body !== undefined) {
     headers.push('"Content-Type": "application/json"');
