@@ -10,6 +10,8 @@ import asyncio
 import fcntl
 import gc
 import os
+import resource
+import secrets
 import signal
 import sys
 import time
@@ -17,6 +19,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -26,10 +29,11 @@ from litestar.config.compression import CompressionConfig
 from litestar.handlers import ASGIRouteHandler
 
 from ladestrom import __version__, protocols, server
+from ladestrom.backends.database import STORE_FILE
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.config import Settings
+from ladestrom.config import Origin, Settings, shown
 from ladestrom.core.access import Keyring, may_report
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
@@ -37,22 +41,30 @@ from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper, Tickets
 from ladestrom.edges import (
+    admin,
     contract_served,
     contracts,
+    keys,
     lists,
+    look,
     operations,
+    page,
     qualicharge,
     rest_v1,
     rest_v2,
     websocket,
 )
 from ladestrom.edges import v2 as v2_edge
-from ladestrom.edges.answers import on_error
+from ladestrom.edges.answers import COMPRESSED, on_error
+from ladestrom.edges.chart import Chart
 from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
+from ladestrom.edges.lookout import Lookout
 from ladestrom.edges.methods import Methods
-from ladestrom.errors import Conflict, InvalidSetting, LadestromError
+from ladestrom.errors import Conflict, InvalidSetting, LadestromError, NotFound
+from ladestrom.formats.administration import ReadAgain, Unread
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
+from ladestrom.formats.v2 import instant
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.ingest import extensions
@@ -103,6 +115,10 @@ REGISTER: Final = Operator(name="register", all=True)
 REPORTS_PATH: Final = "/api/v2/reports"
 PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}
 """Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
+NO_ORIGINS: Final[Mapping[str, Origin]] = MappingProxyType({})
+UNREAD_SHOWN_MAX: Final = 200
+"""Deliveries that could not be read: more than anyone looks through."""
+LOG_FILE: Final = "log.db"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -114,8 +130,16 @@ def clock() -> Millis:
 class App:
     """One running ladestrom: every part, wired."""
 
-    def __init__(self, settings: Settings, store: SqlStore, log: SqliteLog, directory: Directory) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: SqlStore,
+        log: SqliteLog,
+        directory: Directory,
+        origins: Mapping[str, Origin] = NO_ORIGINS,
+    ) -> None:
         self.settings = settings
+        self.origins = origins
         self.store = store
         self.log = log
         self.directory = directory
@@ -124,10 +148,11 @@ class App:
         """Whether another server takes over when this one stops; consumers are told so."""
         self.url = ""
         self.ready_s = 0.0
+        self.started_at = clock()
         self.operators: dict[str, Operator] = {}
         self.board = Board()
         self.view = View(directory, log.last.epoch)
-        self.door = Doorkeeper(Keyring([], []), clock)
+        self.door = Doorkeeper(Keyring([], []), clock, visitors=settings.page.visitors == "anyone")
         v2 = V2Dialect(
             _told_limits(settings),
             Attribution(settings.registry.licence, settings.registry.attribution),
@@ -152,6 +177,15 @@ class App:
             v2,
             frozenset(settings.server.origins),
         )
+        self.lookout = Lookout(
+            self.view,
+            self.stream,
+            clock,
+            changes_max=settings.page.history_changes_max,
+            skew_ms=settings.rules.clock_skew_s * 1000,
+        )
+        self.chart = Chart(self.view, self.lookout.panorama, clock)
+        self.broadcast.followed = self.lookout.follow
         receipts: Receipts[Answer] = Receipts(
             settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
         )
@@ -241,17 +275,100 @@ class App:
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
+                *look.handlers(self.view, self.door, self.chart, self.lookout, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
+                *keys.handlers(self._key_desk()),
+                *admin.handlers(self._admin_desk()),
                 *contracts.handlers(served(self.settings)),
+                *page.handlers(self.settings.page.tiles),
             ],
             exception_handlers={Exception: on_error},
             compression_config=CompressionConfig(
-                "gzip", minimum_size=1024, gzip_compress_level=4, exclude=["^/api/v2/reports", "^/ocpi"]
+                "gzip",
+                minimum_size=1024,
+                gzip_compress_level=4,
+                exclude=["^/api/v2/reports", "^/ocpi"],
+                exclude_opt_key=COMPRESSED,
             ),
             openapi_config=None,
             logging_config=None,
         )
+
+    def _key_desk(self) -> keys.KeyDesk:
+        own, stream = self.settings.keys, self.settings.stream
+        return keys.KeyDesk(
+            door=self.door,
+            store=self.store,
+            policy=keys.KeyPolicy(
+                policy=own.policy,
+                per_address_per_hour_max=own.per_address_per_hour_max,
+                self_made_max=own.self_made_max,
+                days=own.days,
+                proxies=frozenset(own.proxies),
+                contact=self.settings.page.contact,
+                url_public=self.settings.server.url_public,
+            ),
+            limits=keys.KeyLimits(
+                stream.consumers_per_key_max,
+                stream.inbound_kib_max * 1024,
+                stream.inbound_messages_per_minute_max,
+            ),
+            use=self._use_of,
+            changed=self._take_changes,
+            clock=clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def _use_of(self, key_id: str) -> keys.KeyUse:
+        use, (messages, size) = self.door.use(key_id), self.stream.delivered(key_id)
+        return keys.KeyUse(
+            connections=self.stream.by_key[key_id],
+            connections_total=use.connections,
+            messages=use.messages + messages,
+            bytes=use.bytes + size,
+            requests=use.requests,
+            refused=use.refused,
+            since=instant(self.started_at),
+        )
+
+    def _admin_desk(self) -> admin.AdminDesk:
+        data, log = Path(self.settings.server.data), self.settings.log
+        return admin.AdminDesk(
+            door=self.door,
+            hub=self.hub,
+            log=self.log,
+            broadcast=self.broadcast,
+            process=admin.Process(
+                started_at=self.started_at,
+                durability=log.durability,
+                retention_days=log.retention_days,
+                retention_mib=log.retention_mib,
+                store=str(data / STORE_FILE),
+                revision=lambda: self._revision,
+                checkpoint_seq=lambda: self._checkpoint_seq,
+                log_bytes=lambda: sum(file.stat().st_size for file in data.glob(f"{LOG_FILE}*")),
+                memory_bytes=_memory_bytes,
+            ),
+            settings=shown(self.settings, self.origins),
+            sources=self.sources.told,
+            pause=self._pause_source,
+            shelf=_Shelf(self.supervision, self.sources),
+            clock=clock,
+        )
+
+    async def _pause_source(self, name: str, paused: bool) -> None:
+        now = clock()
+        await self.store.pause_source(name, now if paused else None, now)
+        await self._take_changes()
+        logger.info("a source was paused" if paused else "a source goes on", source=name)
+
+    async def _take_changes(self) -> None:
+        """Takes what was just written to the store; what fails is done again within a second."""
+        try:
+            await self.refresh()
+        except LadestromError as error:
+            logger.warning("what was written is taken a little later", error=str(error))
 
     def _certificates(self, settings: Settings) -> Certificates | None:
         reports = settings.reports
@@ -266,6 +383,21 @@ class App:
 
     def _operator(self, name: str) -> Operator | None:
         return self.operators.get(name)
+
+    def _page(self) -> look.PageInfo:
+        own, registry = self.settings.page, self.settings.registry
+        return look.PageInfo(
+            title=own.title,
+            version=__version__,
+            demo=self.demo,
+            visitors=own.visitors,
+            keys=self.settings.keys.policy,
+            tiles=own.tiles,
+            tiles_attribution=own.tiles_attribution,
+            licence=registry.licence,
+            attribution=registry.attribution,
+            contact=own.contact,
+        )
 
     def _failures(self) -> dict[str, int]:
         """Deliveries refused as a whole, by error code."""
@@ -283,6 +415,7 @@ class App:
         self.board.restore(rows, self.log.last.seq)
         self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
+        self.lookout.panorama.load(row.change for row in rows)
         self._start(self.hub.run())
         self._start(self.broadcast.run())
         await self.refresh(everything=True)
@@ -367,7 +500,7 @@ class App:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
         """
         host, port = self.settings.server.host, self.settings.server.port
-        if host not in LOOPBACK and not len(self.door.keyring):
+        if host not in LOOPBACK and not len(self.door.keyring) and self.settings.keys.policy == "closed":
             raise InvalidSetting(
                 f"server.host is {host}, and there is no key yet: make one with "
                 "`ladestrom keys create` first, or listen on 127.0.0.1"
@@ -405,6 +538,7 @@ class App:
             (1.0, self._checkpoint_when_due),
         ):
             self._housekeeping.append(asyncio.create_task(_supervised(_every(every_s, work, self._stopping))))
+        self._start(self.lookout.recall(self.log))
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
@@ -505,9 +639,31 @@ class App:
         self._checkpointed_s = asyncio.get_running_loop().time()
 
 
+class _Shelf:
+    """The quarantine as the edges see it."""
+
+    def __init__(self, supervision: Supervision, sources: SourceTasks) -> None:
+        self._supervision = supervision
+        self._sources = sources
+
+    async def newest(self) -> list[Unread]:
+        quarantine = self._supervision.quarantine
+        return [] if quarantine is None else await asyncio.to_thread(quarantine.newest, UNREAD_SHOWN_MAX)
+
+    async def body(self, unread_id: str) -> bytes:
+        quarantine = self._supervision.quarantine
+        if quarantine is None:
+            raise NotFound("nothing is kept here")
+        return (await asyncio.to_thread(quarantine.find, unread_id)).body
+
+    async def replay(self, unread_id: str) -> ReadAgain:
+        return await self._sources.replay(unread_id)
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,
+    origins: Mapping[str, Origin] = NO_ORIGINS,
     *,
     demo: bool = False,
     prepare: Callable[[SqlStore], Awaitable[None]] | None = None,
@@ -515,7 +671,7 @@ async def running(
     """A server that listens, until the block ends.
 
     With `demo`, the key `demo` reads. `prepare` may fill the store before anything reads it, when the data
-    directory is ours alone.
+    directory is ours alone. `origins` say where settings came from.
 
     Raises:
         InvalidSetting: an address or a directory cannot be had.
@@ -524,12 +680,12 @@ async def running(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     data = Path(settings.server.data)
     with _locked(data):
-        store = await open_store(data / "store.db")
+        store = await open_store(data / STORE_FILE)
         try:
             if prepare is not None:
                 await prepare(store)
             log = await SqliteLog.open(
-                data / "log.db",
+                data / LOG_FILE,
                 durability=Durability(settings.log.durability),
                 retention_days=settings.log.retention_days,
                 retention_mib=settings.log.retention_mib,
@@ -537,7 +693,7 @@ async def running(
         except BaseException:
             await store.close()
             raise
-        app = App(settings, store, log, Directory())
+        app = App(settings, store, log, Directory(), origins)
         app.demo = demo
         try:
             await app.recover()
@@ -620,6 +776,15 @@ def _replace(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
+def _memory_bytes() -> int:
+    """What the process has in memory; at most so far, where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _process_started_s() -> float:
     """When this process began, on the monotonic clock; now where the system does not tell."""
     try:
@@ -676,6 +841,7 @@ def _stream_limits(settings: Settings) -> StreamLimits:
     return StreamLimits(
         consumers_max=stream.consumers_max,
         consumers_per_key_max=stream.consumers_per_key_max,
+        visitors_max=settings.page.visitors_max,
         write_buffer_bytes_max=stream.write_buffer_kib_max * 1024,
         inbound_bytes_max=stream.inbound_kib_max * 1024,
         inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
@@ -755,6 +921,7 @@ def served(settings: Settings) -> contract_served.Served:
     """What the published contracts say of a server with these settings."""
     reports = _push_limits(settings)
     return contract_served.Served(
+        visitors=settings.page.visitors == "anyone",
         url_public=settings.server.url_public,
         head_bytes_max=server.HEADER_BYTES_MAX,
         stream=_stream_limits(settings),

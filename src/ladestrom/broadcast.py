@@ -101,6 +101,8 @@ class Broadcast:
     ) -> None:
         self.view = view
         self.limits = limits or BroadcastLimits()
+        self.followed: Callable[[Sequence[Entry]], None] | None = None
+        """Is given the same entries as the view, in the same step of the loop."""
         self.wanted = False
         """Whether somebody wants raw messages (`hub.RawListener`)."""
         self.raw_sent = 0
@@ -170,13 +172,13 @@ class Broadcast:
         channel.subscribers.add(subscriber)
         self.wanted = self.wanted or wishes.raw
         for message in first:
-            self._write(sink, self._frame(wishes.framing, message))
+            self._write(subscriber, self._frame(wishes.framing, message))
         reason = None if since is None else self._unresumable(since, every=every)
         if since is not None and reason is None:
             self._resume(subscriber, since.seq)
             return subscriber
         for message in () if reason is None else dialect.reset(self.view, reason):
-            self._write(sink, self._frame(wishes.framing, message))
+            self._write(subscriber, self._frame(wishes.framing, message))
         subscriber.move(Phase.LIVE)
         self._flush(channel)
         subscriber.next = channel.end
@@ -185,7 +187,8 @@ class Broadcast:
             made = self._snapshot(channel)
             subscriber.next = made.next
             subscriber.told = made.seq
-            self._write(sink, made.frame)
+            self._write(subscriber, made.frame)
+        subscriber.begin()
         self.pump(subscriber)
         return subscriber
 
@@ -216,11 +219,14 @@ class Broadcast:
         first = dialect.selected(self.view, channel.chain)
         replacement = self.join(subscriber.sink, wishes, since=None, every=subscriber.every, first=first)
         self.leave(subscriber)
+        subscriber.settle()
+        replacement.messages += subscriber.messages
+        replacement.bytes += subscriber.bytes
         return replacement
 
     def tell(self, subscriber: Subscriber, message: Message) -> None:
         """Writes a message to one consumer, which does not move by it."""
-        self._write(subscriber.sink, self._frame(subscriber.channel.wishes.framing, message))
+        self._write(subscriber, self._frame(subscriber.channel.wishes.framing, message))
 
     def farewell(self, subscriber: Subscriber, retry_after_ms: int) -> Sequence[bytes]:
         """What a consumer is told before the server goes away, framed."""
@@ -292,6 +298,7 @@ class Broadcast:
 
     def _fall_behind(self, subscriber: Subscriber) -> None:
         """The window moved past a consumer that could not keep up."""
+        subscriber.settle()
         subscriber.seq = subscriber.told
         subscriber.move(Phase.REPLAYING)
         if subscriber.every:
@@ -333,9 +340,11 @@ class Broadcast:
         if whole:
             subscriber.next = channel.end
             subscriber.move(Phase.LIVE)
+            subscriber.begin()
         if messages:
             framing = PLAIN[wishes.framing] if len(messages) > COMPRESSED_FRAMES_MAX else wishes.framing
-            self._write(subscriber.sink, b"".join(self._frame(framing, one) for one in messages))
+            frames = b"".join(self._frame(framing, one) for one in messages)
+            self._write(subscriber, frames, len(messages))
 
     async def _replay(self, subscriber: Subscriber) -> None:
         """Writes each missed change from the log, in order, to a consumer that wants every one."""
@@ -370,11 +379,12 @@ class Broadcast:
                 subscriber.seq = entries[-1].seq
                 if rows or subscriber.seq == target:
                     for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
-                        self._write(subscriber.sink, self._frame(wishes.framing, message))
+                        self._write(subscriber, self._frame(wishes.framing, message))
                     subscriber.told = subscriber.seq
             if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
                 subscriber.next = follows
                 subscriber.move(Phase.LIVE)
+                subscriber.begin()
                 self.pump(subscriber)
 
     def _overrun(self, subscriber: Subscriber) -> None:
@@ -383,9 +393,12 @@ class Broadcast:
         self.leave(subscriber)
         subscriber.sink.overrun(position)
 
-    def _write(self, sink: Sink, data: bytes) -> None:
+    def _write(self, subscriber: Subscriber, data: bytes, messages: int = 1) -> None:
+        """Writes what is one consumer's own; what all share is counted by `Subscriber.settle`."""
         self.bytes_out += len(data)
-        sink.write(data)
+        subscriber.messages += messages
+        subscriber.bytes += len(data)
+        subscriber.sink.write(data)
 
     # -- snapshots ---------------------------------------------------------------------------------------
 
@@ -424,6 +437,8 @@ class Broadcast:
     async def _follow(self) -> None:
         async for entries in self._log.tail(self.view.seq):
             self.take(entries)
+            if self.followed is not None:
+                self.followed(entries)
             if len(entries) > ENTRIES_PER_TURN_MAX:
                 await asyncio.sleep(0)
 

@@ -13,9 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ladestrom.core.access import Credential, Keyring, Scope
-from ladestrom.errors import TooManyRequests, Unauthenticated
+import msgspec
+
+from ladestrom.core.access import VISITOR, Credential, Keyring, Scope
+from ladestrom.errors import KeyPending, LadestromError, NotAllowed, TooManyRequests, Unauthenticated
 from ladestrom.model import Millis
+from ladestrom.ports import KeyRecord
 
 MINUTE_MS: Final = 60_000
 QUERY_NAMES: Final = ("key", "apikey")
@@ -26,13 +29,33 @@ TICKETS_MAX: Final = 100_000
 """Tickets not used yet: as many as consumers could come back within a minute, five times over."""
 
 
-class Doorkeeper:
-    """Checks keys against the keyring in force."""
+class Use(msgspec.Struct):
+    """What was done with a key since the server started."""
 
-    def __init__(self, keyring: Keyring, clock: Callable[[], Millis]) -> None:
+    requests: int = 0
+    """Requests that it was good for, those for streams among them."""
+    refused: int = 0
+    """Requests turned away although the key is known: not for this, waiting, ended, too many connections."""
+    connections: int = 0
+    """Connections to streams."""
+    messages: int = 0
+    """Messages handed to those that have ended; a snapshot counts as one."""
+    bytes: int = 0
+    """Likewise."""
+    last_used_at: Millis | None = None
+    """To the minute."""
+
+
+class Doorkeeper:
+    """Checks keys against the keyring in force; lets visitors look where `visitors` says so."""
+
+    def __init__(self, keyring: Keyring, clock: Callable[[], Millis], *, visitors: bool = False) -> None:
         self.keyring = keyring
+        self.visitors = visitors
         self.refused = 0
         """Requests turned away since the start."""
+        self.uses: dict[str, Use] = {}
+        """By key; of keys that were shown since the start and are there still."""
         self._clock = clock
         self._used: dict[str, Millis] = {}
 
@@ -50,24 +73,90 @@ class Doorkeeper:
 
         Raises:
             Unauthenticated: no key, or none of ours, or it is revoked or expired.
+            KeyPending: the key waits to be approved.
             NotAllowed: the key is not for this scope.
         """
         now = self._clock()
+        text = None
         try:
-            found = self.keyring.authenticate(presented_key(headers, query, basic=basic), now, scope)
-        except Exception:
-            self.refused += 1
+            text = presented_key(headers, query, basic=basic)
+            found = self.keyring.authenticate(text, now, scope)
+        except LadestromError:
+            self.refuse(self.keyring.owner(text))
             raise
-        self._used[found.key_id] = now - now % MINUTE_MS
+        self._note(found.key_id, now)
         return found
+
+    def holder(self, headers: Mapping[str, str], *, waiting: bool = True) -> KeyRecord:
+        """Whose key a request carries, whatever the key is for; with `waiting`, one that waits too.
+
+        Raises:
+            Unauthenticated: no key, or none of ours, or it is revoked or expired.
+            KeyPending: the key waits to be approved.
+        """
+        now = self._clock()
+        text = None
+        try:
+            text = presented_key(headers)
+            found = self.keyring.holder(text, now)
+            if found.pending and not waiting:
+                raise KeyPending("the key waits until whoever runs this server approves it")
+        except LadestromError:
+            self.refuse(self.keyring.owner(text))
+            raise
+        self._note(found.id, now)
+        return found
+
+    def use(self, key_id: str) -> Use:
+        """What was done with a key; begun where it is new."""
+        found = self.uses.get(key_id)
+        if found is None:
+            found = self.uses[key_id] = Use()
+        return found
+
+    def refuse(self, key_id: str | None) -> None:
+        """Counts a request that is turned away; None where it is nobody's."""
+        self.refused += 1
+        if key_id is not None:
+            self.use(key_id).refused += 1
+
+    def _note(self, key_id: str, now: Millis) -> None:
+        minute = now - now % MINUTE_MS
+        self._used[key_id] = minute
+        use = self.use(key_id)
+        use.requests += 1
+        use.last_used_at = minute
+
+    def look(self, headers: Mapping[str, str]) -> Credential:
+        """The credential of who wants to look: its key's, or that of visitors where they are let in.
+
+        A key that is good but may not read is no worse there than none. One that is wrong, revoked or expired
+        is refused all the same, so that whoever sent it learns of it.
+
+        Raises:
+            Unauthenticated: no key where visitors are not let in, or a wrong one.
+            NotAllowed: the key is not for reading, and visitors are not let in.
+        """
+        if not self.visitors:
+            return self.credential(headers, Scope.STREAM)
+        if presented_key(headers) is None:
+            return VISITOR
+        try:
+            return self.credential(headers, Scope.STREAM)
+        except NotAllowed:
+            return VISITOR
 
     def is_live(self, key_id: str) -> bool:
         """Whether connections opened with this key may stay."""
+        if key_id == VISITOR.key_id:
+            return self.visitors
         return self.keyring.is_live(key_id, self._clock())
 
     def take_used(self) -> dict[str, Millis]:
-        """Keys used since the last call, and the minute of their last use."""
+        """Keys used since the last call, and the minute of their last use. Forgets keys that are no more."""
         used, self._used = self._used, {}
+        for key_id in [key_id for key_id in self.uses if key_id not in self.keyring]:
+            del self.uses[key_id]
         return used
 
 

@@ -17,6 +17,8 @@ class LadestromError(Exception):
     """WebSocket close code. 4400 to 4499 say: do not reconnect before something was changed."""
     retry: ClassVar[bool] = False
     """Whether the same request may succeed later without being changed."""
+    retry_after_s: int = 1
+    """How long to wait before that."""
 
 
 class BadRequest(LadestromError):
@@ -59,6 +61,18 @@ class NotAllowed(LadestromError):
     code = "not_allowed"
     status = 403
     close_code = 4403
+
+
+class KeyPending(NotAllowed):
+    """The key waits until whoever runs the server approves it; a program need not try again before."""
+
+    code = "key_pending"
+
+
+class KeysClosed(NotAllowed):
+    """Keys are made by whoever runs the server only."""
+
+    code = "keys_closed"
 
 
 class NotFound(LadestromError):
@@ -105,6 +119,14 @@ class UnsupportedEncoding(LadestromError):
     close_code = 1003
 
 
+class UnsupportedMediaType(LadestromError):
+    """Content-Type is not application/json."""
+
+    code = "unsupported_media_type"
+    status = 415
+    close_code = 1003
+
+
 class TooManyRequests(LadestromError):
     """A rate or a number of connections is over its limit."""
 
@@ -112,6 +134,10 @@ class TooManyRequests(LadestromError):
     status = 429
     close_code = 4129
     retry = True
+
+    def __init__(self, text: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(LadestromError):

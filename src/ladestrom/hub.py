@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 logger = structlog.get_logger(__name__)
 
+UNHEARD: Final = frozenset({Status.UNKNOWN, Status.REMOVED})
+"""What an EVSE is before it becomes known."""
 REFUSED_PER_RECEIPT_MAX: Final = 10_000
 """As many as one delivery may have items."""
 APPEND_SECONDS_MAX: Final = 10_000
@@ -252,7 +254,7 @@ class Hub:
                     outcome.stale += decision.reason is Reason.STALE
                 else:
                     outcome.accepted += 1
-                    if decision.was_status is not Status.UNKNOWN:
+                    if decision.was_status not in UNHEARD:
                         outcome.observed.append(report.observed_at)
                 outcome.heard.append((evse, report))
             place += 1

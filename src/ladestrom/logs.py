@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 REDACTED: Final = "***"
 
 SECRET_NAMES: Final = frozenset(
-    {"api_key", "apikey", "authorization", "cookie", "key", "password", "secret", "ticket", "token"}
+    {
+        "api_key",
+        "apikey",
+        "authorization",
+        "cookie",
+        "email",
+        "key",
+        "password",
+        "secret",
+        "ticket",
+        "token",
+    }
 )
 """Names of values that are never written; compared in lower case, `-` as `_`, and without `x_`."""
 

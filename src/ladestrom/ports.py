@@ -154,7 +154,7 @@ class ImportReport(msgspec.Struct, frozen=True):
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
-    """A key as the store keeps it: never the secret, only its SHA-256."""
+    """A key as the store keeps it: never the secret, only its SHA-256. Its e-mail is not for logs."""
 
     id: str
     name: str
@@ -166,6 +166,21 @@ class KeyRecord(msgspec.Struct, frozen=True):
     revoked_at: Millis | None
     last_used_at: Millis | None
     """To the minute."""
+    email: str | None = None
+    """Whom to write to about it."""
+    purpose: str | None = None
+    self_made: bool = False
+    """Whether its holder made it, and not who runs the server."""
+    approved_at: Millis | None = None
+    """Of one that its holder made: since when it is good; None while it waits for that."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits to be approved."""
+        return self.self_made and self.approved_at is None
+
+    def __repr__(self) -> str:
+        return f"KeyRecord({self.id!r})"
 
 
 class OcpiPeer(msgspec.Struct, frozen=True, kw_only=True):
@@ -325,12 +340,25 @@ class Store(Protocol):
 
     async def keys(self) -> Sequence[KeyRecord]: ...
 
-    async def put_key(self, key: KeyRecord) -> None:
+    async def put_key(self, key: KeyRecord, *, self_made_max: int | None = None) -> None:
         """Adds the key.
+
+        With `self_made_max`, no more live or waiting keys that their holders made are taken than that; of
+        those that ended, the oldest are forgotten.
 
         Raises:
             Conflict: its id is taken.
             NotFound: its operator does not exist.
+            TooManyRequests: there are `self_made_max` already.
+        """
+        ...
+
+    async def approve_key(self, key_id: str, now: Millis) -> None:
+        """Makes a key good that waits for that; one that does not wait stays as it is.
+
+        Raises:
+            NotFound: no key has this id.
+            Conflict: it was revoked or has expired.
         """
         ...
 

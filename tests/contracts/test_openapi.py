@@ -58,6 +58,11 @@ def test_every_route_is_in_the_document_and_has_its_methods(
         if isinstance(route, ASGIRoute) and route.route_handler.is_mount:
             # What others specified, at paths of its own.
             continue
+        if isinstance(route, HTTPRoute) and not any(
+            handler.include_in_schema is not False for handler in route.route_handlers
+        ):
+            # Documents and files of the page.
+            continue
         if isinstance(route, ASGIRoute):
             methods = set(document["paths"].get(path, ()))
         routes.setdefault(path, set()).update(methods - {"options", "head"})

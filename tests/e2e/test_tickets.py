@@ -163,7 +163,7 @@ def test_a_ticket_is_no_key(server: Serving) -> None:
         assert opened(server, "events", "none", headers).status == 401
     assert server.request("GET", f"/api/v2/evses?ticket={ticket}").status_code == 401
     with Wire(server.port) as wire:
-        assert wire.open(f"/api/v1/stream?ticket={ticket}").response.status == 401
+        assert wire.open(f"/api/v1/stream?apikey={ticket}", {}).response.status == 401
     assert is_open(opened(server, "events", ticket)), "all that did not use it up"
 
 
@@ -317,3 +317,21 @@ def test_a_used_ticket_of_another_origin_is_used_up_all_the_same() -> None:
     for origin in ("", MAP):
         with pytest.raises(Unauthenticated):
             tickets.redeem(ticket, origin)
+
+
+def test_a_ticket_opens_version_1_once(server: Serving) -> None:
+    target = f"/api/v1/stream?types=snapshot&ticket={issued(server)}"
+    with Wire(server.port) as wire:
+        assert wire.open(target, {}).response.status == 101
+        assert wire.message()["type"] == "snapshot:init"
+    with Wire(server.port) as again:
+        assert again.open(target, {}).response.status == 401
+        assert refusal(again)["code"] == "unauthenticated"
+
+
+def test_a_key_in_the_query_of_version_1_wins_over_a_ticket(server: Serving) -> None:
+    ticket = issued(server)
+    with Wire(server.port) as wire:
+        assert wire.open(f"/api/v1/stream?apikey=lst_none&ticket={ticket}", {}).response.status == 401
+    with Wire(server.port) as wire:
+        assert wire.open(f"/api/v1/stream?ticket={ticket}", {}).response.status == 101

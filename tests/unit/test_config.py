@@ -61,7 +61,7 @@ class TestTable:
     @pytest.mark.parametrize("row", INTEGERS, ids=lambda row: row.key)
     def test_a_unit_of_time_or_size_stands_in_the_name(self, row: Setting) -> None:
         if row.unit in {"s", "ms", "days", "hours", "MiB", "KiB"}:
-            assert row.name.removesuffix("_max").removesuffix("_min").endswith(f"_{row.unit.lower()}")
+            assert f"_{row.name}".removesuffix("_max").removesuffix("_min").endswith(f"_{row.unit.lower()}")
 
     def test_the_defaults_are_the_settings_made_without_arguments(self) -> None:
         assert load(None, {}, {}).settings == Settings()

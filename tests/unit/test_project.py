@@ -101,7 +101,9 @@ class TestFiles:
         assert f"## [{ladestrom.__version__}]" in text or "## [Unreleased]" in text
 
     def test_every_module_has_a_name_that_says_something(self) -> None:
-        names = {path.stem if path.suffix else path.name for path in PACKAGE.rglob("*")}
+        names = {
+            part for path in PACKAGE.rglob("*.py") for part in path.relative_to(PACKAGE).with_suffix("").parts
+        }
         assert names & BANNED_NAMES == set()
 
     @pytest.mark.parametrize(

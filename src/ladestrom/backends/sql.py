@@ -6,19 +6,33 @@ with their SHA-256. The tables are in `backends.tables`, the registry's rows in 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from ladestrom.backends import charge_points, registry, sources
 from ladestrom.backends.database import Database
 from ladestrom.backends.ocpi import SqlPeers
 from ladestrom.backends.tables import keys, operators
 from ladestrom.core import merge
-from ladestrom.errors import Conflict, NotFound
+from ladestrom.errors import Conflict, NotFound, TooManyRequests
 from ladestrom.model import Millis, Operator
 from ladestrom.ports import (
     ChargePoint,
@@ -34,6 +48,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 MINUTE_MS: Final = 60_000
+HOUR_S: Final = 3_600
+KEYS_PER_TURN: Final = 500
+"""Keys read before other work of the loop gets its turn: some 3 ms."""
+ENDED_FORGOTTEN: Final = 100
+"""Self-made keys that are forgotten at once, the oldest first, where more have ended than may live."""
 
 T = TypeVar("T")
 
@@ -136,31 +155,29 @@ class SqlStore:
 
     async def keys(self) -> Sequence[KeyRecord]:
         """All keys, the oldest first, those that are revoked or expired too."""
-        rows = await self._all(select(keys).order_by(keys.c.created_at, keys.c.id))
-        return [
-            KeyRecord(
-                id=row.id,
-                name=row.name,
-                secret_sha256=bytes(row.secret_sha256),
-                scopes=_decode_words(row.scopes),
-                operator=row.operator,
-                created_at=row.created_at,
-                expires_at=row.expires_at,
-                revoked_at=row.revoked_at,
-                last_used_at=row.last_used_at,
-            )
-            for row in rows
-        ]
+        query = select(keys).order_by(keys.c.created_at, keys.c.id)
 
-    async def put_key(self, key: KeyRecord) -> None:
-        """Adds the key.
+        async def fetch(connection: AsyncConnection) -> list[KeyRecord]:
+            found: list[KeyRecord] = []
+            for rows in (await connection.execute(query)).partitions(KEYS_PER_TURN):
+                found += map(_key_record, rows)
+                await asyncio.sleep(0)
+            return found
+
+        return await self._database.read(fetch)
+
+    async def put_key(self, key: KeyRecord, *, self_made_max: int | None = None) -> None:
+        """Adds the key; with `self_made_max`, no more that their holders made than that.
 
         Raises:
             Conflict: its id is taken.
             NotFound: its operator does not exist.
+            TooManyRequests: there are `self_made_max` already.
         """
 
         async def put(connection: AsyncConnection) -> None:
+            if self_made_max is not None:
+                await _make_room(connection, self_made_max, key.created_at)
             if await _has(connection, keys.c.id, key.id):
                 raise Conflict(f"there is a key {key.id} already")
             if key.operator is not None and not await _has(connection, operators.c.name, key.operator):
@@ -169,6 +186,28 @@ class SqlStore:
             await connection.execute(insert(keys).values({**row, "scopes": _text(key.scopes)}))
 
         await self._write(put)
+
+    async def approve_key(self, key_id: str, now: Millis) -> None:
+        """Makes a key good that waits for that; one that does not wait stays as it is.
+
+        Raises:
+            NotFound: no key has this id.
+            Conflict: it was revoked or has expired.
+        """
+
+        async def approve(connection: AsyncConnection) -> None:
+            found = (await connection.execute(select(keys).where(keys.c.id == key_id))).first()
+            if found is None:
+                raise _no_key(key_id)
+            if found.revoked_at is not None or (found.expires_at is not None and found.expires_at <= now):
+                raise Conflict(f"the key {key_id} was revoked or has expired; it cannot be approved")
+            await connection.execute(
+                update(keys)
+                .where(keys.c.id == key_id, keys.c.self_made, keys.c.approved_at.is_(None))
+                .values(approved_at=now)
+            )
+
+        await self._write(approve)
 
     async def revoke_key(self, key_id: str, now: Millis) -> None:
         """Ends the key for good; a key that was revoked before keeps that instant.
@@ -282,7 +321,7 @@ class SqlStore:
     async def _end_key(self, key_id: str, column: str, at: Millis) -> None:
         async def end(connection: AsyncConnection) -> None:
             if not await _has(connection, keys.c.id, key_id):
-                raise NotFound(f"there is no key {key_id[:40]!r}; `ladestrom keys list` shows the ids")
+                raise _no_key(key_id)
             await connection.execute(
                 update(keys)
                 .where(keys.c.id == key_id, or_(keys.c[column].is_(None), keys.c[column] > at))
@@ -305,6 +344,49 @@ class SqlStore:
             return (await connection.execute(query)).all()
 
         return await self._database.read(fetch)
+
+
+async def _make_room(connection: AsyncConnection, self_made_max: int, now: Millis) -> None:
+    """Counts the keys that their holders made; of those that ended, the newest are kept.
+
+    Raises:
+        TooManyRequests: there are too many that have not ended.
+    """
+    lives = and_(keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now))
+    counted = (
+        await connection.execute(select(lives, func.count()).where(keys.c.self_made).group_by(lives))
+    ).all()
+    counts = {bool(living): count for living, count in counted}
+    if counts.get(True, 0) >= self_made_max:
+        raise TooManyRequests(
+            "there are as many keys that people made themselves as this server takes; ask who runs it",
+            retry_after_s=HOUR_S,
+        )
+    if counts.get(False, 0) > self_made_max:
+        ended = select(keys.c.id).where(keys.c.self_made, not_(lives)).order_by(keys.c.created_at)
+        await connection.execute(delete(keys).where(keys.c.id.in_(ended.limit(ENDED_FORGOTTEN))))
+
+
+def _key_record(row: Row[*tuple[Any, ...]]) -> KeyRecord:
+    return KeyRecord(
+        id=row.id,
+        name=row.name,
+        secret_sha256=bytes(row.secret_sha256),
+        scopes=_decode_words(row.scopes),
+        operator=row.operator,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
+        email=row.email,
+        purpose=row.purpose,
+        self_made=row.self_made,
+        approved_at=row.approved_at,
+    )
+
+
+def _no_key(key_id: str) -> NotFound:
+    return NotFound(f"there is no key {key_id[:40]!r}; `ladestrom keys list` shows the ids")
 
 
 async def _has(connection: AsyncConnection, column: ColumnElement[str], value: str) -> bool:

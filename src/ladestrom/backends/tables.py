@@ -123,6 +123,10 @@ keys = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column("email", Text),
+    Column("purpose", Text),
+    Column("self_made", Boolean, nullable=False, server_default=false()),
+    Column("approved_at", BigInteger),
 )
 """`scopes` is a JSON list."""
 

@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ladestrom.cli.flags import NO_FLAGS, SettingFlags
-from ladestrom.config import SETTINGS, SPECIALS, Loaded, Setting, Settings, load
+from ladestrom.config import SETTINGS, SPECIALS, Loaded, Settings, load, value_of
 
 app: Final = App(name="config", help="Settings: check, show, doc, env.")
 
@@ -59,13 +59,6 @@ def doc() -> None:
 def env() -> None:
     """Print the names of the environment variables with their defaults. The output is an env file."""
     print("\n".join(_as_environ()))
-
-
-def value_of(settings: Settings, setting: Setting) -> object:
-    """The setting's value."""
-    section: msgspec.Struct = getattr(settings, setting.section)
-    value: object = getattr(section, setting.name)
-    return value
 
 
 def markdown() -> Iterator[str]:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ladestrom import __version__
-from ladestrom.config import Settings, load
+from ladestrom.config import Loaded, Origin, Settings, load
 from ladestrom.errors import Conflict, InvalidSetting
 from ladestrom.logs import configure
 from ladestrom.model import Millis, Operator
@@ -86,15 +86,15 @@ def demo(
     planned = Demo(_free_port(port), speed, seed, build(stations, _chance(seed)))
     screen = Console(highlight=False)
     with _directory(data) as directory:
-        settings = _settings(planned.port, directory)
-        _introduce(screen, planned, settings, kept=data is not None)
+        loaded = _loaded(planned.port, directory)
+        _introduce(screen, planned, loaded.settings, kept=data is not None)
 
         from ladestrom.cli.serve import run  # noqa: PLC0415 - the server's parts, after the screen
 
-        run(_show(screen, planned, settings))
+        run(_show(screen, planned, loaded))
 
 
-async def _show(screen: Console, planned: Demo, settings: Settings) -> None:
+async def _show(screen: Console, planned: Demo, loaded: Loaded) -> None:
     from ladestrom.app import running, until_signal  # noqa: PLC0415 - likewise
 
     stopping = asyncio.create_task(until_signal())
@@ -105,7 +105,7 @@ async def _show(screen: Console, planned: Demo, settings: Settings) -> None:
 
     traffic = Traffic([draft.station for draft in planned.drafts], _chance(planned.seed), _now())
     tally, opened = Tally(), asyncio.Event()
-    async with running(settings, demo=True, prepare=prepare) as app:
+    async with running(loaded.settings, loaded.origins, demo=True, prepare=prepare) as app:
         listening_s = time.monotonic()
         driving = asyncio.create_task(
             drive(
@@ -180,22 +180,22 @@ async def _admit(store: Store, company: Company, speed: float) -> str:
     return text
 
 
-def _settings(port: int, directory: Path) -> Settings:
-    """The environment's settings, but on loopback, and quiet unless it says otherwise."""
-    loaded = load(
-        None,
-        os.environ,
-        {
-            "server.host": HOST,
-            "server.port": port,
-            "server.data": directory,
-            "server.drain_s": 1,
-            "rules.start_grace_s": STALE_AFTER_S_MIN,
-            "logging.level": None if "LADESTROM_LOGGING__LEVEL" in os.environ else "warning",
-        },
-    )
+def _loaded(port: int, directory: Path) -> Loaded:
+    """The environment's settings, but on loopback, open to all, and quiet unless it says otherwise."""
+    given = {
+        "server.host": HOST,
+        "server.port": port,
+        "server.data": directory,
+        "server.drain_s": 1,
+        "rules.start_grace_s": STALE_AFTER_S_MIN,
+        "page.visitors": "anyone",
+        "keys.policy": "open",
+        "logging.level": None if "LADESTROM_LOGGING__LEVEL" in os.environ else "warning",
+    }
+    loaded = load(None, os.environ, given)
     configure(loaded.settings.logging.level, loaded.settings.logging.format)
-    return loaded.settings
+    ours = {name: Origin("demo") for name, value in given.items() if value is not None}
+    return Loaded(loaded.settings, {**loaded.origins, **ours})
 
 
 @contextlib.contextmanager

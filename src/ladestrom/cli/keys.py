@@ -1,4 +1,4 @@
-"""`ladestrom keys`: makes, lists, replaces and revokes keys.
+"""`ladestrom keys`: makes, lists, approves, replaces and revokes keys.
 
 A key is printed once, alone, on standard output; everything that is said about it goes to standard error.
 """
@@ -15,18 +15,20 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ladestrom.cli.store import DATA_DEFAULT, DataDirectory, duration_s, now, opened, print_table, shown
-from ladestrom.core.access import Scope, create_key
+from ladestrom.core.access import Scope, create_key, key_state
+from ladestrom.core.key_making import successor
 from ladestrom.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
-    from ladestrom.model import Millis
     from ladestrom.ports import KeyRecord, Store
 
 SECRET_BYTES: Final = 32
 """Of which a key keeps the 178 bits that its 30 characters hold."""
 ID_BYTES: Final = 8
+PURPOSE_CHARACTERS_SHOWN: Final = 60
+"""Of what a key is for, in the table."""
 
-app: Final = App(name="keys", help="Keys: create, list, rotate, revoke.")
+app: Final = App(name="keys", help="Keys: create, list, approve, rotate, revoke.")
 
 
 @app.command
@@ -57,7 +59,7 @@ def list_keys(
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
     data: DataDirectory = DATA_DEFAULT,
 ) -> None:
-    """Print all keys, those that are revoked or expired too, without their secrets.
+    """Print all keys, those that wait, are revoked or expired too, without their secrets.
 
     Args:
         as_json: prints a JSON list; instants are milliseconds since the Unix epoch.
@@ -66,25 +68,39 @@ def list_keys(
     records = asyncio.run(_records(data))
     at = now()
     if as_json:
-        rows = [{**_public(record), "state": _state(record, at)} for record in records]
+        rows = [{**_public(record), "state": key_state(record, at)} for record in records]
         print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return
+    head = ("SCOPES", "OPERATOR", "CREATED", "EXPIRES", "LAST USED")
     print_table(
-        ("ID", "NAME", "SCOPES", "OPERATOR", "CREATED", "EXPIRES", "LAST USED", "STATE"),
+        ("ID", "NAME", "E-MAIL", "PURPOSE", *head, "STATE"),
         [
             (
                 record.id,
                 record.name,
+                record.email or "-",
+                (record.purpose or "-")[:PURPOSE_CHARACTERS_SHOWN],
                 ",".join(record.scopes),
                 record.operator or "-",
                 shown(record.created_at),
                 shown(record.expires_at, "never"),
                 shown(record.last_used_at, "never"),
-                _state(record, at),
+                key_state(record, at),
             )
             for record in records
         ],
     )
+
+
+@app.command
+def approve(key_id: Annotated[str, Parameter(name="ID")], /, *, data: DataDirectory = DATA_DEFAULT) -> None:
+    """Make a key good that somebody made himself and that waits. Servers that run know within a second.
+
+    Args:
+        key_id: the public id, which `keys list` shows.
+        data: directory of the log and the store.
+    """
+    asyncio.run(_approve(data, key_id))
 
 
 @app.command
@@ -141,24 +157,30 @@ async def _rotate(data: Path, key_id: str, overlap_s: int) -> None:
     at = now()
     async with opened(data, make=False) as store:
         old = await _record(store, key_id)
-        state = _state(old, at)
+        state = key_state(old, at)
+        if state == "pending":
+            raise Conflict(f"the key {key_id} waits to be approved; `ladestrom keys approve` does that")
         if state != "live":
             raise Conflict(f"the key {key_id} is {state} already; make a new one with `keys create`")
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
-        text, record = create_key(
+        text, record = successor(
             secrets.token_bytes(SECRET_BYTES),
             secrets.token_bytes(ID_BYTES),
-            name=old.name,
-            scopes=old.scopes,
-            operator=old.operator,
-            created_at=at,
-            expires_at=None if lifetime is None else at + lifetime,
+            old,
+            at,
+            None if lifetime is None else at + lifetime,
         )
         await store.put_key(record)
         await store.expire_key(key_id, at + overlap_s * 1000)
         ends_at = (await _record(store, key_id)).expires_at
     _hand_out(text, record)
     _say(f"the key {key_id} ends {shown(ends_at)}")
+
+
+async def _approve(data: Path, key_id: str) -> None:
+    async with opened(data, make=False) as store:
+        await store.approve_key(key_id, now())
+    _say(f"the key {key_id} is good now")
 
 
 async def _revoke(data: Path, key_id: str) -> None:
@@ -190,12 +212,6 @@ def _hand_out(text: str, record: KeyRecord) -> None:
 
 def _public(record: KeyRecord) -> dict[str, object]:
     return {name: value for name, value in msgspec.structs.asdict(record).items() if name != "secret_sha256"}
-
-
-def _state(record: KeyRecord, at: Millis) -> str:
-    if record.revoked_at is not None:
-        return "revoked"
-    return "expired" if record.expires_at is not None and record.expires_at <= at else "live"
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from ladestrom.app import App, running, until_signal
 from ladestrom.cli.flags import NO_FLAGS, SettingFlags
-from ladestrom.config import Settings, load
+from ladestrom.config import Loaded, load
 from ladestrom.logs import configure
 
 
@@ -27,13 +27,13 @@ def serve(
         config: settings file (TOML); LADESTROM_CONFIG where it is not given.
         settings: settings as flags.
     """
-    loaded = load(config, os.environ, settings).settings
-    configure(loaded.logging.level, loaded.logging.format)
+    loaded = load(config, os.environ, settings)
+    configure(loaded.settings.logging.level, loaded.settings.logging.format)
     run(_serve(loaded))
 
 
-async def _serve(settings: Settings) -> None:
-    async with running(settings) as app:
+async def _serve(loaded: Loaded) -> None:
+    async with running(loaded.settings, loaded.origins) as app:
         print(ready_line(app), flush=True)
         app.restarting = await until_signal()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ladestrom.config.loading import Loaded, Origin, load, special
 from ladestrom.config.table import SETTINGS, SPECIALS, Setting, Settings, Special
+from ladestrom.config.telling import shown, value_of
 
 __all__ = [
     "SETTINGS",
@@ -18,5 +19,7 @@ __all__ = [
     "Settings",
     "Special",
     "load",
+    "shown",
     "special",
+    "value_of",
 ]

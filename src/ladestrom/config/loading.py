@@ -47,9 +47,9 @@ _SPECIAL_NAMES: Final = frozenset(
 class Origin(msgspec.Struct, frozen=True):
     """Where a value came from."""
 
-    kind: Literal["default", "file", "environment", "flag"]
+    kind: Literal["default", "file", "environment", "flag", "demo"]
     where: str = ""
-    """The file's path, the variable's name or the flag."""
+    """The file's path, the variable's name or the flag; empty for the others."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.where}".rstrip()

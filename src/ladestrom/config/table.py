@@ -548,6 +548,57 @@ class Registry(msgspec.Struct, frozen=True):
     ] = ""
 
 
+class Keys(msgspec.Struct, frozen=True):
+    """Keys that people make themselves. They read, and nothing else."""
+
+    policy: Annotated[
+        Literal["closed", "approval", "open"],
+        _choice(
+            "closed: who runs the server makes them. approval: anyone may, and each waits to be approved. "
+            "open: anyone may.",
+            "Nobody gets in whom nobody let in.",
+        ),
+    ] = "closed"
+    per_address_per_hour_max: Annotated[
+        int,
+        _number(
+            "Most keys made or rotated from one address within an hour.",
+            1,
+            1_000_000,
+            "A person needs one or two; an office behind one address some more.",
+            unit="keys",
+        ),
+    ] = 5
+    self_made_max: Annotated[
+        int,
+        _number(
+            "Most keys that people made themselves and that are good or wait.",
+            1,
+            100_000,
+            "All are read each time that one changes, at some 10 us each.",
+            unit="keys",
+        ),
+    ] = 10_000
+    days: Annotated[
+        int,
+        _number(
+            "How long such a key is good.",
+            1,
+            3_650,
+            "What nobody needs any more ends by itself; once a year is no burden.",
+            unit="days",
+        ),
+    ] = 365
+    proxies: Annotated[
+        tuple[str, ...],
+        _text(
+            "Addresses of proxies that are believed when `X-Forwarded-For` says where a request came from.",
+            "None: anyone could write there what he likes. Without it, all behind a proxy are one address.",
+            form="IP addresses",
+        ),
+    ] = ()
+
+
 class Ocpp(msgspec.Struct, frozen=True):
     """Charge points that report for themselves."""
 
@@ -673,6 +724,73 @@ class Ocpi(msgspec.Struct, frozen=True):
     ] = 86_400
 
 
+_TILES: Final = r"^((https?:/)?/[^\s{}]+\.pmtiles|(?=\S*\{z\})(?=\S*\{x\})(?=\S*\{y\})(https?:/)?/\S+)?$"
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The page: who may look, and what is shown beside the stations."""
+
+    visitors: Annotated[
+        Literal["key", "anyone"],
+        _choice(
+            "Who may look. key: who has one with the scope stream. anyone: visitors of the page as well.",
+            "Whether data may be public is for whoever runs the server to say.",
+        ),
+    ] = "key"
+    visitors_max: Annotated[
+        int,
+        _number(
+            "Visitors without a key who follow the stream at once.",
+            1,
+            1_000_000,
+            "They leave most of the 20,000 places of stream.consumers_max to those who have keys.",
+            unit="connections",
+        ),
+    ] = 500
+    history_changes_max: Annotated[
+        int,
+        _number(
+            "Changes that are remembered for the history of stations.",
+            1_000,
+            100_000_000,
+            "16 bytes each, 32 MiB when full: two days of a large country's 900,000 a day.",
+            unit="changes",
+        ),
+    ] = 2_000_000
+    title: Annotated[
+        str,
+        msgspec.Meta(
+            min_length=1,
+            max_length=60,
+            description="What the page is called.",
+            extra={"why": "Says at least which program it is.", "form": "1 to 60 characters"},
+        ),
+    ] = "ladestrom"
+    tiles: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=_TILES,
+            description="Where the map's ground comes from; empty: it has coasts and towns of its own.",
+            extra={
+                "why": "A page must not load from others what nobody asked it to.",
+                "form": "an address that ends in .pmtiles, or one with {z}, {x} and {y}",
+            },
+        ),
+    ] = ""
+    tiles_attribution: Annotated[
+        str,
+        _text("Whom the map names as the source of that ground.", "Most of them ask for it."),
+    ] = ""
+    contact: Annotated[
+        str,
+        _text(
+            "Where visitors can ask: an address of a page, or of mail.",
+            "Nobody's: a server that only its owner sees needs none.",
+            form="an address",
+        ),
+    ] = ""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All settings, by section. Without arguments: the defaults."""
 
@@ -683,8 +801,10 @@ class Settings(msgspec.Struct, frozen=True):
     stream: Stream = Stream()
     sources: Sources = Sources()
     registry: Registry = Registry()
+    keys: Keys = Keys()
     ocpp: Ocpp = Ocpp()
     ocpi: Ocpi = Ocpi()
+    page: Page = Page()
     logging: Logging = Logging()
 
 

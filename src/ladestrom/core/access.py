@@ -16,11 +16,11 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-from ladestrom.errors import BadRequest, NotAllowed, Unauthenticated
+from ladestrom.errors import BadRequest, KeyPending, NotAllowed, Unauthenticated
 from ladestrom.model import Evse, Millis, Operator, Station, evse_key
 from ladestrom.ports import KeyRecord
 
@@ -91,6 +91,21 @@ class Credential(msgspec.Struct, frozen=True):
 DEMO_CREDENTIAL: Final = Credential(
     key_id=DEMO_KEY, name=DEMO_KEY, scopes=(Scope.STREAM.value,), operator=None
 )
+DEMO_RECORD: Final = KeyRecord(
+    id=DEMO_KEY,
+    name=DEMO_KEY,
+    secret_sha256=b"",
+    scopes=DEMO_CREDENTIAL.scopes,
+    operator=None,
+    created_at=0,
+    expires_at=None,
+    revoked_at=None,
+    last_used_at=None,
+)
+"""What the demonstration's key would be in a store."""
+
+VISITOR: Final = Credential(key_id="visitor", name="visitor", scopes=(Scope.STREAM.value,), operator=None)
+"""Whoever looks without a key, where that is allowed. No key has this id: those of keys are longer."""
 
 
 def create_key(
@@ -172,11 +187,13 @@ class Keyring:
 
         Raises:
             Unauthenticated: it is missing, is no key, is not one of ours, was revoked, or has expired.
+            KeyPending: it waits to be approved.
             NotAllowed: it is good, but not for `scope`.
         """
-        if not text:
-            raise Unauthenticated("the key is missing")
-        credential = self._credential(text, now)
+        record, credential = self._known(text)
+        _check_live(record, now)
+        if record.pending:
+            raise KeyPending("the key waits until whoever runs this server approves it")
         if not credential.may(scope):
             raise NotAllowed(
                 f"the key is not for {scope}: it has the scope {' and '.join(credential.scopes)}"
@@ -190,11 +207,34 @@ class Keyring:
         if self._demo and key_id == DEMO_KEY:
             return True
         held = self._held.get(key_id)
-        return held is not None and _ended(held[0], now) is None
+        return held is not None and key_state(held[0], now) == "live"
 
-    def _credential(self, text: str, now: Millis) -> Credential:
+    def holder(self, text: str | None, now: Millis) -> KeyRecord:
+        """The record of a key that is good, for whatever, or waits to be approved.
+
+        Raises:
+            Unauthenticated: it is missing, is no key, is not one of ours, was revoked, or has expired.
+        """
+        record, _ = self._known(text)
+        _check_live(record, now)
+        return record
+
+    def owner(self, text: str | None) -> str | None:
+        """Id of the key whose text this is, whatever became of it; None where it is none of ours."""
+        try:
+            return self._known(text)[0].id
+        except Unauthenticated:
+            return None
+
+    def __contains__(self, key_id: str) -> bool:
+        """Whether there is a key with this id, one that ended too."""
+        return key_id in self._held or (self._demo and key_id == DEMO_KEY)
+
+    def _known(self, text: str | None) -> tuple[KeyRecord, Credential]:
+        if not text:
+            raise Unauthenticated("the key is missing")
         if self._demo and text == DEMO_KEY:
-            return DEMO_CREDENTIAL
+            return DEMO_RECORD, DEMO_CREDENTIAL
         form = _FORM.fullmatch(text)
         if form is None or not looks_like_key(text):
             raise Unauthenticated("not a valid key: it is cut off, mistyped, or not from here")
@@ -202,11 +242,16 @@ class Keyring:
         expected = held[0].secret_sha256 if held is not None else _NO_DIGEST
         if not hmac.compare_digest(_digest(form[2]), expected) or held is None:
             raise Unauthenticated("not a valid key")
-        record, credential = held
-        ended = _ended(record, now)
-        if ended is not None:
-            raise Unauthenticated(ended)
-        return credential
+        return held
+
+
+def key_state(record: KeyRecord, now: Millis) -> Literal["live", "pending", "expired", "revoked"]:
+    """A key in one word."""
+    if record.revoked_at is not None:
+        return "revoked"
+    if record.expires_at is not None and record.expires_at <= now:
+        return "expired"
+    return "pending" if record.pending else "live"
 
 
 def may_report(operator: Operator, evse: Evse) -> bool:
@@ -260,12 +305,12 @@ def operator_from(
     )
 
 
-def _ended(record: KeyRecord, now: Millis) -> str | None:
-    if record.revoked_at is not None:
-        return "the key was revoked"
-    if record.expires_at is not None and record.expires_at <= now:
-        return "the key has expired"
-    return None
+def _check_live(record: KeyRecord, now: Millis) -> None:
+    match key_state(record, now):
+        case "revoked":
+            raise Unauthenticated("the key was revoked")
+        case "expired":
+            raise Unauthenticated("the key has expired")
 
 
 def _scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:

@@ -30,6 +30,9 @@ from ladestrom.ports import BoardRow
 UNCHANGED: Final = Suppression(Reason.UNCHANGED)
 STALE: Final = Suppression(Reason.STALE)
 
+NOT_THERE: Final = (Status.REMOVED, False)
+"""What an EVSE was before it came onto the board, or to another station: who counts must not count it off."""
+
 EXPIRABLE: Final = frozenset(Status) - {Status.UNKNOWN, Status.PLANNED, Status.REMOVED}
 """Statuses that claim something about this moment, and so end when nobody confirms them.
 
@@ -210,7 +213,7 @@ class Round:
         error = normal_error(status, report.error)
         observed_at = report.observed_at
         before = self._before(key)
-        was_status, was_error = Status.UNKNOWN, False
+        was_status, was_error = NOT_THERE
         if before is not None:
             was_status, was_error, was_observed_at = before
             if observed_at < was_observed_at:
@@ -223,7 +226,8 @@ class Round:
                 return STALE
         self._staged[key] = (status, error, observed_at)
         self.heard.pop(key, None)
-        self._leave(evse, report.received_at)
+        if self._leave(evse, report.received_at):
+            was_status, was_error = NOT_THERE
         made = Change(
             key,
             evse.station,
@@ -241,13 +245,18 @@ class Round:
         self.changes.append(made)
         return made
 
-    def _leave(self, evse: Evse, now: Millis) -> None:
-        """Takes an EVSE off the station that it was at, where its report came before `Board.move`."""
+    def _leave(self, evse: Evse, now: Millis) -> bool:
+        """Takes an EVSE off the station that it was at, where its report came before `Board.move`.
+
+        Says whether it was at another one.
+        """
         cell = self._board.get(evse.key)
         if cell is not None and self._stations.get(evse.key, cell.change.station) != evse.station:
             if not _vanished(cell.change):
                 self.changes.append(_lost(cell, Status.REMOVED, Cause.WITHDRAWN, now))
             self._stations[evse.key] = evse.station
+            return True
+        return False
 
     def _before(self, key: str) -> tuple[Status, bool, Millis] | None:
         staged = self._staged.get(key)

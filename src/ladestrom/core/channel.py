@@ -88,7 +88,19 @@ class Wishes(msgspec.Struct, frozen=True):
 class Subscriber:
     """One consumer: its phase and its position."""
 
-    __slots__ = ("channel", "every", "next", "phase", "seq", "sink", "told")
+    __slots__ = (
+        "_counted",
+        "_counted_bytes",
+        "bytes",
+        "channel",
+        "every",
+        "messages",
+        "next",
+        "phase",
+        "seq",
+        "sink",
+        "told",
+    )
 
     def __init__(self, sink: Sink, channel: Channel, *, every: bool = False) -> None:
         self.sink = sink
@@ -102,6 +114,27 @@ class Subscriber:
         """Number of the next frame of the channel, while LIVE."""
         self.seq = 0
         """Position up to which everything was sent, while REPLAYING."""
+        self.messages = 0
+        """Messages handed to it, as of the last `settle`."""
+        self.bytes = 0
+        """Likewise."""
+        self._counted = 0
+        """Number of the frame up to which those of the window are counted."""
+        self._counted_bytes = 0
+        """Bytes of all frames before that one."""
+
+    def begin(self) -> None:
+        """It stands in the window: what it takes of it counts from here."""
+        self._counted = self.next
+        self._counted_bytes = self.channel.bytes_before(self.next)
+
+    def settle(self) -> None:
+        """Counts what it took of the window, before that has moved past it. Taking costs nothing so."""
+        if self.next != self._counted:
+            before = self.channel.bytes_before(self.next)
+            self.messages += self.next - self._counted
+            self.bytes += before - self._counted_bytes
+            self._counted, self._counted_bytes = self.next, before
 
     def is_at(self, phase: Phase) -> bool:
         """Whether it is in this phase now."""
@@ -147,6 +180,8 @@ class Channel:
         self.heartbeat_due_s = 0.0
         self.frames: list[tuple[bytes, int]] = []
         """The window: frames, and the position of a consumer that has taken the frame."""
+        self._gone_bytes = 0
+        """Of all frames that were dropped."""
         self._bytes = 0
         self._counted = 0
         """Frames of the window whose bytes are counted."""
@@ -181,12 +216,23 @@ class Channel:
                     break
                 over -= len(frame)
                 count += 1
+            self._gone_bytes += self._bytes - WINDOW_BYTES_MAX - over
             self._bytes = WINDOW_BYTES_MAX + over
             del self.frames[:count]
             self.start += count
         self._counted = len(self.frames)
         if self.snapshot is not None and self.snapshot.next < self.start:
             self.snapshot = None
+
+    def bytes_before(self, number: int) -> int:
+        """Bytes of all frames before this one, ever; of one that is gone, those before the window.
+
+        Costs a look at the frames from there to the window's end.
+        """
+        place = max(number - self.start, 0)
+        behind = sum([len(frame) for frame, _ in self.frames[place : self._counted]])
+        ahead = sum([len(frame) for frame, _ in self.frames[self._counted : place]])
+        return self._gone_bytes + self._bytes - behind + ahead
 
     def chunk(self, number: int) -> tuple[bytes, int, int]:
         """Frames from `number` on, joined, at most `CHUNK_BYTES_MAX` (one frame may be larger); the next

@@ -16,6 +16,8 @@ from ladestrom.problem import MEDIA_TYPE, problem
 logger = structlog.get_logger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
+COMPRESSED: Final = "compressed"
+"""Option of handlers that compress their answers themselves: `@get(..., opt={COMPRESSED: True})`."""
 
 
 def etag(view: View) -> str:
@@ -62,7 +64,7 @@ def on_error(request: AnyRequest, error: Exception) -> Response[bytes]:
         error = LadestromError("an internal error stopped this request; it was logged")
     headers = dict(_HEADERS.get(error.status, {}))
     if error.retry:
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(error.retry_after_s)
     return _answer(error, error.status, headers)
 
 

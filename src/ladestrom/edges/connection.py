@@ -18,9 +18,9 @@ from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
 from ladestrom.broadcast import Broadcast
-from ladestrom.core.access import Credential
+from ladestrom.core.access import VISITOR, Credential, Scope
 from ladestrom.core.channel import Subscriber, Wishes
-from ladestrom.credentials import Doorkeeper, Tickets
+from ladestrom.credentials import Doorkeeper, Tickets, presented_key
 from ladestrom.errors import BadRequest, NotAllowed, Overloaded, TooManyRequests, Unauthenticated
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.v2_stream import V2Dialect
@@ -42,6 +42,8 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     consumers_max: int = 20_000
     consumers_per_key_max: int = 5_000
+    visitors_max: int = 500
+    """Of those who have no key, together."""
     write_buffer_bytes_max: int = 512 * 1024
     """Bytes waiting for one consumer beyond which nothing more is written to it."""
     inbound_bytes_max: int = 64 * 1024
@@ -91,23 +93,64 @@ class StreamEdge:
         self.draining = False
         self.restarting = False
 
+    def credential(
+        self, headers: Mapping[str, str], query: Mapping[str, str], *, key_in_query: bool = False
+    ) -> Credential:
+        """Whose request for a stream this is: by a key, or else by the ticket in its query.
+
+        Raises:
+            Unauthenticated: there is neither, or what there is is not good.
+            NotAllowed: the key does not read.
+        """
+        keys = query if key_in_query else None
+        ticket = query.get("ticket")
+        if not ticket or presented_key(headers, keys) is not None:
+            return self.door.credential(headers, Scope.STREAM, keys)
+        try:
+            return self._redeemed(ticket, foreign_origin(headers))
+        except Unauthenticated:
+            self.door.refused += 1
+            raise
+
+    def _redeemed(self, ticket: str, origin: str) -> Credential:
+        credential = self.tickets.redeem(ticket, origin)
+        if not self.door.is_live(credential.key_id):
+            raise Unauthenticated("the key that the ticket was issued for was revoked or has expired")
+        return credential
+
     def admit(self, credential: Credential, headers: Mapping[str, str]) -> None:
         """Checks everything about a request for a stream but what it asks for.
 
         Raises:
             NotAllowed: its origin is not one of ours.
             Overloaded: the server is stopping, or full.
-            TooManyRequests: the key has too many connections.
+            TooManyRequests: the key has too many connections, or there are too many visitors.
         """
         check_origin(headers, self.origins)
         if self.draining:
             raise Overloaded("the server is stopping; reconnect in some seconds")
         if len(self.connections) >= self.limits.consumers_max:
             raise Overloaded(f"{self.limits.consumers_max} consumers are connected; try again later")
-        if self.by_key[credential.key_id] >= self.limits.consumers_per_key_max:
+        if credential.key_id == VISITOR.key_id:
+            if self.by_key[VISITOR.key_id] >= self.limits.visitors_max:
+                raise TooManyRequests(
+                    f"{self.limits.visitors_max} visitors follow the stream; try again later, or send a key"
+                )
+        elif self.by_key[credential.key_id] >= self.limits.consumers_per_key_max:
+            self.door.use(credential.key_id).refused += 1
             raise TooManyRequests(
                 f"this key has {self.limits.consumers_per_key_max} connections open; close some of them"
             )
+
+    def delivered(self, key_id: str) -> tuple[int, int]:
+        """Messages and bytes handed to a key's connections that are open."""
+        messages = size = 0
+        for connection in self.connections if self.by_key[key_id] else ():
+            if connection.key_id == key_id:
+                told = connection.delivered()
+                messages += told[0]
+                size += told[1]
+        return messages, size
 
     def sweep(self, now_s: float) -> None:
         """Looks after every connection: keys, pings, stalls, late frames. Called each second."""
@@ -138,7 +181,8 @@ class Connection(asyncio.Protocol):
         self._subscriber: Subscriber | None = None
         self._held: list[bytes] | None = []
         """What is written before the transport may be; None from then on."""
-        self._key_id = ""
+        self.key_id = ""
+        """Whose it is, while it is a consumer."""
         self._closing = False
         self._why = "consumer"
         self._close_timer: asyncio.TimerHandle | None = None
@@ -158,16 +202,16 @@ class Connection(asyncio.Protocol):
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._closing = True
-        if self._key_id:
+        if self.key_id:
             if self._subscriber is not None:
                 self._edge.broadcast.leave(self._subscriber)
-                self._subscriber = None
+                self._count()
             self._edge.connections.discard(self)
             self._edge.closed[self._why] += 1
-            self._edge.by_key[self._key_id] -= 1
-            if self._edge.by_key[self._key_id] <= 0:
-                del self._edge.by_key[self._key_id]
-            self._key_id = ""
+            self._edge.by_key[self.key_id] -= 1
+            if self._edge.by_key[self.key_id] <= 0:
+                del self._edge.by_key[self.key_id]
+            self.key_id = ""
 
     def eof_received(self) -> bool:
         """The consumer closed its side: nothing more to say."""
@@ -176,6 +220,8 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """More bytes wait than the limit. Nothing is read either: each ping would be answered with more."""
         self.paused = True
+        if self._subscriber is not None:
+            self._subscriber.settle()
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
@@ -197,7 +243,7 @@ class Connection(asyncio.Protocol):
 
     def overrun(self, position: Position) -> None:
         """The consumer wants each change and could not keep up."""
-        self._subscriber = None
+        self._count()
         self.close(SLOW, f"too slow for mode=every; you stood at {position}", "slow")
 
     def attach(self, accepted: Accepted, framing: str) -> None:
@@ -215,9 +261,26 @@ class Connection(asyncio.Protocol):
             every=accepted.every,
             first=accepted.first,
         )
-        self._key_id = accepted.key_id
+        self.key_id = accepted.key_id
         self._edge.connections.add(self)
-        self._edge.by_key[self._key_id] += 1
+        self._edge.by_key[self.key_id] += 1
+        self._edge.door.use(self.key_id).connections += 1
+
+    def delivered(self) -> tuple[int, int]:
+        """Messages and bytes handed over."""
+        subscriber = self._subscriber
+        if subscriber is None:
+            return 0, 0
+        subscriber.settle()
+        return subscriber.messages, subscriber.bytes
+
+    def _count(self) -> None:
+        """It is no consumer any more: what it got is its key's."""
+        use = self._edge.door.use(self.key_id)
+        messages, size = self.delivered()
+        use.messages += messages
+        use.bytes += size
+        self._subscriber = None
 
     def release(self) -> None:
         """Lets the bytes go that waited for the transport."""
@@ -258,7 +321,7 @@ class Connection(asyncio.Protocol):
         """One look after the connection: is its key live, does it read, is it there?"""
         if self._closing:
             return
-        if not self._edge.door.is_live(self._key_id):
+        if not self._edge.door.is_live(self.key_id):
             error = Unauthenticated("the key was revoked or has expired")
             self.close(error.close_code, str(error), "revoked")
         elif self.paused:

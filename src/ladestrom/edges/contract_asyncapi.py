@@ -106,7 +106,7 @@ CHANNELS: Final = (
             path=path,
             title="The NOBIL stream",
             description=V1_DESCRIPTION,
-            keys=(*KEY_HEADERS, *KEY_QUERY),
+            keys=(*KEY_HEADERS, *KEY_QUERY, TICKET),
             parameters=V1_STREAM,
             sent=(SnapshotInit, StatusUpdate, StatusRaw),
         )

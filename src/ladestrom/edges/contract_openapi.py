@@ -12,9 +12,10 @@ from typing import Final, Literal
 import msgspec
 
 from ladestrom import __version__
+from ladestrom.core.access import Scope
 from ladestrom.edges.contract_asyncapi import SERVER_SENT
 from ladestrom.edges.contract_examples import REPORTS, examples
-from ladestrom.edges.contract_operations import JSON, OPERATIONS, TAGS, Operation
+from ladestrom.edges.contract_operations import OPERATIONS, TAGS, Operation
 from ladestrom.edges.contract_requests import (
     KEYS,
     PARAMETERS,
@@ -24,14 +25,18 @@ from ladestrom.edges.contract_requests import (
     meaning,
     schemas,
 )
-from ladestrom.edges.contract_served import Served
+from ladestrom.edges.contract_served import JSON, Served
+from ladestrom.edges.keys import KeyList, KeyRequest, MadeKey, OwnKey, RotatedKey
 from ladestrom.edges.lists import EvsePage, StationPage
+from ladestrom.edges.look import PageInfo
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import LadestromError, TooLarge
+from ladestrom.formats.administration import ReadAgain, ServerState, SettingList, ToldSources, UnreadList
 from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
 from ladestrom.formats.contract_schemas import Schema, reference
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
+from ladestrom.formats.look import MapState, MapStations, Overview, StationHistory
 from ladestrom.formats.v2 import EvseState, StationDetail
 from ladestrom.model import Cause
 from ladestrom.problem import MEDIA_TYPE, Problem, problem
@@ -61,7 +66,21 @@ SENT: Final = (
     OperatorFreshness,
     SourceFreshness,
     DelayHistogram,
+    PageInfo,
+    MapStations,
+    MapState,
+    Overview,
+    StationHistory,
     Ticket,
+    MadeKey,
+    RotatedKey,
+    OwnKey,
+    KeyList,
+    ServerState,
+    SettingList,
+    ToldSources,
+    UnreadList,
+    ReadAgain,
     _Answer,
     Liveness,
     Readiness,
@@ -72,7 +91,7 @@ SENT: Final = (
 
 ALWAYS: Final = ("bad_request", "internal")
 """What any request may be refused with."""
-KEY_REFUSALS: Final = ("unauthenticated", "not_allowed")
+KEY_REFUSALS: Final = ("unauthenticated", "not_allowed", "key_pending")
 HEAD_TOO_LARGE: Final = "head.too_large"
 HEADERS: Final[Mapping[str, Schema]] = {
     "ETag": {
@@ -87,6 +106,11 @@ HEADERS: Final[Mapping[str, Schema]] = {
         ),
         "required": True,
         "schema": {"type": "string", "pattern": r'^W/"[A-Za-z0-9]{1,32}-[0-9]{1,18}\.[0-9]{1,18}"$'},
+    },
+    "ColumnsTag": {
+        "description": "Made of the content, for `If-None-Match`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
     },
     "Link": {"description": "The next page, where there is one (RFC 8288).", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to send a key.", "required": True, "schema": {"type": "string"}},
@@ -108,7 +132,9 @@ DESCRIPTION: Final = """\
 Which EV charger is free: operators' status reports in, one durable ordered log, streams and state out.
 
 **Keys.** `Authorization: Bearer KEY` or `X-Api-Key: KEY`; in the query on paths of version 1 only. A key has
-scopes: `stream` reads, `report` reports for its operator, `admin` may see metrics and read.
+scopes: `stream` reads, `report` reports for its operator, `admin` sees and does what those who run the server
+do, and reads. Where the server gives out keys, `POST /api/v2/keys` makes one; it may have to be approved.
+Where it lets visitors in, one may look without.
 
 **Positions.** `EPOCH-SEQ` is a place in the log. Answers about state have it as `ETag`, and honour
 `If-None-Match`: version 1 the position as it is, version 2 as a weak tag, `W/"EPOCH-SEQ.REVISION"`, which
@@ -150,7 +176,7 @@ def openapi(served: Served) -> Schema:
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": _paths(served),
         "components": {
-            "schemas": schemas(served, SENT, (Item,), examples(WIRE_NAMES)),
+            "schemas": schemas(served, SENT, (Item, KeyRequest), examples(WIRE_NAMES)),
             "responses": responses,
             "parameters": {name: one.openapi() for name, one in _parameters(served).items()},
             "headers": {name: dict(header) for name, header in HEADERS.items()},
@@ -162,14 +188,16 @@ def openapi(served: Served) -> Schema:
 def _paths(served: Served) -> Schema:
     paths: Schema = {}
     for operation in OPERATIONS:
-        made = _operation(operation)
+        made = _operation(operation, served)
         if operation.id == "sendReports":
             made["requestBody"] = _reports(served)
+        elif operation.body is not None:
+            made["requestBody"] = dict(operation.body)
         paths.setdefault(operation.path, {})[operation.method] = made
     return paths
 
 
-def _operation(operation: Operation) -> Schema:
+def _operation(operation: Operation, served: Served) -> Schema:
     made: Schema = {
         "operationId": operation.id,
         "tags": [operation.tag],
@@ -182,7 +210,7 @@ def _operation(operation: Operation) -> Schema:
         made["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     responses = {str(status): dict(answer) for status, answer in operation.answers.items()}
     if operation.answer is not None:
-        responses["200"] = {
+        responses[str(operation.status)] = {
             "description": "What was asked for.",
             "content": {JSON: {"schema": operation.answer}},
         }
@@ -198,16 +226,17 @@ def _operation(operation: Operation) -> Schema:
         responses[str(status)] = {"$ref": f"#/components/responses/{_response_name(codes)}"}
     responses["431"] = {"$ref": f"#/components/responses/{HEAD_TOO_LARGE}"}
     made["responses"] = dict(sorted(responses.items()))
-    made["security"] = _security(operation)
+    made["security"] = _security(operation, served)
     return made
 
 
-def _security(operation: Operation) -> list[Schema]:
+def _security(operation: Operation, served: Served) -> list[Schema]:
     if operation.scope is None:
         return []
-    roles = [operation.scope.value]
-    needed = [{name: roles} for name in operation.keys]
-    return [{}, *needed] if operation.open_to_loopback else needed
+    scopes = [*Scope] if operation.of_any_scope else [operation.scope]
+    needed = [{name: [scope.value]} for name in operation.keys for scope in scopes]
+    is_open = operation.open_to_loopback or (operation.open_to_visitors and served.visitors)
+    return [{}, *needed] if is_open else needed
 
 
 def _header(component: str) -> Schema:

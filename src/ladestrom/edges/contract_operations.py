@@ -23,17 +23,22 @@ from ladestrom.edges.contract_requests import (
     V2_STREAM,
 )
 from ladestrom.edges.contract_served import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE
+from ladestrom.edges.keys import BODY_BYTES_MAX
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.formats.contract_schemas import POSITION, Schema, reference
 
 NOBIL: Final = "NOBIL stream (version 1)"
 STATE: Final = "State and streams (version 2)"
+LOOKING: Final = "Looking"
 REPORTING: Final = "Reports"
+OWN_KEYS: Final = "Keys"
 OPERATION: Final = "Operation"
 TAGS: Final = {
     NOBIL: "What consumers of the NOBIL real-time stream API (2013 to 2017) code against.",
     STATE: "Stations and EVSEs as they are, and the streams of what changes.",
+    LOOKING: "What the page shows: the map, what goes on, what was. Without a key where visitors are let in.",
     REPORTING: "Where operators deliver.",
+    OWN_KEYS: "Whoever wants to read gets a key, where the server gives them out, and looks after it.",
     OPERATION: "For those who run the server, and for programs that read contracts.",
 }
 
@@ -61,11 +66,19 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     scope: Scope | None = Scope.STREAM
     keys: tuple[str, ...] = KEY_HEADERS
+    of_any_scope: bool = False
+    """Whether a key of whatever scope is good."""
     open_to_loopback: bool = False
     """Whether a request from the machine itself needs no key."""
+    open_to_visitors: bool = False
+    """Whether one needs no key where visitors are let in."""
     parameters: tuple[str, ...] = ()
+    body: Schema | None = None
+    """Request Body Object, where there is one and it is always the same."""
+    status: int = 200
+    """Of what is answered where all is well."""
     answer: Schema | None = None
-    """Schema of what 200 brings as JSON."""
+    """Schema of what it brings then, as JSON."""
     answers: Mapping[int, Schema] = {}
     """Response Objects beside or instead of it."""
     entity_tag: str = ""
@@ -111,7 +124,28 @@ EVENT: Final[Schema] = {
 
 V1_KEYS: Final = (*KEY_HEADERS, *KEY_QUERY)
 V1_STATE: Final[Mapping[str, Any]] = {"tag": NOBIL, "keys": V1_KEYS, "entity_tag": "ETag", "cached": True}
+ADMIN: Final[Mapping[str, Any]] = {"tag": OPERATION, "scope": Scope.ADMIN}
 V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "entity_tag": "WeakETag", "cached": True}
+ENDED: Final[Mapping[int, Schema]] = {204: {"description": "It has ended; its connections are cut."}}
+KEY_BODY: Final[Schema] = {
+    "required": True,
+    "description": f"Who wants a key; at most {BODY_BYTES_MAX} bytes.",
+    "content": {
+        JSON: {
+            "schema": reference("KeyRequest"),
+            "examples": {
+                "short": {"value": {"name": "My charging map"}},
+                "whole": {
+                    "value": {
+                        "name": "My charging map",
+                        "email": "name@example.org",
+                        "purpose": "shows free chargers along a route",
+                    }
+                },
+            },
+        }
+    },
+}
 STATIONS: Final[Schema] = {"type": "array", "items": reference("StationStatus")}
 
 OPERATIONS: Final = (
@@ -122,7 +156,7 @@ OPERATIONS: Final = (
             tag=NOBIL,
             summary="The NOBIL stream",
             description="A WebSocket: whole stations, as they change. Both paths are the same.",
-            keys=V1_KEYS,
+            keys=(*V1_KEYS, TICKET),
             parameters=V1_STREAM,
             answers=STREAM_ANSWERS,
             refusals=STREAM_REFUSALS,
@@ -213,6 +247,7 @@ OPERATIONS: Final = (
     Operation(
         **V2_STATE,
         path="/api/v2/stations/{uuid}",
+        open_to_visitors=True,
         id="getStation",
         summary="One station of the registry, with its EVSEs; one that vanished says since when",
         parameters=("stationPath",),
@@ -237,6 +272,7 @@ OPERATIONS: Final = (
     Operation(
         **V2_STATE,
         path="/api/v2/evses/{evse}",
+        open_to_visitors=True,
         id="getEvse",
         summary="One EVSE, by any written form of its id or uid",
         description="409 where a uid is that of several EVSEs; their ids are told.",
@@ -247,6 +283,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         path="/api/v2/operators",
+        open_to_visitors=True,
         id="listOperators",
         tag=STATE,
         summary="Who reports, and how freshly",
@@ -254,14 +291,76 @@ OPERATIONS: Final = (
         answer={"type": "array", "items": reference("OperatorFreshness")},
     ),
     Operation(
+        path="/api/v2/page",
+        id="getPage",
+        tag=LOOKING,
+        summary="What a page has to know of its server before it asks for anything else",
+        scope=None,
+        answer=reference("PageInfo"),
+    ),
+    Operation(
+        path="/api/v2/map/stations",
+        id="listMapStations",
+        tag=LOOKING,
+        summary="All stations of the board, in columns: what does not change with statuses",
+        description=(
+            "Row i of each column is the same station. Packed once for each state of the registry; while "
+            "that changes all the time, it may be some seconds old."
+        ),
+        open_to_visitors=True,
+        answer=reference("MapStations"),
+        entity_tag="ColumnsTag",
+        cached=True,
+    ),
+    Operation(
+        path="/api/v2/map",
+        id="getMap",
+        tag=LOOKING,
+        summary="EVSEs of each station by what a driver can do with them, at one position",
+        description=(
+            "Rows are those of `/api/v2/map/stations` with the same `revision`. An EVSE with an error, "
+            "INOPERATIVE or OUTOFORDER is faulty; CHARGING, BLOCKED and RESERVED are occupied; PLANNED and "
+            "REMOVED are not counted. A stream with `mode=every` and `since` of this position tells each "
+            "change that follows."
+        ),
+        open_to_visitors=True,
+        answer=reference("MapState"),
+    ),
+    Operation(
+        path="/api/v2/overview",
+        id="getOverview",
+        tag=LOOKING,
+        summary="The whole board in numbers, and how much goes on",
+        description="Made once a second at most; what it says of places may be ten seconds old.",
+        open_to_visitors=True,
+        answer=reference("Overview"),
+    ),
+    Operation(
+        path="/api/v2/stations/{uuid}/history",
+        id="getHistory",
+        tag=LOOKING,
+        summary="What the EVSEs of a station were in the last hours",
+        description=(
+            "Segments in order, each until the next; the first one holds at `from`, or at `complete_from` "
+            "where that is later. A change counts from when it was observed. REMOVED is what was not there."
+        ),
+        open_to_visitors=True,
+        parameters=("stationPath", "hours"),
+        answer=reference("StationHistory"),
+        links={"station": _link("getStation", "uuid", "$response.body#/station", "The station.")},
+        refusals=("not_found",),
+    ),
+    Operation(
         path="/api/v2/tickets",
+        open_to_visitors=True,
         method="post",
         id="createTicket",
         tag=STATE,
         summary="A single-use ticket for a stream",
         description=(
             "For pages in browsers, which cannot send a key in a header of a stream's request. The ticket is "
-            "for pages of the origin that asks. The request has no body."
+            "for pages of the origin that asks. The request has no body. Where visitors are let in, pages of "
+            "the server itself get one without a key."
         ),
         answer=reference("Ticket"),
         refusals=("too_many_requests",),
@@ -301,6 +400,160 @@ OPERATIONS: Final = (
         scope=Scope.REPORT,
         answers=STREAM_ANSWERS,
         refusals=("bad_handshake", "upgrade_required"),
+    ),
+    Operation(
+        path="/api/v2/keys",
+        method="post",
+        id="createKey",
+        tag=OWN_KEYS,
+        summary="A key that reads, for whoever asks",
+        description=(
+            "Where the server gives out keys: good at once, or once somebody has approved it; until then it "
+            "is refused with `key_pending`. Pages of other origins may not. An address gets so many an hour."
+        ),
+        scope=None,
+        body=KEY_BODY,
+        status=201,
+        answer=reference("MadeKey"),
+        refusals=(
+            "keys_closed",
+            "not_allowed",
+            "malformed_body",
+            "too_large",
+            "unsupported_media_type",
+            "too_many_requests",
+        ),
+    ),
+    Operation(
+        path="/api/v2/keys/self",
+        id="getOwnKey",
+        tag=OWN_KEYS,
+        summary="The key that the request carries: what it is good for, and what was done with it",
+        description="A key that waits to be approved is told so here.",
+        of_any_scope=True,
+        answer=reference("OwnKey"),
+    ),
+    Operation(
+        path="/api/v2/keys/self",
+        method="delete",
+        id="endOwnKey",
+        tag=OWN_KEYS,
+        summary="Ends the key that the request carries, for good",
+        of_any_scope=True,
+        status=204,
+        answers=ENDED,
+    ),
+    Operation(
+        path="/api/v2/keys/self/rotate",
+        method="post",
+        id="rotateOwnKey",
+        tag=OWN_KEYS,
+        summary="A second key with the same rights; the one that the request carries ends a day later",
+        description="The new one expires when the old one was to. The request has no body.",
+        of_any_scope=True,
+        status=201,
+        answer=reference("RotatedKey"),
+        refusals=("too_many_requests",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/keys",
+        id="listKeys",
+        summary="All keys, those that ended too, without what is secret of them",
+        answer=reference("KeyList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/keys/{key_id}/approve",
+        method="post",
+        id="approveKey",
+        summary="Makes a key good that waits; one that does not wait stays as it is",
+        parameters=("keyPath",),
+        answer=reference("KeyRow"),
+        refusals=("not_found", "conflict"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/keys/{key_id}",
+        method="delete",
+        id="revokeKey",
+        summary="Ends a key for good; its connections are cut",
+        parameters=("keyPath",),
+        status=204,
+        answers=ENDED,
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin",
+        id="getServer",
+        summary="The process, its log, its store, its consumers",
+        answer=reference("ServerState"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/settings",
+        id="listSettings",
+        summary="Every setting, its value, and where that came from",
+        answer=reference("SettingList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources",
+        id="listSources",
+        summary="Every source, how it does and how it is set up",
+        answer=reference("ToldSources"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources/{name}/pause",
+        method="post",
+        id="pauseSource",
+        summary="Stops asking or following a source",
+        parameters=("sourcePath",),
+        answer=reference("ToldSource"),
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources/{name}/resume",
+        method="post",
+        id="resumeSource",
+        summary="Lets a paused source go on",
+        parameters=("sourcePath",),
+        answer=reference("ToldSource"),
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine",
+        id="listUnread",
+        summary="Deliveries that could not be read, the newest first",
+        answer=reference("UnreadList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine/{unread_id}",
+        id="getUnread",
+        summary="One of them as it came, but for keys in it",
+        parameters=("unreadPath",),
+        answers={
+            200: {
+                "description": "To be saved in a file.",
+                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine/{unread_id}/replay",
+        method="post",
+        id="replayUnread",
+        summary="Reads one of them again and takes it; it is not kept then",
+        parameters=("unreadPath",),
+        answer=reference("ReadAgain"),
+        refusals=("not_found", "conflict", "overloaded", "log_failure", "not_ready"),
     ),
     Operation(
         path="/livez",

@@ -16,6 +16,7 @@ from ladestrom.credentials import QUERY_NAMES, TICKET_S
 from ladestrom.edges.contract_examples import REPORTS
 from ladestrom.edges.contract_served import Served
 from ladestrom.edges.lists import LIMIT, LIMIT_MAX
+from ladestrom.edges.lookout import HOURS_MAX
 from ladestrom.edges.v2 import BATCH_MS, BATCH_MS_MAX, MODES
 from ladestrom.edges.websocket import TYPES
 from ladestrom.errors import LadestromError
@@ -166,6 +167,12 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string", "pattern": "^[A-Za-z0-9_-]*={0,2}$"},
         example="Tk9SXzAxMzMz",
     ),
+    "hours": Parameter(
+        name="hours",
+        description="How far back.",
+        schema={"type": "integer", "minimum": 1, "maximum": HOURS_MAX, "default": HOURS_MAX},
+        example=6,
+    ),
     "stationPath": Parameter(
         name="uuid",
         place="path",
@@ -193,6 +200,27 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         description="Id or uid of the EVSE, however written: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
         schema={"type": "string", "minLength": 1},
         example="NO*FJL*E1234",
+    ),
+    "sourcePath": Parameter(
+        name="name",
+        place="path",
+        description="Name of a source that is asked or followed.",
+        schema={"type": "string", "minLength": 1},
+        example="fjordlys",
+    ),
+    "unreadPath": Parameter(
+        name="unread_id",
+        place="path",
+        description="Id of a delivery that is kept, as the list has it.",
+        schema={"type": "string", "minLength": 1},
+        example="1795341600000-000-1a2b3c4d",
+    ),
+    "keyPath": Parameter(
+        name="key_id",
+        place="path",
+        description="The public id of a key: the ten characters behind its first `_`.",
+        schema={"type": "string", "minLength": 1},
+        example="4fTq0ZbN1x",
     ),
     "ifNoneMatch": Parameter(
         name="If-None-Match",

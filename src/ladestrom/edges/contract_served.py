@@ -18,6 +18,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
     url_public: str
     """Address under which others reach the server; empty: the one that the document was asked of."""
+    visitors: bool
+    """Whether one may look without a key."""
     head_bytes_max: int
     stream: StreamLimits
     heartbeat_s: int

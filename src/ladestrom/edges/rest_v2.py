@@ -10,7 +10,6 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from ladestrom.core.access import Scope
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modified, weak_etag
@@ -40,13 +39,10 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
     """The route handlers over one view and one hub."""
     confirmed: Confirmed = hub.confirmed
 
-    def admit(request: AnyRequest) -> None:
-        door.credential(request.headers, Scope.STREAM)
-
     @get("/api/v2/evses/{evse:str}", sync_to_thread=False)
     def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:
         """One EVSE, by any written form of its id or uid."""
-        admit(request)
+        door.look(request.headers)
         tag = weak_etag(view)
         found = view.directory.find(evse)
         if not found:
@@ -64,7 +60,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
     @get("/api/v2/stations/{uuid:str}", sync_to_thread=False)
     def one_station(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
         """One station of the registry, with its EVSEs; vanished ones say since when."""
-        admit(request)
+        door.look(request.headers)
         tag = weak_etag(view)
         station = view.directory.stations.get(uuid.upper())
         if station is None:
@@ -77,7 +73,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
     @get("/api/v2/operators", sync_to_thread=False)
     def operators(request: AnyRequest) -> Response[Any]:
         """Who reports, and how freshly."""
-        admit(request)
+        door.look(request.headers)
         rows = [
             OperatorFreshness(
                 name,

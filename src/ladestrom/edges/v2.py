@@ -10,10 +10,10 @@ import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.access import Credential, Scope
+from ladestrom.core.access import VISITOR
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import EVSE_FILTERS, selection
-from ladestrom.credentials import TICKET_S, Doorkeeper, Tickets, presented_key
+from ladestrom.credentials import TICKET_S, Doorkeeper, Tickets
 from ladestrom.edges.answers import AnyRequest
 from ladestrom.edges.connection import Accepted, Connection, StreamEdge, foreign_origin, query_of
 from ladestrom.edges.query import whole_number
@@ -54,8 +54,12 @@ def handlers(door: Doorkeeper, tickets: Tickets) -> list[HTTPRouteHandler]:
     @post("/api/v2/tickets", sync_to_thread=False, status_code=200)
     def ticket(request: AnyRequest) -> Response[bytes]:
         """A single-use ticket for a stream, for pages of the request's own origin."""
-        credential = door.credential(request.headers, Scope.STREAM)
-        issued = Ticket(tickets.issue(credential, foreign_origin(request.headers)), TICKET_S)
+        credential = door.look(request.headers)
+        origin = foreign_origin(request.headers)
+        if credential.key_id == VISITOR.key_id and (origin or "origin" not in request.headers):
+            # A foreign page must not use up the places that visitors of ours have.
+            raise Unauthenticated("the key is missing; only pages of this server get tickets without one")
+        issued = Ticket(tickets.issue(credential, origin), TICKET_S)
         return Response(
             msgspec.json.encode(issued),
             media_type="application/json",
@@ -72,15 +76,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
         LadestromError: refused before anything was sent, with the error's HTTP status.
     """
     query = query_of(target)
-    ticket = query.get("ticket")
-    if ticket and presented_key(headers) is None:
-        try:
-            credential = _redeem(edge, ticket, foreign_origin(headers))
-        except Unauthenticated:
-            edge.door.refused += 1
-            raise
-    else:
-        credential = edge.door.credential(headers, Scope.STREAM)
+    credential = edge.credential(headers, query)
     edge.admit(credential, headers)
     mode = query.get("mode", "latest")
     if mode not in MODES:
@@ -94,13 +90,6 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
         every=mode == "every",
         first=tuple(edge.v2.greeting(edge.broadcast.view, edge.broadcast.history_seq)),
     )
-
-
-def _redeem(edge: StreamEdge, ticket: str, origin: str) -> Credential:
-    credential = edge.tickets.redeem(ticket, origin)
-    if not edge.door.is_live(credential.key_id):
-        raise Unauthenticated("the key that the ticket was issued for was revoked or has expired")
-    return credential
 
 
 class V2StreamConnection(StreamConnection):

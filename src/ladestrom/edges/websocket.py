@@ -20,7 +20,6 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from ladestrom.core.access import Scope
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import STATION_FILTERS, selection
 from ladestrom.edges.connection import Accepted, Connection, StreamEdge, query_of
@@ -63,7 +62,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
         LadestromError: refused before the upgrade, with the error's HTTP status.
     """
     query = query_of(target)
-    credential = edge.door.credential(headers, Scope.STREAM, query)
+    credential = edge.credential(headers, query, key_in_query=True)
     edge.admit(credential, headers)
     wanted = selection(query, names=STATION_FILTERS)
     types = frozenset(part.strip() for part in query.get("types", "").split(",") if part.strip()) or TYPES

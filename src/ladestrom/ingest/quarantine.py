@@ -12,14 +12,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import zlib
 from collections import deque
 from collections.abc import Iterator
+from heapq import nlargest
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
+from ladestrom.errors import NotFound
+from ladestrom.formats.administration import Unread
+from ladestrom.formats.v2 import instant
 from ladestrom.model import Millis
 from ladestrom.problem import without_keys
 
@@ -32,6 +38,9 @@ FOLDER_CHARACTERS_MAX: Final = 200
 MINUTE_MS: Final = 60_000
 NUMBERS_MAX: Final = 1_000
 """Files of one source with the same millisecond."""
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""What is said of a delivery has some hundred bytes; its path may have some KiB."""
+_UNREAD_ID: Final = re.compile(r"[0-9]{13,16}-[0-9]{3}-[0-9a-f]{8}", re.ASCII)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,6 +68,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     """One delivery, found."""
 
     id: str
+    """Of its source: when it came, and a number."""
     kept: Kept
     body: bytes
     path: Path
@@ -145,6 +155,40 @@ class Quarantine:
                 if kept.source == source:
                     yield Quarantined(path.stem, kept, body, path)
 
+    def newest(self, limit: int) -> list[Unread]:
+        """What is kept of all sources, the newest first, without bodies."""
+        found: list[Unread] = []
+        for path in nlargest(limit, self._folder.glob(f"*/*{KEPT_SUFFIX}"), key=_when):
+            with contextlib.suppress(OSError, msgspec.DecodeError), path.open("rb") as file:
+                head = file.readline(HEAD_BYTES_MAX)
+                kept = _decode_kept(head)
+                found.append(
+                    Unread(
+                        id=_id_of(path),
+                        source=kept.source,
+                        protocol=kept.protocol,
+                        at=instant(kept.received_at),
+                        bytes=os.fstat(file.fileno()).st_size - len(head),
+                        code=kept.code,
+                        detail=kept.detail,
+                    )
+                )
+        return found
+
+    def find(self, unread_id: str) -> Quarantined:
+        """One by the id that `newest` gives it, which no other has whatever its source.
+
+        Raises:
+            NotFound: there is none, or no more.
+        """
+        if _UNREAD_ID.fullmatch(unread_id) is not None:
+            for path in self._folder.glob(f"*/{unread_id.rpartition('-')[0]}{KEPT_SUFFIX}"):
+                if _id_of(path) == unread_id:
+                    with contextlib.suppress(OSError, msgspec.DecodeError):
+                        head, _, body = path.read_bytes().partition(b"\n")
+                        return Quarantined(path.stem, _decode_kept(head), body, path)
+        raise NotFound(f"no delivery {unread_id[:60]!r} is kept")
+
     def handed_over(self, source: str) -> list[Quarantined]:
         """What the server is to take of a source."""
         return list(self.of(source, again=True))
@@ -182,6 +226,15 @@ class Quarantine:
             for path in folder.iterdir():
                 path.unlink(missing_ok=True)
             folder.rmdir()
+
+
+def _when(path: Path) -> str:
+    return path.name
+
+
+def _id_of(path: Path) -> str:
+    """Its own name, which says when it came, and what tells its folder from others."""
+    return f"{path.stem}-{zlib.crc32(path.parent.name.encode()):08x}"
 
 
 def folder_name(source: str) -> str:

@@ -15,14 +15,15 @@ import msgspec
 import structlog
 
 from ladestrom import protocols
-from ladestrom.errors import BadRequest, InvalidSetting, LadestromError
+from ladestrom.errors import BadRequest, Conflict, InvalidSetting, LadestromError, NotFound
+from ladestrom.formats.administration import ReadAgain, ToldSource
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import Poller, SourceLimits, origin_of, settings_of
 from ladestrom.ingest.quarantine import Quarantined
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.supervision import Kind, Origin
 from ladestrom.ingest.websocket_client import Follower
-from ladestrom.model import Millis, Operator
+from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.ports import SourceRecord, Sources
 from ladestrom.protocols import Row
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request
@@ -172,13 +173,62 @@ class SourceTasks:
                     taken += 1
         return taken
 
-    async def _take_again(self, found: Quarantined) -> None:
+    async def replay(self, unread_id: str) -> ReadAgain:
+        """Reads one delivery out of the quarantine again, at once, and takes it; it is not kept then.
+
+        Raises:
+            NotFound: none of this id is kept.
+            Conflict: it still cannot be read.
+            Overloaded, LogFailure: it could not be taken now; trying again may succeed.
+        """
+        quarantine = self._desk.reception.supervision.quarantine
+        if quarantine is None:
+            raise NotFound("nothing is kept here")
+        found = await asyncio.to_thread(quarantine.find, unread_id)
+        try:
+            receipts = await self._take_again(found)
+        except LadestromError as error:
+            if error.retry:
+                raise
+            raise Conflict(f"the delivery still cannot be taken: {error}") from error
+        quarantine.drop(found)
+        return ReadAgain(
+            unread_id,
+            sum(receipt.accepted for receipt in receipts),
+            sum(receipt.unchanged for receipt in receipts),
+            sum(len(receipt.refused) for receipt in receipts),
+        )
+
+    def told(self) -> list[ToldSource]:
+        """Every source, those that push too: how it does, and how it is set up. By name."""
+        supervision = self._desk.reception.supervision
+        rows = []
+        for freshness in supervision.freshness():
+            source = self._known.get(freshness.source)
+            rows.append(
+                ToldSource(
+                    **msgspec.structs.asdict(freshness),
+                    operator=supervision.sources[freshness.source].origin.operator,
+                    address="" if source is None else _without_query(source.address),
+                    paused=source is not None and source.paused_at is not None,
+                )
+            )
+        return rows
+
+    async def _take_again(self, found: Quarantined) -> list[Receipt]:
         desk = self._desk
         operator = desk.operator(found.kept.operator)
         origin = Origin(found.kept.source, operator.name, found.kept.protocol, Kind(found.kept.kind))
         source = self._known.get(found.kept.source)
-        for delivery in read_again(found, self._table, operator, source, desk.limits.parse):
+        return [
             await desk.reception.take(operator, delivery, origin=origin)
+            for delivery in read_again(found, self._table, operator, source, desk.limits.parse)
+        ]
+
+
+def _without_query(address: str) -> str:
+    """An address as it may be shown: a query may hold a token."""
+    return address.partition("?")[0].partition("#")[0]
 
 
 def read_again(

@@ -46,9 +46,9 @@ class TestDecide:
         assert (change.status, change.changed_at, change.cause) == (Status.CHARGING, NOW, Cause.REPORTED)
         assert (change.was_status, change.was_error) == (Status.UNKNOWN, False)
 
-    def test_it_is_one_where_the_evse_is_not_on_the_board_yet(self) -> None:
+    def test_it_is_one_where_the_evse_is_not_on_the_board_yet_and_says_that_it_was_not_there(self) -> None:
         board = Board()
-        assert changed(hear(board, EVSE, make_report())).was_status is Status.UNKNOWN
+        assert changed(hear(board, EVSE, make_report())).was_status is Status.REMOVED
         assert board.cells[EVSE.key].change.status is Status.AVAILABLE
 
     def test_a_change_keeps_who_said_what_and_when(self) -> None:
@@ -429,6 +429,15 @@ class TestMove:
         board.apply(logged([gone], board.seq))
         changes = take(board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))])
         assert [(change.station, change.status) for change in changes] == [("NOR_00002", Status.CHARGING)]
+
+    def test_a_report_that_comes_before_the_move_says_that_the_evse_was_not_there(self) -> None:
+        board = registered()
+        hear(board, self.HERE, make_report(status=Status.AVAILABLE, error=True))
+        changes = take(board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))])
+        assert [(change.station, change.status, change.was_status, change.was_error) for change in changes] == [
+            ("NOR_00001", Status.REMOVED, Status.AVAILABLE, True),
+            ("NOR_00002", Status.CHARGING, Status.REMOVED, False),
+        ]
 
 
 class TestRestore:

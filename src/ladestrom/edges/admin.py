@@ -1,0 +1,210 @@
+"""For whoever runs the server, over HTTP: the process, its settings, its sources, what could not be read.
+
+Everything here wants a key with the scope `admin`. Knows requests and the server's own counters. Must not
+know how sources are reached, nor where settings and deliveries are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from ladestrom import __version__
+from ladestrom.broadcast import Broadcast
+from ladestrom.core.access import Scope
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer
+from ladestrom.errors import NotFound
+from ladestrom.formats.administration import (
+    BoardState,
+    ConsumersState,
+    LogState,
+    ReadAgain,
+    ServerState,
+    SettingList,
+    ShownSetting,
+    StoreState,
+    ToldSource,
+    ToldSources,
+    Unread,
+    UnreadList,
+)
+from ladestrom.formats.v2 import instant
+from ladestrom.hub import Hub
+from ladestrom.model import Millis
+from ladestrom.ports import Log
+from ladestrom.problem import without_keys
+
+
+class Shelf(Protocol):
+    """Deliveries that could not be read."""
+
+    async def newest(self) -> list[Unread]:
+        """The newest first, as many as are shown."""
+        ...
+
+    async def body(self, unread_id: str) -> bytes:
+        """One as it came, but for keys of ours in it.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        ...
+
+    async def replay(self, unread_id: str) -> ReadAgain:
+        """Reads one again and takes it; it is not kept then.
+
+        Raises:
+            NotFound: there is none of this id.
+            Conflict: it still cannot be read.
+            Overloaded, LogFailure: trying again may succeed.
+        """
+        ...
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process knows of itself, beside its counters."""
+
+    started_at: Millis
+    durability: Literal["full", "relaxed"]
+    retention_days: int
+    retention_mib: int
+    store: str
+    """Where the store is; nothing secret."""
+    revision: Callable[[], int]
+    checkpoint_seq: Callable[[], int]
+    log_bytes: Callable[[], int]
+    memory_bytes: Callable[[], int]
+
+
+class AdminDesk(msgspec.Struct, frozen=True, kw_only=True):
+    """What the endpoints need of the server."""
+
+    door: Doorkeeper
+    hub: Hub
+    log: Log
+    broadcast: Broadcast
+    process: Process
+    settings: Sequence[ShownSetting]
+    sources: Callable[[], list[ToldSource]]
+    pause: Callable[[str, bool], Awaitable[None]]
+    """Stops the source of this name, or lets it go on; raises NotFound."""
+    shelf: Shelf
+    clock: Callable[[], Millis]
+
+
+def handlers(desk: AdminDesk) -> list[HTTPRouteHandler]:
+    """The route handlers."""
+    return [*_process(desk), *_sources(desk), *_quarantine(desk)]
+
+
+def _admit(desk: AdminDesk, request: AnyRequest) -> None:
+    desk.door.credential(request.headers, Scope.ADMIN)
+
+
+def _answer(told: msgspec.Struct) -> Response[bytes]:
+    return json_answer(msgspec.json.encode(told))
+
+
+def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
+    @get("/api/v2/admin", sync_to_thread=False)
+    def process(request: AnyRequest) -> Response[bytes]:
+        """The process, its log, its store, its consumers."""
+        _admit(desk, request)
+        own, log, broadcast = desk.process, desk.log, desk.broadcast
+        return _answer(
+            ServerState(
+                version=__version__,
+                started_at=instant(own.started_at),
+                uptime_s=max(0, desk.clock() - own.started_at) // 1000,
+                ready=desk.hub.working,
+                durability=own.durability,
+                memory_bytes=own.memory_bytes(),
+                log=LogState(
+                    position=str(log.last),
+                    first_seq=log.first,
+                    last_seq=log.last.seq,
+                    bytes=own.log_bytes(),
+                    retention_days=own.retention_days,
+                    retention_mib=own.retention_mib,
+                    checkpoint_seq=own.checkpoint_seq(),
+                ),
+                store=StoreState(own.store, own.revision()),
+                board=BoardState(len(broadcast.view.directory.stations), len(desk.hub.board)),
+                consumers=ConsumersState(
+                    broadcast.consumers, broadcast.channels, broadcast.bytes_out, broadcast.frames
+                ),
+            )
+        )
+
+    @get("/api/v2/admin/settings", sync_to_thread=False)
+    def settings(request: AnyRequest) -> Response[bytes]:
+        """Every setting, its value, and where that came from."""
+        _admit(desk, request)
+        return _answer(SettingList(list(desk.settings)))
+
+    return [process, settings]
+
+
+def _sources(desk: AdminDesk) -> list[HTTPRouteHandler]:
+    async def turned(request: AnyRequest, name: str, *, paused: bool) -> Response[bytes]:
+        _admit(desk, request)
+        await desk.pause(name, paused)
+        for source in desk.sources():
+            if source.source == name:
+                return _answer(source)
+        raise NotFound(f"there is no source {name[:100]!r} any more")
+
+    @get("/api/v2/admin/sources", sync_to_thread=False)
+    def sources(request: AnyRequest) -> Response[bytes]:
+        """Every source, how it does and how it is set up."""
+        _admit(desk, request)
+        return _answer(ToldSources(desk.sources()))
+
+    @post("/api/v2/admin/sources/{name:str}/pause", status_code=200)
+    async def pause(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+        """Stops asking or following a source."""
+        return await turned(request, name, paused=True)
+
+    @post("/api/v2/admin/sources/{name:str}/resume", status_code=200)
+    async def resume(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+        """Lets a paused source go on."""
+        return await turned(request, name, paused=False)
+
+    return [sources, pause, resume]
+
+
+def _quarantine(desk: AdminDesk) -> list[HTTPRouteHandler]:
+    shelf = desk.shelf
+
+    @get("/api/v2/admin/quarantine")
+    async def unread(request: AnyRequest) -> Response[bytes]:
+        """Deliveries that could not be read."""
+        _admit(desk, request)
+        # What is said of an error may quote what was sent.
+        return json_answer(without_keys(msgspec.json.encode(UnreadList(await shelf.newest()))))
+
+    @get("/api/v2/admin/quarantine/{unread_id:str}", opt={COMPRESSED: True})
+    async def body(request: AnyRequest, unread_id: FromPath[str]) -> Response[bytes]:
+        """One of them as it came, to be saved: it is nothing that a browser should show."""
+        _admit(desk, request)
+        content = await shelf.body(unread_id)
+        headers: dict[str, Any] = {
+            "cache-control": "no-store",
+            "content-disposition": f'attachment; filename="{unread_id}.bin"',
+            "x-content-type-options": "nosniff",
+        }
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
+    @post("/api/v2/admin/quarantine/{unread_id:str}/replay", status_code=200)
+    async def replay(request: AnyRequest, unread_id: FromPath[str]) -> Response[bytes]:
+        """Reads one of them again, and takes it."""
+        _admit(desk, request)
+        return _answer(await shelf.replay(unread_id))
+
+    return [unread, body, replay]

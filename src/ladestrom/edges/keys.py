@@ -1,0 +1,361 @@
+"""Keys over HTTP: people make, look after and end their own; who runs the server sees and approves all.
+
+Knows requests and what is told of a key. Must not know where records are kept. What a key's holder wrote
+of himself is in no log and in no error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+from litestar import Response, delete, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from ladestrom.core.access import DEMO_KEY, Scope, key_state
+from ladestrom.core.key_making import DAY_MS, AddressRate, asked, asking_address, self_made, successor
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.answers import AnyRequest, json_answer
+from ladestrom.edges.connection import foreign_origin
+from ladestrom.errors import (
+    BadRequest,
+    KeysClosed,
+    MalformedBody,
+    NotAllowed,
+    NotFound,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
+from ladestrom.formats.v2 import instant
+from ladestrom.model import Millis
+from ladestrom.ports import KeyRecord, Store
+
+logger = structlog.get_logger(__name__)
+
+SECRET_BYTES: Final = 32
+ID_BYTES: Final = 8
+BODY_BYTES_MAX: Final = 8 * 1024
+"""A name, an e-mail and a purpose, every character of them escaped."""
+BODY_S_MAX: Final = 10
+OVERLAP_MS: Final = DAY_MS
+"""A program that is restarted once a day has the new key then."""
+ROWS_PER_TURN: Final = 500
+"""Keys told before other work of the loop gets its turn: some 3 ms."""
+
+State = Literal["live", "pending", "expired", "revoked"]
+
+
+class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody says who wants a key."""
+
+    name: str
+    email: str | None = None
+    purpose: str | None = None
+
+
+class KeyLimits(msgspec.Struct, frozen=True):
+    """What a key's holder can count on."""
+
+    consumers_per_key_max: int
+    inbound_bytes_max: int
+    inbound_messages_per_minute_max: int
+
+
+class MadeKey(msgspec.Struct, frozen=True):
+    """A key that was just made. Its text is told this once."""
+
+    id: str
+    key: str
+    name: str
+    state: State
+    scopes: tuple[str, ...]
+    expires_at: str | None
+    limits: KeyLimits
+
+
+class RotatedKey(MadeKey, frozen=True):
+    """The key that follows another one. Its text is told this once."""
+
+    overlap_until: str | None
+
+
+class KeyUse(msgspec.Struct, frozen=True):
+    """What was done with a key."""
+
+    connections: int
+    connections_total: int
+    messages: int
+    bytes: int
+    requests: int
+    refused: int
+    since: str | None
+
+
+class OwnKey(msgspec.Struct, frozen=True):
+    """A key, as its holder sees it."""
+
+    id: str
+    name: str
+    state: State
+    scopes: tuple[str, ...]
+    operator: str | None
+    created_at: str | None
+    expires_at: str | None
+    last_used_at: str | None
+    limits: KeyLimits
+    use: KeyUse
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """A key, as whoever runs the server sees it."""
+
+    id: str
+    name: str
+    email: str | None
+    purpose: str | None
+    self_made: bool
+    state: State
+    scopes: tuple[str, ...]
+    operator: str | None
+    created_at: str | None
+    expires_at: str | None
+    last_used_at: str | None
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """All keys, the oldest first, those that ended too."""
+
+    items: list[KeyRow]
+
+
+class KeyPolicy(msgspec.Struct, frozen=True):
+    """Who may make keys."""
+
+    policy: Literal["closed", "approval", "open"] = "closed"
+    per_address_per_hour_max: int = 5
+    self_made_max: int = 10_000
+    days: int = 365
+    proxies: Collection[str] = ()
+    contact: str = ""
+    """Whom to ask for one."""
+    url_public: str = ""
+
+
+class KeyDesk(msgspec.Struct, frozen=True):
+    """What the endpoints need of the server."""
+
+    door: Doorkeeper
+    store: Store
+    policy: KeyPolicy
+    limits: KeyLimits
+    use: Callable[[str], KeyUse]
+    """Of a key, by its id."""
+    changed: Callable[[], Awaitable[None]]
+    """Has the server take what was written to the store; it never fails."""
+    clock: Callable[[], Millis]
+    random_bytes: Callable[[int], bytes]
+
+
+def handlers(desk: KeyDesk) -> list[HTTPRouteHandler]:
+    """The route handlers."""
+    return [*_own(desk), *_all(desk)]
+
+
+def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
+    door, policy = desk.door, desk.policy
+    rate = AddressRate(policy.per_address_per_hour_max)
+
+    def count(request: AnyRequest, now: Millis) -> None:
+        peer = request.client.host if request.client is not None else ""
+        forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
+        wait_s = rate.admit(asking_address(peer, forwarded, policy.proxies), now)
+        if wait_s:
+            raise TooManyRequests(
+                f"{policy.per_address_per_hour_max} keys were made from this address within an hour; "
+                f"try again in {wait_s} s",
+                retry_after_s=wait_s,
+            )
+
+    @post("/api/v2/keys", status_code=201, request_max_body_size=BODY_BYTES_MAX)
+    async def make(request: AnyRequest) -> Response[bytes]:
+        """A key that reads, for whoever asks, where that is allowed."""
+        if policy.policy == "closed":
+            who = policy.contact or "who runs this server"
+            raise KeysClosed(f"keys are not given out here by themselves; ask {who} for one")
+        _check_page(request, policy.url_public)
+        wanted = await _read(request)
+        now = desk.clock()
+        text, record = self_made(
+            desk.random_bytes(SECRET_BYTES),
+            desk.random_bytes(ID_BYTES),
+            asked(wanted.name, wanted.email, wanted.purpose),
+            now,
+            days=policy.days,
+            approved=policy.policy == "open",
+        )
+        count(request, now)
+        await desk.store.put_key(record, self_made_max=policy.self_made_max)
+        await desk.changed()
+        logger.info("somebody made a key", id=record.id, state=key_state(record, now))
+        return json_answer(msgspec.json.encode(MadeKey(**_made(desk, text, record, now))))
+
+    @get("/api/v2/keys/self", sync_to_thread=False)
+    def own(request: AnyRequest) -> Response[bytes]:
+        """The key that the request carries."""
+        record = door.holder(request.headers)
+        use = door.use(record.id)
+        told = OwnKey(
+            id=record.id,
+            name=record.name,
+            state=key_state(record, desk.clock()),
+            scopes=record.scopes,
+            operator=record.operator,
+            created_at=instant(record.created_at or None),
+            expires_at=instant(record.expires_at),
+            last_used_at=instant(use.last_used_at or record.last_used_at),
+            limits=desk.limits,
+            use=desk.use(record.id),
+        )
+        return json_answer(msgspec.json.encode(told))
+
+    @post("/api/v2/keys/self/rotate", status_code=201)
+    async def rotate(request: AnyRequest) -> Response[bytes]:
+        """A second key with the same rights; the one that the request carries ends a day later."""
+        old = door.holder(request.headers, waiting=False)
+        _refuse_demo(old)
+        now = desk.clock()
+        count(request, now)
+        # Never longer than it was to be: what somebody was let in for does not grow by itself.
+        text, record = successor(
+            desk.random_bytes(SECRET_BYTES), desk.random_bytes(ID_BYTES), old, now, old.expires_at
+        )
+        await desk.store.put_key(record, self_made_max=policy.self_made_max if old.self_made else None)
+        ends_at = now + OVERLAP_MS if old.expires_at is None else min(old.expires_at, now + OVERLAP_MS)
+        await desk.store.expire_key(old.id, ends_at)
+        await desk.changed()
+        logger.info("a key was rotated by its holder", id=old.id, successor=record.id)
+        told = RotatedKey(**_made(desk, text, record, now), overlap_until=instant(ends_at))
+        return json_answer(msgspec.json.encode(told))
+
+    @delete("/api/v2/keys/self")
+    async def end(request: AnyRequest) -> None:
+        """Ends the key that the request carries; its connections are cut."""
+        record = door.holder(request.headers)
+        _refuse_demo(record)
+        await desk.store.revoke_key(record.id, desk.clock())
+        await desk.changed()
+        logger.info("a key was revoked by its holder", id=record.id)
+
+    return [make, own, rotate, end]
+
+
+def _all(desk: KeyDesk) -> list[HTTPRouteHandler]:
+    door, store = desk.door, desk.store
+
+    @get("/api/v2/keys")
+    async def every(request: AnyRequest) -> Response[bytes]:
+        """All keys, without what is secret of them."""
+        door.credential(request.headers, Scope.ADMIN)
+        now = desk.clock()
+        rows: list[KeyRow] = []
+        for number, record in enumerate(await store.keys()):
+            rows.append(_row(record, now))
+            if number % ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return json_answer(msgspec.json.encode(KeyList(rows)))
+
+    @post("/api/v2/keys/{key_id:str}/approve", status_code=200)
+    async def approve(request: AnyRequest, key_id: FromPath[str]) -> Response[bytes]:
+        """Makes a key good that waits."""
+        by = door.credential(request.headers, Scope.ADMIN)
+        now = desk.clock()
+        await store.approve_key(key_id, now)
+        await desk.changed()
+        logger.info("a key was approved", id=key_id, by=by.key_id)
+        for record in await store.keys():
+            if record.id == key_id:
+                return json_answer(msgspec.json.encode(_row(record, now)))
+        raise NotFound(f"there is no key {key_id[:40]!r} any more")
+
+    @delete("/api/v2/keys/{key_id:str}")
+    async def revoke(request: AnyRequest, key_id: FromPath[str]) -> None:
+        """Ends a key for good; its connections are cut."""
+        by = door.credential(request.headers, Scope.ADMIN)
+        await store.revoke_key(key_id, desk.clock())
+        await desk.changed()
+        logger.info("a key was revoked", id=key_id, by=by.key_id)
+
+    return [every, approve, revoke]
+
+
+def _check_page(request: AnyRequest, url_public: str) -> None:
+    """A page of others must not make keys with its visitors' browsers.
+
+    Raises:
+        NotAllowed: the request is a foreign page's.
+    """
+    origin = foreign_origin(request.headers)
+    own = urlsplit(url_public)
+    if origin and origin != f"{own.scheme}://{own.netloc}":
+        raise NotAllowed(f"pages of {origin[:100]!r} may not make keys here; open this server's own page")
+
+
+async def _read(request: AnyRequest) -> KeyRequest:
+    """What the body asks for.
+
+    Raises:
+        UnsupportedMediaType: it is not JSON by its header, as the form of a foreign page would not be.
+        MalformedBody: it is not what it has to be.
+        TooLarge: it is larger than `BODY_BYTES_MAX`.
+        BadRequest: it did not arrive in time.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("send JSON, with the header Content-Type: application/json")
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            body = await request.body()
+    except TimeoutError:
+        raise BadRequest(f"the body did not arrive within {BODY_S_MAX} s") from None
+    try:
+        return msgspec.json.decode(body, type=KeyRequest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MalformedBody(f"the body is not what a key is asked for with: {error}") from None
+
+
+def _refuse_demo(record: KeyRecord) -> None:
+    if record.id == DEMO_KEY:
+        raise NotAllowed("the demonstration's key is everybody's; it stays as it is")
+
+
+def _made(desk: KeyDesk, text: str, record: KeyRecord, now: Millis) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "key": text,
+        "name": record.name,
+        "state": key_state(record, now),
+        "scopes": record.scopes,
+        "expires_at": instant(record.expires_at),
+        "limits": desk.limits,
+    }
+
+
+def _row(record: KeyRecord, now: Millis) -> KeyRow:
+    return KeyRow(
+        id=record.id,
+        name=record.name,
+        email=record.email,
+        purpose=record.purpose,
+        self_made=record.self_made,
+        state=key_state(record, now),
+        scopes=record.scopes,
+        operator=record.operator,
+        created_at=instant(record.created_at),
+        expires_at=instant(record.expires_at),
+        last_used_at=instant(record.last_used_at),
+    )

@@ -1,0 +1,224 @@
+"""What is kept for those who look: numbers, what goes on, and what was.
+
+Follows the broadcast, batch by batch, and after a start reads what the log has of the last day, in small
+steps that leave the loop to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from time import monotonic, perf_counter
+from typing import Final
+
+import structlog
+
+from ladestrom.core.access import VISITOR
+from ladestrom.core.history import History
+from ladestrom.core.panorama import GROUPS, NONE, OCCUPIED, Panorama
+from ladestrom.core.pulse import Place, Pulse
+from ladestrom.core.view import View
+from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.v2 import EventConnection, V2StreamConnection
+from ladestrom.errors import LadestromError
+from ladestrom.formats.look import (
+    ROWS_A_TURN,
+    Consumers,
+    Groups,
+    Overview,
+    PlaceActivity,
+    StationHistory,
+    station_history,
+)
+from ladestrom.formats.v2 import instant
+from ladestrom.model import Change, Entry, Evse, Millis, Station
+from ladestrom.ports import Log
+
+logger = structlog.get_logger(__name__)
+
+HOUR_MS: Final = 3_600_000
+HOURS_MAX: Final = 24
+RECALL_ENTRIES_MAX: Final = 500
+"""Entries of the log read at once: some 3 ms of a thread and of the loop."""
+REST_S_MIN: Final = 0.01
+REST: Final = 4
+"""Rest between two such steps, in multiples of what one took."""
+OVERVIEW_S_MAX: Final = 1.0
+"""How old an overview is that one gets."""
+PLACES_S_MAX: Final = 10.0
+"""How old its numbers by place are: they take a look at every station."""
+PLACES_SHOWN_MAX: Final = 12
+
+Census = tuple[int, int, int]
+"""Stations, EVSEs and occupied EVSEs."""
+
+
+class Lookout:
+    """Looks at one view."""
+
+    def __init__(
+        self,
+        view: View,
+        stream: StreamEdge,
+        clock: Callable[[], Millis],
+        *,
+        changes_max: int,
+        skew_ms: int,
+    ) -> None:
+        self.panorama = Panorama()
+        self.pulse = Pulse()
+        self.history = History(self.panorama, changes_max, skew_ms)
+        self._view = view
+        self._stream = stream
+        self._clock = clock
+        self._changes_max = changes_max
+        self._skew_ms = skew_ms
+        self._started_at = clock()
+        self.pulse.begin(self._started_at)
+        self._made: tuple[float, Overview] | None = None
+        self._places: tuple[float, dict[Place, Census]] | None = None
+        self._lock = asyncio.Lock()
+
+    def follow(self, entries: Sequence[Entry]) -> None:
+        """Takes entries that the view took just now."""
+        now = self._clock()
+        self.history.take(entries, self.panorama.take(entries))
+        self.pulse.beat(len(entries), now)
+        if self.pulse.is_due(now):
+            self._settle(now)
+
+    def _settle(self, now: Millis) -> None:
+        self.pulse.settle(self.panorama.take_recent(), self._place_of, now)
+
+    def _place_of(self, uuid: str) -> Place | None:
+        station = self._view.directory.stations.get(uuid)
+        return None if station is None else _place(station)
+
+    # -- what was ------------------------------------------------------------------------------------------
+
+    async def recall(self, log: Log) -> None:
+        """Fills the history from the log; ends once it is in step."""
+        try:
+            await self._recall(log)
+        except LadestromError as error:
+            logger.warning("the history begins now: the log could not be read", error=str(error))
+            self.history.begin(self._clock())
+            self.history.go_on(self._view.seq)
+
+    async def _recall(self, log: Log) -> None:
+        view, history = self._view, self.history
+        earliest = self._clock() - HOURS_MAX * HOUR_MS - self._skew_ms
+        by_time = await self._before(log, earliest)
+        after = max(by_time, view.seq - self._changes_max)
+        history.begin(earliest if after == by_time >= log.first else None)
+        while after < view.seq:
+            began_s = perf_counter()
+            entries = await log.read(after, min(RECALL_ENTRIES_MAX, view.seq - after))
+            if not entries:
+                after = max(after + 1, log.first - 1)
+                continue
+            if entries[0].seq != after + 1:
+                # The log was trimmed meanwhile.
+                history.begin(entries[0].change.received_at)
+            history.recall(entries)
+            after = entries[-1].seq
+            await asyncio.sleep(max(REST_S_MIN, (perf_counter() - began_s) * REST))
+        history.go_on(after)
+
+    async def _before(self, log: Log, earliest: Millis) -> int:
+        """Sequence of the last entry that was received before an instant."""
+        low, high = log.first, self._view.seq + 1
+        while low < high:
+            middle = (low + high) // 2
+            found = await log.read(middle - 1, 1)
+            if found and found[0].change.received_at >= earliest:
+                high = middle
+            else:
+                low = middle + 1
+        return low - 1
+
+    def history_of(self, station: Station, hours: int) -> StationHistory:
+        """What the EVSEs of a station were."""
+        until = self._clock()
+        start = until - hours * HOUR_MS
+        since = self.history.since
+        complete = until if since is None else min(max(since, start), until)
+        return station_history(
+            station,
+            str(self._view.position),
+            (start, until, complete),
+            lambda evse: self.history.segments(evse.key, self._change_of(evse), complete, until),
+        )
+
+    def _change_of(self, evse: Evse) -> Change | None:
+        found = self._view.change_of(evse)
+        return None if found is None else found[1]
+
+    # -- what goes on --------------------------------------------------------------------------------------
+
+    async def overview(self) -> Overview:
+        """Numbers of the whole board; made once a second at most."""
+        async with self._lock:
+            if self._made is None or monotonic() - self._made[0] > OVERVIEW_S_MAX:
+                if self._places is None or monotonic() - self._places[0] > PLACES_S_MAX:
+                    self._places = monotonic(), await self._count_places()
+                self._made = monotonic(), self._overview(self._places[1])
+            return self._made[1]
+
+    def _overview(self, places: dict[Place, Census]) -> Overview:
+        now, panorama, stream = self._clock(), self.panorama, self._stream
+        self._settle(now)
+        groups = panorama.grouped()
+        kinds = Counter(map(type, stream.connections))
+        v2, events = kinds[V2StreamConnection], kinds[EventConnection]
+        return Overview(
+            position=str(self._view.position),
+            at=instant(now) or "",
+            started_at=instant(self._started_at) or "",
+            stations=sum(stations for stations, _, _ in places.values()),
+            evses=sum(groups),
+            statuses={status.value: count for status, count in panorama.statuses().items()},
+            errors=panorama.errors(),
+            groups=Groups(**dict(zip(GROUPS, groups, strict=True))),
+            consumers=Consumers(len(stream.connections), len(stream.connections) - v2 - events, v2, events),
+            visitors=stream.by_key[VISITOR.key_id],
+            changes_total=self.pulse.total,
+            seconds=self.pulse.seconds(now),
+            minutes=self.pulse.minutes(now),
+            places=_busiest(places, self.pulse.places()),
+        )
+
+    async def _count_places(self) -> dict[Place, Census]:
+        """Stations, EVSEs and occupied EVSEs by place, gone through in slices."""
+        found: dict[Place, Census] = {}
+        panorama, directory = self.panorama, self._view.directory
+        for start in range(0, len(panorama.uuids), ROWS_A_TURN):
+            uuids = panorama.uuids[start : start + ROWS_A_TURN]
+            listed = panorama.groups[:NONE]
+            for number, uuid in enumerate(uuids, start):
+                station = directory.stations.get(uuid)
+                evses = sum([numbers[number] for numbers in listed])
+                if station is None or station.vanished_at is not None or not evses:
+                    continue
+                place = _place(station)
+                before = found.get(place, (0, 0, 0))
+                found[place] = before[0] + 1, before[1] + evses, before[2] + listed[OCCUPIED][number]
+            await asyncio.sleep(0)
+        return found
+
+
+def _place(station: Station) -> Place:
+    return station.country, station.city or ""
+
+
+def _busiest(places: dict[Place, Census], changes: dict[Place, int]) -> list[PlaceActivity]:
+    def rank(place: Place) -> tuple[float, float, Place]:
+        _, evses, occupied = places[place]
+        return -changes.get(place, 0), -occupied / evses, place
+
+    shown = sorted(places, key=rank)[:PLACES_SHOWN_MAX]
+    return [
+        PlaceActivity(country, town, *places[country, town], changes.get((country, town), 0))
+        for country, town in shown
+    ]

@@ -1,0 +1,144 @@
+/**
+ * The page's words, in the visitor's language, and numbers and times as that language writes them.
+ */
+
+import { words as en } from "../words/en.js";
+import { words as nb } from "../words/nb.js";
+
+/** @typedef {keyof typeof en} Word */
+/** @typedef {"en" | "nb"} Language */
+
+/** @type {Record<Language, Record<Word, string>>} */
+const WORDS = { en, nb };
+const KEPT = "ladestrom.language";
+const NORWEGIAN = ["nb", "no", "nn", "da", "sv"];
+/** Those who read one of these read Norwegian better than English, or as well. */
+
+/** @returns {Language} */
+function chosen() {
+  const kept = localStorage.getItem(KEPT);
+  if (kept === "en" || kept === "nb") return kept;
+  for (const wanted of navigator.languages) {
+    const base = wanted.toLowerCase().split("-")[0] ?? "";
+    if (base === "en") return "en";
+    if (NORWEGIAN.slice(0, 3).includes(base)) return "nb";
+  }
+  return "en";
+}
+
+/** @type {Language} */
+export const language = chosen();
+document.documentElement.lang = language;
+
+/**
+ * Takes another language and shows the page anew in it.
+ *
+ * @param {Language} wanted
+ */
+export function setLanguage(wanted) {
+  localStorage.setItem(KEPT, wanted);
+  location.reload();
+}
+
+/**
+ * A text in the visitor's language; `{name}` in it is replaced by `values.name`, numbers as the language
+ * writes them.
+ *
+ * @param {Word} word
+ * @param {Record<string, string | number>} [values]
+ * @returns {string}
+ */
+export function t(word, values = {}) {
+  const text = WORDS[language][word] ?? en[word] ?? word;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => {
+    const value = values[name];
+    if (value === undefined) return whole;
+    return typeof value === "number" ? number(value) : value;
+  });
+}
+
+/**
+ * A text that depends on a number: the words `WORD.one` and `WORD.other`.
+ *
+ * @param {string} word
+ * @param {number} n
+ * @param {Record<string, string | number>} [values]
+ */
+export function count(word, n, values = {}) {
+  const form = new Intl.PluralRules(language).select(n) === "one" ? "one" : "other";
+  return t(/** @type {Word} */ (`${word}.${form}`), { n, ...values });
+}
+
+/** Whether a text is there under this name. @param {string} word @returns {word is Word} */
+export function isWord(word) {
+  return word in en;
+}
+
+/** The text `KIND.WORD` for a word of the server's, or the word itself where there is none. @param {string} kind @param {string} word */
+export function named(kind, word) {
+  const name = `${kind}.${word}`;
+  return isWord(name) ? t(name) : word;
+}
+
+const LOCALE = language === "en" ? "en-GB" : "nb-NO";
+const NUMBERS = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 });
+const PERCENT = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 1 });
+const MOMENT = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const AGO = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto", style: "short" });
+const STEPS = /** @type {const} */ ([
+  [60, "second"],
+  [60, "minute"],
+  [24, "hour"],
+  [7, "day"],
+  [4.35, "week"],
+  [12, "month"],
+  [Infinity, "year"],
+]);
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** @param {number} value */
+export const number = (value) => NUMBERS.format(value);
+
+/** A share of 1. @param {number | null} value */
+export const percent = (value) => (value === null ? "–" : PERCENT.format(value));
+
+/** @param {number} value */
+export function bytes(value) {
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${number(value)} ${UNITS[unit]}`;
+}
+
+/** A span of time in the largest unit that says enough. @param {number} seconds */
+export function span(seconds) {
+  if (seconds < 120) return `${number(seconds)} s`;
+  if (seconds < 7_200) return `${number(seconds / 60)} min`;
+  if (seconds < 172_800) return `${number(seconds / 3_600)} h`;
+  return `${number(seconds / 86_400)} d`;
+}
+
+/** Date and time of an ISO instant; a dash for none. @param {string | null} at */
+export const moment = (at) => (at ? MOMENT.format(new Date(at)) : "–");
+
+/** Hours and minutes of an ISO instant. @param {string | null} at */
+export const clock = (at) => (at ? CLOCK.format(new Date(at)) : "–");
+
+/**
+ * How long ago an ISO instant was (or how long until then), in the largest unit that fits.
+ *
+ * @param {string | null} at
+ * @param {number} [now]
+ */
+export function ago(at, now = Date.now()) {
+  if (!at) return "–";
+  let value = (Date.parse(at) - now) / 1000;
+  for (const [size, unit] of STEPS) {
+    if (Math.abs(value) < size) return AGO.format(Math.round(value), unit);
+    value /= size;
+  }
+  return moment(at);
+}

@@ -1,0 +1,5 @@
+/** The view `admin`. */
+
+import { open } from "../base/shell.js";
+
+await open("admin");

@@ -1,0 +1,5 @@
+/** The view `docs`. */
+
+import { open } from "../base/shell.js";
+
+await open("docs");

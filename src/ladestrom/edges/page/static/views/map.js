@@ -1,0 +1,5 @@
+/** The view `map`. */
+
+import { open } from "../base/shell.js";
+
+await open("map");

@@ -1,0 +1,118 @@
+/**
+ * Changes over time as bars, drawn by uPlot in the colours of the page.
+ */
+
+import uPlot from "../../vendor/uPlot.esm.js";
+import { h, put } from "../../base/dom.js";
+import { clock, number, t } from "../../base/words.js";
+
+const HEIGHT = 220;
+
+/**
+ * @typedef {object} Series
+ * @property {number} endsAt the instant after the last value, in seconds since 1970
+ * @property {number} stepS what one value covers
+ * @property {number[]} values oldest first
+ */
+
+/**
+ * A plot, and a sentence that says what it shows.
+ *
+ * @returns {{element: HTMLElement, show: (series: Series) => void}}
+ */
+export function plot() {
+  const canvas = h("div", { class: "plot", "aria-hidden": "true" });
+  const said = h("figcaption", { class: "quiet" });
+  const element = h("figure", { class: "changes" }, canvas, said);
+  /** @type {uPlot | null} */
+  let drawn = null;
+  /** @type {Series | null} */
+  let shown = null;
+
+  function draw() {
+    drawn?.destroy();
+    drawn = null;
+    if (shown === null || canvas.clientWidth === 0) return;
+    drawn = new uPlot(options(canvas.clientWidth), data(shown), canvas);
+  }
+
+  new ResizeObserver(() => {
+    if (drawn === null) draw();
+    else if (canvas.clientWidth > 0) drawn.setSize({ width: canvas.clientWidth, height: HEIGHT });
+  }).observe(canvas);
+  window.addEventListener("ladestrom-theme", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+
+  return {
+    element,
+    show(series) {
+      const isOther = shown?.stepS !== series.stepS;
+      shown = series;
+      put(said, told(series));
+      if (drawn === null || isOther) draw();
+      else drawn.setData(data(series));
+    },
+  };
+}
+
+/** @param {Series} series */
+function told({ values, stepS }) {
+  const most = Math.max(0, ...values);
+  const all = values.reduce((sum, each) => sum + each, 0);
+  const mean = values.length > 0 ? all / values.length : 0;
+  const last = values.at(-1) ?? 0;
+  return t(stepS === 1 ? "now.plot.seconds" : "now.plot.minutes", { all, last, mean, most });
+}
+
+/** @param {Series} series @returns {[number[], number[]]} */
+function data({ endsAt, stepS, values }) {
+  return [values.map((_, index) => endsAt - (values.length - index) * stepS), values];
+}
+
+/** @param {string} name */
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** @param {number} width @returns {uPlot.Options} */
+function options(width) {
+  const axis = {
+    stroke: colour("--quiet"),
+    grid: { stroke: colour("--line"), width: 1 },
+    ticks: { show: false },
+    font: "12px system-ui, sans-serif",
+  };
+  return {
+    width,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { show: false },
+    select: { show: false, left: 0, top: 0, width: 0, height: 0 },
+    padding: [8, 8, 0, 0],
+    scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
+    axes: [
+      {
+        ...axis,
+        size: 32,
+        space: 80,
+        incrs: [60, 300, 600, 900, 1_800],
+        grid: { show: false },
+        values: (_plot, splits) => splits.map((at) => clock(new Date(at * 1000).toISOString())),
+      },
+      {
+        ...axis,
+        size: 44,
+        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000],
+        values: (_plot, splits) => splits.map(number),
+      },
+    ],
+    series: [
+      {},
+      {
+        stroke: colour("--accent"),
+        fill: colour("--accent"),
+        width: 0,
+        points: { show: false },
+        paths: /** @type {any} */ (uPlot.paths).bars({ size: [0.8, 40, 1], align: 1 }),
+      },
+    ],
+  };
+}

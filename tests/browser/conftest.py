@@ -1,0 +1,122 @@
+"""Debian's Chromium through playwright, on pages of a real server.
+
+    def test_rule(visit, tmp_path):
+        with Serving(tmp_path, {"page.visitors": "anyone"}) as server:
+            page = visit(server.url, "/now")
+
+`visit` fails the test at its end where the page logged an error, threw one, or asked another host for
+anything; `allowed` takes texts of errors that belong to the test. Skips where no Chromium is installed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
+FLAGS: Final = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--no-proxy-server")
+"""WebGL without a graphics card needs SwiftShader; without it a map would be empty and the test green."""
+DEADLINE_MS: Final = 30_000
+INSTALL_DEADLINE_S: Final = 60
+PACKAGES: Final = Path(__file__).parent
+DESKTOP: Final = {"width": 1440, "height": 900}
+PHONE: Final = {"width": 390, "height": 844}
+
+
+class Visit(Protocol):
+    """Opens a page in a browser context of its own."""
+
+    def __call__(
+        self,
+        url: str,
+        path: str = "/",
+        *,
+        allowed: tuple[str, ...] = (),
+        before: Callable[[Page], None] | None = None,
+        **context: Any,
+    ) -> Page: ...
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for the session's tests."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`node_modules` with what checks the page, from wherever npm is set up to take it."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("packages")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(PACKAGES / name, folder)
+    command = [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_DEADLINE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm did not install the packages in time")
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot install the packages here: {done.stderr[-200:]}")
+    return folder / "node_modules"
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Visit]:
+    """Opens pages; at the end, says what went wrong on them."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def opened(
+        url: str,
+        path: str = "/",
+        *,
+        allowed: tuple[str, ...] = (),
+        before: Callable[[Page], None] | None = None,
+        **context: Any,
+    ) -> Page:
+        own = chromium.new_context(
+            **{"viewport": DESKTOP, "locale": "en-GB", "color_scheme": "light", **context}
+        )
+        own.set_default_timeout(DEADLINE_MS)
+        contexts.append(own)
+        page = own.new_page()
+        host = urlsplit(url).netloc
+
+        def complain(text: str) -> None:
+            if not any(part in text for part in allowed):
+                wrong.append(text)
+
+        page.on("console", lambda message: message.type == "error" and complain(message.text))
+        page.on("pageerror", lambda error: complain(str(error)))
+        own.on(
+            "request",
+            lambda request: (
+                urlsplit(request.url).netloc in {host, ""} or complain(f"asked elsewhere: {request.url}")
+            ),
+        )
+        if before is not None:
+            before(page)
+        page.goto(url + path)
+        return page
+
+    yield opened
+    for each in contexts:
+        each.close()
+    assert wrong == []

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.browser.conftest import PHONE, Visit
+from tests.e2e.serving import Serving
+
+from ladestrom.edges.page import VIEWS, Assets, content_security_policy
+
+ANYONE = {"page.visitors": "anyone"}
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_every_view_is_a_document_with_a_strict_policy(tmp_path: Path, path: str) -> None:
+    with Serving(tmp_path) as server:
+        answer = httpx2.get(server.url + path)
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert re.search(r"<script(?![^>]* src=)|<style| on\w+=| style=", answer.text) is None
+
+
+def test_files_stay_in_the_browser_until_one_of_them_is_another(tmp_path: Path) -> None:
+    digest = Assets().digest()
+    with Serving(tmp_path) as server:
+        current = httpx2.get(f"{server.url}/page/{digest}/base/shell.js")
+        old = httpx2.get(f"{server.url}/page/0123456789abcdef/base/shell.js")
+    assert "immutable" in current.headers["cache-control"]
+    assert current.headers["content-encoding"] == "gzip"
+    assert old.headers["cache-control"] == "no-cache"
+    assert old.text == current.text
+
+
+@pytest.mark.parametrize("name", ["../__init__.py", "..%2f__init__.py", "base/none.js", "%00", "base"])
+def test_nothing_but_the_pages_files_is_served(tmp_path: Path, name: str) -> None:
+    with Serving(tmp_path) as server:
+        assert httpx2.get(f"{server.url}/page/{Assets().digest()}/{name}").status_code == 404
+
+
+def test_a_document_that_is_known_is_not_sent_again(tmp_path: Path) -> None:
+    with Serving(tmp_path) as server:
+        first = httpx2.get(f"{server.url}/now")
+        again = httpx2.get(f"{server.url}/now", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_tiles_from_elsewhere_open_the_policy_for_that_host_alone() -> None:
+    policy = content_security_policy("https://tiles.example.org/{z}/{x}/{y}.pbf")
+    assert policy.count("https://tiles.example.org") == 2
+    assert "https:" not in content_security_policy("")
+
+
+def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(tmp_path: Path, visit: Visit) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        page = visit(server.url, "/now", viewport=PHONE)
+        toggle = page.get_by_role("button", name="Menu")
+        toggle.focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Console").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_role("link", name="Console").wait_for(state="hidden")
+        assert toggle.get_attribute("aria-expanded") == "false"
+
+
+def test_the_page_speaks_norwegian_to_those_who_read_it_and_to_those_who_choose_it(
+    tmp_path: Path, visit: Visit
+) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        theirs = visit(server.url, "/now", locale="nb-NO")
+        theirs.get_by_role("link", name="Kart").wait_for()
+        assert theirs.locator("html").get_attribute("lang") == "nb"
+        other = visit(server.url, "/now", locale="en-GB")
+        other.get_by_label("Language").select_option("nb")
+        other.get_by_role("link", name="Kart").wait_for()
+
+
+def test_chosen_colours_stay(tmp_path: Path, visit: Visit) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        page = visit(server.url, "/now")
+        page.get_by_label("Colours").select_option("dark")
+        page.reload()
+        assert page.locator("html").get_attribute("data-theme") == "dark"
