@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 from tests.building import NOW, make_operator
 
@@ -14,7 +15,7 @@ from ladestrom.credentials import (
     Tickets,
     presented_key,
 )
-from ladestrom.errors import NotAllowed, TooManyRequests, Unauthenticated
+from ladestrom.errors import KeyPending, NotAllowed, TooManyRequests, Unauthenticated
 from ladestrom.model import Millis
 from ladestrom.ports import KeyRecord
 
@@ -148,6 +149,38 @@ class TestDoorkeeper:
         assert not door.is_live(BRIEF_RECORD.id)
         assert door.is_live(READ_RECORD.id)
         assert not door.is_live("unknown")
+
+    def test_what_is_done_with_a_key_is_counted_with_what_it_was_turned_away_for(
+        self, clock: Clock, door: Doorkeeper
+    ) -> None:
+        clock.now += HOUR_MS
+        door.credential({"x-api-key": READ}, Scope.STREAM)
+        door.holder({"x-api-key": READ})
+        door.holder({"x-api-key": REPORT})
+        for headers in ({}, {"x-api-key": STRANGE}, {"x-api-key": BRIEF}, {"x-api-key": READ}):
+            with pytest.raises((Unauthenticated, NotAllowed)):
+                door.credential(headers, Scope.REPORT)
+        told = {key: (use.requests, use.refused) for key, use in door.uses.items()}
+        assert told == {READ_RECORD.id: (2, 1), REPORT_RECORD.id: (1, 0), BRIEF_RECORD.id: (0, 1)}
+        assert door.uses[READ_RECORD.id].last_used_at == clock.now - clock.now % MINUTE_MS
+        assert door.refused == 4
+
+    def test_keys_that_are_no_more_are_forgotten(self, door: Doorkeeper) -> None:
+        for key in (READ, REPORT):
+            door.holder({"x-api-key": key})
+        door.keyring = Keyring([REPORT_RECORD], [make_operator()])
+        door.take_used()
+        assert set(door.uses) == {REPORT_RECORD.id}
+
+    def test_a_key_that_waits_is_its_holders_and_good_for_nothing(self, clock: Clock) -> None:
+        waiting = msgspec.structs.replace(READ_RECORD, self_made=True)
+        door = Doorkeeper(Keyring([waiting], []), clock)
+        assert door.holder({"x-api-key": READ}) == waiting
+        with pytest.raises(KeyPending):
+            door.holder({"x-api-key": READ}, waiting=False)
+        with pytest.raises(KeyPending):
+            door.credential({"x-api-key": READ}, Scope.STREAM)
+        assert (door.uses[waiting.id].requests, door.uses[waiting.id].refused) == (1, 2)
 
     def test_a_new_keyring_counts_at_once(self, door: Doorkeeper) -> None:
         door.keyring = Keyring([REPORT_RECORD], [make_operator()])

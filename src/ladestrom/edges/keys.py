@@ -324,7 +324,7 @@ async def _read(request: AnyRequest) -> KeyRequest:
         raise BadRequest(f"the body did not arrive within {BODY_S_MAX} s") from None
     try:
         return msgspec.json.decode(body, type=KeyRequest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody(f"the body is not what a key is asked for with: {error}") from None
 
 
