@@ -59,7 +59,7 @@ put(
         { class: "reading" },
         h("li", {}, h("a", { href: "/console" }, t("consumers.read.console"))),
         h("li", {}, h("a", { href: "/docs" }, t("consumers.read.docs"))),
-        h("li", {}, h("a", { href: "/docs#stream-v2" }, t("consumers.read.stream"))),
+        h("li", {}, h("a", { href: "/docs#stream-streamV2" }, t("consumers.read.stream"))),
       ),
       h("h3", {}, t("consumers.licence")),
       facts.licence || facts.attribution
