@@ -7,8 +7,10 @@ steps that leave the loop to others.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from array import array
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
 from time import monotonic, perf_counter
 from typing import Final
 
@@ -17,7 +19,7 @@ import structlog
 from ladestrom.core.access import VISITOR
 from ladestrom.core.history import History
 from ladestrom.core.panorama import GROUPS, NONE, OCCUPIED, Panorama
-from ladestrom.core.pulse import Place, Pulse
+from ladestrom.core.pulse import MINUTE_MS, MINUTES, Place, Pulse
 from ladestrom.core.view import View
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.v2 import EventConnection, V2StreamConnection
@@ -77,7 +79,11 @@ class Lookout:
         self._started_at = clock()
         self.pulse.begin(self._started_at)
         self._made: tuple[float, Overview] | None = None
-        self._places: tuple[float, dict[Place, Census]] | None = None
+        self._places: tuple[float, int, list[PlaceActivity]] | None = None
+        """When they were looked at, the number of stations, and the busiest places."""
+        self._minute = self._started_at // MINUTE_MS
+        self._unsettled: deque[tuple[Millis, array[int]]] = deque(maxlen=MINUTES)
+        """Minutes and their changes by number of station, that were not counted by place yet."""
         self._lock = asyncio.Lock()
 
     def follow(self, entries: Sequence[Entry]) -> None:
@@ -85,11 +91,23 @@ class Lookout:
         now = self._clock()
         self.history.take(entries, self.panorama.take(entries))
         self.pulse.beat(len(entries), now)
-        if self.pulse.is_due(now):
-            self._settle(now)
+        if now // MINUTE_MS > self._minute:
+            self._turn(now)
 
-    def _settle(self, now: Millis) -> None:
-        self.pulse.settle(self.panorama.take_recent(), self._place_of, now)
+    def _turn(self, now: Millis) -> None:
+        """Puts the changes of the running minute aside, to be counted by place when somebody asks."""
+        self._unsettled.append((self._minute * MINUTE_MS, self.panorama.take_recent()))
+        self._minute = max(now // MINUTE_MS, self._minute)
+
+    async def _settle(self) -> None:
+        self._turn(self._clock())
+        uuids = self.panorama.uuids
+        while self._unsettled:
+            at, counts = self._unsettled.popleft()
+            for start in range(0, len(counts), ROWS_A_TURN):
+                part = enumerate(counts[start : start + ROWS_A_TURN], start)
+                self.pulse.settle([(uuids[n], count) for n, count in part if count], self._place_of, at)
+                await asyncio.sleep(0)
 
     def _place_of(self, uuid: str) -> Place | None:
         station = self._view.directory.stations.get(uuid)
@@ -162,13 +180,13 @@ class Lookout:
         async with self._lock:
             if self._made is None or monotonic() - self._made[0] > OVERVIEW_S_MAX:
                 if self._places is None or monotonic() - self._places[0] > PLACES_S_MAX:
-                    self._places = monotonic(), await self._count_places()
-                self._made = monotonic(), self._overview(self._places[1])
+                    await self._settle()
+                    self._places = monotonic(), *await self._look_at_places()
+                self._made = monotonic(), self._overview(*self._places[1:])
             return self._made[1]
 
-    def _overview(self, places: dict[Place, Census]) -> Overview:
+    def _overview(self, stations: int, places: list[PlaceActivity]) -> Overview:
         now, panorama, stream = self._clock(), self.panorama, self._stream
-        self._settle(now)
         groups = panorama.grouped()
         kinds = Counter(map(type, stream.connections))
         v2, events = kinds[V2StreamConnection], kinds[EventConnection]
@@ -176,7 +194,7 @@ class Lookout:
             position=str(self._view.position),
             at=instant(now) or "",
             started_at=instant(self._started_at) or "",
-            stations=sum(stations for stations, _, _ in places.values()),
+            stations=stations,
             evses=sum(groups),
             statuses={status.value: count for status, count in panorama.statuses().items()},
             errors=panorama.errors(),
@@ -186,11 +204,23 @@ class Lookout:
             changes_total=self.pulse.total,
             seconds=self.pulse.seconds(now),
             minutes=self.pulse.minutes(now),
-            places=_busiest(places, self.pulse.places()),
+            places=places,
         )
 
-    async def _count_places(self) -> dict[Place, Census]:
-        """Stations, EVSEs and occupied EVSEs by place, gone through in slices."""
+    async def _look_at_places(self) -> tuple[int, list[PlaceActivity]]:
+        """Stations with an EVSE, and the busiest places; gone through in slices."""
+        census = await self._take_census()
+        changes = self.pulse.places()
+        busiest: list[PlaceActivity] = []
+        places = list(census)
+        for start in range(0, len(places), ROWS_A_TURN):
+            part = places[start : start + ROWS_A_TURN]
+            rows = (PlaceActivity(*place, *census[place], changes.get(place, 0)) for place in part)
+            busiest = nsmallest(PLACES_SHOWN_MAX, [*busiest, *rows], key=_rank)
+            await asyncio.sleep(0)
+        return sum(stations for stations, _, _ in census.values()), busiest
+
+    async def _take_census(self) -> dict[Place, Census]:
         found: dict[Place, Census] = {}
         panorama, directory = self.panorama, self._view.directory
         for start in range(0, len(panorama.uuids), ROWS_A_TURN):
@@ -212,13 +242,6 @@ def _place(station: Station) -> Place:
     return station.country, station.city or ""
 
 
-def _busiest(places: dict[Place, Census], changes: dict[Place, int]) -> list[PlaceActivity]:
-    def rank(place: Place) -> tuple[float, float, Place]:
-        _, evses, occupied = places[place]
-        return -changes.get(place, 0), -occupied / evses, place
-
-    shown = sorted(places, key=rank)[:PLACES_SHOWN_MAX]
-    return [
-        PlaceActivity(country, town, *places[country, town], changes.get((country, town), 0))
-        for country, town in shown
-    ]
+def _rank(place: PlaceActivity) -> tuple[float, float, str, str]:
+    """Most changes first, then the largest share occupied."""
+    return -place.changes_hour, -place.occupied / place.evses, place.country, place.place
