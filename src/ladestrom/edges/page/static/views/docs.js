@@ -28,8 +28,8 @@ put(
   shell.main,
   h("div", { class: "title" }, h("h1", {}, t("nav.docs")), h("p", { class: "quiet" }, t("docs.intro"))),
   h(
-    "p",
-    { class: "row" },
+    "div",
+    { class: "row raw" },
     h("a", { href: "/openapi.json" }, t("docs.raw.openapi")),
     h("a", { href: "/asyncapi.json" }, t("docs.raw.asyncapi")),
     h("a", { href: "/console" }, t("docs.console")),

@@ -39,9 +39,9 @@ export function bounds(schema) {
     said.push(h("span", { class: "words" }, shown.map((/** @type {unknown} */ one) => h("code", {}, typeof one === "string" ? one : JSON.stringify(one)))));
   }
   if (schema["minimum"] !== undefined || schema["maximum"] !== undefined) {
-    said.push(h("span", {}, `${schema["minimum"] ?? "−∞"} … ${schema["maximum"] ?? "∞"}`));
+    said.push(h("span", { class: "words" }, `${schema["minimum"] ?? "−∞"} … ${schema["maximum"] ?? "∞"}`));
   }
-  if (schema["default"] !== undefined) said.push(h("span", {}, t("console.default", { value: String(schema["default"]) })));
+  if (schema["default"] !== undefined) said.push(h("span", { class: "words" }, t("console.default", { value: String(schema["default"]) })));
   return said;
 }
 
