@@ -5,6 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog

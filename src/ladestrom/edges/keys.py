@@ -22,6 +22,7 @@ from ladestrom.core.key_making import DAY_MS, AddressRate, asked, asking_address
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer
 from ladestrom.edges.connection import foreign_origin
+from ladestrom.edges.methods import united
 from ladestrom.errors import (
     BadRequest,
     KeysClosed,
@@ -163,7 +164,7 @@ class KeyDesk(msgspec.Struct, frozen=True):
 
 def handlers(desk: KeyDesk) -> list[HTTPRouteHandler]:
     """The route handlers."""
-    return [*_own(desk), *_all(desk)]
+    return united([*_own(desk), *_all(desk)])
 
 
 def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
