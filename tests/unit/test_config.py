@@ -184,6 +184,11 @@ class TestProblems:
             ('[server]\norigins = ["example.org"]', "server.origins = ['example.org']"),
             ('[server]\nurl_public = "https://x.example/"', "server.url_public = 'https://x.example/'"),
             ("server = 3", "server = 3"),
+            (
+                '[page]\ntiles = "https://tiles.example/{z}/{x}.png"',
+                "page.tiles = 'https://tiles.example/{z}/{x}.png'",
+            ),
+            ('[page]\ntiles = "tiles.pmtiles"', "page.tiles = 'tiles.pmtiles'"),
         ],
     )
     def test_a_value_of_the_wrong_type_or_form_is_refused(
@@ -192,6 +197,17 @@ class TestProblems:
         found = problems(written(tmp_path, text), {}, {})
         assert len(found) == 1
         assert found[0].startswith(f"{expected} (file ")
+
+    @pytest.mark.parametrize(
+        "tiles",
+        [
+            "https://tiles.example/norway.pmtiles",
+            "/tiles/norway.pmtiles",
+            "https://t.example/{z}/{y}/{x}@2x?k=1",
+        ],
+    )
+    def test_tiles_are_an_archive_or_a_template(self, tiles: str) -> None:
+        assert load(None, {"LADESTROM_PAGE__TILES": tiles}, {}).settings.page.tiles == tiles
 
     @pytest.mark.parametrize(
         ("text", "hint"),

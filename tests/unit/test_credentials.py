@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.building import NOW, make_operator
 
-from ladestrom.core.access import Keyring, Scope, create_key
+from ladestrom.core.access import VISITOR, Keyring, Scope, create_key
 from ladestrom.credentials import (
     MINUTE_MS,
     TICKET_S,
@@ -236,3 +236,39 @@ class TestTickets:
             tickets.issue(credential, self.ORIGIN)
         clock.now += TICKET_S * 1000
         assert tickets.issue(credential, self.ORIGIN)
+
+
+class TestLook:
+    @pytest.fixture
+    def open_door(self, door: Doorkeeper) -> Doorkeeper:
+        door.visitors = True
+        return door
+
+    @pytest.mark.parametrize("headers", [{}, {"x-api-key": ""}, {"x-api-key": REPORT}])
+    def test_who_has_no_key_that_reads_is_a_visitor_where_they_are_let_in(
+        self, open_door: Doorkeeper, headers: dict[str, str]
+    ) -> None:
+        assert open_door.look(headers) == VISITOR
+        assert (open_door.refused, open_door.take_used()) == (0, {})
+
+    def test_a_key_that_reads_is_itself(self, open_door: Doorkeeper) -> None:
+        assert open_door.look({"x-api-key": READ}).key_id == READ_RECORD.id
+        assert list(open_door.take_used()) == [READ_RECORD.id]
+
+    @pytest.mark.parametrize("headers", [{"x-api-key": STRANGE}, {"authorization": "Basic eDp5"}])
+    def test_a_wrong_key_is_refused_and_counted(self, open_door: Doorkeeper, headers: dict[str, str]) -> None:
+        with pytest.raises(Unauthenticated):
+            open_door.look(headers)
+        assert open_door.refused == 1
+
+    def test_where_they_are_not_let_in_a_key_has_to_read(self, door: Doorkeeper) -> None:
+        assert door.look({"x-api-key": READ}).key_id == READ_RECORD.id
+        with pytest.raises(Unauthenticated):
+            door.look({})
+        with pytest.raises(NotAllowed):
+            door.look({"x-api-key": REPORT})
+
+    def test_connections_of_visitors_may_stay_as_long_as_they_are_let_in(self, open_door: Doorkeeper) -> None:
+        assert open_door.is_live(VISITOR.key_id)
+        open_door.visitors = False
+        assert not open_door.is_live(VISITOR.key_id)
