@@ -30,8 +30,10 @@ IPV6_NETWORK_BITS: Final = 64
 """One subscriber has at least that much (RFC 6177, section 2)."""
 FORWARDED_MAX: Final = 50
 """Addresses of one `X-Forwarded-For` that are looked at, from its end."""
+EMAIL_FORM: Final = r"[^@\s,;<>\"]+@[^@\s,;<>\"]+"
+"""One address, and nothing by which it could become several where it is written into a mail's header."""
 
-_EMAIL: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
+_EMAIL: Final = re.compile(EMAIL_FORM)
 
 
 class Asked(msgspec.Struct, frozen=True):
