@@ -409,7 +409,7 @@ async def test_a_key_that_waits_is_approved_once_and_others_stay_as_they_are(sto
 
 
 @pytest.mark.parametrize("ended", [{"revoked_at": NOW}, {"expires_at": NOW}])
-async def test_a_key_that_ended_cannot_be_approved(store: Store, ended: dict[str, int]) -> None:
+async def test_a_key_that_ended_cannot_be_approved(store: Store, ended: dict[str, Any]) -> None:
     await store.put_key(key(self_made=True, **ended))
     revision = await store.revision()
     with pytest.raises(Conflict, match="AAAAAAAAAA"):
