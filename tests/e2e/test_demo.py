@@ -179,6 +179,16 @@ def test_one_evse_is_found_under_the_address_shown(demo: Demo) -> None:
     assert demo.get(address[0].removeprefix(demo.url))["status"] in set(Status)
 
 
+def test_anyone_may_look(demo: Demo) -> None:
+    with urllib.request.urlopen(f"{demo.url}/api/v2/page", timeout=DEADLINE_S) as answer:
+        about = json.load(answer)
+    assert (about["demo"], about["visitors"]) == (True, "anyone")
+    with urllib.request.urlopen(f"{demo.url}/api/v2/map", timeout=DEADLINE_S) as answer:
+        shown = json.load(answer)
+    assert len(shown["available"]) == 60
+    assert sum(shown["available"]) > sum(shown["unknown"])
+
+
 def test_every_operator_reports_and_nothing_is_refused(demo: Demo) -> None:
     operators = demo.get("/api/v2/operators")
     text = json.dumps(operators)
