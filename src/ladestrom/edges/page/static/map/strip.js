@@ -13,6 +13,8 @@ import { GROUPS, groupOf } from "./groups.js";
 const HOURS = 24;
 const SPAN_MS = HOURS * 3_600_000;
 const WIDTH = 1_440;
+const WIDTH_MIN = 5;
+/** What was short is seen nevertheless. */
 const HEIGHT = 24;
 /** @type {Record<Group, number>} */
 const HEIGHTS = { available: 24, occupied: 16, faulty: 9, unknown: 4 };
@@ -69,8 +71,8 @@ export class Strip {
       const group = groupOf(segment);
       if (!group || endMs <= startMs) return;
       spent[group] += endMs - startMs;
-      const x = ((startMs - fromMs) / SPAN_MS) * WIDTH;
-      const width = Math.max(1, ((endMs - startMs) / SPAN_MS) * WIDTH);
+      const x = Math.min(WIDTH - WIDTH_MIN, ((startMs - fromMs) / SPAN_MS) * WIDTH);
+      const width = Math.max(WIDTH_MIN, ((endMs - startMs) / SPAN_MS) * WIDTH);
       bars.push(svg("rect", { x, width, y: HEIGHT - HEIGHTS[group], height: HEIGHTS[group], class: group }));
     });
     const all = GROUPS.reduce((sum, group) => sum + spent[group], 0) || 1;

@@ -19,7 +19,7 @@ import { tools } from "../map/tools.js";
 
 /** @typedef {import("../map/filters.js").Choice} Choice */
 
-const STATION_ZOOM = 14;
+const STATION_ZOOM = 12.5;
 const LIST_MS = 2_500;
 const LEGEND_MS = 500;
 const ADDRESS_MS = 250;
