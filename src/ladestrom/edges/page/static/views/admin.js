@@ -28,6 +28,7 @@ void begin();
 
 async function begin() {
   try {
+    if (key() === "") throw new ApiError(401, "unauthenticated", "");
     await get("/api/v2/admin");
   } catch (error) {
     const isKey = error instanceof ApiError && (error.status === 401 || error.status === 403);

@@ -25,7 +25,7 @@ import { ago, count, moment, named, t } from "../../base/words.js";
  */
 
 /** @type {Record<KeyState, string>} */
-const TONES = { live: "good", pending: "bad", expired: "plain", revoked: "plain" };
+const TONES = { live: "good", pending: "wait", expired: "plain", revoked: "plain" };
 /** @type {KeyState[]} */
 const ORDER = ["pending", "live", "expired", "revoked"];
 
