@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--no-proxy-server")
@@ -41,7 +41,7 @@ class Visit(Protocol):
         path: str = "/",
         *,
         allowed: tuple[str, ...] = (),
-        before: Callable[[Page], None] | None = None,
+        before: Callable[[Page], object] | None = None,
         **context: Any,
     ) -> Page: ...
 
@@ -90,7 +90,7 @@ def visit(chromium: Browser) -> Iterator[Visit]:
         path: str = "/",
         *,
         allowed: tuple[str, ...] = (),
-        before: Callable[[Page], None] | None = None,
+        before: Callable[[Page], object] | None = None,
         **context: Any,
     ) -> Page:
         own = chromium.new_context(
@@ -105,14 +105,17 @@ def visit(chromium: Browser) -> Iterator[Visit]:
             if not any(part in text for part in (*allowed, *GONE)):
                 wrong.append(text)
 
-        page.on("console", lambda message: message.type == "error" and complain(message.text))
+        def hear(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                complain(message.text)
+
+        def see(request: Request) -> None:
+            if urlsplit(request.url).netloc not in {host, ""}:
+                complain(f"asked elsewhere: {request.url}")
+
+        page.on("console", hear)
         page.on("pageerror", lambda error: complain(str(error)))
-        own.on(
-            "request",
-            lambda request: (
-                urlsplit(request.url).netloc in {host, ""} or complain(f"asked elsewhere: {request.url}")
-            ),
-        )
+        own.on("request", see)
         if before is not None:
             before(page)
         page.goto(url + path)

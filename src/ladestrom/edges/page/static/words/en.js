@@ -14,7 +14,6 @@ export const words = {
   "shell.theme.auto": "as the device",
   "shell.theme.light": "light",
   "shell.theme.dark": "dark",
-  "shell.key": "Key",
   "shell.key.none": "No key in use",
   "shell.key.used": "Key in use: {key}",
   "shell.key.title": "Use a key",

@@ -15,7 +15,6 @@ export const words = {
   "shell.theme.auto": "som enheten",
   "shell.theme.light": "lyse",
   "shell.theme.dark": "mørke",
-  "shell.key": "Nøkkel",
   "shell.key.none": "Ingen nøkkel i bruk",
   "shell.key.used": "Nøkkel i bruk: {key}",
   "shell.key.title": "Bruk en nøkkel",
