@@ -134,10 +134,10 @@ def test_a_page_that_moves_one_evse_with_each_change_counts_the_same(
 def test_a_copy_does_not_move_with_what_comes_later() -> None:
     panorama = Panorama()
     panorama.load([make_change(HERE[0]), make_change(HERE[1], Status.UNKNOWN), make_change(THERE[0])])
-    copied = panorama.copied()
+    copied = panorama.by_station()
     panorama.take(logged([make_change(HERE[0], Status.CHARGING)]))
     assert list(map(list, copied)) == [[1, 1], [0, 0], [0, 0], [1, 0]]
-    assert list(map(list, panorama.copied())) == [[0, 1], [1, 0], [0, 0], [1, 0]]
+    assert list(map(list, panorama.by_station())) == [[0, 1], [1, 0], [0, 0], [1, 0]]
 
 
 def test_a_station_that_is_not_there_has_none() -> None:

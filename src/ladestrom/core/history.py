@@ -14,12 +14,11 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.panorama import ABSENT, CODE_BITS, CODES, Panorama, status_of
+from ladestrom.core.panorama import ABSENT, CODE_BITS, CODE_MASK, CODES, Panorama, status_of
 from ladestrom.model import NEVER, Change, Entry, Millis, Status
 
 BLOCK: Final = 256
 """Changes between two of which it is kept when they were received."""
-CODE_MASK: Final = (1 << CODE_BITS) - 1
 EVSES_MAX: Final = 1 << 32 - 2 * CODE_BITS
 WORD_MAX: Final = (1 << 32) - 1
 """EVSEs whose changes are kept: more than there are; those that come later have none."""

@@ -27,6 +27,7 @@ CODES: Final = {status: number * 2 for number, status in enumerate(Status)}
 ABSENT: Final = len(CODES) * 2
 """Code of what is not there."""
 CODE_BITS: Final = 5
+CODE_MASK: Final = (1 << CODE_BITS) - 1
 
 _OF_STATUS: Final = {
     Status.AVAILABLE: AVAILABLE,
@@ -96,16 +97,21 @@ class Panorama:
         for entry in entries:
             change = entry.change
             number = evses.get(change.evse)
-            if number is None or uuids[place := places[number]] != change.station:
+            if number is None:
                 words.append(self._turn(change))
                 continue
             was = codes[number]
+            left = kind[was]
+            place = places[number]
+            # An EVSE leaves a station before it comes to another one.
+            if left == NONE and uuids[place] != change.station:
+                words.append(self._turn(change))
+                continue
             now = base[change.status] + change.error
+            entered = kind[now]
             codes[number] = now
             totals[was] -= 1
             totals[now] += 1
-            left = kind[was]
-            entered = kind[now]
             if left != entered:
                 groups[left][place] -= 1
                 groups[entered][place] += 1
@@ -142,7 +148,7 @@ class Panorama:
         taken, self.recent = self.recent, array("I", bytes(self.recent.itemsize * len(self.recent)))
         return taken
 
-    def copied(self) -> tuple[array[int], ...]:
+    def by_station(self) -> tuple[array[int], ...]:
         """For each group that is told, EVSEs by number of station, as of now."""
         return tuple(numbers[:] for numbers in self.groups[:NONE])
 

@@ -18,7 +18,7 @@ import msgspec
 
 from ladestrom.core.panorama import GROUPS, Panorama
 from ladestrom.core.view import View
-from ladestrom.formats.look import ROWS_A_TURN, Columns, MapState, joined
+from ladestrom.formats.look import ROWS_AT_ONCE, Columns, MapState, joined
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Millis
 
@@ -30,8 +30,23 @@ MAP_S_MAX: Final = 1.0
 STATIONS_S_MIN: Final = 5.0
 """Between two times that columns are made anew, while the registry changes all the time."""
 
-SORTED_A_TURN: Final = 2_000
-"""Words sorted before other work of the loop gets its turn: some 2 ms."""
+SORTED_AT_ONCE: Final = 2_000
+"""Words: some 2 ms."""
+TURN_S: Final = 0.003
+"""How long the loop is taken before other work gets its turn."""
+
+
+class Turns:
+    """Gives other work of the loop its turn once some time was taken; not sooner, as each is waited for."""
+
+    def __init__(self) -> None:
+        self._ends_s = monotonic() + TURN_S
+
+    async def rest(self) -> None:
+        """Called every so often."""
+        if monotonic() >= self._ends_s:
+            await asyncio.sleep(0)
+            self._ends_s = monotonic() + TURN_S
 
 
 class Packed(msgspec.Struct, frozen=True):
@@ -87,7 +102,7 @@ class Chart:
             if made is None or made[1] != stations.revision or monotonic() - made[0] > MAP_S_MAX:
                 made_s = monotonic()
                 # What is copied in one step of the loop is of one position; all else has time.
-                position, at, groups = str(self._view.position), self._clock(), self._panorama.copied()
+                position, at, groups = str(self._view.position), self._clock(), self._panorama.by_station()
                 packed = await asyncio.to_thread(_numbers, stations, position, at, groups)
                 made = self._state = made_s, stations.revision, packed
             return made[2]
@@ -98,32 +113,32 @@ class Chart:
     async def _make_stations(self) -> Stations:
         view, numbers = self._view, self._panorama.stations
         made_of, made_s = self._state_of_registry(), monotonic()
-        found, places = [], []
+        found, places, turns = [], [], Turns()
         for place, uuid in enumerate(await _sorted(list(numbers))):
             station = view.directory.stations.get(uuid)
             if station is not None and station.vanished_at is None:
                 found.append(station)
                 places.append(numbers[uuid])
-            if place % ROWS_A_TURN == 0:
-                await asyncio.sleep(0)
+            if place % ROWS_AT_ONCE == 0:
+                await turns.rest()
         columns = Columns()
         for _ in columns.fill(found):
-            await asyncio.sleep(0)
+            await turns.rest()
         revision, packed = await asyncio.to_thread(_columns, columns)
         return Stations(packed, revision, _picking(places), made_of, made_s)
 
 
 async def _sorted(words: list[str]) -> list[str]:
     """The words in order; sorted run by run and merged, as all at once would take the loop for long."""
-    runs = []
-    for start in range(0, len(words), SORTED_A_TURN):
-        runs.append(sorted(words[start : start + SORTED_A_TURN]))
+    runs, turns = [], Turns()
+    for start in range(0, len(words), SORTED_AT_ONCE):
+        runs.append(sorted(words[start : start + SORTED_AT_ONCE]))
         await asyncio.sleep(0)
     while len(runs) > 1:
         merged = []
         for number in range(0, len(runs), 2):
             merged.append(sorted(chain(*runs[number : number + 2])))
-            await asyncio.sleep(0)
+            await turns.rest()
         runs = merged
     return runs[0] if runs else []
 

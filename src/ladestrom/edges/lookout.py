@@ -18,14 +18,15 @@ import structlog
 
 from ladestrom.core.access import VISITOR
 from ladestrom.core.history import History
-from ladestrom.core.panorama import GROUPS, NONE, OCCUPIED, Panorama
+from ladestrom.core.panorama import GROUPS, OCCUPIED, Panorama
 from ladestrom.core.pulse import MINUTE_MS, MINUTES, Place, Pulse
 from ladestrom.core.view import View
+from ladestrom.edges.chart import Turns
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.v2 import EventConnection, V2StreamConnection
 from ladestrom.errors import LadestromError
 from ladestrom.formats.look import (
-    ROWS_A_TURN,
+    ROWS_AT_ONCE,
     Consumers,
     Groups,
     Overview,
@@ -41,11 +42,14 @@ logger = structlog.get_logger(__name__)
 
 HOUR_MS: Final = 3_600_000
 HOURS_MAX: Final = 24
-RECALL_ENTRIES_MAX: Final = 500
-"""Entries of the log read at once: some 3 ms of a thread and of the loop."""
-REST_S_MIN: Final = 0.01
-REST: Final = 4
-"""Rest between two such steps, in multiples of what one took."""
+RECALL_ENTRIES_MIN: Final = 500
+"""Entries of the log read at once: some 3 ms of a thread, and less of the loop."""
+RECALL_ENTRIES_MAX: Final = 4_000
+"""As many where the loop has so much to do that each step waits long for its turn."""
+RECALL_LATE_S: Final = 0.05
+"""A step that takes so long was waiting for its turn."""
+REST_S: Final = 0.01
+"""Between two steps."""
 OVERVIEW_S_MAX: Final = 1.0
 """How old an overview is that one gets."""
 PLACES_S_MAX: Final = 10.0
@@ -101,13 +105,13 @@ class Lookout:
 
     async def _settle(self) -> None:
         self._turn(self._clock())
-        uuids = self.panorama.uuids
+        uuids, turns = self.panorama.uuids, Turns()
         while self._unsettled:
             at, counts = self._unsettled.popleft()
-            for start in range(0, len(counts), ROWS_A_TURN):
-                part = enumerate(counts[start : start + ROWS_A_TURN], start)
+            for start in range(0, len(counts), ROWS_AT_ONCE):
+                part = enumerate(counts[start : start + ROWS_AT_ONCE], start)
                 self.pulse.settle([(uuids[n], count) for n, count in part if count], self._place_of, at)
-                await asyncio.sleep(0)
+                await turns.rest()
 
     def _place_of(self, uuid: str) -> Place | None:
         station = self._view.directory.stations.get(uuid)
@@ -130,9 +134,10 @@ class Lookout:
         by_time = await self._before(log, earliest)
         after = max(by_time, view.seq - self._changes_max)
         history.begin(earliest if after == by_time >= log.first else None)
+        step = RECALL_ENTRIES_MIN
         while after < view.seq:
             began_s = perf_counter()
-            entries = await log.read(after, min(RECALL_ENTRIES_MAX, view.seq - after))
+            entries = await log.read(after, min(step, view.seq - after))
             if not entries:
                 after = max(after + 1, log.first - 1)
                 continue
@@ -141,7 +146,9 @@ class Lookout:
                 history.begin(entries[0].change.received_at)
             history.recall(entries)
             after = entries[-1].seq
-            await asyncio.sleep(max(REST_S_MIN, (perf_counter() - began_s) * REST))
+            await asyncio.sleep(REST_S)
+            is_late = perf_counter() - began_s > RECALL_LATE_S
+            step = min(step * 2, RECALL_ENTRIES_MAX) if is_late else max(step // 2, RECALL_ENTRIES_MIN)
         history.go_on(after)
 
     async def _before(self, log: Log, earliest: Millis) -> int:
@@ -212,29 +219,27 @@ class Lookout:
         census = await self._take_census()
         changes = self.pulse.places()
         busiest: list[PlaceActivity] = []
-        places = list(census)
-        for start in range(0, len(places), ROWS_A_TURN):
-            part = places[start : start + ROWS_A_TURN]
+        places, turns = list(census), Turns()
+        for start in range(0, len(places), ROWS_AT_ONCE):
+            part = places[start : start + ROWS_AT_ONCE]
             rows = (PlaceActivity(*place, *census[place], changes.get(place, 0)) for place in part)
             busiest = nsmallest(PLACES_SHOWN_MAX, [*busiest, *rows], key=_rank)
-            await asyncio.sleep(0)
+            await turns.rest()
         return sum(stations for stations, _, _ in census.values()), busiest
 
     async def _take_census(self) -> dict[Place, Census]:
         found: dict[Place, Census] = {}
-        panorama, directory = self.panorama, self._view.directory
-        for start in range(0, len(panorama.uuids), ROWS_A_TURN):
-            uuids = panorama.uuids[start : start + ROWS_A_TURN]
-            listed = panorama.groups[:NONE]
-            for number, uuid in enumerate(uuids, start):
-                station = directory.stations.get(uuid)
-                evses = sum([numbers[number] for numbers in listed])
-                if station is None or station.vanished_at is not None or not evses:
-                    continue
+        panorama, directory, turns = self.panorama, self._view.directory, Turns()
+        rows = zip(*panorama.by_station(), strict=True)
+        # Stations that come meanwhile are not in it.
+        for number, (uuid, groups) in enumerate(zip(panorama.uuids, rows, strict=False), 1):
+            station, evses = directory.stations.get(uuid), sum(groups)
+            if station is not None and station.vanished_at is None and evses:
                 place = _place(station)
                 before = found.get(place, (0, 0, 0))
-                found[place] = before[0] + 1, before[1] + evses, before[2] + listed[OCCUPIED][number]
-            await asyncio.sleep(0)
+                found[place] = before[0] + 1, before[1] + evses, before[2] + groups[OCCUPIED]
+            if number % ROWS_AT_ONCE == 0:
+                await turns.rest()
         return found
 
 

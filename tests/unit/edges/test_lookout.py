@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -30,9 +31,9 @@ class Stream:
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookout, "RECALL_ENTRIES_MAX", STEP_ENTRIES)
-    monkeypatch.setattr(lookout, "REST_S_MIN", 0.0)
-    monkeypatch.setattr(lookout, "REST", 0)
+    monkeypatch.setattr(lookout, "RECALL_ENTRIES_MIN", STEP_ENTRIES)
+    monkeypatch.setattr(lookout, "RECALL_LATE_S", 60.0)
+    monkeypatch.setattr(lookout, "REST_S", 0.0)
 
 
 def back(count: int, ends_ms: int = 0, step_ms: int = 60_000) -> list[Change]:
@@ -155,6 +156,20 @@ async def test_a_log_that_cannot_be_read_leaves_a_history_that_begins_now(
     view.apply(entries[0])
     made.follow(entries)
     assert made.history._count == 1
+
+
+async def test_where_each_step_waits_long_for_its_turn_steps_are_larger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookout, "RECALL_LATE_S", 0.0)
+    monkeypatch.setattr(lookout, "RECALL_ENTRIES_MAX", STEP_ENTRIES * 8)
+    log = MemoryLog()
+    await log.append(back(500, step_ms=1_000))
+    made, _ = await started(log)
+    reads = counted(log)
+    await made.recall(log)
+    assert [later - at for at, later in pairwise(reads[-12:])][-3:] == [STEP_ENTRIES * 8] * 3
+    assert made.history._count == 500
 
 
 def counted(log: MemoryLog, meanwhile: Any = None, most: int = 1_000_000) -> list[int]:

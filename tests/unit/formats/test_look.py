@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from tests.building import make_station
 
-from ladestrom.formats.look import OTHERS, ROWS_A_TURN, STANDARDS_MAX, Columns, MapStations
+from ladestrom.formats.look import OTHERS, ROWS_AT_ONCE, STANDARDS_MAX, Columns, MapStations
 from ladestrom.model import Connector, Outlet, Station
 
 
@@ -72,5 +72,5 @@ def test_the_revision_is_that_of_the_content() -> None:
 
 
 def test_others_get_their_turn_between_slices() -> None:
-    stations = [make_station(f"NOR_{number:05d}") for number in range(2 * ROWS_A_TURN + 1)]
+    stations = [make_station(f"NOR_{number:05d}") for number in range(2 * ROWS_AT_ONCE + 1)]
     assert len(list(Columns().fill(stations))) == 3
