@@ -44,6 +44,8 @@ let placed = () => {};
 const firstViewpoint = new Promise((resolve) => (placed = resolve));
 
 const container = h("div", { class: "ground" });
+/** @type {Map<string, HTMLElement>} */
+const said = new Map();
 const notices = h("div", { class: "notices" });
 const waiting = h("p", { class: "waiting notice", role: "status", "aria-busy": "true" }, t("map.loading"));
 const tip = h("div", { class: "tip", "aria-hidden": "true", hidden: true });
@@ -61,7 +63,7 @@ const board = new Board({
   },
   counted() {
     waiting.remove();
-    put(notices, board.columns?.uuid.length === 0 && h("p", { class: "notice" }, t("map.empty")));
+    say("board", board.columns?.uuid.length === 0 ? h("p", { class: "notice" }, t("map.empty")) : null);
     scene?.markers.stale();
     panel.refresh();
     tellLegend();
@@ -87,7 +89,7 @@ const board = new Board({
   failed(error) {
     waiting.remove();
     placed(viewpointOf(container, null));
-    put(notices, failure(error, () => board.join()));
+    say("board", failure(error, () => board.join()));
   },
 });
 
@@ -139,18 +141,19 @@ async function stage() {
       viewpoint: firstViewpoint,
       tiles: shell.facts.tiles,
       attribution: shell.facts.tiles_attribution,
-      tilesFailed: () => put(notices, h("p", { class: "notice", role: "status" }, t("map.tiles.failed"))),
+      tilesFailed: () => say("ground", notice(t("map.tiles.failed"))),
     });
   } catch (error) {
     console.warn(error);
     shell.main.classList.add("flat");
-    put(notices, h("p", { class: "notice", role: "status" }, t("map.nowebgl")));
+    say("ground", notice(t("map.nowebgl")));
     waiting.remove();
     sheet.open("list");
     listSoon(0);
     return;
   }
-  shell.main.append(tools(scene, () => board.hierarchy && viewpointOf(container, board.hierarchy), (text) => put(notices, h("p", { class: "notice", role: "status" }, text))));
+  const whole = () => board.hierarchy && viewpointOf(container, board.hierarchy);
+  shell.main.append(tools(scene, whole, (text) => say("position", notice(text))));
   if (board.columns) {
     scene.show(board);
     scene.ground.name(placeNames(board.columns));
@@ -182,6 +185,26 @@ async function stage() {
   });
   remember(false);
   listSoon(0);
+}
+
+/** Shows a notice in place of the last one of its kind; null takes it away. @param {string} kind @param {HTMLElement | null} shown */
+function say(kind, shown) {
+  const last = said.get(kind);
+  if (shown) {
+    said.set(kind, shown);
+    if (last?.isConnected) last.replaceWith(shown);
+    else notices.append(shown);
+  } else {
+    said.delete(kind);
+    last?.remove();
+  }
+}
+
+/** A notice that can be put away. @param {string} text */
+function notice(text) {
+  const close = h("button", { type: "button", class: "close", "aria-label": t("shell.close"), onclick: () => shown.remove() }, "×");
+  const shown = h("div", { class: "notice told", role: "status" }, h("span", {}, text), close);
+  return shown;
 }
 
 /** What the list and the finder say of a station. @param {number} row */
