@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -162,6 +163,22 @@ def test_the_ready_made_websocat_line_names_a_stream_of_changes(demo: Demo) -> N
     with connect(address, open_timeout=DEADLINE_S, max_size=None) as stream:
         types = {checked(stream.recv(DEADLINE_S))["type"] for _ in range(5)}
     assert types == {"status:update"}
+
+
+def test_whoever_tries_it_makes_a_key_of_their_own(demo: Demo) -> None:
+    request = urllib.request.Request(
+        f"{demo.url}/api/v2/keys", b'{"name": "x"}', {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
+        made = json.load(answer)
+    assert (made["state"], made["scopes"]) == ("live", ["stream"])
+    told = demo.get("/api/v2/keys/self")
+    assert (told["id"], told["state"], told["created_at"]) == ("demo", "live", None)
+    for method in ("POST", "DELETE"):
+        path = "/api/v2/keys/self/rotate" if method == "POST" else "/api/v2/keys/self"
+        request = urllib.request.Request(demo.url + path, headers={"X-Api-Key": "demo"}, method=method)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=DEADLINE_S)
 
 
 def test_once_it_is_ready_every_evse_has_a_status(demo: Demo) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import calendar
 import json
 import re
+import shlex
+import shutil
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,11 +16,13 @@ from typing import Any, Final
 
 import httpx2
 import pytest
+from tests.e2e.following import example
 from tests.e2e.running import Running
 from tests.e2e.serving import DAY_MS, Serving, now, until
 from tests.e2e.wire import Wire, refusal
 
 from ladestrom.cli import main
+from ladestrom.edges import keys
 
 CUT_S_MAX: Final = 5.0
 """How long a key may serve that has ended."""
@@ -168,6 +173,41 @@ def test_a_body_in_pieces_has_the_same_limit(server: Serving) -> None:
     headers = {"Content-Type": "application/json"}
     answer = server.request("POST", "/api/v2/keys", content=pieces, headers=headers)
     assert code_of(answer) == (413, "too_large")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "BODY_S_MAX", 0.2)
+    with Wire(server.port) as wire:
+        wire.send(b"POST /api/v2/keys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        wire.send(b'Content-Length: 14\r\n\r\n{"name"')
+        assert wire.problem()["code"] == "bad_request"
+
+
+def test_who_goes_before_the_body_is_there_leaves_nothing_behind(server: Serving) -> None:
+    before = len(server.get("/api/v2/keys", key="admin").json()["items"])
+    for _ in range(3):
+        with Wire(server.port) as wire:
+            wire.send(b"POST /api/v2/keys HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+            wire.send(b'Content-Length: 14\r\n\r\n{"name"')
+    assert len(server.get("/api/v2/keys", key="admin").json()["items"]) == before
+
+
+def test_a_key_that_is_made_leaves_what_others_have_up_to_date(server: Serving) -> None:
+    paths = ("/api/v2/stations", "/api/v2/map/stations", "/api/v1/rest/chargers")
+    tags = {path: server.get(path).headers["etag"] for path in paths}
+    made(server)
+    for path, tag in tags.items():
+        assert server.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_the_guides_request_makes_a_key(server: Serving) -> None:
+    command = example("curl -s -H 'Content-Type").replace("http://HOST", server.url)
+    done = subprocess.run(shlex.split(command), capture_output=True, check=True, timeout=20)
+    server.keys["guide"] = json.loads(done.stdout)["key"]
+    assert own(server, "guide")["name"] == "My map"
 
 
 # -- pages of others ---------------------------------------------------------------------------------------
