@@ -574,6 +574,14 @@ def test_history_begins_where_the_memory_is_full(tmp_path: Path) -> None:
         assert len(found["evses"][0]["segments"]) <= 1_000
 
 
+def test_an_empty_registry_has_an_empty_map(tmp_path: Path) -> None:
+    with Serving(tmp_path, OPEN, stations=()) as server:
+        assert looked(server, "/api/v2/map/stations")["uuid"] == []
+        assert [looked(server, "/api/v2/map")[name] for name in GROUPS] == [[], [], [], []]
+        found = looked(server, "/api/v2/overview")
+        assert (found["stations"], found["evses"], found["places"]) == (0, 0, [])
+
+
 def test_new_operators_bring_their_stations_onto_the_map(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,7 +240,7 @@ def naive(changes: Sequence[Change], evse: str, start: Millis, until: Millis) ->
 
 
 def known(history: History, evse: str, now: Change | None, start: Millis, until: Millis) -> list[Told]:
-    found = [(one.at, one.status, one.error) for one in history.segments(evse, now, start, until)]
+    found = [(one.at, one.status, one.error) for one in history.segments(evse, now, start, until, 10_000)]
     assert found[0][0] <= start
     return [(start, *found[0][1:]), *found[1:]]
 
@@ -368,3 +368,29 @@ def test_an_evse_beyond_the_last_number_has_no_history_and_costs_no_other(
     history.take(logged(changes), panorama.take(logged(changes)))
     assert history._count == 1
     assert known(history, HERE[1].key, changes[1], NOW + 2, NOW + 2) == [(NOW + 2, Status.CHARGING, False)]
+
+
+@given(steps, st.integers(1, 12))
+def test_of_too_many_changes_the_newest_are_told(
+    told: list[tuple[int, Status, bool, int]], changes_max: int
+) -> None:
+    changes = changes_of(told)
+    panorama = Panorama()
+    history = History(panorama, CHANGES_MAX, skew_ms=0)
+    history.begin(NOW)
+    history.go_on(0)
+    for batch in batches(logged(changes), 7):
+        history.take(batch, panorama.take(batch))
+    until = changes[-1].received_at + 1 if changes else NOW
+    for evse, change in {change.evse: change for change in changes}.items():
+        whole = naive(changes, evse, NOW, until)
+        found = [
+            (one.at, one.status, one.error) for one in history.segments(evse, change, NOW, until, changes_max)
+        ]
+        if sum(each.evse == evse for each in changes) <= changes_max:
+            assert found == whole
+        else:
+            shown = [one for one in whole if one[0] > found[0][0]]
+            assert found[1:] == shown
+            assert found[0][1:] == [one for one in whole if one[0] <= found[0][0]][-1][1:]
+            assert len(found) <= changes_max

@@ -50,6 +50,10 @@ RECALL_LATE_S: Final = 0.05
 """A step that takes so long was waiting for its turn."""
 REST_S: Final = 0.01
 """Between two steps."""
+EVSE_CHANGES_MAX: Final = 1_000
+"""Changes of an EVSE that are told, the newest: one in 86 s for a day."""
+STATION_CHANGES_MAX: Final = 20_000
+"""And of a station: 2 MB, and some 40 ms of the loop."""
 OVERVIEW_S_MAX: Final = 1.0
 """How old an overview is that one gets."""
 PLACES_S_MAX: Final = 10.0
@@ -169,12 +173,13 @@ class Lookout:
         start = until - hours * HOUR_MS
         since = self.history.since
         complete = until if since is None else min(max(since, start), until)
-        return station_history(
-            station,
-            str(self._view.position),
-            (start, until, complete),
-            lambda evse: self.history.segments(evse.key, self._change_of(evse), complete, until),
-        )
+        most = min(EVSE_CHANGES_MAX, STATION_CHANGES_MAX // max(len(station.evses), 1) + 1)
+        found = {
+            evse: self.history.segments(evse.key, self._change_of(evse), complete, until, most)
+            for evse in station.evses
+        }
+        complete = max([complete, *(segments[0].at for segments in found.values())])
+        return station_history(station, str(self._view.position), (start, until, complete), found)
 
     def _change_of(self, evse: Evse) -> Change | None:
         found = self._view.change_of(evse)

@@ -7,7 +7,7 @@ packed; what changes with statuses is four more. Row i of each is the same stati
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -136,7 +136,7 @@ def station_history(
     station: Station,
     position: str,
     span: tuple[Millis, Millis, Millis],
-    segments: Callable[[Evse], Sequence[Segment]],
+    segments: Mapping[Evse, Sequence[Segment]],
 ) -> StationHistory:
     """One station's object; `span` is from when to when, and since when nothing is missing."""
     start, until, complete = map(_instant, span)
@@ -149,9 +149,9 @@ def station_history(
         evses=[
             EvseHistory(
                 evse.written,
-                [HistorySegment(_instant(one.at), one.status, int(one.error)) for one in segments(evse)],
+                [HistorySegment(_instant(one.at), one.status, int(one.error)) for one in own],
             )
-            for evse in station.evses
+            for evse, own in segments.items()
         ],
     )
 

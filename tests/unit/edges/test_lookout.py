@@ -15,6 +15,7 @@ from ladestrom.core.view import View
 from ladestrom.edges import lookout
 from ladestrom.edges.lookout import HOUR_MS, HOURS_MAX, Lookout
 from ladestrom.errors import LogFailure
+from ladestrom.formats.v2 import instant
 from ladestrom.model import Change, Entry, Status
 
 STATION = make_station("NOR_00001", evses=2)
@@ -93,6 +94,22 @@ async def test_where_there_is_more_than_is_kept_only_that_is_read() -> None:
     assert made.history._count == CHANGES_MAX
     assert made.history.since == NOW - (CHANGES_MAX - 1) * 1_000
     assert len(reads) <= CHANGES_MAX / STEP_ENTRIES + 13, "where to begin is found by halving"
+
+
+async def test_of_an_evse_that_changes_all_the_time_the_newest_changes_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookout, "EVSE_CHANGES_MAX", 50)
+    log = MemoryLog()
+    await log.append(back(200))
+    made, _ = await started(log)
+    await made.recall(log)
+    found = made.history_of(STATION, 24)
+    assert len(found.evses[0].segments) == 50
+    assert found.complete_from == found.evses[0].segments[0].at == instant(NOW - 49 * 60_000)
+    assert found.from_ == instant(NOW - DAY_MS)
+    monkeypatch.setattr(lookout, "STATION_CHANGES_MAX", 20)
+    assert len(made.history_of(STATION, 24).evses[0].segments) == 11
 
 
 async def test_what_comes_while_it_reads_is_in_it_once() -> None:
