@@ -441,8 +441,10 @@ class App:
             touched += self.directory.present(station.uuid)
             if number % STATIONS_PER_TURN == 0:
                 await asyncio.sleep(0)
-        self.broadcast.forget(station.uuid for station in delta.stations)
-        self.directory.revision = delta.revision
+        if delta.stations or everything:
+            # A key that somebody makes is no new registry: what was made of that stays good.
+            self.broadcast.forget(station.uuid for station in delta.stations)
+            self.directory.revision = delta.revision
         if everything:
             self._gone.update(self.board.cells)
         if self._uncovered:

@@ -137,14 +137,21 @@ class Doorkeeper:
             Unauthenticated: no key where visitors are not let in, or a wrong one.
             NotAllowed: the key is not for reading, and visitors are not let in.
         """
-        if not self.visitors:
-            return self.credential(headers, Scope.STREAM)
-        if presented_key(headers) is None:
+        if self.visitors and self._comes_without(headers):
             return VISITOR
+        return self.credential(headers, Scope.STREAM)
+
+    def _comes_without(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request has no key, or a good one that may not read."""
         try:
-            return self.credential(headers, Scope.STREAM)
+            text = presented_key(headers)
+            if text is not None:
+                self.keyring.authenticate(text, self._clock(), Scope.STREAM)
         except NotAllowed:
-            return VISITOR
+            return True
+        except Unauthenticated:
+            return False
+        return text is None
 
     def is_live(self, key_id: str) -> bool:
         """Whether connections opened with this key may stay."""

@@ -36,7 +36,9 @@ SECRET_NAMES: Final = frozenset(
 )
 """Names of values that are never written; compared in lower case, `-` as `_`, and without `x_`."""
 
-QUIET: Final = ("aiosqlite", "alembic", "asyncio", "httpcore2", "httpx2", "websockets")
+SILENT: Final = ("aiosqlite",)
+"""Loggers that tell what the store is given, word for word, at `debug`: only their warnings are written."""
+QUIET: Final = ("alembic", "asyncio", "httpcore2", "httpx2", "websockets")
 """Loggers that tell every step at `info`; below `debug`, only their warnings are written."""
 
 NESTING_MAX: Final = 8
@@ -132,9 +134,9 @@ def configure(
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(number)
-    for name in QUIET:
-        quiet = number if number <= logging.DEBUG else max(number, logging.WARNING)
-        logging.getLogger(name).setLevel(quiet)
+    for name in (*QUIET, *SILENT):
+        tells = number <= logging.DEBUG and name not in SILENT
+        logging.getLogger(name).setLevel(number if tells else max(number, logging.WARNING))
 
 
 class _Handler(logging.StreamHandler[IO[str]]):

@@ -18,13 +18,15 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--no-proxy-server")
 """WebGL without a graphics card needs SwiftShader; without it a map would be empty and the test green."""
 DEADLINE_MS: Final = 30_000
 INSTALL_DEADLINE_S: Final = 60
+GONE: Final = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE")
+"""A page that asks again and again does so, too, when its server has stopped before it was closed."""
 PACKAGES: Final = Path(__file__).parent
 DESKTOP: Final = {"width": 1440, "height": 900}
 PHONE: Final = {"width": 390, "height": 844}
@@ -39,7 +41,7 @@ class Visit(Protocol):
         path: str = "/",
         *,
         allowed: tuple[str, ...] = (),
-        before: Callable[[Page], None] | None = None,
+        before: Callable[[Page], object] | None = None,
         **context: Any,
     ) -> Page: ...
 
@@ -88,7 +90,7 @@ def visit(chromium: Browser) -> Iterator[Visit]:
         path: str = "/",
         *,
         allowed: tuple[str, ...] = (),
-        before: Callable[[Page], None] | None = None,
+        before: Callable[[Page], object] | None = None,
         **context: Any,
     ) -> Page:
         own = chromium.new_context(
@@ -100,17 +102,20 @@ def visit(chromium: Browser) -> Iterator[Visit]:
         host = urlsplit(url).netloc
 
         def complain(text: str) -> None:
-            if not any(part in text for part in allowed):
+            if not any(part in text for part in (*allowed, *GONE)):
                 wrong.append(text)
 
-        page.on("console", lambda message: message.type == "error" and complain(message.text))
+        def hear(message: ConsoleMessage) -> None:
+            if message.type == "error":
+                complain(message.text)
+
+        def see(request: Request) -> None:
+            if urlsplit(request.url).netloc not in {host, ""}:
+                complain(f"asked elsewhere: {request.url}")
+
+        page.on("console", hear)
         page.on("pageerror", lambda error: complain(str(error)))
-        own.on(
-            "request",
-            lambda request: (
-                urlsplit(request.url).netloc in {host, ""} or complain(f"asked elsewhere: {request.url}")
-            ),
-        )
+        own.on("request", see)
         if before is not None:
             before(page)
         page.goto(url + path)

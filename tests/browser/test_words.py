@@ -12,7 +12,7 @@ from ladestrom.edges.page import FILES
 LANGUAGES: Final = ("en", "nb")
 PLURALS: Final = (".one", ".other")
 ENTRY: Final = re.compile(r'^  "([\w.]+)":\s+"((?:[^"\\]|\\.)*)",$', re.MULTILINE)
-FORMED: Final = re.compile(r"`([\w.]+\.)\$\{|\bnamed\(\"(\w+)\"")
+FORMED: Final = re.compile(r"`([\w.]+\.)\$\{|\bnamed\(\"([\w.]+)\"")
 """Keys that the code puts together: all that begin so count as used."""
 OURS: Final = [
     path

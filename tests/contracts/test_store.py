@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ladestrom.backends.sql import SqlStore, open_store
-from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound
+from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, TooManyRequests
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
 from ladestrom.ports import ChargePoint, KeyRecord, RecordRefusal, StationDraft, Store
 
@@ -389,6 +389,58 @@ async def test_a_key_comes_back_as_it_was_put(store: Store, opened: Open) -> Non
     await store.put_key(key("BBBBBBBBBB"))
     assert list(await (await opened()).keys()) == [key("BBBBBBBBBB"), full]
     assert await store.revision() == 3
+
+
+async def test_a_key_that_its_holder_made_comes_back_with_what_was_said(store: Store, opened: Open) -> None:
+    made = key(self_made=True, email="navn@blåbær.example", purpose="viser «ledige»", approved_at=NOW + 1)
+    await store.put_key(made, self_made_max=1)
+    assert list(await (await opened()).keys()) == [made]
+
+
+async def test_a_key_that_waits_is_approved_once_and_others_stay_as_they_are(store: Store) -> None:
+    await store.put_key(key(self_made=True))
+    await store.put_key(key("BBBBBBBBBB"))
+    for at in (NOW + 5, NOW + 9):
+        await store.approve_key("AAAAAAAAAA", at)
+        await store.approve_key("BBBBBBBBBB", at)
+    assert list(await store.keys()) == [key(self_made=True, approved_at=NOW + 5), key("BBBBBBBBBB")]
+    with pytest.raises(NotFound, match="'nobody'"):
+        await store.approve_key("nobody", NOW)
+
+
+@pytest.mark.parametrize("ended", [{"revoked_at": NOW}, {"expires_at": NOW}])
+async def test_a_key_that_ended_cannot_be_approved(store: Store, ended: dict[str, Any]) -> None:
+    await store.put_key(key(self_made=True, **ended))
+    revision = await store.revision()
+    with pytest.raises(Conflict, match="AAAAAAAAAA"):
+        await store.approve_key("AAAAAAAAAA", NOW)
+    assert await store.revision() == revision
+
+
+async def test_there_are_no_more_keys_that_people_made_than_the_limit(store: Store) -> None:
+    for name in "ABC":
+        await store.put_key(key(name * 10, self_made=True, expires_at=NOW + 100), self_made_max=3)
+    await store.put_key(key("F" * 10), self_made_max=None)
+    more = key("D" * 10, self_made=True)
+    with pytest.raises(TooManyRequests):
+        await store.put_key(more, self_made_max=3)
+    await store.revoke_key("B" * 10, NOW)
+    await store.put_key(more, self_made_max=3)
+    with pytest.raises(TooManyRequests):
+        await store.put_key(key("E" * 10, self_made=True), self_made_max=3)
+    # Those that have expired by then do not count.
+    await store.put_key(key("E" * 10, self_made=True, created_at=NOW + 100), self_made_max=3)
+    assert {each.id[0] for each in await store.keys()} == set("ABCDEF")
+
+
+async def test_of_keys_that_people_made_and_that_ended_the_oldest_are_forgotten(store: Store) -> None:
+    await store.put_key(key("F" * 10, revoked_at=NOW))
+    for number in range(5):
+        made = key(f"{number:010}", self_made=True, created_at=NOW + number, revoked_at=NOW + number)
+        await store.put_key(made, self_made_max=2)
+    kept = {each.id[-1] for each in await store.keys()}
+    assert {"F", "4"} <= kept
+    assert len(kept) <= 4
 
 
 async def test_a_key_whose_id_is_taken_or_whose_operator_is_missing_is_refused(store: Store) -> None:

@@ -20,6 +20,7 @@ import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -118,7 +119,7 @@ KEYS: Final[Mapping[str, tuple[tuple[str, ...], str | None, int]]] = {
 
 
 def write(data: Path, work: Callable[[SqlStore], Awaitable[T]]) -> T:
-    """Writes to the store of a data directory."""
+    """Writes to the store of a data directory; in a thread, as a test's own may have a loop (playwright)."""
 
     async def done() -> T:
         store = await open_store(data / "store.db")
@@ -127,7 +128,8 @@ def write(data: Path, work: Callable[[SqlStore], Awaitable[T]]) -> T:
         finally:
             await store.close()
 
-    return asyncio.run(done())
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(done())).result()
 
 
 async def put_key(

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -164,6 +165,22 @@ def test_the_ready_made_websocat_line_names_a_stream_of_changes(demo: Demo) -> N
     assert types == {"status:update"}
 
 
+def test_whoever_tries_it_makes_a_key_of_their_own(demo: Demo) -> None:
+    request = urllib.request.Request(
+        f"{demo.url}/api/v2/keys", b'{"name": "x"}', {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
+        made = json.load(answer)
+    assert (made["state"], made["scopes"]) == ("live", ["stream"])
+    told = demo.get("/api/v2/keys/self")
+    assert (told["id"], told["state"], told["created_at"]) == ("demo", "live", None)
+    for method in ("POST", "DELETE"):
+        path = "/api/v2/keys/self/rotate" if method == "POST" else "/api/v2/keys/self"
+        request = urllib.request.Request(demo.url + path, headers={"X-Api-Key": "demo"}, method=method)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=DEADLINE_S)
+
+
 def test_once_it_is_ready_every_evse_has_a_status(demo: Demo) -> None:
     chargers = demo.get("/api/v1/rest/chargers")
     assert len(chargers) == 60
@@ -177,6 +194,16 @@ def test_one_evse_is_found_under_the_address_shown(demo: Demo) -> None:
     address = re.search(r"http://\S+/api/v2/evses/\S+", demo.output)
     assert address is not None
     assert demo.get(address[0].removeprefix(demo.url))["status"] in set(Status)
+
+
+def test_anyone_may_look(demo: Demo) -> None:
+    with urllib.request.urlopen(f"{demo.url}/api/v2/page", timeout=DEADLINE_S) as answer:
+        about = json.load(answer)
+    assert (about["demo"], about["visitors"]) == (True, "anyone")
+    with urllib.request.urlopen(f"{demo.url}/api/v2/map", timeout=DEADLINE_S) as answer:
+        shown = json.load(answer)
+    assert len(shown["available"]) == 60
+    assert sum(shown["available"]) > sum(shown["unknown"])
 
 
 def test_every_operator_reports_and_nothing_is_refused(demo: Demo) -> None:

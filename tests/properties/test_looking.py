@@ -131,12 +131,13 @@ def test_a_page_that_moves_one_evse_with_each_change_counts_the_same(
             assert panorama.counts(uuid) == tuple(page[uuid, name] for name in GROUPS)
 
 
-def test_rows_come_in_the_order_that_is_asked_for() -> None:
+def test_a_copy_does_not_move_with_what_comes_later() -> None:
     panorama = Panorama()
     panorama.load([make_change(HERE[0]), make_change(HERE[1], Status.UNKNOWN), make_change(THERE[0])])
-    assert panorama.rows([1, 0]) == ((1, 1), (0, 0), (0, 0), (0, 1))
-    assert panorama.rows([0]) == ([1], [0], [0], [1])
-    assert panorama.rows([]) == ([], [], [], [])
+    copied = panorama.by_station()
+    panorama.take(logged([make_change(HERE[0], Status.CHARGING)]))
+    assert list(map(list, copied)) == [[1, 1], [0, 0], [0, 0], [1, 0]]
+    assert list(map(list, panorama.by_station())) == [[0, 1], [1, 0], [0, 0], [1, 0]]
 
 
 def test_a_station_that_is_not_there_has_none() -> None:
@@ -185,7 +186,6 @@ def test_places_have_the_changes_of_the_running_minute_and_the_59_before(
     for later_ms, recent in told:
         at += later_ms
         minute = at // MINUTE_MS
-        assert pulse.is_due(at) == (minute > pulse._minute)
         pulse.settle(recent.items(), lambda uuid: None if uuid == "c" else ("NOR", uuid), at)
         happened += [(minute, uuid, count) for uuid, count in recent.items() if uuid != "c"]
     expected: Counter[tuple[str, str]] = Counter()
@@ -206,11 +206,13 @@ def test_a_clock_that_is_set_back_loses_nothing() -> None:
     assert pulse.places() == {("NOR", ""): 2}
 
 
-def test_stations_with_changes_are_told_once() -> None:
+def test_stations_with_changes_are_told_once_and_not_those_that_were_loaded() -> None:
     panorama = Panorama()
+    panorama.load([make_change(HERE[0])])
     panorama.take(logged([make_change(HERE[0]), make_change(THERE[0]), make_change(HERE[1])]))
-    assert panorama.take_recent() == [("NOR_00001", 2), ("NOR_00002", 1)]
-    assert panorama.take_recent() == []
+    assert panorama.uuids == ["NOR_00001", "NOR_00002"]
+    assert list(panorama.take_recent()) == [2, 1]
+    assert list(panorama.take_recent()) == [0, 0]
 
 
 # -- what was ----------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def naive(changes: Sequence[Change], evse: str, start: Millis, until: Millis) ->
 
 
 def known(history: History, evse: str, now: Change | None, start: Millis, until: Millis) -> list[Told]:
-    found = [(one.at, one.status, one.error) for one in history.segments(evse, now, start, until)]
+    found = [(one.at, one.status, one.error) for one in history.segments(evse, now, start, until, 10_000)]
     assert found[0][0] <= start
     return [(start, *found[0][1:]), *found[1:]]
 
@@ -366,3 +368,29 @@ def test_an_evse_beyond_the_last_number_has_no_history_and_costs_no_other(
     history.take(logged(changes), panorama.take(logged(changes)))
     assert history._count == 1
     assert known(history, HERE[1].key, changes[1], NOW + 2, NOW + 2) == [(NOW + 2, Status.CHARGING, False)]
+
+
+@given(steps, st.integers(1, 12))
+def test_of_too_many_changes_the_newest_are_told(
+    told: list[tuple[int, Status, bool, int]], changes_max: int
+) -> None:
+    changes = changes_of(told)
+    panorama = Panorama()
+    history = History(panorama, CHANGES_MAX, skew_ms=0)
+    history.begin(NOW)
+    history.go_on(0)
+    for batch in batches(logged(changes), 7):
+        history.take(batch, panorama.take(batch))
+    until = changes[-1].received_at + 1 if changes else NOW
+    for evse, change in {change.evse: change for change in changes}.items():
+        whole = naive(changes, evse, NOW, until)
+        found = [
+            (one.at, one.status, one.error) for one in history.segments(evse, change, NOW, until, changes_max)
+        ]
+        if sum(each.evse == evse for each in changes) <= changes_max:
+            assert found == whole
+        else:
+            shown = [one for one in whole if one[0] > found[0][0]]
+            assert found[1:] == shown
+            assert found[0][1:] == [one for one in whole if one[0] <= found[0][0]][-1][1:]
+            assert len(found) <= changes_max

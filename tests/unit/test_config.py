@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ladestrom.cli import main
-from ladestrom.cli.config import markdown, value_of
+from ladestrom.cli.config import markdown
 from ladestrom.cli.flags import SettingFlags
-from ladestrom.config import SETTINGS, SPECIALS, Loaded, Setting, Settings, load, special
+from ladestrom.config import SETTINGS, SPECIALS, Loaded, Setting, Settings, load, shown, special, value_of
 from ladestrom.config.loading import SECRET_FILE_KIB_MAX, SETTINGS_FILE_KIB_MAX
 from ladestrom.errors import InvalidSetting
 
@@ -184,6 +184,11 @@ class TestProblems:
             ('[server]\norigins = ["example.org"]', "server.origins = ['example.org']"),
             ('[server]\nurl_public = "https://x.example/"', "server.url_public = 'https://x.example/'"),
             ("server = 3", "server = 3"),
+            (
+                '[page]\ntiles = "https://tiles.example/{z}/{x}.png"',
+                "page.tiles = 'https://tiles.example/{z}/{x}.png'",
+            ),
+            ('[page]\ntiles = "tiles.pmtiles"', "page.tiles = 'tiles.pmtiles'"),
         ],
     )
     def test_a_value_of_the_wrong_type_or_form_is_refused(
@@ -192,6 +197,17 @@ class TestProblems:
         found = problems(written(tmp_path, text), {}, {})
         assert len(found) == 1
         assert found[0].startswith(f"{expected} (file ")
+
+    @pytest.mark.parametrize(
+        "tiles",
+        [
+            "https://tiles.example/norway.pmtiles",
+            "/tiles/norway.pmtiles",
+            "https://t.example/{z}/{y}/{x}@2x?k=1",
+        ],
+    )
+    def test_tiles_are_an_archive_or_a_template(self, tiles: str) -> None:
+        assert load(None, {"LADESTROM_PAGE__TILES": tiles}, {}).settings.page.tiles == tiles
 
     @pytest.mark.parametrize(
         ("text", "hint"),
@@ -351,3 +367,36 @@ def test_the_shown_settings_are_a_settings_file_that_gives_the_same_settings(
     again = load(written(tmp_path, shown), {}, {}).settings
     assert (again.server.port, again.server.origins) == (1, ("https://a.example",))
     assert again.log.durability == "relaxed"
+
+
+class TestTelling:
+    def test_every_setting_is_told_with_its_value_and_where_that_came_from(self, tmp_path: Path) -> None:
+        file = written(tmp_path, "[stream]\nheartbeat_s = 7\n")
+        environ = {"LADESTROM_SERVER__ORIGINS": "https://a.example,https://b.example"}
+        loaded = load(file, environ, {"server.port": 1})
+        told = {each.name: each for each in shown(loaded.settings, loaded.origins)}
+        assert list(told) == [row.key for row in SETTINGS]
+        assert [told["stream.heartbeat_s"].value, told["stream.heartbeat_s"].unit] == [7, "s"]
+        found = {name: (each.origin, each.where) for name, each in told.items() if each.origin != "default"}
+        assert found == {
+            "stream.heartbeat_s": ("file", str(file)),
+            "server.origins": ("environment", "LADESTROM_SERVER__ORIGINS"),
+            "server.port": ("flag", "--server.port"),
+        }
+        assert told["server.origins"].value == ("https://a.example", "https://b.example")
+        assert all(each.value == each.default for each in told.values() if each.origin == "default")
+
+    def test_nothing_secret_is_told(self) -> None:
+        loaded = load(
+            None,
+            {},
+            {"server.url_public": "https://me:word@example.org", "page.tiles": "/t/{z}/{x}/{y}?key=word"},
+        )
+        told = {each.name: each.value for each in shown(loaded.settings, {})}
+        assert told["server.url_public"] == "https://me:***@example.org"
+        assert told["page.tiles"] == "/t/{z}/{x}/{y}?key=***"
+
+    def test_what_a_program_gave_without_saying_from_where_is_no_default(self) -> None:
+        told = {each.name: each for each in shown(load(None, {}, {"server.port": 1}).settings, {})}
+        assert told["server.port"].origin == "flag"
+        assert told["server.host"].origin == "default"

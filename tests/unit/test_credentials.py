@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 from tests.building import NOW, make_operator
 
-from ladestrom.core.access import Keyring, Scope, create_key
+from ladestrom.core.access import VISITOR, Keyring, Scope, create_key
 from ladestrom.credentials import (
     MINUTE_MS,
     TICKET_S,
@@ -14,7 +15,7 @@ from ladestrom.credentials import (
     Tickets,
     presented_key,
 )
-from ladestrom.errors import NotAllowed, TooManyRequests, Unauthenticated
+from ladestrom.errors import KeyPending, NotAllowed, TooManyRequests, Unauthenticated
 from ladestrom.model import Millis
 from ladestrom.ports import KeyRecord
 
@@ -149,6 +150,38 @@ class TestDoorkeeper:
         assert door.is_live(READ_RECORD.id)
         assert not door.is_live("unknown")
 
+    def test_what_is_done_with_a_key_is_counted_with_what_it_was_turned_away_for(
+        self, clock: Clock, door: Doorkeeper
+    ) -> None:
+        clock.now += HOUR_MS
+        door.credential({"x-api-key": READ}, Scope.STREAM)
+        door.holder({"x-api-key": READ})
+        door.holder({"x-api-key": REPORT})
+        for headers in ({}, {"x-api-key": STRANGE}, {"x-api-key": BRIEF}, {"x-api-key": READ}):
+            with pytest.raises((Unauthenticated, NotAllowed)):
+                door.credential(headers, Scope.REPORT)
+        told = {key: (use.requests, use.refused) for key, use in door.uses.items()}
+        assert told == {READ_RECORD.id: (2, 1), REPORT_RECORD.id: (1, 0), BRIEF_RECORD.id: (0, 1)}
+        assert door.uses[READ_RECORD.id].last_used_at == clock.now - clock.now % MINUTE_MS
+        assert door.refused == 4
+
+    def test_keys_that_are_no_more_are_forgotten(self, door: Doorkeeper) -> None:
+        for key in (READ, REPORT):
+            door.holder({"x-api-key": key})
+        door.keyring = Keyring([REPORT_RECORD], [make_operator()])
+        door.take_used()
+        assert set(door.uses) == {REPORT_RECORD.id}
+
+    def test_a_key_that_waits_is_its_holders_and_good_for_nothing(self, clock: Clock) -> None:
+        waiting = msgspec.structs.replace(READ_RECORD, self_made=True)
+        door = Doorkeeper(Keyring([waiting], []), clock)
+        assert door.holder({"x-api-key": READ}) == waiting
+        with pytest.raises(KeyPending):
+            door.holder({"x-api-key": READ}, waiting=False)
+        with pytest.raises(KeyPending):
+            door.credential({"x-api-key": READ}, Scope.STREAM)
+        assert (door.uses[waiting.id].requests, door.uses[waiting.id].refused) == (1, 2)
+
     def test_a_new_keyring_counts_at_once(self, door: Doorkeeper) -> None:
         door.keyring = Keyring([REPORT_RECORD], [make_operator()])
         assert not door.is_live(READ_RECORD.id)
@@ -203,3 +236,39 @@ class TestTickets:
             tickets.issue(credential, self.ORIGIN)
         clock.now += TICKET_S * 1000
         assert tickets.issue(credential, self.ORIGIN)
+
+
+class TestLook:
+    @pytest.fixture
+    def open_door(self, door: Doorkeeper) -> Doorkeeper:
+        door.visitors = True
+        return door
+
+    @pytest.mark.parametrize("headers", [{}, {"x-api-key": ""}, {"x-api-key": REPORT}])
+    def test_who_has_no_key_that_reads_is_a_visitor_where_they_are_let_in(
+        self, open_door: Doorkeeper, headers: dict[str, str]
+    ) -> None:
+        assert open_door.look(headers) == VISITOR
+        assert (open_door.refused, open_door.take_used()) == (0, {})
+
+    def test_a_key_that_reads_is_itself(self, open_door: Doorkeeper) -> None:
+        assert open_door.look({"x-api-key": READ}).key_id == READ_RECORD.id
+        assert list(open_door.take_used()) == [READ_RECORD.id]
+
+    @pytest.mark.parametrize("headers", [{"x-api-key": STRANGE}, {"authorization": "Basic eDp5"}])
+    def test_a_wrong_key_is_refused_and_counted(self, open_door: Doorkeeper, headers: dict[str, str]) -> None:
+        with pytest.raises(Unauthenticated):
+            open_door.look(headers)
+        assert open_door.refused == 1
+
+    def test_where_they_are_not_let_in_a_key_has_to_read(self, door: Doorkeeper) -> None:
+        assert door.look({"x-api-key": READ}).key_id == READ_RECORD.id
+        with pytest.raises(Unauthenticated):
+            door.look({})
+        with pytest.raises(NotAllowed):
+            door.look({"x-api-key": REPORT})
+
+    def test_connections_of_visitors_may_stay_as_long_as_they_are_let_in(self, open_door: Doorkeeper) -> None:
+        assert open_door.is_live(VISITOR.key_id)
+        open_door.visitors = False
+        assert not open_door.is_live(VISITOR.key_id)

@@ -5,13 +5,14 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladestrom.logs import NESTING_MAX, QUIET, REDACTED, configure, redact, redacted_traceback
+from ladestrom.logs import NESTING_MAX, QUIET, REDACTED, SILENT, configure, redact, redacted_traceback
 
 CANARY = "lst_abc123_CanaryCanaryCanary"
 
@@ -27,7 +28,7 @@ def restored() -> Iterator[None]:
         if handler not in handlers:
             root.removeHandler(handler)
     root.setLevel(level)
-    for name in QUIET:
+    for name in (*QUIET, *SILENT):
         logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -225,6 +226,21 @@ class TestPipeline:
         configure("debug", "json", stream)
         logging.getLogger(name).info("heard")
         assert [line["event"] for line in lines(stream)] == ["heard"]
+
+    @pytest.mark.parametrize("name", SILENT)
+    @pytest.mark.parametrize(("level", "heard"), [("debug", ["trouble"]), ("error", [])])
+    def test_what_would_tell_everything_warns_only_at_whatever_level(
+        self, name: str, level: Literal["debug", "error"], heard: list[str]
+    ) -> None:
+        stream = io.StringIO()
+        configure(level, "json", stream)
+        for number, text in (
+            (logging.DEBUG, "everything"),
+            (logging.INFO, "more"),
+            (logging.WARNING, "trouble"),
+        ):
+            logging.getLogger(name).log(number, text)
+        assert [line["event"] for line in lines(stream)] == heard
 
     def test_setting_up_again_replaces_and_does_not_double(self) -> None:
         first, second = io.StringIO(), io.StringIO()

@@ -353,18 +353,16 @@ async def _make_room(connection: AsyncConnection, self_made_max: int, now: Milli
         TooManyRequests: there are too many that have not ended.
     """
     lives = and_(keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now))
-    counted = (
-        await connection.execute(select(lives, func.count()).where(keys.c.self_made).group_by(lives))
-    ).all()
-    counts = {bool(living): count for living, count in counted}
-    if counts.get(True, 0) >= self_made_max:
+    counts = select(func.count().filter(lives), func.count().filter(not_(lives))).where(keys.c.self_made)
+    living, ended = (await connection.execute(counts)).one()
+    if living >= self_made_max:
         raise TooManyRequests(
             "there are as many keys that people made themselves as this server takes; ask who runs it",
             retry_after_s=HOUR_S,
         )
-    if counts.get(False, 0) > self_made_max:
-        ended = select(keys.c.id).where(keys.c.self_made, not_(lives)).order_by(keys.c.created_at)
-        await connection.execute(delete(keys).where(keys.c.id.in_(ended.limit(ENDED_FORGOTTEN))))
+    if ended > self_made_max:
+        oldest = select(keys.c.id).where(keys.c.self_made, not_(lives)).order_by(keys.c.created_at)
+        await connection.execute(delete(keys).where(keys.c.id.in_(oldest.limit(ENDED_FORGOTTEN))))
 
 
 def _key_record(row: Row[*tuple[Any, ...]]) -> KeyRecord:

@@ -21,7 +21,7 @@ class Directory:
         self.left: dict[str, str] = {}
         """EVSEs that left their station: key to the id as written, for those who are told so."""
         self.revision = 0
-        """Of the registry that it was filled from (`ports.Store.revision`)."""
+        """Of the store (`ports.Store.revision`) when stations were last taken from it."""
         self._forms: dict[str, Evse | tuple[Evse, ...]] = {}
         self._evse_count = 0
         for station in stations:

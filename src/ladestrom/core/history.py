@@ -10,16 +10,16 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
 
-from ladestrom.core.panorama import ABSENT, CODE_BITS, CODES, Panorama, status_of
+from ladestrom.core.panorama import ABSENT, CODE_BITS, CODE_MASK, CODES, Panorama, status_of
 from ladestrom.model import NEVER, Change, Entry, Millis, Status
 
 BLOCK: Final = 256
 """Changes between two of which it is kept when they were received."""
-CODE_MASK: Final = (1 << CODE_BITS) - 1
 EVSES_MAX: Final = 1 << 32 - 2 * CODE_BITS
 WORD_MAX: Final = (1 << 32) - 1
 """EVSEs whose changes are kept: more than there are; those that come later have none."""
@@ -155,27 +155,34 @@ class History:
             return None
         return self._received[0] if self._since is None and self._received else self._since
 
-    def segments(self, evse: str, now: Change | None, start: Millis, until: Millis) -> list[Segment]:
+    def segments(
+        self, evse: str, now: Change | None, start: Millis, until: Millis, changes_max: int
+    ) -> list[Segment]:
         """What an EVSE was, in order, from `start` on; the first segment holds then, and may be older.
 
-        A change counts from when it was observed, but not from before the change before it. What was not
-        there is REMOVED, and what nobody tells of is UNKNOWN. Costs the changes of that EVSE since then.
+        Where it changed more often than `changes_max`, the first segment begins later. A change counts from when
+        it was observed, but not from before the change before it. What was not there is REMOVED, and what nobody
+        tells of is UNKNOWN. Costs the changes of that EVSE since then.
 
         Args:
             evse: its key.
             now: the change in force; None where nothing ever was told of it.
             start: not before `since`.
             until: now.
+            changes_max: at least 1.
         """
         held = [(start, CODES[Status.UNKNOWN])] if now is None else [_in_force(now, start)]
-        changes = list(self._walk(evse, start))
-        if changes:
+        changes = list(islice(self._walk(evse, start), changes_max + 1))
+        if len(changes) > changes_max:
+            changes.pop()
+            held = []
+        elif changes:
             was = changes[-1][1] >> CODE_BITS & CODE_MASK
             held = [(start, CODES[Status.REMOVED] if was == ABSENT else was)]
         reached = NEVER
         for at, word in reversed(changes):
             reached = max(reached, min(at, until))
-            if reached <= max(start, held[-1][0]):
+            if held and reached <= max(start, held[-1][0]):
                 held.pop()
             if not held or held[-1][1] != word & CODE_MASK:
                 held.append((reached, word & CODE_MASK))

@@ -6,7 +6,7 @@ Knows the rules. Must not know how a request comes, where records are kept, or w
 from __future__ import annotations
 
 import re
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
@@ -25,13 +25,15 @@ PURPOSE_CHARACTERS_MAX: Final = 500
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 ADDRESSES_MAX: Final = 10_000
-"""Addresses that are remembered; the one that asked longest ago is forgotten first. Some 3 MiB."""
+"""Addresses that are remembered; the one that asked longest ago is forgotten first. Some 4 MiB."""
 IPV6_NETWORK_BITS: Final = 64
 """One subscriber has at least that much (RFC 6177, section 2)."""
 FORWARDED_MAX: Final = 50
 """Addresses of one `X-Forwarded-For` that are looked at, from its end."""
+EMAIL_FORM: Final = r"[^@\s,;<>\"]+@[^@\s,;<>\"]+"
+"""One address, and nothing by which it could become several where it is written into a mail's header."""
 
-_EMAIL: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
+_EMAIL: Final = re.compile(EMAIL_FORM)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ class AddressRate:
 
     def __init__(self, per_hour_max: int) -> None:
         self._per_hour_max = per_hour_max
-        self._asked: OrderedDict[str, deque[Millis]] = OrderedDict()
+        self._asked: OrderedDict[str, list[Millis]] = OrderedDict()
 
     def __len__(self) -> int:
         """Addresses remembered."""
@@ -123,10 +125,7 @@ class AddressRate:
     def admit(self, address: str, now: Millis) -> int:
         """0 where the address may, and it counts then; else the seconds until it may again."""
         network = network_of(address)
-        recent = self._asked.setdefault(network, deque())
-        self._asked.move_to_end(network)
-        while recent and now - recent[0] >= HOUR_MS:
-            recent.popleft()
+        recent = self._asked[network] = [at for at in self._asked.pop(network, ()) if now - at < HOUR_MS]
         if len(recent) >= self._per_hour_max:
             return (recent[0] + HOUR_MS - now) // 1000 + 1
         recent.append(now)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 from typing import Final
 
 from ladestrom.model import Change, Entry, Status
@@ -28,6 +27,7 @@ CODES: Final = {status: number * 2 for number, status in enumerate(Status)}
 ABSENT: Final = len(CODES) * 2
 """Code of what is not there."""
 CODE_BITS: Final = 5
+CODE_MASK: Final = (1 << CODE_BITS) - 1
 
 _OF_STATUS: Final = {
     Status.AVAILABLE: AVAILABLE,
@@ -80,9 +80,10 @@ class Panorama:
         """Number of its station, likewise."""
 
     def load(self, changes: Iterable[Change]) -> None:
-        """Fills an empty panorama with the changes in force."""
+        """Fills an empty panorama with the changes in force; they do not count as recent."""
         for change in changes:
             self._turn(change)
+        self.take_recent()
 
     def take(self, entries: Sequence[Entry]) -> list[int]:
         """Takes the next entries of the log.
@@ -96,16 +97,21 @@ class Panorama:
         for entry in entries:
             change = entry.change
             number = evses.get(change.evse)
-            if number is None or uuids[place := places[number]] != change.station:
+            if number is None:
                 words.append(self._turn(change))
                 continue
             was = codes[number]
+            left = kind[was]
+            place = places[number]
+            # An EVSE leaves a station before it comes to another one.
+            if left == NONE and uuids[place] != change.station:
+                words.append(self._turn(change))
+                continue
             now = base[change.status] + change.error
+            entered = kind[now]
             codes[number] = now
             totals[was] -= 1
             totals[now] += 1
-            left = kind[was]
-            entered = kind[now]
             if left != entered:
                 groups[left][place] -= 1
                 groups[entered][place] += 1
@@ -137,18 +143,14 @@ class Panorama:
         self.recent[place] += 1
         return number << 2 * CODE_BITS | was << CODE_BITS | now
 
-    def take_recent(self) -> list[tuple[str, int]]:
-        """Stations with changes since the last call, and how many."""
-        found = [(self.uuids[place], count) for place, count in enumerate(self.recent) if count]
-        self.recent = array("I", bytes(self.recent.itemsize * len(self.recent)))
-        return found
+    def take_recent(self) -> array[int]:
+        """Changes by number of station since the last call."""
+        taken, self.recent = self.recent, array("I", bytes(self.recent.itemsize * len(self.recent)))
+        return taken
 
-    def rows(self, places: Sequence[int]) -> tuple[Sequence[int], ...]:
-        """For each group that is told: EVSEs of these stations (their numbers), in this order."""
-        if len(places) < _SEVERAL:
-            return tuple([numbers[place] for place in places] for numbers in self.groups[:NONE])
-        pick = itemgetter(*places)
-        return tuple(pick(numbers) for numbers in self.groups[:NONE])
+    def by_station(self) -> tuple[array[int], ...]:
+        """For each group that is told, EVSEs by number of station, as of now."""
+        return tuple(numbers[:] for numbers in self.groups[:NONE])
 
     def counts(self, uuid: str) -> tuple[int, ...]:
         """EVSEs of one station by group, those that are told; zeros for a station that is not here."""
@@ -169,7 +171,3 @@ class Panorama:
         for number, count in zip(_GROUP, self.totals, strict=True):
             sums[number] += count
         return tuple(sums[:NONE])
-
-
-_SEVERAL: Final = 2
-"""`itemgetter` gives a tuple from so many items on."""

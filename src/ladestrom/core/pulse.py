@@ -79,19 +79,15 @@ class Pulse:
         self._seconds.add(changes, now)
         self._minutes.add(changes, now)
 
-    def is_due(self, now: Millis) -> bool:
-        """Whether a minute has passed since `settle`: what happened is to be counted by place."""
-        return now // MINUTE_MS > self._minute
-
     def settle(
         self, recent: Iterable[tuple[str, int]], place_of: Callable[[str], Place | None], now: Millis
     ) -> None:
-        """Counts changes of stations (uuid, number) since the last call by place, as of the running minute.
+        """Counts changes of stations (uuid, number) by place.
 
         Args:
-            recent: `Panorama.take_recent`.
+            recent: those that were not counted yet.
             place_of: where a station is; None where that is not known any more.
-            now: not before that of the last call; an earlier one counts as that.
+            now: the minute that they were in; one before that of the last call counts as that.
         """
         self._forget(max(now // MINUTE_MS, self._minute))
         slot = self._minute % MINUTES

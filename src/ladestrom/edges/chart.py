@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
 from time import monotonic
 from typing import Final
 
@@ -16,7 +18,7 @@ import msgspec
 
 from ladestrom.core.panorama import GROUPS, Panorama
 from ladestrom.core.view import View
-from ladestrom.formats.look import ROWS_A_TURN, Columns, MapState, joined
+from ladestrom.formats.look import ROWS_AT_ONCE, Columns, MapState, joined
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Millis
 
@@ -27,6 +29,24 @@ MAP_S_MAX: Final = 1.0
 """How old the numbers may be that one gets: the stream makes up for it."""
 STATIONS_S_MIN: Final = 5.0
 """Between two times that columns are made anew, while the registry changes all the time."""
+
+SORTED_AT_ONCE: Final = 2_000
+"""Words: some 2 ms."""
+TURN_S: Final = 0.003
+"""How long the loop is taken before other work gets its turn."""
+
+
+class Turns:
+    """Gives other work of the loop its turn once some time was taken; not sooner, as each is waited for."""
+
+    def __init__(self) -> None:
+        self._ends_s = monotonic() + TURN_S
+
+    async def rest(self) -> None:
+        """Called every so often."""
+        if monotonic() >= self._ends_s:
+            await asyncio.sleep(0)
+            self._ends_s = monotonic() + TURN_S
 
 
 class Packed(msgspec.Struct, frozen=True):
@@ -42,8 +62,8 @@ class Stations(msgspec.Struct, frozen=True):
 
     packed: Packed
     revision: int
-    places: list[int]
-    """Numbers of the stations in the panorama."""
+    pick: Callable[[Sequence[int]], Sequence[int]]
+    """Puts numbers by station of the panorama in the order of the rows."""
     made_of: tuple[int, int]
     """Revision of the registry and number of stations on the board when they were made."""
     made_s: float
@@ -81,8 +101,9 @@ class Chart:
             made = self._state
             if made is None or made[1] != stations.revision or monotonic() - made[0] > MAP_S_MAX:
                 made_s = monotonic()
-                parts = self._numbers(stations)
-                packed = await asyncio.to_thread(_packed, MapState, parts, MAP_GZIP)
+                # What is copied in one step of the loop is of one position; all else has time.
+                position, at, groups = str(self._view.position), self._clock(), self._panorama.by_station()
+                packed = await asyncio.to_thread(_numbers, stations, position, at, groups)
                 made = self._state = made_s, stations.revision, packed
             return made[2]
 
@@ -92,34 +113,50 @@ class Chart:
     async def _make_stations(self) -> Stations:
         view, numbers = self._view, self._panorama.stations
         made_of, made_s = self._state_of_registry(), monotonic()
-        columns, found = Columns(), []
-        for place, uuid in enumerate(view.uuids()):
+        found, places, turns = [], [], Turns()
+        for place, uuid in enumerate(await _sorted(list(numbers))):
             station = view.directory.stations.get(uuid)
             if station is not None and station.vanished_at is None:
                 found.append(station)
-            if place % ROWS_A_TURN == 0:
-                await asyncio.sleep(0)
+                places.append(numbers[uuid])
+            if place % ROWS_AT_ONCE == 0:
+                await turns.rest()
+        columns = Columns()
         for _ in columns.fill(found):
-            await asyncio.sleep(0)
+            await turns.rest()
         revision, packed = await asyncio.to_thread(_columns, columns)
-        return Stations(packed, revision, [numbers[station.uuid] for station in found], made_of, made_s)
+        return Stations(packed, revision, _picking(places), made_of, made_s)
 
-    def _numbers(self, stations: Stations) -> dict[str, bytes]:
-        encode = msgspec.json.encode
-        rows = self._panorama.rows(stations.places)
-        return {
-            "position": encode(str(self._view.position)),
-            "revision": encode(stations.revision),
-            "at": encode(instant(self._clock())),
-            **dict(zip(GROUPS, map(encode, rows), strict=True)),
-        }
+
+async def _sorted(words: list[str]) -> list[str]:
+    """The words in order; sorted run by run and merged, as all at once would take the loop for long."""
+    runs, turns = [], Turns()
+    for start in range(0, len(words), SORTED_AT_ONCE):
+        runs.append(sorted(words[start : start + SORTED_AT_ONCE]))
+        await asyncio.sleep(0)
+    while len(runs) > 1:
+        merged = []
+        for number in range(0, len(runs), 2):
+            merged.append(sorted(chain(*runs[number : number + 2])))
+            await turns.rest()
+        runs = merged
+    return runs[0] if runs else []
+
+
+def _picking(places: list[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    # `itemgetter` gives a tuple from two items on.
+    return itemgetter(*places) if len(places) > 1 else lambda numbers: [numbers[place] for place in places]
+
+
+def _numbers(stations: Stations, position: str, at: Millis, groups: Sequence[Sequence[int]]) -> Packed:
+    encode = msgspec.json.encode
+    parts = {"position": position, "revision": stations.revision, "at": instant(at)}
+    encoded = {name: encode(part) for name, part in parts.items()}
+    encoded |= {name: encode(stations.pick(numbers)) for name, numbers in zip(GROUPS, groups, strict=True)}
+    body = joined(MapState, encoded)
+    return Packed(body, gzip.compress(body, MAP_GZIP, mtime=0))
 
 
 def _columns(columns: Columns) -> tuple[int, Packed]:
     revision, body = columns.encoded()
     return revision, Packed(body, gzip.compress(body, STATIONS_GZIP, mtime=0), f'"{revision}"')
-
-
-def _packed(kind: type[msgspec.Struct], parts: Mapping[str, bytes], level: int) -> Packed:
-    body = joined(kind, parts)
-    return Packed(body, gzip.compress(body, level, mtime=0))

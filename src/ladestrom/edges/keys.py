@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 from litestar import Response, delete, get, post
+from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -22,6 +23,7 @@ from ladestrom.core.key_making import DAY_MS, AddressRate, asked, asking_address
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer
 from ladestrom.edges.connection import foreign_origin
+from ladestrom.edges.methods import united
 from ladestrom.errors import (
     BadRequest,
     KeysClosed,
@@ -163,7 +165,7 @@ class KeyDesk(msgspec.Struct, frozen=True):
 
 def handlers(desk: KeyDesk) -> list[HTTPRouteHandler]:
     """The route handlers."""
-    return [*_own(desk), *_all(desk)]
+    return united([*_own(desk), *_all(desk)])
 
 
 def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
@@ -312,7 +314,7 @@ async def _read(request: AnyRequest) -> KeyRequest:
         UnsupportedMediaType: it is not JSON by its header, as the form of a foreign page would not be.
         MalformedBody: it is not what it has to be.
         TooLarge: it is larger than `BODY_BYTES_MAX`.
-        BadRequest: it did not arrive in time.
+        BadRequest: it did not arrive, or not in time.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -322,9 +324,12 @@ async def _read(request: AnyRequest) -> KeyRequest:
             body = await request.body()
     except TimeoutError:
         raise BadRequest(f"the body did not arrive within {BODY_S_MAX} s") from None
+    except InternalServerException:
+        # So the framework says that the client went away.
+        raise BadRequest("the connection ended before the body did") from None
     try:
         return msgspec.json.decode(body, type=KeyRequest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody(f"the body is not what a key is asked for with: {error}") from None
 
 

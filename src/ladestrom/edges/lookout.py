@@ -7,8 +7,10 @@ steps that leave the loop to others.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from array import array
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
 from time import monotonic, perf_counter
 from typing import Final
 
@@ -16,14 +18,15 @@ import structlog
 
 from ladestrom.core.access import VISITOR
 from ladestrom.core.history import History
-from ladestrom.core.panorama import GROUPS, NONE, OCCUPIED, Panorama
-from ladestrom.core.pulse import Place, Pulse
+from ladestrom.core.panorama import GROUPS, OCCUPIED, Panorama
+from ladestrom.core.pulse import MINUTE_MS, MINUTES, Place, Pulse
 from ladestrom.core.view import View
+from ladestrom.edges.chart import Turns
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.v2 import EventConnection, V2StreamConnection
 from ladestrom.errors import LadestromError
 from ladestrom.formats.look import (
-    ROWS_A_TURN,
+    ROWS_AT_ONCE,
     Consumers,
     Groups,
     Overview,
@@ -39,11 +42,18 @@ logger = structlog.get_logger(__name__)
 
 HOUR_MS: Final = 3_600_000
 HOURS_MAX: Final = 24
-RECALL_ENTRIES_MAX: Final = 500
-"""Entries of the log read at once: some 3 ms of a thread and of the loop."""
-REST_S_MIN: Final = 0.01
-REST: Final = 4
-"""Rest between two such steps, in multiples of what one took."""
+RECALL_ENTRIES_MIN: Final = 500
+"""Entries of the log read at once: some 3 ms of a thread, and less of the loop."""
+RECALL_ENTRIES_MAX: Final = 4_000
+"""As many where the loop has so much to do that each step waits long for its turn."""
+RECALL_LATE_S: Final = 0.05
+"""A step that takes so long was waiting for its turn."""
+REST_S: Final = 0.01
+"""Between two steps."""
+EVSE_CHANGES_MAX: Final = 1_000
+"""Changes of an EVSE that are told, the newest: one in 86 s for a day."""
+STATION_CHANGES_MAX: Final = 20_000
+"""And of a station: 2 MB, and some 40 ms of the loop."""
 OVERVIEW_S_MAX: Final = 1.0
 """How old an overview is that one gets."""
 PLACES_S_MAX: Final = 10.0
@@ -77,7 +87,11 @@ class Lookout:
         self._started_at = clock()
         self.pulse.begin(self._started_at)
         self._made: tuple[float, Overview] | None = None
-        self._places: tuple[float, dict[Place, Census]] | None = None
+        self._places: tuple[float, int, list[PlaceActivity]] | None = None
+        """When they were looked at, the number of stations, and the busiest places."""
+        self._minute = self._started_at // MINUTE_MS
+        self._unsettled: deque[tuple[Millis, array[int]]] = deque(maxlen=MINUTES)
+        """Minutes and their changes by number of station, that were not counted by place yet."""
         self._lock = asyncio.Lock()
 
     def follow(self, entries: Sequence[Entry]) -> None:
@@ -85,11 +99,23 @@ class Lookout:
         now = self._clock()
         self.history.take(entries, self.panorama.take(entries))
         self.pulse.beat(len(entries), now)
-        if self.pulse.is_due(now):
-            self._settle(now)
+        if now // MINUTE_MS > self._minute:
+            self._turn(now)
 
-    def _settle(self, now: Millis) -> None:
-        self.pulse.settle(self.panorama.take_recent(), self._place_of, now)
+    def _turn(self, now: Millis) -> None:
+        """Puts the changes of the running minute aside, to be counted by place when somebody asks."""
+        self._unsettled.append((self._minute * MINUTE_MS, self.panorama.take_recent()))
+        self._minute = max(now // MINUTE_MS, self._minute)
+
+    async def _settle(self) -> None:
+        self._turn(self._clock())
+        uuids, turns = self.panorama.uuids, Turns()
+        while self._unsettled:
+            at, counts = self._unsettled.popleft()
+            for start in range(0, len(counts), ROWS_AT_ONCE):
+                part = enumerate(counts[start : start + ROWS_AT_ONCE], start)
+                self.pulse.settle([(uuids[n], count) for n, count in part if count], self._place_of, at)
+                await turns.rest()
 
     def _place_of(self, uuid: str) -> Place | None:
         station = self._view.directory.stations.get(uuid)
@@ -112,9 +138,10 @@ class Lookout:
         by_time = await self._before(log, earliest)
         after = max(by_time, view.seq - self._changes_max)
         history.begin(earliest if after == by_time >= log.first else None)
+        step = RECALL_ENTRIES_MIN
         while after < view.seq:
             began_s = perf_counter()
-            entries = await log.read(after, min(RECALL_ENTRIES_MAX, view.seq - after))
+            entries = await log.read(after, min(step, view.seq - after))
             if not entries:
                 after = max(after + 1, log.first - 1)
                 continue
@@ -123,7 +150,9 @@ class Lookout:
                 history.begin(entries[0].change.received_at)
             history.recall(entries)
             after = entries[-1].seq
-            await asyncio.sleep(max(REST_S_MIN, (perf_counter() - began_s) * REST))
+            await asyncio.sleep(REST_S)
+            is_late = perf_counter() - began_s > RECALL_LATE_S
+            step = min(step * 2, RECALL_ENTRIES_MAX) if is_late else max(step // 2, RECALL_ENTRIES_MIN)
         history.go_on(after)
 
     async def _before(self, log: Log, earliest: Millis) -> int:
@@ -144,12 +173,13 @@ class Lookout:
         start = until - hours * HOUR_MS
         since = self.history.since
         complete = until if since is None else min(max(since, start), until)
-        return station_history(
-            station,
-            str(self._view.position),
-            (start, until, complete),
-            lambda evse: self.history.segments(evse.key, self._change_of(evse), complete, until),
-        )
+        most = min(EVSE_CHANGES_MAX, STATION_CHANGES_MAX // max(len(station.evses), 1) + 1)
+        found = {
+            evse: self.history.segments(evse.key, self._change_of(evse), complete, until, most)
+            for evse in station.evses
+        }
+        complete = max([complete, *(segments[0].at for segments in found.values())])
+        return station_history(station, str(self._view.position), (start, until, complete), found)
 
     def _change_of(self, evse: Evse) -> Change | None:
         found = self._view.change_of(evse)
@@ -162,13 +192,13 @@ class Lookout:
         async with self._lock:
             if self._made is None or monotonic() - self._made[0] > OVERVIEW_S_MAX:
                 if self._places is None or monotonic() - self._places[0] > PLACES_S_MAX:
-                    self._places = monotonic(), await self._count_places()
-                self._made = monotonic(), self._overview(self._places[1])
+                    await self._settle()
+                    self._places = monotonic(), *await self._look_at_places()
+                self._made = monotonic(), self._overview(*self._places[1:])
             return self._made[1]
 
-    def _overview(self, places: dict[Place, Census]) -> Overview:
+    def _overview(self, stations: int, places: list[PlaceActivity]) -> Overview:
         now, panorama, stream = self._clock(), self.panorama, self._stream
-        self._settle(now)
         groups = panorama.grouped()
         kinds = Counter(map(type, stream.connections))
         v2, events = kinds[V2StreamConnection], kinds[EventConnection]
@@ -176,7 +206,7 @@ class Lookout:
             position=str(self._view.position),
             at=instant(now) or "",
             started_at=instant(self._started_at) or "",
-            stations=sum(stations for stations, _, _ in places.values()),
+            stations=stations,
             evses=sum(groups),
             statuses={status.value: count for status, count in panorama.statuses().items()},
             errors=panorama.errors(),
@@ -186,25 +216,35 @@ class Lookout:
             changes_total=self.pulse.total,
             seconds=self.pulse.seconds(now),
             minutes=self.pulse.minutes(now),
-            places=_busiest(places, self.pulse.places()),
+            places=places,
         )
 
-    async def _count_places(self) -> dict[Place, Census]:
-        """Stations, EVSEs and occupied EVSEs by place, gone through in slices."""
+    async def _look_at_places(self) -> tuple[int, list[PlaceActivity]]:
+        """Stations with an EVSE, and the busiest places; gone through in slices."""
+        census = await self._take_census()
+        changes = self.pulse.places()
+        busiest: list[PlaceActivity] = []
+        places, turns = list(census), Turns()
+        for start in range(0, len(places), ROWS_AT_ONCE):
+            part = places[start : start + ROWS_AT_ONCE]
+            rows = (PlaceActivity(*place, *census[place], changes.get(place, 0)) for place in part)
+            busiest = nsmallest(PLACES_SHOWN_MAX, [*busiest, *rows], key=_rank)
+            await turns.rest()
+        return sum(stations for stations, _, _ in census.values()), busiest
+
+    async def _take_census(self) -> dict[Place, Census]:
         found: dict[Place, Census] = {}
-        panorama, directory = self.panorama, self._view.directory
-        for start in range(0, len(panorama.uuids), ROWS_A_TURN):
-            uuids = panorama.uuids[start : start + ROWS_A_TURN]
-            listed = panorama.groups[:NONE]
-            for number, uuid in enumerate(uuids, start):
-                station = directory.stations.get(uuid)
-                evses = sum([numbers[number] for numbers in listed])
-                if station is None or station.vanished_at is not None or not evses:
-                    continue
+        panorama, directory, turns = self.panorama, self._view.directory, Turns()
+        rows = zip(*panorama.by_station(), strict=True)
+        # Stations that come meanwhile are not in it.
+        for number, (uuid, groups) in enumerate(zip(panorama.uuids, rows, strict=False), 1):
+            station, evses = directory.stations.get(uuid), sum(groups)
+            if station is not None and station.vanished_at is None and evses:
                 place = _place(station)
                 before = found.get(place, (0, 0, 0))
-                found[place] = before[0] + 1, before[1] + evses, before[2] + listed[OCCUPIED][number]
-            await asyncio.sleep(0)
+                found[place] = before[0] + 1, before[1] + evses, before[2] + groups[OCCUPIED]
+            if number % ROWS_AT_ONCE == 0:
+                await turns.rest()
         return found
 
 
@@ -212,13 +252,6 @@ def _place(station: Station) -> Place:
     return station.country, station.city or ""
 
 
-def _busiest(places: dict[Place, Census], changes: dict[Place, int]) -> list[PlaceActivity]:
-    def rank(place: Place) -> tuple[float, float, Place]:
-        _, evses, occupied = places[place]
-        return -changes.get(place, 0), -occupied / evses, place
-
-    shown = sorted(places, key=rank)[:PLACES_SHOWN_MAX]
-    return [
-        PlaceActivity(country, town, *places[country, town], changes.get((country, town), 0))
-        for country, town in shown
-    ]
+def _rank(place: PlaceActivity) -> tuple[float, float, str, str]:
+    """Most changes first, then the largest share occupied."""
+    return -place.changes_hour, -place.occupied / place.evses, place.country, place.place

@@ -6,8 +6,11 @@ goes by the request that it read (RFC 9110, section 9.3.2: the same headers, no 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
+
+from litestar import Response, route
+from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.edges.v2 import EVENTS_PATH
 
@@ -17,6 +20,30 @@ Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
 ENDLESS: Final = frozenset({EVENTS_PATH})
 """Paths whose GET is no answer of the application's: HEAD is refused there."""
+
+
+def united(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """The handlers, with one more for each path that several of them share, which tells the methods of all.
+
+    The framework's own would tell those of the one that came first.
+    """
+    shared: dict[str, list[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            shared.setdefault(path, []).extend(handler.http_methods)
+    told = [_options(path, methods) for path, methods in shared.items() if len(methods) > 1]
+    return [*told, *handlers]
+
+
+def _options(path: str, methods: Sequence[str]) -> HTTPRouteHandler:
+    allowed = ", ".join(sorted({*methods, "OPTIONS"}))
+
+    @route(path, http_method=["OPTIONS"], status_code=204, sync_to_thread=False)
+    def options() -> Response[None]:
+        """Which methods there are (RFC 9110, section 9.3.7)."""
+        return Response(None, status_code=204, headers={"allow": allowed})
+
+    return options
 
 
 class Methods:

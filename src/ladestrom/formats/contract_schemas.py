@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ladestrom.core.access import NAME_CHARACTERS_MAX
-from ladestrom.core.key_making import EMAIL_CHARACTERS_MAX, PURPOSE_CHARACTERS_MAX
+from ladestrom.core.key_making import EMAIL_CHARACTERS_MAX, EMAIL_FORM, PURPOSE_CHARACTERS_MAX
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.formats.contract_nobil import EPOCH, STATION_UUID
 from ladestrom.model import REFUSALS, Reason
@@ -376,15 +376,21 @@ WORDS: Final[Mapping[str, Word]] = {
     "OwnKey.name": Word("Whose it is and what for."),
     "KeyRow.name": Word("Whose it is and what for."),
     "KeyRequest.name": Word(
-        "Whose it is and what for, for people; one line.", {"minLength": 1, "maxLength": NAME_CHARACTERS_MAX}
+        "Whose it is and what for, for people: one line of printable characters.",
+        {"minLength": 1, "maxLength": NAME_CHARACTERS_MAX},
     ),
     "KeyRequest.email": Word(
         "Whom to write to about it; nobody but those who run the server sees it.",
-        {"type": ["string", "null"], "maxLength": EMAIL_CHARACTERS_MAX, "default": None},
+        {
+            "type": ["string", "null"],
+            "pattern": f"^({EMAIL_FORM})?$",
+            "maxLength": EMAIL_CHARACTERS_MAX,
+            "default": None,
+        },
         replaces=True,
     ),
     "KeyRequest.purpose": Word(
-        "What it is for; whoever approves it reads this.",
+        "What it is for, in printable characters; whoever approves it reads this.",
         {"type": ["string", "null"], "maxLength": PURPOSE_CHARACTERS_MAX, "default": None},
         replaces=True,
     ),

@@ -14,7 +14,8 @@ from tests.importing import counts, irve
 from tests.unit.cli.conftest import Run
 
 from ladestrom.backends.sql import SqlStore, open_store
-from ladestrom.cli.store import duration_s, shown_duration
+from ladestrom.cli.store import duration_s, now, shown_duration
+from ladestrom.core.key_making import asked, self_made
 from ladestrom.errors import BadRequest
 from ladestrom.model import Evse
 from ladestrom.ports import KeyRecord, RegistryDelta
@@ -88,10 +89,36 @@ def test_a_revoked_key_is_listed_so_and_cannot_be_rotated(run: Run, data: Path) 
     assert "there is no key 'nobody'" in run("keys", "revoke", "nobody", code=2).stderr
 
 
+def test_a_key_that_waits_is_listed_with_its_holder_and_is_approved(run: Run, data: Path) -> None:
+    def make(store: SqlStore) -> Awaitable[None]:
+        wanted = asked("A map", "name@example.org", "shows what is free")
+        _, record = self_made(bytes(32), bytes(8), wanted, now(), days=1, approved=False)
+        return store.put_key(record, self_made_max=1)
+
+    asyncio.run(_with_store(data, make))
+    (key_id,) = (each.id for each in keys(data))
+    line = run("keys", "list").stdout.splitlines()[1]
+    assert "A map" in line
+    assert "name@example.org" in line
+    assert "shows what is free" in line
+    assert line.endswith("pending")
+    assert "approve" in run("keys", "rotate", key_id, code=2).stderr
+    assert key_id in run("keys", "approve", key_id).stderr
+    (row,) = json.loads(run("keys", "list", "--json").stdout)
+    assert (row["state"], row["self_made"], row["email"]) == ("live", True, "name@example.org")
+    run("keys", "approve", key_id)
+    run("keys", "rotate", key_id)
+    assert [(each.self_made, each.email) for each in keys(data)] == [(True, "name@example.org")] * 2
+    run("keys", "revoke", key_id)
+    assert "cannot be approved" in run("keys", "approve", key_id, code=2).stderr
+    assert "there is no key 'nobody'" in run("keys", "approve", "nobody", code=2).stderr
+
+
 def test_a_list_makes_no_store_where_there_is_none(run: Run, data: Path) -> None:
     for command in (
         ("keys", "list"),
         ("operators", "list"),
+        ("keys", "approve", "x"),
         ("keys", "revoke", "x"),
         ("keys", "rotate", "x"),
     ):

@@ -19,11 +19,12 @@ from ladestrom.core.access import (
     Keyring,
     Scope,
     create_key,
+    key_state,
     looks_like_key,
     may_report,
     operator_from,
 )
-from ladestrom.errors import BadRequest, NotAllowed, Unauthenticated
+from ladestrom.errors import BadRequest, KeyPending, LadestromError, NotAllowed, Unauthenticated
 from ladestrom.model import Evse, Operator
 from ladestrom.ports import KeyRecord
 
@@ -233,6 +234,51 @@ def test_a_key_expires_at_its_instant() -> None:
     assert not keyring.is_live(record.id, NOW + 1)
     with pytest.raises(Unauthenticated, match=r"^the key has expired$"):
         keyring.authenticate(text, NOW + 1, Scope.STREAM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "state"),
+    [
+        ({}, NOW, "live"),
+        ({"self_made": True}, NOW, "pending"),
+        ({"self_made": True, "approved_at": NOW}, NOW, "live"),
+        ({"approved_at": NOW}, NOW, "live"),
+        ({"self_made": True, "expires_at": NOW + 1}, NOW, "pending"),
+        ({"self_made": True, "expires_at": NOW + 1}, NOW + 1, "expired"),
+        ({"self_made": True, "revoked_at": NOW}, NOW, "revoked"),
+        ({"expires_at": NOW, "revoked_at": NOW}, NOW, "revoked"),
+    ],
+)
+def test_a_key_in_one_word_is_what_it_opens(changes: dict[str, Any], at: int, state: str) -> None:
+    text, record = made()
+    record = msgspec.structs.replace(record, **changes)
+    keyring = Keyring([record], [])
+    assert key_state(record, at) == state
+    assert keyring.is_live(record.id, at) == (state == "live")
+    error: type[LadestromError] = KeyPending if state == "pending" else Unauthenticated
+    if state == "live":
+        assert keyring.authenticate(text, at, Scope.STREAM).key_id == record.id
+    else:
+        with pytest.raises(error):
+            keyring.authenticate(text, at, Scope.STREAM)
+    if state in {"live", "pending"}:
+        assert keyring.holder(text, at) == record
+    else:
+        with pytest.raises(Unauthenticated):
+            keyring.holder(text, at)
+    assert keyring.owner(text) == record.id
+
+
+def test_nobody_owns_what_is_no_key_of_the_keyring() -> None:
+    text, record = made()
+    keyring = Keyring([record], [])
+    guessed = with_checksum(f"lst_{record.id}_" + "A" * 30)
+    assert [keyring.owner(each) for each in (None, "", "x", guessed, DEMO_KEY)] == [None] * 5
+    assert [each in keyring for each in (record.id, "x", DEMO_KEY)] == [True, False, False]
+    demo = Keyring([], [], demo=True)
+    assert demo.owner(DEMO_KEY) == demo.holder(DEMO_KEY, NOW).id == DEMO_KEY
+    assert DEMO_KEY in demo
+    assert keyring.owner(text) == record.id
 
 
 def test_that_a_key_was_revoked_is_not_told_to_who_knows_its_id_only() -> None:

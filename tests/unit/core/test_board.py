@@ -434,7 +434,9 @@ class TestMove:
         board = registered()
         hear(board, self.HERE, make_report(status=Status.AVAILABLE, error=True))
         changes = take(board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))])
-        assert [(change.station, change.status, change.was_status, change.was_error) for change in changes] == [
+        assert [
+            (change.station, change.status, change.was_status, change.was_error) for change in changes
+        ] == [
             ("NOR_00001", Status.REMOVED, Status.AVAILABLE, True),
             ("NOR_00002", Status.CHARGING, Status.REMOVED, False),
         ]

@@ -3,6 +3,8 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ladestrom.core.channel import (
     CHUNK_BYTES_MAX,
@@ -134,6 +136,59 @@ class TestWindow:
         channel.trim()
         assert channel.chunk(0)[0] == joined
         assert channel.chunk(0)[0] is not joined
+
+
+class TestWhatAConsumerTook:
+    """Counted by numbers of frames, so that taking them costs nothing."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("push"), st.integers(1, WINDOW_BYTES_MAX // 3)),
+                st.sampled_from([("take", 0), ("trim", 0), ("settle", 0)]),
+            ),
+            max_size=60,
+        ),
+        st.integers(0, 3),
+    )
+    def test_it_is_what_was_handed_to_it(self, steps: list[tuple[str, int]], before: int) -> None:
+        channel = make_channel(*[b"before"] * before)
+        subscriber = Subscriber(Ignoring(), channel)
+        subscriber.next = channel.end
+        subscriber.begin()
+        messages = size = 0
+        for step, length in steps:
+            if step == "push":
+                channel.push(bytes(length), channel.end)
+            elif step == "take":
+                while subscriber.next < channel.end:
+                    took = subscriber.next
+                    data, subscriber.next, _ = channel.chunk(took)
+                    messages += subscriber.next - took
+                    size += len(data)
+                subscriber.settle()
+            elif step == "trim":
+                channel.trim()
+                if subscriber.next < channel.start:
+                    # The window moved past it: it takes up again where the window ends.
+                    subscriber.settle()
+                    subscriber.next = channel.end
+                    subscriber.begin()
+            else:
+                subscriber.settle()
+        subscriber.settle()
+        assert (subscriber.messages, subscriber.bytes) == (messages, size)
+
+    def test_bytes_before_a_frame_are_those_of_all_that_ever_were(self) -> None:
+        channel = make_channel(b"a" * 10, b"b" * 200)
+        assert [channel.bytes_before(number) for number in range(3)] == [0, 10, 210]
+        channel.push(bytes(WINDOW_BYTES_MAX), 30)
+        channel.trim()
+        assert channel.start == 2
+        assert [channel.bytes_before(number) for number in (2, 3)] == [210, 210 + WINDOW_BYTES_MAX]
+        channel.push(b"c" * 5, 40)
+        assert channel.bytes_before(4) == 215 + WINDOW_BYTES_MAX
 
 
 def test_equal_wishes_are_one() -> None:

@@ -200,11 +200,13 @@ def test_lists_in_the_query_have_the_limit_of_the_code() -> None:
         assert OPENAPI["components"]["parameters"][name]["schema"]["maxItems"] == VALUES_MAX
 
 
-def test_keys_go_into_the_query_on_paths_of_version_1_only() -> None:
+def test_keys_go_into_the_query_on_paths_of_version_1_only_and_tickets_open_streams_only() -> None:
     for name, operation in operations():
         schemes = {scheme for needed in operation["security"] for scheme in needed}
         in_query = {scheme for scheme in schemes if KEYS[scheme].openapi.get("in") == "query"}
-        if "/api/v1/" in name:
+        if "/api/v1/stream" in name:
+            assert in_query == {"key", "apikey", "ticket"}
+        elif "/api/v1/" in name:
             assert in_query == {"key", "apikey"}
         elif name in {"get /api/v2/stream", "get /api/v2/events"}:
             assert in_query == {"ticket"}

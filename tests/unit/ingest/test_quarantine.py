@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ladestrom.errors import NotFound
 from ladestrom.ingest.quarantine import FOLDER, Kept, Quarantine, folder_name
 
 NOW = 1_795_000_000_000
@@ -44,6 +45,55 @@ def test_it_is_its_owners_only(tmp_path: Path) -> None:
     Quarantine(tmp_path).keep(kept(), b"x")
     for path in (tmp_path / FOLDER).rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+
+
+def test_the_newest_of_all_sources_come_first_each_with_an_id_of_its_own(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    for number, source in enumerate(("acme", "other/plain", "acme", "../odd")):
+        quarantine.keep(kept(source, received_at=NOW + number // 2), b"body %d" % number)
+    found = quarantine.newest(10)
+    assert [each.at for each in found] == sorted((each.at for each in found), key=str, reverse=True)
+    assert {each.source for each in found} == {"acme", "other/plain", "../odd"}
+    assert [each.bytes for each in found] == [6] * 4
+    assert len({each.id for each in found}) == 4
+    assert len(quarantine.newest(3)) == 3
+    told = {quarantine.find(each.id).body: each.source for each in found}
+    assert told == {b"body 0": "acme", b"body 1": "other/plain", b"body 2": "acme", b"body 3": "../odd"}
+
+
+@pytest.mark.parametrize(
+    "unread_id",
+    [
+        "",
+        "x",
+        "../../store",
+        f"{NOW}-000-00000000",
+        f"{NOW}-000-*",
+        "*-*-*",
+        f"{NOW}-000",
+        f"{NOW}-000-0000000G",
+    ],
+)
+def test_only_an_id_that_was_given_out_finds_something(tmp_path: Path, unread_id: str) -> None:
+    quarantine = Quarantine(tmp_path)
+    quarantine.keep(kept(), b"x")
+    with pytest.raises(NotFound):
+        quarantine.find(unread_id)
+
+
+def test_where_nothing_was_kept_nothing_is_found(tmp_path: Path) -> None:
+    assert Quarantine(tmp_path).newest(10) == []
+    with pytest.raises(NotFound):
+        Quarantine(tmp_path).find(f"{NOW}-000-00000000")
+
+
+def test_what_is_no_delivery_is_left_out(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    quarantine.keep(kept(), b"x")
+    (good,) = quarantine.newest(10)
+    (folder,) = (tmp_path / FOLDER).iterdir()
+    (folder / f"{NOW + 1}-000.kept").write_bytes(b"no head\nbody")
+    assert quarantine.newest(10) == [good]
 
 
 def test_keys_of_ours_are_not_kept(tmp_path: Path) -> None:

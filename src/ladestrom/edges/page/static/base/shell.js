@@ -146,15 +146,16 @@ function header(view, status) {
     },
     svg("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: "M3 6h18M3 12h18M3 18h18" })),
   );
-  menu.addEventListener("keydown", (event) => {
+  /** @param {KeyboardEvent} event */
+  const escaped = (event) => {
     if (event.key !== "Escape" || !menu.classList.contains("open")) return;
     menu.classList.remove("open");
     toggle.setAttribute("aria-expanded", "false");
     toggle.focus();
-  });
+  };
   return h(
     "header",
-    { class: "header" },
+    { class: "header", onkeydown: escaped },
     h("a", { class: "brand", href: "/" }, sign(), h("span", { class: "name" }, "ladestrom")),
     status,
     toggle,

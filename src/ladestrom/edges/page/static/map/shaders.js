@@ -83,8 +83,7 @@ void main() {
     float ring = inside(d - outer) * inside((outer - width * wide) - d) * gap;
     color = over(layer(tint, ring), color);
   } else if (v_kind > 5.5) {
-    color = layer(u_colors[5], inside(abs(d - r) - 1.8));
-    color = over(layer(u_surface, inside(abs(d - r) - 3.0) * 0.8), vec4(0.0));
+    color = layer(u_surface, inside(abs(d - r) - 3.0) * 0.8);
     color = over(layer(u_colors[5], inside(abs(d - r) - 1.6)), color);
   } else {
     float shape = d - r + 2.0;
@@ -132,18 +131,16 @@ void main() {
 export const PULSE = {
   vertex: `${AHEAD}
 layout(location = 0) in vec2 a_place;
-layout(location = 1) in float a_born_ms;
-layout(location = 2) in float a_kind;
-uniform float u_now_ms;
-uniform float u_life_ms;
+layout(location = 1) in float a_age;     // 0 when it begins, 1 at its end
+layout(location = 2) in float a_kind;    // index of its group
 out vec2 v_px;
 flat out float v_age;
 flat out float v_kind;
 void main() {
-  v_age = clamp((u_now_ms - a_born_ms) / u_life_ms, 0.0, 1.0);
+  v_age = a_age;
   v_kind = a_kind;
   v_px = CORNERS[gl_VertexID] * (8.0 + 18.0 * v_age);
-  gl_Position = v_age >= 1.0 ? vec4(2.0, 2.0, 2.0, 1.0) : clip(a_place, v_px);
+  gl_Position = clip(a_place, v_px);
 }`,
   fragment: `${FRAGMENT}
 in vec2 v_px;

@@ -89,14 +89,18 @@ function build() {
         ),
       ),
       h(
-        "section",
-        { class: "card", "aria-labelledby": "code" },
-        h("h2", { id: "code" }, t("console.code")),
-        line,
-        withKey,
-        tabs.element,
+        "div",
+        { class: "beside" },
+        h(
+          "section",
+          { class: "card", "aria-labelledby": "code" },
+          h("h2", { id: "code" }, t("console.code")),
+          line,
+          withKey,
+          tabs.element,
+        ),
+        result,
       ),
-      result,
     ),
   );
   fromAddress();
@@ -169,7 +173,7 @@ async function submitted(event) {
     const line = `${call.method} ${call.path}`;
     if (isForGood && !(await confirmed(t("console.confirm"), line, t("console.send")))) return;
     await once.run(call);
-    if (result.getBoundingClientRect().top > innerHeight - 120) result.scrollIntoView({ block: "start" });
+    showResult();
   } else if (channel) {
     disconnect();
     tell("plain", t("stream.ended"));
@@ -196,11 +200,17 @@ function connect(call) {
     },
   });
   buttons();
+  showResult();
 }
 
 function disconnect() {
   channel?.close();
   channel = null;
+}
+
+/** Below a long form nobody would see that something came. */
+function showResult() {
+  if (result.getBoundingClientRect().top > innerHeight - 120) result.scrollIntoView({ block: "start" });
 }
 
 /** Another selection on the connection that is open. */

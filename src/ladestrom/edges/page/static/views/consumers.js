@@ -15,6 +15,7 @@ const { facts } = shell;
 const attempts = trial();
 
 const step1 = h("section", { class: "card", "aria-labelledby": "step-1" });
+const first = h("span");
 const mine = h("div");
 
 /** @type {{stop: () => void} | null} */
@@ -24,6 +25,7 @@ let watching = null;
 function showKey() {
   watching?.stop();
   watching = null;
+  put(first, t(key() ? "consumers.own" : "consumers.get"));
   if (key()) {
     const shown = own(shell);
     watching = shown;
@@ -34,7 +36,7 @@ function showKey() {
 
 put(
   step1,
-  h("h2", { id: "step-1" }, h("span", { class: "step" }, "1"), t("consumers.get")),
+  h("h2", { id: "step-1" }, h("span", { class: "step" }, "1"), first),
   mine,
 );
 put(
@@ -59,7 +61,7 @@ put(
         { class: "reading" },
         h("li", {}, h("a", { href: "/console" }, t("consumers.read.console"))),
         h("li", {}, h("a", { href: "/docs" }, t("consumers.read.docs"))),
-        h("li", {}, h("a", { href: "/docs#stream-v2" }, t("consumers.read.stream"))),
+        h("li", {}, h("a", { href: "/docs#stream-streamV2" }, t("consumers.read.stream"))),
       ),
       h("h3", {}, t("consumers.licence")),
       facts.licence || facts.attribution

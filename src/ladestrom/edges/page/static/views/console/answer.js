@@ -10,7 +10,7 @@ import { bytes, number, t } from "../../base/words.js";
 
 /** @typedef {import("../../base/snippets.js").Call} Call */
 
-const SHOWN_CHARACTERS_MAX = 200_000;
+const SHOWN_CHARACTERS_MAX = 60_000;
 
 /** @param {import("../../base/shell.js").Shell} shell */
 export function answer(shell) {

@@ -79,7 +79,7 @@ export function own(shell) {
     put(
       state,
       h("strong", { class: "name" }, told.name || told.id),
-      h("span", { class: "badge", "data-tone": told.state === "live" ? "good" : "bad" }, t(`key.${told.state}`)),
+      h("span", { class: "badge", "data-tone": told.state === "live" ? "good" : told.state === "pending" ? "wait" : "bad" }, t(`key.${told.state}`)),
     );
     put(
       facts,

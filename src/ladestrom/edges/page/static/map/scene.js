@@ -1,0 +1,147 @@
+/** The ground and the markers on it, as one: how it moves, what is under the pointer, its colours. */
+
+import { h } from "../base/dom.js";
+import { language, number, t } from "../base/words.js";
+import { Ground, ZOOM_MAX, colour, lay } from "./ground.js";
+import { LEVEL_MAX, latitudeOf, longitudeOf, stationsOf, xOf, yOf } from "./hierarchy.js";
+import { Markers } from "./markers.js";
+
+/** @typedef {import("./board.js").Board} Board */
+/** @typedef {import("./hierarchy.js").Hierarchy} Hierarchy */
+/** @typedef {import("./markers.js").Mark} Mark */
+/** @typedef {import("./ground.js").Viewpoint} Viewpoint */
+/** @typedef {{x: number, y: number}} Point */
+/**
+ * @typedef {object} Listener
+ * @property {() => void} moved
+ * @property {(mark: Mark) => void} pressed
+ * @property {(mark: Mark | null, point: Point) => void} over
+ */
+
+const PALETTE = /** @type {const} */ (["available", "partly", "occupied", "faulty", "unknown", "accent", "surface", "text"]);
+const FLIGHT_MS = 900;
+const ENTER_PADDING_PX = 90;
+
+export class Scene {
+  /**
+   * @param {HTMLElement} container
+   * @param {{viewpoint: Promise<Viewpoint>, tiles: string, attribution: string, tilesFailed: () => void}} options
+   * @throws {Error} WebGL 2 is not there
+   */
+  static async set(container, { attribution, ...options }) {
+    if (!document.createElement("canvas").getContext("webgl2")) throw new Error("WebGL 2 is not there");
+    const ground = await lay(container, {
+      ...options,
+      language,
+      locale: { "Map.Title": t("map.title") },
+    });
+    const credits = h("p", { class: "credits" }, [attribution, "Natural Earth"].filter(Boolean).join(" · "));
+    const canvas = h("canvas", { class: "markers", "aria-hidden": "true" });
+    ground.map.getCanvasContainer().after(canvas);
+    container.append(credits);
+    return new Scene(ground, canvas);
+  }
+
+  /** @param {Ground} ground @param {HTMLCanvasElement} canvas */
+  constructor(ground, canvas) {
+    this.ground = ground;
+    const { map } = ground;
+    const point = number(1.5)[1];
+    this.markers = new Markers(
+      canvas,
+      () => {
+        const { lng, lat } = map.getCenter();
+        return { x: xOf(lng), y: yOf(lat), zoom: map.getZoom() };
+      },
+      point,
+    );
+    /** @type {Hierarchy | null} */
+    this._hierarchy = null;
+    this.markers.resize();
+    this._paint();
+    map.on("resize", () => this.markers.resize());
+    map.on("render", () => map.isMoving() && this.markers.draw());
+    map.on("moveend", () => this.markers.stale());
+  }
+
+  /** @param {Board} board */
+  show({ hierarchy, tallies }) {
+    if (!hierarchy || !tallies) return;
+    this._hierarchy = hierarchy;
+    this.markers.show(hierarchy, tallies);
+  }
+
+  /** Takes the page's colours as they are now. */
+  repaint() {
+    this.ground.repaint();
+    this._paint();
+  }
+
+  _paint() {
+    this.markers.paint(/** @type {import("./canvas.js").Palette} */ (Object.fromEntries(PALETTE.map((name) => [name, colour(name)]))));
+  }
+
+  /** @returns {Viewpoint} */
+  viewpoint() {
+    const { lng, lat } = this.ground.map.getCenter();
+    return { lon: lng, lat, zoom: this.ground.map.getZoom() };
+  }
+
+  /** What is in view, in shares of the world. */
+  box() {
+    const bounds = this.ground.map.getBounds();
+    return { left: xOf(bounds.getWest()), right: xOf(bounds.getEast()), top: yOf(bounds.getNorth()), bottom: yOf(bounds.getSouth()) };
+  }
+
+  /** @param {Viewpoint} viewpoint */
+  go({ lon, lat, zoom }) {
+    this.ground.map.flyTo({ center: [lon, lat], zoom, duration: FLIGHT_MS });
+  }
+
+  /** Goes to a station, at least so near. @param {Hierarchy} hierarchy @param {number} row @param {number} zoom */
+  fly(hierarchy, row, zoom) {
+    const { map } = this.ground;
+    this.go({ lon: longitudeOf(hierarchy.x[row]), lat: latitudeOf(hierarchy.y[row]), zoom: Math.max(zoom, map.getZoom()) });
+  }
+
+  /**
+   * Goes so near to a cluster that it falls apart; false where it never does.
+   *
+   * @param {number} node
+   */
+  enter(node) {
+    const hierarchy = this._hierarchy;
+    if (!hierarchy || hierarchy.level[node] >= LEVEL_MAX) return false;
+    let [left, top, right, bottom] = [1, 1, 0, 0];
+    stationsOf(hierarchy, node, (station) => {
+      left = Math.min(left, hierarchy.x[station]);
+      right = Math.max(right, hierarchy.x[station]);
+      top = Math.min(top, hierarchy.y[station]);
+      bottom = Math.max(bottom, hierarchy.y[station]);
+    });
+    const southWest = /** @type {[number, number]} */ ([longitudeOf(left), latitudeOf(bottom)]);
+    const northEast = /** @type {[number, number]} */ ([longitudeOf(right), latitudeOf(top)]);
+    this.ground.map.fitBounds([southWest, northEast], {
+      padding: ENTER_PADDING_PX,
+      duration: FLIGHT_MS,
+      maxZoom: Math.min(ZOOM_MAX, Math.max(hierarchy.level[node] + 1.2, this.ground.map.getZoom())),
+    });
+    return true;
+  }
+
+  /** @param {Listener} listener */
+  listen({ moved, pressed, over }) {
+    const { map } = this.ground;
+    map.on("moveend", moved);
+    map.on("click", ({ point }) => {
+      const mark = this.markers.at(point.x, point.y);
+      if (mark) pressed(mark);
+    });
+    map.on("mousemove", ({ point }) => {
+      const mark = map.isMoving() ? null : this.markers.at(point.x, point.y);
+      map.getCanvas().style.cursor = mark ? "pointer" : "";
+      over(mark, point);
+    });
+    map.on("mouseout", ({ point }) => over(null, point));
+  }
+}
