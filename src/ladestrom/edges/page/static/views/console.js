@@ -31,7 +31,7 @@ let operation = null;
 /** @type {import("./console/channel.js").Channel | null} */
 let channel = null;
 
-const choice = h("select", { name: "operation", onchange: () => choose(choice.value, new URLSearchParams()) });
+const choice = h("select", { id: "operation", name: "operation", onchange: () => choose(choice.value, new URLSearchParams()) });
 const about = h("div", { class: "about quiet" });
 const line = h("p", { class: "line" });
 const form = fields(changed);
@@ -82,7 +82,7 @@ function build() {
         h(
           "form",
           { onsubmit: submitted },
-          h("label", { class: "field" }, h("span", {}, t("console.operation")), choice),
+          h("div", { class: "field" }, h("label", { for: "operation" }, h("strong", {}, t("console.operation"))), choice),
           about,
           form.element,
           h("div", { class: "row" }, run, reselect),
