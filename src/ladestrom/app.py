@@ -55,7 +55,6 @@ from ladestrom.edges import (
 )
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import COMPRESSED, on_error
-from ladestrom.edges.chart import Chart
 from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.lookout import Lookout
@@ -181,7 +180,6 @@ class App:
             changes_max=settings.page.history_changes_max,
             skew_ms=settings.rules.clock_skew_s * 1000,
         )
-        self.chart = Chart(self.view, self.lookout.panorama, clock)
         self.broadcast.followed = self.lookout.follow
         receipts: Receipts[Answer] = Receipts(
             settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
@@ -272,7 +270,7 @@ class App:
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
-                *look.handlers(self.view, self.door, self.chart, self.lookout, self._page),
+                *look.handlers(self.view, self.door, self.lookout, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
                 *keys.handlers(self._key_desk()),

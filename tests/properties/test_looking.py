@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from random import Random
 from typing import Final
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, logged, make_change, make_evse, make_evses
 
-from ladestrom.core.history import BLOCK, History
+from ladestrom.core.history import History
 from ladestrom.core.panorama import GROUPS, Panorama
 from ladestrom.core.pulse import MINUTE_MS, MINUTES, SECOND_MS, SECONDS, Pulse
 from ladestrom.model import NEVER, Change, Entry, Evse, Millis, Status
@@ -23,8 +24,16 @@ THERE: Final = make_evses(2, "NOR_00002")
 MOVED: Final = make_evse(HERE[0].evse_id or "", "NOR_00002")
 """The first one, at the other station."""
 ABOUT: Final[tuple[Evse, ...]] = (*HERE, *THERE, MOVED)
-CHANGES_MAX: Final = 2 * BLOCK
+CHANGES_MAX: Final = 24
+BLOCK: Final = 4
 HOUR_MS: Final = 3_600_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_blocks() -> Iterator[None]:
+    with patch("ladestrom.core.history.BLOCK", BLOCK):
+        yield
+
 
 steps = st.lists(
     st.tuples(
@@ -173,7 +182,7 @@ def test_spans_have_what_happened_in_them_and_the_running_one_is_left_out(
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 40 * MINUTE_MS), st.dictionaries(st.sampled_from("abc"), st.integers(1, 9)))
+        st.tuples(st.integers(0, 90 * MINUTE_MS), st.dictionaries(st.sampled_from("abc"), st.integers(1, 9)))
     )
 )
 def test_places_have_the_changes_of_the_running_minute_and_the_59_before(
@@ -264,7 +273,7 @@ def test_segments_are_those_of_the_whole_log(
     logged_before = min(logged_before, len(entries))
     panorama = Panorama()
     panorama.load({entry.change.evse: entry.change for entry in entries[:logged_before]}.values())
-    history = History(panorama, CHANGES_MAX, skew_ms=30_000)
+    history = History(panorama, 10 * CHANGES_MAX, skew_ms=30_000)
     history.begin(NOW - HOUR_MS)
     view_seq, recalled = logged_before, 0
     for batch in batches(entries[logged_before:], size):
