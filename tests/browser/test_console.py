@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[Serving]:
         yield serving
 
 
-def keyed(visit: Visit, server: Serving, path: str, key: str = "stream", **options: object) -> Page:
+def keyed(visit: Visit, server: Serving, path: str, key: str = "stream", **options: Any) -> Page:
     script = f"sessionStorage.setItem('ladestrom.key', '{server.keys[key]}')"
     return visit(server.url, path, before=lambda page: page.add_init_script(script), **options)
 

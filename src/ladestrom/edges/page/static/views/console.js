@@ -115,8 +115,9 @@ function named(each) {
 
 function fromAddress() {
   const [id = "", query = ""] = location.hash.slice(1).split("?");
-  if (id === operation?.id && query === String(form.kept())) return;
-  choose(known.some((each) => each.id === id) ? id : FIRST, new URLSearchParams(query));
+  const wanted = id === SAME ? "streamV1" : id;
+  if (wanted === operation?.id && query === String(form.kept())) return;
+  choose(known.some((each) => each.id === wanted) ? wanted : FIRST, new URLSearchParams(query));
 }
 
 /** @param {string} id @param {URLSearchParams} values */

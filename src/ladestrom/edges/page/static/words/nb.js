@@ -270,7 +270,7 @@ export const words = {
   "map.day.since": "Siden",
   "map.day.from": "Kjent siden {at}.",
   "map.day.nothing": "Ingenting kjent",
-  "docs.intro": "Hver forespørsel og strøm på denne serveren, fra kontraktene den selv publiserer.",
+  "docs.intro": "Hver forespørsel og strøm på denne serveren, fra kontraktene den selv publiserer. De er skrevet på engelsk.",
   "docs.contents": "Innhold",
   "docs.raw.openapi": "OpenAPI-dokument",
   "docs.raw.asyncapi": "AsyncAPI-dokument",
