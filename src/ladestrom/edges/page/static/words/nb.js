@@ -79,6 +79,7 @@ export const words = {
   "now.changes.minutes": "1 time",
   "now.plot.seconds": "Endringer per sekund de siste to minuttene: {last} siste sekund, {mean} i snitt, {most} på det meste, {all} i alt.",
   "now.plot.minutes": "Endringer per minutt den siste timen: {last} siste minutt, {mean} i snitt, {most} på det meste, {all} i alt.",
+  "now.plot.cut": "De høyeste søylene går ut over diagrammet.",
   "now.places": "Travleste steder",
   "now.places.place": "Sted",
   "now.places.nowhere": "uten stedsnavn",
