@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.feeding import Reports, pace
 from bench.tables import Conditions, middle, table, told
-from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, ViewportSize, sync_playwright
 from tests.browser.conftest import FLAGS, PROGRAMS
 from tests.e2e.running import Running
 from tests.e2e.serving import write
@@ -43,7 +43,7 @@ TICKS_PER_S: Final = 10
 FIRST_CHANGES: Final = 1_000
 """Of one request, while every EVSE gets a status."""
 CHUNK_S: Final = 5
-VIEW: Final = {"width": 1440, "height": 900}
+VIEW: Final[ViewportSize] = {"width": 1440, "height": 900}
 START_DEADLINE_MS: Final = 60_000
 FIRST_VIEW_KIB_MAX: Final = 300
 LOADED_S_MAX: Final = 1.5
