@@ -406,7 +406,7 @@ def test_of_too_many_changes_the_newest_are_told(
 ) -> None:
     changes = changes_of(told)
     panorama = Panorama()
-    history = History(panorama, CHANGES_MAX, skew_ms=0)
+    history = History(panorama, 10 * CHANGES_MAX, skew_ms=0)
     history.begin(NOW)
     history.go_on(0)
     for batch in batches(logged(changes), 7):
