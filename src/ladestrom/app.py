@@ -56,13 +56,11 @@ from ladestrom.edges import (
 )
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import COMPRESSED, on_error
-from ladestrom.edges.chart import Chart
 from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.lookout import Lookout
 from ladestrom.edges.methods import Methods
-from ladestrom.errors import Conflict, InvalidSetting, LadestromError, NotFound
-from ladestrom.formats.administration import ReadAgain, Unread
+from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2 import instant
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
@@ -80,6 +78,7 @@ from ladestrom.ingest.pacing import PaceLimits
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.registrar import Registrar
+from ladestrom.ingest.shelf import Shelf
 from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
@@ -116,8 +115,6 @@ REPORTS_PATH: Final = "/api/v2/reports"
 PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}
 """Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
 NO_ORIGINS: Final[Mapping[str, Origin]] = MappingProxyType({})
-UNREAD_SHOWN_MAX: Final = 200
-"""Deliveries that could not be read: more than anyone looks through."""
 LOG_FILE: Final = "log.db"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -184,7 +181,6 @@ class App:
             changes_max=settings.page.history_changes_max,
             skew_ms=settings.rules.clock_skew_s * 1000,
         )
-        self.chart = Chart(self.view, self.lookout.panorama, clock)
         self.broadcast.followed = self.lookout.follow
         receipts: Receipts[Answer] = Receipts(
             settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
@@ -275,7 +271,7 @@ class App:
                 *rest_v1.handlers(self.view, encoder, self.door),
                 *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
-                *look.handlers(self.view, self.door, self.chart, self.lookout, self._page),
+                *look.handlers(self.view, self.door, self.lookout, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.hub, self.door),
                 *keys.handlers(self._key_desk()),
@@ -353,7 +349,7 @@ class App:
             settings=shown(self.settings, self.origins),
             sources=self.sources.told,
             pause=self._pause_source,
-            shelf=_Shelf(self.supervision, self.sources),
+            shelf=Shelf(_quarantine(self.settings), self.sources),
             clock=clock,
         )
 
@@ -361,7 +357,6 @@ class App:
         now = clock()
         await self.store.pause_source(name, now if paused else None, now)
         await self._take_changes()
-        logger.info("a source was paused" if paused else "a source goes on", source=name)
 
     async def _take_changes(self) -> None:
         """Takes what was just written to the store; what fails is done again within a second."""
@@ -639,27 +634,6 @@ class App:
             raise
         self._checkpoint_seq = seq
         self._checkpointed_s = asyncio.get_running_loop().time()
-
-
-class _Shelf:
-    """The quarantine as the edges see it."""
-
-    def __init__(self, supervision: Supervision, sources: SourceTasks) -> None:
-        self._supervision = supervision
-        self._sources = sources
-
-    async def newest(self) -> list[Unread]:
-        quarantine = self._supervision.quarantine
-        return [] if quarantine is None else await asyncio.to_thread(quarantine.newest, UNREAD_SHOWN_MAX)
-
-    async def body(self, unread_id: str) -> bytes:
-        quarantine = self._supervision.quarantine
-        if quarantine is None:
-            raise NotFound("nothing is kept here")
-        return (await asyncio.to_thread(quarantine.find, unread_id)).body
-
-    async def replay(self, unread_id: str) -> ReadAgain:
-        return await self._sources.replay(unread_id)
 
 
 @asynccontextmanager

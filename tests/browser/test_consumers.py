@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import httpx2
+import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
 from tests.e2e.serving import Serving, until
@@ -39,7 +41,10 @@ def test_a_key_is_got_by_keyboard_shown_once_and_used_in_this_tab(tmp_path: Path
         page.reload()
         expect(page.locator(".badge")).to_have_text("in force")
         assert key not in page.content(), "a key is shown once"
-        assert page.evaluate("Object.keys(localStorage).concat(Object.values(localStorage)).join()").find(key) < 0
+        assert (
+            page.evaluate("Object.keys(localStorage).concat(Object.values(localStorage)).join()").find(key)
+            < 0
+        )
 
 
 def test_the_new_key_is_copied_whole(tmp_path: Path, visit: Visit) -> None:
@@ -136,6 +141,7 @@ def test_a_key_is_revoked_after_it_was_asked_for_once_more(tmp_path: Path, visit
         until(lambda: status(server, key) == 401, "the key has ended")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_first_lines_run_with_the_key_put_in(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path, OPEN) as server:
         page = visit(server.url, "/consumers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,12 +17,17 @@ from playwright.sync_api import Page, expect
 from tests.browser.archives import archive, offered, vector_tile
 from tests.browser.conftest import PHONE, Visit
 from tests.browser.pixels import Colour, Picture, alike, colour, png
+from tests.browser.test_access import ASK, RULES
 from tests.e2e.serving import Serving
 
 ANYONE: Final = {"page.visitors": "anyone"}
 DEADLINE_S: Final = 30.0
-NORTH: Final = "/?lat=63.8&lon=13&z=4"
+SEEN_S_MAX: Final = 10.0
+"""A second is promised, of a machine that does nothing else."""
+NORTH: Final = "/?lat=63.8&lon=13&z=3.4"
 """All stations are seen, each by itself."""
+DESK: Final = {"width": 1100, "height": 640}
+"""Smaller than a desk's: pixels are what drawing without a graphics card costs."""
 WORLD_PX: Final = 512
 OSLO, STOCKHOLM, TROMSO = (10.75, 59.91), (18.07, 59.33), (18.95, 69.65)
 SEA, LAND = (2.0, 65.0), (15.5, 63.5)
@@ -39,6 +45,16 @@ def until(holds: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) 
 def address(page: Page) -> str:
     """As it is now: `page.url` is what playwright was last told."""
     return str(page.evaluate("location.href"))
+
+
+@pytest.fixture
+def visit(visit: Visit) -> Visit:
+    """As for all views, with a smaller window."""
+
+    def opened(url: str, path: str = "/", **options: Any) -> Page:
+        return visit(url, path, **{"viewport": DESK, **options})
+
+    return opened
 
 
 def ready(page: Page) -> Page:
@@ -120,16 +136,14 @@ def test_other_colours_are_taken_without_a_reload(tmp_path: Path, visit: Visit) 
         until(lambda: shows(page, LAND, "land"), "the land is dark")
 
 
-def test_a_report_is_seen_on_the_map(
-    tmp_path: Path, visit: Visit, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_report_is_seen_on_the_map(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path, ANYONE) as server:
         server.report({"evse": "SE*BET*E7*1", "status": "AVAILABLE"}, key="beta")
         page = ready(visit(server.url, NORTH, reduced_motion="reduce"))
         until(lambda: shows(page, STOCKHOLM, "available"), "free is green")
         server.report({"evse": "SE*BET*E7*1", "status": "CHARGING"}, key="beta")
-        seen_s = until(lambda: shows(page, STOCKHOLM, "occupied"), "occupied is blue", 10)
-        record_property("seen_s", round(seen_s, 3))
+        seen_s = until(lambda: shows(page, STOCKHOLM, "occupied"), "occupied is blue", SEEN_S_MAX)
+        sys.stdout.write(f"seen after {seen_s:.2f} s\n")
         server.report({"evse": "SE*BET*E7*1", "status": "REMOVED"}, key="beta")
         until(lambda: not shows(page, STOCKHOLM, "occupied"), "what is removed is not drawn")
 
@@ -296,7 +310,7 @@ def test_the_keyboard_moves_the_map(tmp_path: Path, visit: Visit) -> None:
         page.keyboard.press("ArrowRight")
         until(lambda: float(parse_qs(urlsplit(address(page)).query)["lon"][0]) > 13.5, "it went east")
         page.get_by_role("button", name="Zoom in").click()
-        until(lambda: float(parse_qs(urlsplit(address(page)).query)["z"][0]) > 4.9, "it went nearer")
+        until(lambda: float(parse_qs(urlsplit(address(page)).query)["z"][0]) > 4.3, "it went nearer")
 
 
 def test_near_me_goes_to_where_the_device_is(tmp_path: Path, visit: Visit) -> None:
@@ -391,3 +405,23 @@ def test_tiles_that_cannot_be_had_are_said_and_outlines_are_drawn(tmp_path: Path
         page = ready(visit(server.url, NORTH, allowed=(address, "404"), reduced_motion="reduce"))
         page.get_by_text("The background map cannot be loaded").wait_for()
         until(lambda: shows(page, SEA, "water"), "the sea is water")
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["desktop", "phone"])
+def test_no_rule_of_wcag_is_broken_with_all_of_it_open(
+    tmp_path: Path, visit: Visit, packages: Path, theme: str, size: dict[str, int]
+) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        server.report({"evse": "NO*ALF*E1333*1", "status": "CHARGING", "error": 1})
+        options = {"viewport": size, "color_scheme": theme, "reduced_motion": "reduce", "bypass_csp": True}
+        page = ready(visit(server.url, NORTH, **options))
+        page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
+        page.get_by_role("button", name="Filters").click()
+        assert page.evaluate(ASK, list(RULES)) == []
+        page.get_by_role("button", name="Stations in view").click()
+        page.get_by_role("button", name="Station NOR_01333").click()
+        page.get_by_text("As a table").first.click()
+        assert page.evaluate(ASK, list(RULES)) == []
+        page.get_by_role("combobox", name="Find a station").fill("nor")
+        page.get_by_role("listbox").wait_for()
+        assert page.evaluate(ASK, list(RULES)) == []

@@ -139,7 +139,7 @@ class Page:
 
 def shown_by(server: Serving) -> tuple[Numbers, int]:
     """The same as the server has it, and where it stands."""
-    made = server.app.chart
+    made = server.app.lookout.chart
     made._state = None
     made._stations = None
     stations, state = looked(server, "/api/v2/map/stations"), looked(server, "/api/v2/map")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import json
 import re
 import shlex
@@ -492,6 +493,15 @@ class Counting(Wire):
         return payload
 
 
+def taken(wire: Counting) -> int:
+    """Messages that a consumer got, those that are there by now among them."""
+    wire.socket.settimeout(0.2)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            wire.message()
+    return wire.messages
+
+
 def test_messages_and_bytes_are_those_that_its_consumers_got(server: Serving) -> None:
     key = made(server)["id"]
     paths = ("/api/v1/stream?types=snapshot,update", "/api/v2/stream?batch_ms=0")
@@ -514,6 +524,27 @@ def test_messages_and_bytes_are_those_that_its_consumers_got(server: Serving) ->
     after = own(server, key)["use"]
     assert (after["messages"], after["bytes"]) == (use["messages"], use["bytes"])
     assert after["connections_total"] == 2
+
+
+def test_what_a_consumer_gets_that_stopped_reading_for_a_while_is_counted_too(tmp_path: Path) -> None:
+    settings = {"keys.policy": "open", "stream.write_buffer_kib_max": 16}
+    with Serving(tmp_path, settings) as server:
+        key = made(server)["id"]
+        wire = Counting(server.port, receive_bytes=4_096)
+        wire.open("/api/v1/stream", server.bearer(key))
+        for number in range(60):
+            status = "CHARGING" if number % 2 else "AVAILABLE"
+            receipt = server.report(*[{"evse": "NO*ALF*E1333*1", "status": status}] * 600)
+        last = int(receipt["position"].rpartition("-")[2])
+        until(lambda: any(each.paused for each in server.app.stream.connections), "it is not written to")
+        while (message := wire.message())["type"] == "status:raw" or message["seq"] < last:
+            pass
+        # Of what was only heard, the last may still be on its way.
+        until(lambda: own(server, key)["use"]["messages"] == taken(wire), "all that was handed over arrived")
+        use = own(server, key)["use"]
+        assert wire.messages > 1_000
+        assert use["bytes"] == wire.size
+        wire.close()
 
 
 def test_what_it_was_turned_away_for_is_told(tmp_path: Path) -> None:

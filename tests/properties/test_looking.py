@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from random import Random
 from typing import Final
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, logged, make_change, make_evse, make_evses
 
-from ladestrom.core.history import BLOCK, History
+from ladestrom.core.history import History
 from ladestrom.core.panorama import GROUPS, Panorama
 from ladestrom.core.pulse import MINUTE_MS, MINUTES, SECOND_MS, SECONDS, Pulse
 from ladestrom.model import NEVER, Change, Entry, Evse, Millis, Status
@@ -23,8 +24,16 @@ THERE: Final = make_evses(2, "NOR_00002")
 MOVED: Final = make_evse(HERE[0].evse_id or "", "NOR_00002")
 """The first one, at the other station."""
 ABOUT: Final[tuple[Evse, ...]] = (*HERE, *THERE, MOVED)
-CHANGES_MAX: Final = 2 * BLOCK
+CHANGES_MAX: Final = 24
+BLOCK: Final = 4
 HOUR_MS: Final = 3_600_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_blocks() -> Iterator[None]:
+    with patch("ladestrom.core.history.BLOCK", BLOCK):
+        yield
+
 
 steps = st.lists(
     st.tuples(
@@ -173,7 +182,7 @@ def test_spans_have_what_happened_in_them_and_the_running_one_is_left_out(
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 40 * MINUTE_MS), st.dictionaries(st.sampled_from("abc"), st.integers(1, 9)))
+        st.tuples(st.integers(0, 90 * MINUTE_MS), st.dictionaries(st.sampled_from("abc"), st.integers(1, 9)))
     )
 )
 def test_places_have_the_changes_of_the_running_minute_and_the_59_before(
@@ -264,11 +273,11 @@ def test_segments_are_those_of_the_whole_log(
     logged_before = min(logged_before, len(entries))
     panorama = Panorama()
     panorama.load({entry.change.evse: entry.change for entry in entries[:logged_before]}.values())
-    history = History(panorama, CHANGES_MAX, skew_ms=30_000)
+    history = History(panorama, 10 * CHANGES_MAX, skew_ms=30_000)
     history.begin(NOW - HOUR_MS)
     view_seq, recalled = logged_before, 0
     for batch in batches(entries[logged_before:], size):
-        if recalled < view_seq:
+        if recalled < view_seq and not history.is_live:
             step = entries[recalled : min(recalled + 1 + ahead, view_seq)]
             history.recall(step)
             recalled = step[-1].seq
@@ -340,6 +349,27 @@ def test_a_full_ring_knows_since_when_it_is_complete_and_is_right_from_then_on(
             assert known(history, evse, change, start, until) == naive(changes, evse, start, until)
 
 
+def test_a_change_by_a_clock_that_is_ahead_counts_from_when_it_says() -> None:
+    changes = [late(change, 0) for change in changes_of([(0, Status.AVAILABLE, False, 1_000)])]
+    for number in range(12):
+        ahead_ms = -30_000 if number == 0 else 0
+        told = [
+            (number % 2 * 4, Status.CHARGING if number % 4 else Status.BLOCKED, False, 1_000 * (number + 2))
+        ]
+        changes += [late(change, ahead_ms) for change in changes_of(told)]
+    changes = [changes[0], *(each for each in changes[1:] if each.evse != HERE[0].key or each is changes[1])]
+    changes += [late(each, 0) for each in changes_of([(3, Status.AVAILABLE, False, 20_000)] * 8)]
+    panorama = Panorama()
+    history = History(panorama, CHANGES_MAX, skew_ms=30_000)
+    history.begin(NOW)
+    history.go_on(0)
+    history.take(logged(changes), panorama.take(logged(changes)))
+    until = NOW + 200_000
+    for start in range(NOW + 1_000, NOW + 40_000, 1_000):
+        last = {change.evse: change for change in changes}[HERE[0].key]
+        assert known(history, HERE[0].key, last, start, until) == naive(changes, HERE[0].key, start, until)
+
+
 def test_nothing_is_known_before_it_is_in_step() -> None:
     panorama = Panorama()
     history = History(panorama, CHANGES_MAX, skew_ms=0)
@@ -376,7 +406,7 @@ def test_of_too_many_changes_the_newest_are_told(
 ) -> None:
     changes = changes_of(told)
     panorama = Panorama()
-    history = History(panorama, CHANGES_MAX, skew_ms=0)
+    history = History(panorama, 10 * CHANGES_MAX, skew_ms=0)
     history.begin(NOW)
     history.go_on(0)
     for batch in batches(logged(changes), 7):

@@ -95,13 +95,8 @@ class History:
         self.is_live = True
 
     def take(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
-        """Takes entries and what `Panorama.take` gave for them. Those that were recalled are left out."""
-        if not self.is_live:
-            return
-        known = self.seq + 1 - entries[0].seq
-        if known > 0:
-            entries, words = entries[known:], words[known:]
-        if entries:
+        """Takes entries, and what `Panorama.take` gave for them."""
+        if self.is_live:
             self._keep(entries, words)
             self.seq = entries[-1].seq
 
@@ -160,9 +155,9 @@ class History:
     ) -> list[Segment]:
         """What an EVSE was, in order, from `start` on; the first segment holds then, and may be older.
 
-        Where it changed more often than `changes_max`, the first segment begins later. A change counts from when
-        it was observed, but not from before the change before it. What was not there is REMOVED, and what nobody
-        tells of is UNKNOWN. Costs the changes of that EVSE since then.
+        Where it changed more often than `changes_max`, the first segment begins later. A change counts from
+        when it was observed, but not from before the change before it. What was not there is REMOVED, what
+        nobody tells of is UNKNOWN. Costs the changes of that EVSE since then.
 
         Args:
             evse: its key.

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
+import structlog
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
@@ -39,6 +40,8 @@ from ladestrom.hub import Hub
 from ladestrom.model import Millis
 from ladestrom.ports import Log
 from ladestrom.problem import without_keys
+
+logger = structlog.get_logger(__name__)
 
 
 class Shelf(Protocol):
@@ -153,8 +156,9 @@ def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
 
 def _sources(desk: AdminDesk) -> list[HTTPRouteHandler]:
     async def turned(request: AnyRequest, name: str, *, paused: bool) -> Response[bytes]:
-        _admit(desk, request)
+        by = desk.door.credential(request.headers, Scope.ADMIN)
         await desk.pause(name, paused)
+        logger.info("a source was paused" if paused else "a source goes on", source=name, by=by.key_id)
         for source in desk.sources():
             if source.source == name:
                 return _answer(source)
@@ -204,7 +208,9 @@ def _quarantine(desk: AdminDesk) -> list[HTTPRouteHandler]:
     @post("/api/v2/admin/quarantine/{unread_id:str}/replay", status_code=200)
     async def replay(request: AnyRequest, unread_id: FromPath[str]) -> Response[bytes]:
         """Reads one of them again, and takes it."""
-        _admit(desk, request)
-        return _answer(await shelf.replay(unread_id))
+        by = desk.door.credential(request.headers, Scope.ADMIN)
+        told = await shelf.replay(unread_id)
+        logger.info("a delivery was read again", id=unread_id, by=by.key_id)
+        return _answer(told)
 
     return [unread, body, replay]

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, not_modified
-from ladestrom.edges.chart import Chart, Packed
+from ladestrom.edges.chart import Packed
 from ladestrom.edges.lookout import HOURS_MAX, Lookout
 from ladestrom.edges.query import whole_number
 from ladestrom.errors import NotFound
@@ -37,9 +37,7 @@ class PageInfo(msgspec.Struct, frozen=True):
 PageSource = Callable[[], PageInfo]
 
 
-def handlers(
-    view: View, door: Doorkeeper, chart: Chart, lookout: Lookout, page: PageSource
-) -> list[HTTPRouteHandler]:
+def handlers(view: View, door: Doorkeeper, lookout: Lookout, page: PageSource) -> list[HTTPRouteHandler]:
     """The route handlers."""
 
     @get("/api/v2/page", sync_to_thread=False)
@@ -51,7 +49,7 @@ def handlers(
     async def map_stations(request: AnyRequest) -> Response[Any]:
         """Stations in columns."""
         door.look(request.headers)
-        made = await chart.stations()
+        made = await lookout.chart.stations()
         if matches(request, made.tag):
             answer: Response[Any] = not_modified(made.tag)
             answer.headers["vary"] = "accept-encoding"
@@ -62,7 +60,7 @@ def handlers(
     async def map_state(request: AnyRequest) -> Response[Any]:
         """How many EVSEs of each station are available, occupied, faulty or unknown."""
         door.look(request.headers)
-        return _packed(request, await chart.state())
+        return _packed(request, await lookout.chart.state())
 
     @get("/api/v2/overview")
     async def overview(request: AnyRequest) -> Response[Any]:

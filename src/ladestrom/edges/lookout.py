@@ -21,7 +21,7 @@ from ladestrom.core.history import History
 from ladestrom.core.panorama import GROUPS, OCCUPIED, Panorama
 from ladestrom.core.pulse import MINUTE_MS, MINUTES, Place, Pulse
 from ladestrom.core.view import View
-from ladestrom.edges.chart import Turns
+from ladestrom.edges.chart import Chart, Turns
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.v2 import EventConnection, V2StreamConnection
 from ladestrom.errors import LadestromError
@@ -77,6 +77,7 @@ class Lookout:
         skew_ms: int,
     ) -> None:
         self.panorama = Panorama()
+        self.chart = Chart(view, self.panorama, clock)
         self.pulse = Pulse()
         self.history = History(self.panorama, changes_max, skew_ms)
         self._view = view

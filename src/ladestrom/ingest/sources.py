@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from ladestrom import protocols
-from ladestrom.errors import BadRequest, Conflict, InvalidSetting, LadestromError, NotFound
-from ladestrom.formats.administration import ReadAgain, ToldSource
+from ladestrom.errors import BadRequest, InvalidSetting, LadestromError
+from ladestrom.formats.administration import ToldSource
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import Poller, SourceLimits, origin_of, settings_of
 from ladestrom.ingest.quarantine import Quarantined
@@ -162,7 +162,7 @@ class SourceTasks:
         for name in sorted(set(await asyncio.to_thread(quarantine.sources_again))):
             for found in await asyncio.to_thread(quarantine.handed_over, name):
                 try:
-                    await self._take_again(found)
+                    await self.replay(found)
                 except LadestromError as error:
                     logger.warning(
                         "a delivery cannot be taken again", source=name, id=found.id, error=str(error)
@@ -172,32 +172,6 @@ class SourceTasks:
                     quarantine.drop(found)
                     taken += 1
         return taken
-
-    async def replay(self, unread_id: str) -> ReadAgain:
-        """Reads one delivery out of the quarantine again, at once, and takes it; it is not kept then.
-
-        Raises:
-            NotFound: none of this id is kept.
-            Conflict: it still cannot be read.
-            Overloaded, LogFailure: it could not be taken now; trying again may succeed.
-        """
-        quarantine = self._desk.reception.supervision.quarantine
-        if quarantine is None:
-            raise NotFound("nothing is kept here")
-        found = await asyncio.to_thread(quarantine.find, unread_id)
-        try:
-            receipts = await self._take_again(found)
-        except LadestromError as error:
-            if error.retry:
-                raise
-            raise Conflict(f"the delivery still cannot be taken: {error}") from error
-        quarantine.drop(found)
-        return ReadAgain(
-            unread_id,
-            sum(receipt.accepted for receipt in receipts),
-            sum(receipt.unchanged for receipt in receipts),
-            sum(len(receipt.refused) for receipt in receipts),
-        )
 
     def told(self) -> list[ToldSource]:
         """Every source, those that push too: how it does, and how it is set up. By name."""
@@ -215,7 +189,12 @@ class SourceTasks:
             )
         return rows
 
-    async def _take_again(self, found: Quarantined) -> list[Receipt]:
+    async def replay(self, found: Quarantined) -> list[Receipt]:
+        """Reads a delivery out of the quarantine again, and takes what comes of it.
+
+        Raises:
+            LadestromError: it still cannot be read, or not by itself; or it could not be taken.
+        """
         desk = self._desk
         operator = desk.operator(found.kept.operator)
         origin = Origin(found.kept.source, operator.name, found.kept.protocol, Kind(found.kept.kind))

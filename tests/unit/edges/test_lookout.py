@@ -66,15 +66,15 @@ async def test_an_empty_log_is_in_step_at_once() -> None:
 async def test_entries_of_the_last_day_are_read_and_no_others() -> None:
     log = MemoryLog()
     young = back(60)
-    await log.append([*back(100, ends_ms=DAY_MS + 1), *young])
+    await log.append([*back(100, ends_ms=DAY_MS + 1), *back(1, ends_ms=DAY_MS), *young])
     made, _ = await started(log)
     await made.recall(log)
-    assert made.history._count == 60
+    assert made.history._count == 61
     assert made.history.since == NOW - DAY_MS
-    assert made.history.seq == 160
+    assert made.history.seq == 161
     found = made.history_of(STATION, 24)
     assert found.complete_from == found.from_
-    assert len(found.evses[0].segments) == 61, "one from before"
+    assert len(found.evses[0].segments) == 60, "the first two changes say the same"
 
 
 async def test_where_the_log_is_shorter_it_is_complete_from_its_first_entry() -> None:

@@ -3,6 +3,7 @@
  */
 
 import { h } from "./dom.js";
+import { language } from "./words.js";
 
 const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^)\s]+)\)/g;
 
@@ -20,7 +21,8 @@ export function inline(text) {
     end = match.index + whole.length;
   }
   nodes.push(text.slice(end));
-  return nodes;
+  // Contracts are written in English, whatever the page speaks.
+  return language === "en" ? nodes : [h("span", { lang: "en" }, nodes)];
 }
 
 /** A whole text. @param {string} text @returns {HTMLElement[]} */

@@ -62,7 +62,12 @@ export async function lay(container, { viewpoint: told, tiles: address, language
   });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
-  map.on("error", () => address && tilesFailed());
+  let isTold = false;
+  map.on("error", ({ error }) => {
+    if (!address) console.warn(error);
+    else if (!isTold) tilesFailed();
+    isTold = address !== "";
+  });
   return new Ground(map, coarse, tiles, language);
 }
 

@@ -25,6 +25,8 @@ const PULSES_MAX = 400;
 const PULSE_FRAME_MS = 30;
 const LETTERS = "0123456789.,k";
 const CHOSEN = 6;
+const DRAWN = "ladestrom-drawn";
+/** Name of the mark in the browser's timeline: when stations were first drawn. */
 
 export class Markers {
   /**
@@ -55,8 +57,7 @@ export class Markers {
     this._beats = { station: new Int32Array(PULSES_MAX), group: new Uint8Array(PULSES_MAX), bornMs: new Float64Array(PULSES_MAX), next: 0 };
     this._beats.bornMs.fill(-Infinity);
     this._still = matchMedia("(prefers-reduced-motion: reduce)");
-    /** Frames drawn and what they took, for those who measure. */
-    this.measured = { frames: 0, made: 0, ms: 0 };
+    this._isMarked = false;
   }
 
   /** @param {Hierarchy} hierarchy @param {Tallies} tallies */
@@ -133,7 +134,6 @@ export class Markers {
         bottom: y + halfY + margin,
       };
       this._make(hierarchy, this._tallies);
-      this.measured.made += 1;
     }
     this._isStale = false;
     const isBeating = this._beat(hierarchy, startMs);
@@ -146,8 +146,8 @@ export class Markers {
     };
     this._canvas.draw(placing, this._markers, this._letters, this._pulses, isNew);
     this._drawnMs = startMs;
-    this.measured.frames += 1;
-    this.measured.ms += performance.now() - startMs;
+    if (!this._isMarked && this._marks.length > 0) performance.mark(DRAWN);
+    this._isMarked ||= this._marks.length > 0;
     if (isBeating) this._ask();
   }
 

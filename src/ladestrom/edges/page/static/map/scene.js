@@ -21,6 +21,9 @@ import { Markers } from "./markers.js";
 const PALETTE = /** @type {const} */ (["available", "partly", "occupied", "faulty", "unknown", "accent", "surface", "text"]);
 const FLIGHT_MS = 900;
 const ENTER_PADDING_PX = 90;
+const PHONE_PX = 720;
+/** Up to this width the panel comes from below, as the style sheet has it. */
+const COVERED = 0.3;
 
 export class Scene {
   /**
@@ -93,15 +96,24 @@ export class Scene {
     return { left: xOf(bounds.getWest()), right: xOf(bounds.getEast()), top: yOf(bounds.getNorth()), bottom: yOf(bounds.getSouth()) };
   }
 
-  /** @param {Viewpoint} viewpoint */
-  go({ lon, lat, zoom }) {
-    this.ground.map.flyTo({ center: [lon, lat], zoom, duration: FLIGHT_MS });
+  /** @param {Viewpoint} viewpoint @param {[number, number]} [offset] pixels from the middle, where it shall be */
+  go({ lon, lat, zoom }, offset = [0, 0]) {
+    this.ground.map.flyTo({ center: [lon, lat], zoom, offset, duration: FLIGHT_MS });
   }
 
-  /** Goes to a station, at least so near. @param {Hierarchy} hierarchy @param {number} row @param {number} zoom */
+  /**
+   * Goes to a station, at least so near, and leaves room for the panel that lies on the map.
+   *
+   * @param {Hierarchy} hierarchy
+   * @param {number} row
+   * @param {number} zoom
+   */
   fly(hierarchy, row, zoom) {
     const { map } = this.ground;
-    this.go({ lon: longitudeOf(hierarchy.x[row]), lat: latitudeOf(hierarchy.y[row]), zoom: Math.max(zoom, map.getZoom()) });
+    const { clientWidth: width, clientHeight: height } = map.getCanvas();
+    /** @type {[number, number]} */
+    const offset = width <= PHONE_PX ? [0, -height * COVERED] : [0, 0];
+    this.go({ lon: longitudeOf(hierarchy.x[row]), lat: latitudeOf(hierarchy.y[row]), zoom: Math.max(zoom, map.getZoom()) }, offset);
   }
 
   /**

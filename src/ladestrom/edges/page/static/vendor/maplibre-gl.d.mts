@@ -16,7 +16,7 @@ export type Events = {
   click: MapMouseEvent;
   error: { error: Error };
 };
-export interface Camera { center?: [number, number]; zoom?: number; duration?: number; essential?: boolean; padding?: number | object }
+export interface Camera { center?: [number, number]; zoom?: number; duration?: number; essential?: boolean; offset?: [number, number]; padding?: number | object }
 
 export class Map {
   constructor(options: object);

@@ -31,7 +31,7 @@ let operation = null;
 /** @type {import("./console/channel.js").Channel | null} */
 let channel = null;
 
-const choice = h("select", { name: "operation", onchange: () => choose(choice.value, new URLSearchParams()) });
+const choice = h("select", { id: "operation", name: "operation", onchange: () => choose(choice.value, new URLSearchParams()) });
 const about = h("div", { class: "about quiet" });
 const line = h("p", { class: "line" });
 const form = fields(changed);
@@ -82,7 +82,7 @@ function build() {
         h(
           "form",
           { onsubmit: submitted },
-          h("label", { class: "field" }, h("span", {}, t("console.operation")), choice),
+          h("div", { class: "field" }, h("label", { for: "operation" }, h("strong", {}, t("console.operation"))), choice),
           about,
           form.element,
           h("div", { class: "row" }, run, reselect),
@@ -115,8 +115,9 @@ function named(each) {
 
 function fromAddress() {
   const [id = "", query = ""] = location.hash.slice(1).split("?");
-  if (id === operation?.id && query === String(form.kept())) return;
-  choose(known.some((each) => each.id === id) ? id : FIRST, new URLSearchParams(query));
+  const wanted = id === SAME ? "streamV1" : id;
+  if (wanted === operation?.id && query === String(form.kept())) return;
+  choose(known.some((each) => each.id === wanted) ? wanted : FIRST, new URLSearchParams(query));
 }
 
 /** @param {string} id @param {URLSearchParams} values */

@@ -78,6 +78,7 @@ export const words = {
   "now.changes.minutes": "1 hour",
   "now.plot.seconds": "Changes per second over the last two minutes: {last} in the last second, {mean} on average, {most} at the most, {all} in all.",
   "now.plot.minutes": "Changes per minute over the last hour: {last} in the last minute, {mean} on average, {most} at the most, {all} in all.",
+  "now.plot.cut": "The tallest bars reach beyond the plot.",
   "now.places": "Busiest places",
   "now.places.place": "Place",
   "now.places.nowhere": "no place given",

@@ -89,6 +89,7 @@ function row(parameter, index, value, inputs) {
   const { name, required, schema } = parameter;
   const help = `help-${index}`;
   const attributes = { name, required, "aria-describedby": help };
+  const words = schema["items"]?.enum?.join(", ");
   /** @type {HTMLInputElement | HTMLSelectElement} */
   let input;
   if (Array.isArray(schema["enum"])) {
@@ -112,6 +113,6 @@ function row(parameter, index, value, inputs) {
     "div",
     { class: "field" },
     h("label", {}, h("code", {}, name), required && h("span", { class: "quiet" }, ` ${t("console.required")}`), input),
-    h("p", { class: "help quiet", id: help }, inline(parameter.description)),
+    h("p", { class: "help quiet", id: help }, inline(parameter.description), words && h("span", { class: "words" }, words)),
   );
 }

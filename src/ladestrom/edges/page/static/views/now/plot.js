@@ -7,6 +7,11 @@ import { h, put } from "../../base/dom.js";
 import { clock, number, t } from "../../base/words.js";
 
 const HEIGHT = 220;
+const LEAST = 4;
+/** The plot's height is at least so many changes, so that a single one does not fill it. */
+const USUAL_SHARE = 0.95;
+const BURST = 20;
+/** What is so many times larger than the usual is cut off. */
 
 /**
  * @typedef {object} Series
@@ -33,7 +38,7 @@ export function plot() {
     drawn?.destroy();
     drawn = null;
     if (shown === null || canvas.clientWidth === 0) return;
-    drawn = new uPlot(options(canvas.clientWidth), data(shown), canvas);
+    drawn = new uPlot(options(canvas.clientWidth, () => top(shown?.values ?? [])), data(shown), canvas);
   }
 
   new ResizeObserver(() => {
@@ -55,13 +60,26 @@ export function plot() {
   };
 }
 
+/**
+ * The largest value that the plot has room for. One burst, as when a whole country comes at once, would
+ * leave nothing to be seen of all else.
+ *
+ * @param {number[]} values
+ */
+function top(values) {
+  const most = Math.max(0, ...values);
+  const usual = [...values].sort((a, b) => a - b)[Math.floor(values.length * USUAL_SHARE)] ?? 0;
+  return most > BURST * Math.max(1, usual) ? Math.max(LEAST, usual * 2) : Math.max(LEAST, most * 1.1);
+}
+
 /** @param {Series} series */
 function told({ values, stepS }) {
   const most = Math.max(0, ...values);
   const all = values.reduce((sum, each) => sum + each, 0);
   const mean = values.length > 0 ? all / values.length : 0;
   const last = values.at(-1) ?? 0;
-  return t(stepS === 1 ? "now.plot.seconds" : "now.plot.minutes", { all, last, mean, most });
+  const text = t(stepS === 1 ? "now.plot.seconds" : "now.plot.minutes", { all, last, mean, most });
+  return most > top(values) ? `${text} ${t("now.plot.cut")}` : text;
 }
 
 /** @param {Series} series @returns {[number[], number[]]} */
@@ -72,8 +90,8 @@ function data({ endsAt, stepS, values }) {
 /** @param {string} name */
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** @param {number} width @returns {uPlot.Options} */
-function options(width) {
+/** @param {number} width @param {() => number} highest @returns {uPlot.Options} */
+function options(width, highest) {
   const axis = {
     stroke: colour("--quiet"),
     grid: { stroke: colour("--line"), width: 1 },
@@ -87,7 +105,7 @@ function options(width) {
     cursor: { show: false },
     select: { show: false, left: 0, top: 0, width: 0, height: 0 },
     padding: [8, 8, 0, 0],
-    scales: { y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
+    scales: { y: { range: () => [0, highest()] } },
     axes: [
       {
         ...axis,

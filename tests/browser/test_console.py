@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
+from tests.e2e.serving import Serving
+
+ANYONE: Final = {"page.visitors": "anyone"}
+E1: Final = "NO*ALF*E1333*1"
+PROGRAM_DEADLINE_S: Final = 20
+
+expect.set_options(timeout=DEADLINE_MS)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Serving]:
+    with Serving(tmp_path, ANYONE) as serving:
+        yield serving
+
+
+def keyed(visit: Visit, server: Serving, path: str, key: str = "stream", **options: Any) -> Page:
+    script = f"sessionStorage.setItem('ladestrom.key', '{server.keys[key]}')"
+    return visit(server.url, path, before=lambda page: page.add_init_script(script), **options)
+
+
+def code(page: Page, form: str) -> str:
+    """The code that is shown, with the key put in."""
+    page.get_by_label("Put my key into the code").check()
+    page.get_by_role("tab", name=form).click()
+    return page.get_by_role("tabpanel").inner_text()
+
+
+def program(form: str) -> list[str]:
+    """What runs a text of this form; skips where it is not installed."""
+    if form == "Python":
+        return [sys.executable, "-c"]
+    if form == "curl":
+        if shutil.which("curl") is None:
+            pytest.skip("curl is not installed")
+        return ["bash", "-c"]
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    flag = "--experimental-websocket"
+    told = subprocess.run([node, "--help"], capture_output=True, text=True, check=True).stdout
+    return [node, *([flag] if flag in told else []), "-e"]
+
+
+# -- requests ----------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_put_together_by_keyboard_and_answered(server: Serving, visit: Visit) -> None:
+    page = keyed(visit, server, "/console")
+    page.get_by_label("Request or stream").select_option("listEvses")
+    page.locator('.fields [name="country"]').focus()
+    page.keyboard.type("SWE")
+    page.keyboard.press("Enter")
+    expect(page.locator(".outcome .badge")).to_have_text("200 OK")
+    shown = json.loads(page.get_by_role("region", name="Content of the answer").inner_text())
+    assert [each["evse"] for each in shown["items"]] == ["SE*BET*E7*1"]
+    assert page.url.endswith("#listEvses?country=SWE")
+    page.get_by_text("Headers", exact=True).click()
+    expect(page.locator(".headers")).to_contain_text("etag")
+
+
+def test_a_refusal_is_shown_as_it_came(server: Serving, visit: Visit) -> None:
+    page = keyed(visit, server, "/console#getStation?uuid=NOR_99999", allowed=("404",))
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".outcome .badge")).to_have_text("404 Not Found")
+    expect(page.get_by_role("region", name="Content of the answer")).to_contain_text('"code": "not_found"')
+
+
+def test_what_has_to_be_given_is_asked_for(server: Serving, visit: Visit) -> None:
+    page = keyed(visit, server, "/console#getEvse")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator('.fields [name="evse"]')).to_be_focused()
+    expect(page.locator(".outcome")).to_have_count(0)
+
+
+def test_what_a_request_carries_is_sent(server: Serving, visit: Visit) -> None:
+    page = keyed(visit, server, "/console#sendReports", "alfa")
+    page.get_by_label("Content (JSON)").fill(json.dumps({"evse": E1, "status": "CHARGING"}))
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("region", name="Content of the answer")).to_contain_text('"accepted": 1')
+    assert server.get(f"/api/v2/evses/{E1}").json()["status"] == "CHARGING"
+
+
+@pytest.mark.parametrize("form", ["curl", "Python", "JavaScript"])
+def test_the_code_of_a_request_runs_and_gives_what_the_page_got(
+    server: Serving, visit: Visit, form: str
+) -> None:
+    run = program(form)
+    page = keyed(visit, server, "/console#listEvses?country=NOR,SWE")
+    page.locator('.fields [name="operator"]').fill("NO*ALF")
+    expect(page.get_by_role("tabpanel")).to_contain_text("NO*ALF")
+    assert server.keys["stream"] not in page.get_by_role("tabpanel").inner_text()
+    done = subprocess.run(
+        [*run, code(page, form)], capture_output=True, text=True, timeout=PROGRAM_DEADLINE_S, check=True
+    )
+    assert E1 in done.stdout, done.stderr
+    assert "SE*BET" not in done.stdout
+
+
+@pytest.mark.parametrize("form", ["curl", "Python", "JavaScript"])
+def test_the_code_of_a_delivery_runs_whatever_stands_in_it(server: Serving, visit: Visit, form: str) -> None:
+    run = program(form)
+    page = keyed(visit, server, "/console#sendReports", "alfa")
+    odd = 'it\'s "quoted" \\ with $HOME `date` and \u00e6'
+    page.get_by_label("Content (JSON)").fill(
+        json.dumps([{"evse": odd, "status": "CHARGING"}], ensure_ascii=False)
+    )
+    page.locator('.fields [name="Idempotency-Key"]').fill("one")
+    done = subprocess.run(
+        [*run, code(page, form)], capture_output=True, text=True, timeout=PROGRAM_DEADLINE_S, check=True
+    )
+    assert '"reason":"unknown_evse"' in done.stdout, done.stderr
+    assert "quoted" in done.stdout
+
+
+# -- streams -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operation", "first", "told"),
+    [
+        ("streamV1", "snapshot:init", "status:update"),
+        ("streamV2", "hello", "changes"),
+        ("eventsV2", "hello", "changes"),
+    ],
+)
+def test_a_stream_is_followed_without_a_key_in_any_address(
+    server: Serving, visit: Visit, operation: str, first: str, told: str
+) -> None:
+    page = keyed(visit, server, f"/console#{operation}")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".badge").filter(has_text="Connected")).to_be_visible()
+    messages = page.locator(".messages summary")
+    expect(messages.last).to_contain_text(first)
+    server.report({"evse": E1, "status": "CHARGING"})
+    expect(page.locator(".messages summary", has_text=told).first).to_be_visible()
+    expect(page.get_by_text("no gap")).to_be_visible()
+    page.locator(".messages summary", has_text=told).first.click()
+    expect(page.locator(".messages pre").first).to_contain_text(f'"type": "{told}"')
+    page.get_by_role("button", name="Disconnect").click()
+    expect(page.get_by_role("button", name="Connect")).to_be_visible()
+    assert any("ticket=" in url for url in asked)
+    assert not any(server.keys["stream"] in url for url in asked)
+
+
+def test_a_visitor_without_a_key_follows_too(server: Serving, visit: Visit) -> None:
+    page = visit(server.url, "/console#streamV2?country=NOR")
+    page.get_by_role("button", name="Connect").press("Enter")
+    expect(page.locator(".messages summary", has_text="snapshot")).to_contain_text("5 charging points")
+    page.locator('.fields [name="country"]').fill("SWE")
+    page.get_by_role("button", name="Change the selection").press("Enter")
+    expect(page.locator(".messages summary", has_text="snapshot").first).to_contain_text("1 charging points")
+
+
+def test_a_paused_list_stands_still_while_messages_are_counted(server: Serving, visit: Visit) -> None:
+    page = visit(server.url, "/console#streamV2")
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".messages li")).to_have_count(2)
+    page.get_by_role("button", name="Pause").click()
+    server.report({"evse": E1, "status": "CHARGING"})
+    expect(page.get_by_text("3 messages", exact=True)).to_be_visible()
+    expect(page.locator(".messages li")).to_have_count(2)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".messages li")).to_have_count(3)
+    page.get_by_label("Order").select_option("last")
+    expect(page.locator(".messages li").last).to_contain_text("changes")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".messages li")).to_have_count(0)
+
+
+def test_a_refused_stream_says_why(server: Serving, visit: Visit) -> None:
+    page = visit(server.url, "/console#streamV2?country=Atlantis", allowed=("400", "WebSocket"))
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".badge").filter(has_text="Atlantis")).to_be_visible()
+
+
+def test_a_stream_that_ends_says_how(server: Serving, visit: Visit) -> None:
+    page = visit(server.url, "/console#streamV2")
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".badge").filter(has_text="Connected")).to_be_visible()
+    server.stop()
+    expect(page.locator(".badge").filter(has_text="1001")).to_be_visible()
+    server.start()
+    page.get_by_role("button", name="Connect").click()
+    expect(page.locator(".badge").filter(has_text="Connected")).to_be_visible()
+
+
+@pytest.mark.parametrize("form", ["curl", "Python", "JavaScript"])
+@pytest.mark.parametrize("operation", ["streamV1", "streamV2", "eventsV2"])
+def test_the_code_of_a_stream_runs_and_hears_a_change(
+    server: Serving, visit: Visit, form: str, operation: str
+) -> None:
+    run = program(form)
+    if form == "curl" and operation != "eventsV2":
+        told = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout
+        if " ws" not in told:
+            pytest.skip("this curl knows no WebSockets")
+    page = keyed(visit, server, f"/console#{operation}?country=NOR")
+    text = code(page, form)
+    with subprocess.Popen(
+        [*run, text], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as follower:
+        try:
+            assert follower.stdout is not None
+            timer = threading.Timer(PROGRAM_DEADLINE_S, follower.kill)
+            timer.daemon = True
+            timer.start()
+            assert any("snapshot" in line for line in follower.stdout)
+            server.report({"evse": E1, "status": "CHARGING"})
+            wanted = "NOR_01333" if operation == "streamV1" else E1
+            assert any(wanted in line for line in follower.stdout)
+            timer.cancel()
+        finally:
+            follower.kill()
+
+
+def test_norwegian_on_a_phone(server: Serving, visit: Visit) -> None:
+    page = visit(server.url, "/console#eventsV2", viewport=PHONE, locale="nb-NO")
+    page.get_by_role("button", name="Koble til").click()
+    expect(page.locator(".badge").filter(has_text="Tilkoblet")).to_be_visible()
+    expect(page.locator(".messages li").last).to_contain_text("hello")
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
