@@ -74,7 +74,13 @@ export function table(columns, options) {
     const held = act !== undefined && body.contains(document.activeElement);
     put(
       body,
-      rows.map((row) => h("tr", {}, columns.map((column) => cell(column, row)))),
+      rows.map((row) =>
+        h(
+          "tr",
+          {},
+          columns.map((column) => cell(column, row)),
+        ),
+      ),
     );
     if (held) {
       const same = [...body.querySelectorAll("[data-act]")].find((one) => one.getAttribute("data-act") === act);
