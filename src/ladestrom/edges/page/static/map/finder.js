@@ -39,7 +39,7 @@ export class Finder {
       oninput: () => this._look(),
       onkeydown: (event) => this._key(event),
       onblur: () => this._close(),
-      onfocus: () => this.field.value && this._look(),
+      onclick: () => this._list.hidden && this._look(),
     });
     this._list = h("ul", { id: "found", class: "found", role: "listbox", "aria-label": t("map.find"), hidden: true });
     this._said = h("span", { class: "spoken", role: "status" });
@@ -111,7 +111,10 @@ export class Finder {
   _key(event) {
     const steps = { ArrowDown: 1, ArrowUp: -1 };
     const step = steps[/** @type {keyof typeof steps} */ (event.key)];
-    if (step && this._hits.length) {
+    if (step && this._list.hidden) {
+      event.preventDefault();
+      this._look();
+    } else if (step && this._hits.length) {
       event.preventDefault();
       this._active = (this._active + step + this._hits.length) % this._hits.length;
       this._mark();
