@@ -106,6 +106,8 @@ def test_the_use_of_a_key_is_seen_live(tmp_path: Path, visit: Visit) -> None:
             next(lines)
             expect(used).to_have_text("1")
         expect(used).to_have_text("0")
+        requests = page.locator(".use div", has=page.get_by_text("Requests")).locator(".value")
+        expect(requests).to_have_text("1")
 
 
 def test_a_key_is_exchanged_and_the_new_one_is_shown_once(tmp_path: Path, visit: Visit) -> None:
