@@ -101,7 +101,7 @@ const columns = [
   },
   { label: t("now.places.changes"), number: true, cell: (row) => number(row.changes_hour) },
 ];
-const places = table(columns, { caption: t("now.places"), empty: t("now.places.empty"), quiet: true });
+const places = table(columns, { caption: t("now.places"), empty: t("now.places.empty"), narrow: true, quiet: true });
 const deliverers = operators();
 const trouble = h("div", { "aria-live": "polite" });
 
