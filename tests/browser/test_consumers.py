@@ -56,6 +56,20 @@ def test_the_new_key_is_copied_whole(tmp_path: Path, visit: Visit) -> None:
         assert page.evaluate("navigator.clipboard.readText()") == key
 
 
+def test_where_pages_have_no_clipboard_the_key_is_copied_too(tmp_path: Path, visit: Visit) -> None:
+    script = "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+    with Serving(tmp_path, OPEN) as server:
+        page = visit(server.url, "/consumers", before=lambda page: page.add_init_script(script))
+        key = made(page)
+        button = page.locator(".secret button")
+        button.press("Enter")
+        expect(button).to_have_text("Copied")
+        expect(button).to_be_focused()
+        page.get_by_role("button", name="No key in use").click()
+        page.get_by_label("Key", exact=True).press("Control+V")
+        expect(page.get_by_label("Key", exact=True)).to_have_value(key)
+
+
 def test_what_the_server_refuses_is_said_at_the_form(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path, {**OPEN, "keys.per_address_per_hour_max": 1}) as server:
         page = visit(server.url, "/consumers", allowed=("429",))
@@ -106,6 +120,8 @@ def test_the_use_of_a_key_is_seen_live(tmp_path: Path, visit: Visit) -> None:
             next(lines)
             expect(used).to_have_text("1")
         expect(used).to_have_text("0")
+        requests = page.locator(".use div", has=page.get_by_text("Requests")).locator(".value")
+        expect(requests).to_have_text("1")
 
 
 def test_a_key_is_exchanged_and_the_new_one_is_shown_once(tmp_path: Path, visit: Visit) -> None:

@@ -11,6 +11,11 @@ from tests.e2e.serving import Serving
 
 ANYONE = {"page.visitors": "anyone"}
 NUMBER = re.compile(r"^\d+$")
+POLL_MS = 2_000
+SEEN = """(seen) => {
+  Object.defineProperty(document, "hidden", {value: !seen, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 expect.set_options(timeout=DEADLINE_MS)
 
@@ -95,6 +100,18 @@ def test_a_server_that_went_away_is_seen_and_its_return_too(server: Serving, vis
     expect(page.locator('.figure[data-group="unknown"] .value')).to_have_text(NUMBER)
     server.start()
     expect(state).to_have_text("live")
+
+
+def test_nothing_is_asked_while_the_page_is_not_seen(server: Serving, visit: Visit) -> None:
+    page = visit(server.url, "/now")
+    expect(page.locator(".stream")).to_have_text("live")
+    asked: list[str] = []
+    page.evaluate(SEEN, False)
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2.5 * POLL_MS)
+    assert asked == []
+    with page.expect_request("**/api/v2/overview"):
+        page.evaluate(SEEN, True)
 
 
 def test_who_needs_a_key_is_told(tmp_path: Path, visit: Visit) -> None:

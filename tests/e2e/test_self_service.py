@@ -474,7 +474,7 @@ def test_what_was_made_waits_or_ended_is_so_after_a_restart(tmp_path: Path) -> N
             assert {**one, "last_used_at": None} == {**other, "last_used_at": None}
         assert code_of(server.get("/api/v1/rest/chargers", key=waiting["id"])) == (403, "key_pending")
         assert server.get("/api/v1/rest/chargers", key=approved["id"]).status_code == 200
-        assert own(server, approved["id"])["use"]["requests"] == 2
+        assert own(server, approved["id"])["use"]["requests"] == 1
 
 
 # -- what it was used for ----------------------------------------------------------------------------------

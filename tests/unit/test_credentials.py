@@ -161,7 +161,7 @@ class TestDoorkeeper:
             with pytest.raises((Unauthenticated, NotAllowed)):
                 door.credential(headers, Scope.REPORT)
         told = {key: (use.requests, use.refused) for key, use in door.uses.items()}
-        assert told == {READ_RECORD.id: (2, 1), REPORT_RECORD.id: (1, 0), BRIEF_RECORD.id: (0, 1)}
+        assert told == {READ_RECORD.id: (1, 1), REPORT_RECORD.id: (0, 0), BRIEF_RECORD.id: (0, 1)}
         assert door.uses[READ_RECORD.id].last_used_at == clock.now - clock.now % MINUTE_MS
         assert door.refused == 4
 
@@ -180,7 +180,7 @@ class TestDoorkeeper:
             door.holder({"x-api-key": READ}, waiting=False)
         with pytest.raises(KeyPending):
             door.credential({"x-api-key": READ}, Scope.STREAM)
-        assert (door.uses[waiting.id].requests, door.uses[waiting.id].refused) == (1, 2)
+        assert (door.uses[waiting.id].requests, door.uses[waiting.id].refused) == (0, 2)
 
     def test_a_new_keyring_counts_at_once(self, door: Doorkeeper) -> None:
         door.keyring = Keyring([REPORT_RECORD], [make_operator()])

@@ -109,13 +109,13 @@ class History:
             self._put(entries[start : start + room], words[start : start + room])
 
     def _put(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
-        last, room = self._last, self._changes_max
+        last, room, count = self._last, self._changes_max, self._count
         missing = len(self._panorama.evses) - len(last)
         if missing > 0:
             last.extend([-room] * missing)
         at = []
         back = []
-        for number, (entry, word) in enumerate(zip(entries, words, strict=True), self._count):
+        for number, (entry, word) in enumerate(zip(entries, words, strict=True), count):
             change = entry.change
             changed_at = change.changed_at
             at.append(changed_at if changed_at >= 0 else change.received_at)
@@ -123,10 +123,11 @@ class History:
             way = number - last[evse]
             back.append(way if way < room else 0)
             last[evse] = number
-            if not number % BLOCK:
-                self._received.append(max(change.received_at, self._received[-1] if self._received else 0))
         for ring, values in ((self._at, at), (self._words, words), (self._back, back)):
-            _write(ring, array(ring.typecode, values), self._count, room)
+            _write(ring, array(ring.typecode, values), count, room)
+        for place in range(-count % BLOCK, len(entries), BLOCK):
+            received_at = entries[place].change.received_at
+            self._received.append(max(received_at, self._received[-1] if self._received else 0))
         self._count += len(at)
         self._drop()
 

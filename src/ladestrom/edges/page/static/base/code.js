@@ -35,8 +35,14 @@ export function coloured(text, language) {
       nodes.push(h("span", { class: second ? "c-name" : "c-string" }, string), second ?? "");
     } else {
       const kind = isJson
-        ? third !== undefined ? "c-number" : "c-word"
-        : string !== undefined ? "c-string" : second !== undefined ? "c-note" : "c-word";
+        ? third !== undefined
+          ? "c-number"
+          : "c-word"
+        : string !== undefined
+          ? "c-string"
+          : second !== undefined
+            ? "c-note"
+            : "c-word";
       nodes.push(h("span", { class: kind }, string ?? second ?? third ?? fourth ?? whole));
     }
     end = match.index + whole.length;
@@ -112,7 +118,12 @@ export function codeTabs(label) {
   const element = h(
     "div",
     { class: "tabbed" },
-    h("div", { class: "row" }, list, copyButton(() => forms[chosen]?.text ?? "")),
+    h(
+      "div",
+      { class: "row" },
+      list,
+      copyButton(() => forms[chosen]?.text ?? ""),
+    ),
     h("div", { class: "code" }, panel),
   );
   list.addEventListener("keydown", (event) => {

@@ -59,7 +59,9 @@ export function resolved(document, node) {
 /** All operations, in the document's order. @param {Document} document @returns {Operation[]} */
 export function operations(document) {
   return Object.entries(document["paths"]).flatMap(([path, methods]) =>
-    Object.entries(/** @type {Document} */ (methods)).map(([method, given]) => operation(document, path, method, given)),
+    Object.entries(/** @type {Document} */ (methods)).map(([method, given]) =>
+      operation(document, path, method, given),
+    ),
   );
 }
 

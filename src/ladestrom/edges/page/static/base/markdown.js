@@ -40,7 +40,11 @@ function block(text) {
   if (lines.every((line) => line.startsWith("|"))) return grid(lines);
   if (lines.every((line) => /^([-*] |  )/.test(line))) {
     const items = text.split(/\n(?=[-*] )/).map((item) => item.slice(2));
-    return h("ul", {}, items.map((item) => h("li", {}, inline(item))));
+    return h(
+      "ul",
+      {},
+      items.map((item) => h("li", {}, inline(item))),
+    );
   }
   return h("p", {}, inline(text));
 }
@@ -49,7 +53,12 @@ function block(text) {
 function grid(lines) {
   const rows = lines
     .filter((line) => !/^\|[-| :]+\|$/.test(line))
-    .map((line) => line.slice(1, -1).split("|").map((cell) => cell.trim()));
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split("|")
+        .map((cell) => cell.trim()),
+    );
   const [head = [], ...body] = rows;
   return h(
     "div",
@@ -57,8 +66,26 @@ function grid(lines) {
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, inline(cell))))),
-      h("tbody", {}, body.map((row) => h("tr", {}, row.map((cell) => h("td", {}, inline(cell)))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          head.map((cell) => h("th", { scope: "col" }, inline(cell))),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        body.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((cell) => h("td", {}, inline(cell))),
+          ),
+        ),
+      ),
     ),
   );
 }

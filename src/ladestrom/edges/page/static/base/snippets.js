@@ -183,7 +183,7 @@ async function follow() {
   stream.onmessage = ({ data }) => {
     const message = JSON.parse(data);
     console.log(message.type, message.seq ?? "", ${
-      version === "v1" ? "message.data?.uuid ?? \"\"" : "...(message.changes ?? []).map((change) => change.evse)"
+      version === "v1" ? 'message.data?.uuid ?? ""' : "...(message.changes ?? []).map((change) => change.evse)"
     });
   };
   stream.onclose = () => setTimeout(follow, 1000 + 4000 * Math.random());

@@ -1,5 +1,8 @@
 /**
  * Tables that are sorted by their heads, and shown anew without losing the place of who uses them.
+ *
+ * Roles are written out: on a phone rows are laid out one cell below the other, and browsers take what is not laid
+ * out as a table for none.
  */
 
 import { h, put } from "./dom.js";
@@ -22,6 +25,7 @@ import { language } from "./words.js";
  * @property {number} [sorted] the column that rows are sorted by first; as they come where none is
  * @property {boolean} [descending]
  * @property {boolean} [quiet] the caption is for screen readers only
+ * @property {boolean} [narrow] it fits on a phone as it is
  */
 
 const COLLATOR = new Intl.Collator(language, { numeric: true });
@@ -39,17 +43,22 @@ export function table(columns, options) {
   let descending = options.descending ?? false;
   /** @type {R[]} */
   let shown = [];
-  const body = h("tbody");
+  const body = h("tbody", { role: "rowgroup" });
   const heads = columns.map((column, index) => head(column, () => sortBy(index)));
   const none = h("p", { class: "empty quiet", hidden: true }, options.empty);
   const element = h(
     "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": options.caption },
+    {
+      class: options.narrow ? "scroll" : "scroll stack",
+      tabindex: 0,
+      role: "region",
+      "aria-label": options.caption,
+    },
     h(
       "table",
-      {},
+      { role: "table" },
       h("caption", { class: options.quiet ? "spoken" : null }, options.caption),
-      h("thead", {}, h("tr", {}, heads)),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
       body,
     ),
     none,
@@ -74,7 +83,13 @@ export function table(columns, options) {
     const held = act !== undefined && body.contains(document.activeElement);
     put(
       body,
-      rows.map((row) => h("tr", {}, columns.map((column) => cell(column, row)))),
+      rows.map((row) =>
+        h(
+          "tr",
+          { role: "row" },
+          columns.map((column) => cell(column, row)),
+        ),
+      ),
     );
     if (held) {
       const same = [...body.querySelectorAll("[data-act]")].find((one) => one.getAttribute("data-act") === act);
@@ -101,10 +116,10 @@ export function table(columns, options) {
  */
 function head(column, sort) {
   const name = column.number ? "number" : null;
-  if (column.order === undefined) return h("th", { scope: "col", class: name }, column.label);
+  if (column.order === undefined) return h("th", { scope: "col", role: "columnheader", class: name }, column.label);
   return h(
     "th",
-    { scope: "col", class: name, "aria-sort": "none" },
+    { scope: "col", role: "columnheader", class: name, "aria-sort": "none" },
     h("button", { type: "button", class: "sort", onclick: sort }, column.label),
   );
 }
@@ -117,8 +132,9 @@ function head(column, sort) {
 function cell(column, row) {
   const content = column.cell(row);
   const children = Array.isArray(content) ? content : [content];
-  if (column.head) return h("th", { scope: "row" }, ...children);
-  return h("td", { class: column.number ? "number" : null }, ...children);
+  if (column.head) return h("th", { scope: "row", role: "rowheader" }, ...children);
+  const attributes = { role: "cell", class: column.number ? "number" : null, "data-label": column.label };
+  return h("td", attributes, h("div", {}, ...children));
 }
 
 /**

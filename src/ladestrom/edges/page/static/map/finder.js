@@ -39,11 +39,12 @@ export class Finder {
       oninput: () => this._look(),
       onkeydown: (event) => this._key(event),
       onblur: () => this._close(),
-      onfocus: () => this.field.value && this._look(),
+      onclick: () => this._box.hidden && this._look(),
     });
-    this._list = h("ul", { id: "found", class: "found", role: "listbox", "aria-label": t("map.find"), hidden: true });
+    this._list = h("ul", { id: "found", role: "listbox", "aria-label": t("map.find") });
+    this._box = h("div", { class: "found", hidden: true }, this._list);
     this._said = h("span", { class: "spoken", role: "status" });
-    this.element = h("div", { class: "finder" }, this.field, h("kbd", { "aria-hidden": "true" }, "/"), this._list, this._said);
+    this.element = h("div", { class: "finder" }, this.field, h("kbd", { "aria-hidden": "true" }, "/"), this._box, this._said);
     document.addEventListener("keydown", (event) => {
       const target = /** @type {HTMLElement} */ (event.target);
       if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -92,7 +93,7 @@ export class Finder {
         ),
       ),
     );
-    this._list.hidden = false;
+    this._box.hidden = false;
     this.field.setAttribute("aria-expanded", "true");
     put(this._said, hits.length ? count("map.found", hits.length) : t("map.find.none"));
     this._mark();
@@ -111,7 +112,10 @@ export class Finder {
   _key(event) {
     const steps = { ArrowDown: 1, ArrowUp: -1 };
     const step = steps[/** @type {keyof typeof steps} */ (event.key)];
-    if (step && this._hits.length) {
+    if (step && this._box.hidden) {
+      event.preventDefault();
+      this._look();
+    } else if (step && this._hits.length) {
       event.preventDefault();
       this._active = (this._active + step + this._hits.length) % this._hits.length;
       this._mark();
@@ -121,7 +125,7 @@ export class Finder {
     } else if (event.key === "Escape") {
       event.preventDefault();
       event.stopPropagation();
-      if (this._list.hidden) this.field.value = "";
+      if (this._box.hidden) this.field.value = "";
       this._close();
     }
   }
@@ -138,7 +142,7 @@ export class Finder {
     clearTimeout(this._timer);
     this._hits = [];
     this._active = -1;
-    this._list.hidden = true;
+    this._box.hidden = true;
     this.field.setAttribute("aria-expanded", "false");
     this.field.removeAttribute("aria-activedescendant");
   }

@@ -58,8 +58,10 @@ export class Strip {
   /** Draws the day that ends now. @param {number} [nowMs] */
   draw(nowMs = Date.now()) {
     const fromMs = nowMs - SPAN_MS;
-    const knownMs = Math.max(fromMs, Number.isFinite(this._completeMs) ? this._completeMs : fromMs);
     while (this._segments.length > 1 && Date.parse(this._segments[1].at) <= fromMs) this._segments.shift();
+    // What holds at the beginning held since its own instant, whatever else is not known any more.
+    const firstMs = this._segments[0] ? Date.parse(this._segments[0].at) : Infinity;
+    const knownMs = Math.max(fromMs, Number.isFinite(this._completeMs) ? Math.min(this._completeMs, firstMs) : fromMs);
     /** @type {Record<Group, number>} */
     const spent = { available: 0, occupied: 0, faulty: 0, unknown: 0 };
     /** @type {SVGElement[]} */

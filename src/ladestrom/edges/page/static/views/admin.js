@@ -49,7 +49,11 @@ async function begin() {
     h(
       "nav",
       { class: "jump", "aria-label": t("admin.sections") },
-      h("ul", {}, parts.map(([id, word]) => h("li", {}, h("a", { href: `#${id}` }, t(word))))),
+      h(
+        "ul",
+        {},
+        parts.map(([id, word]) => h("li", {}, h("a", { href: `#${id}` }, t(word)))),
+      ),
     ),
     parts.map(([id, word, part]) => section(id, word, part)),
   );
@@ -73,7 +77,13 @@ function section(id, word, part) {
       put(trouble, failure(error, asked.now));
     },
   );
-  return h("section", { class: "card", id, "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title` }, t(word)), trouble, part.element);
+  return h(
+    "section",
+    { class: "card", id, "aria-labelledby": `${id}-title` },
+    h("h2", { id: `${id}-title` }, t(word)),
+    trouble,
+    part.element,
+  );
 }
 
 /** @param {ApiError} error */
@@ -83,7 +93,16 @@ function needed(error) {
     { class: "notice" },
     h("p", {}, h("strong", {}, t("admin.needed"))),
     h("p", {}, key() ? t("admin.needed.other", { detail: error.message }) : t("admin.needed.how")),
-    key() === "" && h("pre", { tabindex: 0, role: "region", "aria-label": t("admin.needed.command") }, "ladestrom keys create --name me --scope admin"),
-    h("p", { class: "row" }, h("button", { type: "button", class: "primary", onclick: askForKey }, t("shell.key.title"))),
+    key() === "" &&
+      h(
+        "pre",
+        { tabindex: 0, role: "region", "aria-label": t("admin.needed.command") },
+        "ladestrom keys create --name me --scope admin",
+      ),
+    h(
+      "p",
+      { class: "row" },
+      h("button", { type: "button", class: "primary", onclick: askForKey }, t("shell.key.title")),
+    ),
   );
 }

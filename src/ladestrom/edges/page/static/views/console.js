@@ -31,7 +31,11 @@ let operation = null;
 /** @type {import("./console/channel.js").Channel | null} */
 let channel = null;
 
-const choice = h("select", { id: "operation", name: "operation", onchange: () => choose(choice.value, new URLSearchParams()) });
+const choice = h("select", {
+  id: "operation",
+  name: "operation",
+  onchange: () => choose(choice.value, new URLSearchParams()),
+});
 const about = h("div", { class: "about quiet" });
 const line = h("p", { class: "line" });
 const form = fields(changed);
@@ -67,7 +71,11 @@ function build() {
   put(
     choice,
     [...groups].map(([label, members]) =>
-      h("optgroup", { label }, members.map((each) => h("option", { value: each.id }, named(each)))),
+      h(
+        "optgroup",
+        { label },
+        members.map((each) => h("option", { value: each.id }, named(each))),
+      ),
     ),
   );
   put(result, h("h2", { id: "result" }, t("console.result")), state, once.element, stream.element);
@@ -82,7 +90,12 @@ function build() {
         h(
           "form",
           { onsubmit: submitted },
-          h("div", { class: "field" }, h("label", { for: "operation" }, h("strong", {}, t("console.operation"))), choice),
+          h(
+            "div",
+            { class: "field" },
+            h("label", { for: "operation" }, h("strong", {}, t("console.operation"))),
+            choice,
+          ),
           about,
           form.element,
           h("div", { class: "row" }, run, reselect),

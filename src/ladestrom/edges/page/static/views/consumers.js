@@ -34,11 +34,7 @@ function showKey() {
   attempts.show();
 }
 
-put(
-  step1,
-  h("h2", { id: "step-1" }, h("span", { class: "step" }, "1"), first),
-  mine,
-);
+put(step1, h("h2", { id: "step-1" }, h("span", { class: "step" }, "1"), first), mine);
 put(
   shell.main,
   h("div", { class: "title" }, h("h1", {}, t("consumers.title")), h("p", { class: "quiet" }, t("consumers.intro"))),

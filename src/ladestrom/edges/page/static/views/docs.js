@@ -37,7 +37,13 @@ put(
   h(
     "div",
     { class: "docs", "aria-busy": "true" },
-    h("div", { class: "side" }, h("label", { class: "field" }, h("span", {}, t("docs.search")), search), found, contents),
+    h(
+      "div",
+      { class: "side" },
+      h("label", { class: "field" }, h("span", {}, t("docs.search")), search),
+      found,
+      contents,
+    ),
     body,
   ),
 );
@@ -45,7 +51,10 @@ try {
   const [requests, streams] = await Promise.all([openapi(), asyncapi()]);
   draw(requests, streams);
 } catch (error) {
-  put(body, failure(error, () => location.reload()));
+  put(
+    body,
+    failure(error, () => location.reload()),
+  );
 }
 shell.main.querySelector(".docs")?.removeAttribute("aria-busy");
 
@@ -54,19 +63,39 @@ function draw(requests, streams) {
   const groups = [...ofRequests(requests), ofStreams(streams), ofSchemas(requests, streams)];
   put(
     body,
-    h("section", { class: "card about", "aria-labelledby": "about" }, h("h2", { id: "about" }, t("docs.about")), blocks(requests["info"].description)),
+    h(
+      "section",
+      { class: "card about", "aria-labelledby": "about" },
+      h("h2", { id: "about" }, t("docs.about")),
+      blocks(requests["info"].description),
+    ),
   );
   for (const [index, group] of groups.entries()) {
     const list = h("ul");
     const item = h("div", { class: "group" }, h("h3", {}, group.title), list);
     const id = `group-${index}`;
-    const part = h("section", { "aria-labelledby": id }, h("h2", { id }, group.title), group.about && h("p", { class: "quiet" }, inline(group.about)));
+    const part = h(
+      "section",
+      { "aria-labelledby": id },
+      h("h2", { id }, group.title),
+      group.about && h("p", { class: "quiet" }, inline(group.about)),
+    );
     for (const entry of group.entries) {
-      const section = h("article", { class: "card entry", id: entry.id, tabindex: -1, "aria-labelledby": `${entry.id}-title` });
+      const section = h("article", {
+        class: "card entry",
+        id: entry.id,
+        tabindex: -1,
+        "aria-labelledby": `${entry.id}-title`,
+      });
       const link = h(
         "li",
         {},
-        h("a", { href: `#${entry.id}` }, entry.method && h("span", { class: "method", "data-method": entry.method }, entry.method), h("span", {}, entry.label)),
+        h(
+          "a",
+          { href: `#${entry.id}` },
+          entry.method && h("span", { class: "method", "data-method": entry.method }, entry.method),
+          h("span", {}, entry.label),
+        ),
       );
       put(section, entry.draw());
       drawn.push({ entry, item: link, section, group: item, part });
@@ -95,7 +124,14 @@ function ofRequests(document) {
         id: each.id,
         label: each.path,
         method: each.kind === "rest" || each.kind === "events" ? each.method : "WS",
-        text: [each.id, each.method, each.path, each.summary, each.description, ...each.parameters.map((one) => one.name)].join(" "),
+        text: [
+          each.id,
+          each.method,
+          each.path,
+          each.summary,
+          each.description,
+          ...each.parameters.map((one) => one.name),
+        ].join(" "),
         draw: () => drawnOperation(document, each),
       })),
   }));

@@ -101,7 +101,7 @@ const columns = [
   },
   { label: t("now.places.changes"), number: true, cell: (row) => number(row.changes_hour) },
 ];
-const places = table(columns, { caption: t("now.places"), empty: t("now.places.empty"), quiet: true });
+const places = table(columns, { caption: t("now.places"), empty: t("now.places.empty"), narrow: true, quiet: true });
 const deliverers = operators();
 const trouble = h("div", { "aria-live": "polite" });
 
@@ -115,7 +115,8 @@ put(
         "aria-pressed": String(name === scale),
         onclick: (/** @type {Event} */ event) => {
           scale = name;
-          for (const button of rates.children) button.setAttribute("aria-pressed", String(button === event.currentTarget));
+          for (const button of rates.children)
+            button.setAttribute("aria-pressed", String(button === event.currentTarget));
           draw();
         },
       },
@@ -126,18 +127,17 @@ put(
 
 /** @param {string} heading @param {string} id @param {...(import("../base/dom.js").Child)} children */
 function section(heading, id, ...children) {
-  return h(
-    "section",
-    { class: "card", "aria-labelledby": id },
-    h("h2", { id }, heading),
-    ...children,
-  );
+  return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, heading), ...children);
 }
 
 const board = h(
   "div",
   { class: "now", "aria-busy": "true" },
-  h("dl", { class: "figures groups" }, groups.map((each) => each.element)),
+  h(
+    "dl",
+    { class: "figures groups" },
+    groups.map((each) => each.element),
+  ),
   h(
     "section",
     { class: "card", "aria-labelledby": "changes" },
@@ -150,7 +150,11 @@ const board = h(
     section(
       t("now.statuses"),
       "statuses",
-      h("dl", { class: "figures list" }, [...statuses, errors].map((each) => each.element)),
+      h(
+        "dl",
+        { class: "figures list" },
+        [...statuses, errors].map((each) => each.element),
+      ),
     ),
     section(t("now.places"), "places", places.element),
   ),
@@ -158,15 +162,14 @@ const board = h(
   section(
     t("now.consumers"),
     "consumers",
-    h("dl", { class: "figures" }, listeners.map((each) => each.figure.element)),
+    h(
+      "dl",
+      { class: "figures" },
+      listeners.map((each) => each.figure.element),
+    ),
   ),
 );
-put(
-  shell.main,
-  h("div", { class: "title" }, h("h1", {}, t("now.title")), when),
-  trouble,
-  board,
-);
+put(shell.main, h("div", { class: "title" }, h("h1", {}, t("now.title")), when), trouble, board);
 
 function draw() {
   if (newest === null) return;
@@ -175,7 +178,9 @@ function draw() {
   /** @param {number} n */
   const share = (n) => (evses > 0 ? n / evses : null);
   GROUPS.forEach((group, index) => groups[index]?.show(now.groups[group], share(now.groups[group])));
-  STATUSES.forEach((status, index) => statuses[index]?.show(now.statuses[status] ?? 0, share(now.statuses[status] ?? 0)));
+  STATUSES.forEach((status, index) =>
+    statuses[index]?.show(now.statuses[status] ?? 0, share(now.statuses[status] ?? 0)),
+  );
   errors.show(now.errors, share(now.errors));
   for (const { kind, figure } of listeners) figure.show(kind === "visitors" ? now.visitors : now.consumers[kind], null);
   const stepS = scale === "seconds" ? 1 : 60;
@@ -217,4 +222,8 @@ const asked = poll(
   OVERVIEW_MS,
   failed,
 );
-poll(async () => deliverers.show(await get("/api/v2/operators")), OPERATORS_MS, () => {});
+poll(
+  async () => deliverers.show(await get("/api/v2/operators")),
+  OPERATORS_MS,
+  () => {},
+);

@@ -61,18 +61,31 @@ export function keys(shell) {
     },
     {
       label: t("consumers.own.scopes"),
-      cell: (row) => [row.scopes.map((scope) => named("scope", scope)).join(", "), row.operator && h("span", { class: "quiet more" }, row.operator)],
+      cell: (row) => [
+        row.scopes.map((scope) => named("scope", scope)).join(", "),
+        row.operator && h("span", { class: "quiet more" }, row.operator),
+      ],
     },
     { label: t("admin.keys.created"), order: (row) => row.created_at, cell: (row) => instant(row.created_at) },
     { label: t("admin.keys.used"), order: (row) => row.last_used_at, cell: (row) => instant(row.last_used_at) },
-    { label: t("consumers.own.expires"), order: (row) => row.expires_at, cell: (row) => (row.expires_at ? moment(row.expires_at) : t("consumers.own.never")) },
+    {
+      label: t("consumers.own.expires"),
+      order: (row) => row.expires_at,
+      cell: (row) => (row.expires_at ? moment(row.expires_at) : t("consumers.own.never")),
+    },
     { label: t("admin.act"), cell: acts },
   ];
   const shown = table(columns, { caption: t("admin.keys"), empty: t("admin.keys.empty"), sorted: 1, quiet: true });
   const element = h(
     "div",
     {},
-    h("div", { class: "row filters" }, h("label", { class: "check" }, t("admin.keys.search"), search), h("label", { class: "check" }, t("admin.keys.state"), only), waiting),
+    h(
+      "div",
+      { class: "row filters" },
+      h("label", { class: "check" }, t("admin.keys.search"), search),
+      h("label", { class: "check" }, t("admin.keys.state"), only),
+      waiting,
+    ),
     trouble,
     shown.element,
   );
@@ -103,7 +116,11 @@ export function keys(shell) {
             class: "primary",
             "data-act": `approve:${row.id}`,
             "aria-label": t("admin.keys.approve.one", { name: row.name }),
-            onclick: () => done(() => post(`/api/v2/keys/${encodeURIComponent(row.id)}/approve`), t("admin.keys.approve.done", { name: row.name })),
+            onclick: () =>
+              done(
+                () => post(`/api/v2/keys/${encodeURIComponent(row.id)}/approve`),
+                t("admin.keys.approve.done", { name: row.name }),
+              ),
           },
           t("admin.keys.approve"),
         ),
@@ -115,8 +132,16 @@ export function keys(shell) {
           "data-act": `revoke:${row.id}`,
           "aria-label": t("admin.keys.revoke.one", { name: row.name }),
           onclick: async () => {
-            const isSure = await confirmed(t("admin.keys.revoke.ask", { name: row.name }), t("consumers.own.revoke.what"), t("admin.keys.revoke"));
-            if (isSure) await done(() => del(`/api/v2/keys/${encodeURIComponent(row.id)}`), t("admin.keys.revoke.done", { name: row.name }));
+            const isSure = await confirmed(
+              t("admin.keys.revoke.ask", { name: row.name }),
+              t("consumers.own.revoke.what"),
+              t("admin.keys.revoke"),
+            );
+            if (isSure)
+              await done(
+                () => del(`/api/v2/keys/${encodeURIComponent(row.id)}`),
+                t("admin.keys.revoke.done", { name: row.name }),
+              );
           },
         },
         t("admin.keys.revoke"),

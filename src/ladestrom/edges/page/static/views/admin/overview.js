@@ -32,7 +32,11 @@ export function overview() {
       h(
         "p",
         { class: "row" },
-        h("span", { class: "badge", "data-tone": told.ready ? "good" : "bad" }, t(told.ready ? "admin.ready" : "admin.notready")),
+        h(
+          "span",
+          { class: "badge", "data-tone": told.ready ? "good" : "bad" },
+          t(told.ready ? "admin.ready" : "admin.notready"),
+        ),
         h("span", { class: "quiet" }, t("shell.version", { version: told.version })),
       ),
       h(
@@ -44,16 +48,36 @@ export function overview() {
         fact(
           t("admin.consumers"),
           number(consumers.total),
-          t("admin.consumers.out", { out: bytes(consumers.bytes_out), frames: consumers.frames, channels: consumers.channels }),
+          t("admin.consumers.out", {
+            out: bytes(consumers.bytes_out),
+            frames: consumers.frames,
+            channels: consumers.channels,
+          }),
         ),
-        fact(t("admin.log"), bytes(log.bytes), t("admin.log.kept", { days: log.retention_days, most: bytes(log.retention_mib * 1_048_576) })),
+        fact(
+          t("admin.log"),
+          bytes(log.bytes),
+          t("admin.log.kept", { days: log.retention_days, most: bytes(log.retention_mib * 1_048_576) }),
+        ),
         fact(
           t("admin.position"),
           h("code", {}, log.position),
-          t("admin.position.of", { first: String(log.first_seq), last: String(log.last_seq), checkpoint: String(log.checkpoint_seq) }),
+          t("admin.position.of", {
+            first: String(log.first_seq),
+            last: String(log.last_seq),
+            checkpoint: String(log.checkpoint_seq),
+          }),
         ),
-        fact(t("admin.durability"), told.durability, t(told.durability === "full" ? "admin.durability.full" : "admin.durability.relaxed")),
-        fact(t("admin.store"), h("code", {}, store.address), t("admin.store.revision", { revision: String(store.revision) })),
+        fact(
+          t("admin.durability"),
+          told.durability,
+          t(told.durability === "full" ? "admin.durability.full" : "admin.durability.relaxed"),
+        ),
+        fact(
+          t("admin.store"),
+          h("code", {}, store.address),
+          t("admin.store.revision", { revision: String(store.revision) }),
+        ),
       ),
     );
   }
@@ -63,4 +87,9 @@ export function overview() {
 
 /** @param {string} name @param {import("../../base/dom.js").Child} value @param {string} [more] */
 const fact = (name, value, more) =>
-  h("div", {}, h("dt", {}, name), h("dd", {}, h("span", { class: "value" }, value), more && h("span", { class: "quiet" }, more)));
+  h(
+    "div",
+    {},
+    h("dt", {}, name),
+    h("dd", {}, h("span", { class: "value" }, value), more && h("span", { class: "quiet" }, more)),
+  );

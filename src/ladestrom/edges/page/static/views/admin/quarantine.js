@@ -26,7 +26,11 @@ export function quarantine(shell) {
       order: (row) => row.source,
       cell: (row) => [row.source, h("span", { class: "quiet more" }, row.protocol)],
     },
-    { label: t("admin.quarantine.why"), order: (row) => row.code, cell: (row) => [h("code", {}, row.code), h("span", { class: "quiet more" }, row.detail)] },
+    {
+      label: t("admin.quarantine.why"),
+      order: (row) => row.code,
+      cell: (row) => [h("code", {}, row.code), h("span", { class: "quiet more" }, row.detail)],
+    },
     { label: t("admin.quarantine.size"), number: true, order: (row) => row.bytes, cell: (row) => bytes(row.bytes) },
     {
       label: t("admin.act"),
@@ -34,8 +38,16 @@ export function quarantine(shell) {
         h(
           "div",
           { class: "row" },
-          h("button", { type: "button", "data-act": `save:${row.id}`, onclick: () => done(() => save(row)) }, t("admin.quarantine.save")),
-          h("button", { type: "button", "data-act": `again:${row.id}`, onclick: () => done(() => again(row)) }, t("admin.quarantine.again")),
+          h(
+            "button",
+            { type: "button", "data-act": `save:${row.id}`, onclick: () => done(() => save(row)) },
+            t("admin.quarantine.save"),
+          ),
+          h(
+            "button",
+            { type: "button", "data-act": `again:${row.id}`, onclick: () => done(() => again(row)) },
+            t("admin.quarantine.again"),
+          ),
         ),
     },
   ];
@@ -62,7 +74,9 @@ export function quarantine(shell) {
 
   /** @param {Unread} row */
   async function again(row) {
-    const { accepted, unchanged, refused } = await post(`/api/v2/admin/quarantine/${encodeURIComponent(row.id)}/replay`);
+    const { accepted, unchanged, refused } = await post(
+      `/api/v2/admin/quarantine/${encodeURIComponent(row.id)}/replay`,
+    );
     const text = t("admin.quarantine.taken", { accepted, unchanged, refused });
     put(said, h("p", { class: "notice good" }, text));
     shell.announce(text);

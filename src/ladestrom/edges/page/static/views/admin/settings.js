@@ -28,13 +28,19 @@ export function settings() {
   const changed = h("input", { type: "checkbox", name: "changed", onchange: draw });
   /** @type {import("../../base/table.js").Column<Setting>[]} */
   const columns = [
-    { label: t("admin.settings.name"), head: true, order: (row) => row.name, cell: (row) => [h("code", {}, row.name), h("span", { class: "quiet more" }, inline(row.help))] },
+    {
+      label: t("admin.settings.name"),
+      head: true,
+      order: (row) => row.name,
+      cell: (row) => [h("code", {}, row.name), h("span", { class: "quiet more" }, inline(row.help))],
+    },
     {
       label: t("admin.settings.value"),
       cell: (row) => [
         h("code", {}, written(row.value)),
         row.unit && ` ${row.unit}`,
-        written(row.value) !== written(row.default) && h("span", { class: "quiet more" }, t("console.default", { value: written(row.default) })),
+        written(row.value) !== written(row.default) &&
+          h("span", { class: "quiet more" }, t("console.default", { value: written(row.default) })),
       ],
     },
     {

@@ -25,7 +25,10 @@ export function sources(shell) {
     {
       label: t("admin.sources.way"),
       order: (row) => row.protocol,
-      cell: (row) => [`${row.protocol}, ${named("source.kind", row.kind)}`, row.address && h("span", { class: "quiet more" }, row.address)],
+      cell: (row) => [
+        `${row.protocol}, ${named("source.kind", row.kind)}`,
+        row.address && h("span", { class: "quiet more" }, row.address),
+      ],
     },
     {
       label: t("admin.sources.state"),
@@ -38,7 +41,14 @@ export function sources(shell) {
     {
       label: t("now.operators.last"),
       order: (row) => (row.last_delivery_at ? -Date.parse(row.last_delivery_at) : null),
-      cell: (row) => (row.last_delivery_at ? h("time", { datetime: row.last_delivery_at, title: moment(row.last_delivery_at) }, ago(row.last_delivery_at)) : "–"),
+      cell: (row) =>
+        row.last_delivery_at
+          ? h(
+              "time",
+              { datetime: row.last_delivery_at, title: moment(row.last_delivery_at) },
+              ago(row.last_delivery_at),
+            )
+          : "–",
     },
     {
       label: t("now.operators.delay"),
@@ -46,7 +56,12 @@ export function sources(shell) {
       order: (row) => median(row.delay),
       cell: (row) => delay(row),
     },
-    { label: t("now.operators.reports"), number: true, order: (row) => row.reports, cell: (row) => number(row.reports) },
+    {
+      label: t("now.operators.reports"),
+      number: true,
+      order: (row) => row.reports,
+      cell: (row) => number(row.reports),
+    },
     {
       label: t("now.operators.refused"),
       number: true,
@@ -55,7 +70,12 @@ export function sources(shell) {
     },
     { label: t("admin.act"), cell: (row) => (row.kind === "push" ? "" : turn(row)) },
   ];
-  const shown = table(columns, { caption: t("admin.sources"), empty: t("admin.sources.empty"), sorted: 0, quiet: true });
+  const shown = table(columns, {
+    caption: t("admin.sources"),
+    empty: t("admin.sources.empty"),
+    sorted: 0,
+    quiet: true,
+  });
   const element = h("div", {}, trouble, shown.element);
 
   /** @param {Source} row */

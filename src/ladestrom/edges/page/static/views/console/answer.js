@@ -62,7 +62,11 @@ function parts(response, text, tookMs) {
     h(
       "div",
       { class: "row outcome" },
-      h("span", { class: "badge", "data-tone": response.ok ? "good" : "bad" }, `${response.status} ${response.statusText}`),
+      h(
+        "span",
+        { class: "badge", "data-tone": response.ok ? "good" : "bad" },
+        `${response.status} ${response.statusText}`,
+      ),
       h("span", { class: "quiet" }, t("console.took", { ms: number(Math.round(tookMs)) })),
       h("span", { class: "quiet" }, bytes(new TextEncoder().encode(text).length)),
       type && h("span", { class: "quiet" }, type),
@@ -89,7 +93,8 @@ function parts(response, text, tookMs) {
           ),
           copyButton(() => pretty),
         ),
-    shown.length < pretty.length && h("p", { class: "quiet" }, t("console.cut", { shown: shown.length, all: pretty.length })),
+    shown.length < pretty.length &&
+      h("p", { class: "quiet" }, t("console.cut", { shown: shown.length, all: pretty.length })),
   ];
 }
 

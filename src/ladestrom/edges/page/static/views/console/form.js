@@ -63,7 +63,9 @@ export function fields(changed) {
         const value = given("path").find(([each]) => each === name)?.[1];
         return value === undefined ? whole : encodeURIComponent(value);
       });
-      const query = given("query").map(([name, value]) => `${name}=${written(value)}`).join("&");
+      const query = given("query")
+        .map(([name, value]) => `${name}=${written(value)}`)
+        .join("&");
       const headers = given("header");
       return {
         kind: operation?.kind === "socket" || !operation ? "rest" : operation.kind,
@@ -94,7 +96,12 @@ function row(parameter, index, value, inputs) {
   let input;
   if (Array.isArray(schema["enum"])) {
     const blank = schema["default"] === undefined ? "–" : t("console.default", { value: String(schema["default"]) });
-    input = h("select", attributes, h("option", { value: "" }, blank), schema["enum"].map((one) => h("option", {}, one)));
+    input = h(
+      "select",
+      attributes,
+      h("option", { value: "" }, blank),
+      schema["enum"].map((one) => h("option", {}, one)),
+    );
   } else {
     const isNumber = schema["type"] === "integer";
     input = h("input", {
@@ -113,6 +120,11 @@ function row(parameter, index, value, inputs) {
     "div",
     { class: "field" },
     h("label", {}, h("code", {}, name), required && h("span", { class: "quiet" }, ` ${t("console.required")}`), input),
-    h("p", { class: "help quiet", id: help }, inline(parameter.description), words && h("span", { class: "words" }, words)),
+    h(
+      "p",
+      { class: "help quiet", id: help },
+      inline(parameter.description),
+      words && h("span", { class: "words" }, words),
+    ),
   );
 }

@@ -12,7 +12,12 @@ const KEPT_CHARACTERS_MAX = 8_000_000;
 const SHOWN_CHARACTERS_MAX = 60_000;
 const RATE_S = 5;
 const FIGURES_MS = 500;
-const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+const TIME = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+});
 
 /** @typedef {{at: number, text: string, message: any}} Heard */
 
@@ -66,7 +71,11 @@ export function messages() {
   const chained = h("span");
   const list = h("ol", { class: "messages", tabindex: 0, "aria-label": t("console.messages") });
   const none = h("p", { class: "empty quiet" }, t("console.messages.none"));
-  const pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => setPaused(!paused) }, t("console.pause"));
+  const pause = h(
+    "button",
+    { type: "button", "aria-pressed": "false", onclick: () => setPaused(!paused) },
+    t("console.pause"),
+  );
   const order = h(
     "select",
     {
@@ -246,7 +255,10 @@ function gist(message) {
     case "snapshot":
       return t("console.gist.snapshot", { part: message.part, parts: message.parts, evses: message.evses.length });
     case "changes":
-      return message.changes.map((/** @type {any} */ one) => `${one.evse} ${one.status}`).slice(0, 5).join(", ");
+      return message.changes
+        .map((/** @type {any} */ one) => `${one.evse} ${one.status}`)
+        .slice(0, 5)
+        .join(", ");
     case "heartbeat":
       return `${message.server_time} ${message.digest}`;
     case "snapshot:init":

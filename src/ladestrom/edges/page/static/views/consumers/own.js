@@ -40,15 +40,7 @@ export function own(shell) {
   const rotate = h("button", { type: "button", onclick: rotated }, t("consumers.own.rotate"));
   const revoke = h("button", { type: "button", class: "danger", onclick: revoked }, t("consumers.own.revoke"));
   const forget = h("button", { type: "button", onclick: () => setKey("") }, t("shell.key.forget"));
-  const known = h(
-    "div",
-    { "aria-busy": "true" },
-    state,
-    facts,
-    h("h3", {}, t("consumers.own.use")),
-    use,
-    since,
-  );
+  const known = h("div", { "aria-busy": "true" }, state, facts, h("h3", {}, t("consumers.own.use")), use, since);
   const element = h("div", {}, trouble, known, h("div", { class: "row" }, rotate, revoke, forget), successor);
 
   async function rotated() {
@@ -62,7 +54,8 @@ export function own(shell) {
   }
 
   async function revoked() {
-    if (!(await confirmed(t("consumers.own.revoke.ask"), t("consumers.own.revoke.what"), t("consumers.own.revoke")))) return;
+    if (!(await confirmed(t("consumers.own.revoke.ask"), t("consumers.own.revoke.what"), t("consumers.own.revoke"))))
+      return;
     try {
       await del("/api/v2/keys/self");
     } catch (error) {
@@ -79,7 +72,11 @@ export function own(shell) {
     put(
       state,
       h("strong", { class: "name" }, told.name || told.id),
-      h("span", { class: "badge", "data-tone": told.state === "live" ? "good" : told.state === "pending" ? "wait" : "bad" }, t(`key.${told.state}`)),
+      h(
+        "span",
+        { class: "badge", "data-tone": told.state === "live" ? "good" : told.state === "pending" ? "wait" : "bad" },
+        t(`key.${told.state}`),
+      ),
     );
     put(
       facts,
@@ -131,4 +128,3 @@ const pair = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value)
 
 /** @param {string} name @param {string} value */
 const figure = (name, value) => h("div", {}, h("dt", {}, name), h("dd", { class: "value" }, value));
-

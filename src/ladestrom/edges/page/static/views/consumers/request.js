@@ -37,20 +37,33 @@ export function request(facts) {
     );
   }
   const place = h("div");
-  put(place, form(facts, (made) => {
-    const box = shownOnce(made);
-    put(place, box);
-    box.focus();
-  }), given);
+  put(
+    place,
+    form(facts, (made) => {
+      const box = shownOnce(made);
+      put(place, box);
+      box.focus();
+    }),
+    given,
+  );
   return place;
 }
 
 /** @param {PageFacts} facts @param {(made: MadeKey) => void} done */
 function form(facts, done) {
-  const name = h("input", { name: "name", required: true, maxlength: NAME_CHARACTERS_MAX, autocomplete: "organization" });
+  const name = h("input", {
+    name: "name",
+    required: true,
+    maxlength: NAME_CHARACTERS_MAX,
+    autocomplete: "organization",
+  });
   const email = h("input", { name: "email", type: "email", autocomplete: "email" });
   const purpose = h("textarea", { name: "purpose", rows: 2, maxlength: PURPOSE_CHARACTERS_MAX });
-  const button = h("button", { class: "primary" }, t(facts.keys === "open" ? "consumers.form.get" : "consumers.form.ask"));
+  const button = h(
+    "button",
+    { class: "primary" },
+    t(facts.keys === "open" ? "consumers.form.get" : "consumers.form.ask"),
+  );
   const complaint = h("p", { class: "bad", role: "alert" });
   return h(
     "form",
@@ -88,7 +101,12 @@ export function shownOnce(made) {
     { class: "made", tabindex: -1, "aria-labelledby": "made" },
     h("h3", { id: "made" }, t("consumers.made", { name: made.name })),
     h("p", {}, t("consumers.made.once")),
-    h("div", { class: "secret" }, h("code", {}, made.key), copyButton(() => made.key, t("consumers.made.copy"))),
+    h(
+      "div",
+      { class: "secret" },
+      h("code", {}, made.key),
+      copyButton(() => made.key, t("consumers.made.copy")),
+    ),
     made.state === "pending" && h("p", { class: "notice" }, t("consumers.made.pending")),
     made.overlap_until && h("p", {}, t("consumers.made.overlap", { at: moment(made.overlap_until) })),
     made.expires_at && h("p", { class: "quiet" }, t("consumers.made.until", { at: moment(made.expires_at) })),

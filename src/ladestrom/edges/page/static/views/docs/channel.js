@@ -70,11 +70,17 @@ export function drawnChannel(_document, channel) {
     h(
       "h3",
       { id: `${id}-title` },
-      h("a", { class: "anchor", href: `#${id}` }, h("span", { class: "method", "data-method": method }, method), h("code", {}, channel.address)),
+      h(
+        "a",
+        { class: "anchor", href: `#${id}` },
+        h("span", { class: "method", "data-method": method }, method),
+        h("code", {}, channel.address),
+      ),
     ),
     h("p", { class: "summary" }, channel.title),
     blocks(channel.description),
-    CONSOLE.has(channel.id) && h("p", { class: "row small" }, h("a", { href: `/console#${channel.id}` }, t("docs.try"))),
+    CONSOLE.has(channel.id) &&
+      h("p", { class: "row small" }, h("a", { href: `/console#${channel.id}` }, t("docs.try"))),
     listed(t("docs.told"), side(false)),
     listed(t("docs.said"), side(true)),
   );
@@ -100,7 +106,12 @@ function listed(heading, messages) {
             {},
             inline(each.summary),
             each.example !== undefined &&
-              h("details", {}, h("summary", {}, t("docs.example")), code(`${t("docs.example")} ${each.name}`, "json", JSON.stringify(each.example, null, 2))),
+              h(
+                "details",
+                {},
+                h("summary", {}, t("docs.example")),
+                code(`${t("docs.example")} ${each.name}`, "json", JSON.stringify(each.example, null, 2)),
+              ),
           ),
         ),
       ),

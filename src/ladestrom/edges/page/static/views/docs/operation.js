@@ -25,14 +25,25 @@ export function drawnOperation(document, operation) {
     h(
       "h3",
       { id: `${id}-title` },
-      h("a", { class: "anchor", href: `#${id}` }, h("span", { class: "method", "data-method": shown }, shown), h("code", {}, path)),
+      h(
+        "a",
+        { class: "anchor", href: `#${id}` },
+        h("span", { class: "method", "data-method": shown }, shown),
+        h("code", {}, path),
+      ),
     ),
     h("p", { class: "summary" }, inline(summary)),
     blocks(description),
     h(
       "p",
       { class: "row small" },
-      h("span", { class: "quiet" }, scopes.length > 0 ? t("docs.scopes", { scopes: scopes.map((scope) => named("scope", scope)).join(", ") }) : t("docs.nokey")),
+      h(
+        "span",
+        { class: "quiet" },
+        scopes.length > 0
+          ? t("docs.scopes", { scopes: scopes.map((scope) => named("scope", scope)).join(", ") })
+          : t("docs.nokey"),
+      ),
       kind !== "socket" && h("a", { href: `/console#${id}` }, t("docs.try")),
     ),
     operation.parameters.length > 0 && [h("h4", {}, t("docs.parameters")), parameters(operation)],
@@ -44,7 +55,11 @@ export function drawnOperation(document, operation) {
         "details",
         {},
         h("summary", {}, t("docs.refusals", { n: refusals.length })),
-        h("dl", { class: "refusals" }, refusals.map(([status, answer]) => refused(status, answer))),
+        h(
+          "dl",
+          { class: "refusals" },
+          refusals.map(([status, answer]) => refused(status, answer)),
+        ),
       ),
   );
 }
@@ -60,7 +75,11 @@ function parameters({ parameters, path }) {
       h(
         "thead",
         {},
-        h("tr", {}, [t("docs.parameter"), t("docs.type"), t("docs.meaning")].map((name) => h("th", { scope: "col" }, name))),
+        h(
+          "tr",
+          {},
+          [t("docs.parameter"), t("docs.type"), t("docs.meaning")].map((name) => h("th", { scope: "col" }, name)),
+        ),
       ),
       h(
         "tbody",
@@ -73,7 +92,11 @@ function parameters({ parameters, path }) {
               "th",
               { scope: "row" },
               h("code", {}, each.name),
-              h("span", { class: "optional quiet" }, [named("docs.in", each.in), each.required && t("console.required")].filter(Boolean).join(", ")),
+              h(
+                "span",
+                { class: "optional quiet" },
+                [named("docs.in", each.in), each.required && t("console.required")].filter(Boolean).join(", "),
+              ),
             ),
             h("td", {}, typed(each.schema)),
             h(
@@ -104,7 +127,12 @@ function content(document, node) {
         {},
         h("p", { class: "row" }, h("code", {}, type), schema && h("span", {}, typed(schema))),
         first !== undefined &&
-          h("details", {}, h("summary", {}, t("docs.example")), code(t("docs.example"), "json", typeof first === "string" ? first : JSON.stringify(first, null, 2))),
+          h(
+            "details",
+            {},
+            h("summary", {}, t("docs.example")),
+            code(t("docs.example"), "json", typeof first === "string" ? first : JSON.stringify(first, null, 2)),
+          ),
       );
     }),
   );
@@ -112,7 +140,10 @@ function content(document, node) {
 
 /** The example of the schema that is named. @param {Document} document @param {Node | undefined} schema @returns {unknown} */
 function exampleOf(document, schema) {
-  const name = String((schema?.["items"] ?? schema)?.["$ref"] ?? "").split("/").at(-1) ?? "";
+  const name =
+    String((schema?.["items"] ?? schema)?.["$ref"] ?? "")
+      .split("/")
+      .at(-1) ?? "";
   const example = document["components"].schemas[name]?.examples?.[0];
   return schema?.["type"] === "array" && example !== undefined ? [example] : example;
 }
@@ -123,7 +154,12 @@ function answered(document, status, answer) {
   return h(
     "div",
     { class: "answered" },
-    h("p", { class: "row" }, h("span", { class: "badge", "data-tone": "good" }, status), headers.length > 0 && h("span", { class: "quiet" }, t("docs.headers", { names: headers.join(", ") }))),
+    h(
+      "p",
+      { class: "row" },
+      h("span", { class: "badge", "data-tone": "good" }, status),
+      headers.length > 0 && h("span", { class: "quiet" }, t("docs.headers", { names: headers.join(", ") })),
+    ),
     content(document, answer),
   );
 }

@@ -19,7 +19,11 @@ export function typed(schema) {
     return [h("a", { href: `#schema-${name}` }, name)];
   }
   const parts = schema["oneOf"] ?? schema["anyOf"] ?? schema["allOf"];
-  if (parts) return parts.flatMap((/** @type {Schema} */ part, /** @type {number} */ index) => [index > 0 && ` ${t("docs.or")} `, ...typed(part)]);
+  if (parts)
+    return parts.flatMap((/** @type {Schema} */ part, /** @type {number} */ index) => [
+      index > 0 && ` ${t("docs.or")} `,
+      ...typed(part),
+    ]);
   if (schema["const"] !== undefined) return [h("code", {}, JSON.stringify(schema["const"]))];
   if (schema["type"] === "array" && schema["items"]) return [t("docs.list"), " ", ...typed(schema["items"])];
   if (schema["additionalProperties"] && typeof schema["additionalProperties"] === "object") {
@@ -36,12 +40,19 @@ export function bounds(schema) {
   const of = schema["items"]?.enum ?? schema["enum"];
   if (of) {
     const shown = of.slice(0, ENUM_SHOWN_MAX);
-    said.push(h("span", { class: "words" }, shown.map((/** @type {unknown} */ one) => h("code", {}, typeof one === "string" ? one : JSON.stringify(one)))));
+    said.push(
+      h(
+        "span",
+        { class: "words" },
+        shown.map((/** @type {unknown} */ one) => h("code", {}, typeof one === "string" ? one : JSON.stringify(one))),
+      ),
+    );
   }
   if (schema["minimum"] !== undefined || schema["maximum"] !== undefined) {
     said.push(h("span", { class: "words" }, `${schema["minimum"] ?? "−∞"} … ${schema["maximum"] ?? "∞"}`));
   }
-  if (schema["default"] !== undefined) said.push(h("span", { class: "words" }, t("console.default", { value: String(schema["default"]) })));
+  if (schema["default"] !== undefined)
+    said.push(h("span", { class: "words" }, t("console.default", { value: String(schema["default"]) })));
   return said;
 }
 
@@ -57,7 +68,11 @@ export function members(schema, label) {
       h(
         "thead",
         {},
-        h("tr", {}, [t("docs.member"), t("docs.type"), t("docs.meaning")].map((name) => h("th", { scope: "col" }, name))),
+        h(
+          "tr",
+          {},
+          [t("docs.member"), t("docs.type"), t("docs.meaning")].map((name) => h("th", { scope: "col" }, name)),
+        ),
       ),
       h(
         "tbody",
@@ -66,7 +81,12 @@ export function members(schema, label) {
           h(
             "tr",
             {},
-            h("th", { scope: "row" }, h("code", {}, name), !required.has(name) && h("span", { class: "optional quiet" }, t("docs.optional"))),
+            h(
+              "th",
+              { scope: "row" },
+              h("code", {}, name),
+              !required.has(name) && h("span", { class: "optional quiet" }, t("docs.optional")),
+            ),
             h("td", {}, typed(member)),
             h("td", {}, inline(member["description"] ?? ""), bounds(member)),
           ),
@@ -86,6 +106,11 @@ export function drawnSchema(name, schema) {
     blocks(schema["description"] ?? ""),
     schema["properties"] ? members(schema, name) : h("p", { class: "row" }, typed(schema), bounds(schema)),
     examples.length > 0 &&
-      h("details", {}, h("summary", {}, t("docs.example")), code(t("docs.example"), "json", JSON.stringify(examples[0], null, 2))),
+      h(
+        "details",
+        {},
+        h("summary", {}, t("docs.example")),
+        code(t("docs.example"), "json", JSON.stringify(examples[0], null, 2)),
+      ),
   );
 }

@@ -71,8 +71,18 @@ export function operators() {
       cell: (row) => percent(lateShare(row)),
     },
     { label: t("now.operators.sources"), cell: states },
-    { label: t("now.operators.reports"), number: true, order: (row) => row.reports, cell: (row) => number(row.reports) },
-    { label: t("now.operators.changes"), number: true, order: (row) => row.changes, cell: (row) => number(row.changes) },
+    {
+      label: t("now.operators.reports"),
+      number: true,
+      order: (row) => row.reports,
+      cell: (row) => number(row.reports),
+    },
+    {
+      label: t("now.operators.changes"),
+      number: true,
+      order: (row) => row.changes,
+      cell: (row) => number(row.changes),
+    },
     { label: t("now.operators.refused"), number: true, order: refused, cell: (row) => number(refused(row)) },
   ];
   return table(columns, { caption: t("now.operators"), empty: t("now.operators.empty"), sorted: 0, quiet: true });

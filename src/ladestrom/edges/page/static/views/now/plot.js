@@ -38,7 +38,11 @@ export function plot() {
     drawn?.destroy();
     drawn = null;
     if (shown === null || canvas.clientWidth === 0) return;
-    drawn = new uPlot(options(canvas.clientWidth, () => top(shown?.values ?? [])), data(shown), canvas);
+    drawn = new uPlot(
+      options(canvas.clientWidth, () => top(shown?.values ?? [])),
+      data(shown),
+      canvas,
+    );
   }
 
   new ResizeObserver(() => {
