@@ -41,7 +41,7 @@ def test_every_file_of_others_has_its_row() -> None:
     assert present == {row.file for row in ROWS}
 
 
-@pytest.mark.parametrize("package", {row.package for row in ROWS})
+@pytest.mark.parametrize("package", sorted({row.package for row in ROWS}))
 def test_every_package_has_its_licence_beside_it(package: str) -> None:
     texts = [row.file for row in ROWS if row.package == package and row.file.endswith(".LICENSE.txt")]
     assert len(texts) == 1
