@@ -67,7 +67,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(PACKAGES / name, folder)
-    command = [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline"]
+    command = [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=0"]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_DEADLINE_S, check=False

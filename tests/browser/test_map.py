@@ -262,6 +262,13 @@ def test_going_back_closes_the_panel_and_forward_opens_it(tmp_path: Path, visit:
         expect(panel).to_be_hidden()
 
 
+def test_an_address_with_a_station_alone_shows_where_it_is(tmp_path: Path, visit: Visit) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        page = ready(visit(server.url, "/?station=SWE_00007"))
+        expect(page.get_by_role("heading", name="Station SWE_00007")).to_be_visible()
+        until(lambda: "lat=59.33000&lon=18.07000&z=12.50" in address(page), "the map is there")
+
+
 def test_a_marker_opens_its_station_and_the_pointer_tells_it(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path, ANYONE) as server:
         page = ready(visit(server.url, NORTH))
@@ -355,8 +362,9 @@ def test_without_a_key_the_map_says_that_one_is_needed(tmp_path: Path, visit: Vi
 
 def test_a_server_without_stations_says_so(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path, ANYONE, stations=()) as server:
-        page = visit(server.url, "/")
+        page = ready(visit(server.url, "/"))
         page.get_by_text("No station is known here yet.").wait_for()
+        until(lambda: shows(page, (-20.0, 50.0), "water"), "the ground is drawn nevertheless")
 
 
 def test_without_webgl_the_list_stands_for_the_map(tmp_path: Path, visit: Visit) -> None:
@@ -413,7 +421,12 @@ def test_no_rule_of_wcag_is_broken_with_all_of_it_open(
 ) -> None:
     with Serving(tmp_path, ANYONE) as server:
         server.report({"evse": "NO*ALF*E1333*1", "status": "CHARGING", "error": 1})
-        options = {"viewport": size, "color_scheme": theme, "reduced_motion": "reduce", "bypass_csp": True}
+        options: dict[str, Any] = {
+            "viewport": size,
+            "color_scheme": theme,
+            "reduced_motion": "reduce",
+            "bypass_csp": True,
+        }
         page = ready(visit(server.url, NORTH, **options))
         page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
         page.get_by_role("button", name="Filters").click()

@@ -137,6 +137,8 @@ def test_the_first_thing_shown_is_what_it_is_and_where(demo: Demo) -> None:
         demo.lines[0][1],
     )
     for address in (
+        f"{demo.url}/ and {demo.url}/now",
+        f"{demo.url}/docs and {demo.url}/console",
         f"{demo.url}/api/v1/rest/chargers?apikey=demo",
         f"ws://127.0.0.1:{demo.port}/api/v1/stream?apikey=demo",
     ):

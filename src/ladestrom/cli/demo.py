@@ -238,6 +238,8 @@ def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool
         soft_wrap=True,
     )
     rows = (
+        ("Page", f"{url}/ and {url}/now"),
+        ("Docs", f"{url}/docs and {url}/console"),
         ("Stations", f"{url}/api/v1/rest/chargers?apikey=demo"),
         ("One EVSE", f"{url}/api/v2/evses/{planned.drafts[0].station.evses[0].key}"),
         ("Stream", f"{websocket}/api/v1/stream?apikey=demo"),

@@ -32,6 +32,11 @@ export function viewpointOf(container, hierarchy) {
   return { lon: longitudeOf(left + width / 2), lat: latitudeOf(top + height / 2), zoom: Math.min(WHOLE_ZOOM_MAX, Math.max(1.5, zoom)) };
 }
 
+/** Where a node is. @param {Hierarchy} hierarchy @param {number} node */
+export function placeOf(hierarchy, node) {
+  return { lon: longitudeOf(hierarchy.x[node]), lat: latitudeOf(hierarchy.y[node]) };
+}
+
 /**
  * Rows of the stations in a box that are shown, those nearest to its middle first, at most `LISTED_MAX`.
  *

@@ -4,6 +4,7 @@ import { h } from "../base/dom.js";
 import { language, number, t } from "../base/words.js";
 import { Ground, ZOOM_MAX, colour, lay } from "./ground.js";
 import { LEVEL_MAX, latitudeOf, longitudeOf, stationsOf, xOf, yOf } from "./hierarchy.js";
+import { placeOf } from "./looking.js";
 import { Markers } from "./markers.js";
 
 /** @typedef {import("./board.js").Board} Board */
@@ -113,7 +114,7 @@ export class Scene {
     const { clientWidth: width, clientHeight: height } = map.getCanvas();
     /** @type {[number, number]} */
     const offset = width <= PHONE_PX ? [0, -height * COVERED] : [0, 0];
-    this.go({ lon: longitudeOf(hierarchy.x[row]), lat: latitudeOf(hierarchy.y[row]), zoom: Math.max(zoom, map.getZoom()) }, offset);
+    this.go({ ...placeOf(hierarchy, row), zoom: Math.max(zoom, map.getZoom()) }, offset);
   }
 
   /**

@@ -9,7 +9,7 @@ import { narrows, pass } from "../map/filters.js";
 import { Finder } from "../map/finder.js";
 import { groupIndex, STATES } from "../map/groups.js";
 import { List } from "../map/list.js";
-import { placeNames, stationsInView, viewpointOf } from "../map/looking.js";
+import { placeNames, placeOf, stationsInView, viewpointOf } from "../map/looking.js";
 import { Panel } from "../map/panel.js";
 import { read, write } from "../map/place.js";
 import { Scene } from "../map/scene.js";
@@ -55,11 +55,13 @@ const board = new Board({
   made(made) {
     if (!made.columns || !made.hierarchy || !made.tallies) return;
     search = new Search(made.columns);
-    placed(viewpointOf(container, made.hierarchy));
+    const row = board.rowOf(place.station);
+    placed(row === undefined ? viewpointOf(container, made.hierarchy) : { ...placeOf(made.hierarchy, row), zoom: STATION_ZOOM });
     scene?.show(made);
     if (scene) scene.ground.name(placeNames(made.columns));
     redrawFilters();
-    if (place.station) openStation(place.station, null);
+    if (place.station && place.station === panel.uuid) scene?.markers.choose(row ?? -1);
+    else if (place.station) openStation(place.station, null);
   },
   counted() {
     waiting.remove();
