@@ -227,7 +227,7 @@ def test_options_tells_the_methods(server: Serving, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/api", "/api/v1", "/api/v1/rest", "/api/v1/rest/charger", "/api/v1/rest/nope/1", "/api/v3/x"],
+    ["/api", "/api/v1", "/api/v1/rest", "/api/v1/rest/charger", "/api/v1/rest/nope/1", "/api/v3/x"],
 )
 def test_other_paths_are_not_found(server: Serving, path: str) -> None:
     answer = server.get(path)
