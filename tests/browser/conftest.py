@@ -49,7 +49,8 @@ class Visit(Protocol):
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One browser for a module's tests. While it is there, its thread has a loop that runs: those of others,
-    which need one of their own, come after it."""
+    which need one of their own, come after it.
+    """
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("no Chromium is installed")
