@@ -26,8 +26,9 @@ GOOD: Final = {"evse": E1, "status": "AVAILABLE"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server that the tests of this file share."""
+    """A server that the tests of this file share, with the state that each of them leaves."""
     with Serving(tmp_path_factory.mktemp("hostile")) as running:
+        running.report({"evse": E1, "status": "AVAILABLE", "observed_at": tick()})
         yield running
 
 
