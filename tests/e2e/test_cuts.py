@@ -23,6 +23,10 @@ from ladestrom.ports import StationDraft
 from ladestrom.simulator.country import build
 from ladestrom.simulator.traffic import Traffic
 
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+"""A consumer that is ended while it connects for the hundredth time may leave its socket to the collector. What
+is told of here is what it heard."""
+
 SEED: Final = 20261122
 STATIONS: Final = 60
 OBSERVATIONS: Final = 4_000
