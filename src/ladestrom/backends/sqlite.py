@@ -30,8 +30,8 @@ from ladestrom.ports import BoardRow
 
 FORMAT: Final = 1
 """Version of the file's tables; another one is refused."""
-CHUNK_ROWS: Final = 5_000
-"""Rows a checkpoint or trim handles in one transaction: some 10 ms, so that appends never wait long."""
+CHUNK_ROWS: Final = 1_000
+"""Rows a checkpoint or trim handles in one transaction, at some 30 us each: appends have to wait for it."""
 EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
 EPOCH_CHARS: Final = 8
 CLOSED: Final = "closed"
