@@ -119,7 +119,8 @@ def _one_by_one(data: bytes | msgspec.Raw) -> list[Location | dict[str, object]]
     for raw in raws:
         try:
             found.append(_decode_location(raw))
-        except msgspec.ValidationError:
+        except UNREADABLE:
+            # Text that is no UTF-8 is seen where a text is wanted, not where the list is cut into its items.
             found.append(_object(raw))
     return found
 

@@ -215,6 +215,13 @@ def page(name: str) -> Page:
     )
 
 
+def test_a_location_with_text_that_is_no_utf_8_costs_no_other() -> None:
+    odd = b'{"id": "LOC1", "evses": [{"uid": 7, "evse_id": "\x80", "status": "CHARGING"}]}'
+    good = b'{"id": "LOC2", "evses": [{"uid": "2", "evse_id": "NO*ABC*E2", "status": "CHARGING"}]}'
+    read = read_page(b"[%s,%s]" % (odd, good), "abc", NOW, ParseLimits(), party="NOABC")
+    assert [report.evse for report in read.delivery.reports] == ["NO*ABC*E2"]
+
+
 def told(delivery: Delivery) -> dict[str, Any]:
     """A delivery as the golden samples write it."""
     made: dict[str, Any] = msgspec.to_builtins(delivery)
