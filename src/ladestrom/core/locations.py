@@ -233,10 +233,8 @@ def _reading(said: Mapping[str, object]) -> Reading | None:
     if not isinstance(word, str) or at is None or at < EARLIEST_AT:
         return None
     status = status_of(word)
-    word = word[:ID_CHARACTERS_MAX]
-    return Reading(
-        "", status, error=status is Status.OUTOFORDER, observed_at=at, raw=word[:ID_CHARACTERS_MAX]
-    )
+    raw = plain(word)[:ID_CHARACTERS_MAX]
+    return Reading("", status, error=status is Status.OUTOFORDER, observed_at=at, raw=raw)
 
 
 def instant(written: object) -> Millis | None:
