@@ -497,7 +497,7 @@ class App:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
         """
         host, port = self.settings.server.host, self.settings.server.port
-        if host not in LOOPBACK and not len(self.door.keyring) and self.settings.keys.policy == "closed":
+        if host not in LOOPBACK and not len(self.door.keyring):
             raise InvalidSetting(
                 f"server.host is {host}, and there is no key yet: make one with "
                 "`ladestrom keys create` first, or listen on 127.0.0.1"
