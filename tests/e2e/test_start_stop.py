@@ -130,7 +130,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - it is refused
 def test_listening_beyond_loopback_is_refused_while_no_key_exists(tmp_path: Path, host: str) -> None:
-    server = Serving(tmp_path, {"server.host": host})
+    server = Serving(tmp_path, {"server.host": host, "keys.policy": "open"})
     with pytest.raises(InvalidSetting, match="ladestrom keys create"):
         server.start()
 
