@@ -12,8 +12,8 @@ from litestar.params import FromPath
 
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, not_modified
-from ladestrom.edges.chart import Packed
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, not_modified, packed
+from ladestrom.edges.contract_served import JSON
 from ladestrom.edges.lookout import HOURS_MAX, Lookout
 from ladestrom.edges.query import whole_number
 from ladestrom.errors import NotFound
@@ -54,13 +54,15 @@ def handlers(view: View, door: Doorkeeper, lookout: Lookout, page: PageSource) -
             answer: Response[Any] = not_modified(made.tag)
             answer.headers["vary"] = "accept-encoding"
             return answer
-        return _packed(request, made)
+        headers = {"etag": made.tag, "cache-control": "no-cache"}
+        return packed(request, made.body, made.gzip, JSON, headers)
 
     @get("/api/v2/map", opt={COMPRESSED: True})
     async def map_state(request: AnyRequest) -> Response[Any]:
         """How many EVSEs of each station are available, occupied, faulty or unknown."""
         door.look(request.headers)
-        return _packed(request, await lookout.chart.state())
+        made = await lookout.chart.state()
+        return packed(request, made.body, made.gzip, JSON, {"cache-control": "no-store"})
 
     @get("/api/v2/overview")
     async def overview(request: AnyRequest) -> Response[Any]:
@@ -79,12 +81,3 @@ def handlers(view: View, door: Doorkeeper, lookout: Lookout, page: PageSource) -
         return json_answer(msgspec.json.encode(lookout.history_of(station, hours)))
 
     return [about, map_stations, map_state, overview, history]
-
-
-def _packed(request: AnyRequest, made: Packed) -> Response[bytes]:
-    takes_gzip = "gzip" in request.headers.get("accept-encoding", "")
-    answer = json_answer(made.gzip if takes_gzip else made.body, made.tag or None)
-    answer.headers["vary"] = "accept-encoding"
-    if takes_gzip:
-        answer.headers["content-encoding"] = "gzip"
-    return answer

@@ -21,7 +21,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from ladestrom.edges.answers import COMPRESSED, AnyRequest
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, packed
 from ladestrom.errors import NotFound
 
 VIEWS: Final[Mapping[str, str]] = {
@@ -185,16 +185,10 @@ def handlers(tiles: str, assets: Assets | None = None) -> list[HTTPRouteHandler]
     return [document, asset, icon]
 
 
-def _answer(
-    request: AnyRequest, asset: Asset, headers: Mapping[str, str], tag: str | None
-) -> Response[bytes | None]:
-    sent = {**headers, "vary": "accept-encoding"}
+def _answer(request: AnyRequest, asset: Asset, headers: Mapping[str, str], tag: str | None) -> Response[Any]:
+    sent = dict(headers)
     if tag is not None:
         sent["etag"] = tag
-        if request.headers.get("if-none-match") == tag:
-            return Response(None, status_code=304, headers=sent)
-    body = asset.plain
-    if asset.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-        body = asset.compressed
-        sent["content-encoding"] = "gzip"
-    return Response(body, media_type=asset.media_type, headers=sent)
+        if matches(request, tag):
+            return Response(None, status_code=304, headers={**sent, "vary": "accept-encoding"})
+    return packed(request, asset.plain, asset.compressed, asset.media_type, sent)
