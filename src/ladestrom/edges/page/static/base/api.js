@@ -28,6 +28,9 @@ export function key() {
   return sessionStorage.getItem(KEPT) ?? "";
 }
 
+/** The header that a key travels in. @param {string} text */
+export const bearer = (text) => ({ authorization: `Bearer ${text}` });
+
 /** Keeps another key, or none. Tells whoever listens for `ladestrom-key` on the window. @param {string} text */
 export function setKey(text) {
   if (text) sessionStorage.setItem(KEPT, text);
@@ -77,8 +80,7 @@ export async function send(method, path, body) {
  */
 export async function ask(method, path, body, more = {}) {
   /** @type {Record<string, string>} */
-  const headers = { accept: "application/json", ...more.headers };
-  if (key()) headers["authorization"] = `Bearer ${key()}`;
+  const headers = { accept: "application/json", ...(key() ? bearer(key()) : {}), ...more.headers };
   if (body !== undefined) headers["content-type"] = "application/json";
   try {
     return await fetch(path, { ...more, method, headers, body: body ?? null, credentials: "omit" });

@@ -2,7 +2,7 @@
  * What every view stands in: header with navigation, language, colours and key, the state of the stream, footer.
  */
 
-import { ApiError, get, key, setKey } from "./api.js";
+import { ApiError, ask, bearer, get, key, problem, setKey } from "./api.js";
 import { h, put, svg } from "./dom.js";
 import { language, setLanguage, t } from "./words.js";
 
@@ -230,12 +230,6 @@ function showTheme(theme) {
   window.dispatchEvent(new CustomEvent("ladestrom-theme"));
 }
 
-/** Whether dark colours are shown now. */
-export function isDark() {
-  const chosen = document.documentElement.dataset["theme"];
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
 function keyButton() {
   const button = h("button", { type: "button", class: "key", onclick: askForKey });
   const show = () => {
@@ -268,18 +262,15 @@ export function askForKey() {
         method: "dialog",
         onsubmit: async (/** @type {Event} */ event) => {
           event.preventDefault();
-          const before = key();
-          sessionStorage.setItem("ladestrom.key", field.value.trim());
+          const given = field.value.trim();
           try {
-            await get("/api/v2/keys/self");
+            await proved(given);
           } catch (error) {
-            sessionStorage.setItem("ladestrom.key", before);
-            if (!before) sessionStorage.removeItem("ladestrom.key");
             put(complaint, t("shell.key.wrong", { detail: error instanceof Error ? error.message : "" }));
             field.focus();
             return;
           }
-          setKey(field.value.trim());
+          setKey(given);
           dialog.close();
           location.reload();
         },
@@ -313,6 +304,12 @@ export function askForKey() {
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
+}
+
+/** Asks the server about a key that is not kept yet. @param {string} given @throws {ApiError} it is no good */
+async function proved(given) {
+  const answer = await ask("GET", "/api/v2/keys/self", undefined, { headers: bearer(given) });
+  if (!answer.ok) throw await problem(answer);
 }
 
 /** @param {PageFacts} facts */

@@ -52,6 +52,8 @@ export class Stream {
     this._heartbeatMs = 20_000;
     this._waitMs = FIRST_WAIT_MS;
     this._run = 0;
+    /** What the server asked to wait before coming back, as it is about to end. */
+    this._drainMs = 0;
     /** @type {StreamState} */
     this.state = "waiting";
   }
@@ -115,8 +117,6 @@ export class Stream {
     };
     this._listen(run);
   }
-
-  _drainMs = 0;
 
   /** @param {any} message @param {number} run */
   _take(message, run) {

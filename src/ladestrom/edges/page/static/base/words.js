@@ -11,8 +11,7 @@ import { words as nb } from "../words/nb.js";
 /** @type {Record<Language, Record<Word, string>>} */
 const WORDS = { en, nb };
 const KEPT = "ladestrom.language";
-const NORWEGIAN = ["nb", "no", "nn", "da", "sv"];
-/** Those who read one of these read Norwegian better than English, or as well. */
+const NORWEGIAN = ["nb", "no", "nn"];
 
 /** @returns {Language} */
 function chosen() {
@@ -21,7 +20,7 @@ function chosen() {
   for (const wanted of navigator.languages) {
     const base = wanted.toLowerCase().split("-")[0] ?? "";
     if (base === "en") return "en";
-    if (NORWEGIAN.slice(0, 3).includes(base)) return "nb";
+    if (NORWEGIAN.includes(base)) return "nb";
   }
   return "en";
 }

@@ -7,6 +7,7 @@ import { resolved } from "../../base/contract.js";
 import { h } from "../../base/dom.js";
 import { blocks, inline } from "../../base/markdown.js";
 import { t } from "../../base/words.js";
+import { heading } from "./heading.js";
 import { typed } from "./schema.js";
 
 /** @typedef {import("../../base/contract.js").Document} Document */
@@ -61,22 +62,12 @@ function said(document, channel) {
 /** @param {Document} _document @param {Channel} channel */
 export function drawnChannel(_document, channel) {
   const id = `stream-${channel.id}`;
-  const method = channel.isSocket ? "WS" : "SSE";
   /** @param {boolean} isSaid */
   const side = (isSaid) => channel.messages.filter((each) => channel.said.has(each.id) === isSaid);
   return h(
     "div",
     {},
-    h(
-      "h3",
-      { id: `${id}-title` },
-      h(
-        "a",
-        { class: "anchor", href: `#${id}` },
-        h("span", { class: "method", "data-method": method }, method),
-        h("code", {}, channel.address),
-      ),
-    ),
+    heading(id, channel.isSocket ? "WS" : "SSE", channel.address),
     h("p", { class: "summary" }, channel.title),
     blocks(channel.description),
     CONSOLE.has(channel.id) &&

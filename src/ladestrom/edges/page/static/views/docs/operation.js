@@ -6,6 +6,7 @@ import { code } from "../../base/code.js";
 import { h } from "../../base/dom.js";
 import { blocks, inline } from "../../base/markdown.js";
 import { named, t } from "../../base/words.js";
+import { heading } from "./heading.js";
 import { bounds, typed } from "./schema.js";
 
 /** @typedef {import("../../base/contract.js").Document} Document */
@@ -16,22 +17,12 @@ import { bounds, typed } from "./schema.js";
 export function drawnOperation(document, operation) {
   const { id, method, path, summary, description, kind, scopes } = operation;
   const isSocket = kind === "v1" || kind === "v2" || kind === "socket";
-  const shown = isSocket ? "WS" : method;
   const answers = Object.entries(operation.responses);
   const refusals = answers.filter(([status]) => Number(status) >= 400);
   return h(
     "div",
     {},
-    h(
-      "h3",
-      { id: `${id}-title` },
-      h(
-        "a",
-        { class: "anchor", href: `#${id}` },
-        h("span", { class: "method", "data-method": shown }, shown),
-        h("code", {}, path),
-      ),
-    ),
+    heading(id, isSocket ? "WS" : method, path),
     h("p", { class: "summary" }, inline(summary)),
     blocks(description),
     h(
