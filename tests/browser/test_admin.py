@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
 from tests.e2e.serving import Serving, now, until
 
-from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ports import SourceRecord
 
 APPROVAL: Final = {"page.visitors": "anyone", "keys.policy": "approval"}
@@ -99,17 +98,8 @@ def test_sources_are_paused_and_go_on(tmp_path: Path, visit: Visit) -> None:
 
 def test_what_could_not_be_read_is_saved_as_it_came_and_read_again(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path) as server:
-        kept = Kept(
-            source="alfa/plain",
-            operator="alfa",
-            protocol="plain",
-            kind="push",
-            received_at=now(),
-            code="malformed_body",
-            detail="the parser of then",
-        )
         content = json.dumps([{"evse": "NO*ALF*E1342", "status": "CHARGING"}]).encode()
-        Quarantine(server.data).keep(kept, content)
+        server.keep_unread(content)
         page = visit(server.url, "/admin", before=with_key(server))
         part = page.locator("#quarantine")
         expect(part).to_contain_text("the parser of then")

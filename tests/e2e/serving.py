@@ -37,6 +37,7 @@ from ladestrom.app import App, running
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.config import load
 from ladestrom.core.access import create_key, operator_from
+from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
 from ladestrom.ports import ImportReport, StationDraft
 
@@ -375,6 +376,19 @@ class Serving:
         assert answer.status_code == 200, answer.text
         receipt: dict[str, Any] = answer.json()
         return receipt
+
+    def keep_unread(self, content: bytes) -> None:
+        """Puts a push of `alfa` into the quarantine, as if the parser of then could not read it."""
+        kept = Kept(
+            source="alfa/plain",
+            operator="alfa",
+            protocol="plain",
+            kind="push",
+            received_at=now(),
+            code="malformed_body",
+            detail="the parser of then",
+        )
+        Quarantine(self.data).keep(kept, content)
 
     def stream(self, query: str = "", *, key: str | None = "stream", **options: Any) -> Wire:
         """A consumer, after its handshake."""

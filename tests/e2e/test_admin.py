@@ -24,7 +24,6 @@ from ladestrom.core.access import GRANTS, Scope
 from ladestrom.core.key_making import asked, self_made
 from ladestrom.edges.contract_operations import OPERATIONS, Operation
 from ladestrom.errors import LogFailure
-from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ports import SourceRecord
 
 ROLES: Final = ("nobody", "stranger", "stream", "alfa", "both", "admin", "waiting", "expired", "revoked")
@@ -328,17 +327,8 @@ def test_what_could_not_be_read_is_listed_and_comes_as_it_was(tmp_path: Path) ->
 @pytest.mark.parametrize("replay", ["api", "command"])
 def test_what_can_be_read_by_now_is_taken_and_gone(tmp_path: Path, replay: str) -> None:
     with Serving(tmp_path) as server:
-        kept = Kept(
-            source="alfa/plain",
-            operator="alfa",
-            protocol="plain",
-            kind="push",
-            received_at=now(),
-            code="malformed_body",
-            detail="the parser of then",
-        )
         body = [{"evse": "NO*ALF*E1342", "status": "CHARGING"}, {"evse": "NO*ALF*E9", "status": "CHARGING"}]
-        Quarantine(server.data).keep(kept, json.dumps(body).encode())
+        server.keep_unread(json.dumps(body).encode())
         (row,) = unread(server)
         if replay == "api":
             answer = ask(server, f"/quarantine/{row['id']}/replay", method="POST")
