@@ -165,6 +165,7 @@ class App:
             clock=clock,
         )
         self.hub.raw = self.broadcast
+        self.broadcast.writer = self.hub
         self.tickets = Tickets(clock)
         self.stream = StreamEdge(
             self.broadcast,

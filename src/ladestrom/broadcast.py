@@ -4,7 +4,8 @@ Readers learn of changes from the log alone, so nobody sees what is not durable.
 `status:raw` keep-alives come from the hub by a lossy side channel (`offer`), are dropped first, and counted.
 A pass goes out at once when the loop is idle; under load passes are spaced by a multiple of what they cost,
 at most `gather_ms_min`, and up to `gather_ms_max` where the loop has other work: latency rises smoothly, and
-no queue grows.
+no queue grows. Part of that time lies within the pass: reports that come are taken, and an append that is
+under way is let through, so that the consumers that the pass has still to serve hear of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import xor
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -37,6 +38,16 @@ from ladestrom.model import Change, Entry, Evse, Millis, Position, StatusReport
 from ladestrom.ports import Log
 
 logger = structlog.get_logger(__name__)
+
+
+class Writer(Protocol):
+    """Who appends to the log, in the same loop."""
+
+    @property
+    def appending(self) -> asyncio.Future[None] | None:
+        """Done when the append that is under way is; None where none is."""
+        ...
+
 
 Framing = Callable[[Message], bytes]
 """A message to the bytes on a wire."""
@@ -66,8 +77,13 @@ REPLAY_ENTRIES_MAX: Final = 500
 """Entries of the log read at once for a consumer that wants each change."""
 REPLAY_WAIT_S: Final = 0.05
 """Between two looks at whether such a consumer takes more."""
-SLICE_CONSUMERS: Final = 256
+SLICE_CONSUMERS: Final = 128
 """Likewise: what was written goes out when the loop has its next turn, at some 8 us each."""
+TURNS: Final = 2
+"""Of the loop between slices, after what was written went out: a report that came is read and decided."""
+APPEND_S_MAX: Final = 0.002
+"""How long a slice waits for the append that is under way, which would wait for the slice: a disk that is
+slower than that holds nobody up."""
 BLOCK_CONSUMERS: Final = 64
 """Consumers between two looks at the clock."""
 
@@ -103,6 +119,8 @@ class Broadcast:
         self.limits = limits or BroadcastLimits()
         self.followed: Callable[[Sequence[Entry]], None] | None = None
         """Is given the same entries as the view, in the same step of the loop."""
+        self.writer: Writer | None = None
+        """Whose appends passes let through."""
         self.wanted = False
         """Whether somebody wants raw messages (`hub.RawListener`)."""
         self.raw_sent = 0
@@ -127,6 +145,8 @@ class Broadcast:
         self._taken = 0
         """Entries since it was last looked at how many changes wait in a channel."""
         self._gather_s = self.limits.gather_ms_min / 1000
+        self._rested_s = 0.0
+        """What this pass left to the loop's other work."""
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._replays: set[asyncio.Task[None]] = set()
@@ -592,8 +612,9 @@ class Broadcast:
             await self._wake.wait()
             self._wake.clear()
             began = self._clock_s()
+            self._rested_s = 0.0
             await self._pass()
-            cost = self._clock_s() - began
+            cost = self._clock_s() - began - self._rested_s
             self._raw_left = self.limits.raw_items_max
             self._set_alarm()
             await self._gather(cost)
@@ -601,7 +622,7 @@ class Broadcast:
     async def _gather(self, cost: float) -> None:
         """Waits before the next pass: longer the more else the loop has to do."""
         longest = self.limits.gather_ms_max / 1000
-        wait = min(cost * SPACING, self._gather_s, longest)
+        wait = max(0.0, min(cost * SPACING, self._gather_s, longest) - self._rested_s)
         began = self._clock_s()
         await asyncio.sleep(wait)
         late = self._clock_s() - began - wait
@@ -649,13 +670,25 @@ class Broadcast:
         end = channel.end
         for first in range(0, len(subscribers), BLOCK_CONSUMERS):
             if first and (first % SLICE_CONSUMERS == 0 or self._clock_s() > slice_ends):
-                await asyncio.sleep(0)
-                slice_ends = self._clock_s() + SLICE_S
+                slice_ends = await self._rest() + SLICE_S
             self._write_to(channel, subscribers[first : first + BLOCK_CONSUMERS])
         if channel.end != end:
             # One that caught up had what waits made into a message; those served before it are due it, too.
             self._wake.set()
         return slice_ends
+
+    async def _rest(self) -> float:
+        """Gives the loop's other work its turn; says when that was over."""
+        await asyncio.sleep(0)
+        began = self._clock_s()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        append = None if self.writer is None else self.writer.appending
+        if append is not None and self._rested_s < self._gather_s:
+            await asyncio.wait((append,), timeout=APPEND_S_MAX)
+        ended = self._clock_s()
+        self._rested_s += ended - began
+        return ended
 
     def _write_to(self, channel: Channel, subscribers: Sequence[Subscriber]) -> None:
         # Most stand at the same place, and are due the same bytes: they are asked for nothing else.

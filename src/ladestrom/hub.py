@@ -22,6 +22,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.errors import LadestromError, LogFailure, Overloaded
 from ladestrom.model import (
     Change,
+    Entry,
     Evse,
     Millis,
     Operator,
@@ -110,6 +111,8 @@ class Hub:
         self.failed_appends = 0
         self.working = True
         """False after an append failed, until one succeeds."""
+        self.appending: asyncio.Future[None] | None = None
+        """Done when the append that is under way is; None where none is."""
         self._log = log
         self._clock = clock
         self._started_at = clock()
@@ -208,11 +211,7 @@ class Hub:
                 taken.append((submission, outcome))
                 self._judge(round_, submission, outcome)
             if round_.changes:
-                began = perf_counter()
-                entries = await self._log.append(round_.changes)
-                if len(self.append_seconds) < APPEND_SECONDS_MAX:
-                    self.append_seconds.append(perf_counter() - began)
-                self.board.apply(entries)
+                self.board.apply(await self._append(round_.changes))
             self.board.confirm(round_.heard)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._fail(error, taken, own)
@@ -223,6 +222,18 @@ class Hub:
         self._answer(taken)
         if own is not None and not own.done():
             own.set_result(len(own_changes))
+
+    async def _append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+        began = perf_counter()
+        self.appending = asyncio.get_running_loop().create_future()
+        try:
+            entries = await self._log.append(changes)
+        finally:
+            self.appending.set_result(None)
+            self.appending = None
+        if len(self.append_seconds) < APPEND_SECONDS_MAX:
+            self.append_seconds.append(perf_counter() - began)
+        return entries
 
     def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome) -> None:
         operator = submission.operator

@@ -62,6 +62,12 @@ class Sink:
         return [message for message in self.messages if message["type"] == kind]
 
 
+class Writer:
+    """Somebody who appends, or does not."""
+
+    appending: asyncio.Future[None] | None = None
+
+
 class Serving:
     """A broadcast over a log."""
 
@@ -145,6 +151,36 @@ class TestPass:
                 told = [message["seq"] for message in sink.told("status:update")]
                 begins = sink.told("snapshot:init")[0]["seq"]
                 assert told == list(range(begins + 1, at.log.last.seq + 1))
+
+    async def test_an_append_that_is_under_way_is_let_through(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ladestrom.broadcast, "APPEND_S_MAX", 60)
+        async with serving() as at:
+            sinks = [Sink() for _ in range(2 * ladestrom.broadcast.SLICE_CONSUMERS)]
+            for sink in sinks:
+                at.join(sink, SILENT, snapshot=False)
+            at.broadcast.writer = writer = Writer()
+            writer.appending = asyncio.get_running_loop().create_future()
+            await at.change(FIRST.evses[0])
+            await until(lambda: any(sink.written for sink in sinks))
+            await at.change(FIRST.evses[1])
+            await at.taken()
+            early = sum(1 for sink in sinks if sink.written)
+            assert early < len(sinks)
+            writer.appending.set_result(None)
+            await at.delivered(*sinks)
+            # Those that were still to be served are told of both at once, in the same pass.
+            assert sorted(len(sink.written) for sink in sinks) == [1] * (len(sinks) - early) + [2] * early
+
+    async def test_an_append_that_does_not_end_holds_up_nobody(self) -> None:
+        async with serving() as at:
+            sinks = [Sink() for _ in range(4 * ladestrom.broadcast.SLICE_CONSUMERS)]
+            for sink in sinks:
+                at.join(sink, SILENT, snapshot=False)
+            at.broadcast.writer = writer = Writer()
+            writer.appending = asyncio.get_running_loop().create_future()
+            await at.change(FIRST.evses[0])
+            await at.delivered(*sinks)
+            assert not writer.appending.done()
 
 
 class TestJoin:

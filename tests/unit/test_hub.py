@@ -188,8 +188,13 @@ class TestDurability:
             await at.appending()
             assert not task.done()
             assert at.statuses() == {}
+            under_way = at.hub.appending
+            assert under_way is not None
+            assert not under_way.done()
             at.log.gate.set()
             receipt = await task
+            assert under_way.done()
+            assert at.hub.appending is None
             assert receipt.position == at.log.last == Position("memory", 1)
             assert at.statuses() == {FIRST.key: Status.CHARGING}
 

@@ -30,8 +30,11 @@ from ladestrom.ports import BoardRow
 
 FORMAT: Final = 1
 """Version of the file's tables; another one is refused."""
-CHUNK_ROWS: Final = 1_000
-"""Rows a checkpoint or trim handles in one transaction, at some 30 us each: appends have to wait for it."""
+CHUNK_ROWS: Final = 200
+"""Rows a checkpoint or trim handles in one transaction, at some 20 us each: appends have to wait for it."""
+PAUSE: Final = 4
+"""After such a transaction, in multiples of what it took, while there are appends: few of them notice a
+checkpoint of many rows."""
 EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
 EPOCH_CHARS: Final = 8
 CLOSED: Final = "closed"
@@ -51,8 +54,9 @@ CREATE TABLE IF NOT EXISTS board (evse TEXT PRIMARY KEY, seq INTEGER NOT NULL, b
     WITHOUT ROWID;
 """
 
-# One statement for a whole group: each step of a statement gives up the interpreter's lock and has to wait
-# for it again behind the event loop, so a row at a time would cost a switch interval a row.
+# One statement for a whole group, and no transaction around it but its own: each step of a statement gives up
+# the interpreter's lock and has to wait for it again behind the event loop, so a row at a time would cost a
+# switch interval a row.
 _APPEND: Final = "INSERT INTO entries (seq, at, body) SELECT ?1 + key, ?2, value FROM json_each(?3)"
 _CHECKPOINT: Final = """
 INSERT INTO board (evse, seq, body)
@@ -227,25 +231,16 @@ class SqliteLog:
     def _append(self, start: int, end: int, bodies: str) -> None:
         connection = self._write_connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
             if self._written != start - 1:
                 # Of an append that was told as failed, or whose caller left: nobody has seen it.
                 connection.execute("DELETE FROM entries WHERE seq >= ?", (start,))
             connection.execute(_APPEND, (start, time.time_ns() // 1_000_000, bodies))
-            connection.execute("COMMIT")
         except apsw.Error as error:
             self._written = -1
-            self._roll_back()
             raise LogFailure(
                 f"the log {self._path.name} cannot be written ({error}); nothing was accepted; try again"
             ) from error
         self._written = end
-
-    def _roll_back(self) -> None:
-        connection = self._write_connection
-        with suppress(apsw.Error):
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         return await self._run(self._reader, partial(self._read, after, self._recent.last, limit))
@@ -261,7 +256,10 @@ class SqliteLog:
     async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
         for start in range(0, len(rows), CHUNK_ROWS):
             bodies = _encode(rows[start : start + CHUNK_ROWS]).decode()
+            last, began = self._recent.last, time.perf_counter()
             await self._write(partial(self._transact, [(_CHECKPOINT, (bodies,))]))
+            if self._recent.last != last:
+                await asyncio.sleep(PAUSE * (time.perf_counter() - began))
         await self._write(
             partial(self._transact, [("UPDATE meta SET value = ? WHERE name = 'checkpoint'", (seq,))])
         )

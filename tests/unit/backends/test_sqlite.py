@@ -268,21 +268,17 @@ class TestFailedAppend:
 
 
 class Deceptive:
-    """A connection whose commit fails after it took effect, and that cannot be asked afterwards."""
+    """A connection whose append fails after it took effect, and that cannot be asked afterwards."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._failed = False
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._connection.in_transaction
-
     def execute(self, statement: str, values: Sequence[Any] = ()) -> apsw.Cursor:
         if self._failed:
             raise apsw.IOError("disk I/O error")
         found = self._connection.execute(statement, tuple(values))
-        if statement == "COMMIT":
+        if statement.startswith("INSERT INTO entries"):
             self._failed = True
             raise apsw.IOError("disk I/O error")
         return found
