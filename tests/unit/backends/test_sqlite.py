@@ -267,6 +267,29 @@ class TestFailedAppend:
             assert await contents(tmp_path / "log.db") == logged(make_changes(3))
 
 
+class TestCheckpoint:
+    async def test_it_pauses_where_there_are_appends(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pauses: list[float] = []
+        sleep = asyncio.sleep
+
+        async def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            await sleep(0)
+
+        changes = make_changes(10 * CHUNK_ROWS)
+        rows = [BoardRow(seq, change, NOW, NOW, "abc") for seq, change in enumerate(changes, 1)]
+        async with opened(tmp_path / "log.db") as log:
+            await log.append(changes)
+            monkeypatch.setattr("ladestrom.backends.sqlite.asyncio.sleep", pause)
+            await log.checkpoint(rows, log.last.seq)
+            assert pauses == []
+            await asyncio.gather(log.checkpoint(rows, log.last.seq), log.append(make_changes(1)))
+            assert 1 <= len(pauses) <= 2
+            assert all(pauses)
+
+
 class Deceptive:
     """A connection whose append fails after it took effect, and that cannot be asked afterwards."""
 
