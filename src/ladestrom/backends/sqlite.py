@@ -30,11 +30,12 @@ from ladestrom.ports import BoardRow
 
 FORMAT: Final = 1
 """Version of the file's tables; another one is refused."""
-CHUNK_ROWS: Final = 200
+CHUNK_ROWS: Final = 1_000
 """Rows a checkpoint or trim handles in one transaction, at some 20 us each: appends have to wait for it."""
-PAUSE: Final = 4
-"""After such a transaction, in multiples of what it took, while there are appends: few of them notice a
-checkpoint of many rows."""
+BUSY_CHUNK_ROWS: Final = 64
+"""Rows of a checkpoint's transaction while there are appends, so that few of them notice."""
+PAUSE: Final = 8
+"""After such a transaction, in multiples of what it took."""
 EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
 EPOCH_CHARS: Final = 8
 CLOSED: Final = "closed"
@@ -254,11 +255,16 @@ class SqliteLog:
         return self._recent.tail(after, self.read)
 
     async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
-        for start in range(0, len(rows), CHUNK_ROWS):
-            bodies = _encode(rows[start : start + CHUNK_ROWS]).decode()
+        start, count = 0, BUSY_CHUNK_ROWS
+        while start < len(rows):
+            bodies = _encode(rows[start : start + count]).decode()
             last, began = self._recent.last, time.perf_counter()
             await self._write(partial(self._transact, [(_CHECKPOINT, (bodies,))]))
-            if self._recent.last != last:
+            start += count
+            if self._recent.last == last:
+                count = min(2 * count, CHUNK_ROWS)
+            else:
+                count = BUSY_CHUNK_ROWS
                 await asyncio.sleep(PAUSE * (time.perf_counter() - began))
         await self._write(
             partial(self._transact, [("UPDATE meta SET value = ? WHERE name = 'checkpoint'", (seq,))])
