@@ -407,14 +407,17 @@ class App:
 
     async def recover(self) -> None:
         """Fills board and view from the log, then brings the registry and the keys up to date."""
+        await self._recover_board()
+        self._start(self.hub.run())
+        self._start(self.broadcast.run())
+        await self.refresh(everything=True)
+
+    async def _recover_board(self) -> None:
         rows = await self.log.recover()
         self.board.restore(rows, self.log.last.seq)
         self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
         self.lookout.panorama.load(row.change for row in rows)
-        self._start(self.hub.run())
-        self._start(self.broadcast.run())
-        await self.refresh(everything=True)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(_supervised(work)))
