@@ -147,6 +147,9 @@ class Broadcast:
         self._gather_s = self.limits.gather_ms_min / 1000
         self._rested_s = 0.0
         """What this pass left to the loop's other work."""
+        self._served = 0
+        """Consumers written to in this slice."""
+        self._slice_ends_s = 0.0
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._replays: set[asyncio.Task[None]] = set()
@@ -651,7 +654,7 @@ class Broadcast:
 
     async def _pass(self) -> None:
         now = self._clock_s()
-        slice_ends = now + SLICE_S
+        self._begin_slice(now)
         for channel in list(self._channels.values()):
             if channel.rows:
                 if channel.rows_due_s is None:
@@ -660,25 +663,30 @@ class Broadcast:
                     self._flush(channel)
             if channel.heartbeat_due_s <= now:
                 self._beat(channel)
-            slice_ends = await self._serve(channel, slice_ends)
+            await self._serve(channel)
             channel.trim()
         self._shared.clear()
 
-    async def _serve(self, channel: Channel, slice_ends: float) -> float:
-        """Writes to each consumer of a channel what it is due; says when the pass's slice ends."""
+    def _begin_slice(self, now_s: float) -> None:
+        self._served = 0
+        self._slice_ends_s = now_s + SLICE_S
+
+    async def _serve(self, channel: Channel) -> None:
+        """Writes to each consumer of a channel what it is due."""
         subscribers = list(channel.subscribers)
         end = channel.end
         for first in range(0, len(subscribers), BLOCK_CONSUMERS):
-            if first and (first % SLICE_CONSUMERS == 0 or self._clock_s() > slice_ends):
-                slice_ends = await self._rest() + SLICE_S
-            self._write_to(channel, subscribers[first : first + BLOCK_CONSUMERS])
+            if self._served >= SLICE_CONSUMERS or self._clock_s() > self._slice_ends_s:
+                await self._rest()
+            block = subscribers[first : first + BLOCK_CONSUMERS]
+            self._write_to(channel, block)
+            self._served += len(block)
         if channel.end != end:
             # One that caught up had what waits made into a message; those served before it are due it, too.
             self._wake.set()
-        return slice_ends
 
-    async def _rest(self) -> float:
-        """Gives the loop's other work its turn; says when that was over."""
+    async def _rest(self) -> None:
+        """Gives the loop's other work its turn; another slice begins."""
         await asyncio.sleep(0)
         began = self._clock_s()
         for _ in range(TURNS):
@@ -688,7 +696,7 @@ class Broadcast:
             await asyncio.wait((append,), timeout=APPEND_S_MAX)
         ended = self._clock_s()
         self._rested_s += ended - began
-        return ended
+        self._begin_slice(ended)
 
     def _write_to(self, channel: Channel, subscribers: Sequence[Subscriber]) -> None:
         # Most stand at the same place, and are due the same bytes: they are asked for nothing else.

@@ -171,6 +171,23 @@ class TestPass:
             # Those that were still to be served are told of both at once, in the same pass.
             assert sorted(len(sink.written) for sink in sinks) == [1] * (len(sinks) - early) + [2] * early
 
+    async def test_consumers_of_many_channels_are_served_in_slices_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ladestrom.broadcast, "APPEND_S_MAX", 60)
+        async with serving() as at:
+            sinks = [Sink() for _ in range(2 * ladestrom.broadcast.SLICE_CONSUMERS)]
+            for number, sink in enumerate(sinks):
+                wishes = Wishes(Selection(country=frozenset({"NOR", f"X{number:03d}"})), raw=False)
+                at.join(sink, wishes, snapshot=False)
+            at.broadcast.writer = writer = Writer()
+            writer.appending = asyncio.get_running_loop().create_future()
+            await at.change(FIRST.evses[0])
+            await until(lambda: any(sink.written for sink in sinks))
+            assert not all(sink.written for sink in sinks)
+            writer.appending.set_result(None)
+            await at.delivered(*sinks)
+
     async def test_an_append_that_does_not_end_holds_up_nobody(self) -> None:
         async with serving() as at:
             sinks = [Sink() for _ in range(4 * ladestrom.broadcast.SLICE_CONSUMERS)]
