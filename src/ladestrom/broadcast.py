@@ -69,14 +69,6 @@ PLAIN: Final = {"text": "text", "deflate": "text", "event": "event"}
 SLICE_S: Final = 0.002
 """How long a pass writes before other work of the loop gets its turn: reports are not kept waiting, and what
 they change reaches the consumers that the pass has still to serve."""
-ENTRIES_PER_TURN_MAX: Final = 1_000
-"""Entries taken before other work of the loop gets its turn: some 10 ms."""
-BATCH_ROWS_MAX: Final = 500
-"""Changes in one message: some 150 KiB."""
-REPLAY_ENTRIES_MAX: Final = 500
-"""Entries of the log read at once for a consumer that wants each change."""
-REPLAY_WAIT_S: Final = 0.05
-"""Between two looks at whether such a consumer takes more."""
 SLICE_CONSUMERS: Final = 128
 """Likewise: what was written goes out when the loop has its next turn, at some 8 us each."""
 TURNS: Final = 2
@@ -86,6 +78,14 @@ APPEND_S_MAX: Final = 0.002
 slower than that holds nobody up."""
 BLOCK_CONSUMERS: Final = 64
 """Consumers between two looks at the clock."""
+ENTRIES_PER_TURN_MAX: Final = 1_000
+"""Entries taken before other work of the loop gets its turn: some 10 ms."""
+BATCH_ROWS_MAX: Final = 500
+"""Changes in one message: some 150 KiB."""
+REPLAY_ENTRIES_MAX: Final = 500
+"""Entries of the log read at once for a consumer that wants each change."""
+REPLAY_WAIT_S: Final = 0.05
+"""Between two looks at whether such a consumer takes more."""
 
 
 class BroadcastLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@
  * The key is kept for this tab only (`sessionStorage`), and leaves it in a header only.
  */
 
+/** @typedef {Omit<RequestInit, "headers"> & {headers?: Record<string, string>}} More other headers, what ends the request */
+
 const KEPT = "ladestrom.key";
 
 /** An error that the server told (RFC 9457), or `unreachable` where it did not answer. */
@@ -59,11 +61,12 @@ export async function request(method, path, body) {
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
+ * @param {More} [more]
  * @returns {Promise<Response>}
  * @throws {ApiError}
  */
-export async function send(method, path, body) {
-  const response = await ask(method, path, body === undefined ? undefined : JSON.stringify(body));
+export async function send(method, path, body, more) {
+  const response = await ask(method, path, body === undefined ? undefined : JSON.stringify(body), more);
   if (!response.ok) throw await problem(response);
   return response;
 }
@@ -74,7 +77,7 @@ export async function send(method, path, body) {
  * @param {string} method
  * @param {string} path
  * @param {string} [body] JSON
- * @param {Omit<RequestInit, "headers"> & {headers?: Record<string, string>}} [more] other headers, what ends the request
+ * @param {More} [more]
  * @returns {Promise<Response>}
  * @throws {ApiError} there was no answer
  */

@@ -2,7 +2,7 @@
  * What every view stands in: header with navigation, language, colours and key, the state of the stream, footer.
  */
 
-import { ApiError, ask, bearer, get, key, problem, setKey } from "./api.js";
+import { ApiError, bearer, get, key, send, setKey } from "./api.js";
 import { h, put, svg } from "./dom.js";
 import { language, setLanguage, t } from "./words.js";
 
@@ -264,7 +264,8 @@ export function askForKey() {
           event.preventDefault();
           const given = field.value.trim();
           try {
-            await proved(given);
+            // Not kept before the server has said that it is good.
+            await send("GET", "/api/v2/keys/self", undefined, { headers: bearer(given) });
           } catch (error) {
             put(complaint, t("shell.key.wrong", { detail: error instanceof Error ? error.message : "" }));
             field.focus();
@@ -304,12 +305,6 @@ export function askForKey() {
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
-}
-
-/** Asks the server about a key that is not kept yet. @param {string} given @throws {ApiError} it is no good */
-async function proved(given) {
-  const answer = await ask("GET", "/api/v2/keys/self", undefined, { headers: bearer(given) });
-  if (!answer.ok) throw await problem(answer);
 }
 
 /** @param {PageFacts} facts */
