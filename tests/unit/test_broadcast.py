@@ -94,6 +94,12 @@ class Serving:
             changes.append(make_change(evse, said, NOW + self._made))
         await self.log.append(changes)
 
+    def begin_append(self) -> asyncio.Future[None]:
+        """Somebody's append is under way from now on, until this is done."""
+        self.broadcast.writer = writer = Writer()
+        writer.appending = asyncio.get_running_loop().create_future()
+        return writer.appending
+
     async def taken(self) -> None:
         """Until the broadcast has applied what the log holds."""
         await until(lambda: self.broadcast.view.seq == self.log.last.seq)
@@ -158,15 +164,14 @@ class TestPass:
             sinks = [Sink() for _ in range(2 * ladestrom.broadcast.SLICE_CONSUMERS)]
             for sink in sinks:
                 at.join(sink, SILENT, snapshot=False)
-            at.broadcast.writer = writer = Writer()
-            writer.appending = asyncio.get_running_loop().create_future()
+            append = at.begin_append()
             await at.change(FIRST.evses[0])
             await until(lambda: any(sink.written for sink in sinks))
             await at.change(FIRST.evses[1])
             await at.taken()
             early = sum(1 for sink in sinks if sink.written)
             assert early < len(sinks)
-            writer.appending.set_result(None)
+            append.set_result(None)
             await at.delivered(*sinks)
             # Those that were still to be served are told of both at once, in the same pass.
             assert sorted(len(sink.written) for sink in sinks) == [1] * (len(sinks) - early) + [2] * early
@@ -180,12 +185,11 @@ class TestPass:
             for number, sink in enumerate(sinks):
                 wishes = Wishes(Selection(country=frozenset({"NOR", f"X{number:03d}"})), raw=False)
                 at.join(sink, wishes, snapshot=False)
-            at.broadcast.writer = writer = Writer()
-            writer.appending = asyncio.get_running_loop().create_future()
+            append = at.begin_append()
             await at.change(FIRST.evses[0])
             await until(lambda: any(sink.written for sink in sinks))
             assert not all(sink.written for sink in sinks)
-            writer.appending.set_result(None)
+            append.set_result(None)
             await at.delivered(*sinks)
 
     async def test_an_append_that_does_not_end_holds_up_nobody(self) -> None:
@@ -193,11 +197,10 @@ class TestPass:
             sinks = [Sink() for _ in range(4 * ladestrom.broadcast.SLICE_CONSUMERS)]
             for sink in sinks:
                 at.join(sink, SILENT, snapshot=False)
-            at.broadcast.writer = writer = Writer()
-            writer.appending = asyncio.get_running_loop().create_future()
+            append = at.begin_append()
             await at.change(FIRST.evses[0])
             await at.delivered(*sinks)
-            assert not writer.appending.done()
+            assert not append.done()
 
 
 class TestJoin:
