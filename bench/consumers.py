@@ -68,8 +68,11 @@ class Mark(msgspec.Struct, frozen=True):
     snapshot_sum: int
     snapshots_differ: int
 
-    def wrongs(self) -> list[str]:
-        """What no consumer may see: a hole, something out of order, a connection that ended."""
+    def wrongs(self, last: int | None = None) -> list[str]:
+        """What no consumer may see: a hole, something out of order, a connection that ended.
+
+        With `last`, nor may any stand elsewhere.
+        """
         counts = {
             "holes": self.holes,
             "out of order": self.disorders,
@@ -77,7 +80,11 @@ class Mark(msgspec.Struct, frozen=True):
             "not understood": self.bad,
         }
         found = [f"{what}: {count}" for what, count in counts.items() if count]
-        return [*found, self.complaint] if found and self.complaint else found
+        if found and self.complaint:
+            found.append(self.complaint)
+        if last is not None and (self.last_min, self.last_max) != (last, last):
+            found.append(f"consumers are at {self.last_min} to {self.last_max}, not at {last}")
+        return found
 
 
 class Latency(NamedTuple):

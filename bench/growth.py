@@ -22,7 +22,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.tables import Conditions, middle, table, told
+from bench.tables import Conditions, middle, ratio, table, told
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
@@ -246,11 +246,6 @@ def filters() -> list[Selection]:
         Selection(country=frozenset({"FRA"}), operator=frozenset({"frlds", f"de{number:03d}"}))
         for number in range(FILTERS)
     ]
-
-
-def ratio(one: Sequence[float], other: Sequence[float]) -> str:
-    """Of two columns of one table: the median of the rounds' ratios."""
-    return f"{middle([mine / theirs for mine, theirs in zip(one, other, strict=True)]):.2f}"
 
 
 async def run(options: argparse.Namespace, bench: Bench) -> str:

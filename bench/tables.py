@@ -62,3 +62,8 @@ def told(conditions: Conditions, notes: str, made: str, wrongs: Sequence[str]) -
 def middle(values: Sequence[float]) -> float:
     """The median; nan where there is none."""
     return statistics.median(values) if values else float("nan")
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> str:
+    """Of two columns of one table: the median of the rounds' ratios."""
+    return f"{middle([mine / theirs for mine, theirs in zip(one, other, strict=True)]):.2f}"
