@@ -11,6 +11,8 @@ import msgspec
 from ladestrom.errors import LadestromError
 
 MEDIA_TYPE: Final = "application/problem+json"
+PAGES_PATH: Final = "/docs/errors"
+"""Where the server explains each code. A problem's `type` is relative: it holds behind any proxy."""
 
 _KEY: Final = re.compile(rb"(lst_)[0-9A-Za-z_]+", re.IGNORECASE)
 
@@ -32,7 +34,7 @@ def problem(error: LadestromError, status: int | None = None) -> bytes:
     return without_keys(
         msgspec.json.encode(
             Problem(
-                f"urn:ladestrom:error:{error.code}",
+                f"{PAGES_PATH}/{error.code}",
                 HTTPStatus(status).phrase,
                 status,
                 str(error),

@@ -136,7 +136,7 @@ def test_without_a_good_key_nothing_is_told_but_why(
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
         assert (problem["status"], problem["code"], problem["retry"]) == (status, code, False)
-        assert problem["type"] == f"urn:ladestrom:error:{code}"
+        assert problem["type"] == f"/docs/errors/{code}"
         assert ("www-authenticate" in answer.headers) is (status == 401)
 
 

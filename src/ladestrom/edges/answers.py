@@ -82,6 +82,8 @@ def on_error(request: AnyRequest, error: Exception) -> Response[bytes]:
 class _Http(LadestromError):
     """An error of the HTTP framework that none of ours stands for."""
 
+    means = "The request is not valid HTTP for this path. The status says in which way."
+    advice = "Read `detail` and correct the request."
     code = "http"
 
 

@@ -39,8 +39,8 @@ MINUTE_S: Final = 60
 
 
 class BadHandshake(BadRequest):
-    """The upgrade request is against RFC 6455, section 4.2.1."""
-
+    means = "The request to open a WebSocket breaks a rule of RFC 6455, section 4.2.1."
+    advice = "Use a WebSocket library; `detail` names the header that is missing or wrong."
     code = "bad_handshake"
 
 

@@ -424,7 +424,8 @@ WORDS: Final[Mapping[str, Word]] = {
     "Liveness.status": Word("Always `ok`."),
     "Readiness.status": Word("`ready` when every check holds."),
     "Problem.type": Word(
-        "`urn:ladestrom:error:` and the code.", {"pattern": "^urn:ladestrom:error:[a-z_]+$"}
+        "Address on this server of the page that explains the code.",
+        {"pattern": "^/docs/errors/[a-z_]+$", "format": "uri-reference"},
     ),
     "Problem.title": Word("What the HTTP status says."),
     "Problem.status": Word("The HTTP status.", {"minimum": 400, "maximum": 599}),

@@ -290,6 +290,8 @@ def reporting(credential: Credential) -> Operator:
 
 
 class BodyTimeout(BadRequest):
+    means = "The body did not arrive within the time that is allowed for it. Nothing of it was used."
+    advice = "Send it again. Over a slow link, send smaller bodies, or compress them with gzip."
     code = "body_timeout"
     status = 408
     retry = True

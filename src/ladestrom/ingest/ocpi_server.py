@@ -79,8 +79,10 @@ def digest(token: str) -> bytes:
 
 
 class _NotAllowed(Refused):
-    """The method is not for this path, or not now."""
-
+    means = (
+        "The OCPI path does not support this HTTP method, or not in the present state of the registration."
+    )
+    advice = "Use one of the methods in the response header `Allow`."
     code = "ocpi_method_not_allowed"
 
     def __init__(self, message: str, methods: tuple[str, ...]) -> None:

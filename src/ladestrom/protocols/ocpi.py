@@ -73,8 +73,10 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Refused(LadestromError):
-    """A request of OCPI that is told another status code than 1000."""
+    """A request of OCPI that is answered with another status code than 1000."""
 
+    means = "An OCPI request was answered with a status code other than 1000."
+    advice = "Read `status_code` and `status_message` of the answer (OCPI 2.2.1, chapter 5)."
     code = "ocpi_refused"
     status = 200
 
@@ -84,14 +86,14 @@ class Refused(LadestromError):
 
 
 class PeerFailed(SourceFailure):
-    """A peer that we asked said no, or nothing that can be read; asking again may help."""
-
+    means = "An OCPI peer refused our request, or its answer cannot be read."
+    advice = "The server asks again later. Administrators see the reason in `ladestrom sources list`."
     code = "peer_failed"
 
 
 class PeerDenies(PeerFailed):
-    """It does not know our token, or not in this encoding."""
-
+    means = "An OCPI peer does not accept our token."
+    advice = "Check the token with the peer, and register again with `ladestrom ocpi register`."
     code = "peer_denies"
 
 

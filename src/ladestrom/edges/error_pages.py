@@ -1,0 +1,155 @@
+"""`/docs/errors/CODE`: what each error code means and what to do, as HTML without scripts.
+
+The `type` of every problem document (RFC 9457, section 3.1.1) is the address of such a page. Knows the tree
+of errors and the reasons for which single items of a delivery are refused; knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from ladestrom.errors import LadestromError, NotFound
+from ladestrom.model import Reason
+from ladestrom.problem import PAGES_PATH
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """One error code, explained."""
+
+    code: str
+    means: str
+    advice: str
+    status: int | None = None
+    """HTTP status; None for a reason that is told in a receipt."""
+    close_code: int | None = None
+    """WebSocket close code."""
+    retry: bool = False
+    """Whether the same request may succeed later without being changed."""
+
+
+REASONS: Final = (
+    Explanation(
+        Reason.UNKNOWN_EVSE.value,
+        "No EVSE of the registry has this id, or several have it as their uid.",
+        "Check the id. If it is right, the station is missing from the register: ask the administrator to "
+        "import it. If several EVSEs share the uid, send the EVSE id.",
+    ),
+    Explanation(
+        Reason.NOT_ALLOWED.value,
+        "The EVSE is not among those that this key's operator may report on.",
+        "Report only on your own EVSEs. If it is yours, ask the administrator to add its party or id prefix "
+        "to your operator.",
+    ),
+    Explanation(
+        Reason.INVALID_ITEM.value,
+        "The item is not of a form that the server understands.",
+        "Compare it with the forms in the guide for operators; `detail` names the member that is wrong.",
+    ),
+    Explanation(
+        Reason.INVALID_STATUS.value,
+        "The status is not one of the words, or numbers, of the protocol.",
+        "Send one of the nine OCPI words: AVAILABLE, BLOCKED, CHARGING, INOPERATIVE, OUTOFORDER, PLANNED, "
+        "REMOVED, RESERVED, UNKNOWN.",
+    ),
+    Explanation(
+        Reason.INVALID_TIME.value,
+        "The time of the observation cannot be read, or is before the year 2000.",
+        "Send ISO 8601 with a zone (`2026-11-22T10:00:00Z`) or milliseconds since 1970, or leave it out.",
+    ),
+)
+"""Why an item of a delivery was refused, and what to do."""
+
+
+def explanations() -> dict[str, Explanation]:
+    """Every code by name: those of all error classes that are loaded, and the reasons of refusals."""
+    found = {
+        error.code: Explanation(
+            error.code, error.means, error.advice, error.status, error.close_code, error.retry
+        )
+        for error in _tree(LadestromError)
+    }
+    for reason in REASONS:
+        # `not_allowed` refuses a whole request as well as one item; its page tells of both.
+        whole = found.get(reason.code)
+        found[reason.code] = (
+            reason
+            if whole is None
+            else msgspec.structs.replace(whole, means=f"{whole.means} In a receipt: {reason.means}")
+        )
+    return dict(sorted(found.items()))
+
+
+def handlers() -> list[HTTPRouteHandler]:
+    """The route handlers."""
+    known = explanations()
+    headers = {
+        "cache-control": "public, max-age=3600",
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        "x-content-type-options": "nosniff",
+    }
+
+    @get(PAGES_PATH, include_in_schema=False, sync_to_thread=False)
+    def index() -> Response[str]:
+        """All codes."""
+        links = "".join(f'<li><a href="{PAGES_PATH}/{code}">{code}</a></li>' for code in known)
+        return Response(
+            _document("Error codes", f"<ul>{links}</ul>"), media_type="text/html", headers=headers
+        )
+
+    @get(f"{PAGES_PATH}/{{code:str}}", include_in_schema=False, sync_to_thread=False)
+    def page(code: FromPath[str]) -> Response[str]:
+        """One code."""
+        found = known.get(code)
+        if found is None:
+            raise NotFound(f'there is no error code "{code[:100]}"; all are at {PAGES_PATH}')
+        return Response(_document(code, _body(found)), media_type="text/html", headers=headers)
+
+    return [index, page]
+
+
+def _tree(root: type[LadestromError]) -> Iterator[type[LadestromError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from _tree(kind)
+
+
+def _body(found: Explanation) -> str:
+    rows = [("Code", found.code)]
+    if found.status is not None:
+        rows += [
+            ("HTTP status", f"{found.status} {HTTPStatus(found.status).phrase}"),
+            ("WebSocket close code", str(found.close_code)),
+            ("Can the same request succeed later?", "yes" if found.retry else "no"),
+        ]
+    cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
+    return (
+        f"<p>{_marked(found.means)}</p><h2>What to do</h2><p>{_marked(found.advice)}</p>"
+        f'<table>{cells}</table><p><a href="{PAGES_PATH}">All codes</a></p>'
+    )
+
+
+def _marked(text: str) -> str:
+    """Escaped, with what stands between backticks as code."""
+    return "".join(
+        f"<code>{escape(piece)}</code>" if number % 2 else escape(piece)
+        for number, piece in enumerate(text.split("`"))
+    )
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>'
+        "<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}"
+        "th{text-align:left;padding-right:1rem;vertical-align:top}</style></head>"
+        f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
+    )
