@@ -39,7 +39,7 @@ class Server(msgspec.Struct, frozen=True):
         str,
         _text(
             "Address to listen on.",
-            "Loopback: nobody else can reach a server that nobody has configured.",
+            "On loopback nobody else can reach a server that has not been configured yet.",
             short="host",
         ),
     ] = "127.0.0.1"
@@ -48,15 +48,15 @@ class Server(msgspec.Struct, frozen=True):
         msgspec.Meta(
             ge=0,
             le=65_535,
-            description="TCP port to listen on; 0 takes any that is free.",
-            extra={"why": "Away from 8000 and 8080, which other servers take.", "short": "port"},
+            description="TCP port to listen on; 0 takes any free port.",
+            extra={"why": "Away from 8000 and 8080, which many other servers use.", "short": "port"},
         ),
     ] = 8383
     data: Annotated[
         str,
         _text(
-            "Directory of the log and the store; made where it is missing.",
-            "Beside where the program is started, so that trying it needs no rights.",
+            "Directory of the log and the store. It is created if it does not exist.",
+            "In the current directory, so that a first try needs no special rights.",
             form="a directory",
             short="data",
         ),
@@ -64,17 +64,18 @@ class Server(msgspec.Struct, frozen=True):
     header_timeout_s: Annotated[
         int,
         _number(
-            "A connection whose request header has not arrived after this is closed.",
+            "A connection whose request header has not arrived after this time is closed.",
             1,
             300,
-            "A poor mobile link sends a header in 1 or 2 s; sockets that trickle must not add up.",
+            "A poor mobile link sends a header within 1 to 2 s. Connections that send byte by byte must "
+            "not add up.",
             unit="s",
         ),
     ] = 10
     keep_alive_s: Annotated[
         int,
         _number(
-            "An idle HTTP connection is closed after this.",
+            "An idle HTTP connection is closed after this time.",
             1,
             3_600,
             "Longer than the 60 s of nginx and of cloud load balancers, so that they close first.",
@@ -84,17 +85,18 @@ class Server(msgspec.Struct, frozen=True):
     drain_s: Annotated[
         int,
         _number(
-            "On SIGTERM, connections get this long to take what was sent to them.",
+            "On SIGTERM, connections get this much time to receive what was sent to them.",
             0,
             300,
-            "Half of the 10 s after which container runtimes kill.",
+            "Half of the 10 s after which container runtimes kill a process.",
             unit="s",
         ),
     ] = 5
     origins: Annotated[
         tuple[Annotated[str, msgspec.Meta(pattern=_ORIGIN)], ...],
         _text(
-            "Browser origins that may open the streams; empty admits the own host and those that send none.",
+            "Browser origins whose pages may open the WebSocket streams. If it is empty, only pages of "
+            "the server's own host and programs that send no origin may.",
             "A foreign page must not use a visitor's access.",
             form="origins such as https://example.org",
         ),
@@ -103,8 +105,14 @@ class Server(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(
             pattern=_PUBLIC_URL,
-            description="Address under which others reach the server, as documents show it; empty: as asked.",
-            extra={"why": "Only a proxy in front makes it another.", "form": "an http or https address"},
+            description=(
+                "Address under which others reach the server, as shown in documents and "
+                "commands. If it is empty, the address of the request is used."
+            ),
+            extra={
+                "why": "Only a proxy in front of the server makes it differ.",
+                "form": "an http or https address",
+            },
         ),
     ] = ""
 
@@ -115,44 +123,45 @@ class Log(msgspec.Struct, frozen=True):
     durability: Annotated[
         Literal["full", "relaxed"],
         _choice(
-            "full: synced to disk before it is acknowledged. relaxed: a power cut may lose the last moments.",
+            "full: changes are synced to the disk before they are acknowledged. relaxed: a power cut "
+            "may lose the last moments.",
             "An operator that was told `accepted` relies on it.",
         ),
     ] = "full"
     retention_days: Annotated[
         int,
         _number(
-            "Older entries are dropped.",
+            "Entries of the log that are older are deleted.",
             1,
             3_650,
-            "A consumer that was down over a long weekend still resumes.",
+            "A consumer that was down over a long weekend can still resume.",
             unit="days",
         ),
     ] = 7
     retention_mib: Annotated[
         int,
         _number(
-            "The oldest entries are dropped when the log is larger.",
+            "If the log is larger, its oldest entries are deleted.",
             16,
             1_048_576,
-            "A large country's 900,000 changes a day at 300 bytes are 260 MiB: 15 days of them.",
+            "900,000 changes a day of a large country at 300 bytes are 260 MiB: 15 days fit.",
             unit="MiB",
         ),
     ] = 4_096
     checkpoint_s: Annotated[
         int,
         _number(
-            "The board is checkpointed at least this often while it changes.",
+            "While the board changes, a checkpoint is written at least this often.",
             1,
             3_600,
-            "Bounds what a restart replays; costs one small write.",
+            "Limits what a restart has to replay, and costs one small write.",
             unit="s",
         ),
     ] = 30
     checkpoint_entries: Annotated[
         int,
         _number(
-            "The board is checkpointed after this many entries, whatever the time.",
+            "A checkpoint is written after this many entries, whatever the time.",
             1_000,
             10_000_000,
             "A restart has to serve again within 5 s, replay included.",
@@ -162,10 +171,10 @@ class Log(msgspec.Struct, frozen=True):
     group_items_max: Annotated[
         int,
         _number(
-            "Most reports decided and committed together.",
+            "Most reports that are decided and committed together.",
             1,
             100_000,
-            "At 360,000 rows/s, as commits of 100 and more reach, 5,000 are 14 ms.",
+            "5,000 take 14 ms at 360,000 rows/s, the rate of commits of 100 rows and more.",
             unit="items",
         ),
     ] = 5_000
@@ -177,10 +186,11 @@ class Rules(msgspec.Struct, frozen=True):
     stale_after_s: Annotated[
         int,
         _number(
-            "An EVSE of which nothing was heard for this long becomes UNKNOWN; operators may have their own.",
+            "An EVSE that nobody reported on for this long becomes UNKNOWN. An operator may have its "
+            "own limit.",
             10,
             31_536_000,
-            "Operators that send changes only still send their whole list about once a day.",
+            "Operators that send only changes still send their whole list about once a day.",
             unit="s",
         ),
     ] = 86_400
@@ -190,24 +200,25 @@ class Rules(msgspec.Struct, frozen=True):
             "After a start, silence does not count for this long.",
             0,
             86_400,
-            "What was silent while we were down gets the time to return; operators retry within minutes.",
+            "Operators that could not reach the server retry within minutes.",
             unit="s",
         ),
     ] = 600
     clock_skew_s: Annotated[
         int,
         _number(
-            "An observation further ahead of our clock is taken as made when it was received.",
+            "If an observation lies further ahead of the server's clock, the receipt says so. "
+            "Observations in the future always count from their receipt.",
             0,
             86_400,
-            "The five minutes that Kerberos allows clocks to differ (RFC 4120, section 8.2).",
+            "Kerberos tolerates the same five minutes (RFC 4120, section 8.2).",
             unit="s",
         ),
     ] = 300
     inoperative: Annotated[
         Literal["error", "occupied"],
         _choice(
-            "What the NOBIL formats say of INOPERATIVE. error: (-1, 1). occupied: (1, 0).",
+            "How the NOBIL formats show INOPERATIVE. error: (-1, 1). occupied: (1, 0).",
             "A driver cannot charge there, and waiting does not help.",
         ),
     ] = "error"
@@ -229,30 +240,30 @@ class Reports(msgspec.Struct, frozen=True):
     body_mib_max: Annotated[
         int,
         _number(
-            "Largest body, after it was unpacked.",
+            "Largest body of a delivery, after decompression.",
             1,
             1_024,
-            "10,000 reports of 800 bytes, which is several times what one needs.",
+            "10,000 reports of 800 bytes, several times what one report needs.",
             unit="MiB",
         ),
     ] = 8
     queue_items_max: Annotated[
         int,
         _number(
-            "Most reports waiting for a decision; over it, deliveries are refused with 503.",
+            "Most reports that wait for a decision. Above it, deliveries are refused with 503.",
             1_000,
             10_000_000,
-            "Twenty full deliveries, and little over a second of work.",
+            "Twenty full deliveries, a little over a second of work.",
             unit="items",
         ),
     ] = 200_000
     idempotency_keys_max: Annotated[
         int,
         _number(
-            "Most idempotency keys remembered; the oldest go first.",
+            "Most idempotency keys that are remembered. The oldest are forgotten first.",
             0,
             1_000_000,
-            "Less than 1 KiB each: 10 MiB.",
+            "Less than 1 KiB each, 10 MiB in total.",
             unit="keys",
         ),
     ] = 10_000
@@ -262,22 +273,24 @@ class Reports(msgspec.Struct, frozen=True):
             "How long an idempotency key is remembered.",
             1,
             720,
-            "Whoever retries after a day sends what is newer instead.",
+            "A sender that retries after a day sends newer statuses instead.",
             unit="hours",
         ),
     ] = 24
     certificate_header: Annotated[
         str,
         _text(
-            "Header in which a proxy names the subject of a client certificate it verified; empty: none.",
-            "Off: whoever can reach the server could send it. The proxy must overwrite what clients send.",
+            "Header in which a proxy names the subject of a client certificate that it verified. Empty: "
+            "certificates are not used.",
+            "Off by default: anyone who can reach the server could send the header. The proxy must "
+            "overwrite what clients send.",
             form="the name of a header",
         ),
     ] = ""
     certificate_proxies: Annotated[
         tuple[str, ...],
         _text(
-            "Addresses of the proxies that are believed so.",
+            "Addresses of the proxies whose certificate header is believed.",
             "A proxy on the same machine.",
             form="IP addresses",
         ),
@@ -285,15 +298,15 @@ class Reports(msgspec.Struct, frozen=True):
     certificates: Annotated[
         tuple[str, ...],
         _text(
-            "Which operator reports with which certificate.",
-            "None: a certificate is good for nothing before it is listed.",
+            "Which operator reports with which client certificate.",
+            "None: a certificate gives no access before it is listed.",
             form="pairs such as abc=CN=abc,O=ABC",
         ),
     ] = ()
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """What consumers may ask, and what is kept for them."""
+    """What consumers may request, and how they are served."""
 
     consumers_max: Annotated[
         int,
@@ -301,7 +314,7 @@ class Stream(msgspec.Struct, frozen=True):
             "Most consumers at a time.",
             1,
             1_000_000,
-            "At 8 KiB for each that is idle, 160 MiB.",
+            "160 MiB at 8 KiB for each idle consumer.",
             unit="consumers",
         ),
     ] = 20_000
@@ -318,30 +331,31 @@ class Stream(msgspec.Struct, frozen=True):
     write_buffer_kib_max: Annotated[
         int,
         _number(
-            "Most that is handed to a connection before its consumer took it.",
+            "Most bytes that wait for one consumer to receive them.",
             16,
             65_536,
-            "A consumer that stops reading may cost 2 MiB in all; the queue and the kernel need their part.",
+            "A consumer that stops reading may cost 2 MiB in total, including the kernel's part.",
             unit="KiB",
         ),
     ] = 512
     gather_ms_min: Annotated[
         int,
         _number(
-            "Under load, changes are gathered this long for one write; idle, they leave at once.",
+            "Under load, changes are gathered for this long into one write. When the server is idle, a "
+            "change is sent at once.",
             0,
             1_000,
-            "5 ms keeps changes young; the same as the longest costs the processor least.",
+            "5 ms keeps latency low; a longer time costs less CPU.",
             unit="ms",
         ),
     ] = 5
     gather_ms_max: Annotated[
         int,
         _number(
-            "Under load, they are gathered up to this long where the server has much else to do.",
+            "Under load, changes are gathered for up to this long if the server has much other work.",
             0,
             1_000,
-            "One write for twenty messages costs a twentieth; more than 20 ms gains nothing further.",
+            "One write for twenty messages costs a twentieth. More than 20 ms gains nothing further.",
             unit="ms",
         ),
     ] = 20
@@ -351,14 +365,14 @@ class Stream(msgspec.Struct, frozen=True):
             "Every consumer is pinged this often.",
             1,
             600,
-            "Proxies and address translators drop what is silent for 30 s or more.",
+            "Proxies and address translators drop connections that are silent for 30 s or more.",
             unit="s",
         ),
     ] = 20
     ping_timeout_s: Annotated[
         int,
         _number(
-            "A consumer that has not answered a ping for this long is closed; at least the interval.",
+            "A consumer that has not answered a ping for this long is disconnected. At least the interval.",
             1,
             3_600,
             "Two intervals: one lost answer is forgiven.",
@@ -368,27 +382,28 @@ class Stream(msgspec.Struct, frozen=True):
     heartbeat_s: Annotated[
         int,
         _number(
-            "The v2 stream says its position, the time and a digest this often.",
+            "Version 2 of the stream sends its position, the time and a digest this often.",
             1,
             600,
-            "Three within the minute in which a change has to be public: a consumer notices that it hangs.",
+            "Three times within the minute in which a change must be public, so that a consumer notices "
+            "a dead connection.",
             unit="s",
         ),
     ] = 20
     stalled_s: Annotated[
         int,
         _number(
-            "A consumer that takes nothing for this long, though something is due, is closed.",
+            "A consumer that receives nothing for this long although data is due is disconnected.",
             1,
             3_600,
-            "A change has to be public within a minute (EU 2025/655).",
+            "A change must be public within one minute (Regulation (EU) 2025/655).",
             unit="s",
         ),
     ] = 60
     raw_items_max: Annotated[
         int,
         _number(
-            "Most `status:raw` messages gathered for one write; the rest are dropped and counted.",
+            "Most `status:raw` messages gathered for one write. The rest is dropped and counted.",
             0,
             1_000_000,
             "One full delivery of an operator.",
@@ -398,62 +413,62 @@ class Stream(msgspec.Struct, frozen=True):
     inbound_kib_max: Annotated[
         int,
         _number(
-            "Largest message of a consumer.",
+            "Largest message from a consumer.",
             1,
             16_384,
-            "The limit that the OWASP WebSocket Security Cheat Sheet starts from.",
+            "The OWASP WebSocket Security Cheat Sheet recommends this limit to start from.",
             unit="KiB",
         ),
     ] = 64
     inbound_messages_per_minute_max: Annotated[
         int,
         _number(
-            "Most messages of a consumer a minute.",
+            "Most messages per minute from a consumer.",
             1,
             1_000_000,
-            "The limit that the OWASP WebSocket Security Cheat Sheet starts from.",
+            "The OWASP WebSocket Security Cheat Sheet recommends this limit to start from.",
             unit="messages/min",
         ),
     ] = 100
     selections_max: Annotated[
         int,
         _number(
-            "Most different selections (filters) served at a time.",
+            "Most different selections (sets of filters) that are served at a time.",
             1,
             1_000_000,
-            "Each costs one look at every change; 1,000 looks are under a millisecond.",
+            "Each costs one look at every change; 1,000 looks take less than a millisecond.",
             unit="selections",
         ),
     ] = 1_000
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Sources that are asked or followed, and what is kept of deliveries that cannot be read."""
+    """Sources that the server fetches or follows, and deliveries that cannot be read."""
 
     answer_mib_max: Annotated[
         int,
         _number(
-            "Largest answer that is read, before and after decompression.",
+            "Largest response of a source that is read, before and after decompression.",
             1,
             1_024,
-            "A country of 100,000 EVSEs in DATEX II XML has some 50 MiB.",
+            "A country of 100,000 EVSEs in DATEX II XML is some 50 MiB.",
             unit="MiB",
         ),
     ] = 64
     answer_s_max: Annotated[
         int,
         _number(
-            "An answer that has not arrived whole after this is given up.",
+            "A response that has not arrived completely after this time is abandoned.",
             1,
             3_600,
-            "As long as the law gives a change to become public; large files come within seconds.",
+            "The law gives a change one minute to become public; large files arrive within seconds.",
             unit="s",
         ),
     ] = 60
     round_s_max: Annotated[
         int,
         _number(
-            "A round of requests (pages) that takes longer is given up.",
+            "A round of requests (all pages of a list) that takes longer is abandoned.",
             1,
             86_400,
             "Two thousand pages at 0.3 s each.",
@@ -463,40 +478,40 @@ class Sources(msgspec.Struct, frozen=True):
     failures_max: Annotated[
         int,
         _number(
-            "So many failures in a row open the breaker: the source is left alone.",
+            "After this many failures in a row the source rests.",
             1,
             1_000,
-            "Retries after 2, 4, 8 and 16 s bear a restart on the other side.",
+            "Retries after 2, 4, 8 and 16 s bridge a restart on the other side.",
             unit="failures",
         ),
     ] = 5
     rest_s: Annotated[
         int,
         _number(
-            "How long it is left alone at first; doubled each time, up to an hour.",
+            "How long a source rests at first. The time doubles after each further failure, up to one hour.",
             1,
             3_600,
-            "Long enough to not be a burden, short enough to be noticed as well again.",
+            "Long enough not to be a burden, short enough to notice a recovery.",
             unit="s",
         ),
     ] = 300
     lost_after_s: Annotated[
         int,
         _number(
-            "A followed stream that is away for longer is lost: its EVSEs become unknown.",
+            "If a followed stream is away for longer, its EVSEs become UNKNOWN.",
             1,
             86_400,
-            "A restart takes some seconds; the law wants a change to be public within 60 s.",
+            "A restart takes some seconds; a change must be public within 60 s.",
             unit="s",
         ),
     ] = 30
     quarantine_files_max: Annotated[
         int,
         _number(
-            "Unreadable deliveries kept of each source; 0 keeps none.",
+            "Unreadable deliveries that are kept of each source. 0 keeps none.",
             0,
             100_000,
-            "Enough to see what differs between them.",
+            "Enough to compare them.",
             unit="deliveries",
         ),
     ] = 100
@@ -506,94 +521,95 @@ class Sources(msgspec.Struct, frozen=True):
             "Size of what is kept of one source.",
             1,
             10_240,
-            "Two of the largest pushes.",
+            "Two of the largest deliveries.",
             unit="MiB",
         ),
     ] = 16
 
 
 class Registry(msgspec.Struct, frozen=True):
-    """Stations and keys, as the command line changes them while the server runs."""
+    """Stations and keys, which commands can change while the server runs."""
 
     poll_ms: Annotated[
         int,
         _number(
-            "How often the store is asked for its revision.",
+            "How often the server asks the store whether something changed.",
             50,
             60_000,
-            "A revoked key has to be cut within 5 s; asking reads one number.",
+            "A revoked key must be cut within 5 s; asking reads one number.",
             unit="ms",
         ),
     ] = 1_000
     readings: Annotated[
         bool,
         _choice(
-            "Whether a status that a register carries becomes an EVSE's first.",
-            "An old status with its time is better than none.",
+            "Whether a status in a register becomes an EVSE's first status.",
+            "A status with its time is better than none.",
         ),
     ] = True
     licence: Annotated[
         str,
         _text(
-            "Licence of the data, told to every consumer of version 2.",
+            "Licence of the data, sent to every consumer of version 2.",
             "Registers have different ones: NOBIL CC BY 4.0, France Licence Ouverte 2.0.",
         ),
     ] = ""
     attribution: Annotated[
         str,
         _text(
-            "Whom to name as the source of the data, told to every consumer of version 2.",
-            "Most open licences ask for it.",
+            "Whom to name as the source of the data, sent to every consumer of version 2.",
+            "Most open licences require it.",
         ),
     ] = ""
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """Keys that people make themselves. They read, and nothing else."""
+    """Keys that visitors create themselves. They can read, and nothing else."""
 
     policy: Annotated[
         Literal["closed", "approval", "open"],
         _choice(
-            "closed: who runs the server makes them. approval: anyone may, and each waits to be approved. "
-            "open: anyone may.",
+            "Who creates keys. closed: only the administrator. approval: anyone may, and the "
+            "administrator approves each. open: anyone may.",
             "Nobody gets in whom nobody let in.",
         ),
     ] = "closed"
     per_address_per_hour_max: Annotated[
         int,
         _number(
-            "Most keys made or rotated from one address within an hour.",
+            "Most keys that one IP address may create or rotate per hour.",
             1,
             1_000_000,
-            "A person needs one or two; an office behind one address some more.",
+            "A person needs one or two; an office behind one address a few more.",
             unit="keys",
         ),
     ] = 5
     self_made_max: Annotated[
         int,
         _number(
-            "Most keys that people made themselves and that are good or wait.",
+            "Most keys created by visitors that are valid or wait for approval.",
             1,
             100_000,
-            "All are read each time that one changes, at some 10 us each.",
+            "All of them are read each time one changes, at some 10 us each.",
             unit="keys",
         ),
     ] = 10_000
     days: Annotated[
         int,
         _number(
-            "How long such a key is good.",
+            "How long a key that a visitor created is valid.",
             1,
             3_650,
-            "What nobody needs any more ends by itself; once a year is no burden.",
+            "Keys that nobody needs any more end by themselves, and renewing once a year is no burden.",
             unit="days",
         ),
     ] = 365
     proxies: Annotated[
         tuple[str, ...],
         _text(
-            "Addresses of proxies that are believed when `X-Forwarded-For` says where a request came from.",
-            "None: anyone could write there what he likes. Without it, all behind a proxy are one address.",
+            "Addresses of proxies whose `X-Forwarded-For` header is believed.",
+            "None: anyone could write anything there. Without it, all clients behind a proxy count as "
+            "one address.",
             form="IP addresses",
         ),
     ] = ()
@@ -605,21 +621,21 @@ class Ocpp(msgspec.Struct, frozen=True):
     heartbeat_s: Annotated[
         int,
         _number(
-            "How often a charge point is to say that it is there; after two of these without a word from it "
-            "its EVSEs are unknown.",
+            "How often a charge point is told to send a sign of life. After two of these intervals "
+            "without one, its EVSEs become UNKNOWN.",
             10,
             86_400,
-            "One that broke off is unknown after two minutes, and costs 0.2 MB of its mobile plan a day.",
+            "A broken connection is noticed after two minutes, and a day costs 0.2 MB of a mobile plan.",
             unit="s",
         ),
     ] = 60
     grace_s: Annotated[
         int,
         _number(
-            "A charge point that is connected again within this was not gone.",
+            "A charge point that reconnects within this time counts as connected throughout.",
             0,
             3_600,
-            "Mobile links break off and return within seconds; a driver is misled for half a minute at most.",
+            "Mobile links break and return within seconds; a driver is misled for half a minute at most.",
             unit="s",
         ),
     ] = 30
@@ -629,7 +645,7 @@ class Ocpp(msgspec.Struct, frozen=True):
             "Most charge points connected at a time.",
             1,
             1_000_000,
-            "At some 40 KiB each, 200 MiB.",
+            "200 MiB at some 40 KiB each.",
             unit="connections",
         ),
     ] = 5_000
@@ -639,48 +655,51 @@ class Ocpp(msgspec.Struct, frozen=True):
             "Largest message of a charge point.",
             1,
             8_192,
-            "Reports of all variables, the largest of any, are sent in parts far smaller.",
+            "Even the largest messages, reports of all variables, are sent in much smaller parts.",
             unit="KiB",
         ),
     ] = 256
     messages_per_minute_max: Annotated[
         int,
         _number(
-            "Most messages of a charge point a minute; over it, the connection is closed.",
+            "Most messages per minute from a charge point. Above it the connection is closed.",
             10,
             1_000_000,
-            "Twenty a second: what it gathered while it was cut off comes at once.",
+            "20 per second: after an interruption a charge point sends everything it has queued.",
             unit="messages/min",
         ),
     ] = 1_200
 
 
 class Logging(msgspec.Struct, frozen=True):
-    """What the program says of itself, on standard error."""
+    """What the program writes to standard error."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        _choice("Least level that is written.", "Starts, stops and what went wrong; nothing per message."),
+        _choice(
+            "Lowest level of log messages that are written.",
+            "Starts, stops and failures; nothing per message.",
+        ),
     ] = "info"
     format: Annotated[
         Literal["auto", "json", "console"],
         _choice(
-            "json: one object a line. console: for people. auto: console on a terminal, else json.",
+            "json: one object per line. console: for people. auto: console on a terminal, otherwise json.",
             "People read terminals, programs read pipes.",
         ),
     ] = "auto"
 
 
 class Ocpi(msgspec.Struct, frozen=True):
-    """Who we are for peers of OCPI, and which peers may be called."""
+    """How OCPI peers see the server, and which peers it calls."""
 
     country_code: Annotated[
         str,
         msgspec.Meta(
             pattern="^[A-Z]{2}$",
-            description="Country of our party, as peers see it.",
+            description="Country code of our OCPI party.",
             extra={
-                "why": "NOBIL's own; set it to yours before the first peer registers.",
+                "why": "NOBIL's own country. Set yours before the first peer registers.",
                 "form": "two letters",
             },
         ),
@@ -689,9 +708,11 @@ class Ocpi(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(
             pattern="^[A-Z0-9]{3}$",
-            description="Our party, as peers see it.",
+            description="Party id of our OCPI party.",
             extra={
-                "why": "Nobody's: whoever gives out ids in your country has one for you.",
+                "why": (
+                    "Nobody's id. The organisation that assigns party ids in your country has one for you."
+                ),
                 "form": "three letters or digits",
             },
         ),
@@ -701,24 +722,26 @@ class Ocpi(msgspec.Struct, frozen=True):
         msgspec.Meta(
             min_length=1,
             max_length=100,
-            description="Our name, as peers see it.",
+            description="Our name, as OCPI peers see it.",
             extra={"why": "Says at least which program answers.", "form": "1 to 100 characters"},
         ),
     ] = "ladestrom"
     peers: Annotated[
         Literal["public", "any"],
         _choice(
-            "Peers that are called. public: by HTTPS on the public network. any: by HTTP and beside us too.",
-            "A peer names its own address; it must not make us call what is beside us.",
+            "Which OCPI peers may be called. public: only by HTTPS on the public internet. any: also by "
+            "HTTP and on private networks.",
+            "A peer names its own address, and must not make the server call into your network.",
         ),
     ] = "public"
     reconcile_s: Annotated[
         int,
         _number(
-            "How often all Locations of each registered peer are asked for, beside what it pushes; 0: never.",
+            "How often all Locations of each registered peer are fetched, in addition to what it "
+            "pushes. 0: never.",
             0,
             604_800,
-            "Once a day, as OCPI 2.2.1 advises in section 8.1: what a push missed is a day old at most.",
+            "Once a day, as OCPI 2.2.1 recommends in section 8.1: a lost push is corrected within a day.",
             unit="s",
         ),
     ] = 86_400
@@ -728,22 +751,22 @@ _TILES: Final = r"^((https?:/)?/[^\s{}]+\.pmtiles|(?=\S*\{z\})(?=\S*\{x\})(?=\S*
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The page: who may look, and what is shown beside the stations."""
+    """The web page: who may use it, and what it shows."""
 
     visitors: Annotated[
         Literal["key", "anyone"],
         _choice(
-            "Who may look. key: who has one with the scope stream. anyone: visitors of the page as well.",
-            "Whether data may be public is for whoever runs the server to say.",
+            "Who may use the page. key: holders of a key with the scope `stream`. anyone: everybody.",
+            "The administrator decides whether the data may be public.",
         ),
     ] = "key"
     visitors_max: Annotated[
         int,
         _number(
-            "Visitors without a key who follow the stream at once.",
+            "Most visitors without a key who follow the stream at a time.",
             1,
             1_000_000,
-            "They leave most of the 20,000 places of stream.consumers_max to those who have keys.",
+            "Leaves most of the 20,000 places of `stream.consumers_max` to holders of keys.",
             unit="connections",
         ),
     ] = 500
@@ -753,7 +776,7 @@ class Page(msgspec.Struct, frozen=True):
             "Changes that are remembered for the history of stations.",
             1_000,
             100_000_000,
-            "16 bytes each, 32 MiB when full: two days of a large country's 900,000 a day.",
+            "16 bytes each, 32 MiB when full: two days of a large country's 900,000 changes a day.",
             unit="changes",
         ),
     ] = 2_000_000
@@ -762,7 +785,7 @@ class Page(msgspec.Struct, frozen=True):
         msgspec.Meta(
             min_length=1,
             max_length=60,
-            description="What the page is called.",
+            description="Title of the page.",
             extra={"why": "Says at least which program it is.", "form": "1 to 60 characters"},
         ),
     ] = "ladestrom"
@@ -770,22 +793,22 @@ class Page(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(
             pattern=_TILES,
-            description="Where the map's ground comes from; empty: it has coasts and towns of its own.",
+            description="Where the base map comes from. Empty: built-in coastlines and towns.",
             extra={
-                "why": "A page must not load from others what nobody asked it to.",
+                "why": "A page must not load anything from others that nobody asked for.",
                 "form": "an address that ends in .pmtiles, or one with {z}, {x} and {y}",
             },
         ),
     ] = ""
     tiles_attribution: Annotated[
         str,
-        _text("Whom the map names as the source of that ground.", "Most of them ask for it."),
+        _text("Whom the map names as the source of the base map.", "Most providers require it."),
     ] = ""
     contact: Annotated[
         str,
         _text(
-            "Where visitors can ask: an address of a page, or of mail.",
-            "Nobody's: a server that only its owner sees needs none.",
+            "Where visitors can ask questions: the address of a page, or an e-mail address.",
+            "A server that only its owner uses needs none.",
             form="an address",
         ),
     ] = ""

@@ -1,0 +1,72 @@
+"""The project's documents as tests see them: their blocks of code, and a shell in which commands run in order.
+
+A block's language says what a test does with it:
+
+    sh            runs in the document's shell session; a block `text` right behind it is what it prints
+    sh example    names hosts that do not exist: its syntax is checked, and each command of ladestrom is parsed
+    text          what the block before it prints; `...` stands for any text within a line, a line `...` for lines
+    json          is JSON, or JSON lines
+    toml          is a settings file
+    python, js    is run by the test that `EXAMPLES` names
+    nginx, ini, yaml   are checked by the programs that read them, where they are installed
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DOCUMENTS: Final = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+FENCE: Final = re.compile(r"^```([a-z]*)(?: ([a-z ]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One fenced block of a document."""
+
+    document: str
+    """Path relative to the project."""
+    line: int
+    language: str
+    info: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+
+def blocks(path: Path) -> list[Block]:
+    """The fenced blocks of a document, in order."""
+    text = path.read_text(encoding="utf-8")
+    name = path.relative_to(ROOT).as_posix()
+    return [
+        Block(name, text.count("\n", 0, found.start()) + 1, found[1], found[2] or "", found[3])
+        for found in FENCE.finditer(text)
+    ]
+
+
+def matches(expected: str, printed: str) -> bool:
+    """Whether what was printed is what a block `text` says, from its first line on."""
+    return re.match(pattern(expected), printed) is not None
+
+
+def pattern(expected: str) -> str:
+    """What a block `text` says, as a regular expression."""
+    lines = []
+    for line in expected.rstrip("\n").split("\n"):
+        if line.strip() == "...":
+            lines.append(r"(?:.*\n)*?")
+        else:
+            pieces = (re.escape(piece.rstrip() if last else piece) for piece, last in _pieces(line))
+            lines.append(r".*?".join(pieces) + r"[ \t]*(?:\n|\Z)")
+    return "".join(lines)
+
+
+def _pieces(line: str) -> Iterator[tuple[str, bool]]:
+    pieces = line.split("...")
+    for number, piece in enumerate(pieces):
+        yield piece, number == len(pieces) - 1
