@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check contract simulate format lock clean
+.PHONY: help setup run test check contract simulate format lock docs clean
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,9 @@ lock: setup ## Pins the dependencies anew; LOCK_FLAGS=--upgrade takes the newest
 	$(LOCK) $(LOCK_FLAGS) --output-file requirements/run.txt pyproject.toml
 	$(LOCK) $(LOCK_FLAGS) --constraint requirements/run.txt --group dev \
 		--output-file requirements/dev.txt pyproject.toml
+
+docs: setup ## Writes the documents that are made from tables of the program.
+	$(BIN)/python -m tests.documents
 
 clean: ## Removes what was built, .venv included.
 	rm -rf $(VENV) build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -20,6 +20,10 @@ from typing import Final
 
 import msgspec
 
+import ladestrom.app  # noqa: F401 - loads every class of errors
+from ladestrom.cli.config import markdown
+from ladestrom.edges.error_pages import explanations
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCUMENTS: Final = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 FENCE: Final = re.compile(r"^```([a-z]*)(?: ([a-z ]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -70,3 +74,48 @@ def _pieces(line: str) -> Iterator[tuple[str, bool]]:
     pieces = line.split("...")
     for number, piece in enumerate(pieces):
         yield piece, number == len(pieces) - 1
+
+
+# -- documents that are made from tables ------------------------------------------------------------------
+
+
+def settings() -> str:
+    """`docs/settings.md`: the table of settings."""
+    return "\n".join(markdown()) + "\n"
+
+
+def errors() -> str:
+    """`docs/errors.md`: every error code."""
+    lines = [
+        "# Error codes",
+        "",
+        "Every error response is a problem document (RFC 9457). Its `code` is stable: program against it, not against",
+        "`detail`. Its `type` is the address of a page on the server that explains the code as this table does. If",
+        "`retry` is true, the same request may succeed later: wait for the number of seconds in `Retry-After`, where",
+        "that header is present.",
+        "",
+        "A code without an HTTP status is the `reason` why one item of a delivery was refused.",
+        "",
+        "| code | HTTP | WebSocket | retry | meaning | what to do |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in explanations().values():
+        status = "" if row.status is None else str(row.status)
+        closes = "" if row.close_code is None else str(row.close_code)
+        retry = "" if row.status is None else "yes" if row.retry else "no"
+        lines.append(f"| `{row.code}` | {status} | {closes} | {retry} | {row.means} | {row.advice} |")
+    return "\n".join(lines) + "\n"
+
+
+MADE: Final = {"settings.md": settings, "errors.md": errors}
+"""Documents that are made from tables of the program; `make docs` writes them."""
+
+
+def write() -> None:
+    """Writes the documents that are made."""
+    for name, made in MADE.items():
+        (ROOT / "docs" / name).write_text(made(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import tomllib
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
-from tests.documents import DOCUMENTS, Block, blocks, matches
+from tests.documents import DOCUMENTS, MADE, ROOT, Block, blocks, matches
 
-from ladestrom.config import problems
+from ladestrom.config import load
+from ladestrom.edges.error_pages import REASONS, error_classes, explanations
+from ladestrom.model import REFUSALS
 
 ALL = [block for path in DOCUMENTS for block in blocks(path)]
 LANGUAGES = {"sh", "text", "json", "toml", "python", "js", "nginx", "ini", "yaml", "html"}
@@ -39,7 +42,7 @@ def test_every_block_has_a_language_that_a_test_knows(block: Block) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_a_block_of_output_stands_behind_the_command_that_prints_it(path) -> None:
+def test_a_block_of_output_stands_behind_the_command_that_prints_it(path: Path) -> None:
     before = [None, *blocks(path)]
     for first, second in pairwise(before):
         if second is not None and second.language == "text":
@@ -57,5 +60,46 @@ def test_every_block_of_json_is_json(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in ALL if block.language == "toml"], ids=str)
-def test_every_block_of_toml_is_a_settings_file_without_a_problem(block: Block) -> None:
-    assert problems(tomllib.loads(block.text), {}, {}) == []
+def test_every_block_of_toml_is_a_settings_file_without_a_problem(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "ladestrom.toml"
+    file.write_text(block.text)
+    load(file, {}, {})
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_documents_that_are_made_are_up_to_date_otherwise_run_make_docs(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == MADE[name]()
+
+
+def test_every_reason_of_a_refusal_is_explained() -> None:
+    assert {reason.code for reason in REASONS} == {reason.value for reason in REFUSALS}
+
+
+def test_every_class_of_errors_says_for_itself_what_it_means_and_what_to_do() -> None:
+    for kind in error_classes():
+        assert {"means", "advice"} <= vars(kind).keys(), kind
+
+
+def test_every_error_code_says_what_it_means_and_what_to_do_in_sentences() -> None:
+    for row in explanations().values():
+        assert row.means.endswith("."), row
+        assert row.advice.endswith("."), row
+
+
+def test_links_between_documents_lead_to_a_document_and_a_heading() -> None:
+    for path in (*DOCUMENTS, ROOT / "ARCHITECTURE.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+            if "://" in target:
+                continue
+            name, _, anchor = target.partition("#")
+            found = (path.parent / name).resolve() if name else path
+            assert found.exists(), f"{path.name}: {target}"
+            if anchor:
+                assert anchor in _anchors(found), f"{path.name}: {target}"
+
+
+def _anchors(path: Path) -> set[str]:
+    """Anchors of a document's headings, as forges make them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}

@@ -74,7 +74,7 @@ def explanations() -> dict[str, Explanation]:
         error.code: Explanation(
             error.code, error.means, error.advice, error.status, error.close_code, error.retry
         )
-        for error in _tree(LadestromError)
+        for error in error_classes()
     }
     for reason in REASONS:
         # `not_allowed` refuses a whole request as well as one item; its page tells of both.
@@ -115,10 +115,11 @@ def handlers() -> list[HTTPRouteHandler]:
     return [index, page]
 
 
-def _tree(root: type[LadestromError]) -> Iterator[type[LadestromError]]:
+def error_classes(root: type[LadestromError] = LadestromError) -> Iterator[type[LadestromError]]:
+    """Every class of errors that is loaded, the root first."""
     yield root
     for kind in root.__subclasses__():
-        yield from _tree(kind)
+        yield from error_classes(kind)
 
 
 def _body(found: Explanation) -> str:
