@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +27,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_OURS = frozenset(
     {".git", ".venv", "build", "dist", "htmlcov", "ladestrom-data", "node_modules", "out", "vendor"}
 )
-"""Folders that are made, fetched or brought along."""
+"""Folders that are made, fetched or brought along; `.git` is a file in a second work tree."""
 TEXT_BYTES_MAX = 4_194_304
 """Larger files are data."""
 
@@ -56,7 +61,7 @@ def ours(folder: Path = ROOT) -> Iterator[Path]:
             hidden = path.name.startswith(".") and path.name not in {".ci", ".github"}
             if path.name not in NOT_OURS and path.name != "__pycache__" and not hidden:
                 yield from ours(path)
-        elif path.stat().st_size <= TEXT_BYTES_MAX:
+        elif path.name not in NOT_OURS and path.stat().st_size <= TEXT_BYTES_MAX:
             yield path
 
 
@@ -77,6 +82,18 @@ def pins(name: str) -> dict[str, str]:
     """Version by project name, of requirements/`name`.txt."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     return {found[1]: found[2] for found in re.finditer(r"^([a-z0-9-]+)==([^ ;\\]+)", text, re.MULTILINE)}
+
+
+def imported() -> set[str]:
+    """Top-level names that the package imports."""
+    names: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names
 
 
 def asked(lines: list[str]) -> list[Requirement]:
@@ -117,7 +134,7 @@ class TestFiles:
 
 
 class TestPins:
-    @pytest.mark.parametrize("name", ["run", "dev"])
+    @pytest.mark.parametrize("name", ["run", "build", "dev"])
     def test_every_pin_has_a_hash_and_no_address(self, name: str) -> None:
         text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
         blocks = re.split(r"\n(?=[a-z])", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
@@ -132,19 +149,96 @@ class TestPins:
             version = Version(pinned[canonicalize_name(requirement.name)])
             assert requirement.specifier.contains(version), requirement
 
-    def test_every_tool_is_pinned_within_its_bounds_and_so_is_what_builds_the_package(self) -> None:
+    @pytest.mark.parametrize("name", ["build", "dev"])
+    def test_what_builds_the_package_is_pinned_within_its_bounds(self, name: str) -> None:
+        pinned = pins(name)
+        assert PROJECT["dependency-groups"]["build"] == PROJECT["build-system"]["requires"]
+        for requirement in asked(PROJECT["build-system"]["requires"]):
+            version = Version(pinned[canonicalize_name(requirement.name)])
+            assert requirement.specifier.contains(version), requirement
+
+    def test_every_tool_is_pinned_within_its_bounds(self) -> None:
         pinned = pins("dev")
-        tools = PROJECT["dependency-groups"]["dev"] + PROJECT["build-system"]["requires"]
-        for requirement in asked(tools):
+        for requirement in asked(PROJECT["dependency-groups"]["dev"]):
             version = Version(pinned[canonicalize_name(requirement.name)])
             assert requirement.specifier.contains(version), requirement
 
     def test_tests_run_with_the_versions_that_run(self) -> None:
         assert pins("run").items() <= pins("dev").items()
+        assert pins("build").items() <= pins("dev").items()
 
     def test_every_dependency_has_a_lower_bound(self) -> None:
         for requirement in asked(PROJECT["project"]["dependencies"]):
             assert any(bound.operator == ">=" for bound in requirement.specifier), requirement
+
+    def test_every_dependency_is_one_that_the_program_uses(self) -> None:
+        source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+        unused = [
+            requirement.name
+            for requirement in asked(PROJECT["project"]["dependencies"])
+            if not re.search(rf"\b{requirement.name.replace('-', '_')}\b", source)
+        ]
+        assert unused == []
+
+    def test_everything_that_the_program_imports_comes_with_what_running_needs(self) -> None:
+        running = pins("run")
+        providers = importlib.metadata.packages_distributions()
+        missing = {
+            name
+            for name in imported()
+            if name not in sys.stdlib_module_names | {"ladestrom"}
+            and not any(canonicalize_name(provider) in running for provider in providers.get(name, ()))
+        }
+        assert missing == set()
+
+
+class TestMake:
+    """`make -n` prints what it would do."""
+
+    @pytest.fixture
+    def fresh(self, tmp_path: Path) -> Path:
+        """A copy of what `make` looks at, without `.venv`."""
+        for name in ("Makefile", "pyproject.toml"):
+            shutil.copy(ROOT / name, tmp_path)
+        shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+        return tmp_path
+
+    def plan(self, folder: Path, target: str) -> set[str]:
+        """The files of requirements that would be installed."""
+        done = subprocess.run(
+            ["make", "-n", target], cwd=folder, capture_output=True, text=True, timeout=60, check=True
+        )
+        return set(re.findall(r"-r requirements/(\w+)\.txt", done.stdout))
+
+    def did(self, folder: Path, *stamps: str) -> None:
+        (folder / ".venv").mkdir()
+        for stamp in stamps:
+            (folder / ".venv" / stamp).touch()
+
+    @pytest.mark.parametrize("target", ["setup", "run"])
+    def test_running_needs_no_tools_of_developers(self, fresh: Path, target: str) -> None:
+        assert self.plan(fresh, target) == {"run", "build"}
+
+    @pytest.mark.parametrize("target", ["test", "check"])
+    def test_tests_add_the_tools(self, fresh: Path, target: str) -> None:
+        assert self.plan(fresh, target) == {"run", "build", "dev"}
+
+    def test_after_a_run_tests_add_only_the_tools(self, fresh: Path) -> None:
+        self.did(fresh, ".run")
+        assert self.plan(fresh, "run") == set()
+        assert self.plan(fresh, "test") == {"dev"}
+
+    def test_after_tests_a_run_installs_nothing(self, fresh: Path) -> None:
+        self.did(fresh, ".run", ".dev")
+        assert self.plan(fresh, "run") == set()
+        assert self.plan(fresh, "test") == set()
+
+    def test_pins_that_changed_are_installed_anew(self, fresh: Path) -> None:
+        self.did(fresh, ".run", ".dev")
+        newer = (fresh / ".venv" / ".dev").stat().st_mtime + 10
+        os.utime(fresh / "requirements" / "run.txt", (newer, newer))
+        assert self.plan(fresh, "run") == {"run", "build"}
+        assert self.plan(fresh, "test") == {"run", "build", "dev"}
 
 
 class TestLint:
