@@ -12,10 +12,11 @@ log that knows nothing of the code under test. A wrong is an `AssertionError`.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from tests import digests
 
 from ladestrom.broadcast import Broadcast
 from ladestrom.core.channel import Subscriber, Wishes
@@ -319,7 +320,8 @@ class Modern(Consumer):
             case "heartbeat":
                 self._follow(message["prev"])
                 self._stand_at(message["seq"])
-                assert message["digest"] == f"{self.digest():08x}", "the digest differs"
+                assert message["digest"] == self.digest(), "the digest differs"
+                assert message["count"] == len(self.board), "the count differs"
                 self.beats += 1
             case other:
                 raise AssertionError(f"unexpected message {other}")
@@ -341,12 +343,9 @@ class Modern(Consumer):
             else:
                 self.board[row["evse"]] = (row["status"], row["error"], row["changed_at"] or "")
 
-    def digest(self) -> int:
+    def digest(self) -> str:
         """As the contract of version 2 defines it."""
-        found = 0
-        for evse, (status, error, changed_at) in self.board.items():
-            found ^= zlib.crc32(f"{evse}|{status}|{error}|{changed_at}".encode())
-        return found
+        return digests.digest((evse, *told) for evse, told in self.board.items())
 
     def finish(self) -> None:
         assert self.board == self.truth.evses(self.selection, len(self.truth.log)), "the fold differs"

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
-from operator import xor
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -31,6 +29,7 @@ from ladestrom.core.channel import (
     Subscriber,
     Wishes,
 )
+from ladestrom.core.digests import WORD
 from ladestrom.core.view import StationState, View
 from ladestrom.errors import Overloaded
 from ladestrom.formats.dialect import Dialect, Message
@@ -503,7 +502,9 @@ class Broadcast:
         for name, gatherers in audience.gathering:
             dialect = self._dialects[name]
             row = rows[name] = dialect.row(view, state, change)
-            waiting = row, seq, dialect.term(view, before) ^ dialect.term(view, change)
+            was_count, was_term = dialect.term(view, before)
+            count, term = dialect.term(view, change)
+            waiting = row, seq, count - was_count, term - was_term
             for gather in gatherers:
                 gather(waiting)
         for name, channels in audience.choosy:
@@ -514,8 +515,9 @@ class Broadcast:
                     row = rows.get(name)
                     if row is None:
                         row = rows[name] = dialect.row(view, state, change)
-                    delta = dialect.digest(view, selection, before) ^ dialect.digest(view, selection, change)
-                    channel.rows.append((row, seq, delta))
+                    was_count, was_term = dialect.digest(view, selection, before)
+                    count, term = dialect.digest(view, selection, change)
+                    channel.rows.append((row, seq, count - was_count, term - was_term))
 
     def _flush(self, channel: Channel) -> None:
         """Makes the messages of the changes that wait in a channel."""
@@ -523,11 +525,12 @@ class Broadcast:
             return
         rows = channel.take_rows()
         if channel.digest is not None:
-            channel.digest = reduce(xor, [delta for _, _, delta in rows], channel.digest)
+            channel.count += sum([count for _, _, count, _ in rows])
+            channel.digest = (channel.digest + sum([term for _, _, _, term in rows])) & WORD
         for start in range(0, len(rows), BATCH_ROWS_MAX):
             part = rows[start : start + BATCH_ROWS_MAX]
             reaches = part[-1][1] if start + BATCH_ROWS_MAX < len(rows) else self.view.seq
-            channel.frames.extend(self._messages(channel, reaches, [row for row, _, _ in part]))
+            channel.frames.extend(self._messages(channel, reaches, [row for row, _, _, _ in part]))
             channel.chain = reaches
 
     def _messages(self, channel: Channel, seq: int, rows: list[bytes]) -> Sequence[tuple[bytes, int]]:
@@ -555,14 +558,22 @@ class Broadcast:
             return
         self._flush(channel)
         if channel.digest is None:
-            channel.digest = 0
-            for state, _ in self.view.covered(wishes.selection):
-                for _, change in state.changes.values():
-                    channel.digest ^= dialect.digest(self.view, wishes.selection, change)
+            channel.count, channel.digest = self._added_up(wishes, dialect)
         seq = self.view.seq
-        for message in dialect.heartbeat(self.view, channel.chain, channel.digest, self._clock()):
+        beat = dialect.heartbeat(self.view, channel.chain, channel.count, channel.digest, self._clock())
+        for message in beat:
             channel.push(self._frame(wishes.framing, message), seq)
         channel.chain = seq
+
+    def _added_up(self, wishes: Wishes, dialect: Dialect) -> tuple[int, int]:
+        """Count and digest of the selected state, from its beginning."""
+        total = digest = 0
+        for state, _ in self.view.covered(wishes.selection):
+            for _, change in state.changes.values():
+                count, term = dialect.digest(self.view, wishes.selection, change)
+                total += count
+                digest += term
+        return total, digest & WORD
 
     def offer(self, evse: Evse, report: StatusReport) -> None:
         """Takes a report that the hub heard, for `status:raw`; dropped when a pass has enough of them."""

@@ -17,7 +17,6 @@ import json
 import random
 import socket
 import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ from urllib.parse import quote, urlencode
 from weakref import WeakKeyDictionary
 
 import msgspec
+from tests import digests
 from tests.contracts.frames import checked
 from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, evse, station, tick, until
 from tests.e2e.wire import CLOSE, TEXT, Ended, Wire, request
@@ -223,7 +223,7 @@ class Follower:
         beat(server)
         while (found := self.until("heartbeat"))["seq"] < seq:
             pass
-        assert found["digest"] == digest(self.board)
+        assert (found["count"], found["digest"]) == (len(self.board), digest(self.board))
         return self
 
     def select(self, **selection: str) -> None:
@@ -277,10 +277,7 @@ def waiting_bytes(server: Serving) -> list[int]:
 
 def digest(board: Mapping[str, State]) -> str:
     """What a board adds up to, by the published rule."""
-    total = 0
-    for name, (_, status, error, changed_at) in board.items():
-        total ^= zlib.crc32(f"{name}|{status}|{error}|{changed_at or ''}".encode())
-    return f"{total:08x}"
+    return digests.digest((name, *state[1:]) for name, state in board.items())
 
 
 def settled(server: Serving) -> int:

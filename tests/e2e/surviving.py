@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import zlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from bench.fold import UNHEARD, Fold, Known, Seen, written_alike
+from tests import digests
 from tests.contracts.frames import checked
 from tests.e2e.cutting import CuttingProxy, Weather
 
@@ -89,10 +89,7 @@ def instant(at: int) -> str:
 
 def digest(state: Mapping[str, State]) -> str:
     """What a state adds up to, by the published rule."""
-    total = 0
-    for evse, (status, error, changed_at) in state.items():
-        total ^= zlib.crc32(f"{evse}|{status}|{error}|{changed_at or ''}".encode())
-    return f"{total:08x}"
+    return digests.digest((evse, *told) for evse, told in state.items())
 
 
 class Plan(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import msgspec
 from tests.contracts.frames import checked
+from tests.simulation.losses import CHANCE, Loss
 from tests.simulation.nature import Nature
 from tests.simulation.network import GOOD, SLOW, EventReader, FrameReader, Link, Road, Server
 from tests.simulation.truth import Reader, StationReader, Told, Truth, Wish
@@ -51,6 +52,9 @@ class Surroundings(Protocol):
     """By the query that asks for it."""
     checks_frames: bool
     """Whether messages are held against the published document, too."""
+    loss: Loss | None
+    """What consumers lose on their way now. What they know is compared with the truth only where they believe
+    that they are in step."""
 
     def wrong(self, what: str) -> None:
         """Something happened that must not."""
@@ -137,6 +141,9 @@ class Consumer:
     def received(self, data: bytes) -> None:
         """Implements `network.End.received`."""
         for message, identity in self._frames.read(data):
+            if self.link is None:
+                # It has left because of the message before.
+                return
             self._trace = zlib.crc32(message, self._trace)
             self._world.seen["messages"] += 1
             if self._world.checks_frames:
@@ -301,6 +308,8 @@ class V2Consumer(Consumer):
         self._is_reset = False
         self._selecting = False
         self._confirmed_seq = -1
+        self._has_lost = False
+        """Lost something since it was last in step."""
 
     @property
     def _every(self) -> bool:
@@ -352,7 +361,7 @@ class V2Consumer(Consumer):
             self.link.send(message)
 
     def told(self, message: bytes, identity: str | None) -> None:
-        event = self.session.receive(message)
+        event = self.session.receive(self._lossy(message))
         if identity is not None:
             self.last_event_id = identity
         position = self.session.position
@@ -360,19 +369,43 @@ class V2Consumer(Consumer):
             self._wrong(f"the last event's id is {self.last_event_id}, and its content says {position}")
         self._world.seen[type(event).__name__] += 1
         match event:
+            case v2.Fault(kind=v2.FaultKind.DIGEST) if self._has_lost:
+                self._world.seen["losses found"] += 1
+                self._has_lost = False
+                self.last_event_id = None
+                self.leave(0.0)
             case v2.Fault():
                 self._wrong(f"{event.kind}: {event.detail}")
             case v2.Synced():
+                self._has_lost = False
                 self._synced(event)
             case v2.Changed():
                 self._changed(event)
             case v2.Confirmed():
+                self._has_lost = False
                 self._moved(event.position)
                 self._confirmed_seq = event.position.seq
             case v2.Reset():
                 self._reset(event)
             case v2.Selected():
                 self._selecting = True
+
+    def _lossy(self, message: bytes) -> bytes:
+        """The message, or what is left of it. What was lost is found when the session compares digests, or was
+        told again since.
+        """
+        loss = self._world.loss
+        if loss is None or self._rng.random() >= CHANCE:
+            return message
+        said = msgspec.json.decode(message)
+        rows = said.get("changes")
+        if not rows:
+            return message
+        said["changes"] = loss(rows, self._rng)
+        if said["changes"] != rows:
+            self._has_lost = True
+            self._world.seen["losses"] += 1
+        return msgspec.json.encode(said)
 
     def _reset(self, event: v2.Reset) -> None:
         self._is_reset = True
@@ -404,7 +437,7 @@ class V2Consumer(Consumer):
         if reader is None:
             self._wrong("changes came before any snapshot")
             return
-        if self._every:
+        if self._every and not self._has_lost:
             by_key = self._by_key
             expected = [(_named(fact.row, by_key), fact.was) for fact in reader.every(position.seq)]
             got = [(_named(_state(row), by_key), _was(row)) for row in event.rows]
@@ -420,7 +453,8 @@ class V2Consumer(Consumer):
             self._wrong(f"went back to {position} from {None if reader is None else reader.at}")
         elif position.seq > reader.at or self._every:
             reader.go(position.seq)
-            self._compare(position)
+            if not self._has_lost:
+                self._compare(position)
 
     def _compare(self, position: Position) -> None:
         reader = self._reader

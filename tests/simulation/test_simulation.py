@@ -11,12 +11,15 @@ from typing import Final
 
 import pytest
 from tests.simulation.faults import FAULTS, SEEDS_MAX, Fault, planted
+from tests.simulation.losses import LOSSES
 from tests.simulation.nature import Kind
 from tests.simulation.world import simulate
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SEEDS: Final = 1_000
 PORTIONS: Final = 20
+LOSSY_SEEDS: Final = 30
+"""Worlds in which consumers lose something, for each way to lose it."""
 TRACES: Final = """
 from tests.simulation.world import simulate
 print([simulate(seed).trace for seed in range(5)])
@@ -75,6 +78,16 @@ def test_the_worlds_see_everything_that_can_happen(what: str, seen: Counter[str]
 def test_a_planted_fault_is_found(fault: Fault) -> None:
     with planted(fault):
         assert any(simulate(seed, fault.kind).wrongs for seed in range(SEEDS_MAX))
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_no_consumer_believes_to_be_in_step_that_lost_something(what: str) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(LOSSY_SEEDS):
+        report = simulate(seed, Kind.MIXED, LOSSES[what])
+        assert not report.wrongs, str(report)
+        seen.update(report.seen)
+    assert seen["losses"] > seen["losses found"] > LOSSY_SEEDS
 
 
 def test_a_fault_that_does_not_fit_the_code_cannot_be_planted() -> None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
 from tests.simulation import serving
 from tests.simulation.consumers import Consumer, Request, V1Consumer, V2Consumer, query
 from tests.simulation.loop import SimulatedLoop, Stuck
+from tests.simulation.losses import Loss
 from tests.simulation.nature import Kind, Nature, nature_of
 from tests.simulation.network import Link
 from tests.simulation.registry import EVSES, FINER_WISHES, NAMES, OPERATORS, STATIONS, WISHES, Registry
@@ -26,7 +27,7 @@ from tests.simulation.serving import Server, SlowLog, scaled
 from tests.simulation.truth import Truth, Wish
 
 from ladestrom.client.v2_session import Mode
-from ladestrom.model import Operator, Position, Status, StatusReport
+from ladestrom.model import Evse, Millis, Operator, Position, Status, StatusReport
 
 ROUNDS: Final = 2
 ROUND_S: Final = 8.0
@@ -60,15 +61,19 @@ class Report(msgspec.Struct, frozen=True):
         return "\n".join([f"seed {self.seed}", *self.wrongs])
 
 
-def simulate(seed: int, kind: Kind | None = None) -> Report:
+def simulate(seed: int, kind: Kind | None = None, loss: Loss | None = None) -> Report:
     """Runs the world of a seed to its end, or to what is wrong in it.
 
     Args:
         seed: decides everything.
         kind: what the world leans towards, where it is not to be the seed's own kind.
+        loss: what consumers lose on their way. Operators change their EVSEs in two like halves then.
     """
     nature = nature_of(seed, kind)
-    world = World(seed, nature)
+    if loss is not None:
+        # Pairs are lost of one message.
+        nature = msgspec.structs.replace(nature, batch_rows_max=500)
+    world = World(seed, nature, loss)
     with scaled(nature), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         try:
             runner.run(world.run())
@@ -80,8 +85,9 @@ def simulate(seed: int, kind: Kind | None = None) -> Report:
 class World:
     """Holds everybody together."""
 
-    def __init__(self, seed: int, nature: Nature) -> None:
+    def __init__(self, seed: int, nature: Nature, loss: Loss | None = None) -> None:
         self.nature = nature
+        self.loss = self._loss = loss
         self.seen: Counter[str] = Counter()
         self.wishes: Mapping[str, Wish] = {query(wish.words): wish for wish in FINER_WISHES}
         self.checks_frames = seed % CHECKED_EVERY == 0
@@ -163,6 +169,7 @@ class World:
 
     async def _trouble(self, number: int) -> None:
         self._log.is_calm = False
+        self.loss = self._loss
         tasks = [
             asyncio.create_task(self._report(operator, self._rng(f"{operator.name} {number}")))
             for operator in OPERATORS
@@ -184,6 +191,7 @@ class World:
         server = self._server
         assert server is not None
         self._log.is_calm = True
+        self.loss = None
         await server.hub.drain()
         ends_s = self._loop.time() + REST_S_MAX
         rested: dict[Consumer, Position] = {}
@@ -241,9 +249,7 @@ class World:
             await asyncio.sleep(rng.expovariate(1 / self.nature.pause_s))
             now = serving.NOW + int(self._loop.time() * 1000)
             reports = []
-            for _ in range(rng.randint(1, rng.choice((1, self.nature.burst)))):
-                observed_at = now - rng.choice((0, 0, 0, rng.randrange(4_000)))
-                evse, status, error = rng.choice(evses), rng.choice(STATUSES), rng.random() < 0.05
+            for evse, status, error, observed_at in self._observed(rng, evses, now):
                 reports.append(
                     StatusReport(evse.key, status, error, observed_at, now, operator.name, status.value)
                 )
@@ -259,6 +265,18 @@ class World:
             last = self._log.last
             if receipt.position.epoch == last.epoch and receipt.position.seq > last.seq:
                 self.wrong(f"a receipt for {receipt.position}, and the log ends at {last}")
+
+    def _observed(
+        self, rng: random.Random, evses: Sequence[Evse], now: Millis
+    ) -> Iterator[tuple[Evse, Status, bool, Millis]]:
+        if self._loss is not None:
+            statuses = rng.choice(STATUSES), rng.choice(STATUSES)
+            for place, evse in enumerate(evses):
+                yield evse, statuses[place % 2], False, now
+            return
+        for _ in range(rng.randint(1, rng.choice((1, self.nature.burst)))):
+            observed_at = now - rng.choice((0, 0, 0, rng.randrange(4_000)))
+            yield rng.choice(evses), rng.choice(STATUSES), rng.random() < 0.05, observed_at
 
     async def _mischief(self, rng: random.Random) -> None:
         events = [name for name, share in self.nature.events.items() for _ in range(share)]

@@ -6,7 +6,6 @@ members and words that a later server adds do no harm.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
@@ -31,7 +30,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     station: str
     evse: str
-    """Its id as the register writes it. Ids compare in the form of `model.evse_key`."""
+    """Its name on the wire. Names compare in the form of `core.digests.wire_key`."""
     status: str
     error: int
     changed_at: str | None = None
@@ -91,7 +90,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Confirmed(msgspec.Struct, frozen=True):
-    """A heartbeat's digest equals the board's: in step."""
+    """A heartbeat's count and digest equal the board's: in step."""
 
     position: Position
 
@@ -156,6 +155,7 @@ class Message(msgspec.Struct):
     parts: int = 0
     evses: tuple[Row, ...] = ()
     changes: tuple[Row, ...] = ()
+    count: int = -1
     digest: str = ""
     retry_after_ms: int = 0
     server: str = ""
@@ -168,11 +168,6 @@ class Message(msgspec.Struct):
 
 
 decode = msgspec.json.Decoder(Message).decode
-
-
-def digest_of(row: Row) -> int:
-    """What one EVSE adds to the digest: the CRC-32 of `evse|status|error|changed_at`."""
-    return zlib.crc32(f"{row.evse}|{row.status}|{row.error}|{row.changed_at or ''}".encode())
 
 
 def place(read: Message) -> str:

@@ -40,11 +40,11 @@ from ladestrom.client.v2_events import (
     Selected,
     Synced,
     decode,
-    digest_of,
     place,
 )
+from ladestrom.core import digests
 from ladestrom.errors import BadRequest, TooManyRequests
-from ladestrom.model import Position, evse_key
+from ladestrom.model import Position
 
 HIDDEN: Final = frozenset({"PLANNED", "REMOVED"})
 """Statuses that are not part of the state."""
@@ -54,7 +54,6 @@ HELD_ROWS_MAX: Final = 5_000_000
 """Rows of an unfinished snapshot or batch: several times the EVSEs of the European Union."""
 SELECTS_MAX: Final = 100
 """Changes of selection that wait for their answer: as many as a server bears in a minute."""
-DIGEST_DIGITS: Final = 8
 
 
 class Mode(StrEnum):
@@ -257,10 +256,8 @@ class V2Session:
     def _fold(self, position: Position) -> Synced:
         before, rows = self.board, self._parts
         self.board = {row.evse: row for row in rows}
-        self._names = {evse_key(row.evse): row.evse for row in rows}
-        self._digest = 0
-        for row in self.board.values():
-            self._digest ^= digest_of(row)
+        self._names = {digests.wire_key(row.evse): row.evse for row in rows}
+        self._digest = sum(map(_term, self.board.values()))
         self._parts = []
         self._next_part = 0
         self.position = position
@@ -292,14 +289,14 @@ class V2Session:
         return Changed(position, rows)
 
     def _apply(self, row: Row) -> None:
-        key = evse_key(row.evse)
+        key = digests.wire_key(row.evse)
         name = self._names.pop(key, None)
         if name is not None:
-            self._digest ^= digest_of(self.board.pop(name))
+            self._digest -= _term(self.board.pop(name))
         if row.status not in HIDDEN and (not self._statuses or row.status in self._statuses):
             self.board[row.evse] = row
             self._names[key] = row.evse
-            self._digest ^= digest_of(row)
+            self._digest += _term(row)
 
     def _heartbeat(self, read: Message) -> Event:
         fault = self._check(read)
@@ -307,10 +304,12 @@ class V2Session:
             return fault
         if self._held:
             return self._fault(FaultKind.GAP, f"a heartbeat at {place(read)} in the middle of a batch")
-        if self._is_whole and read.digest != f"{self._digest:0{DIGEST_DIGITS}x}":
+        count, digest = len(self.board), digests.written(self._digest)
+        if self._is_whole and (read.count, read.digest) != (count, digest):
             return self._fault(
                 FaultKind.DIGEST,
-                f"{read.digest[:40]} there, {self._digest:0{DIGEST_DIGITS}x} here, at {place(read)}",
+                f"{read.count} EVSEs and {read.digest[:40]} there, {count} and {digest} here,"
+                f" at {place(read)}",
             )
         self.confirmed += self._is_whole
         self.position = position = Position(read.epoch, read.seq)
@@ -351,6 +350,10 @@ class V2Session:
         "close": _ended,
     }
     """By type. A message of another type does not move the board."""
+
+
+def _term(row: Row) -> int:
+    return digests.term(row.evse, row.status, row.error, row.changed_at)
 
 
 def _is_same(row: Row, known: Row | None) -> bool:

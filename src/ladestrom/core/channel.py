@@ -156,8 +156,9 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     seq: int
 
 
-Row = tuple[bytes, int, int]
-"""A change that waits for its message: encoded, its sequence, and what it does to the digest (XOR)."""
+Row = tuple[bytes, int, int, int]
+"""A change that waits for its message: encoded, its sequence, and what it adds to count and digest of the
+selected state (see `core.digests`)."""
 
 
 class Channel:
@@ -176,7 +177,9 @@ class Channel:
         self.rows_due_s: float | None = None
         """When they are due; None while the pass has not seen any."""
         self.digest: int | None = None
-        """Digest of the selected state; None where it has to be added up anew."""
+        """Digest of the selected state, modulo 2^32; None where it has to be added up anew."""
+        self.count = 0
+        """EVSEs in the selected state, where the digest is known."""
         self.heartbeat_due_s = 0.0
         self.frames: list[tuple[bytes, int]] = []
         """The window: frames, and the position of a consumer that has taken the frame."""

@@ -89,9 +89,9 @@ station that changed instead of every step. What a consumer says is not looked a
 V2_DESCRIPTION: Final = """\
 `hello` comes first; then a `snapshot` in parts, or with `since` what was missed; then `changes`, and a
 `heartbeat` every {heartbeat_s} s. `prev` of a message is the `seq` of the one before: when it is not,
-something was lost. `digest` of a heartbeat proves that the state is the server's. `mode=latest`: a consumer
-that reads too slowly gets the newest state of what changed. `mode=every`: each change, or it is closed with
-{slow}.
+something was lost. `count` and `digest` of a heartbeat prove that the state is the server's. `mode=latest`: a
+consumer that reads too slowly gets the newest state of what changed. `mode=every`: each change, or it is
+closed with {slow}.
 """
 REPORTS_DESCRIPTION: Final = """\
 Each message is one report or a list of them, and is answered by its receipt once what was accepted is

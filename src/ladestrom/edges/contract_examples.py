@@ -338,7 +338,7 @@ SENT: Final[Sequence[Any]] = (
     _HELLO,
     Snapshot(EPOCH, SEQ - 1, 1, 1, (_ROW,)),
     Changes(EPOCH, SEQ - 1, SEQ, (_CHANGE,)),
-    Heartbeat(EPOCH, SEQ, SEQ, OBSERVED_AT, "4731ce62"),
+    Heartbeat(EPOCH, SEQ, SEQ, OBSERVED_AT, 1, "4731ce62"),
     Reset(EPOCH, "epoch"),
     Drain(4_200),
     Selected(EPOCH, SEQ),

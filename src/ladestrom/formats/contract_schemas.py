@@ -156,9 +156,14 @@ WORDS: Final[Mapping[str, Word]] = {
         "Messages from the consumer that are taken within a minute.", {"minimum": 1}
     ),
     "heartbeat_s": Word("A heartbeat comes this often, in seconds.", {"minimum": 1}),
+    "count": Word(
+        "Number of selected EVSEs that are neither PLANNED nor REMOVED.", {"format": "int64", "minimum": 0}
+    ),
     "digest": Word(
-        "XOR of the CRC-32s of `evse|status|error|changed_at` (empty for null) over the selected EVSEs that "
-        "are neither PLANNED nor REMOVED. A consumer that adds up the same is in step.",
+        "Sum modulo 2^32, in hexadecimal, over the EVSEs that `count` counts. Each adds the CRC-32 of "
+        "`evse|status|error|changed_at` (`evse` in upper case without `*` and `-`; nothing for null), mixed "
+        "by the 32-bit finalizer of MurmurHash3: c ^= c >> 16; c *= 0x85ebca6b; c ^= c >> 13; "
+        "c *= 0xc2b2ae35; c ^= c >> 16, all modulo 2^32. A consumer that adds up the same is in step.",
         {"pattern": DIGEST},
     ),
     "Reset.reason": Word(

@@ -73,16 +73,19 @@ class Dialect(Protocol):
         """Messages from rows: the consumer stood at `prev`, and stands at `seq` after the last one."""
         ...
 
-    def heartbeat(self, view: View, prev: int, digest: int, now: Millis) -> Sequence[Message]:
+    def heartbeat(self, view: View, prev: int, count: int, digest: int, now: Millis) -> Sequence[Message]:
         """A sign of life at the view's position, and what the selected state adds up to."""
         ...
 
-    def term(self, view: View, change: Change | None) -> int:
-        """What one EVSE's state adds to the digest of a selection that it is part of; 0 where not listed."""
+    def term(self, view: View, change: Change | None) -> tuple[int, int]:
+        """What one EVSE's state adds to count and digest of a selection that it is part of.
+
+        Zeros where it is not listed.
+        """
         ...
 
-    def digest(self, view: View, selection: Selection, change: Change | None) -> int:
-        """What one EVSE's state adds to the digest; 0 where it is not part of the selected state."""
+    def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
+        """The same; zeros where the EVSE is not part of the selected state."""
         ...
 
     def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:

@@ -195,20 +195,20 @@ class NobilDialect:
         del prev
         return [Message(row, UPDATE, Position(view.epoch, seq)) for row in rows]
 
-    def heartbeat(self, view: View, prev: int, digest: int, now: Millis) -> Sequence[Message]:
+    def heartbeat(self, view: View, prev: int, count: int, digest: int, now: Millis) -> Sequence[Message]:
         """None: pings show that the stream is alive."""
-        del view, prev, digest, now
+        del view, prev, count, digest, now
         return ()
 
-    def term(self, view: View, change: Change | None) -> int:
-        """None."""
+    def term(self, view: View, change: Change | None) -> tuple[int, int]:
+        """Nothing: version 1 has no digest."""
         del view, change
-        return 0
+        return 0, 0
 
-    def digest(self, view: View, selection: Selection, change: Change | None) -> int:
-        """None."""
+    def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
+        """Nothing: version 1 has no digest."""
         del view, selection, change
-        return 0
+        return 0, 0
 
     def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
         """`status:raw` for each connector of the EVSE."""

@@ -6,7 +6,6 @@ put together from parts that are encoded once. Knows changes and EVSEs, not cons
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Final, Literal
@@ -14,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from ladestrom import __version__
+from ladestrom.core import digests
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message
@@ -107,14 +107,16 @@ class Changes(msgspec.Struct, frozen=True, tag_field="type", tag="changes"):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="type", tag="heartbeat"):
-    """The stream is alive, and what a consumer's state must be: see `digest`."""
+    """The stream is alive, and what a consumer's state must be: see `count` and `digest`."""
 
     epoch: str
     prev: int
     seq: int
     server_time: str
+    count: int
+    """Selected EVSEs."""
     digest: str
-    """Eight hexadecimal digits: XOR of the CRC-32s of `evse|status|error|changed_at` of selected EVSEs."""
+    """Eight hexadecimal digits: see `core.digests`."""
 
 
 class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
@@ -245,12 +247,6 @@ def pages(rows: Iterable[bytes]) -> list[list[bytes]]:
     return found
 
 
-def digest_of(change: Change, evse: str) -> int:
-    """What one EVSE adds to the digest: the CRC-32 of its row's `evse|status|error|changed_at`."""
-    text = f"{evse}|{change.status.value}|{int(change.error)}|{instant(change.changed_at) or ''}"
-    return zlib.crc32(text.encode())
-
-
 class Attribution(msgspec.Struct, frozen=True):
     """Whose data it is."""
 
@@ -351,24 +347,28 @@ class V2Dialect:
             for number, group in enumerate(groups)
         ]
 
-    def heartbeat(self, view: View, prev: int, digest: int, now: Millis) -> Sequence[Message]:
+    def heartbeat(self, view: View, prev: int, count: int, digest: int, now: Millis) -> Sequence[Message]:
         """`heartbeat` at the view's position."""
         beat = Heartbeat(
             epoch=view.epoch,
             prev=prev,
             seq=view.seq,
             server_time=instant(now) or "",
-            digest=f"{digest:08x}",
+            count=count,
+            digest=digests.written(digest),
         )
         return (Message(_encode(beat), "heartbeat", view.position),)
 
-    def term(self, view: View, change: Change | None) -> int:
-        """The CRC-32 of its row's state."""
-        return 0 if change is None or not is_listed(change) else digest_of(change, written(view, change))
+    def term(self, view: View, change: Change | None) -> tuple[int, int]:
+        """One, and the term of its row."""
+        if change is None or not is_listed(change):
+            return 0, 0
+        name, changed_at = written(view, change), instant(change.changed_at)
+        return 1, digests.term(name, change.status.value, int(change.error), changed_at)
 
-    def digest(self, view: View, selection: Selection, change: Change | None) -> int:
-        """0 for what is not listed or not selected."""
-        return self.term(view, change) if change is not None and _is_selected(selection, change) else 0
+    def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
+        """The same; zeros for what is not listed or not selected."""
+        return self.term(view, change) if change is not None and _is_selected(selection, change) else (0, 0)
 
     def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
         """Nothing: version 2 tells changes only."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import zlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.digests import digest
 from websockets.asyncio.server import ServerConnection
 
 from ladestrom.client import v2_aio
@@ -52,11 +52,10 @@ def changes(prev: int, seq: int, *rows: Mapping[str, object]) -> str:
     return json.dumps({"type": "changes", "epoch": "e1", "prev": prev, "seq": seq, "changes": rows})
 
 
-def heartbeat(seq: int, *rows: Mapping[str, object]) -> str:
-    total = 0
-    for each in rows:
-        total ^= zlib.crc32(f"{each['evse']}|{each['status']}|{each['error']}|{each['changed_at']}".encode())
-    return json.dumps({"type": "heartbeat", "epoch": "e1", "prev": seq, "seq": seq, "digest": f"{total:08x}"})
+def heartbeat(seq: int, *rows: Mapping[str, Any]) -> str:
+    said = digest((each["evse"], each["status"], each["error"], each["changed_at"]) for each in rows)
+    beat = {"type": "heartbeat", "epoch": "e1", "prev": seq, "seq": seq, "count": len(rows), "digest": said}
+    return json.dumps(beat)
 
 
 FREE: Final = row("NO*A*E1", "AVAILABLE")

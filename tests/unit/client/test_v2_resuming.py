@@ -49,7 +49,7 @@ def test_from_a_snapshot_on_digests_are_compared_again() -> None:
     assert isinstance(
         session.receive(message("snapshot", 7, part=1, parts=1, evses=[row("NO*ABC*E1")])), Synced
     )
-    told = session.receive(message("heartbeat", 7, prev=7, digest="deadbeef"))
+    told = session.receive(message("heartbeat", 7, prev=7, count=1, digest="deadbeef"))
     assert isinstance(told, Fault)
     assert told.kind is FaultKind.DIGEST
 

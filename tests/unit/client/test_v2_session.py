@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
+from tests.digests import digest
 
 from ladestrom.client import v2_session
 from ladestrom.client.v2_events import (
@@ -49,11 +49,15 @@ def changes(prev: int, seq: int, *rows: Mapping[str, object], epoch: str = "e1")
 
 
 def heartbeat(prev: int, seq: int, *rows: Mapping[str, Any]) -> dict[str, Any]:
-    total = 0
-    for each in rows:
-        text = f"{each['evse']}|{each['status']}|{each['error']}|{each['changed_at'] or ''}"
-        total ^= zlib.crc32(text.encode())
-    return {"type": "heartbeat", "epoch": "e1", "prev": prev, "seq": seq, "digest": f"{total:08x}"}
+    said = digest((each["evse"], each["status"], each["error"], each["changed_at"]) for each in rows)
+    return {
+        "type": "heartbeat",
+        "epoch": "e1",
+        "prev": prev,
+        "seq": seq,
+        "count": len(rows),
+        "digest": said,
+    }
 
 
 def tell(session: V2Session, *messages: Mapping[str, Any]) -> Any:
@@ -199,6 +203,7 @@ def test_a_heartbeat_in_the_middle_of_a_batch_is_a_fault() -> None:
         (heartbeat(6, 8, E1), FaultKind.GAP),
         (heartbeat(7, 7), FaultKind.DIGEST),
         ({**heartbeat(7, 7, E1), "digest": ""}, FaultKind.DIGEST),
+        ({**heartbeat(7, 7, E1), "count": 2}, FaultKind.DIGEST),
         (snapshot(6, E1), FaultKind.BACKWARDS),
         (snapshot(8, E1, epoch="e2"), FaultKind.OTHER_EPOCH),
         (part(8, 2, 2, E1), FaultKind.GAP),

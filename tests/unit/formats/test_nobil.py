@@ -296,8 +296,8 @@ def test_version_1_has_nothing_else_to_say() -> None:
     assert DIALECT.reset(view, "epoch") == ()
     assert DIALECT.selected(view, 1) == ()
     assert DIALECT.farewell(1_000) == ()
-    assert DIALECT.heartbeat(view, 0, 0, NOW) == ()
-    assert DIALECT.digest(view, EVERYTHING, None) == 0
+    assert DIALECT.heartbeat(view, 0, 0, 0, NOW) == ()
+    assert DIALECT.digest(view, EVERYTHING, None) == (0, 0)
     assert DIALECT.wanted(EVERYTHING, said(Status.REMOVED))
     with pytest.raises(NotImplementedError):
         DIALECT.entry(view, said(Status.AVAILABLE))

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-import zlib
 from typing import Any
 
 import msgspec
 import pytest
 from tests.building import NOW, logged, make_change, make_evse, make_report, make_station
+from tests.digests import digest
 
 from ladestrom import __version__
 from ladestrom.core.directory import Directory
@@ -146,12 +146,12 @@ class TestMessages:
 
     def test_a_heartbeat_proves_the_selected_state(self) -> None:
         view = view_of(said(1))
-        digest = DIALECT.digest(view, EVERYTHING, said(1))
-        (message,) = DIALECT.heartbeat(view, 0, digest, NOW)
+        count, term = DIALECT.digest(view, EVERYTHING, said(1))
+        (message,) = DIALECT.heartbeat(view, 0, count, term, NOW)
         beat = json.loads(message.payload)
         assert (beat["type"], beat["prev"], beat["seq"]) == ("heartbeat", 0, 1)
-        expected = zlib.crc32(f"NO*ABC*E1|AVAILABLE|0|{WRITTEN_AT}".encode())
-        assert beat["digest"] == f"{expected:08x}"
+        assert beat["count"] == 1
+        assert beat["digest"] == digest([("NO*ABC*E1", "AVAILABLE", 0, WRITTEN_AT)])
 
     def test_the_others_are_short(self) -> None:
         view = view_of()
@@ -213,11 +213,12 @@ class TestSelections:
 
     def test_what_is_not_selected_or_not_listed_adds_nothing_to_the_digest(self) -> None:
         view = view_of(said(1))
-        assert DIALECT.digest(view, EVERYTHING, None) == 0
-        assert DIALECT.digest(view, of_evse("NOABCE2"), said(1)) == 0
-        assert DIALECT.digest(view, of_status(Status.CHARGING), said(1)) == 0
-        assert DIALECT.digest(view, EVERYTHING, said(1, Status.REMOVED)) == 0
-        assert DIALECT.digest(view, EVERYTHING, said(1)) != 0
+        assert DIALECT.digest(view, EVERYTHING, None) == (0, 0)
+        assert DIALECT.digest(view, of_evse("NOABCE2"), said(1)) == (0, 0)
+        assert DIALECT.digest(view, of_status(Status.CHARGING), said(1)) == (0, 0)
+        assert DIALECT.digest(view, EVERYTHING, said(1, Status.REMOVED)) == (0, 0)
+        assert DIALECT.digest(view, EVERYTHING, said(1))[0] == 1
+        assert DIALECT.digest(view, EVERYTHING, said(1))[1] != 0
 
 
 class TestMissed:

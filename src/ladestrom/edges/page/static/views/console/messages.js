@@ -260,7 +260,7 @@ function gist(message) {
         .slice(0, 5)
         .join(", ");
     case "heartbeat":
-      return `${message.server_time} ${message.digest}`;
+      return `${message.server_time} ${message.count} ${message.digest}`;
     case "snapshot:init":
       return t("console.gist.stations", { stations: message.data.length });
     case "status:update":
