@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -85,6 +85,7 @@ from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
 from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
+from ladestrom.ports import ChargePoint
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
@@ -156,7 +157,7 @@ class App:
             Attribution(settings.registry.licence, settings.registry.attribution),
         )
         encoder = NobilFormat(Inoperative(settings.rules.inoperative))
-        self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings))
+        self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings), self._present)
         self.broadcast = Broadcast(
             log,
             self.view,
@@ -190,7 +191,7 @@ class App:
         self.protocols = extensions.table()
         self.supervision = Supervision(clock, _quarantine(settings))
         self.reception = Reception(
-            self.hub, self.supervision, Registrar(store, directory, self.refresh, clock)
+            self.hub, self.supervision, Registrar(store, directory, self.refresh, clock, self._present)
         )
         self.sources = SourceTasks(
             SourceDesk(self.reception, store, _source_limits(settings), clock), self.protocols
@@ -232,7 +233,7 @@ class App:
         )
         self.web = self._web(encoder)
         self._revision = 0
-        self._refreshing = asyncio.Lock()
+        self._refreshing, self._taking_rights = asyncio.Lock(), asyncio.Lock()
         self._gone: set[str] = set()
         """EVSEs that the registry lost, until the log has it."""
         self._uncovered = True
@@ -382,6 +383,12 @@ class App:
     def _operator(self, name: str) -> Operator | None:
         return self.operators.get(name)
 
+    def _present(self, operator: Operator) -> Operator:
+        """An operator with the rights that the store gives it now; the register's statuses are our own."""
+        if operator is REGISTER:
+            return operator
+        return self.operators.get(operator.name) or Operator(operator.name)
+
     def _page(self) -> look.PageInfo:
         own, registry = self.settings.page, self.settings.registry
         return look.PageInfo(
@@ -425,17 +432,40 @@ class App:
         self._tasks.append(asyncio.create_task(_supervised(work)))
 
     async def refresh(self, *, everything: bool = False) -> None:
-        """Takes what was written to the store since the last time: stations, operators, keys."""
+        """Takes what was written to the store since the last time: who may do what, then stations."""
+        await self._take_rights()
         async with self._refreshing:
             await self._refresh(everything=everything)
 
+    _rights_revision = 0
+    _points: Sequence[ChargePoint] = ()
+
+    async def _take_rights(self) -> None:
+        """Takes operators, keys, charge points, peers and sources: those that are gone end at once.
+
+        Stations wait for the log and for each other (`_refresh`); this waits for neither.
+        """
+        store, own = self.store, self.settings.ocpi
+        async with self._taking_rights:
+            revision = await store.revision()
+            operators = {operator.name: operator for operator in await store.operators()}
+            keyring = Keyring(await store.keys(), operators.values(), demo=self.demo)
+            self._points = await store.charge_points()
+            peers = await store.peers.every()
+            sources = await store.sources()
+            self._uncovered = self._uncovered or operators != self.operators
+            self.operators = operators
+            self.door.keyring = keyring
+            self.hub.set_operators(operators.values())
+            self.supervision.set_operators(operators.values(), self.settings.rules.stale_after_s)
+            self.ocpp.follow(self._points, operators)
+            self.ocpi.follow(peers)
+            asked = reconciled(peers, own.reconcile_s, anywhere=own.peers == "any")
+            await self.sources.follow([*sources, *asked], operators)
+            self._rights_revision = revision
+
     async def _refresh(self, *, everything: bool) -> None:
         delta = await self.store.registry_since(0 if everything else self._revision)
-        operators = {operator.name: operator for operator in await self.store.operators()}
-        self._uncovered = self._uncovered or operators != self.operators
-        self.operators = operators
-        self.hub.set_operators(operators.values())
-        self.door.keyring = Keyring(await self.store.keys(), operators.values(), demo=self.demo)
         touched: list[Evse] = []
         for number, station in enumerate(delta.stations):
             self._gone.update(evse.key for evse in self.directory.put(station))
@@ -448,27 +478,26 @@ class App:
             self.directory.revision = delta.revision
         if everything:
             self._gone.update(self.board.cells)
-        if self._uncovered:
+        uncovered, self._uncovered = self._uncovered, False
+        if uncovered:
             touched = list(self.directory.evses())
         readings = delta.readings if self.settings.registry.readings else ()
         read = {reading.evse for reading in readings}
         wanted = [evse for evse in touched if self._belongs(evse, read)]
         # What follows fails while the log cannot be written; what is still to do is kept for then.
-        await self.hub.reconcile(wanted, [key for key in self._gone if not self.directory.has(key)])
+        try:
+            await self.hub.reconcile(wanted, [key for key in self._gone if not self.directory.has(key)])
+        except BaseException:
+            self._uncovered = self._uncovered or uncovered
+            raise
         self._gone.clear()
-        self._uncovered = False
         await self._take_readings(readings)
-        self.ocpp.follow(await self.store.charge_points(), operators)
-        self.supervision.set_operators(operators.values(), self.settings.rules.stale_after_s)
-        await self.ocpi.follow(await self.store.peers.every())
+        # Their EVSEs may have moved, and what sources tell of can be taken now.
+        self.ocpp.follow(self._points, self.operators)
+        await self.ocpi.sign_off_left()
         if self._server is not None:
-            await self._set_sources()
+            self.sources.start()
         self._revision = delta.revision
-
-    async def _set_sources(self) -> None:
-        own = self.settings.ocpi
-        peers = reconciled(await self.store.peers.every(), own.reconcile_s, anywhere=own.peers == "any")
-        await self.sources.set([*await self.store.sources(), *peers], self.operators)
 
     def _belongs(self, evse: Evse, read: set[str]) -> bool:
         """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
@@ -528,10 +557,11 @@ class App:
             serving.result()
             raise InvalidSetting("the server ended while it started; see the messages above")
         self._serving = serving
-        await self._set_sources()
+        self.sources.start()
         interval = self.settings.registry.poll_ms / 1000
         for every_s, work in (
             (interval, self._watch),
+            (interval, self._watch_rights),
             (SWEEP_S, self._sweep),
             (EXPIRE_S, self._expire),
             (TOUCH_S, self._touch),
@@ -578,6 +608,10 @@ class App:
     async def _watch(self) -> None:
         if await self.store.revision() != self._revision:
             await self.refresh()
+
+    async def _watch_rights(self) -> None:
+        if await self.store.revision() != self._rights_revision:
+            await self._take_rights()
 
     async def _sweep(self) -> None:
         self.stream.sweep(asyncio.get_running_loop().time())

@@ -17,7 +17,7 @@ import msgspec
 
 from ladestrom.core.access import VISITOR, Credential, Keyring, Scope
 from ladestrom.errors import KeyPending, LadestromError, NotAllowed, TooManyRequests, Unauthenticated
-from ladestrom.model import Millis
+from ladestrom.model import Millis, Operator
 from ladestrom.ports import KeyRecord
 
 MINUTE_MS: Final = 60_000
@@ -86,6 +86,21 @@ class Doorkeeper:
             raise
         self._note(found.key_id, now).requests += 1
         return found
+
+    def reporter(self, key_id: str) -> Operator:
+        """The operator that a key reports for, with the rights that it has now.
+
+        Asked whenever something was received: the key, or the rights, may have been taken away meanwhile.
+
+        Raises:
+            Unauthenticated: the key is gone, was revoked, or has expired.
+            NotAllowed: it does not report, or waits to be approved.
+        """
+        try:
+            return self.keyring.reporter(key_id, self._clock())
+        except LadestromError:
+            self.refuse(key_id if key_id in self.keyring else None)
+            raise
 
     def holder(self, headers: Mapping[str, str], *, waiting: bool = True) -> KeyRecord:
         """Whose key a request carries, whatever the key is for; with `waiting`, one that waits too.

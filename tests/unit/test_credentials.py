@@ -120,7 +120,8 @@ class TestDoorkeeper:
         assert door.credential({"x-api-key": READ}, Scope.STREAM).name == "key 1"
         assert door.credential({}, Scope.STREAM, {"key": READ}).name == "key 1"
         reporting = door.credential({"authorization": f"Bearer {REPORT}"}, Scope.REPORT)
-        assert reporting.operator == make_operator()
+        assert reporting.operator == "abc"
+        assert door.reporter(reporting.key_id) == make_operator()
         assert door.refused == 0
 
     def test_every_refusal_is_counted_and_notes_no_use(self, clock: Clock, door: Doorkeeper) -> None:

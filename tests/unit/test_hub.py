@@ -68,7 +68,16 @@ class Working:
         self.log = GatedLog()
         self.board = Board()
         self.clock = Clock()
-        self.hub = Hub(self.log, self.board, directory, self.clock, limits)
+        self.rights: dict[str, Operator] = {}
+        """Of operators that may other things by now than what is handed in says."""
+        self.hub = Hub(
+            self.log,
+            self.board,
+            directory,
+            self.clock,
+            limits,
+            lambda operator: self.rights.get(operator.name, operator),
+        )
 
     def submit(self, *reports: StatusReport, operator: Operator = ABC) -> asyncio.Task[Receipt]:
         return asyncio.create_task(self.hub.submit(operator, reports))
@@ -209,6 +218,18 @@ class TestDurability:
             receipts = await asyncio.gather(first, *rest)
         assert at.log.appends == [1, 3]
         assert [receipt.position.seq for receipt in receipts] == [1, 4, 4, 4]
+
+    async def test_a_delivery_that_waited_is_judged_by_the_rights_that_hold_then(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            second = at.submit(make_report(SECOND))
+            await at.waiting(1)
+            at.rights["abc"] = Operator("abc")
+            at.log.gate.set()
+            assert (await first).accepted == 1
+            assert [refusal.reason for refusal in (await second).refused] == [Reason.NOT_ALLOWED]
 
     async def test_a_group_takes_no_more_deliveries_once_it_has_its_limit_of_reports(self) -> None:
         async with working(limits=HubLimits(group_items_max=2, start_grace_s=0)) as at:

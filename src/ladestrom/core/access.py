@@ -81,7 +81,9 @@ class Credential(msgspec.Struct, frozen=True):
     key_id: str
     name: str
     scopes: tuple[str, ...]
-    operator: Operator | None
+    operator: str | None
+    """Name of the operator that it reports for. Its rights are looked up when they are used
+    (`Keyring.reporter`): a credential may be as old as its connection."""
 
     def may(self, scope: Scope) -> bool:
         """Whether one of its scopes grants this one."""
@@ -163,18 +165,10 @@ class Keyring:
     def __init__(
         self, records: Iterable[KeyRecord], operators: Iterable[Operator], *, demo: bool = False
     ) -> None:
-        by_name = {operator.name: operator for operator in operators}
+        self._operators = {operator.name: operator for operator in operators}
         self._demo = demo
         self._held = {
-            record.id: (
-                record,
-                Credential(
-                    key_id=record.id,
-                    name=record.name,
-                    scopes=record.scopes,
-                    operator=by_name.get(record.operator) if record.operator is not None else None,
-                ),
-            )
+            record.id: (record, Credential(record.id, record.name, record.scopes, record.operator))
             for record in records
         }
 
@@ -191,16 +185,31 @@ class Keyring:
             NotAllowed: it is good, but not for `scope`.
         """
         record, credential = self._known(text)
-        _check_live(record, now)
-        if record.pending:
-            raise KeyPending("the key waits until whoever runs this server approves it")
-        if not credential.may(scope):
-            raise NotAllowed(
-                f"the key is not for {scope}: it has the scope {' and '.join(credential.scopes)}"
-            )
-        if scope is Scope.REPORT and credential.operator is None:
-            raise NotAllowed("the key reports for an operator that does not exist")
+        _check_good(record, credential, now, scope)
+        if scope is Scope.REPORT:
+            self._operator(credential)
         return credential
+
+    def reporter(self, key_id: str, now: Millis) -> Operator:
+        """The operator that a key reports for, with the rights that it has now.
+
+        Raises:
+            Unauthenticated: the key is gone, was revoked, or has expired.
+            KeyPending: it waits to be approved.
+            NotAllowed: it does not report.
+        """
+        held = self._held.get(key_id)
+        if held is None:
+            raise Unauthenticated("the key does not exist any more")
+        record, credential = held
+        _check_good(record, credential, now, Scope.REPORT)
+        return self._operator(credential)
+
+    def _operator(self, credential: Credential) -> Operator:
+        found = None if credential.operator is None else self._operators.get(credential.operator)
+        if found is None:
+            raise NotAllowed("the key reports for an operator that does not exist")
+        return found
 
     def is_live(self, key_id: str, now: Millis) -> bool:
         """Whether connections that were opened with this key may stay open."""
@@ -303,6 +312,14 @@ def operator_from(
         stale_after_s=stale_after_s,
         may_register=may_register,
     )
+
+
+def _check_good(record: KeyRecord, credential: Credential, now: Millis, scope: Scope) -> None:
+    _check_live(record, now)
+    if record.pending:
+        raise KeyPending("the key waits until whoever runs this server approves it")
+    if not credential.may(scope):
+        raise NotAllowed(f"the key is not for {scope}: it has the scope {' and '.join(credential.scopes)}")
 
 
 def _check_live(record: KeyRecord, now: Millis) -> None:

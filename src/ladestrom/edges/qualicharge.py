@@ -57,7 +57,7 @@ def _operator(request: Request, door: Doorkeeper) -> Operator | None:
     try:
         door.credential(request.headers, Scope.STREAM, basic=True)
     except NotAllowed:
-        return door.credential(request.headers, Scope.REPORT, basic=True).operator
+        return door.reporter(door.credential(request.headers, Scope.REPORT, basic=True).key_id)
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
@@ -15,14 +16,13 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 import structlog
 
-from ladestrom.core.access import Credential, Scope
+from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import (
     BadRequest,
     LadestromError,
     MalformedBody,
     MethodNotAllowed,
-    NotAllowed,
     NotFound,
     TooLarge,
     TooManyRequests,
@@ -42,6 +42,14 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Reader = Callable[[Request], Awaitable[Answer]]
 """What answers GET on the path of a push, where its protocol lets operators read what they sent."""
+Reporter = Callable[[], Operator]
+"""Gives the operator of whoever sends, with the rights that it has now.
+
+Asked again once a body was read, and for each message of a connection: both may take long.
+
+Raises:
+    Unauthenticated, NotAllowed: it may not report any more.
+"""
 
 BODY_GRACE_S: Final = 10
 """A body has this long, and a second more for each 64 KiB that arrived."""
@@ -184,38 +192,44 @@ class PushEndpoint:
         if path.startswith("/"):
             raise NotFound("nothing is here")
         headers = _headers(scope)
-        operator = self._operator(scope, headers)
+        reporter = self._reporter(scope, headers)
         if not self._push.sequential:
             request = self._request(scope, headers, path, await self._body(headers, receive))
-            return await self._answered(operator, request, None)
-        turn = self._turns.setdefault(operator.name, _Turn())
+            return await self._answered(reporter, request, None)
+        name = reporter().name
+        turn = self._turns.setdefault(name, _Turn())
         if turn.waiting >= TURNS_MAX:
             raise TooManyRequests(
-                f"{turn.waiting} messages of {operator.name!r} wait for their turn; send one after the other"
+                f"{turn.waiting} messages of {name!r} wait for their turn; send one after the other"
             )
         turn.waiting += 1
         try:
             async with turn.lock:
                 request = self._request(scope, headers, path, await self._body(headers, receive))
-                return await self._answered(operator, request, turn)
+                return await self._answered(reporter, request, turn)
         finally:
             turn.waiting -= 1
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         return await read_body(headers, receive, self._desk.limits.body_bytes_max)
 
-    async def _answered(self, operator: Operator, request: Request, turn: _Turn | None) -> Answer:
+    async def _answered(self, reporter: Reporter, request: Request, turn: _Turn | None) -> Answer:
         key = request.headers.get("idempotency-key")
         if key is None:
-            return await self.deliver(operator, request, turn)
+            return await self.deliver(reporter, request, turn)
         what = b"%b\0%b" % (request.path.encode(), request.body) if request.path else request.body
         return await self._desk.receipts.once(
-            operator.name, key, what, lambda: self.deliver(operator, request, turn)
+            reporter().name, key, what, lambda: self.deliver(reporter, request, turn)
         )
 
-    async def deliver(self, operator: Operator, request: Request, turn: _Turn | None = None) -> Answer:
-        """One message in, its answer out, once what was accepted is durable."""
+    async def deliver(self, reporter: Reporter, request: Request, turn: _Turn | None = None) -> Answer:
+        """One message in, its answer out, once what was accepted is durable.
+
+        Raises:
+            LadestromError: nothing of it was taken; its sender may not report any more, for one.
+        """
         desk = self._desk
+        operator = reporter()
         now = desk.clock()
         if turn is not None:
             now = turn.last_at = max(now, turn.last_at + 1)
@@ -229,11 +243,12 @@ class PushEndpoint:
         body = without_keys(answer.body)
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
 
-    def _operator(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> Operator:
+    def _reporter(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> Reporter:
         certificates = self._desk.certificates
         if certificates is not None and not (headers.get("authorization") or headers.get("x-api-key")):
-            return certificates.operator(headers, (scope.get("client") or ("",))[0])
-        return reporting(self._desk.door.credential(headers, Scope.REPORT, basic=self._basic))
+            return partial(certificates.operator, headers, (scope.get("client") or ("",))[0])
+        door = self._desk.door
+        return partial(door.reporter, door.credential(headers, Scope.REPORT, basic=self._basic).key_id)
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int) -> bytes:
@@ -276,17 +291,6 @@ async def _read(receive: Receive, limit: int) -> bytes:
                 deadline.reschedule(began + BODY_GRACE_S + size / BODY_BYTES_PER_S_MIN)
     except TimeoutError:
         raise BodyTimeout(f"the body did not arrive in time: {size} bytes so far") from None
-
-
-def reporting(credential: Credential) -> Operator:
-    """The operator of a key with the scope `report`.
-
-    Raises:
-        NotAllowed: it has none.
-    """
-    if credential.operator is None:
-        raise NotAllowed("the key reports for no operator")
-    return credential.operator
 
 
 class BodyTimeout(BadRequest):

@@ -148,26 +148,29 @@ class OcpiServer:
         self._read_at = 0.0
         self._reading: asyncio.Task[None] | None = None
 
-    async def follow(self, peers: Iterable[OcpiPeer]) -> None:
-        """Takes the peers as the store has them. What an operator told whose last peer left is unknown then.
+    def follow(self, peers: Iterable[OcpiPeer]) -> None:
+        """Takes the peers as the store has them: what is gone may nothing from now on.
 
-        Raises:
-            NotReady: that could not be logged; the next call tries it again.
+        What an operator told whose last peer left is to be signed off then (`sign_off_left`).
         """
         before = {peer.operator for peer in self._by_token.values() if peer.state in DELIVERING}
         self._by_token = {peer.token_sha256: peer for peer in peers}
         here = {peer.operator for peer in self._by_token.values() if peer.state in DELIVERING}
         self._left = (self._left | before) - here
         self._registering = {name: lock for name, lock in self._registering.items() if lock.locked()}
-        for name in sorted(self._left):
-            await self._sign_off(name)
-            self._left.discard(name)
 
-    async def _sign_off(self, name: str) -> None:
-        evses: list[str] = []
-        for document in await self._peers.locations(name):
-            evses += ocpi_locations.evse_ids(document)
-        await self._reception.sign_off(self._operator(name) or Operator(name), evses)
+    async def sign_off_left(self) -> None:
+        """What operators told whose last peer left is unknown.
+
+        Raises:
+            NotReady: that could not be logged; the next call tries it again.
+        """
+        for name in sorted(self._left):
+            evses: list[str] = []
+            for document in await self._peers.locations(name):
+                evses += ocpi_locations.evse_ids(document)
+            await self._reception.sign_off(self._operator(name) or Operator(name), evses)
+            self._left.discard(name)
 
     async def drain(self) -> None:
         """Returns when every Location that was taken is stored."""
@@ -267,7 +270,7 @@ class OcpiServer:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._read_at + READ_AGAIN_S - loop.time()))
         self._read_at = loop.time()
-        await self.follow(await self._peers.every())
+        self.follow(await self._peers.every())
 
     # -- the module credentials --------------------------------------------------------------------------
 
@@ -312,14 +315,15 @@ class OcpiServer:
             await self._peers.put(peer, instead_of=asked.peer.token_sha256)
         except Conflict as error:
             raise Refused("you have registered meanwhile", ocpi.CLIENT_ERROR) from error
-        await self.follow(await self._peers.every())
+        self.follow(await self._peers.every())
         logger.info("an OCPI peer registered", peer=peer.id, operator=peer.operator, version=met.version)
         return self._own(asked, token, version)
 
     async def _unregister(self, asked: _Asked) -> Reply:
         """Forgets the peer: what it told is not known any more."""
         await self._peers.drop(asked.peer.id)
-        await self.follow(await self._peers.every())
+        self.follow(await self._peers.every())
+        await self.sign_off_left()
         logger.info("an OCPI peer unregistered", peer=asked.peer.id, operator=asked.peer.operator)
         return Reply()
 
@@ -333,20 +337,23 @@ class OcpiServer:
         if asked.peer.state == "invited":
             raise Unauthenticated("this token is for the registration only; POST your credentials first")
         where = ocpi_receiver.target(path)
-        self._check_party(asked, where.party)
+        self._check_party(asked.peer, asked.operator, where.party)
         key = (asked.operator.name, native_id(where.party, where.location))
         if asked.request.method == "GET":
             async with self.shelf.held(key) as document:
                 return ocpi_receiver.get(document, where)
-        sent = ocpi_receiver.Sent(
-            body=await asked.body(),
-            version=version,
-            source=asked.operator.name,
-            received_at=self._clock(),
-            limits=self._settings.parse,
-            with_stations=asked.operator.may_register,
-        )
+        body = await asked.body()
         async with self.shelf.held(key) as document:
+            # The body took its time, and so did those who changed this Location before.
+            operator = self._still(asked, where.party)
+            sent = ocpi_receiver.Sent(
+                body=body,
+                version=version,
+                source=operator.name,
+                received_at=self._clock(),
+                limits=self._settings.parse,
+                with_stations=operator.may_register,
+            )
             change = ocpi_receiver.put if asked.request.method == "PUT" else ocpi_receiver.patch
             try:
                 outcome = change(document, where, sent)
@@ -354,14 +361,27 @@ class OcpiServer:
                 if error.reply.code != ocpi.UNKNOWN_LOCATION:
                     self._unreadable(asked, sent.body, error)
                 raise
-            receipt = await self._reception.take(asked.operator, outcome.delivery, protocol=PROTOCOL)
+            receipt = await self._reception.take(operator, outcome.delivery, protocol=PROTOCOL)
             if outcome.document is not None and outcome.document != document:
                 await self.shelf.put(key, outcome.document, document)
         return ocpi_receiver.told(outcome, receipt)
 
-    def _check_party(self, asked: _Asked, party: str) -> None:
-        operator = asked.operator
-        roles = tuple(ocpi_credentials.Role(*role) for role in asked.peer.roles)
+    def _still(self, asked: _Asked, party: str) -> Operator:
+        """The operator of a request, with the rights that it has now.
+
+        Raises:
+            Unauthenticated: its token is not good any more.
+            Refused: it may not speak for this party any more.
+        """
+        peer = self._by_token.get(digest(asked.token))
+        operator = None if peer is None or peer.id != asked.peer.id else self._operator(peer.operator)
+        if peer is None or operator is None or peer.state not in DELIVERING:
+            raise Unauthenticated("the token is not known here any more")
+        self._check_party(peer, operator, party)
+        return operator
+
+    def _check_party(self, peer: OcpiPeer, operator: Operator, party: str) -> None:
+        roles = tuple(ocpi_credentials.Role(*role) for role in peer.roles)
         if operator.all or ocpi_credentials.allowed(roles, operator.parties, party):
             return
         if not roles and operator.prefixes:

@@ -41,7 +41,7 @@ class Reception:
         """Returns once what was accepted is durable.
 
         Args:
-            operator: whose statuses these are.
+            operator: whose statuses these are; its rights are those that it has now.
             delivery: what its message brought.
             protocol: in which the operator sent it.
             origin: the source, where it is one that we asked or followed.
@@ -50,6 +50,7 @@ class Reception:
             Overloaded, LogFailure: the operator may try again. Of a delivery of more than
                 `PART_REPORTS_MAX` reports a part may have been taken; taking it again does no harm.
         """
+        operator = self._hub.rights(operator)
         health = self.supervision.health(origin or Origin.push(operator.name, protocol))
         if delivery.stations and operator.may_register and self._registrar is not None:
             # First, as its statuses are refused where its EVSEs are not known.

@@ -37,6 +37,7 @@ class Registrar:
         directory: Directory,
         refresh: Callable[[], Awaitable[None]],
         clock: Callable[[], Millis],
+        rights: Callable[[Operator], Operator] = lambda operator: operator,
     ) -> None:
         """Nothing is written yet.
 
@@ -45,12 +46,14 @@ class Registrar:
             directory: what of it the server knows.
             refresh: makes the server take what was written.
             clock: gives the time of an import.
+            rights: gives an operator with the rights that it has now: an import may have waited for others.
         """
         self._store = store
         self._directory = directory
         self._refresh = refresh
         self._clock = clock
-        self._waiting: dict[str, list[StationDraft]] = {}
+        self._rights = rights
+        self._waiting: dict[str, list[tuple[Operator, StationDraft]]] = {}
         self._complete: set[str] = set()
         """Registers of which all stations wait."""
         self._round: asyncio.Task[None] | None = None
@@ -68,7 +71,7 @@ class Registrar:
         is_all = delivery.all_stations and len(wanted) == len(delivery.stations)
         for draft in wanted:
             register = f"{draft.station.register}:{operator.name}"
-            self._waiting.setdefault(register, []).append(draft)
+            self._waiting.setdefault(register, []).append((operator, draft))
             if is_all:
                 self._complete.add(register)
         if self._next is None or self._next.done():
@@ -129,12 +132,18 @@ class Registrar:
         self._next = None
         waiting, self._waiting = self._waiting, {}
         complete, self._complete = self._complete, set()
-        for register, drafts in waiting.items():
+        for register, offered in waiting.items():
+            drafts = [
+                draft for operator, draft in offered if may_register(self._rights(operator), draft.station)
+            ]
+            if not drafts:
+                continue
             # Of two that came while another import ran, the later is the newer.
             newest = {draft.station.native_id: draft for draft in drafts}
+            is_all = register in complete and len(drafts) == len(offered)
             try:
                 report = await self._store.import_stations(
-                    register, newest.values(), self._clock(), complete=register in complete
+                    register, newest.values(), self._clock(), complete=is_all
                 )
             except LadestromError as error:
                 logger.warning("stations were not registered", register=register, error=str(error))

@@ -91,21 +91,29 @@ class SourceTasks:
         self._table = table
         self._running: dict[str, _Running] = {}
         self._known: dict[str, SourceRecord] = {}
+        self._stopping = asyncio.Lock()
+        self._given_up: set[asyncio.Task[None]] = set()
 
-    async def set(self, sources: Iterable[SourceRecord], operators: Mapping[str, Operator]) -> None:
-        """Takes what the store has now: starts what is new, stops what is gone, starts anew what changed."""
+    async def follow(self, sources: Iterable[SourceRecord], operators: Mapping[str, Operator]) -> None:
+        """Takes what the store has now, and stops what is gone, paused or changed. Starts nothing.
+
+        Returns when none of these will hand anything in any more.
+        """
         self._desk.operators = operators
-        wanted = {source.name: source for source in sources}
-        for name in [*self._running]:
-            running, now = self._running[name].source, wanted.get(name)
-            if not _is_same(running, now):
-                # One that only starts anew goes on where it was.
-                ends = now is None or now.paused_at is not None or now.operator != running.operator
-                await self._stop(name, give_up=ends)
-        self._known = wanted
+        self._known = {source.name: source for source in sources}
+        async with self._stopping:
+            for name in [*self._running]:
+                running, now = self._running[name].source, self._known.get(name)
+                if not _is_same(running, now):
+                    # One that only starts anew goes on where it was.
+                    ends = now is None or now.paused_at is not None or now.operator != running.operator
+                    await self._stop(name, give_up=ends)
+
+    def start(self) -> None:
+        """Starts what the store has and does not run."""
         supervision = self._desk.reception.supervision
-        supervision.keep_only(wanted)
-        for name, source in wanted.items():
+        supervision.keep_only(self._known)
+        for name, source in self._known.items():
             if name in self._running:
                 continue
             kind = Kind.PULL if source.protocol in self._table.pulls else Kind.FOLLOW
@@ -138,19 +146,26 @@ class SourceTasks:
         raise InvalidSetting(f"there is no protocol {source.protocol!r} here")
 
     async def _stop(self, name: str, *, give_up: bool) -> None:
-        running = self._running.pop(name)
+        running = self._running[name]
         running.task.cancel()
         with suppress(asyncio.CancelledError):
             await running.task
+        # Only now: nothing is started in its place while it still ends.
+        del self._running[name]
         if give_up and isinstance(running.shell, Follower):
-            # It was to be in step, and is not any more.
-            with suppress(LadestromError):
-                await running.shell.give_up()
+            # It was to be in step, and is not any more. Its log may not be writable for long.
+            task = asyncio.create_task(running.shell.insist_on_giving_up())
+            self._given_up.add(task)
+            task.add_done_callback(self._given_up.discard)
 
     async def stop(self) -> None:
         """Ends all; what they told stays as it is."""
-        for name in [*self._running]:
-            await self._stop(name, give_up=False)
+        self._known = {}
+        async with self._stopping:
+            for name in [*self._running]:
+                await self._stop(name, give_up=False)
+        for task in self._given_up:
+            task.cancel()
 
     async def take_again(self) -> int:
         """Takes the deliveries that were handed over out of the quarantine; says how many."""

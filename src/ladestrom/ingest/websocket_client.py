@@ -239,7 +239,7 @@ class Follower:
                 async with asyncio.timeout(self._desk.limits.lost_after_s):
                     await self._here.wait()
             except TimeoutError:
-                await self._insist_on_giving_up()
+                await self.insist_on_giving_up()
                 await self._here.wait()
             while self._here.is_set():
                 try:
@@ -249,7 +249,8 @@ class Follower:
                     with suppress(LadestromError):
                         await self._desk.reception.confirm(self._desk.operator(self.source.operator))
 
-    async def _insist_on_giving_up(self) -> None:
+    async def insist_on_giving_up(self) -> None:
+        """Gives everything up; tries again for as long as that cannot be logged."""
         while True:
             try:
                 given_up = await self.give_up()

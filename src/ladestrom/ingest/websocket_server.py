@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -15,8 +16,7 @@ import structlog
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import LadestromError, NotReady, Unauthenticated, UpgradeRequired
-from ladestrom.ingest.http_push import PushEndpoint, Receive, Send, headers_of, reporting, respond
-from ladestrom.model import Operator
+from ladestrom.ingest.http_push import PushEndpoint, Receive, Reporter, Send, headers_of, respond
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.conversation import Answer, Request
 
@@ -47,22 +47,21 @@ class ReportSocket:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
         try:
-            credential = self._door.credential(headers, Scope.REPORT)
-            operator = reporting(credential)
+            key_id = self._door.credential(headers, Scope.REPORT).key_id
         except LadestromError as error:
             await _refuse(send, error)
             return
         await send({"type": "websocket.accept"})
         self.connections += 1
         try:
-            await self._converse(operator, credential.key_id, receive, send)
+            await self._converse(key_id, receive, send)
         finally:
             self.connections -= 1
 
-    async def _converse(self, operator: Operator, key_id: str, receive: Receive, send: Send) -> None:
+    async def _converse(self, key_id: str, receive: Receive, send: Send) -> None:
         pending: Pending = asyncio.Queue(PIPELINE_MESSAGES_MAX)
         writer = asyncio.create_task(self._answer(pending, send))
-        reader = asyncio.create_task(self._read(operator, pending, receive))
+        reader = asyncio.create_task(self._read(partial(self._door.reporter, key_id), pending, receive))
         is_live = True
         try:
             while is_live and not (reader.done() or writer.done()):
@@ -81,22 +80,22 @@ class ReportSocket:
             reader.cancel()
             writer.cancel()
 
-    async def _read(self, operator: Operator, pending: Pending, receive: Receive) -> None:
+    async def _read(self, reporter: Reporter, pending: Pending, receive: Receive) -> None:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
             body = text.encode() if text is not None else (message.get("bytes") or b"")
-            await pending.put(asyncio.create_task(self._receipt(operator, body)))
+            await pending.put(asyncio.create_task(self._receipt(reporter, body)))
 
-    async def _receipt(self, operator: Operator, body: bytes) -> bytes:
+    async def _receipt(self, reporter: Reporter, body: bytes) -> bytes:
         try:
-            answer = await self._endpoint.deliver(operator, Request("POST", "", {}, {}, body))
+            answer = await self._endpoint.deliver(reporter, Request("POST", "", {}, {}, body))
         except LadestromError as error:
             return problem(error)
         except Exception:
-            logger.exception("a report message failed", operator=operator.name)
+            logger.exception("a report message failed")
             return problem(NotReady("an internal error stopped this message; nothing of it was accepted"))
         return answer.body
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.building import NOW, make_operator, make_report, make_station
+from tests.building import NOW, make_operator, make_report, make_station, until
 from tests.e2e.peers.ocpi_sender import OcpiSender
 
 from ladestrom.core.directory import Directory
@@ -249,6 +249,25 @@ class TestRegistrar:
         await registrar.register(self.OPERATOR, self.delivery(empty, unknown=[key]))
         await registrar.register(self.OPERATOR, self.delivery(empty, reports=[make_report(key)]))
         assert len(store.imports) >= 2
+
+    async def test_an_import_that_waited_is_held_against_the_rights_that_hold_then(self) -> None:
+        directory = Directory()
+        store: Any = Store(directory)
+        rights = {"abc": self.OPERATOR}
+        held = asyncio.Event()
+
+        async def refresh() -> None:
+            await held.wait()
+
+        registrar = Registrar(store, directory, refresh, lambda: NOW, lambda operator: rights[operator.name])
+        first = asyncio.create_task(registrar.register(self.OPERATOR, self.delivery(drafted(1))))
+        await until(lambda: bool(store.imports))
+        second = asyncio.create_task(registrar.register(self.OPERATOR, self.delivery(drafted(2))))
+        await asyncio.sleep(0)
+        rights["abc"] = make_operator()
+        held.set()
+        await asyncio.gather(first, second)
+        assert store.imports == [("ocpi:abc", ["L1"])]
 
     async def test_deliveries_that_wait_share_an_import(self, parts: tuple[Registrar, Store]) -> None:
         registrar, store = parts
