@@ -205,7 +205,7 @@ def test_a_key_that_is_made_leaves_what_others_have_up_to_date(server: Serving) 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_the_guides_request_makes_a_key(server: Serving) -> None:
-    command = example("curl -s -H 'Content-Type").replace("http://HOST", server.url)
+    command = example("curl -s $URL/api/v2/keys").replace("$URL", server.url)
     done = subprocess.run(shlex.split(command), capture_output=True, check=True, timeout=20)
     server.keys["guide"] = json.loads(done.stdout)["key"]
     assert own(server, "guide")["name"] == "My map"
