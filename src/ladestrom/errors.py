@@ -190,6 +190,27 @@ class LogFailure(NotReady):
     code = "log_failure"
 
 
+class LogDamaged(LogFailure):
+    means = "An entry of the log cannot be read, or is missing. The administrator was told which one."
+    advice = (
+        "A consumer that asked for every change from before that entry starts again without `since`. "
+        "Administrators find the entry at `/readyz` and in the log, and restore a backup."
+    )
+    code = "log_damaged"
+
+    def __init__(self, text: str, seq: int | None = None) -> None:
+        super().__init__(text)
+        self.seq = seq
+        """Sequence of the first entry that cannot be read; None where the damage is not in an entry."""
+
+
+class LogTrimmed(LadestromError):
+    means = "Changes after the position asked for are no longer kept in the log."
+    advice = "Start again without `since`; the answer begins with a snapshot."
+    code = "log_trimmed"
+    status = 410
+
+
 class SourceFailure(LadestromError):
     means = "A source that the server asked did not answer as its protocol requires."
     advice = "The server tries again by itself. Administrators see the reason in `ladestrom sources list`."

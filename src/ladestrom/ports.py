@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from ladestrom.errors import LogFailure
 from ladestrom.model import (
     Change,
     Entry,
@@ -65,8 +66,17 @@ class Log(Protocol):
         """Sequence of the oldest entry kept; `last.seq + 1` while there is none."""
         ...
 
+    @property
+    def fault(self) -> LogFailure | None:
+        """What is known to be wrong with the log, whether or not it can be written; None where nothing is."""
+        ...
+
     async def recover(self) -> Sequence[BoardRow]:
-        """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay."""
+        """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay.
+
+        Raises:
+            LogDamaged: it cannot be made of what is in the log; says what is damaged and what to do.
+        """
         ...
 
     async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
@@ -78,13 +88,23 @@ class Log(Protocol):
         ...
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
-        """At most `limit` entries with `seq > after`, in order; entries no longer kept are skipped."""
+        """At most `limit` entries with `seq > after`, in order; entries no longer kept are skipped.
+
+        Raises:
+            LogDamaged: an entry that is kept cannot be read, or is missing; says which (`seq`).
+            LogFailure: the log cannot be read now.
+        """
         ...
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         """Every durable entry with `seq > after`, in order, in batches, for ever.
 
-        A reader that is slow gets larger batches (at most 10,000 entries); it never slows the writer.
+        A reader that is slow gets larger batches (at most 10,000 entries); it never slows the writer. What it
+        was not given yet is not dropped by `trim`.
+
+        Raises:
+            LogTrimmed: the entry after `after` is no longer kept.
+            LogDamaged: the next entry cannot be read, or is missing.
         """
         ...
 
@@ -96,7 +116,10 @@ class Log(Protocol):
         ...
 
     async def trim(self, now: Millis) -> int:
-        """Drops entries over the limits of age and size, never beyond the checkpoint; says how many."""
+        """Drops entries over the limits of age and size; says how many.
+
+        Never any that the checkpoint does not cover, or that a reader that follows was not given yet.
+        """
         ...
 
     async def probe(self) -> None:

@@ -341,6 +341,19 @@ class TestTrim:
         await log.trim(NOW + 10**12)
         assert [entry.seq for entry in await log.read(5, 3)] == [21, 22, 23]
 
+    async def test_what_a_reader_that_follows_was_not_given_yet_stays(self, log: Log) -> None:
+        count = 3 * RECENT_ENTRIES_MAX
+        await log.append(make_changes(count))
+        await log.checkpoint([], count)
+        reader = log.tail(0)
+        async with contextlib.aclosing(reader):  # type: ignore[type-var]
+            given = list(await anext(reader))
+            assert await log.trim(NOW + 10**12) == len(given)
+            while given[-1].seq < count:
+                given += await anext(reader)
+        assert given == logged(make_changes(count))
+        assert await log.trim(NOW + 10**12)
+
     async def test_recovery_does_not_need_what_was_dropped(self, place: Place, log: Log) -> None:
         changes = make_changes(2 * KEPT_ENTRIES_MAX, evses=7)
         board = Board()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from ladestrom.backends.tailing import Recent
+from ladestrom.errors import LogFailure
 from ladestrom.model import Change, Entry, Millis, Position
 from ladestrom.ports import BoardRow
 
@@ -28,6 +29,10 @@ class MemoryLog:
     @property
     def first(self) -> int:
         return self._dropped + 1
+
+    @property
+    def fault(self) -> LogFailure | None:
+        return None
 
     async def recover(self) -> Sequence[BoardRow]:
         rows = dict(self._rows)
@@ -58,7 +63,7 @@ class MemoryLog:
     async def trim(self, now: Millis) -> int:
         del now
         over = min(len(self._entries) - self._retention_entries_max, self._checkpoint_seq - self._dropped)
-        over = min(over, len(self._entries) - 1)
+        over = min(over, len(self._entries) - 1, self._recent.needed_after - self._dropped)
         if over <= 0:
             return 0
         del self._entries[:over]

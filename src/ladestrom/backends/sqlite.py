@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import apsw
-import msgspec
+import structlog
 
-from ladestrom.backends.memory import fold
+from ladestrom.backends import log_rows
+from ladestrom.backends.log_rows import FORMAT, WHAT_TO_DO, encode, rows
 from ladestrom.backends.tailing import Recent
-from ladestrom.errors import LogFailure
+from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.model import Change, Entry, Millis, Position
 from ladestrom.ports import BoardRow
 
-FORMAT: Final = 1
-"""Version of the file's tables; another one is refused."""
 CHUNK_ROWS: Final = 1_000
 """Rows a checkpoint or trim handles in one transaction, at some 20 us each: appends have to wait for it."""
 BUSY_CHUNK_ROWS: Final = 64
@@ -47,14 +46,6 @@ ANY_AGE: Final[Millis] = 2**62
 BUSY_MS_MAX: Final = 10_000
 """A copy that is being made of the file may hold a lock for a moment."""
 
-_TABLES: Final = frozenset({"meta", "entries", "board"})
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS board (evse TEXT PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL)
-    WITHOUT ROWID;
-"""
-
 # One statement for a whole group, and no transaction around it but its own: each step of a statement gives up
 # the interpreter's lock and has to wait for it again behind the event loop, so a row at a time would cost a
 # switch interval a row.
@@ -65,11 +56,9 @@ SELECT json_extract(value, '$[1][0]'), json_extract(value, '$[0]'), value FROM j
 ON CONFLICT (evse) DO UPDATE SET seq = excluded.seq, body = excluded.body
 """
 
-_encode = msgspec.json.Encoder().encode
-_decode_change = msgspec.json.Decoder(Change).decode
-_decode_row = msgspec.json.Decoder(BoardRow).decode
-
 T = TypeVar("T")
+
+logger = structlog.get_logger(__name__)
 
 
 class Durability(StrEnum):
@@ -97,6 +86,10 @@ class SqliteLog:
         self._read_connection: apsw.Connection
         self._epoch = ""
         self._first = 1
+        self._dropped = 0
+        """Entries up to here were dropped, or are about to be."""
+        self._damage: LogDamaged | None = None
+        """What was found when something was read or written."""
         self._checkpoint_seq = 0
         self._written = 0
         """Last sequence in the file; -1 after an append of which nobody knows whether it took effect."""
@@ -127,16 +120,16 @@ class SqliteLog:
 
     def _open(self) -> None:
         connection = self._write_connection = self._connect()
-        self._check(connection)
+        log_rows.check_format(connection, str(self._path))
         self._path.chmod(0o600)
-        if _rows(connection, "PRAGMA journal_mode = WAL") != [("wal",)]:
+        if rows(connection, "PRAGMA journal_mode = WAL") != [("wal",)]:
             raise LogFailure(
                 f"{self._path} is on a file system without shared memory: choose another directory"
             )
         # Whatever the durability: who looks after a power cut has to find the session that was cut.
         connection.execute("PRAGMA synchronous = FULL")
         with connection:
-            for statement in _SCHEMA.split(";"):
+            for statement in log_rows.SCHEMA.split(";"):
                 if statement.strip():
                     connection.execute(statement)
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
@@ -145,18 +138,17 @@ class SqliteLog:
             self._begin_session(connection)
         if self._durability is Durability.RELAXED:
             connection.execute("PRAGMA synchronous = NORMAL")
-        meta: dict[str, Any] = dict(_rows(connection, "SELECT name, value FROM meta"))
+        meta = log_rows.meta(connection)
         self._epoch = str(meta["epoch"])
         self._checkpoint_seq = int(meta["checkpoint"])
-        first, last = _rows(connection, "SELECT min(seq), max(seq) FROM entries")[0]
-        self._first = 1 if first is None else int(first)
-        self._written = 0 if last is None else int(last)
+        self._first, self._written = log_rows.extent(connection)
+        self._dropped = self._first - 1
         self._recent = Recent(self._written)
         self._read_connection = self._connect()
 
     def _begin_session(self, connection: apsw.Connection) -> None:
         boot_id = _boot_id()
-        found = _rows(connection, "SELECT value FROM meta WHERE name = 'session'")
+        found = rows(connection, "SELECT value FROM meta WHERE name = 'session'")
         before = str(found[0][0]) if found else CLOSED
         changes = {"session": f"{self._durability} {boot_id}"}
         if before.startswith(Durability.RELAXED) and before != f"{Durability.RELAXED} {boot_id}":
@@ -170,21 +162,6 @@ class SqliteLog:
         connection.set_busy_timeout(BUSY_MS_MAX)
         return connection
 
-    def _check(self, connection: apsw.Connection) -> None:
-        """Refuses what is no log of this format, before anything is written to it."""
-        found = _rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")
-        tables = {name for (name,) in found}
-        if not tables:
-            return
-        found = _rows(connection, "SELECT value FROM meta WHERE name = 'format'") if tables >= _TABLES else []
-        if not found:
-            raise LogFailure(f"{self._path} is a database, but no log of ladestrom: choose another directory")
-        if found[0][0] != FORMAT:
-            raise LogFailure(
-                f"{self._path} has format {found[0][0]}, this program reads {FORMAT}: "
-                "use the version that wrote it"
-            )
-
     @property
     def last(self) -> Position:
         return Position(self._epoch, self._recent.last)
@@ -193,37 +170,24 @@ class SqliteLog:
     def first(self) -> int:
         return self._first
 
+    @property
+    def fault(self) -> LogFailure | None:
+        damage = self._damage
+        if damage is not None and damage.seq is not None and damage.seq < self._first:
+            # The damaged entry was dropped with its age.
+            damage = self._damage = None
+        return damage
+
     async def recover(self) -> Sequence[BoardRow]:
-        return await self._write(self._recover)
-
-    def _recover(self) -> list[BoardRow]:
-        connection = self._write_connection
-        rows = {}
-        for (body,) in connection.execute("SELECT body FROM board"):
-            row = _decoded(_decode_row, body)
-            rows[row.change.evse] = row
-        if self._recent.last < self._checkpoint_seq:
-            raise self._lacks(self._recent.last + 1, self._checkpoint_seq)
-        expected = self._checkpoint_seq
-        query = "SELECT seq, body FROM entries WHERE seq > ? ORDER BY seq"
-        for seq, body in connection.execute(query, (self._checkpoint_seq,)):
-            expected += 1
-            if seq != expected:
-                raise self._lacks(expected, seq - 1)
-            fold(rows, Entry(seq, _decoded(_decode_change, body)))
-        return sorted(rows.values(), key=lambda row: row.seq)
-
-    def _lacks(self, start: int, end: int) -> LogFailure:
-        return LogFailure(
-            f"{self._path} lacks entries {start} to {end}: restore it from a backup, or "
-            "move it away to start a new log (consumers then get a new snapshot)"
+        return await self._write(
+            lambda: log_rows.board(self._write_connection, self._checkpoint_seq, self._recent.last)
         )
 
     async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
         if not changes:
             return []
         start = self._recent.last + 1
-        bodies = _encode(changes).decode()
+        bodies = encode(changes).decode()
         await self._write(partial(self._append, start, start + len(changes) - 1, bodies))
         entries = [Entry(seq, change) for seq, change in enumerate(changes, start)]
         self._recent.add(entries)
@@ -238,18 +202,14 @@ class SqliteLog:
             connection.execute(_APPEND, (start, time.time_ns() // 1_000_000, bodies))
         except apsw.Error as error:
             self._written = -1
-            raise LogFailure(
-                f"the log {self._path.name} cannot be written ({error}); nothing was accepted; try again"
-            ) from error
+            raise self._failure(error, "nothing was accepted; try again") from error
         self._written = end
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         return await self._run(self._reader, partial(self._read, after, self._recent.last, limit))
 
     def _read(self, after: int, last: int, limit: int) -> list[Entry]:
-        query = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        found = _rows(self._read_connection, query, (after, last, limit))
-        return [Entry(seq, _decoded(_decode_change, body)) for seq, body in found]
+        return log_rows.entries(self._read_connection, after, last, limit, lambda: self._dropped)
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
@@ -257,7 +217,7 @@ class SqliteLog:
     async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
         start, count = 0, BUSY_CHUNK_ROWS
         while start < len(rows):
-            bodies = _encode(rows[start : start + count]).decode()
+            bodies = encode(rows[start : start + count]).decode()
             last, began = self._recent.last, time.perf_counter()
             await self._write(partial(self._transact, [(_CHECKPOINT, (bodies,))]))
             start += count
@@ -274,21 +234,21 @@ class SqliteLog:
     async def trim(self, now: Millis) -> int:
         dropped = 0
         while True:
-            count = await self._write(partial(self._trim, now))
+            end = min(self._checkpoint_seq, self._recent.last - 1, self._recent.needed_after)
+            count = await self._write(partial(self._trim, now, end))
             dropped += count
             if count < CHUNK_ROWS:
                 return dropped
 
-    def _trim(self, now: Millis) -> int:
+    def _trim(self, now: Millis, end: int) -> int:
         connection = self._write_connection
-        end = min(self._checkpoint_seq, self._recent.last - 1)
-        used = _rows(
+        used = rows(
             connection,
             "SELECT (page_count - freelist_count) * page_size"
             " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         )[0][0]
         oldest = now - self._retention_ms if used <= self._retention_bytes else ANY_AGE
-        cut = _rows(
+        cut = rows(
             connection,
             "SELECT max(seq) FROM (SELECT seq, at FROM entries WHERE seq <= ? ORDER BY seq LIMIT ?)"
             " WHERE at < ?",
@@ -297,6 +257,7 @@ class SqliteLog:
         if cut is None:
             return 0
         count = int(cut) + 1 - self._first
+        self._dropped = int(cut)
         self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
         self._first += count
         return count
@@ -312,7 +273,13 @@ class SqliteLog:
                 for statement, values in statements:
                     connection.execute(statement, values)
         except apsw.Error as error:
-            raise LogFailure(f"the log {self._path.name} cannot be written ({error}); try again") from error
+            raise self._failure(error, "try again") from error
+
+    def _failure(self, error: apsw.Error, advice: str) -> LogFailure:
+        """What to say of a write that failed."""
+        if log_rows.is_damage(error):
+            return LogDamaged(str(error))
+        return LogFailure(f"the log {self._path.name} cannot be written ({error}); {advice}")
 
     async def close(self) -> None:
         try:
@@ -335,25 +302,19 @@ class SqliteLog:
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work)
-        except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
-            raise LogFailure(
-                f"{self._path} is damaged ({error}): restore it from a backup, or move it away "
-                "to start a new log"
-            ) from error
-        except (apsw.Error, OSError) as error:
+        except (apsw.Error, OSError, UnicodeDecodeError, LogDamaged) as error:
+            if isinstance(error, LogDamaged) or log_rows.is_damage(error):
+                raise self._damaged(error) from error
             raise LogFailure(f"the log {self._path} cannot be used ({error})") from error
 
-
-def _rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    return connection.execute(query, values).fetchall()
-
-
-def _decoded(decode: Callable[[str], T], body: str) -> T:
-    try:
-        return decode(body)
-    except (msgspec.DecodeError, TypeError) as error:
-        # TypeError: a damaged file may have nothing where text is.
-        raise apsw.CorruptError(f"a record cannot be read: {error}") from error
+    def _damaged(self, error: Exception) -> LogDamaged:
+        """Notes that the log is damaged, and says what to do about it."""
+        seq = error.seq if isinstance(error, LogDamaged) else None
+        damage = LogDamaged(f"{self._path} is damaged: {error}. {WHAT_TO_DO}", seq)
+        if self._damage is None:
+            logger.error("the log is damaged", error=str(damage), seq=seq)
+            self._damage = damage
+        return damage
 
 
 def _new_epoch() -> str:

@@ -16,7 +16,8 @@ from tests.building import NOW, logged, make_change, make_changes, make_evse
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
-from ladestrom.backends.sqlite import CHUNK_ROWS, DAY_MS, FORMAT, Durability, SqliteLog
+from ladestrom.backends.log_rows import FORMAT
+from ladestrom.backends.sqlite import CHUNK_ROWS, DAY_MS, Durability, SqliteLog
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change
 from ladestrom.ports import BoardRow

@@ -33,6 +33,8 @@ NOT_TOLD: Final = {
     "http": "the framework's own errors, with its own statuses",
     "invalid_register": "of the command line",
     "invalid_setting": "of the command line",
+    "log_damaged": "between the log and its readers; a consumer is told `reset`, or closed",
+    "log_trimmed": "likewise",
     "method_not_allowed": "for methods that a path does not have: told once, in the description",
     "ocpi_method_not_allowed": "told in OCPI's own words",
     "ocpi_refused": "told in OCPI's own words",

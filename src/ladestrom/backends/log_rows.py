@@ -1,0 +1,165 @@
+"""The rows of the log's file: its tables, how they are read, and what damage looks like.
+
+Knows SQLite's side of the log, for whoever has a connection: the server, a backup, `ladestrom doctor`. Must
+not know who writes, nor when.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from ladestrom.backends.memory import fold
+from ladestrom.errors import LogDamaged, LogFailure
+from ladestrom.model import Change, Entry
+from ladestrom.ports import BoardRow
+
+FORMAT: Final = 1
+"""Version of the file's tables; another one is refused."""
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS board (evse TEXT PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL)
+    WITHOUT ROWID;
+"""
+WHAT_TO_DO: Final = (
+    "Restore a backup (`ladestrom restore`), or move log.db, log.db-wal and log.db-shm out of the directory "
+    "to start a new log, in which every status is unknown until it is reported again."
+)
+"""What an administrator can do about a log that is damaged."""
+
+ENTRIES_AT_ONCE: Final = 10_000
+"""Some 5 MB."""
+
+_TABLES: Final = frozenset({"meta", "entries", "board"})
+_ENTRIES: Final = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+_DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
+"""What SQLite says of a file that is damaged; the last is a text that is none."""
+
+_seq: Final = attrgetter("seq")
+encode = msgspec.json.Encoder().encode
+_decode_change = msgspec.json.Decoder(Change).decode
+_decode_row = msgspec.json.Decoder(BoardRow).decode
+
+
+def rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    return connection.execute(query, values).fetchall()
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of SQLite says that the file is damaged."""
+    return isinstance(error, _DAMAGE)
+
+
+def check_format(connection: apsw.Connection, name: str) -> None:
+    """Refuses what is no log of this format, before anything is written to it.
+
+    Raises:
+        LogFailure: it is another kind of database, or of another format; says what to do.
+    """
+    found = rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")
+    tables = {table for (table,) in found}
+    if not tables:
+        return
+    found = rows(connection, "SELECT value FROM meta WHERE name = 'format'") if tables >= _TABLES else []
+    if not found:
+        raise LogFailure(f"{name} is a database, but no log of ladestrom: choose another directory")
+    if found[0][0] != FORMAT:
+        raise LogFailure(
+            f"{name} has format {found[0][0]}, this program reads {FORMAT}: use the version that wrote it"
+        )
+
+
+def meta(connection: apsw.Connection) -> dict[str, Any]:
+    """What the log says of itself: `format`, `epoch`, `checkpoint`, `session`."""
+    return dict(rows(connection, "SELECT name, value FROM meta"))
+
+
+def extent(connection: apsw.Connection) -> tuple[int, int]:
+    """First and last sequence in the file; (1, 0) where there is none."""
+    first, last = rows(connection, "SELECT min(seq), max(seq) FROM entries")[0]
+    return (1, 0) if first is None else (int(first), int(last))
+
+
+def entries(
+    connection: apsw.Connection, after: int, last: int, limit: int, dropped: Callable[[], int] = lambda: 0
+) -> list[Entry]:
+    """At most `limit` entries behind `after` and up to `last`, in order.
+
+    Args:
+        connection: to the file.
+        after: sequence before the first entry that is wanted.
+        last: of the last entry that is durable.
+        limit: number of entries.
+        dropped: up to which sequence entries may be missing, asked for once the rows were read.
+
+    Raises:
+        LogDamaged: an entry cannot be read, or is missing; says which.
+    """
+    values = (after, last, limit)
+    try:
+        found = [Entry(seq, _decode_change(body)) for seq, body in rows(connection, _ENTRIES, values)]
+    except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
+        # TypeError: a damaged file may have nothing where text is.
+        seq = _first_unreadable(connection, values)
+        raise LogDamaged(f"entry {seq} cannot be read ({error})", seq) from error
+    start = max(after, dropped())
+    optional = bisect_right(found, start, key=_seq)
+    needed = min(limit - optional, last - start)
+    # Sequences in order, and no two alike: as many as needed, and the last one right, have no hole.
+    if needed > 0 and (len(found) - optional != needed or found[-1].seq != start + needed):
+        raise _missing([entry.seq for entry in found[optional:]], start + 1, start + needed)
+    return found
+
+
+def board(connection: apsw.Connection, checkpoint: int, last: int) -> list[BoardRow]:
+    """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay.
+
+    Raises:
+        LogDamaged: it cannot be made; says what is damaged or missing.
+    """
+    found: dict[str, BoardRow] = {}
+    try:
+        for (body,) in connection.execute("SELECT body FROM board"):
+            row = _decode_row(body)
+            found[row.change.evse] = row
+    except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
+        raise LogDamaged(f"the board's checkpoint cannot be read ({error})") from error
+    if last < checkpoint:
+        raise _missing([], last + 1, checkpoint)
+    seq = checkpoint
+    while seq < last:
+        for entry in entries(connection, seq, last, ENTRIES_AT_ONCE):
+            fold(found, entry)
+            seq = entry.seq
+    return sorted(found.values(), key=lambda row: row.seq)
+
+
+def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:
+    """The sequence at which reading fails, row by row: slow, and only for where it failed at once."""
+    reached = values[0]
+    try:
+        for seq, body in connection.execute(_ENTRIES, values):
+            reached = seq - 1
+            _decode_change(body)
+            reached = seq
+    except (*_DAMAGE, msgspec.DecodeError, TypeError):
+        pass
+    return reached + 1
+
+
+def _missing(found: list[int], first: int, last: int) -> LogDamaged:
+    """Of the entries from `first` to `last` only these are there: says which is the first gap."""
+    start, end = first, last
+    for seq in found:
+        if seq != start:
+            end = seq - 1
+            break
+        start += 1
+    return LogDamaged(f"entries {start} to {end} are missing", start)
