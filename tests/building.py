@@ -9,8 +9,7 @@ Everything happens at `NOW`, and is Norwegian, unless told otherwise.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ladestrom.backends.memory import MemoryLog
@@ -36,7 +35,6 @@ NOW: Final[Millis] = 1_795_000_000_000
 TYPE_2: Final = Connector("IEC_62196_T2", 22.0)
 CCS: Final = Connector("IEC_62196_T2_COMBO", 150.0)
 EVERY_STATUS: Final = tuple(Status)
-DEADLINE_S: Final = 30.0
 POLL_S: Final = 0.001
 
 
@@ -179,16 +177,3 @@ class GatedLog(MemoryLog):
         if failure is not None:
             raise failure
         return await super().append(changes)
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Returns as soon as the condition holds.
-
-    Raises:
-        TimeoutError: it does not within the deadline.
-    """
-    ends_s = time.monotonic() + deadline_s
-    while not condition():
-        if time.monotonic() > ends_s:
-            raise TimeoutError("the condition did not come true")
-        await asyncio.sleep(POLL_S)

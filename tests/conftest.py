@@ -8,21 +8,39 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from tests import patience
 
 ROOT = Path(__file__).resolve().parent.parent
 
-hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
+# A slow machine is no defect of a test: neither an example nor the making of examples has a time limit.
+hypothesis.settings.register_profile(
+    "default", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "thorough", hypothesis.settings.get_profile("default"), max_examples=2_000
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SharedFile = Callable[[str], Path]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives tests the time that this machine needs, unless somebody has set another limit."""
+    if config.option.timeout is None and "PYTEST_TIMEOUT" not in os.environ:
+        config.option.timeout = patience.TEST_DEADLINE_S
+
+
+def pytest_report_header() -> str:
+    """Says how patient the tests are."""
+    return f"patience: deadlines times {patience.FACTOR} ({patience.VARIABLE})"
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the shell that runs the tests reaches them."""
+    """No setting of the shell that runs the tests reaches them; what is about tests does."""
     for name in list(os.environ):
-        if name.startswith("LADESTROM_") and name != "LADESTROM_SHARED":
+        if name.startswith("LADESTROM_") and name not in {"LADESTROM_SHARED", patience.VARIABLE}:
             monkeypatch.delenv(name)
 
 

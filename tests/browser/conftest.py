@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from tests.patience import DEADLINE_MS, scaled
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--no-proxy-server")
 """WebGL without a graphics card needs SwiftShader; without it a map would be empty and the test green."""
-DEADLINE_MS: Final = 30_000
-INSTALL_DEADLINE_S: Final = 60
+INSTALL_DEADLINE_S: Final = scaled(60.0)
 GONE: Final = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE")
 """A page that asks again and again does so, too, when its server has stopped before it was closed."""
 PACKAGES: Final = Path(__file__).parent

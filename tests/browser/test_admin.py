@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
-from tests.e2e.serving import Serving, now, until
+from tests.browser.conftest import PHONE, Visit
+from tests.e2e.serving import Serving, now
+from tests.patience import DEADLINE_MS, until
 
 from ladestrom.ports import SourceRecord
 

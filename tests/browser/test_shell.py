@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_S
 
 from ladestrom.edges.page import VIEWS, Assets, content_security_policy
 
@@ -16,7 +17,7 @@ ANYONE = {"page.visitors": "anyone"}
 @pytest.mark.parametrize("path", VIEWS)
 def test_every_view_is_a_document_with_a_strict_policy(tmp_path: Path, path: str) -> None:
     with Serving(tmp_path) as server:
-        answer = httpx2.get(server.url + path)
+        answer = httpx2.get(server.url + path, timeout=DEADLINE_S)
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -27,8 +28,8 @@ def test_every_view_is_a_document_with_a_strict_policy(tmp_path: Path, path: str
 def test_files_stay_in_the_browser_until_one_of_them_is_another(tmp_path: Path) -> None:
     digest = Assets().digest()
     with Serving(tmp_path) as server:
-        current = httpx2.get(f"{server.url}/page/{digest}/base/shell.js")
-        old = httpx2.get(f"{server.url}/page/0123456789abcdef/base/shell.js")
+        current = httpx2.get(f"{server.url}/page/{digest}/base/shell.js", timeout=DEADLINE_S)
+        old = httpx2.get(f"{server.url}/page/0123456789abcdef/base/shell.js", timeout=DEADLINE_S)
     assert "immutable" in current.headers["cache-control"]
     assert current.headers["content-encoding"] == "gzip"
     assert old.headers["cache-control"] == "no-cache"
@@ -38,13 +39,17 @@ def test_files_stay_in_the_browser_until_one_of_them_is_another(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["../__init__.py", "..%2f__init__.py", "base/none.js", "%00", "base"])
 def test_nothing_but_the_pages_files_is_served(tmp_path: Path, name: str) -> None:
     with Serving(tmp_path) as server:
-        assert httpx2.get(f"{server.url}/page/{Assets().digest()}/{name}").status_code == 404
+        assert (
+            httpx2.get(f"{server.url}/page/{Assets().digest()}/{name}", timeout=DEADLINE_S).status_code == 404
+        )
 
 
 def test_a_document_that_is_known_is_not_sent_again(tmp_path: Path) -> None:
     with Serving(tmp_path) as server:
-        first = httpx2.get(f"{server.url}/now")
-        again = httpx2.get(f"{server.url}/now", headers={"if-none-match": first.headers["etag"]})
+        first = httpx2.get(f"{server.url}/now", timeout=DEADLINE_S)
+        again = httpx2.get(
+            f"{server.url}/now", headers={"if-none-match": first.headers["etag"]}, timeout=DEADLINE_S
+        )
     assert again.status_code == 304
 
 

@@ -10,7 +10,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.building import NOW, hear, logged, make_change, make_changes, make_evses, make_report, until
+from tests.building import NOW, hear, logged, make_change, make_changes, make_evses, make_report
+from tests.patience import come_true
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
@@ -385,6 +386,6 @@ async def test_an_entry_is_told_to_readers_once_it_is_durable(log: Log) -> None:
     reader = asyncio.create_task(read())
     await asyncio.sleep(0)
     entries = list(await log.append(make_changes(1)))
-    await until(lambda: seen == entries)
+    await come_true(lambda: seen == entries)
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from tests.patience import DEADLINE_S
+
 ACCEPT_S = 0.1
 
 
@@ -59,7 +61,7 @@ class Answering:
         self._closing.set()
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(DEADLINE_S)
 
     @property
     def closing(self) -> bool:
@@ -92,7 +94,7 @@ class Answering:
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        connection.settimeout(10)
+        connection.settimeout(DEADLINE_S)
         try:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)

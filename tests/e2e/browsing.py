@@ -30,11 +30,9 @@ from typing import Any, Final, Self
 
 import pytest
 from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_S
 
 CHUNK_BYTES: Final = 65_536
-SAID_DEADLINE_S: Final = 40.0
-"""A browser takes some seconds to start, and more on a busy machine."""
-END_DEADLINE_S: Final = 10.0
 
 CHROMIUM_FLAGS: Final = (
     "--headless=new",
@@ -113,7 +111,7 @@ class Browser:
     ) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(END_DEADLINE_S)
+        self._process.wait(DEADLINE_S)
 
 
 # -- the page ----------------------------------------------------------------------------------------------
@@ -186,7 +184,7 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.shutdown()
-        self._thread.join(END_DEADLINE_S)
+        self._thread.join(DEADLINE_S)
         self._server.server_close()
 
     def serve(self, script: str, streams: str, tickets: Serving) -> None:
@@ -212,7 +210,7 @@ class Site:
     def heard(self, what: str, **members: object) -> dict[str, Any]:
         """The next thing that the page says of this kind and with these members; others are kept for later."""
         wanted = {"what": what, **members}
-        ends_s = time.monotonic() + SAID_DEADLINE_S
+        ends_s = time.monotonic() + DEADLINE_S
         looked = 0
         while True:
             for place in range(looked, len(self._heard)):
@@ -252,7 +250,7 @@ class Tap:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
         for thread in self._threads:
-            thread.join(END_DEADLINE_S)
+            thread.join(DEADLINE_S)
 
     def head(self, path: str) -> str:
         """The first request's head for this path, without its blank line; lines end as they came."""
@@ -280,7 +278,7 @@ class Tap:
                     return
                 head += data
             self._heads.append(head.partition(b"\r\n\r\n")[0])
-            upstream = socket.create_connection(("127.0.0.1", self._server.port))
+            upstream = socket.create_connection(("127.0.0.1", self._server.port), timeout=DEADLINE_S)
         except OSError:
             client.close()
             return

@@ -16,18 +16,16 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import httpx2
 import msgspec
 from tests.contracts.frames import checked
+from tests.patience import DEADLINE_S
 
 from ladestrom.client.aio import Lost, Opened, Received, follow
 from ladestrom.client.session import Session, Snapshot, StationStatus, Update
 from ladestrom.model import Position
-
-CATCH_UP_DEADLINE_S: Final = 30.0
-REST_TIMEOUT_S: Final = 30.0
 
 Board = dict[str, dict[str, Any]]
 Digests = dict[int, bytes]
@@ -42,7 +40,7 @@ def plain(board: dict[str, StationStatus]) -> Board:
 
 async def rest(url: str, key: str) -> tuple[Board, str]:
     """All stations over REST, and the position (EPOCH-SEQ) at which they are so."""
-    async with httpx2.AsyncClient(timeout=REST_TIMEOUT_S) as client:
+    async with httpx2.AsyncClient(timeout=DEADLINE_S) as client:
         response = await client.get(f"{url}/api/v1/rest/chargers", headers={"Authorization": f"Bearer {key}"})
     response.raise_for_status()
     position = response.headers["ETag"].removeprefix("W/").strip('"')
@@ -150,9 +148,7 @@ class Consumer:
             self.wrongs.append(f"the epoch was {self._epoch}, and is {epoch}")
         self._epoch = epoch
 
-    async def until(
-        self, condition: Any, deadline_s: float = CATCH_UP_DEADLINE_S, what: str = "told"
-    ) -> None:
+    async def until(self, condition: Any, deadline_s: float = DEADLINE_S, what: str = "told") -> None:
         """Returns as soon as the condition holds, looked at after each event.
 
         Raises:
@@ -170,7 +166,7 @@ class Consumer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._moved.wait(), min(left_s, 0.2))
 
-    async def caught_up(self, position: str, deadline_s: float = CATCH_UP_DEADLINE_S) -> None:
+    async def caught_up(self, position: str, deadline_s: float = DEADLINE_S) -> None:
         """Returns when everything up to the position (EPOCH-SEQ) was told."""
         wanted = Position.parse(position)
 

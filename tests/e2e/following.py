@@ -27,8 +27,9 @@ from weakref import WeakKeyDictionary
 import msgspec
 from tests import digests
 from tests.contracts.frames import checked
-from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, evse, station, tick, until
+from tests.e2e.serving import Serving, evse, station, tick
 from tests.e2e.wire import CLOSE, TEXT, Ended, Wire, request
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.client.v2_events import Fault
 from ladestrom.client.v2_session import Mode, V2Session
@@ -306,7 +307,7 @@ def logged(server: Serving, after: int = 0) -> list[Entry]:
     async def read() -> list[Entry]:
         return list(await server.app.log.read(after, 1_000_000))
 
-    return asyncio.run_coroutine_threadsafe(read(), server._loop).result(REQUEST_DEADLINE_S)
+    return asyncio.run_coroutine_threadsafe(read(), server._loop).result(DEADLINE_S)
 
 
 def report(server: Serving, evse: str, status: str, key: str = "alfa", **more: object) -> int:

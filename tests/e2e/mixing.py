@@ -33,6 +33,7 @@ import websockets.sync.client
 from tests.e2e.answering import Answering, Asked, plain, trickling
 from tests.e2e.realtime import Realtime
 from tests.e2e.running import Running
+from tests.patience import DEADLINE_S
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from ladestrom.backends.sql import open_store
@@ -114,7 +115,7 @@ class Feed:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(20)
+        self._thread.join(DEADLINE_S)
 
     def _run(self) -> None:
         beats, second = 10, time.monotonic()
@@ -181,7 +182,9 @@ class PlainFeed(Feed):
             address = f"ws://127.0.0.1:{self.world.server.port}/api/v2/reports/stream"
             headers = {"Authorization": f"Bearer {self.world.keys[self.operator]}"}
             self._socket = self._stack.enter_context(
-                websockets.sync.client.connect(address, additional_headers=headers)
+                websockets.sync.client.connect(
+                    address, additional_headers=headers, open_timeout=DEADLINE_S, ping_timeout=DEADLINE_S
+                )
             )
         if self.failing:
             self._exchange(["[{" * 100] * 50)
@@ -204,7 +207,7 @@ class PlainFeed(Feed):
         for message in messages:
             self._socket.send(message)
         for _ in messages:
-            self._socket.recv(20)
+            self._socket.recv(DEADLINE_S)
 
     def stop(self) -> None:
         super().stop()
@@ -221,14 +224,14 @@ class OicpFeed(Feed):
 
     def __init__(self, evses: int, load: Load) -> None:
         super().__init__(evses, load)
-        self._client = httpx2.Client(timeout=20)
+        self._client = httpx2.Client(timeout=DEADLINE_S)
         self._hanging: list[socket.socket] = []
 
     def tell(self, beat: int) -> None:
         path = f"/api/oicp/evsepush/v21/operators/FR*A{self.number:02d}/status-records"
         key = self.world.keys[self.operator]
         if self.failing:
-            hanging = socket.create_connection(("127.0.0.1", self.world.server.port))
+            hanging = socket.create_connection(("127.0.0.1", self.world.server.port), timeout=DEADLINE_S)
             head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 9999\r\n\r\n{{"
             hanging.sendall(head.encode())
             self._hanging.append(hanging)
@@ -402,7 +405,7 @@ class Mixing:
         """Received by the consumer."""
         self._lags: dict[str, list[float]] = defaultdict(list)
         self._owner = {evse: feed for feed in self.feeds.values() for evse in feed.evses}
-        self._client = httpx2.Client(timeout=20)
+        self._client = httpx2.Client(timeout=DEADLINE_S)
         self._closing = threading.Event()
         self._consumer = threading.Thread(target=self._consume, name="consumer", daemon=True)
 
@@ -422,7 +425,7 @@ class Mixing:
             feed.stop()
         self._closing.set()
         self.server.close()
-        self._consumer.join(20)
+        self._consumer.join(DEADLINE_S)
         self._client.close()
 
     async def _furnish(self) -> None:
@@ -464,7 +467,13 @@ class Mixing:
         headers = {"Authorization": f"Bearer {self.keys['stream']}"}
         with (
             suppress(ConnectionClosed, WebSocketException, OSError),
-            websockets.sync.client.connect(address, additional_headers=headers, max_size=None) as stream,
+            websockets.sync.client.connect(
+                address,
+                additional_headers=headers,
+                max_size=None,
+                open_timeout=DEADLINE_S,
+                ping_timeout=DEADLINE_S,
+            ) as stream,
         ):
             while not self._closing.is_set():
                 with suppress(TimeoutError):
@@ -519,7 +528,7 @@ class Mixing:
                 if feed.error is not None:
                     raise AssertionError(f"{feed.protocol} failed by itself") from feed.error
 
-    def settle(self, protocols: Sequence[str] | None = None, deadline_s: float = 20.0) -> float:
+    def settle(self, protocols: Sequence[str] | None = None, deadline_s: float = DEADLINE_S) -> float:
         """Stops changes, and waits until the board is what the operators know; how long that took."""
         wanted = [self.feeds[name] for name in protocols or self.feeds]
         loads = {feed: feed.load for feed in wanted}

@@ -41,9 +41,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-READY_DEADLINE_S: Final = 30.0
-STOP_DEADLINE_S: Final = 20.0
-COMMAND_DEADLINE_S: Final = 120.0
+from tests.patience import DEADLINE_S, scaled
+
+COMMAND_DEADLINE_S: Final = scaled(120.0)
 OUTPUT_LINES_MAX: Final = 400
 READY: Final = re.compile(r"\bready\b.*\bin [0-9.]+ ?m?s\b")
 
@@ -105,7 +105,7 @@ class Running:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def start(self, deadline_s: float = READY_DEADLINE_S) -> None:
+    def start(self, deadline_s: float = DEADLINE_S) -> None:
         """Starts the server and returns when it says that it is ready."""
         began_s = time.monotonic()
         process = self._spawn()
@@ -169,24 +169,24 @@ class Running:
         if process.poll() is None:
             process.send_signal(number)
             try:
-                process.wait(STOP_DEADLINE_S)
+                process.wait(DEADLINE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
                 raise NotRunning(
-                    f"the server did not end within {STOP_DEADLINE_S:g} s of {number.name}:\n{self.said()}"
+                    f"the server did not end within {DEADLINE_S:g} s of {number.name}:\n{self.said()}"
                 ) from None
         self._close_output()
         return process.returncode
 
     def _close_output(self) -> None:
         if self._reader is not None:
-            self._reader.join(STOP_DEADLINE_S)
+            self._reader.join(DEADLINE_S)
             self._reader = None
         if self.process is not None and self.process.stdout is not None:
             self.process.stdout.close()
 
-    def restart(self, deadline_s: float = READY_DEADLINE_S) -> None:
+    def restart(self, deadline_s: float = DEADLINE_S) -> None:
         """Starts again on the same data and port; a server that still runs is asked to end before."""
         if self.alive:
             self.stop()
@@ -265,19 +265,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
-    """Returns as soon as the condition holds.
-
-    Raises:
-        NotRunning: it does not within the deadline.
-    """
-    ends_s = time.monotonic() + deadline_s
-    while not condition():
-        if time.monotonic() > ends_s:
-            raise NotRunning(f"not within {deadline_s:g} s: {what}")
-        time.sleep(0.01)
 
 
 # -- a register that is made up ----------------------------------------------------------------------------

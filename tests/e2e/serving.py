@@ -32,6 +32,7 @@ import structlog
 import uvloop
 from structlog.testing import LogCapture
 from tests.e2e.wire import Wire
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.app import App, running
 from ladestrom.backends.sql import SqlStore, open_store
@@ -41,8 +42,6 @@ from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
 from ladestrom.ports import ImportReport, StationDraft
 
-START_DEADLINE_S: Final = 20.0
-REQUEST_DEADLINE_S: Final = 20.0
 DAY_MS: Final = 86_400_000
 
 T = TypeVar("T")
@@ -205,7 +204,7 @@ class Serving:
         self._lost: list[str] = []
         self._log = LogCapture()
         self._records = _Records()
-        self._client = httpx2.Client(timeout=REQUEST_DEADLINE_S)
+        self._client = httpx2.Client(timeout=DEADLINE_S)
 
     # -- the server ----------------------------------------------------------------------------------------
 
@@ -243,9 +242,9 @@ class Serving:
         self._error = None
         self._thread = threading.Thread(target=self._main, name="serving")
         self._thread.start()
-        assert self._started.wait(START_DEADLINE_S)
+        assert self._started.wait(DEADLINE_S)
         if self.error is not None:
-            self._thread.join(START_DEADLINE_S)
+            self._thread.join(DEADLINE_S)
             self._thread = None
             raise self.error
         server = msgspec.structs.replace(self._settings.server, port=self.port)
@@ -256,7 +255,7 @@ class Serving:
         if self._thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(START_DEADLINE_S)
+        self._thread.join(DEADLINE_S)
         if self._thread.is_alive():
             pytest.fail(f"the server does not stop: {asyncio.all_tasks(self._loop)}")
         self._thread = None
@@ -306,7 +305,7 @@ class Serving:
         async def done() -> T:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(REQUEST_DEADLINE_S)
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(DEADLINE_S)
 
     # -- the store, as the command line writes it ----------------------------------------------------------
 
@@ -486,11 +485,3 @@ class _Clock:
 
 
 tick: Final = _Clock()
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = 10.0) -> None:
-    """Returns as soon as the condition holds; fails the test when it does not within the deadline."""
-    ends_s = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < ends_s, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.005)

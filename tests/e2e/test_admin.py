@@ -14,8 +14,9 @@ from typing import Any, Final
 import httpx2
 import pytest
 from tests.e2e.running import Running
-from tests.e2e.serving import Serving, now, until
+from tests.e2e.serving import Serving, now
 from tests.e2e.wire import Wire
+from tests.patience import DEADLINE_S, until
 
 from ladestrom import __version__
 from ladestrom.cli import main
@@ -186,7 +187,9 @@ def test_every_setting_is_told_with_where_it_came_from(tmp_path: Path) -> None:
         running._environment["LADESTROM_CONFIG"] = str(file)
         running.start()
         headers = {"X-Api-Key": key}
-        answer = httpx2.get(f"{running.url}/api/v2/admin/settings", headers=headers).json()
+        answer = httpx2.get(
+            f"{running.url}/api/v2/admin/settings", headers=headers, timeout=DEADLINE_S
+        ).json()
     rows = {row["name"]: row for row in answer["items"]}
     assert list(rows) == [row.key for row in SETTINGS]
     row = rows["stream.heartbeat_s"]

@@ -8,7 +8,8 @@ from typing import Final
 import pytest
 from tests.e2e.browsing import BROWSERS, Browser, Site, Tap
 from tests.e2e.following import SWEDISH, beat, digest, example, flip, listed
-from tests.e2e.serving import LISTED, Serving, until
+from tests.e2e.serving import LISTED, Serving
+from tests.patience import until
 
 from ladestrom.edges import connection
 

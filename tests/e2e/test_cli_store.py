@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pytest
 from tests.importing import counts, irve
+from tests.patience import DEADLINE_S
 
 from ladestrom.backends.sql import open_store
 from ladestrom.core.access import Keyring, Scope, looks_like_key
@@ -22,7 +23,6 @@ from ladestrom.model import Evse, Station
 from ladestrom.ports import KeyRecord, RegistryDelta
 
 SOURCE: Final = Path(__file__).resolve().parents[2] / "src"
-DEADLINE_S: Final = 60
 DAY_MS: Final = 86_400_000
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

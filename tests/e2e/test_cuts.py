@@ -11,9 +11,10 @@ from typing import Final
 import pytest
 from bench.fold import Seen
 from tests.e2e.cutting import Boundary, CuttingProxy, Ending, Fate, Place, Weather, fate
-from tests.e2e.serving import Serving, now, until
+from tests.e2e.serving import Serving, now
 from tests.e2e.surviving import Address, Ledger, Outcome, Plan, survive
 from tests.e2e.wire import TEXT, frame
+from tests.patience import DEADLINE_S, until
 from tests.simulation.faults import FAULTS, planted
 
 from ladestrom.client.v2_aio import Transport
@@ -33,7 +34,6 @@ OBSERVATIONS: Final = 4_000
 DAYS: Final = 3
 CUTS: Final = 40
 DAY_MS: Final = 86_400_000
-DEADLINE_S: Final = 30.0
 SOUTH: Final = (4.0, 57.0, 12.0, 61.0)
 """Of Norway; longitudes and latitudes."""
 WEATHER: Final = Weather(

@@ -14,7 +14,8 @@ from xml.etree import ElementTree as ET
 import httpx2
 import pytest
 from tests.e2e.answering import Answering
-from tests.e2e.serving import UID, Serving, evse, station, until
+from tests.e2e.serving import UID, Serving, evse, station
+from tests.patience import until
 
 from ladestrom.cli import main
 
@@ -25,7 +26,6 @@ SWEDISH = "SE*BET*E7*1"
 PATH = "/push/datex2"
 AT, LATER = "2026-11-01T09:00:00+01:00", "2026-11-01T09:00:01+01:00"
 FULL_LOAD = 7_700
-DEADLINE_S = 20.0
 GOLDEN = Path(__file__).parents[1] / "golden" / "registers"
 
 
@@ -256,14 +256,13 @@ def test_a_publication_at_an_address_is_asked_for_and_only_when_it_is_new(
             *("sources", "add", "nap", "--operator", "alfa", "--protocol", "datex2"),
             *("--address", f"{other.url}/status.xml", "--poll", "1s"),
         )
-        until(lambda: status(server, E1) == "CHARGING", "the first round was taken", DEADLINE_S)
+        until(lambda: status(server, E1) == "CHARGING", "the first round was taken")
         until(
             lambda: any(asked.headers.get("if-none-match") == '"one"' for asked in other.requests),
             "only what is new is asked for",
-            DEADLINE_S,
         )
         other.say(200, body=in_json({E1: "available"}, {E3: "available"}, at=LATER))
-        until(lambda: status(server, E1) == "AVAILABLE", "the next round was taken", DEADLINE_S)
+        until(lambda: status(server, E1) == "AVAILABLE", "the next round was taken")
 
 
 def test_points_of_an_imported_table_are_found_by_its_ids(server: Serving, run: Callable[..., str]) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -20,12 +20,11 @@ from typing import Any, Self
 import pytest
 from tests.contracts.frames import checked
 from tests.e2e.running import LADESTROM, environment, free_port, irve_register
+from tests.patience import DEADLINE_S, until
 from websockets.sync.client import connect
 
 from ladestrom.model import Status
 
-READY_DEADLINE_S = 30.0
-DEADLINE_S = 20.0
 END_S = 2.0
 """What Ctrl-C may take."""
 
@@ -67,7 +66,7 @@ class Demo:
             lambda: (
                 any(line.startswith("ready in ") for _, line in self.lines) or self.process.poll() is not None
             ),
-            READY_DEADLINE_S,
+            "it is ready",
         )
         assert self.process.poll() is None, self.output
         return self
@@ -112,17 +111,10 @@ def start(
 def refused(directory: Path, *arguments: str) -> str:
     """What a demonstration says that does not start."""
     process = start(directory, *arguments)
-    output, _ = process.communicate(timeout=READY_DEADLINE_S)
+    output, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 2, output
     assert "Traceback" not in output
     return output
-
-
-def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    ends_s = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < ends_s, "the deadline passed"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +211,8 @@ def test_every_operator_reports_and_nothing_is_refused(demo: Demo) -> None:
 def test_ctrl_c_ends_it_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with Demo(tmp_path) as running:
         assert list(running.temporary.iterdir())
-        with connect(f"ws://127.0.0.1:{running.port}/api/v1/stream?apikey=demo", max_size=None) as stream:
+        address = f"ws://127.0.0.1:{running.port}/api/v1/stream?apikey=demo"
+        with connect(address, open_timeout=DEADLINE_S, max_size=None) as stream:
             checked(stream.recv(DEADLINE_S))
             assert running.stop() < END_S
         assert running.process.returncode == 0
@@ -275,7 +268,7 @@ def test_a_registry_that_is_not_simulated_is_left_alone(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
         env=environment({}),
-        timeout=READY_DEADLINE_S,
+        timeout=DEADLINE_S,
     )
     said = refused(tmp_path, "--port", str(free_port()), "--data", str(data))
     assert "3 stations that are not simulated (irve)" in said
@@ -311,4 +304,4 @@ def test_the_environment_cannot_open_it_to_others(tmp_path: Path) -> None:
     with Demo(tmp_path, settings={"server.host": "0.0.0.0"}) as running:  # noqa: S104 - what must not win
         assert running.get("/livez")
         with pytest.raises(OSError, match=r"refused|unreachable|assign|timed out"):
-            socket.create_connection(("127.0.0.2", running.port), timeout=2)
+            socket.create_connection(("127.0.0.2", running.port), timeout=DEADLINE_S)

@@ -12,8 +12,9 @@ from typing import IO, Final
 import httpx2
 import pytest
 from tests.e2e.following import E1, Events, Follower, example, flip, listed, report, settled
-from tests.e2e.serving import REQUEST_DEADLINE_S, Serving, until
+from tests.e2e.serving import Serving
 from tests.e2e.wire import Wire, refusal, request
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.client.v2_session import V2Session
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
@@ -221,7 +222,7 @@ def test_a_client_that_comes_back_as_the_standard_says_misses_nothing(server: Se
 def test_an_http_library_reads_it_line_by_line(server: Serving) -> None:
     seen: list[str] = []
     with (
-        httpx2.Client(timeout=REQUEST_DEADLINE_S) as client,
+        httpx2.Client(timeout=DEADLINE_S) as client,
         client.stream("GET", f"{server.url}{EVENTS_PATH}?batch_ms=0", headers=server.bearer()) as answer,
     ):
         assert answer.status_code == 200

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from tests.e2e.realtime import Realtime
-from tests.e2e.serving import UID, Serving, now, until
+from tests.e2e.serving import UID, Serving, now
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.core.access import operator_from
 from ladestrom.ports import SourceRecord
 
 E1, E2, SWEDISH = "NO*ALF*E1333*1", "NO*ALF*E1333*2", "SE*BET*E7*1"
-DEADLINE_S = 20.0
 LOST_AFTER_S = 1
 OLD = 1_700_000_000_000
 

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
-from tests.e2e.serving import Serving, evse, station, until
+from tests.e2e.serving import Serving, evse, station
 from tests.e2e.wire import TEXT, UPGRADE, Wire, frame, request
+from tests.patience import DEADLINE_S, until
 
 from ladestrom import server as server_module
 from ladestrom.edges import connection, websocket
 from ladestrom.ingest import http_push
 
-CUT_DEADLINE_S: Final = 8.0
-"""The limits are set to 1 s below, and looked at each second."""
 MIB: Final = 1024 * 1024
 EACH: Final = 8
 """Connections of each kind at once."""
@@ -116,7 +115,7 @@ def test_whoever_is_slow_is_cut_whatever_it_is_that_does_not_come(server: Servin
             opened[wire.socket] = name, iter(slow.trickle)
     with server.stream() as kept:
         kept.message()
-        left = trickle(opened, CUT_DEADLINE_S, server)
+        left = trickle(opened, DEADLINE_S, server)
         for each in opened:
             each.close()
         assert left == []
@@ -251,7 +250,7 @@ def test_what_has_no_end_is_refused_long_before_it_could_fill_the_memory(
             if writable:
                 sent += wire.socket.send(b"a" * 8192)
         assert sent < 8 * MIB, "what the buffers between us hold"
-        wire.socket.settimeout(5)
+        wire.socket.settimeout(DEADLINE_S)
         while (status := wire.answer()[0].status) == 200:
             pass
         assert status == 431

@@ -13,7 +13,8 @@ from typing import Any, Final
 import httpx2
 import pytest
 from tests.e2e.answering import Answering
-from tests.e2e.serving import Serving, now, until
+from tests.e2e.serving import Serving, now
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.ports import SourceRecord
 
@@ -25,7 +26,6 @@ HEADER = "id_pdc_itinerance,etat_pdc,occupation_pdc,horodatage"
 AT = "2026-11-01T09:00:00+01:00"
 LATER = "2026-11-01T09:00:01+01:00"
 QCC: Final = os.environ.get("LADESTROM_TEST_QCC")
-COMMAND_DEADLINE_S: Final = 60
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_file_that_is_asked_for_is_read_again_only_where_it_changed(server: Se
         return "\n".join([HEADER, *rows]).encode()
 
     def is_told(wanted: str, evse: str = E1) -> None:
-        until(lambda: status(server, evse) == wanted, f"{evse} is {wanted}", 20)
+        until(lambda: status(server, evse) == wanted, f"{evse} is {wanted}")
 
     def conditions() -> list[str | None]:
         return [asked.headers.get("if-none-match") for asked in other.requests]
@@ -124,12 +124,12 @@ def test_a_file_that_is_asked_for_is_read_again_only_where_it_changed(server: Se
         server.write(lambda store: store.put_source(source))
         is_told("AVAILABLE")
         other.say(304)
-        until(lambda: conditions().count('"1"') > 1, "it asks whether the file changed", 20)
+        until(lambda: conditions().count('"1"') > 1, "it asks whether the file changed")
         assert status(server, E1) == "AVAILABLE"
         other.say(body=file(f"{E1},en_service,occupe,{LATER}"), headers={"ETag": '"2"'})
         is_told("CHARGING")
         is_told("UNKNOWN", E3)
-        until(lambda: '"2"' in conditions(), "it asks for what is newer than that", 20)
+        until(lambda: '"2"' in conditions(), "it asks for what is newer than that")
 
 
 # -- the shape of the national API -----------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_a_client_that_is_not_ours_creates_lists_and_reads(server: Serving) -> N
             capture_output=True,
             text=True,
             check=True,
-            timeout=COMMAND_DEADLINE_S,
+            timeout=DEADLINE_S,
         )
         server.settled()
         return done.stdout

@@ -12,8 +12,9 @@ from typing import Final
 import httpx2
 import pytest
 from tests.e2e.running import Running
-from tests.e2e.serving import KEYS, Serving, furnish, now, tick, until
+from tests.e2e.serving import KEYS, Serving, furnish, now, tick
 from tests.e2e.wire import TEXT, Ended, Wire, refusal
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.edges.page import VIEWS
 
@@ -246,7 +247,7 @@ class Leaks:
         self.said: list[bytes] = []
         self._running = running
         self._keys = keys
-        self._client = httpx2.Client(base_url=running.url, timeout=20)
+        self._client = httpx2.Client(base_url=running.url, timeout=DEADLINE_S)
 
     def close(self) -> None:
         self._client.close()

@@ -17,8 +17,9 @@ import httpx2
 import msgspec
 import pytest
 from tests.e2e.following import E1, E2, SWEDISH, logged, report, settled
-from tests.e2e.serving import LISTED, STATIONS, Serving, evse, now, station, until
+from tests.e2e.serving import LISTED, STATIONS, Serving, evse, now, station
 from tests.e2e.wire import Wire, refusal
+from tests.patience import DEADLINE_S, until
 
 from ladestrom import __version__
 from ladestrom.core.access import operator_from
@@ -319,7 +320,7 @@ def test_columns_have_a_tag_of_their_content(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("path", ["/api/v2/map", "/api/v2/map/stations"])
 def test_answers_are_packed_for_those_who_take_that(server: Serving, path: str) -> None:
-    with httpx2.Client() as client:
+    with httpx2.Client(timeout=DEADLINE_S) as client:
         sent: dict[str, bytes] = {}
         for encoding in ("gzip, deflate, br", "identity"):
             with client.stream("GET", f"{server.url}{path}", headers={"Accept-Encoding": encoding}) as answer:

@@ -10,7 +10,6 @@ from tests.e2e.mixing import Load, Mixing
 PHASE_S = 2.0
 LAG_S_MAX = 5.0
 """Of the median change at a consumer; a poll comes once a second. The machine may be busy with other things."""
-DEADLINE_S = 30.0
 
 FAILURES = {
     "plain": {"failing"},
@@ -25,13 +24,13 @@ FAILURES = {
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixing]:
     with Mixing(tmp_path_factory.mktemp("mixed"), Load()) as made:
-        made.settle(deadline_s=DEADLINE_S)
+        made.settle()
         yield made
 
 
 def unaffected(world: Mixing, others: list[str]) -> None:
     """They are known as they are, in time."""
-    world.settle(others, deadline_s=DEADLINE_S)
+    world.settle(others)
     health = world.health()
     for name in others:
         lags = world.lags(name)
@@ -69,7 +68,7 @@ def test_a_source_that_fails_costs_itself_only_and_is_right_again_when_it_is_bac
         unaffected(world, others)
     finally:
         failing.heal()
-    world.settle([name], deadline_s=DEADLINE_S)
+    world.settle([name])
     after = world.health()[name]
     assert after["state"] == "fresh"
     assert sum(after["failures"].values()) > sum(before["failures"].values()) or name == "oicp"

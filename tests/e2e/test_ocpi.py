@@ -15,8 +15,9 @@ from unittest import mock
 import httpx2
 import pytest
 from tests.e2e.peers.ocpi_sender import OcpiSender, envelope
-from tests.e2e.serving import Serving, until
+from tests.e2e.serving import Serving
 from tests.e2e.wire import Wire
+from tests.patience import DEADLINE_S, until
 
 from ladestrom import cli
 from ladestrom.backends.sql import SqlStore
@@ -187,7 +188,7 @@ def test_we_register_with_a_peer_that_invited_us_and_part_from_it(server: Servin
         called_back: list[int] = []
 
         def answer(said: dict[str, Any]) -> dict[str, Any]:
-            found = httpx2.get(said["url"], headers=shown(said["token"], version), timeout=20)
+            found = httpx2.get(said["url"], headers=shown(said["token"], version), timeout=DEADLINE_S)
             called_back.append(found.status_code)
             return envelope(credentials(peer, "their-token-0003"))
 
@@ -441,7 +442,7 @@ def test_hostile_bodies_cost_nobody_anything(common: Serving) -> None:
     token = fixed(common, "plain")
     url = f"{common.url}/ocpi/2.2.1/locations/NO/ALF/LOC1"
     for content, status in ((b"{", 400), (b'{"a":' + b"[" * 100_000, 400), (b"x" * (2 * 1024 * 1024), 413)):
-        answer = httpx2.put(url, headers=shown(token), content=content, timeout=20)
+        answer = httpx2.put(url, headers=shown(token), content=content, timeout=DEADLINE_S)
         assert answer.status_code == status
     assert call(common, "GET", "versions", token).status_code == 200
 

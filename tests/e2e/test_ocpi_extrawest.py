@@ -17,12 +17,12 @@ from typing import Any
 import httpx2
 import pytest
 from tests.e2e.running import free_port
-from tests.e2e.serving import Serving, until
+from tests.e2e.serving import Serving
 from tests.e2e.test_ocpi import SETTINGS, call, code, invited, ladestrom, put_operators, shown, status_of
+from tests.patience import DEADLINE_S, until
 
 PYTHON = os.environ.get("LADESTROM_TEST_EXTRAWEST")
 PEER = Path(__file__).parent / "peers" / "extrawest_peer.py"
-START_DEADLINE_S = 40.0
 UPDATED = "2026-11-01T08:00:00Z"
 
 pytestmark = pytest.mark.skipif(
@@ -92,10 +92,10 @@ def extrawest(version: str) -> Iterator[tuple[str, dict[str, Any]]]:
         process.stdin.write(json.dumps(state).encode())
         process.stdin.close()
         url = f"http://127.0.0.1:{port}"
-        ends_s = time.monotonic() + START_DEADLINE_S
+        ends_s = time.monotonic() + DEADLINE_S
         while True:
             try:
-                httpx2.get(f"{url}/ocpi/versions", timeout=5)
+                httpx2.get(f"{url}/ocpi/versions", timeout=DEADLINE_S)
                 break
             except httpx2.TransportError:
                 if process.poll() is not None or time.monotonic() > ends_s:
@@ -106,7 +106,7 @@ def extrawest(version: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield url, state
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(DEADLINE_S)
         if process.stderr is not None:
             process.stderr.close()
 
@@ -155,7 +155,7 @@ def test_it_registers_with_us_and_pushes(tmp_path: Path, version: str) -> None:
                 "object_id": "LOC3",
                 "receivers": [{"endpoints_url": f"{server.url}/ocpi/{version}", "auth_token": token}],
             },
-            timeout=30,
+            timeout=DEADLINE_S,
         )
         (told,) = pushed.json()["receiver_responses"]
         assert (told["status_code"], told["response"]["status_code"]) == (201, 1000), pushed.text

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from tests.e2e.charging import FIRST, SECOND, Plugged, add, basic
-from tests.e2e.serving import Serving, tick, until
+from tests.e2e.serving import Serving, tick
 from tests.e2e.wire import TEXT, Ended, Wire, refusal
+from tests.patience import until
 
 VERSIONS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 from tests.building import NOW, make_station
 from tests.e2e.charging import FIRST, SECOND, add
-from tests.e2e.serving import Serving, until
+from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.protocols.ocpp import DIALECTS, Conversation
 from ladestrom.protocols.ocpp_frames import Dialect
@@ -23,7 +24,6 @@ from ladestrom.protocols.ocpp_points import WHOLE, Points, layout
 
 PYTHON = os.environ.get("LADESTROM_TEST_OCPP")
 PEER: Final = Path(__file__).parent / "peers" / "ocpp_peer.py"
-DEADLINE_S: Final = 60.0
 VERSIONS: Final = {dialect.subprotocol.removeprefix("ocpp"): dialect for dialect in DIALECTS}
 
 pytestmark = pytest.mark.skipif(
@@ -50,7 +50,8 @@ def status(server: Serving, written: str) -> tuple[str, bool]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_charge_point_that_is_not_ours_goes_through_its_day(server: Serving, version: str) -> None:
     password = add(server, "PEER")
-    arguments = [python(), str(PEER), "drive", server.url.replace("http", "ws"), "PEER", password, version]
+    address = server.url.replace("http", "ws")
+    arguments = [python(), str(PEER), "drive", address, "PEER", password, version, str(DEADLINE_S)]
     with subprocess.Popen(
         arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as peer:

@@ -15,7 +15,8 @@ import pytest
 from jsonschema import Draft4Validator
 from tests.conftest import SharedFile
 from tests.e2e.answering import Answering
-from tests.e2e.serving import Serving, now, seq, until
+from tests.e2e.serving import Serving, now, seq
+from tests.patience import until
 
 from ladestrom.core.access import operator_from
 from ladestrom.ports import SourceRecord
@@ -336,7 +337,7 @@ def test_a_service_that_is_asked_brings_the_statuses_of_its_operators(server: Se
             changed_at=now(),
         )
         server.write(lambda store: store.put_source(source))
-        until(lambda: status(server, E1)[0] == "CHARGING", "what was asked for is known", 20)
+        until(lambda: status(server, E1)[0] == "CHARGING", "what was asked for is known")
     asked = hub.requests[0]
     assert (asked.method, asked.headers["authorization"]) == ("POST", "Bearer token")
     assert asked.path == "/api/oicp/evsepull/v21/providers/NO-LAD/status-records-by-operator-id"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.e2e.serving import Serving, tick, until
+from tests.e2e.serving import Serving, tick
+from tests.patience import until
 
 from ladestrom import __version__, app
 from ladestrom.backends.sqlite import SqliteLog

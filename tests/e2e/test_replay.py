@@ -25,6 +25,7 @@ from tests.e2e.running import (
     irve_register,
     made_up_evses,
 )
+from tests.patience import DEADLINE_S
 from websockets.asyncio.client import connect
 
 from ladestrom.client.aio import stream_address
@@ -35,7 +36,6 @@ from ladestrom.model import Status
 STATIONS, EVSES = 25, 4
 CALIBRATED_AT = 1_600_000_000_000
 HOUR_MS = 3_600_000
-DEADLINE_S = 60.0
 SLICE = 2_000
 """Of the real sessions' observations; `bench/replay.py` sends them all."""
 SHARED = Path(os.environ.get("LADESTROM_SHARED", "../shared"))
@@ -306,6 +306,8 @@ async def test_a_consumer_that_stops_reading_gets_the_newest_states_in_order_and
             sock=small,
             compression=None,
             max_size=None,
+            open_timeout=DEADLINE_S,
+            ping_timeout=DEADLINE_S,
             additional_headers={"Authorization": f"Bearer {world.stream_key}"},
         ) as connection,
         Reporter(world.running.url, world.report_key) as reporter,

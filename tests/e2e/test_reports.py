@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.serving import UID, Serving, now, seq, tick, until
+from tests.e2e.serving import UID, Serving, now, seq, tick
+from tests.patience import until
 
 from ladestrom.app import clock
 

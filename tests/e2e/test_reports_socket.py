@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.serving import Serving, now, tick, until
+from tests.e2e.serving import Serving, now, tick
 from tests.e2e.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Ended, Wire, frame, refusal
+from tests.patience import DEADLINE_S, until
 
 E1 = "NO*ALF*E1333*1"
 PATH = "/api/v2/reports/stream"
-CUT_DEADLINE_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_a_revoked_key_closes_its_connection_though_it_is_idle(server: Serving) 
         began_s = time.monotonic()
         server.revoke("soon revoked")
         assert cut.close_code() == 4401
-        assert time.monotonic() - began_s < CUT_DEADLINE_S
+        assert time.monotonic() - began_s < DEADLINE_S
         say(kept, item("AVAILABLE"))
         assert kept.message()["refused"] == []
 

@@ -19,8 +19,9 @@ import httpx2
 import pytest
 from tests.e2e.following import example
 from tests.e2e.running import Running
-from tests.e2e.serving import DAY_MS, Serving, now, until
+from tests.e2e.serving import DAY_MS, Serving, now
 from tests.e2e.wire import Wire, refusal
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.cli import main
 from ladestrom.edges import keys
@@ -206,7 +207,7 @@ def test_a_key_that_is_made_leaves_what_others_have_up_to_date(server: Serving) 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_the_guides_request_makes_a_key(server: Serving) -> None:
     command = example("curl -s $URL/api/v2/keys").replace("$URL", server.url)
-    done = subprocess.run(shlex.split(command), capture_output=True, check=True, timeout=20)
+    done = subprocess.run(shlex.split(command), capture_output=True, check=True, timeout=DEADLINE_S)
     server.keys["guide"] = json.loads(done.stdout)["key"]
     assert own(server, "guide")["name"] == "My map"
 
@@ -569,7 +570,7 @@ def test_neither_the_keys_text_nor_the_e_mail_is_in_a_log_a_metric_an_error_or_a
         server.output = deque(maxlen=1_000_000)
         admin = server.key("admin")
         server.start()
-        with httpx2.Client(base_url=server.url) as client:
+        with httpx2.Client(base_url=server.url, timeout=DEADLINE_S) as client:
 
             def request(method: str, path: str, key: str | None = None, **options: Any) -> httpx2.Response:
                 headers = {"Authorization": f"Bearer {key}"} if key else {}

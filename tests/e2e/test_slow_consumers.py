@@ -18,6 +18,7 @@ from tests.e2e.following import CYCLE, Events, churn, narrow, towns, waiting_byt
 from tests.e2e.running import Running
 from tests.e2e.serving import Serving, evse, furnish, station, tick
 from tests.e2e.wire import Wire
+from tests.patience import DEADLINE_S
 
 from ladestrom import app
 from ladestrom.core.channel import CHUNK_BYTES_MAX
@@ -35,7 +36,6 @@ STREAMS: Final = {
 }
 RECEIVE_BYTES: Final = 4096
 STALLED_S: Final = 2
-CUT_DEADLINE_S: Final = 20.0
 CLOSED: Final = re.compile(r"^ladestrom_consumers_closed_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 COUNTRY: Final = 250
 ROUND: Final = COUNTRY * 4
@@ -75,7 +75,7 @@ def test_a_byte_a_second_is_not_enough_and_costs_a_bounded_buffer(
         stack.callback(enough.set)
         trickled = [pool.submit(trickle, wire, enough) for wire in slow]
         most = 0
-        ends_s = time.monotonic() + CUT_DEADLINE_S
+        ends_s = time.monotonic() + DEADLINE_S
         while server.app.stream.closed.total() < len(slow):
             assert time.monotonic() < ends_s, f"only these were cut: {server.app.stream.closed}"
             last = churn(server, 1)
@@ -132,7 +132,7 @@ def rss_bytes(server: Running) -> int:
 
 def cut(server: Running) -> int:
     """Consumers whose connections the server ended."""
-    text = httpx2.get(f"{server.url}/metrics").text
+    text = httpx2.get(f"{server.url}/metrics", timeout=DEADLINE_S).text
     return sum(int(float(count)) for count in CLOSED.findall(text))
 
 
@@ -149,7 +149,7 @@ class Load:
     def rounds(self, count: int) -> list[float]:
         """For each round and reader, the seconds from the report to the last of its changes."""
         took_s: list[float] = []
-        with httpx2.Client(timeout=30) as client:
+        with httpx2.Client(timeout=DEADLINE_S) as client:
             for _ in range(count):
                 self._status = CYCLE[self._status]
                 items = [
@@ -204,7 +204,7 @@ def test_those_who_take_nothing_delay_nobody_cost_little_and_are_cut(
         ]
         beside_s: list[float] = []
         most_bytes = 0
-        ends_s = time.monotonic() + CUT_DEADLINE_S
+        ends_s = time.monotonic() + DEADLINE_S
         while cut(server) < len(stuck):
             assert time.monotonic() < ends_s, f"{cut(server)} were cut, of {len(stuck)} who take nothing"
             beside_s += load.rounds(1)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from tests.certificates import Authority
 from tests.e2e.answering import Answering, flooding, silent, trickling
-from tests.e2e.serving import Serving, until
+from tests.e2e.serving import Serving
+from tests.patience import until
 
 from ladestrom.cli import main
 
 E1, E2 = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
-DEADLINE_S = 20.0
 SETTINGS = {
     "sources.answer_s_max": 1,
     "sources.answer_mib_max": 1,
@@ -81,11 +81,11 @@ def health(server: Serving, name: str = "swiss") -> dict[str, Any]:
 
 
 def becomes(server: Serving, what: str, evse: str = E1) -> None:
-    until(lambda: status(server, evse) == what, f"{evse} is {what}", DEADLINE_S)
+    until(lambda: status(server, evse) == what, f"{evse} is {what}")
 
 
 def is_in(server: Serving, state: str, name: str = "swiss") -> dict[str, Any]:
-    until(lambda: health(server, name).get("state") == state, f"{name} is {state}", DEADLINE_S)
+    until(lambda: health(server, name).get("state") == state, f"{name} is {state}")
     return health(server, name)
 
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_read_is_kept_shown_and_read_again(
 ) -> None:
     other.say(200, body=b'{"EVSEStatuses": "lst_0123456789_secretsecret"')
     add(run, other)
-    until(lambda: health(server).get("unreadable", 0) >= 1, "it is counted", DEADLINE_S)
+    until(lambda: health(server).get("unreadable", 0) >= 1, "it is counted")
     until(lambda: "-000" in run("sources", "quarantine", "swiss")[0], "it is kept")
     run("sources", "pause", "swiss")
     out, _ = run("sources", "quarantine", "swiss")
@@ -250,8 +250,8 @@ def test_the_list_shows_sources_that_are_asked_and_those_that_push(
 ) -> None:
     add(run, other)
     server.report({"evse": E1, "status": "CHARGING"})
-    until(lambda: "fresh" in run("sources", "list")[0], "the server has noted it", DEADLINE_S)
-    until(lambda: "alfa/plain" in run("sources", "list")[0], "the server has noted the push", DEADLINE_S)
+    until(lambda: "fresh" in run("sources", "list")[0], "the server has noted it")
+    until(lambda: "alfa/plain" in run("sources", "list")[0], "the server has noted the push")
     rows = {row["name"]: row for row in json.loads(run("sources", "list", "--json")[0])}
     assert rows["swiss"]["has_secret"] is False
     assert rows["alfa/plain"]["freshness"]["kind"] == "push"
@@ -268,7 +268,7 @@ def test_a_secret_is_shown_to_the_source_and_to_nobody_else(
     assert other.requests[0].headers["authorization"] == "Bearer s3cret-token"
     other.say(401, body=b"wrong: s3cret-token")
     is_in(server, "resting")
-    until(lambda: "resting" in run("sources", "list")[0], "the server has noted it", DEADLINE_S)
+    until(lambda: "resting" in run("sources", "list")[0], "the server has noted it")
     shown = [
         *run("sources", "list"),
         *run("sources", "list", "--json"),
@@ -329,7 +329,7 @@ class TestCertificates:
         with Answering(authority.server(days=1)) as other:
             other.say(200, json=statuses(E1="Available"))
             add(run, other, "swiss", "--option", f"ca={authority.file}")
-            until(lambda: health(server).get("error") == "source_failure", "it fails", DEADLINE_S)
+            until(lambda: health(server).get("error") == "source_failure", "it fails")
             assert other.requests == []
             assert "has expired" in run("sources", "test", "swiss", code=1)[0]
             assert status(server) == "UNKNOWN"

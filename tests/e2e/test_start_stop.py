@@ -16,14 +16,14 @@ from typing import Final
 
 import pytest
 from tests.e2e.running import LADESTROM, Running, environment, free_port
-from tests.e2e.serving import LISTED, Fold, Serving, furnish, tick, until
+from tests.e2e.serving import LISTED, Fold, Serving, furnish, tick
 from tests.e2e.wire import CLOSE, TEXT, Wire, request
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.edges import connection
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
 
 E1 = "NO*ALF*E1333*1"
-REFUSED_DEADLINE_S: Final = 30.0
 STOP_S: Final = 4.0
 READY: Final = re.compile(
     r"ready in [0-9.]+ s, durability (full|relaxed) \([a-z ]+\), 7 EVSEs, "
@@ -61,7 +61,7 @@ def test_a_second_server_on_the_same_data_says_why_and_ends_with_2(
         [*LADESTROM, "serve", "--data", str(running.data), "--port", str(free_port())],
         capture_output=True,
         text=True,
-        timeout=REFUSED_DEADLINE_S,
+        timeout=DEADLINE_S,
         env=environment({}),
         stdin=subprocess.DEVNULL,
         check=False,
@@ -207,7 +207,7 @@ def test_a_delivery_that_is_under_way_gets_its_receipt(tmp_path: Path) -> None:
 
 def listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S).close()
     except ConnectionError:
         return False
     return True

@@ -18,7 +18,7 @@ import pytest
 from tests.contracts.frames import checked
 from tests.e2e.following import example
 from tests.e2e.running import free_port
-from tests.e2e.serving import LISTED, Serving, tick, until
+from tests.e2e.serving import LISTED, Serving, tick
 from tests.e2e.wire import (
     BINARY,
     CLOSE,
@@ -35,14 +35,14 @@ from tests.e2e.wire import (
     refusal,
     request,
 )
+from tests.patience import DEADLINE_S, scaled, until
 from websockets.sync.client import connect
 
 from ladestrom import app
 
 EVSE = "NO*ALF*E1333*1"
 NODE: Final = Path(__file__).parent / "node"
-INSTALL_DEADLINE_S: Final = 60.0
-LINE_DEADLINE_S: Final = 20.0
+INSTALL_DEADLINE_S: Final = scaled(60.0)
 DEFLATE_LEVEL: Final = 9
 
 
@@ -345,13 +345,13 @@ def test_a_consumer_that_goes_without_a_word_is_forgotten(tmp_path: Path) -> Non
 
 def test_websockets_follows(server: Serving) -> None:
     address = f"ws://127.0.0.1:{server.port}/api/v1/stream?apikey={server.keys['stream']}"
-    with connect(address) as connection:
-        assert checked(connection.recv(10))["type"] == "snapshot:init"
+    with connect(address, open_timeout=DEADLINE_S) as connection:
+        assert checked(connection.recv(DEADLINE_S))["type"] == "snapshot:init"
         position = change(server)
-        while (message := checked(connection.recv(10)))["type"] != "status:update":
+        while (message := checked(connection.recv(DEADLINE_S)))["type"] != "status:update":
             assert message["type"] == "status:raw"
         assert message["seq"] == position
-        assert connection.ping(b"x").wait(10)
+        assert connection.ping(b"x").wait(DEADLINE_S)
 
 
 class Lines:
@@ -377,16 +377,16 @@ class Lines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._reader.join(LINE_DEADLINE_S)
+        self._reader.join(DEADLINE_S)
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
-        self._process.wait(LINE_DEADLINE_S)
+        self._process.wait(DEADLINE_S)
 
     def until(self, kind: str) -> dict[str, Any]:
         """The next line of JSON with this type; others are passed over."""
         while True:
-            found: dict[str, Any] = json.loads(self._lines.get(timeout=LINE_DEADLINE_S))
+            found: dict[str, Any] = json.loads(self._lines.get(timeout=DEADLINE_S))
             if found["type"] != "close":
                 checked(found)
             if found["type"] == kind:
@@ -483,7 +483,7 @@ def test_curl_opens_the_stream_as_its_documentation_shows(server: Serving) -> No
             f"{server.url}/api/v1/stream",
         ],
         capture_output=True,
-        timeout=LINE_DEADLINE_S,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert done.stdout.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")

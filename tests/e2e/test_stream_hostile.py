@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 import uvloop
 from tests.e2e.running import Running
-from tests.e2e.serving import Fold, Serving, evse, furnish, station, tick, until
+from tests.e2e.serving import Fold, Serving, evse, furnish, station, tick
 from tests.e2e.wire import (
     BINARY,
     CLOSE,
@@ -26,6 +26,7 @@ from tests.e2e.wire import (
     Wire,
     frame,
 )
+from tests.patience import until
 
 from ladestrom import app
 from ladestrom.core.channel import CHUNK_BYTES_MAX
@@ -261,8 +262,8 @@ def test_who_hardly_reads_costs_a_bounded_buffer_delays_nobody_and_ends_in_step(
     settings = {"stream.write_buffer_kib_max": limit_bytes // 1024}
     with (
         Serving(tmp_path, settings, stations=national(), loop_factory=LOOPS[loop]) as server,
-        server.stream("types=snapshot,update", receive_bytes=4096, deadline_s=30) as slow,
-        server.stream("types=snapshot,update", deadline_s=30) as reading,
+        server.stream("types=snapshot,update", receive_bytes=4096) as slow,
+        server.stream("types=snapshot,update") as reading,
         ThreadPoolExecutor(3) as pool,
     ):
         position = churn(server, 1)

@@ -42,8 +42,9 @@ from tests.e2e.following import (
     waiting_bytes,
 )
 from tests.e2e.running import Running
-from tests.e2e.serving import LISTED, Serving, evse, now, station, tick, until
+from tests.e2e.serving import LISTED, Serving, evse, now, station, tick
 from tests.e2e.wire import CLOSE, TEXT, Ended, Head, Wire, refusal
+from tests.patience import DEADLINE_S, until
 
 from ladestrom import __version__, broadcast
 from ladestrom.client.v2_session import Mode, V2Session
@@ -55,8 +56,6 @@ from ladestrom.formats.v2 import instant
 from ladestrom.model import Change, Entry, Position, evse_key
 from ladestrom.ports import StationDraft
 
-CUT_DEADLINE_S: Final = 5.0
-"""A revoked key's connections are closed within this."""
 YEARS_MS: Final = 10 * 366 * 86_400_000
 over = pytest.mark.parametrize("over", TRANSPORTS)
 in_mode = pytest.mark.parametrize("mode", list(Mode))
@@ -492,7 +491,7 @@ def trim(server: Serving) -> None:
         await server.app._checkpoint()
         await server.app.log.trim(now() + YEARS_MS)
 
-    asyncio.run_coroutine_threadsafe(drop(), server._loop).result(10)
+    asyncio.run_coroutine_threadsafe(drop(), server._loop).result(DEADLINE_S)
 
 
 def stopped(server: Serving, *followers: Follower) -> list[tuple[int, str]]:
@@ -911,7 +910,7 @@ def test_a_revoked_key_ends_its_connections_and_no_others(server: Serving, over:
         server.revoke(name)
         code, reason = cut.ended()
         assert (code, "revoked" in reason) == (4401, True)
-        assert time.monotonic() - began_s < CUT_DEADLINE_S
+        assert time.monotonic() - began_s < DEADLINE_S
         kept.reach(flip(server))
     wire, head = asked(server, over, "", server.bearer(name))
     with wire:
@@ -926,7 +925,7 @@ def test_a_key_that_expires_ends_its_connections(server: Serving) -> None:
         Follower(server, over="events", key="soon expired") as other,
     ):
         assert one.ended()[0] == other.ended()[0] == 4401
-    assert 0 <= now() - expires_at < CUT_DEADLINE_S * 1000
+    assert 0 <= now() - expires_at < DEADLINE_S * 1000
 
 
 @over
@@ -1243,7 +1242,7 @@ def roam(server: Serving, number: int, load: Sequence[Future[int]], goal: Goal) 
             session = V2Session(selection, mode=mode, batch_ms=batch_ms)
         resumed += session.since is not None
         connections += 1
-        follower = Follower(server, session=session, over=transport, headers=headers, deadline_s=20)
+        follower = Follower(server, session=session, over=transport, headers=headers)
         if all(each.done() for each in load):
             goal.follow(follower)
             return Trip(urlencode(selection), follower.board, connections, resumed)

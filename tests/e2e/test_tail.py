@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.contracts.frames import checked
 from tests.e2e.running import LADESTROM, REGISTER_PREFIX, Running, environment, irve_register, made_up_evse
+from tests.patience import DEADLINE_S
 
 from ladestrom.client.reports import Observation, Reporter
 from ladestrom.model import Status
 
-DEADLINE_S = 30.0
 BEGINS_AT = 1_700_000_000_000
 
 

@@ -18,7 +18,8 @@ from typing import Any, Final, Self
 import pytest
 import websockets
 from tests.e2e.following import E1, Follower, beat, digest, example, flip, listed, operate, report, towns
-from tests.e2e.serving import Serving, until
+from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.app import served
 from ladestrom.config import Settings
@@ -29,7 +30,6 @@ from ladestrom.formats.v2_stream import ServerMessage
 from ladestrom.model import Status
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-NODE_DEADLINE_S: Final = 20.0
 RETRY_MS: Final = 300
 SHORT_S: Final = 0.05
 
@@ -90,7 +90,6 @@ class Follows:
         until(
             lambda: (self.board.since or "").endswith(f"-{seq}"),
             f"stands at {seq}, not {self.board.since}",
-            deadline_s=20,
         )
 
     def kinds(self) -> list[str]:
@@ -183,7 +182,7 @@ def folded(node: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
         input=given,
         capture_output=True,
         text=True,
-        timeout=NODE_DEADLINE_S,
+        timeout=DEADLINE_S,
         check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)

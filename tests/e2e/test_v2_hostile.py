@@ -27,8 +27,9 @@ from tests.e2e.following import (
     towns,
     waiting_bytes,
 )
-from tests.e2e.serving import Serving, until
+from tests.e2e.serving import Serving
 from tests.e2e.wire import BINARY, CONT, PING, PONG, TEXT, Wire, frame, refusal, request
+from tests.patience import until
 
 from ladestrom.client.v2_session import Mode
 from ladestrom.core import channel
@@ -273,7 +274,7 @@ def test_who_takes_nothing_delays_nobody_and_is_cut_off_after_a_while(
     with (
         Serving(tmp_path, settings, stations=towns()) as server,
         Follower(server, over=over, mode=mode, receive_bytes=4096) as stuck,
-        Follower(server, over=over, mode=mode, deadline_s=30) as reading,
+        Follower(server, over=over, mode=mode) as reading,
         ThreadPoolExecutor(1) as pool,
     ):
         stuck.synced()

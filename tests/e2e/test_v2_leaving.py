@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from tests.e2e.following import CYCLE, Events, named, narrow, settled, towns
 from tests.e2e.running import Running
 from tests.e2e.serving import Serving, furnish, tick
 from tests.e2e.wire import CLOSE, Ended, Wire, refusal
+from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.client.aio import Lost, Opened
 from ladestrom.client.v2_aio import Received as V2Received
@@ -36,8 +37,6 @@ from ladestrom.edges.connection import RETRY_MS_MAX, RETRY_MS_MIN
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.model import Position
 
-BACK_DEADLINE_S: Final = 60.0
-"""Promise R7."""
 SOON_MS: Final = (1_500, 2_000)
 """When servers of tests ask their consumers back: once they have surely gone."""
 CHANCE: Final = 0.05
@@ -108,14 +107,6 @@ class Keeper:
                         self.wrongs.append(why)
 
 
-async def come_true(condition: Callable[[], bool], what: str, deadline_s: float = BACK_DEADLINE_S) -> None:
-    """Returns as soon as the condition holds; fails the test where it does not in time."""
-    ends_s = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < ends_s, f"not within {deadline_s:g} s: {what}"
-        await asyncio.sleep(0.01)
-
-
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has servers that go ask their consumers back after `SOON_MS`."""
     monkeypatch.setattr(connection, "RETRY_MS_MIN", SOON_MS[0])
@@ -130,7 +121,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 async def statuses(url: str, key: str) -> dict[str, str]:
     """Status of every EVSE, by the list."""
-    async with httpx2.AsyncClient(timeout=BACK_DEADLINE_S) as client:
+    async with httpx2.AsyncClient(timeout=DEADLINE_S) as client:
         answer = await client.get(f"{url}/api/v2/evses?limit=1000", headers={"X-Api-Key": key})
     assert answer.status_code == 200, answer.text
     return {row["evse"]: row["status"] for row in answer.json()["items"]}
@@ -161,7 +152,7 @@ class Operator:
     def stop(self) -> None:
         """Ends after the change that is under way."""
         self._stop.set()
-        self._thread.join(BACK_DEADLINE_S)
+        self._thread.join(DEADLINE_S)
 
     async def works(self) -> None:
         """Returns after some more changes."""
@@ -170,7 +161,7 @@ class Operator:
 
     def _run(self) -> None:
         status = ""
-        with httpx2.Client(timeout=BACK_DEADLINE_S) as client:
+        with httpx2.Client(timeout=DEADLINE_S) as client:
             while not self._stop.is_set():
                 status = CYCLE[status]
                 for number in range(1, TOWNS + 1, 2):
@@ -302,8 +293,8 @@ def test_a_signal_says_goodbye_in_each_streams_own_way(
         hints = [drain["retry_after_ms"] for drain in drains]
         assert all(RETRY_MS_MIN <= hint < RETRY_MS_MAX for hint in hints)
         assert max(hints) - min(hints) > RETRY_MS_MAX / 4, "they are asked to spread"
-        assert server.process.wait(10.0) == 0
-        assert time.monotonic() - began_s < BACK_DEADLINE_S
+        assert server.process.wait(DEADLINE_S) == 0
+        assert time.monotonic() - began_s < DEADLINE_S
     assert "Traceback" not in server.said()
 
 
@@ -321,7 +312,7 @@ def test_the_first_signal_decides_and_those_after_it_change_nothing(
             server.process.send_signal(number)
         assert got.code == 1012
         wire.put(CLOSE, got.payload[:2])
-    assert server.process.wait(10.0) == 0
+    assert server.process.wait(DEADLINE_S) == 0
 
 
 def test_who_takes_nothing_does_not_keep_a_server_from_going(tmp_path: Path) -> None:
@@ -351,7 +342,7 @@ def test_who_takes_nothing_does_not_keep_a_server_from_going(tmp_path: Path) -> 
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         assert [wire.close_code() for wire in reading] == [1001] * len(reading), "the others are told"
-        stopping.join(BACK_DEADLINE_S)
+        stopping.join(DEADLINE_S)
         assert time.monotonic() - began_s < 1 + connection.CLOSE_S_MAX
         assert all(wire.ended() for wire in stuck)
 
@@ -416,7 +407,7 @@ async def _crowd(server: Serving) -> None:
             await asyncio.to_thread(server.report, *items)
             last = await asyncio.to_thread(settled, server)
             await come_true(lambda: all(each.seq >= last for each in crowd), "all are in step")  # noqa: B023 - used before it changes
-            assert time.monotonic() - began_s < BACK_DEADLINE_S
+            assert time.monotonic() - began_s < DEADLINE_S
             assert all(each.opened >= round_ for each in crowd)
         expected = await statuses(server.url, server.keys["stream"])
         assert [each.board == expected for each in crowd] == [True] * CROWD

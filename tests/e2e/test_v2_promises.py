@@ -24,7 +24,8 @@ from tests.e2e.following import (
     settled,
     towns,
 )
-from tests.e2e.serving import DAY_MS, REQUEST_DEADLINE_S, Serving, now
+from tests.e2e.serving import DAY_MS, Serving, now
+from tests.patience import DEADLINE_S
 
 from ladestrom.client.v2_session import Mode
 from ladestrom.model import Change, Entry
@@ -48,7 +49,7 @@ def test_nobody_is_told_of_a_change_before_it_is_durable(
 
         async def slow(changes: Sequence[Change]) -> Sequence[Entry]:
             begun.set()
-            await asyncio.to_thread(synced.wait, REQUEST_DEADLINE_S)
+            await asyncio.to_thread(synced.wait, DEADLINE_S)
             return await append(changes)
 
         stack.callback(synced.set)
@@ -57,7 +58,7 @@ def test_nobody_is_told_of_a_change_before_it_is_durable(
         before = settled(server)
         monkeypatch.setattr(server.app.log, "append", slow)
         reported = pool.submit(report, server, E1, "CHARGING")
-        assert begun.wait(REQUEST_DEADLINE_S)
+        assert begun.wait(DEADLINE_S)
         for follower in followers:
             follower.synced()
             follower.confirmed(server)
@@ -80,7 +81,7 @@ def test_what_nobody_confirms_any_more_is_told_as_expired(tmp_path: Path, over: 
         hub = server.app.hub
         hub._clock = lambda: now() + 2 * DAY_MS
         expiry = asyncio.run_coroutine_threadsafe(hub.expire(), server._loop)
-        assert expiry.result(REQUEST_DEADLINE_S) == 1
+        assert expiry.result(DEADLINE_S) == 1
         told = follower.until("changes")
         (row,) = told["changes"]
         assert (row["evse"], row["status"], row["cause"]) == (E1, "UNKNOWN", "expired")

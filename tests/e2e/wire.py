@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from tests.contracts.frames import checked
+from tests.patience import DEADLINE_S
 
-DEADLINE_S: Final = 30.0
 CHUNK_BYTES: Final = 65_536
 HEAD_BYTES_MAX: Final = 65_536
 

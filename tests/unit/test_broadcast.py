@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from tests.building import NOW, make_change, make_evse, make_report, make_station, until
+from tests.building import NOW, make_change, make_evse, make_report, make_station
 from tests.listening import FRAMINGS
+from tests.patience import come_true
 
 import ladestrom.broadcast
 import ladestrom.core.channel
@@ -102,12 +103,12 @@ class Serving:
 
     async def taken(self) -> None:
         """Until the broadcast has applied what the log holds."""
-        await until(lambda: self.broadcast.view.seq == self.log.last.seq)
+        await come_true(lambda: self.broadcast.view.seq == self.log.last.seq)
 
     async def delivered(self, *sinks: Sink) -> None:
         """Until each of these was told of everything."""
         await self.taken()
-        await until(lambda: all(self.last(sink) == self.log.last.seq for sink in sinks))
+        await come_true(lambda: all(self.last(sink) == self.log.last.seq for sink in sinks))
 
     @staticmethod
     def last(sink: Sink) -> int:
@@ -166,7 +167,7 @@ class TestPass:
                 at.join(sink, SILENT, snapshot=False)
             append = at.begin_append()
             await at.change(FIRST.evses[0])
-            await until(lambda: any(sink.written for sink in sinks))
+            await come_true(lambda: any(sink.written for sink in sinks))
             await at.change(FIRST.evses[1])
             await at.taken()
             early = sum(1 for sink in sinks if sink.written)
@@ -187,7 +188,7 @@ class TestPass:
                 at.join(sink, wishes, snapshot=False)
             append = at.begin_append()
             await at.change(FIRST.evses[0])
-            await until(lambda: any(sink.written for sink in sinks))
+            await come_true(lambda: any(sink.written for sink in sinks))
             assert not all(sink.written for sink in sinks)
             append.set_result(None)
             await at.delivered(*sinks)
@@ -237,7 +238,7 @@ class TestJoin:
             await at.change(FIRST.evses[0])
             await at.delivered(witness)
             at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]))
-            await until(lambda: len(raws.messages) == 1)
+            await come_true(lambda: len(raws.messages) == 1)
             assert [message["type"] for message in nothing.messages] == ["snapshot:init"]
             assert [message["type"] for message in raws.messages] == ["status:raw"]
 
@@ -262,7 +263,7 @@ class TestJoin:
             for evse in (FIRST.evses[0], SECOND.evses[0]):
                 at.broadcast.offer(evse, make_report(evse))
             await at.delivered(witness)
-            await until(lambda: len(witness.told("status:raw")) == 2 and len(sink.messages) == 3)
+            await come_true(lambda: len(witness.told("status:raw")) == 2 and len(sink.messages) == 3)
             assert [station["uuid"] for station in sink.messages[0]["data"]] == [SECOND.uuid]
             assert {message["data"]["uuid"] for message in sink.messages[1:]} == {SECOND.uuid}
 
@@ -528,7 +529,7 @@ class TestRaw:
             at.join(wants)
             at.join(wants_not, SILENT)
             at.broadcast.offer(FIRST.evses[1], make_report(FIRST.evses[1], Status.CHARGING, NOW + 5))
-            await until(lambda: len(wants.messages) == 2)
+            await come_true(lambda: len(wants.messages) == 2)
             assert wants.messages[1]["data"] == {
                 "uuid": FIRST.uuid,
                 "connector": 1,
@@ -565,7 +566,7 @@ class TestRaw:
             assert [message["seq"] for message in sink.told("status:update")] == list(range(2, 32))
             assert (at.broadcast.raw_sent, at.broadcast.raw_dropped) == (10, 15)
             at.broadcast.offer(FIRST.evses[0], make_report())
-            await until(lambda: len(sink.told("status:raw")) == 11)
+            await come_true(lambda: len(sink.told("status:raw")) == 11)
 
     async def test_those_of_stations_that_nobody_selected_take_no_place(self) -> None:
         async with serving(raw_items_max=1) as at:
@@ -575,7 +576,7 @@ class TestRaw:
             at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))))
             at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]))
             at.broadcast.offer(SECOND.evses[0], make_report(SECOND.evses[0]))
-            await until(lambda: len(sink.told("status:raw")) == 1)
+            await come_true(lambda: len(sink.told("status:raw")) == 1)
 
 
 class TestRegistry:
@@ -623,7 +624,7 @@ class TestVersion2:
                 await at.change(evse)
                 await at.taken()
             assert sink.told("changes") == []
-            await until(lambda: len(sink.told("changes")) == 1)
+            await come_true(lambda: len(sink.told("changes")) == 1)
             (message,) = sink.told("changes")
             assert (message["prev"], message["seq"], len(message["changes"])) == (0, 4, 4)
 
@@ -631,10 +632,10 @@ class TestVersion2:
         async with serving(heartbeat_s=0.02) as at:
             sink = Sink()
             at.join(sink, V2)
-            await until(lambda: len(sink.told("heartbeat")) >= 2)
+            await come_true(lambda: len(sink.told("heartbeat")) >= 2)
             old = Sink()
             at.join(old)
-            await until(lambda: len(sink.told("heartbeat")) >= 4)
+            await come_true(lambda: len(sink.told("heartbeat")) >= 4)
             assert [message["type"] for message in old.messages] == ["snapshot:init"]
 
     async def test_another_selection_takes_the_place_of_the_first(self) -> None:
@@ -649,7 +650,7 @@ class TestVersion2:
             assert [row["station"] for row in sink.messages[2]["evses"]] == [SECOND.uuid]
             await at.change(FIRST.evses[0])
             await at.change(SECOND.evses[1])
-            await until(lambda: len(sink.told("changes")) == 1)
+            await come_true(lambda: len(sink.told("changes")) == 1)
             assert [row["station"] for row in sink.told("changes")[0]["changes"]] == [SECOND.uuid]
             assert (at.broadcast.consumers, at.broadcast.channels) == (1, 1)
 
@@ -660,7 +661,7 @@ class TestVersion2:
             with pytest.raises(Overloaded):
                 at.broadcast.select(subscriber, Wishes(NORWAY, raw=False, dialect="v2"))
             await at.change(FIRST.evses[0])
-            await until(lambda: len(sink.told("changes")) == 1)
+            await come_true(lambda: len(sink.told("changes")) == 1)
 
     async def test_a_consumer_is_told_something_of_its_own_and_does_not_move(self) -> None:
         async with serving() as at:
@@ -690,7 +691,7 @@ class TestVersion2:
             await at.taken()
             at.join(comes, wishes, since=Position("e", 1))
             await at.change(SECOND.evses[0])
-            await until(lambda: len(comes.told("changes")) == len(follows.told("changes")) == 1)
+            await come_true(lambda: len(comes.told("changes")) == len(follows.told("changes")) == 1)
             assert [message["prev"] for message in follows.messages[1:]] == [0, 1]
             assert [message["prev"] for message in comes.messages] == [1]
 
@@ -711,9 +712,9 @@ class TestEvery:
             await at.taken()
             sink = Sink()
             at.join(sink, V2, since=Position("e", 3), every=True)
-            await until(lambda: at.last(sink) == 14)
+            await come_true(lambda: at.last(sink) == 14)
             await at.change(FIRST.evses[1])
-            await until(lambda: at.last(sink) == 15)
+            await come_true(lambda: at.last(sink) == 15)
             assert self.seqs(sink) == list(range(4, 16))
 
     async def test_changes_during_the_replay_are_told_once(self) -> None:
@@ -726,7 +727,7 @@ class TestEvery:
             for _ in range(50):
                 await at.change(FIRST.evses[1])
                 await asyncio.sleep(0)
-            await until(lambda: at.last(sink) == 1_450)
+            await come_true(lambda: at.last(sink) == 1_450)
             assert self.seqs(sink) == list(range(1, 1_451))
 
     async def test_one_that_pauses_during_the_replay_goes_on_where_it_was(self) -> None:
@@ -736,12 +737,12 @@ class TestEvery:
             await at.taken()
             sink = Sink(pauses_after=1)
             at.join(sink, V2, since=Position("e", 0), every=True)
-            await until(lambda: len(sink.written) > 0)
+            await come_true(lambda: len(sink.written) > 0)
             handed = len(sink.written)
             await asyncio.sleep(0.01)
             assert len(sink.written) - handed <= 1
             sink._left, sink.paused = None, False
-            await until(lambda: at.last(sink) == 1_400)
+            await come_true(lambda: at.last(sink) == 1_400)
             assert self.seqs(sink) == list(range(1, 1_401))
 
     async def test_one_that_cannot_keep_up_is_told_where_it_stood(
@@ -753,14 +754,14 @@ class TestEvery:
             at.join(slow, V2, every=True)
             at.join(quick, V2, every=False)
             await at.change(FIRST.evses[0])
-            await until(lambda: at.last(slow) == 1)
+            await come_true(lambda: at.last(slow) == 1)
             slow.paused = True
             for _ in range(50):
                 await at.change(FIRST.evses[0])
-                await until(lambda: at.last(quick) == at.log.last.seq)
+                await come_true(lambda: at.last(quick) == at.log.last.seq)
             slow.paused = False
             await at.change(FIRST.evses[0])
-            await until(lambda: slow.overran is not None)
+            await come_true(lambda: slow.overran is not None)
             assert slow.overran == Position("e", 1)
             assert (at.broadcast.overruns, at.broadcast.consumers) == (1, 1)
 
@@ -777,7 +778,7 @@ class TestEvery:
             at.join(early, V2, since=Position("e", 6), every=True)
             at.join(right, V2, since=Position("e", 7), every=True)
             assert early.messages[0] == {"type": "reset", "epoch": "e", "reason": "expired"}
-            await until(lambda: at.last(right) == 10)
+            await come_true(lambda: at.last(right) == 10)
             assert self.seqs(right) == [8, 9, 10]
 
     async def test_one_whose_history_is_trimmed_away_during_the_replay_is_told_where_it_stood(self) -> None:
@@ -787,13 +788,13 @@ class TestEvery:
             await at.taken()
             sink = Sink(pauses_after=1)
             at.join(sink, V2, since=Position("e", 0), every=True)
-            await until(lambda: sink.paused)
+            await come_true(lambda: sink.paused)
             stood = at.last(sink)
             at.log._retention_entries_max = 3
             await at.log.checkpoint([], 1_200)
             await at.log.trim(NOW)
             sink.paused = False
-            await until(lambda: sink.overran is not None)
+            await come_true(lambda: sink.overran is not None)
             assert sink.overran == Position("e", stood)
 
     async def test_one_that_leaves_during_the_replay_is_told_nothing_more(self) -> None:
@@ -803,11 +804,11 @@ class TestEvery:
             await at.taken()
             sink = Sink(pauses_after=1)
             subscriber = at.join(sink, V2, since=Position("e", 0), every=True)
-            await until(lambda: sink.paused)
+            await come_true(lambda: sink.paused)
             at.broadcast.leave(subscriber)
             handed = len(sink.written)
             sink.paused = False
-            await until(lambda: not at.broadcast._replays)
+            await come_true(lambda: not at.broadcast._replays)
             assert len(sink.written) == handed
 
     async def test_what_is_not_selected_is_passed_over(self) -> None:
@@ -820,7 +821,7 @@ class TestEvery:
             wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
             subscriber = at.join(sink, wishes, since=Position("e", 0), every=True)
             at.broadcast.pump(subscriber)
-            await until(lambda: at.last(sink) == 602)
+            await come_true(lambda: at.last(sink) == 602)
             (message,) = sink.told("changes")
             assert (message["prev"], len(message["changes"])) == (0, 2)
 
@@ -850,7 +851,7 @@ class TestEvery:
                 await at.log.checkpoint([], 10)
                 await at.log.trim(NOW)
             gate.set()
-            await until(lambda: not at.broadcast._replays)
+            await come_true(lambda: not at.broadcast._replays)
             assert sink.messages == []
             assert (sink.overran == Position("e", 2)) is not leaves
 
@@ -939,7 +940,7 @@ class TestPace:
             sink = Laborious(cost_s=0.01)
             at.join(sink, SILENT)
             await at.change(FIRST.evses[0])
-            await until(lambda: len(sink.told("status:update")) == 1)
+            await come_true(lambda: len(sink.told("status:update")) == 1)
             writes = len(sink.written)
             began_s = time.monotonic()
             for _ in range(5):

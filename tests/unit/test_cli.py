@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cyclopts
 import pytest
+from tests.patience import DEADLINE_S
 
 from ladestrom import __version__, cli
 from ladestrom.config import Settings, load
@@ -24,7 +25,7 @@ def ladestrom(*arguments: str, **environ: str) -> Run:
         [sys.executable, "-m", "ladestrom", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=False,
         stdin=subprocess.DEVNULL,
         env=os.environ | environ,
@@ -127,7 +128,7 @@ class TestErrors:
                 [sys.executable, "-m", "ladestrom", "config", "doc"],
                 stdout=writer,
                 stderr=subprocess.PIPE,
-                timeout=60,
+                timeout=DEADLINE_S,
                 check=False,
             )
         finally:
@@ -151,7 +152,7 @@ class TestCommands:
             "print('imported', sorted(commands | heavy & set(sys.modules)))\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_S, check=True
         )
         assert done.stdout.splitlines()[-1] == "imported []"
 

@@ -8,16 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.building import (
-    NOW,
-    GatedLog,
-    make_change,
-    make_evse,
-    make_operator,
-    make_report,
-    make_station,
-    until,
-)
+from tests.building import NOW, GatedLog, make_change, make_evse, make_operator, make_report, make_station
+from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
@@ -83,11 +75,11 @@ class Working:
         return asyncio.create_task(self.hub.submit(operator, reports))
 
     async def waiting(self, items: int) -> None:
-        await until(lambda: self.hub.queued_items == items)
+        await come_true(lambda: self.hub.queued_items == items)
 
     async def appending(self, count: int = 1) -> None:
         """Until so many appends were begun."""
-        await until(lambda: len(self.log.appends) >= count)
+        await come_true(lambda: len(self.log.appends) >= count)
 
     def statuses(self) -> dict[str, Status]:
         return {key: cell.change.status for key, cell in self.board.cells.items()}
@@ -354,7 +346,7 @@ class TestFailure:
 
         async with working(Broken([STATION])) as at:
             with pytest.raises(LogFailure):
-                await asyncio.wait_for(at.submit(make_report("broken")), 5)
+                await asyncio.wait_for(at.submit(make_report("broken")), DEADLINE_S)
             assert (await at.submit(make_report(FIRST))).accepted == 1
 
     async def test_an_error_in_what_is_to_be_decided_is_told_to_who_asked(self) -> None:
@@ -590,7 +582,7 @@ class TestExpiry:
             await at.waiting(1)
             at.clock.now = now
             expiring = asyncio.create_task(at.hub.expire())
-            await until(lambda: bool(at.hub._own))
+            await come_true(lambda: bool(at.hub._own))
             at.log.gate.set()
             await asyncio.gather(blocking, fresh)
             assert await expiring <= 1
@@ -644,7 +636,7 @@ class TestReconcile:
             report = at.submit(make_report(FIRST, Status.CHARGING))
             await at.waiting(1)
             registering = asyncio.create_task(at.hub.reconcile([FIRST], []))
-            await until(lambda: bool(at.hub._own))
+            await come_true(lambda: bool(at.hub._own))
             at.log.gate.set()
             await asyncio.gather(blocking, report, registering)
             assert at.statuses()[FIRST.key] is Status.CHARGING
@@ -665,7 +657,7 @@ async def test_a_decision_sees_the_board_with_nothing_in_between() -> None:
         blocking = at.submit(make_report(FIRST, Status.CHARGING))
         await at.appending()
         deciding = asyncio.create_task(at.hub.decide(look(at.board)))
-        await until(lambda: bool(at.hub._own))
+        await come_true(lambda: bool(at.hub._own))
         assert seen == []
         at.log.gate.set()
         await blocking

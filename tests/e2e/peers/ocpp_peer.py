@@ -2,7 +2,7 @@
 
 Run with the Python of an environment of its own that has both:
 
-    python ocpp_peer.py drive URL ID PASSWORD 1.6|2.0.1|2.1
+    python ocpp_peer.py drive URL ID PASSWORD 1.6|2.0.1|2.1 DEADLINE_S
     python ocpp_peer.py validate
 
 `drive` connects and goes through a day of a charging station; each message, both ways, is validated by that
@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 PACKAGES = {"1.6": "ocpp.v16", "2.0.1": "ocpp.v201", "2.1": "ocpp.v21"}
-DEADLINE_S = 40.0
 
 
 def stamp() -> str:
@@ -141,23 +140,26 @@ def day_2(calls: Any, version: str) -> list[Any]:
     return told
 
 
-async def drive(url: str, name: str, password: str, version: str) -> None:
+async def drive(url: str, name: str, password: str, version: str, deadline: str) -> None:
     """A day; prints what each call was told, and what was asked."""
     connect = importlib.import_module("websockets.asyncio.client").connect
     calls = importlib.import_module(f"{PACKAGES[version]}.call")
     token = base64.b64encode(f"{name}:{password}".encode()).decode()
+    deadline_s = float(deadline)
     async with connect(
         f"{url}/ocpp/{name}",
         subprotocols=[f"ocpp{version}"],
         additional_headers={"Authorization": f"Basic {token}"},
+        open_timeout=deadline_s,
+        ping_timeout=deadline_s,
     ) as socket:
-        point = station(version)(name, socket)
+        point = station(version)(name, socket, response_timeout=deadline_s)
         listening = asyncio.create_task(point.start())
         told = []
         for call in day_16(calls) if version == "1.6" else day_2(calls, version):
             found = await point.call(call, suppress=False)
             told.append([type(call).__name__, plain(found)])
-        await asyncio.wait_for(point.untold.wait(), DEADLINE_S)
+        await asyncio.wait_for(point.untold.wait(), deadline_s)
         listening.cancel()
         print(json.dumps({"subprotocol": socket.subprotocol, "told": told, "asked": point.asked}), flush=True)
         # The connection stays until whoever started this has looked.
@@ -182,7 +184,7 @@ async def validate() -> int:
 def main() -> int:
     """Does what the command line says."""
     if sys.argv[1] == "drive":
-        asyncio.run(drive(*sys.argv[2:6]))
+        asyncio.run(drive(*sys.argv[2:7]))
         return 0
     return 1 if asyncio.run(validate()) else 0
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.building import TYPE_2, make_evse, make_station, until
+from tests.building import TYPE_2, make_evse, make_station
 from tests.listening import FRAMINGS
+from tests.patience import come_true
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast
@@ -85,8 +86,10 @@ class Road:
         self._tell()
 
     async def _settled(self) -> None:
-        await until(lambda: self._broadcast.view.seq == self._log.last.seq)
-        await until(lambda: self._subscriber is None or self._subscriber.next == self._subscriber.channel.end)
+        await come_true(lambda: self._broadcast.view.seq == self._log.last.seq)
+        await come_true(
+            lambda: self._subscriber is None or self._subscriber.next == self._subscriber.channel.end
+        )
 
     def _tell(self) -> None:
         self.lines += self._frames

@@ -23,6 +23,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, text
 from sqlalchemy.exc import DBAPIError
+from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.backends import database
 from ladestrom.backends.database import SCHEMA, migrations
@@ -33,7 +34,6 @@ from ladestrom.model import Connector, Evse, Operator, Outlet, Station
 from ladestrom.ports import StationDraft
 
 NOW = 1_700_000_000_000
-DEADLINE_S = 30
 
 
 @pytest.fixture
@@ -338,10 +338,7 @@ async def test_reader_and_writer_wait_for_a_lock_and_try_again(
     lock.execute("BEGIN EXCLUSIVE")
     reading = asyncio.create_task(impatient.operators())
     writing = asyncio.create_task(impatient.import_stations("irve", drafts(1), NOW, complete=True))
-    deadline = time.monotonic() + DEADLINE_S
-    while refused < 10 and time.monotonic() < deadline:
-        await asyncio.sleep(0.005)
-    assert refused >= 10
+    await come_true(lambda: refused >= 10, "it is refused again and again")
     assert not reading.done()
     assert not writing.done()
     lock.execute("ROLLBACK")

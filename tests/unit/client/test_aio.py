@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.patience import DEADLINE_S, come_true
 from websockets.asyncio.server import ServerConnection
 
 from ladestrom.client import aio
@@ -18,8 +19,6 @@ from ladestrom.errors import BadRequest, NotAllowed, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from tests.unit.client.conftest import StreamServer
-
-DEADLINE_S = 10.0
 
 
 def snapshot(seq: int, *uuids: str) -> str:
@@ -244,9 +243,7 @@ async def test_closing_the_follower_closes_the_socket(stream_server: StreamServe
     events = following(stream_server, Session())
     await take(events, 2)
     await events.aclose()
-    async with asyncio.timeout(DEADLINE_S):
-        while stream_server.closed == 0:
-            await asyncio.sleep(0.005)
+    await come_true(lambda: stream_server.closed > 0, "the socket is closed")
 
 
 async def test_a_cancelled_follower_ends_at_once(stream_server: StreamServer) -> None:

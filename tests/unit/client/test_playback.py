@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.client.playback import lanes, play
 from ladestrom.client.reports import Observation, Reporter, ReportReceipt
@@ -103,12 +104,10 @@ async def test_a_cancelled_playback_ends_at_once(report_server: ReportServer) ->
     recorded = [Observation("A", Status.CHARGING, at) for at in (0, 3_600_000)]
     async with Reporter(report_server.url, None) as reporter:
         task = asyncio.create_task(play(recorded, reporter, batch=1, connections=1, speed=1.0, told=nothing))
-        async with asyncio.timeout(10):
-            while reporter.tally.sent == 0:
-                await asyncio.sleep(0.005)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+        await come_true(lambda: reporter.tally.sent > 0, "a batch was sent")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, DEADLINE_S)
 
 
 def test_written_forms_of_one_evse_share_a_lane() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.digests import digest
+from tests.patience import DEADLINE_S, come_true
 from websockets.asyncio.server import ServerConnection
 
 from ladestrom.client import v2_aio
@@ -25,7 +26,6 @@ from ladestrom.errors import BadRequest, NotAllowed, NotFound, TooManyRequests, 
 if TYPE_CHECKING:
     from tests.unit.client.conftest import StreamServer
 
-DEADLINE_S: Final = 10.0
 AT: Final = "2026-11-22T10:00:00.000Z"
 
 Events = AsyncGenerator[Opened | Received | Lost, None]
@@ -163,12 +163,6 @@ async def first(events: Events, kind: type) -> Any:
     raise AssertionError("the follower ended")
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 # -- both transports: what is asked for, and coming back -----------------------------------------------------
 
 
@@ -223,7 +217,7 @@ async def test_after_a_fault_a_snapshot_is_asked_for(event_server: EventServer) 
     assert isinstance(lost, Lost)
     assert lost.fault is FaultKind.GAP
     assert again == Opened(None)
-    await eventually(lambda: event_server.left == 2)
+    await come_true(lambda: event_server.left == 2)
     assert "last-event-id" not in event_server.requests[1][2]
 
 
@@ -243,7 +237,7 @@ async def test_closing_the_follower_ends_its_connection(
     for server in (stream_server, event_server):
         async with contextlib.aclosing(follower(server, V2Session()).events()) as events:
             await take(events, 2)
-    await eventually(lambda: stream_server.closed == 1 and event_server.left == 1)
+    await come_true(lambda: stream_server.closed == 1 and event_server.left == 1)
 
 
 # -- refusals ------------------------------------------------------------------------------------------------
@@ -401,7 +395,7 @@ async def test_a_server_that_takes_a_request_and_says_nothing_is_given_up(
         lost = await take(events, 2)
         assert lost == [Lost("no answer within 1 s", 0.0)] * 2
         assert isinstance((await take(events, 1))[0], Opened)
-    await eventually(lambda: event_server.left == 3)
+    await come_true(lambda: event_server.left == 3)
 
 
 async def test_a_stream_of_events_that_falls_silent_is_given_up_after_three_heartbeats(

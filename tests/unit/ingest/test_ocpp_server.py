@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.building import NOW, GatedLog, make_operator, make_station, until
+from tests.building import NOW, GatedLog, make_operator, make_station
+from tests.patience import come_true
 
 from ladestrom.core.board import Board
 from ladestrom.core.charge_points import enrol
@@ -93,7 +94,7 @@ class Socket:
     async def status(self, number: int, word: str, name: str = "x", **more: Any) -> list[Any]:
         """Says a status, and waits for its answer."""
         self.say(2, name, "StatusNotification", {"connectorId": number, "status": word, **more})
-        await until(lambda: any(frame[1] == name for frame in self.heard()))
+        await come_true(lambda: any(frame[1] == name for frame in self.heard()))
         return next(frame for frame in self.heard() if frame[1] == name)
 
 
@@ -119,7 +120,7 @@ async def test_after_two_heartbeats_of_silence_the_connection_ends_and_the_evses
         socket = Socket(world)
         await socket.status(1, "Available")
         assert world.status() is Status.AVAILABLE
-        await until(lambda: world.status() is Status.UNKNOWN)
+        await come_true(lambda: world.status() is Status.UNKNOWN)
         assert world.board.cells[FIRST].change.cause is Cause.WITHDRAWN
         await socket.task
         assert socket.sent[-1]["type"] == "websocket.close"
@@ -135,7 +136,7 @@ async def test_what_cannot_be_logged_is_answered_by_an_error_and_asked_for_again
     socket = Socket(world)
     assert (await socket.status(1, "Available"))[:3] == [4, "x", "InternalError"]
     assert world.server.failures["log_failure"] == 1
-    await until(lambda: any(frame[0] == 2 for frame in socket.heard()))
+    await come_true(lambda: any(frame[0] == 2 for frame in socket.heard()))
     assert (await socket.status(1, "Available", "y")) == [3, "y", {}]
     assert world.status() is Status.AVAILABLE
 
@@ -146,7 +147,7 @@ async def test_signing_off_is_tried_until_it_is_logged(world: World, monkeypatch
     await socket.status(1, "Available")
     world.log.failures[2] = LogFailure("the disk is full")
     socket.leave()
-    await until(lambda: world.status() is Status.UNKNOWN)
+    await come_true(lambda: world.status() is Status.UNKNOWN)
     assert len(world.log.appends) == 3
 
 
@@ -157,7 +158,7 @@ async def test_who_is_there_and_says_nothing_new_is_not_silent(world: World) -> 
     observed_at, seq = before.observed_at, world.log.last.seq
     world.time += 100_000
     socket.say(2, "beat", "Heartbeat", {})
-    await until(lambda: world.board.cells[FIRST].received_at == world.time)
+    await come_true(lambda: world.board.cells[FIRST].received_at == world.time)
     assert world.board.cells[FIRST].observed_at == observed_at
     assert world.log.last.seq == seq
 
@@ -167,18 +168,18 @@ async def test_one_that_comes_back_while_it_is_signed_off_has_the_last_word(worl
     await socket.status(1, "Available")
     world.log.gate.clear()
     socket.leave()
-    await until(lambda: len(world.log.appends) == 2)
+    await come_true(lambda: len(world.log.appends) == 2)
     again = Socket(world)
     again.say(2, "x", "StatusNotification", {"connectorId": 1, "status": "Charging"})
     world.log.gate.set()
-    await until(lambda: world.status() is Status.CHARGING)
+    await come_true(lambda: world.status() is Status.CHARGING)
 
 
 async def test_what_is_not_understood_is_kept_for_who_looks_into_it(world: World) -> None:
     socket = Socket(world)
     socket.say(2, "x", "StatusNotification", {"connectorId": 1})
     socket.say(2, "y", "Dance", {})
-    await until(lambda: len(socket.heard()) == 2)
+    await come_true(lambda: len(socket.heard()) == 2)
     health = world.reception.supervision.sources["abc/ocpp"]
     assert health.unreadable == 1
     assert world.server.failures == {"occurrence": 1, "unknown_action": 1}
@@ -194,7 +195,7 @@ async def test_a_charge_point_of_another_operator_starts_anew(world: World) -> N
     world.server.follow([point], {"abc": OPERATOR, "xyz": other})
     await socket.task
     assert socket.sent[-1]["code"] == 4403
-    await until(lambda: world.status() is Status.UNKNOWN)
+    await come_true(lambda: world.status() is Status.UNKNOWN)
     world.server.follow([point], {"abc": OPERATOR})
     again = Socket(world)
     await again.task
@@ -207,7 +208,7 @@ async def test_evses_that_its_station_loses_are_unknown(world: World) -> None:
     await socket.status(2, "Available", "y")
     world.directory.stations["NOR_00001"] = make_station("NOR_00001", evses=PLACE.evses[:1])
     world.follow(POINT)
-    await until(lambda: world.status(SECOND) is Status.UNKNOWN)
+    await come_true(lambda: world.status(SECOND) is Status.UNKNOWN)
     assert world.status() is Status.AVAILABLE
 
 
@@ -229,7 +230,7 @@ async def test_after_our_restart_what_it_says_is_not_older_than_what_it_said_bef
     await socket.status(1, "Available", "b", **at)
     assert world.status() is Status.AVAILABLE
     socket.leave()
-    await until(lambda: world.status() is Status.UNKNOWN)
+    await come_true(lambda: world.status() is Status.UNKNOWN)
     world.restart()
     again = Socket(world)
     await again.status(1, "Available", "c", **at)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.building import NOW, make_operator, until
+from tests.building import NOW, make_operator
+from tests.patience import come_true
 
 from ladestrom.core.access import Keyring, Scope, create_key
 from ladestrom.credentials import Doorkeeper
@@ -206,7 +207,7 @@ async def sent_together(peer: Peer, count: int) -> list[asyncio.Task[tuple[int, 
     """Messages sent while the first of them waits to be durable."""
     peer.reception.gate.clear()
     tasks = [asyncio.create_task(peer.send(body=b"%d" % number)) for number in range(count)]
-    await until(lambda: peer.reception.under_way > 0)
+    await come_true(lambda: peer.reception.under_way > 0)
     for _ in range(5):
         await asyncio.sleep(0)
     return tasks

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.errors import BadRequest, LadestromError, NotAllowed, Unauthenticated
 from ladestrom.model import Connector, Evse, Outlet, Station, Status, evse_key
@@ -22,8 +23,6 @@ from ladestrom.simulator.country import build
 from ladestrom.simulator.deliver import SPEED_MAX, Clock, Tally, drive
 from ladestrom.simulator.reporting import Kind
 from ladestrom.simulator.traffic import Event, Traffic
-
-DEADLINE_S = 45.0
 
 
 class Recorded(NamedTuple):
@@ -127,12 +126,6 @@ async def driving(
             await task
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 def instant(item: dict[str, Any]) -> int:
     at = item.get("observed_at", item.get("timestamp"))
     return round(datetime.fromisoformat(at).timestamp() * 1000) if isinstance(at, str) else int(at or 0)
@@ -196,7 +189,7 @@ async def test_operators_report_in_their_own_way(recorder: Recorder) -> None:
     traffic = ending_traffic(250, 24)
     tally = Tally()
     async with driving(recorder, traffic, 1_800, tally):
-        await until(lambda: set(tally.requests) == set(Kind) and tally.requests[Kind.LATE] > 5)
+        await come_true(lambda: set(tally.requests) == set(Kind) and tally.requests[Kind.LATE] > 5)
     of: dict[str, list[Recorded]] = defaultdict(list)
     for request in recorder.taken():
         of[request.headers["authorization"].removeprefix("Bearer key-of-")].append(request)
@@ -216,14 +209,14 @@ async def test_operators_report_in_their_own_way(recorder: Recorder) -> None:
 async def test_no_observation_lies_in_the_future_of_the_server(recorder: Recorder) -> None:
     traffic = ending_traffic(150, 24)
     async with driving(recorder, traffic, SPEED_MAX):
-        await until(lambda: len(recorder.requests) > 300)
+        await come_true(lambda: len(recorder.requests) > 300)
     assert all(instant(item) <= request.arrived_at for request in recorder.requests for item in request.items)
 
 
 async def test_observations_of_an_evse_keep_the_order_of_events_at_any_speed(recorder: Recorder) -> None:
     traffic = ending_traffic(80, 12)
     async with driving(recorder, traffic, SPEED_MAX):
-        await until(lambda: Server(traffic, recorder.taken()).agrees and len(recorder.requests) > 200)
+        await come_true(lambda: Server(traffic, recorder.taken()).agrees and len(recorder.requests) > 200)
 
 
 async def test_a_503_is_tried_again_with_the_same_body_until_it_is_taken(recorder: Recorder) -> None:
@@ -251,10 +244,10 @@ async def test_an_outage_loses_the_last_state_of_no_evse(recorder: Recorder) -> 
         await asyncio.wait_for(opened.wait(), DEADLINE_S)
         down = True
         before = traffic.board()
-        await until(lambda: traffic.until(0) == [] and _ended(traffic))
+        await come_true(lambda: traffic.until(0) == [] and _ended(traffic))
         assert traffic.board() != before
         down = False
-        await until(lambda: Server(traffic, recorder.taken()).agrees)
+        await come_true(lambda: Server(traffic, recorder.taken()).agrees)
     assert {0, 503} <= {request.status for request in recorder.requests}
 
 
@@ -285,7 +278,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
     recorder.url = f"http://127.0.0.1:{port}"
     tally = Tally()
     async with driving(recorder, ending_traffic(40, 0), 1, tally) as opened:
-        await until(lambda: tally.retries > 0)
+        await come_true(lambda: tally.retries > 0)
         server = await asyncio.start_server(recorder.serve, "127.0.0.1", port)
         await asyncio.wait_for(opened.wait(), DEADLINE_S)
     server.close()
@@ -308,7 +301,7 @@ async def test_a_refusal_for_good_ends_the_drive_and_names_the_operator(
 async def test_connections_are_kept_and_few(recorder: Recorder) -> None:
     traffic = ending_traffic(250, 24)
     async with driving(recorder, traffic, SPEED_MAX):
-        await until(lambda: len(recorder.requests) > 400)
+        await come_true(lambda: len(recorder.requests) > 400)
     assert recorder.connections <= 4 * len(COMPANIES)
 
 
