@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import ssl
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.programs import run
 
 
 def _run(*arguments: str | Path, cwd: Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], cwd=cwd, check=True, capture_output=True)
+    run(["openssl", *arguments], cwd=cwd, check=True)
 
 
 class Authority:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-from tests import patience
+from tests import patience, programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,8 +28,18 @@ SharedFile = Callable[[str], Path]
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Gives tests the time that this machine needs, unless somebody has set another limit."""
+    programs.watch()
     if config.option.timeout is None and "PYTEST_TIMEOUT" not in os.environ:
         config.option.timeout = patience.TEST_DEADLINE_S
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_lives_on() -> Iterator[None]:
+    """No program outlives the tests that started it."""
+    yield
+    with contextlib.suppress(AssertionError):
+        patience.until(lambda: not programs.living())
+    assert programs.living() == {}
 
 
 def pytest_report_header() -> str:

@@ -11,7 +11,6 @@ anything; `allowed` takes texts of errors that belong to the test. Skips where n
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,12 +18,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
-from tests.patience import DEADLINE_MS, scaled
+from tests.patience import DEADLINE_MS
+from tests.programs import install
 
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 FLAGS: Final = ("--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage", "--no-proxy-server")
 """WebGL without a graphics card needs SwiftShader; without it a map would be empty and the test green."""
-INSTALL_DEADLINE_S: Final = scaled(60.0)
 GONE: Final = ("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE")
 """A page that asks again and again does so, too, when its server has stopped before it was closed."""
 PACKAGES: Final = Path(__file__).parent
@@ -69,15 +68,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(PACKAGES / name, folder)
-    command = [npm, "ci", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=0"]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_DEADLINE_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not install the packages in time")
-    if done.returncode != 0:
-        pytest.skip(f"npm cannot install the packages here: {done.stderr[-200:]}")
+    install(npm, "ci", folder)
     return folder / "node_modules"
 
 

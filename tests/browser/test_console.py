@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving, tick
-from tests.patience import DEADLINE_MS, DEADLINE_S
+from tests.patience import DEADLINE_MS
+from tests.programs import PIPE, program, run
 
 ANYONE: Final = {"page.visitors": "anyone"}
 E1: Final = "NO*ALF*E1333*1"
@@ -49,7 +48,7 @@ def code(page: Page, form: str) -> str:
     return page.get_by_role("tabpanel").inner_text()
 
 
-def program(form: str) -> list[str]:
+def runner(form: str) -> list[str]:
     """What runs a text of this form; skips where it is not installed."""
     if form == "Python":
         return [sys.executable, "-c"]
@@ -61,7 +60,7 @@ def program(form: str) -> list[str]:
     if node is None:
         pytest.skip("node is not installed")
     flag = "--experimental-websocket"
-    told = subprocess.run([node, "--help"], capture_output=True, text=True, check=True).stdout
+    told = run([node, "--help"], check=True).stdout
     return [node, *([flag] if flag in told else []), "-e"]
 
 
@@ -110,30 +109,26 @@ def test_what_a_request_carries_is_sent(server: Serving, visit: Visit) -> None:
 def test_the_code_of_a_request_runs_and_gives_what_the_page_got(
     server: Serving, visit: Visit, form: str
 ) -> None:
-    run = program(form)
+    command = runner(form)
     page = keyed(visit, server, "/console#listEvses?country=NOR,SWE")
     page.locator('.fields [name="operator"]').fill("NO*ALF")
     expect(page.get_by_role("tabpanel")).to_contain_text("NO*ALF")
     assert server.keys["stream"] not in page.get_by_role("tabpanel").inner_text()
-    done = subprocess.run(
-        [*run, code(page, form)], capture_output=True, text=True, timeout=DEADLINE_S, check=True
-    )
+    done = run([*command, code(page, form)], check=True)
     assert E1 in done.stdout, done.stderr
     assert "SE*BET" not in done.stdout
 
 
 @pytest.mark.parametrize("form", ["curl", "Python", "JavaScript"])
 def test_the_code_of_a_delivery_runs_whatever_stands_in_it(server: Serving, visit: Visit, form: str) -> None:
-    run = program(form)
+    command = runner(form)
     page = keyed(visit, server, "/console#sendReports", "alfa")
     odd = 'it\'s "quoted" \\ with $HOME `date` and \u00e6'
     page.get_by_label("Content (JSON)").fill(
         json.dumps([{"evse": odd, "status": "CHARGING"}], ensure_ascii=False)
     )
     page.locator('.fields [name="Idempotency-Key"]').fill("one")
-    done = subprocess.run(
-        [*run, code(page, form)], capture_output=True, text=True, timeout=DEADLINE_S, check=True
-    )
+    done = run([*command, code(page, form)], check=True)
     assert '"reason":"unknown_evse"' in done.stdout, done.stderr
     assert "quoted" in done.stdout
 
@@ -218,28 +213,19 @@ def test_a_stream_that_ends_says_how(server: Serving, visit: Visit) -> None:
 def test_the_code_of_a_stream_runs_and_hears_a_change(
     server: Serving, visit: Visit, form: str, operation: str
 ) -> None:
-    run = program(form)
+    command = runner(form)
     if form == "curl" and operation != "eventsV2":
-        told = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout
+        told = run(["curl", "--version"], check=True).stdout
         if " ws" not in told:
             pytest.skip("this curl knows no WebSockets")
     page = keyed(visit, server, f"/console#{operation}?country=NOR")
     text = code(page, form)
-    with subprocess.Popen(
-        [*run, text], stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as follower:
-        try:
-            assert follower.stdout is not None
-            timer = threading.Timer(DEADLINE_S, follower.kill)
-            timer.daemon = True
-            timer.start()
-            assert any("snapshot" in line for line in follower.stdout)
-            charge(server)
-            wanted = "NOR_01333" if operation == "streamV1" else E1
-            assert any(wanted in line for line in follower.stdout)
-            timer.cancel()
-        finally:
-            follower.kill()
+    with program([*command, text], stdout=PIPE) as follower:
+        assert follower.stdout is not None
+        assert any("snapshot" in line for line in follower.stdout)
+        charge(server)
+        wanted = "NOR_01333" if operation == "streamV1" else E1
+        assert any(wanted in line for line in follower.stdout)
 
 
 def test_norwegian_on_a_phone(server: Serving, visit: Visit) -> None:

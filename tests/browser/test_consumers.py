@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import httpx2
@@ -11,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving
 from tests.patience import DEADLINE_MS, until
+from tests.programs import run
 
 OPEN = {"page.visitors": "anyone", "keys.policy": "open"}
 APPROVAL = {**OPEN, "keys.policy": "approval"}
@@ -170,7 +170,7 @@ def test_the_first_lines_run_with_the_key_put_in(tmp_path: Path, visit: Visit) -
         page.get_by_label("Put my key into the code").check()
         line = first.inner_text()
         assert key in line
-        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+        done = run(["bash", "-c", line], check=True)
         assert '"uuid":"DAN_00011"' in done.stdout
 
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.programs import run
 
 CONFIGURATION: Final = Path(__file__).parent / "tsconfig.json"
 
@@ -15,6 +15,6 @@ def test_every_module_of_the_page_has_the_types_that_it_says(packages: Path) -> 
     if node is None:
         pytest.skip("node is not installed")
     command = [node, str(packages / "typescript" / "bin" / "tsc"), "--project", str(CONFIGURATION)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(command)
     assert done.stdout == ""
     assert done.returncode == 0

@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from litestar.routes import ASGIRoute, HTTPRoute
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 from tests.e2e.serving import Serving
 from tests.e2e.wire import Head, Wire, refusal
+from tests.programs import run
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 CASES: Final = int(os.environ.get("CONTRACT_CASES", "0"))
@@ -86,9 +86,7 @@ def test_the_server_does_what_the_document_says(
         *(() if CASES else ("--generation-deterministic",)),
         "--continue-on-failure",
     ]
-    ran = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
-    )
+    ran = run(command, cwd=tmp_path, deadline_s=RUN_S_MAX)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

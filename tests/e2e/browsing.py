@@ -17,9 +17,7 @@ import json
 import os
 import queue
 import shutil
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Mapping
@@ -31,6 +29,7 @@ from typing import Any, Final, Self
 import pytest
 from tests.e2e.serving import Serving
 from tests.patience import DEADLINE_S
+from tests.programs import DEVNULL, Program, begin, end
 
 CHUNK_BYTES: Final = 65_536
 
@@ -76,8 +75,8 @@ class Browser:
 
     def __init__(self, name: str, directory: Path, url: str) -> None:
         """Nothing runs yet; skips the test where the browser is not installed."""
-        program = next(filter(None, map(shutil.which, BROWSERS[name])), None)
-        if program is None:
+        path = next(filter(None, map(shutil.which, BROWSERS[name])), None)
+        if path is None:
             pytest.skip(f"{name} is not installed")
         home = directory / name
         profile = home / "profile"
@@ -87,31 +86,21 @@ class Browser:
                 f'user_pref("{key}", {json.dumps(value)});' for key, value in FIREFOX_PREFERENCES.items()
             ]
             (profile / "user.js").write_text("\n".join(lines))
-            self._command = [program, "--headless", "--no-remote", "--profile", str(profile), url]
+            self._command = [path, "--headless", "--no-remote", "--profile", str(profile), url]
         else:
-            self._command = [program, *CHROMIUM_FLAGS, f"--user-data-dir={profile}", url]
+            self._command = [path, *CHROMIUM_FLAGS, f"--user-data-dir={profile}", url]
         kept = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
         self._environment = {**kept, "HOME": str(home), "MOZ_CRASHREPORTER_DISABLE": "1"}
-        self._process: subprocess.Popen[bytes]
+        self._process: Program
 
     def __enter__(self) -> Self:
-        # In a session of its own, so that its many processes can be ended as one group.
-        self._process = subprocess.Popen(
-            self._command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._process = begin(self._command, env=self._environment, stdout=DEVNULL, stderr=DEVNULL)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(DEADLINE_S)
+        end(self._process)
 
 
 # -- the page ----------------------------------------------------------------------------------------------

@@ -31,7 +31,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -42,6 +41,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.patience import DEADLINE_S, scaled
+from tests.programs import PIPE, STDOUT, Program, TimeoutExpired, begin, kill, run
 
 COMMAND_DEADLINE_S: Final = scaled(120.0)
 OUTPUT_LINES_MAX: Final = 400
@@ -75,7 +75,7 @@ class Running:
         self.data = directory / "data"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Program | None = None
         self.output: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
         self.ready_s = 0.0
         self.starts = 0
@@ -125,25 +125,23 @@ class Running:
         self._ready.wait(after_s)
         self.kill9()
 
-    def _spawn(self) -> subprocess.Popen[str]:
+    def _spawn(self) -> Program:
         if self.alive:
             raise NotRunning("the server runs already")
         self._ready.clear()
-        self.process = subprocess.Popen(
-            [*LADESTROM, "serve", "--data", str(self.data), "--port", str(self.port)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
+        self.process = begin(
+            [*LADESTROM, "serve", "--data", self.data, "--port", str(self.port)],
+            stdout=PIPE,
+            stderr=STDOUT,
             env=self._environment,
-            preexec_fn=self._before_exec,  # noqa: PLW1509 - no threads hold locks that it takes
+            preexec_fn=self._before_exec,
         )
         self.starts += 1
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
         return self.process
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
+    def _read(self, process: Program) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             self.output.append(line.rstrip())
@@ -170,9 +168,8 @@ class Running:
             process.send_signal(number)
             try:
                 process.wait(DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            except TimeoutExpired:
+                kill(process)
                 raise NotRunning(
                     f"the server did not end within {DEADLINE_S:g} s of {number.name}:\n{self.said()}"
                 ) from None
@@ -195,8 +192,12 @@ class Running:
     def close(self) -> None:
         """Ends whatever runs. Never raises for a server that is gone already."""
         if self.process is not None:
-            with contextlib.suppress(NotRunning):
-                self.stop()
+            try:
+                with contextlib.suppress(NotRunning):
+                    self.stop()
+            finally:
+                kill(self.process)
+                self._close_output()
 
     def cpu_s(self) -> float:
         """Seconds of processor time that the server has used, all its threads."""
@@ -213,15 +214,7 @@ class Running:
             data: whether `--data` is added.
         """
         command = [*LADESTROM, *arguments, *(("--data", str(self.data)) if data else ())]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_DEADLINE_S,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = run(command, env=self._environment, deadline_s=COMMAND_DEADLINE_S)
         if done.returncode != 0:
             said = done.stdout + done.stderr
             raise NotRunning(f"ladestrom {' '.join(arguments)}: {done.returncode}\n{said}")

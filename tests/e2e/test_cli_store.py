@@ -7,15 +7,16 @@ import os
 import pty
 import sqlite3
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests import programs
 from tests.importing import counts, irve
 from tests.patience import DEADLINE_S
+from tests.programs import PIPE, Done, program
 
 from ladestrom.backends.sql import open_store
 from ladestrom.core.access import Keyring, Scope, looks_like_key
@@ -25,7 +26,7 @@ from ladestrom.ports import KeyRecord, RegistryDelta
 SOURCE: Final = Path(__file__).resolve().parents[2] / "src"
 DAY_MS: Final = 86_400_000
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -43,20 +44,15 @@ def run(data: Path) -> Run:
     """Runs a command on the data directory; `code` is the exit code that it has to have."""
 
     def run_command(
-        *arguments: str | Path, code: int = 0, stdin: bytes = b"", **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "ladestrom", *map(str, arguments)],
-            input=stdin,
-            capture_output=True,
-            timeout=DEADLINE_S,
-            check=False,
-            cwd=data.parent,
-            env=environment(LADESTROM_DATA=str(data), **variables),
-        )
-        told = subprocess.CompletedProcess(
-            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-        )
+        *arguments: str | Path, code: int = 0, stdin: Path = Path(os.devnull), **variables: str
+    ) -> Done:
+        with stdin.open("rb") as given:
+            told = programs.run(
+                [sys.executable, "-m", "ladestrom", *arguments],
+                stdin=given,
+                cwd=data.parent,
+                env=environment(LADESTROM_DATA=str(data), **variables),
+            )
         assert told.returncode == code, told
         assert "Traceback" not in told.stderr
         return told
@@ -162,7 +158,7 @@ def test_an_import_says_what_it_did_and_a_second_one_changes_nothing(run: Run, d
     assert min(before) == "FRA_00001"
     content = (data / "store.db").read_bytes()
     packed = irve(data.parent / "named-otherwise", 20, packed=True)
-    assert counts(run("import", "irve", "-", stdin=packed.read_bytes()).stdout)["unchanged"] == 20
+    assert counts(run("import", "irve", "-", stdin=packed).stdout)["unchanged"] == 20
     assert stations(data) == before
     assert (data / "store.db").read_bytes() == content
 
@@ -182,27 +178,27 @@ def test_a_bar_is_shown_on_a_terminal_and_nowhere_else(data: Path) -> None:
     path = irve(data.parent / "register", 20)
     ours, theirs = pty.openpty()
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ladestrom", "import", "irve", str(path)],
-            stdout=subprocess.PIPE,
+        with program(
+            [sys.executable, "-m", "ladestrom", "import", "irve", path],
+            stdout=PIPE,
             stderr=theirs,
             env=environment(LADESTROM_DATA=str(data), TERM="xterm"),
-        )
-        os.close(theirs)
-        shown = b""
-        try:
-            while piece := os.read(ours, 65_536):
-                shown += piece
-        except OSError:
-            # Linux says so when the other end of a terminal is closed.
-            pass
-        output, _ = process.communicate(timeout=DEADLINE_S)
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while piece := os.read(ours, 65_536):
+                    shown += piece
+            except OSError:
+                # Linux says so when the other end of a terminal is closed.
+                pass
+            output, _ = process.communicate(timeout=DEADLINE_S)
     finally:
         os.close(ours)
     assert process.returncode == 0
     assert b"irve" in shown
-    assert b"added" in output
-    assert b"\x1b" not in output
+    assert "added" in output
+    assert "\x1b" not in output
 
 
 def test_the_french_sample_is_imported_whole(
@@ -218,7 +214,7 @@ def test_the_french_sample_is_imported_whole(
 def test_commands_write_while_a_server_reads(run: Run, data: Path) -> None:
     run("operators", "add", "Acme", "--all")
 
-    async def read_meanwhile() -> tuple[list[int], subprocess.CompletedProcess[str]]:
+    async def read_meanwhile() -> tuple[list[int], Done]:
         store = await open_store(data)
         writing: asyncio.Future[Any] = asyncio.get_running_loop().run_in_executor(
             None, run, "import", "irve", irve(data.parent / "register", 2_000)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 import urllib.error
@@ -21,6 +19,7 @@ import pytest
 from tests.contracts.frames import checked
 from tests.e2e.running import LADESTROM, environment, free_port, irve_register
 from tests.patience import DEADLINE_S, until
+from tests.programs import PIPE, STDOUT, Program, begin, end, kill, run
 from websockets.sync.client import connect
 
 from ladestrom.model import Status
@@ -62,6 +61,14 @@ class Demo:
         return "\n".join(line for _, line in self.lines)
 
     def __enter__(self) -> Self:
+        try:
+            self._is_ready()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _is_ready(self) -> None:
         until(
             lambda: (
                 any(line.startswith("ready in ") for _, line in self.lines) or self.process.poll() is not None
@@ -69,15 +76,14 @@ class Demo:
             "it is ready",
         )
         assert self.process.poll() is None, self.output
-        return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
+        self._end()
+
+    def _end(self) -> None:
+        kill(self.process)
         self._reader.join(DEADLINE_S)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        end(self.process)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> float:
         """Seconds from the signal to the end of the process."""
@@ -94,15 +100,12 @@ class Demo:
             return json.load(answer)
 
 
-def start(
-    directory: Path, *arguments: str, settings: Mapping[str, str] = MappingProxyType({})
-) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start(directory: Path, *arguments: str, settings: Mapping[str, str] = MappingProxyType({})) -> Program:
+    """`ladestrom demo`; whoever calls this also calls `end`."""
+    return begin(
         [*LADESTROM, "demo", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
+        stdout=PIPE,
+        stderr=STDOUT,
         cwd=directory,
         env={**environment(settings), "TMPDIR": str(directory / "tmp")},
     )
@@ -111,7 +114,10 @@ def start(
 def refused(directory: Path, *arguments: str) -> str:
     """What a demonstration says that does not start."""
     process = start(directory, *arguments)
-    output, _ = process.communicate(timeout=DEADLINE_S)
+    try:
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    finally:
+        end(process)
     assert process.returncode == 2, output
     assert "Traceback" not in output
     return output
@@ -230,10 +236,13 @@ def test_sigterm_ends_it_like_ctrl_c(tmp_path: Path) -> None:
 def test_a_signal_before_it_is_ready_ends_it_too(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     process = start(tmp_path, "--port", str(free_port()), "--stations", "60")
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=DEADLINE_S)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    finally:
+        end(process)
     assert process.returncode in {0, 130, -signal.SIGINT}
     assert "Traceback" not in output
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -263,13 +272,7 @@ def test_a_registry_that_is_not_simulated_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     data = tmp_path / "real"
     register = irve_register(tmp_path / "register.jsonl", stations=3, evses=2)
-    subprocess.run(
-        [*LADESTROM, "import", "irve", str(register), "--data", str(data)],
-        check=True,
-        capture_output=True,
-        env=environment({}),
-        timeout=DEADLINE_S,
-    )
+    run([*LADESTROM, "import", "irve", register, "--data", data], env=environment({}), check=True)
     said = refused(tmp_path, "--port", str(free_port()), "--data", str(data))
     assert "3 stations that are not simulated (irve)" in said
     assert "--data" in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
@@ -15,6 +14,7 @@ from tests.e2e.following import E1, Events, Follower, example, flip, listed, rep
 from tests.e2e.serving import Serving
 from tests.e2e.wire import Wire, refusal, request
 from tests.patience import DEADLINE_S, until
+from tests.programs import PIPE, program, run
 
 from ladestrom.client.v2_session import V2Session
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
@@ -241,20 +241,15 @@ def test_an_http_library_reads_it_line_by_line(server: Serving) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_curl_prints_events_as_they_come(server: Serving) -> None:
-    command = ["curl", "-sN", "--max-time", "20", "-H", f"X-Api-Key: {server.keys['stream']}"]
-    with subprocess.Popen(
-        [*command, f"{server.url}{EVENTS_PATH}"], stdout=subprocess.PIPE, text=True
-    ) as curl:
-        try:
-            assert curl.stdout is not None
-            line_with(curl.stdout, "event: snapshot")
-            snapshot = line_with(curl.stdout, "data:")
-            assert '"evses":[{' in snapshot
-            seq = flip(server)
-            assert line_with(curl.stdout, "id:").endswith(f"-{seq}\n")
-            assert '"changes":[{' in line_with(curl.stdout, "data:")
-        finally:
-            curl.terminate()
+    command = ["curl", "-sN", "-H", f"X-Api-Key: {server.keys['stream']}"]
+    with program([*command, f"{server.url}{EVENTS_PATH}"], stdout=PIPE) as curl:
+        assert curl.stdout is not None
+        line_with(curl.stdout, "event: snapshot")
+        snapshot = line_with(curl.stdout, "data:")
+        assert '"evses":[{' in snapshot
+        seq = flip(server)
+        assert line_with(curl.stdout, "id:").endswith(f"-{seq}\n")
+        assert '"changes":[{' in line_with(curl.stdout, "data:")
 
 
 def line_with(lines: IO[str], beginning: str) -> str:
@@ -276,10 +271,7 @@ def node_has_event_source() -> bool:
     if node is None:
         return False
     script = "process.exit(typeof EventSource === 'function' ? 0 : 1)"
-    done = subprocess.run(
-        [node, "--experimental-eventsource", "-e", script], capture_output=True, check=False
-    )
-    return done.returncode == 0
+    return run([node, "--experimental-eventsource", "-e", script]).returncode == 0
 
 
 def test_the_page_of_the_guide_comes_back_with_a_new_ticket_and_misses_nothing(tmp_path: Path) -> None:
@@ -291,17 +283,14 @@ def test_the_page_of_the_guide_comes_back_with_a_new_ticket_and_misses_nothing(t
         tickets = [each.json()["ticket"] for each in asked_for]
         command = ["node", "--no-warnings", "--experimental-eventsource", "-e", page_of_guide + PAGE]
         url = f"{server.url}{EVENTS_PATH}"
-        with subprocess.Popen([*command, url, *tickets], stdout=subprocess.PIPE, text=True) as page:
-            try:
-                assert page.stdout is not None
-                said = map(json.loads, page.stdout)
-                assert next(said) == ["snapshot", settled(server)]
-                assert report(server, E1, "CHARGING") == next(said)[1]
-                server.call(server.app.stream.abort)
-                assert report(server, E1, "AVAILABLE") == next(said)[1]
-                assert ["changes", report(server, E1, "CHARGING")] == next(said)
-            finally:
-                page.terminate()
+        with program([*command, url, *tickets], stdout=PIPE) as page:
+            assert page.stdout is not None
+            said = map(json.loads, page.stdout)
+            assert next(said) == ["snapshot", settled(server)]
+            assert report(server, E1, "CHARGING") == next(said)[1]
+            server.call(server.app.stream.abort)
+            assert report(server, E1, "AVAILABLE") == next(said)[1]
+            assert ["changes", report(server, E1, "CHARGING")] == next(said)
 
 
 # -- upgrades ----------------------------------------------------------------------------------------------

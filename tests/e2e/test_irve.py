@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,8 @@ import httpx2
 import pytest
 from tests.e2e.answering import Answering
 from tests.e2e.serving import Serving, now
-from tests.patience import DEADLINE_S, until
+from tests.patience import until
+from tests.programs import run
 
 from ladestrom.ports import SourceRecord
 
@@ -304,15 +304,8 @@ def test_a_client_that_is_not_ours_creates_lists_and_reads(server: Serving) -> N
     }
 
     def qcc(*arguments: str, given: str = "") -> str:
-        done = subprocess.run(
-            [QCC or "", "-m", "qcc", "status", *arguments],
-            env=environment,
-            input=given,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=DEADLINE_S,
-        )
+        command = [QCC or "", "-m", "qcc", "status", *arguments]
+        done = run(command, env=environment, input=given, check=True)
         server.settled()
         return done.stdout
 

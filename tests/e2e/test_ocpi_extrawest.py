@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from tests.e2e.running import free_port
 from tests.e2e.serving import Serving
 from tests.e2e.test_ocpi import SETTINGS, call, code, invited, ladestrom, put_operators, shown, status_of
 from tests.patience import DEADLINE_S, until
+from tests.programs import DEVNULL, PIPE, program
 
 PYTHON = os.environ.get("LADESTROM_TEST_EXTRAWEST")
 PEER = Path(__file__).parent / "peers" / "extrawest_peer.py"
@@ -79,17 +79,10 @@ def extrawest(version: str) -> Iterator[tuple[str, dict[str, Any]]]:
     }
     assert PYTHON is not None
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    process = subprocess.Popen(
-        [PYTHON, str(PEER), str(port), version],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environ,
-        cwd="/",
-    )
-    try:
+    command = [PYTHON, str(PEER), str(port), version]
+    with program(command, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, env=environ, cwd="/") as process:
         assert process.stdin is not None
-        process.stdin.write(json.dumps(state).encode())
+        process.stdin.write(json.dumps(state))
         process.stdin.close()
         url = f"http://127.0.0.1:{port}"
         ends_s = time.monotonic() + DEADLINE_S
@@ -101,14 +94,9 @@ def extrawest(version: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 if process.poll() is not None or time.monotonic() > ends_s:
                     assert process.stderr is not None
                     process.kill()
-                    pytest.fail(process.stderr.read().decode()[-2_000:])
+                    pytest.fail(process.stderr.read()[-2_000:])
                 time.sleep(0.05)
         yield url, state
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
-        if process.stderr is not None:
-            process.stderr.close()
 
 
 @pytest.mark.parametrize("version", ["2.1.1", "2.2.1"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from tests.building import NOW, make_station
 from tests.e2e.charging import FIRST, SECOND, add
 from tests.e2e.serving import Serving
 from tests.patience import DEADLINE_S, until
+from tests.programs import PIPE, program, run
 
 from ladestrom.protocols.ocpp import DIALECTS, Conversation
 from ladestrom.protocols.ocpp_frames import Dialect
@@ -52,9 +52,7 @@ def test_a_charge_point_that_is_not_ours_goes_through_its_day(server: Serving, v
     password = add(server, "PEER")
     address = server.url.replace("http", "ws")
     arguments = [python(), str(PEER), "drive", address, "PEER", password, version, str(DEADLINE_S)]
-    with subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as peer:
+    with program(arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE) as peer:
         assert peer.stdout is not None
         line = peer.stdout.readline()
         if not line:
@@ -102,13 +100,6 @@ def said(dialect: Dialect) -> Iterator[list[Any]]:
 def test_everything_that_we_say_is_as_the_schemas_want_it() -> None:
     lines = [json.dumps(line) for dialect in DIALECTS for line in said(dialect)]
     assert len(lines) > 70
-    found = subprocess.run(
-        [python(), str(PEER), "validate"],
-        input="\n".join(lines),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    found = run([python(), PEER, "validate"], input="\n".join(lines))
     assert found.returncode == 0, found.stdout + found.stderr
     assert found.stdout == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
@@ -26,6 +27,7 @@ from tests.e2e.running import (
     made_up_evses,
 )
 from tests.patience import DEADLINE_S
+from tests.programs import PIPE, program_beside
 from websockets.asyncio.client import connect
 
 from ladestrom.client.aio import stream_address
@@ -95,23 +97,20 @@ class World:
         self, *arguments: str, key: str | None = None, given: bytes = b""
     ) -> tuple[int, str, str]:
         """Runs `ladestrom replay`; exit code, standard output, standard error."""
-        process = await self.begin(*arguments, key=key)
-        async with asyncio.timeout(DEADLINE_S):
+        async with self.begun(*arguments, key=key) as process, asyncio.timeout(DEADLINE_S):
             out, err = await process.communicate(given)
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
 
-    async def begin(self, *arguments: str, key: str | None = None) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *LADESTROM,
-            "replay",
-            *arguments,
-            "--server",
-            self.running.url,
+    def begun(
+        self, *arguments: str, key: str | None = None
+    ) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+        return program_beside(
+            [*LADESTROM, "replay", *arguments, "--server", self.running.url],
             env=environment({}) | {"LADESTROM_KEY": key or self.report_key},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
         )
 
 
@@ -239,11 +238,11 @@ async def test_a_replay_that_is_interrupted_says_so(world: World, tmp_path: Path
     file.write_text(f"{at},{evse},{int(word == 'CHARGING')}\n{at + HOUR_MS},{evse},0\n")
     async with Consumer(world.running.url, world.stream_key) as consumer:
         await consumer.until(lambda seen: seen.snapshots > 0, what="the snapshot")
-        process = await world.begin(str(file), "--speed", "1")
-        await consumer.until(lambda seen: seen.updates > 0, what="the first observation")
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(DEADLINE_S):
-            _, err = await process.communicate()
+        async with world.begun(str(file), "--speed", "1") as process:
+            await consumer.until(lambda seen: seen.updates > 0, what="the first observation")
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(DEADLINE_S):
+                _, err = await process.communicate()
     assert process.returncode == 130
     assert b"stopped" in err
     world.expect([Seen(at, evse, word)])

@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from tests.e2e.running import Running
 from tests.e2e.serving import DAY_MS, Serving, now
 from tests.e2e.wire import Wire, refusal
 from tests.patience import DEADLINE_S, until
+from tests.programs import run
 
 from ladestrom.cli import main
 from ladestrom.edges import keys
@@ -207,7 +207,7 @@ def test_a_key_that_is_made_leaves_what_others_have_up_to_date(server: Serving) 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_the_guides_request_makes_a_key(server: Serving) -> None:
     command = example("curl -s $URL/api/v2/keys").replace("$URL", server.url)
-    done = subprocess.run(shlex.split(command), capture_output=True, check=True, timeout=DEADLINE_S)
+    done = run(shlex.split(command), check=True)
     server.keys["guide"] = json.loads(done.stdout)["key"]
     assert own(server, "guide")["name"] == "My map"
 

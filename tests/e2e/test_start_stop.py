@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from tests.e2e.running import LADESTROM, Running, environment, free_port
 from tests.e2e.serving import LISTED, Fold, Serving, furnish, tick
 from tests.e2e.wire import CLOSE, TEXT, Wire, request
 from tests.patience import DEADLINE_S, until
+from tests.programs import run
 
 from ladestrom.edges import connection
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
@@ -57,15 +57,8 @@ def test_a_second_server_on_the_same_data_says_why_and_ends_with_2(
     process: tuple[Running, dict[str, str]],
 ) -> None:
     running, _ = process
-    done = subprocess.run(
-        [*LADESTROM, "serve", "--data", str(running.data), "--port", str(free_port())],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        env=environment({}),
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    command = [*LADESTROM, "serve", "--data", str(running.data), "--port", str(free_port())]
+    done = run(command, env=environment({}))
     assert done.returncode == 2
     assert f"another ladestrom runs on {running.data}" in done.stderr
     assert "Traceback" not in done.stderr

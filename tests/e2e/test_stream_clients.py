@@ -6,7 +6,6 @@ import json
 import queue
 import shutil
 import struct
-import subprocess
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -35,14 +34,14 @@ from tests.e2e.wire import (
     refusal,
     request,
 )
-from tests.patience import DEADLINE_S, scaled, until
+from tests.patience import DEADLINE_S, until
+from tests.programs import PIPE, begin, end, install, kill, program, run
 from websockets.sync.client import connect
 
 from ladestrom import app
 
 EVSE = "NO*ALF*E1333*1"
 NODE: Final = Path(__file__).parent / "node"
-INSTALL_DEADLINE_S: Final = scaled(60.0)
 DEFLATE_LEVEL: Final = 9
 
 
@@ -358,9 +357,7 @@ class Lines:
     """A program, and what it prints, line by line."""
 
     def __init__(self, command: Sequence[str], directory: Path) -> None:
-        self._process = subprocess.Popen(
-            command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        self._process = begin(command, cwd=directory, stdout=PIPE)
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -376,12 +373,9 @@ class Lines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
+        kill(self._process)
         self._reader.join(DEADLINE_S)
-        for pipe in (self._process.stdout, self._process.stderr):
-            assert pipe is not None
-            pipe.close()
-        self._process.wait(DEADLINE_S)
+        end(self._process)
 
     def until(self, kind: str) -> dict[str, Any]:
         """The next line of JSON with this type; others are passed over."""
@@ -393,7 +387,7 @@ class Lines:
                 return found
 
 
-def program(name: str) -> str:
+def installed(name: str) -> str:
     path = shutil.which(name)
     if path is None:
         pytest.skip(f"{name} is not installed")
@@ -403,18 +397,10 @@ def program(name: str) -> str:
 @pytest.fixture(scope="module")
 def node_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The consumer in JavaScript, with the library it needs from wherever npm is set up to take it."""
-    npm = program("npm")
+    npm = installed("npm")
     directory = tmp_path_factory.mktemp("node") / "consumer"
     shutil.copytree(NODE, directory)
-    command = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefer-offline"]
-    try:
-        done = subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, timeout=INSTALL_DEADLINE_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not install ws in time")
-    if done.returncode != 0:
-        pytest.skip(f"npm cannot install ws here: {done.stderr[-200:]}")
+    install(npm, "install", directory, "--no-package-lock")
     return directory
 
 
@@ -422,7 +408,7 @@ def test_npm_ws_follows_and_comes_back(tmp_path: Path, node_directory: Path) -> 
     settings = {"server.port": free_port()}
     with Serving(tmp_path, settings) as server:
         address = f"ws://127.0.0.1:{server.port}/api/v1/stream/realtime?key={server.keys['stream']}"
-        with Lines([program("node"), "consumer.js", address], node_directory) as lines:
+        with Lines([installed("node"), "consumer.js", address], node_directory) as lines:
             assert tuple(sorted(each["uuid"] for each in lines.until("snapshot:init")["data"])) == LISTED
             position = change(server)
             assert lines.until("status:update")["seq"] == position
@@ -439,23 +425,20 @@ def test_the_readmes_consumer_in_javascript_prints_what_happens_and_comes_back(
 ) -> None:
     with Serving(tmp_path) as server:
         code = example("const WebSocket = require", server, "README.md")
-        command = [program("node"), "-e", code]
-        with subprocess.Popen(command, cwd=node_directory, stdout=subprocess.PIPE, text=True) as consumer:
-            try:
-                assert consumer.stdout is not None
-                assert next(consumer.stdout).startswith("snapshot:init ")
-                seq = change(server)
-                assert any(line.startswith(f"status:update {seq} ") for line in consumer.stdout)
-                server.call(server.app.stream.abort)
-                assert any(line.startswith("snapshot:init ") for line in consumer.stdout)
-            finally:
-                consumer.terminate()
+        command = [installed("node"), "-e", code]
+        with program(command, cwd=node_directory, stdout=PIPE) as consumer:
+            assert consumer.stdout is not None
+            assert next(consumer.stdout).startswith("snapshot:init ")
+            seq = change(server)
+            assert any(line.startswith(f"status:update {seq} ") for line in consumer.stdout)
+            server.call(server.app.stream.abort)
+            assert any(line.startswith("snapshot:init ") for line in consumer.stdout)
 
 
 def test_the_websocket_built_into_node_follows(server: Serving) -> None:
-    node = program("node")
+    node = installed("node")
     flag = "--experimental-websocket"
-    help_text = subprocess.run([node, "--help"], capture_output=True, text=True, check=True).stdout
+    help_text = run([node, "--help"], check=True).stdout
     flags = [flag] if flag in help_text else []
     if not flags and "--no-experimental-websocket" not in help_text:
         pytest.skip("this node has no WebSocket of its own")
@@ -468,23 +451,16 @@ def test_the_websocket_built_into_node_follows(server: Serving) -> None:
 
 def test_curl_opens_the_stream_as_its_documentation_shows(server: Serving) -> None:
     headers = [f"{name}: {value}" for name, value in UPGRADE.items() if name != "Host"]
-    done = subprocess.run(
-        [
-            program("curl"),
-            "--silent",
-            "--include",
-            "--no-buffer",
-            "--max-time",
-            "1",
-            "--http1.1",
-            *(word for header in headers for word in ("--header", header)),
-            "--header",
-            f"X-Api-Key: {server.keys['stream']}",
-            f"{server.url}/api/v1/stream",
-        ],
-        capture_output=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.stdout.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
-    assert b'{"type":"snapshot:init"' in done.stdout
+    command = [
+        *(installed("curl"), "--silent", "--include", "--no-buffer", "--http1.1"),
+        *(word for header in headers for word in ("--header", header)),
+        *("--header", f"X-Api-Key: {server.keys['stream']}", f"{server.url}/api/v1/stream"),
+    ]
+    with program(command, stdout=PIPE, encoding="latin-1") as curl:
+        assert curl.stdout is not None
+        assert next(curl.stdout) == "HTTP/1.1 101 Switching Protocols\n"
+        heard = ""
+        while '{"type":"snapshot:init"' not in heard:
+            piece = curl.stdout.read(1)
+            assert piece, heard
+            heard += piece

@@ -12,6 +12,7 @@ import pytest
 from tests.contracts.frames import checked
 from tests.e2e.running import LADESTROM, REGISTER_PREFIX, Running, environment, irve_register, made_up_evse
 from tests.patience import DEADLINE_S
+from tests.programs import PIPE, program_beside, run
 
 from ladestrom.client.reports import Observation, Reporter
 from ladestrom.model import Status
@@ -38,22 +39,12 @@ class World:
     @asynccontextmanager
     async def tail(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """`ladestrom tail`, connected."""
-        process = await asyncio.create_subprocess_exec(
-            *LADESTROM,
-            "tail",
-            *arguments,
-            env=environment({})
-            | {"LADESTROM_KEY": self.stream_key, "LADESTROM_URL": self.running.url, "TZ": "UTC"},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
+        named = {"LADESTROM_KEY": self.stream_key, "LADESTROM_URL": self.running.url, "TZ": "UTC"}
+        async with program_beside(
+            [*LADESTROM, "tail", *arguments], env=environment({}) | named, stdout=PIPE, stderr=PIPE
+        ) as process:
             await said(process.stderr, "connected to")
             yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
 
 
 async def said(stream: asyncio.StreamReader | None, words: str) -> str:
@@ -132,20 +123,21 @@ async def test_it_ends_cleanly_when_it_is_told_to(world: World, number: signal.S
 
 async def test_it_ends_cleanly_when_nobody_reads_it(world: World) -> None:
     command = " ".join(LADESTROM)
-    process = await asyncio.create_subprocess_shell(
-        f"({command} tail --json; echo ended with $? >&2) | head -n 1",
+    async with program_beside(
+        ["sh", "-c", f"({command} tail --json; echo ended with $? >&2) | head -n 1"],
         env=environment({}) | {"LADESTROM_KEY": world.stream_key, "LADESTROM_URL": world.running.url},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    await said(process.stdout, "snapshot:init")
-    reporting = asyncio.create_task(toggle(world))
-    ended = await said(process.stderr, "ended with")
-    reporting.cancel()
-    assert ended == "ended with 0\n"
-    assert process.stderr is not None
-    assert await process.stderr.read() == b""
-    await process.wait()
+        stdout=PIPE,
+        stderr=PIPE,
+    ) as process:
+        await said(process.stdout, "snapshot:init")
+        reporting = asyncio.create_task(toggle(world))
+        try:
+            ended = await said(process.stderr, "ended with")
+        finally:
+            reporting.cancel()
+        assert ended == "ended with 0\n"
+        assert process.stderr is not None
+        assert await process.stderr.read() == b""
 
 
 async def toggle(world: World) -> None:
@@ -155,18 +147,7 @@ async def toggle(world: World) -> None:
 
 
 async def test_a_wrong_key_is_said_and_ends_it(world: World) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *LADESTROM,
-        "tail",
-        "--server",
-        world.running.url,
-        "--key",
-        "lst_nonsense",
-        env=environment({}),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(DEADLINE_S):
-        _, err = await process.communicate()
-    assert process.returncode == 2
-    assert err.startswith(b"ladestrom: ")
+    command = [*LADESTROM, "tail", "--server", world.running.url, "--key", "lst_nonsense"]
+    done = await asyncio.to_thread(run, command, env=environment({}))
+    assert done.returncode == 2
+    assert done.stderr.startswith("ladestrom: ")

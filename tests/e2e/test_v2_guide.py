@@ -7,7 +7,6 @@ import json
 import random
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,8 @@ import pytest
 import websockets
 from tests.e2e.following import E1, Follower, beat, digest, example, flip, listed, operate, report, towns
 from tests.e2e.serving import Serving
-from tests.patience import DEADLINE_S, until
+from tests.patience import until
+from tests.programs import PIPE, program, run
 
 from ladestrom.app import served
 from ladestrom.config import Settings
@@ -177,14 +177,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Follower]:
 def folded(node: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
     """What the guide's board in JavaScript makes of messages."""
     given = "\n".join(map(json.dumps, messages))
-    done = subprocess.run(
-        [node, "-e", example("const LISTED") + FOLD],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=True,
-    )
+    done = run([node, "-e", example("const LISTED") + FOLD], input=given, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -234,26 +227,23 @@ follow(`${url.replace("http", "ws")}/api/v2/stream`, ticket, board, say);
 @pytest.mark.usefixtures("quick")
 def test_the_page_over_websocket_resumes_after_a_restart_with_a_new_ticket(tmp_path: Path, node: str) -> None:
     script = 'process.exit(typeof WebSocket === "function" ? 0 : 1)'
-    if subprocess.run([node, *WEBSOCKET_OF_NODE, "-e", script], capture_output=True, check=False).returncode:
+    if run([node, *WEBSOCKET_OF_NODE, "-e", script]).returncode:
         pytest.skip("this node has no WebSocket of its own")
     code = example("const LISTED") + example("function follow(") + PAGE
     with Serving(tmp_path) as server:
         command = [node, "--no-warnings", *WEBSOCKET_OF_NODE, "-e", code, server.url, server.keys["stream"]]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as page:
-            try:
-                assert page.stdout is not None
-                said = map(json.loads, page.stdout)
-                assert [next(said)[0] for _ in range(2)] == ["hello", "snapshot"]
-                seq = flip(server)
-                assert next(said)[:2] == ["changes", seq]
-                server.stop()
-                assert next(said)[0] == "drain"
-                server.start()
-                assert next(said)[0] == "hello"
-                seq = flip(server)
-                assert next(said) == ["changes", seq, digest(listed(server))]
-            finally:
-                page.terminate()
+        with program(command, stdout=PIPE) as page:
+            assert page.stdout is not None
+            said = map(json.loads, page.stdout)
+            assert [next(said)[0] for _ in range(2)] == ["hello", "snapshot"]
+            seq = flip(server)
+            assert next(said)[:2] == ["changes", seq]
+            server.stop()
+            assert next(said)[0] == "drain"
+            server.start()
+            assert next(said)[0] == "hello"
+            seq = flip(server)
+            assert next(said) == ["changes", seq, digest(listed(server))]
 
 
 def _websocket_of_node() -> list[str]:
@@ -261,7 +251,7 @@ def _websocket_of_node() -> list[str]:
     if found is None:
         return []
     flag = "--experimental-websocket"
-    told_flags = subprocess.run([found, "--help"], capture_output=True, text=True, check=True).stdout
+    told_flags = run([found, "--help"], check=True).stdout
     return [flag] if re.search(rf"^\s*{flag}\b", told_flags, re.MULTILINE) else []
 
 
@@ -325,13 +315,10 @@ def test_the_readmes_consumer_in_python_prints_what_happens_and_comes_back(tmp_p
             "-c",
             example("import asyncio, json, websockets", server, "README.md"),
         ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as consumer:
-            try:
-                assert consumer.stdout is not None
-                assert next(consumer.stdout).startswith("snapshot:init ")
-                seq = report(server, E1, "CHARGING")
-                assert any(line.startswith(f"status:update {seq} ") for line in consumer.stdout)
-                server.call(server.app.stream.abort)
-                assert any(line.startswith("snapshot:init ") for line in consumer.stdout)
-            finally:
-                consumer.terminate()
+        with program(command, stdout=PIPE) as consumer:
+            assert consumer.stdout is not None
+            assert next(consumer.stdout).startswith("snapshot:init ")
+            seq = report(server, E1, "CHARGING")
+            assert any(line.startswith(f"status:update {seq} ") for line in consumer.stdout)
+            server.call(server.app.stream.abort)
+            assert any(line.startswith("snapshot:init ") for line in consumer.stdout)

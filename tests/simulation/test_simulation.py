@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.programs import run
 from tests.simulation.faults import FAULTS, SEEDS_MAX, Fault, planted
 from tests.simulation.losses import LOSSES
 from tests.simulation.nature import Kind
@@ -98,14 +98,8 @@ def test_a_fault_that_does_not_fit_the_code_cannot_be_planted() -> None:
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_seed_makes_the_same_world_each_time(hash_seed: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", TRACES],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    variables = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    ran = run([sys.executable, "-c", TRACES], cwd=ROOT, env=variables, check=True)
     assert ran.stdout.strip() == str([simulate(seed).trace for seed in range(5)])
 
 

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import cyclopts
 import pytest
-from tests.patience import DEADLINE_S
+from tests.programs import Done, run
 
 from ladestrom import __version__, cli
 from ladestrom.config import Settings, load
@@ -16,20 +15,10 @@ from ladestrom.errors import InvalidSetting, LadestromError
 
 CANARY = "lst_abc123_CanaryCanaryCanary"
 
-Run = subprocess.CompletedProcess[str]
 
-
-def ladestrom(*arguments: str, **environ: str) -> Run:
+def ladestrom(*arguments: str, **environ: str) -> Done:
     """Runs the program as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "ladestrom", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env=os.environ | environ,
-    )
+    return run([sys.executable, "-m", "ladestrom", *arguments], env=os.environ | environ)
 
 
 class Failing:
@@ -124,16 +113,10 @@ class TestErrors:
         reader, writer = os.pipe()
         os.close(reader)
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "ladestrom", "config", "doc"],
-                stdout=writer,
-                stderr=subprocess.PIPE,
-                timeout=DEADLINE_S,
-                check=False,
-            )
+            done = run([sys.executable, "-m", "ladestrom", "config", "doc"], stdout=writer)
         finally:
             os.close(writer)
-        assert (done.returncode, done.stderr) == (141, b"")
+        assert (done.returncode, done.stderr) == (141, "")
 
 
 class TestCommands:
@@ -151,9 +134,7 @@ class TestCommands:
             "commands = {name for name in sys.modules if name.startswith('ladestrom.cli.')}\n"
             "print('imported', sorted(commands | heavy & set(sys.modules)))\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_S, check=True
-        )
+        done = run([sys.executable, "-c", program], check=True)
         assert done.stdout.splitlines()[-1] == "imported []"
 
     def test_help_lists_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import logging
@@ -11,7 +12,6 @@ import secrets
 import signal
 import sqlite3
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +24,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, text
 from sqlalchemy.exc import DBAPIError
 from tests.patience import DEADLINE_S, come_true
+from tests.programs import PIPE, Program, program
 
 from ladestrom.backends import database
 from ladestrom.backends.database import SCHEMA, migrations
@@ -105,33 +106,31 @@ asyncio.run(main())
 """
 
 
-def child(path: Path, task: str, name: str) -> subprocess.Popen[str]:
-    """Another process that does the task once it is told to."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(path), task, name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(process, "ready")
-    return process
+@contextlib.contextmanager
+def children(path: Path, *tasks: tuple[str, str]) -> Iterator[list[Program]]:
+    """Other processes, each of which does its task under its name once it is told to."""
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                program([sys.executable, "-c", CHILD, path, task, name], stdin=PIPE, stdout=PIPE)
+            )
+            for task, name in tasks
+        ]
+        for process in processes:
+            wait_for(process, "ready")
+        yield processes
 
 
-def start(*processes: subprocess.Popen[str]) -> None:
+def start(*processes: Program) -> None:
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
 
 
-def wait_for(process: subprocess.Popen[str], word: str) -> None:
+def wait_for(process: Program, word: str) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().strip() == word
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate(timeout=DEADLINE_S)
 
 
 async def pragma(store: SqlStore, name: str) -> object:
@@ -263,14 +262,10 @@ def _half_a_migration(config: object, revision: str) -> None:
 
 
 async def test_a_new_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
-    processes = [child(tmp_path, "operators", name) for name in ("a", "b", "c")]
-    try:
+    with children(tmp_path, *(("operators", name) for name in ("a", "b", "c"))) as processes:
         start(*processes)
         for process in processes:
             wait_for(process, "done")
-    finally:
-        for process in processes:
-            end(process)
     store = await open_store(tmp_path)
     assert await store.revision() == 75
     await store.close()
@@ -280,9 +275,8 @@ async def test_a_new_store_may_be_opened_by_several_at_once(tmp_path: Path) -> N
 
 
 async def test_two_processes_write_at_once_and_a_third_reads(store: SqlStore, tmp_path: Path) -> None:
-    processes = [child(tmp_path, "import", "irve"), child(tmp_path, "import", "ocpi")]
     seen: list[int] = []
-    try:
+    with children(tmp_path, ("import", "irve"), ("import", "ocpi")) as processes:
         start(*processes)
         deadline = time.monotonic() + DEADLINE_S
         while await store.revision() < 10:
@@ -293,9 +287,6 @@ async def test_two_processes_write_at_once_and_a_third_reads(store: SqlStore, tm
             assert time.monotonic() < deadline
         for process in processes:
             wait_for(process, "done")
-    finally:
-        for process in processes:
-            end(process)
     delta = await store.registry_since(0)
     assert seen == sorted(seen)
     assert len({each.uuid for each in delta.stations}) == len(delta.stations) == 2_000
@@ -304,16 +295,13 @@ async def test_two_processes_write_at_once_and_a_third_reads(store: SqlStore, tm
 async def test_a_killed_import_leaves_nothing_behind(tmp_path: Path) -> None:
     store = await open_store(tmp_path)
     await store.import_stations("irve", drafts(3), NOW, complete=True)
-    process = child(tmp_path, "hang", "ocpi")
-    try:
+    with children(tmp_path, ("hang", "ocpi")) as (process,):
         start(process)
         wait_for(process, "written")
         # What is being written does not keep readers out.
         assert await store.revision() == 1
         process.send_signal(signal.SIGKILL)
         process.wait(DEADLINE_S)
-    finally:
-        end(process)
     report = await store.import_stations("ocpi", drafts(2, "FRXYZ"), NOW, complete=True)
     assert report.added == ("FRA_00004", "FRA_00005")
     assert len((await store.registry_since(0)).stations) == 5
