@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,12 @@ from tests.certificates import Authority
 from tests.documents import ROOT, blocks
 from tests.e2e.following import E1, report
 from tests.e2e.running import free_port
-from tests.e2e.serving import Serving, until
+from tests.e2e.serving import Serving
+from tests.patience import DEADLINE_S, until
+from tests.programs import begin, end, run
 from websockets.sync.client import connect
 
 PAGE: Final = ROOT / "docs" / "install.md"
-CHECK_S_MAX: Final = 120
 
 
 def printed(language: str) -> str:
@@ -41,13 +41,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
         .replace("/srv/ladestrom/bin/ladestrom", str(program if program.exists() else sys.executable))
         .replace("User=ladestrom\n", "User=root\n")
     )
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)],
-        capture_output=True,
-        text=True,
-        timeout=CHECK_S_MAX,
-        check=False,
-    )
+    done = run(["systemd-analyze", "verify", "--man=no", unit])
     assert [line for line in done.stderr.splitlines() if "ladestrom.service" in line] == []
     assert done.returncode == 0, done.stderr
 
@@ -79,14 +73,13 @@ class Proxy:
         )
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            ["nginx", "-p", str(self._folder), "-c", str(self._file), "-e", str(self._folder / "error.log")]
+        self._process = begin(
+            ["nginx", "-p", self._folder, "-c", self._file, "-e", self._folder / "error.log"]
         )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(CHECK_S_MAX)
+        end(self._process)
 
     def trust(self) -> ssl.SSLContext:
         """Believes the proxy's certificate."""
@@ -95,7 +88,7 @@ class Proxy:
     def client(self) -> httpx2.Client:
         """Speaks to the proxy as a browser would, and believes its certificate."""
         return httpx2.Client(
-            base_url=f"https://127.0.0.1:{self.port}", verify=self.trust(), timeout=CHECK_S_MAX
+            base_url=f"https://127.0.0.1:{self.port}", verify=self.trust(), timeout=DEADLINE_S
         )
 
 
@@ -125,15 +118,15 @@ def test_streams_events_and_requests_pass_the_proxy_and_metrics_do_not(
     url = f"wss://127.0.0.1:{proxy.port}/api/v2/stream"
     with (
         proxy.client() as client,
-        connect(url, additional_headers=key, ssl=proxy.trust()) as stream,
+        connect(url, additional_headers=key, ssl=proxy.trust(), open_timeout=DEADLINE_S) as stream,
         client.stream("GET", "/api/v2/events", headers=key) as events,
     ):
-        assert json.loads(stream.recv(CHECK_S_MAX))["type"] == "hello"
-        assert json.loads(stream.recv(CHECK_S_MAX))["type"] == "snapshot"
+        assert json.loads(stream.recv(DEADLINE_S))["type"] == "hello"
+        assert json.loads(stream.recv(DEADLINE_S))["type"] == "snapshot"
         lines = events.iter_lines()
         assert any(line == "event: snapshot" for line in lines)
         seq = report(server, E1, "CHARGING")
-        assert json.loads(stream.recv(CHECK_S_MAX))["seq"] == seq
+        assert json.loads(stream.recv(DEADLINE_S))["seq"] == seq
         assert any(re.fullmatch(rf"id: \w+-{seq}", line) for line in lines)
     with proxy.client() as client:
         assert client.get("/api/v2/evses?limit=1", headers=key).status_code == 200

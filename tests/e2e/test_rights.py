@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from tests.e2e.charging import Plugged, add
-from tests.e2e.serving import Serving, evse, now, station, tick, until
+from tests.e2e.serving import Serving, evse, now, station, tick
 from tests.e2e.wire import TEXT, Wire, request
+from tests.patience import until
 
 from ladestrom.core.access import operator_from
 from ladestrom.ingest.ocpi_server import digest, new_token

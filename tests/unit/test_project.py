@@ -7,7 +7,6 @@ import importlib.metadata
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from tests.programs import run
 
 import ladestrom
 
@@ -205,9 +205,7 @@ class TestMake:
 
     def plan(self, folder: Path, target: str) -> set[str]:
         """The files of requirements that would be installed."""
-        done = subprocess.run(
-            ["make", "-n", target], cwd=folder, capture_output=True, text=True, timeout=60, check=True
-        )
+        done = run(["make", "-n", target], cwd=folder, check=True)
         return set(re.findall(r"-r requirements/(\w+)\.txt", done.stdout))
 
     def did(self, folder: Path, *stamps: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.building import NOW, make_operator, make_report, make_station, until
+from tests.building import NOW, make_operator, make_report, make_station
 from tests.e2e.peers.ocpi_sender import OcpiSender
+from tests.patience import come_true
 
 from ladestrom.core.directory import Directory
 from ladestrom.errors import NotReady, SourceFailure, TooLarge
@@ -261,7 +262,7 @@ class TestRegistrar:
 
         registrar = Registrar(store, directory, refresh, lambda: NOW, lambda operator: rights[operator.name])
         first = asyncio.create_task(registrar.register(self.OPERATOR, self.delivery(drafted(1))))
-        await until(lambda: bool(store.imports))
+        await come_true(lambda: bool(store.imports))
         second = asyncio.create_task(registrar.register(self.OPERATOR, self.delivery(drafted(2))))
         await asyncio.sleep(0)
         rights["abc"] = make_operator()
