@@ -101,7 +101,7 @@ def test_what_is_no_json_is_refused_and_nothing_of_it_is_used(server: Serving, b
         ({"evse": E1}, "invalid_item"),
         ({"evse": E1, "status": None}, "invalid_item"),
         ({"evse": E1, "status": ["CHARGING"]}, "invalid_item"),
-        ({"evse": E1, "status": "charging"}, "invalid_status"),
+        ({"evse": E1, "status": "chargin"}, "invalid_status"),
         ({"evse": E1, "status": ""}, "invalid_status"),
         ({"evse": E1, "status": 2}, "invalid_status"),
         ({"evse": E1, "status": 10**30}, "invalid_status"),

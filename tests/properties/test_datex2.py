@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.building import NOW
 
 from ladestrom.core.rules import RANK
+from ladestrom.core.words import bare
 from ladestrom.model import Status
 from ladestrom.protocols import datex2
 from ladestrom.protocols.datex2_status import CLOSED, SETTLED, STOPPED, WORDS
@@ -147,13 +148,14 @@ def test_every_point_is_told_or_refused_and_only_worse_than_it_says(
     assert len(delivery.reports) + len(delivery.refused) == len(points)
     refused = {refusal.index for refusal in delivery.refused}
     told = [levels for place, levels in enumerate(points) if place not in refused]
+    assert delivery.unmapped <= len(delivery.reports)
     for report, levels in zip(delivery.reports, told, strict=True):
         own = WORDS.get(levels[-1].status)
         if own is None:
             continue
-        words = {(of.operation or "").casefold() for of in levels}
-        worst = max((STOPPED[word] for word in words if word in STOPPED), key=RANK.__getitem__, default=own)
-        if own is Status.AVAILABLE and any((of.opening or "").casefold() in CLOSED for of in levels):
+        stopped = [STOPPED.find(of.operation or "") for of in levels]
+        worst = max((each for each in stopped if each), key=RANK.__getitem__, default=own)
+        if own is Status.AVAILABLE and any(bare(of.opening or "") in CLOSED for of in levels):
             worst = max(worst, Status.INOPERATIVE, key=RANK.__getitem__)
         assert report.status is (own if own in SETTLED else max(own, worst, key=RANK.__getitem__))
 

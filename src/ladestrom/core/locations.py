@@ -21,6 +21,7 @@ import msgspec
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, plain, quoted
 from ladestrom.core.places import place
 from ladestrom.core.rules import EARLIEST_AT
+from ladestrom.core.words import Vocabulary
 from ladestrom.countries import country
 from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status, evse_key
 from ladestrom.ports import RecordRefusal, StationDraft
@@ -58,9 +59,9 @@ def native_id(party: str, location_id: str) -> str:
     return f"{party[:2]}*{party[2:]}*{location_id.strip().upper()}"
 
 
-def status_of(word: str) -> Status:
-    """The status that a word means; UNKNOWN for words that OCPI does not have."""
-    return _STATUSES.get(word) or _STATUSES.get(word.strip().upper(), Status.UNKNOWN)
+def status_of(word: str) -> Status | None:
+    """The status that a word means; None for words that OCPI does not have."""
+    return _STATUSES.find(word)
 
 
 def doubled(evse_ids: Iterable[str | None]) -> frozenset[str]:
@@ -232,7 +233,7 @@ def _reading(said: Mapping[str, object]) -> Reading | None:
     word, at = said.get("status"), instant(said.get("last_updated"))
     if not isinstance(word, str) or at is None or at < EARLIEST_AT:
         return None
-    status = status_of(word)
+    status = status_of(word) or Status.UNKNOWN
     raw = plain(word)[:ID_CHARACTERS_MAX]
     return Reading("", status, error=status is Status.OUTOFORDER, observed_at=at, raw=raw)
 
@@ -248,4 +249,4 @@ def instant(written: object) -> Millis | None:
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
-_STATUSES: Final[Mapping[str, Status]] = {status.value: status for status in Status}
+_STATUSES: Final = Vocabulary({status.value: status for status in Status})

@@ -148,6 +148,7 @@ _SOURCE: Final = SourceFreshness(
     changes=2,
     change_share=0.2857,
     refused={"unknown_evse": 1},
+    unmapped=0,
     unreadable=0,
     failures={"source_failure": 1},
     error=None,

@@ -198,6 +198,7 @@ def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:
             ("reports", "Items received"),
             ("changes", "Items that became changes"),
             ("late", "Changes public more than a minute after they were observed"),
+            ("unmapped", "Items whose status word the protocol does not have"),
             ("unreadable", "Deliveries of which nothing could be used"),
         )
     }

@@ -248,6 +248,7 @@ WORDS: Final[Mapping[str, Word]] = {
     "SourceFreshness.changes": _count("Items that became changes."),
     "change_share": Word("Share of the items that became changes.", {"minimum": 0, "maximum": 1}),
     "SourceFreshness.refused": Word("Items refused, by reason."),
+    "unmapped": _count("Items whose status word the protocol does not have; their EVSEs become UNKNOWN."),
     "unreadable": _count("Deliveries of which nothing could be used."),
     "failures": Word("Attempts and deliveries that failed as a whole, by code."),
     "SourceFreshness.error": Word("Code of the last error; null where the last attempt went well."),

@@ -37,6 +37,8 @@ class SourceFreshness(msgspec.Struct, frozen=True, kw_only=True):
     change_share: float | None
     """Of the reports, those that became changes; None while there are none."""
     refused: dict[str, int]
+    unmapped: int
+    """Items whose status word the protocol does not have; their EVSEs became UNKNOWN."""
     unreadable: int
     failures: dict[str, int]
     error: str | None

@@ -109,6 +109,8 @@ class Health:
         self.stale = 0
         self.refused: Counter[str] = Counter()
         """Items, by reason."""
+        self.unmapped = 0
+        """Items whose status word the protocol does not have."""
         self.unreadable = 0
         """Deliveries of which nothing could be used."""
         self.failures: Counter[str] = Counter()
@@ -218,6 +220,7 @@ class Supervision:
             changes=health.changes,
             change_share=share(health.changes, health.items),
             refused=dict(sorted(health.refused.items())),
+            unmapped=health.unmapped,
             unreadable=health.unreadable,
             failures=dict(sorted(health.failures.items())),
             error=health.last_error_code if health.failed_last else None,
@@ -240,6 +243,7 @@ class Supervision:
         health.items += receipt.accepted + receipt.unchanged + len(receipt.refused)
         health.changes += receipt.accepted
         health.stale += receipt.stale
+        health.unmapped += delivery.unmapped
         for refusal in receipt.refused:
             health.refused[refusal.reason.value] += 1
         health.last_delivery_at = health.last_heard_at = now

@@ -5,7 +5,7 @@
 `since` may be missing. A push brings some points; a pull asks page by page and brings all of them.
 
 1.  Write down where what you know comes from: the specification, and its section where it decides.
-2.  One table of words: whatever is in no row is unknown or refused, never guessed.
+2.  One vocabulary: a word that it does not have makes the EVSE UNKNOWN (`Gathering.word`); never guess.
 3.  `read` takes bytes and gives a `Delivery`. It raises what it says and nothing else; one bad item costs no
     other. Golden samples and a fuzz target hold it to that.
 4.  A `Push` answers in the protocol's own words; a `Pull` is a generator that asks, hands on, returns what
@@ -21,21 +21,24 @@ from urllib.parse import urljoin
 
 import msgspec
 
+from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, SourceFailure, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Status
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import Row
 from ladestrom.protocols.conversation import Answer, Answered, Ask, Memory, PullSettings, Request, Round
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis
 
 OK: Final = 200
 NOT_MODIFIED: Final = 304
 
-STATUSES: Final = {
-    "free": Status.AVAILABLE,
-    "busy": Status.CHARGING,
-    "broken": Status.OUTOFORDER,
-}
+STATUSES: Final = Vocabulary(
+    {
+        "free": Status.AVAILABLE,
+        "busy": Status.CHARGING,
+        "broken": Status.OUTOFORDER,
+    }
+)
 
 
 class Point(msgspec.Struct, frozen=True, gc=False):
@@ -78,12 +81,8 @@ def read(body: bytes, source: str, received_at: Millis, limits: ParseLimits) -> 
         except (*UNREADABLE, msgspec.ValidationError) as error:
             gathering.refuse(Reason.INVALID_ITEM, str(error))
             continue
-        status = STATUSES.get(point.state.lower())
-        if status is None:
-            gathering.refuse(Reason.INVALID_STATUS, f"state {shown(point.state)!r} is none that is known")
-            continue
         at = None if point.since is None else millis(point.since)
-        gathering.report(point.id, status, status is Status.OUTOFORDER, at, point.state)
+        gathering.word(point.id, STATUSES.find(point.state), at, point.state)
     return gathering.delivery(), page.next
 
 

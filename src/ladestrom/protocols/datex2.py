@@ -68,6 +68,7 @@ def receive(
         refused=made.refused,
         adjusted=made.adjusted,
         complete=made.complete,
+        unmapped=made.unmapped,
         exchange=publication.exchange,
         received_at=received_at,
         is_xml=is_xml,

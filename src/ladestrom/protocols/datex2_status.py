@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.rules import RANK
+from ladestrom.core.words import Vocabulary, bare
 from ladestrom.errors import TooLarge
 from ladestrom.model import Millis, Reason, Status
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, millis, shown
@@ -33,16 +34,18 @@ WORDS: Final = {
     "unknown": Status.UNKNOWN,
 }
 """RefillPointStatusEnum."""
-STATUSES: Final = {word.casefold(): status for word, status in WORDS.items()}
-"""Senders differ in their capitals."""
-EXTENDED: Final = frozenset({"_extended", "extended", "extendedg"})
+STATUSES: Final = Vocabulary(WORDS)
+UNKNOWN: Final = Status.UNKNOWN
+EXTENDED: Final = frozenset({"extended", "extendedg"})
 """Stands where the word is none of the enumeration's, and is written beside it."""
 
-STOPPED: Final = {
-    "notinoperation": Status.INOPERATIVE,
-    "notinoperationabnormal": Status.INOPERATIVE,
-    "technicaldefect": Status.OUTOFORDER,
-}
+STOPPED: Final = Vocabulary(
+    {
+        "notInOperation": Status.INOPERATIVE,
+        "notInOperationAbnormal": Status.INOPERATIVE,
+        "technicalDefect": Status.OUTOFORDER,
+    }
+)
 """OperationStatusEnum where it says that the point, its station or its site does not work. `limitedOperation`
 and the others leave it to the point's own status."""
 CLOSED: Final = frozenset({"closed", "closedonholiday", "closedonmaintenance", "temporarilyclosed"})
@@ -214,14 +217,13 @@ class _Said:
 
 def _hindrance(facility: Facility) -> tuple[Status | None, bool, str]:
     """What stops its points, whether it is closed, and the word that says so."""
-    operation = facility.operation.casefold()
-    stopped = STOPPED.get(operation)
+    stopped = STOPPED.find(facility.operation) if facility.operation else None
     if stopped is not None:
         return stopped, False, facility.operation
     # isAvailable: not whether its points are free, but whether it serves at all.
     if facility.available.casefold() in {"false", "0"}:
         return Status.INOPERATIVE, False, "not available"
-    if facility.opening.casefold() in CLOSED:
+    if facility.opening and bare(facility.opening) in CLOSED:
         return None, True, facility.opening
     return None, False, ""
 
@@ -239,10 +241,12 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
     if not point.reference:
         gathering.refuse(Reason.INVALID_ITEM, "the status refers to no charging point")
         return
-    status = STATUSES.get(point.status) or _status(point.status, point.extended)
-    if status is None:
-        gathering.refuse(Reason.INVALID_STATUS, _no_status(point))
+    if not point.status:
+        gathering.refuse(Reason.INVALID_STATUS, f"{shown(point.reference)!r} has no status")
         return
+    status, raw = STATUSES.find(point.status), point.status
+    if status is None and bare(point.status) in EXTENDED:
+        status, raw = (STATUSES.find(point.extended), point.extended) if point.extended else (UNKNOWN, raw)
     observed_at = said.at
     if point.updated:
         observed_at = instants.read(point.updated)
@@ -253,27 +257,15 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
             return
     if said.said_at is not None and observed_at is not None:
         observed_at = max(observed_at, said.said_at)
-    raw = point.extended if point.extended and point.status.casefold() in EXTENDED else point.status
     error = False
     if said.word or point.opening or point.operation or point.fault:
         status, error, raw = _overlaid(status, point, said, raw)
-    gathering.report(point.reference, status, error or status is Status.OUTOFORDER, observed_at, raw)
+    gathering.word(point.reference, status, observed_at, raw, error=error)
 
 
-def _status(word: str, extended: str) -> Status | None:
-    folded = word.casefold()
-    if folded in EXTENDED:
-        return STATUSES.get(extended.casefold(), Status.UNKNOWN)
-    return STATUSES.get(folded)
-
-
-def _no_status(point: Facility) -> str:
-    if not point.status:
-        return f"{shown(point.reference)!r} has no status"
-    return f"status {shown(point.status)!r} is none of RefillPointStatusEnum ({', '.join(WORDS)})"
-
-
-def _overlaid(status: Status, point: Facility, said: _Said, raw: str) -> tuple[Status, bool, str]:
+def _overlaid(
+    status: Status | None, point: Facility, said: _Said, raw: str
+) -> tuple[Status | None, bool, str]:
     """The status, whether a fault is told beside it, and the words that made it."""
     if status in SETTLED:
         return status, False, raw
@@ -281,12 +273,12 @@ def _overlaid(status: Status, point: Facility, said: _Said, raw: str) -> tuple[S
     stopped = _worse(said.stopped, own_stopped)
     error = False
     if point.fault:
-        if point.severity.casefold() == RENDERS_UNUSABLE:
+        if bare(point.severity) == RENDERS_UNUSABLE:
             stopped, own_word = _worse(stopped, Status.OUTOFORDER), own_word or "fault"
         else:
             error = True
     if (said.closed or own_closed) and status is Status.AVAILABLE:
         stopped = _worse(stopped, Status.INOPERATIVE)
-    if stopped is not None and RANK[stopped] > RANK[status]:
+    if stopped is not None and RANK[stopped] > RANK[status or UNKNOWN]:
         return stopped, error, f"{raw}/{own_word or said.word}"
     return status, error, raw

@@ -51,6 +51,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unknown: list[str] = msgspec.field(default_factory=list)
     """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,
     whatever the time of what it tells then. Not counted as items."""
+    unmapped: int = 0
+    """Status words that the protocol does not have. Each makes its EVSE UNKNOWN: its old status has ended."""
     stations: list[StationDraft | RecordRefusal] = msgspec.field(default_factory=list)
     """Stations that it describes, for the registry where the source may fill it."""
     partial_stations: bool = False
@@ -72,7 +74,16 @@ class Gathering:
     Places count what the message holds, from 0, refused items included.
     """
 
-    __slots__ = ("_adjusted", "_place", "_received_at", "_refused", "_reports", "_skew_ms", "_source")
+    __slots__ = (
+        "_adjusted",
+        "_place",
+        "_received_at",
+        "_refused",
+        "_reports",
+        "_skew_ms",
+        "_source",
+        "unmapped",
+    )
 
     def __init__(self, source: str, received_at: Millis, skew_ms: int) -> None:
         self._source = source
@@ -82,6 +93,27 @@ class Gathering:
         self._refused: list[Refusal] = []
         self._adjusted: list[Refusal] = []
         self._place = 0
+        self.unmapped = 0
+        """Status words so far that the protocol does not have."""
+
+    def word(
+        self,
+        evse: str,
+        status: Status | None,
+        observed_at: Millis | None,
+        raw: str,
+        also: str = "",
+        *,
+        error: bool = False,
+    ) -> None:
+        """The next item has a status word; `status` is its meaning, or None if the protocol has no such word.
+
+        Such a word ends the old status: the EVSE becomes UNKNOWN, and the word is counted as unmapped.
+        """
+        if status is None:
+            status = Status.UNKNOWN
+            self.unmapped += 1
+        self.report(evse, status, error or status is Status.OUTOFORDER, observed_at, raw, also)
 
     def report(
         self, evse: str, status: Status, error: bool, observed_at: Millis | None, raw: str, also: str = ""
@@ -129,6 +161,7 @@ class Gathering:
             adjusted=self._adjusted,
             complete=complete,
             within=within,
+            unmapped=self.unmapped,
             stations=stations or [],
         )
 

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.words import Vocabulary
 from ladestrom.errors import BadRequest, LadestromError, MalformedBody, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Status
 from ladestrom.problem import MEDIA_TYPE, problem
@@ -32,23 +33,25 @@ OCCUPATION: Final = "occupation_pdc"
 TIME: Final = "horodatage"
 REQUIRED: Final = (ID, STATE, OCCUPATION, TIME)
 
-PAIRS: Final[dict[tuple[str, str], tuple[Status, bool]]] = {
-    ("en_service", "libre"): (Status.AVAILABLE, False),
-    ("en_service", "occupe"): (Status.CHARGING, False),
-    ("en_service", "reserve"): (Status.RESERVED, False),
-    ("en_service", "inconnu"): (Status.UNKNOWN, False),
-    ("hors_service", "libre"): (Status.OUTOFORDER, True),
-    ("hors_service", "occupe"): (Status.OUTOFORDER, True),
-    ("hors_service", "reserve"): (Status.OUTOFORDER, True),
-    ("hors_service", "inconnu"): (Status.OUTOFORDER, True),
-    ("inconnu", "libre"): (Status.UNKNOWN, False),
-    ("inconnu", "occupe"): (Status.CHARGING, False),
-    ("inconnu", "reserve"): (Status.RESERVED, False),
-    ("inconnu", "inconnu"): (Status.UNKNOWN, False),
+PAIRS: Final[dict[tuple[str, str], Status]] = {
+    ("en_service", "libre"): Status.AVAILABLE,
+    ("en_service", "occupe"): Status.CHARGING,
+    ("en_service", "reserve"): Status.RESERVED,
+    ("en_service", "inconnu"): Status.UNKNOWN,
+    ("hors_service", "libre"): Status.OUTOFORDER,
+    ("hors_service", "occupe"): Status.OUTOFORDER,
+    ("hors_service", "reserve"): Status.OUTOFORDER,
+    ("hors_service", "inconnu"): Status.OUTOFORDER,
+    ("inconnu", "libre"): Status.UNKNOWN,
+    ("inconnu", "occupe"): Status.CHARGING,
+    ("inconnu", "reserve"): Status.RESERVED,
+    ("inconnu", "inconnu"): Status.UNKNOWN,
 }
 """`etat_pdc` and `occupation_pdc`. A point that is out of service is so whoever stands there; one that is
 taken is taken, whatever is known of its state; that it is free says nothing where its state is unknown."""
-STATES: Final = frozenset(state for state, _ in PAIRS)
+_STATES: Final = Vocabulary({state: state for state, _ in PAIRS})
+_OCCUPATIONS: Final = Vocabulary({occupation: occupation for _, occupation in PAIRS})
+OUT_OF_SERVICE: Final = "hors_service"
 
 DELIMITERS: Final = (",", ";", "\t")
 EXTENT: Final = "extent"
@@ -66,17 +69,16 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     horodatage: str
 
 
-def gather(gathering: Gathering, row: Row | Problem) -> None:
-    """Takes one row."""
+def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = False) -> None:
+    """Takes one row. `refuses_words` is for senders who read what is refused: no word is unmapped there."""
     if isinstance(row, Problem):
         gathering.refuse(row.reason, row.detail)
         return
-    pair = PAIRS.get((row.etat_pdc, row.occupation_pdc)) or PAIRS.get(
-        (row.etat_pdc.strip().lower(), row.occupation_pdc.strip().lower())
-    )
-    if pair is None:
-        known = row.etat_pdc.strip().lower() in STATES
-        name, value = (OCCUPATION, row.occupation_pdc) if known else (STATE, row.etat_pdc)
+    status = PAIRS.get((row.etat_pdc, row.occupation_pdc)) or _respelled(row)
+    if status is None and refuses_words:
+        name, value = (
+            (STATE, row.etat_pdc) if _STATES.find(row.etat_pdc) is None else (OCCUPATION, row.occupation_pdc)
+        )
         gathering.refuse(Reason.INVALID_STATUS, f"{name} {shown(value)!r} is none of the schema's values")
         return
     try:
@@ -88,7 +90,16 @@ def gather(gathering: Gathering, row: Row | Problem) -> None:
         )
         return
     raw = f"{row.etat_pdc}/{row.occupation_pdc}"
-    gathering.report(row.id_pdc_itinerance.strip(), pair[0], pair[1], observed_at, raw)
+    gathering.word(row.id_pdc_itinerance.strip(), status, observed_at, raw)
+
+
+def _respelled(row: Row) -> Status | None:
+    """What a row says in another spelling; None where one of its words is not the schema's."""
+    state = _STATES.find(row.etat_pdc)
+    occupation = _OCCUPATIONS.find(row.occupation_pdc)
+    if state == OUT_OF_SERVICE:
+        return Status.OUTOFORDER
+    return None if state is None or occupation is None else PAIRS[state, occupation]
 
 
 def receive(

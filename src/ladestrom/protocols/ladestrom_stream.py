@@ -15,11 +15,12 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.words import Vocabulary
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Millis, Reason, Status
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
+from ladestrom.model import Millis, Status
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis
 
-_STATUSES: Final = {status.value: status for status in Status}
+_STATUSES: Final = Vocabulary({status.value: status for status in Status})
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -60,14 +61,14 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
     gathering = Gathering(source, received_at, limits.skew_ms)
     unknown: list[str] = []
     for row in {row.evse: row for row in rows}.values():
-        status = _STATUSES.get(row.status)
+        status = _STATUSES.find(row.status)
+        written_at = row.observed_at or row.changed_at
+        at = None if written_at is None else millis(written_at)
         if status is None:
-            what = f"status {shown(row.status)!r} of {shown(row.evse)!r} is none that this version knows"
-            gathering.refuse(Reason.INVALID_STATUS, what)
+            gathering.word(row.evse, None, at, row.status)
         elif status is Status.UNKNOWN and not row.error:
             unknown.append(row.evse)
         else:
-            at = row.observed_at or row.changed_at
-            gathering.report(row.evse, status, row.error == 1, None if at is None else millis(at), row.status)
+            gathering.report(row.evse, status, row.error == 1, at, row.status)
     made = gathering.delivery()
     return msgspec.structs.replace(made, unknown=unknown) if unknown else made

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.words import Vocabulary
 from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, NotReady, TooLarge, Unauthenticated
 from ladestrom.model import Millis, Reason, Status
 from ladestrom.protocols.conversation import Answered, Ask, PullSettings
@@ -23,7 +24,7 @@ KEY_HEADER: Final = "x-api-key"
 SCHEMES: Final = ("wss://", "ws://")
 OK: Final = range(200, 300)
 
-_STATUSES: Final = {status.value: status for status in Status}
+_STATUSES: Final = Vocabulary({status.value: status for status in Status})
 
 
 class Message(msgspec.Struct, frozen=True, gc=False, rename={"nobil_id": "nobilId", "evse_uid": "evseUId"}):
@@ -104,6 +105,5 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
         elif message.status is None:
             gathering.refuse(Reason.INVALID_STATUS, f"no status of {shown(evse)!r}")
         else:
-            status = _STATUSES.get(message.status.upper(), Status.UNKNOWN)
-            gathering.report(evse, status, status is Status.OUTOFORDER, None, message.status)
+            gathering.word(evse, _STATUSES.find(message.status), None, message.status)
     return gathering.delivery()

@@ -105,13 +105,16 @@ class _Told:
         if (status, error) == UNKNOWN_PAIR:
             self._unknown.append(connector_uuid(uuid, place + 1))
             return
-        pair = from_nobil_pair(status, error)
-        if pair is None or place < 0:
-            what = f"status {shown(status)}, error {shown(error)} of connector {shown(place)}"
-            self._gathering.refuse(Reason.INVALID_STATUS, f"{what} of {shown(uuid)!r}")
+        if place < 0:
+            self._gathering.refuse(Reason.INVALID_ITEM, f"connector {shown(place)} of {shown(uuid)!r}")
             return
-        written = connector_uuid(uuid, place + 1)
-        self._gathering.report(written, *pair, at if at >= 0 else None, f"{status}/{error}")
+        pair = from_nobil_pair(status, error)
+        self._gathering.word(
+            connector_uuid(uuid, place + 1),
+            None if pair is None else pair[0],
+            at if at >= 0 else None,
+            f"{status}/{error}",
+        )
 
     def delivery(self, *, complete: bool) -> Delivery:
         made = self._gathering.delivery(complete=complete)

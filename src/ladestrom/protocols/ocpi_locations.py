@@ -16,7 +16,7 @@ import msgspec
 
 from ladestrom.core.locations import doubled, draft, instant, party_of, status_of
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import NEVER, Millis, Reason, Status, evse_key
+from ladestrom.model import NEVER, Millis, Reason, evse_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 
@@ -194,7 +194,7 @@ class Statuses:
         if not uid:
             self._refuse(Reason.INVALID_ITEM, "an EVSE has no uid")
             return
-        if not isinstance(word, str) or not word.strip():
+        if not isinstance(word, str):
             self._refuse(Reason.INVALID_STATUS, f"EVSE {shown(uid)} has no status")
             return
         said = evse.get("last_updated")
@@ -218,10 +218,10 @@ class Statuses:
         status = status_of(word)
         if evse_id and not (twice and evse_key(evse_id) in twice):
             self.named += (evse_id, uid)
-            self._gathering.report(evse_id, status, status is Status.OUTOFORDER, at, word, uid)
+            self._gathering.word(evse_id, status, at, word, uid)
         else:
             self.named.append(uid)
-            self._gathering.report(uid, status, status is Status.OUTOFORDER, at, word)
+            self._gathering.word(uid, status, at, word)
 
     def _refuse(self, reason: Reason, detail: str) -> None:
         self._count()

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.model import Reason, Status
+from ladestrom.core.words import Vocabulary
+from ladestrom.model import Status
 from ladestrom.protocols.delivery import shown
 from ladestrom.protocols.ocpp_frames import (
     EMPTY,
@@ -25,7 +26,7 @@ from ladestrom.protocols.ocpp_frames import (
     payload_of,
     tell_time,
 )
-from ladestrom.protocols.ocpp_points import WHOLE, Connector, Said
+from ladestrom.protocols.ocpp_points import WHOLE, Connector, Said, unmapped
 
 STATUSES: Final[dict[str, Status]] = {
     "Available": Status.AVAILABLE,
@@ -70,6 +71,8 @@ class StatusNotification(msgspec.Struct, frozen=True, gc=False):
 
 
 _decode_status = msgspec.json.Decoder(StatusNotification, strict=False).decode
+_STATUSES: Final = Vocabulary(STATUSES)
+_HINDERING: Final = Vocabulary(dict.fromkeys(HINDERING, True))
 _KNOWN: Final[dict[tuple[str, str | None], Said]] = {
     (word, code): Said(
         status,
@@ -84,21 +87,23 @@ _KNOWN: Final[dict[tuple[str, str | None], Said]] = {
 def status_notification(turn: Turn, payload: msgspec.Raw) -> bytes:
     """Takes a status. One without an error code, or with an unknown one, is understood too."""
     told = payload_of(payload, _decode_status)
-    said = _KNOWN.get((told.status, told.errorCode))
-    if said is None:
-        status = STATUSES.get(told.status)
-        if status is None:
-            turn.into.refuse(
-                Reason.INVALID_STATUS, f"status {shown(told.status)!r} is none of {', '.join(STATUSES)}"
-            )
-            raise CallRefused(Fault.PROPERTY, f"status {shown(told.status)!r} is not of OCPP 1.6")
-        said = Said(status, f"{told.status}/{told.errorCode}", error=status is Status.OUTOFORDER)
+    said = _KNOWN.get((told.status, told.errorCode)) or _respelled(told)
     if told.connectorId < 0:
         raise CallRefused(Fault.PROPERTY, f"connectorId is {shown(told.connectorId)}; it is 0 or more")
     where = (told.connectorId, 1 if told.connectorId else WHOLE)
     turn.heard.append(where)
     turn.points.tell(turn.into, where, said, instant(told.timestamp), turn.now)
     return EMPTY
+
+
+def _respelled(told: StatusNotification) -> Said:
+    """A status in another spelling, or with an error code that decides nothing; UNKNOWN if it is no word."""
+    status = _STATUSES.find(told.status)
+    if status is None:
+        return unmapped(told.status)
+    code = told.errorCode
+    error = status is Status.OUTOFORDER or (code is not None and _HINDERING.find(code) is not None)
+    return Said(status, told.status if code is None else f"{told.status}/{code}", error)
 
 
 def start_transaction(turn: Turn, _payload: msgspec.Raw) -> bytes:

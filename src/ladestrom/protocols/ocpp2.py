@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ladestrom.core.words import Vocabulary
 from ladestrom.model import Reason, Status
 from ladestrom.protocols.delivery import UNREADABLE, shown
 from ladestrom.protocols.ocpp_frames import (
@@ -27,19 +28,23 @@ from ladestrom.protocols.ocpp_frames import (
     payload_of,
     tell_time,
 )
-from ladestrom.protocols.ocpp_points import WHOLE, Connector, Said
+from ladestrom.protocols.ocpp_points import WHOLE, Connector, Said, unmapped
 
-STATUSES: Final[dict[str, Said]] = {
-    "Available": Said(Status.AVAILABLE, "Available"),
-    "Occupied": Said(Status.CHARGING, "Occupied"),
-    "Reserved": Said(Status.RESERVED, "Reserved"),
-    "Unavailable": Said(Status.INOPERATIVE, "Unavailable"),
-    "Faulted": Said(Status.OUTOFORDER, "Faulted", error=True),
-}
+STATUSES: Final = Vocabulary(
+    {
+        "Available": Said(Status.AVAILABLE, "Available"),
+        "Occupied": Said(Status.CHARGING, "Occupied"),
+        "Reserved": Said(Status.RESERVED, "Reserved"),
+        "Unavailable": Said(Status.INOPERATIVE, "Unavailable"),
+        "Faulted": Said(Status.OUTOFORDER, "Faulted", error=True),
+    }
+)
 """ConnectorStatusEnumType, and the values of AvailabilityState."""
 EVENTS_MAX: Final = 2_000
 """Events of one message that are taken: ten for each connector of the largest stations."""
-FLAGS: Final = {"true": True, "false": False}
+FLAGS: Final = Vocabulary({"true": True, "false": False})
+VARIABLES: Final = Vocabulary({"AvailabilityState": "AvailabilityState", "Problem": "Problem"})
+"""Those of a component that say a status or a fault."""
 COMPONENTS: Final = frozenset({"connector", "evse", "chargingstation"})
 """Whose status counts. Names are compared without regard to case (part 2, IdentifierString)."""
 
@@ -101,13 +106,7 @@ _decode_tokened = msgspec.json.Decoder(_Tokened).decode
 def status_notification(turn: Turn, payload: msgspec.Raw) -> bytes:
     """Takes a status."""
     told = payload_of(payload, _decode_status)
-    said = STATUSES.get(told.connectorStatus)
-    if said is None:
-        turn.into.refuse(
-            Reason.INVALID_STATUS,
-            f"status {shown(told.connectorStatus)!r} is none of {', '.join(STATUSES)}",
-        )
-        raise CallRefused(Fault.PROPERTY, f"connectorStatus {shown(told.connectorStatus)!r} is not of OCPP 2")
+    said = STATUSES.find(told.connectorStatus) or unmapped(told.connectorStatus)
     if told.evseId < 0 or told.connectorId < 0:
         raise CallRefused(Fault.PROPERTY, "evseId and connectorId are 0 or more")
     where = (told.evseId, told.connectorId if told.evseId else WHOLE)
@@ -139,26 +138,18 @@ def _event(turn: Turn, raw: msgspec.Raw) -> Event | None:
 
 
 def _take(turn: Turn, event: Event) -> None:
-    what = event.variable.name
-    if what not in {"AvailabilityState", "Problem"}:
-        what = {"availabilitystate": "AvailabilityState", "problem": "Problem"}.get(what.lower(), "")
-    if not what:
+    what = VARIABLES.find(event.variable.name)
+    if what is None:
         return
     where = _where(event.component)
     if where is None:
         return
     at = instant(event.timestamp)
     if what == "Problem":
-        is_there = FLAGS.get(event.actualValue.lower(), False) and not event.cleared
+        is_there = bool(FLAGS.find(event.actualValue)) and not event.cleared
         turn.points.problem(turn.into, where, is_there, at, turn.now)
         return
-    said = STATUSES.get(event.actualValue)
-    if said is None:
-        turn.into.refuse(
-            Reason.INVALID_STATUS,
-            f"AvailabilityState {shown(event.actualValue)!r} is none of {', '.join(STATUSES)}",
-        )
-        return
+    said = STATUSES.find(event.actualValue) or unmapped(event.actualValue)
     turn.heard.append(where)
     turn.points.tell(turn.into, where, said, at, turn.now)
 

@@ -32,11 +32,13 @@ HARD: Final = frozenset({Status.OUTOFORDER, Status.INOPERATIVE})
 TAKES: Final = (
     Status.CHARGING,
     Status.RESERVED,
+    Status.UNKNOWN,
     Status.AVAILABLE,
     Status.OUTOFORDER,
     Status.INOPERATIVE,
 )
-"""The status of an EVSE from those of its connectors: the first that one of them has."""
+"""The status of an EVSE from those of its connectors: the first that one of them has. A connector that said a
+word that is none may have a car: the EVSE is not told as free."""
 
 Connector = tuple[int, int]
 """Number of the EVSE, number of its connector."""
@@ -77,6 +79,13 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     status: Status
     raw: str
     error: bool = False
+    is_mapped: bool = True
+    """False for a word that the version does not have."""
+
+
+def unmapped(word: str) -> Said:
+    """What follows from a word that the version does not have: what was before does not hold any more."""
+    return Said(Status.UNKNOWN, word, is_mapped=False)
 
 
 class _Told:
@@ -147,6 +156,7 @@ class Points:
         nothing either.
         """
         at = self._instant(observed_at, now)
+        into.unmapped += not said.is_mapped
         if where[0] == WHOLE:
             self._tell_all(into, said, at)
             return

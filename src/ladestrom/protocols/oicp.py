@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, NotAllowed, NotFound, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, evse_key
 from ladestrom.ports import RecordRefusal
@@ -27,16 +28,17 @@ PATH: Final = re.compile(r"evsepush/v2[0-9]/operators/([^/]{1,64})/(status|data)
 """Behind `/api/oicp`. Hubject serves status at v21, data at v22 and v23; the records did not change what they
 mean, so the version decides nothing."""
 
-STATUSES: Final[dict[str, Status]] = {
-    "available": Status.AVAILABLE,
-    "reserved": Status.RESERVED,
-    "occupied": Status.CHARGING,
-    "outofservice": Status.OUTOFORDER,
-    "unknown": Status.UNKNOWN,
-    "evsenotfound": Status.UNKNOWN,
-}
-"""EvseStatusType, in lower case."""
-WORDS: Final = "Available, Reserved, Occupied, OutOfService, Unknown, EvseNotFound"
+STATUSES: Final = Vocabulary(
+    {
+        "Available": Status.AVAILABLE,
+        "Reserved": Status.RESERVED,
+        "Occupied": Status.CHARGING,
+        "OutOfService": Status.OUTOFORDER,
+        "Unknown": Status.UNKNOWN,
+        "EvseNotFound": Status.UNKNOWN,
+    }
+)
+"""EvseStatusType."""
 
 FULL_LOAD: Final = "fullload"
 DELETE: Final = "delete"
@@ -239,15 +241,11 @@ def gather(gathering: Gathering, record: Record | Problem) -> None:
         gathering.refuse(record.reason, record.detail)
         return
     evse = record.evse_id or record.evse_id_capitals
-    word = record.status or record.status_capitals
+    word = record.status_capitals if record.status is None else record.status
     if evse is None or word is None:
         gathering.refuse(Reason.INVALID_ITEM, "the record lacks EvseID or EvseStatus")
         return
-    status = STATUSES.get(word.casefold())
-    if status is None:
-        gathering.refuse(Reason.INVALID_STATUS, f"EvseStatus {shown(word)!r} is none of {WORDS}")
-        return
-    gathering.report(evse, status, status is Status.OUTOFORDER, None, word)
+    gathering.word(evse, STATUSES.find(word), None, word)
 
 
 def unreadable(error: Exception) -> MalformedBody:

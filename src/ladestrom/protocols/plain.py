@@ -1,6 +1,7 @@
 """The plain JSON interface for operators' reports.
 
-An item is an EVSE with one of the nine status words, or a connector in the NOBIL stream's own terms:
+An item is an EVSE with one of the nine status words in any spelling, or a connector in the NOBIL stream's own
+terms:
 
     {"evse": "FR*ABC*E123", "status": "CHARGING", "error": 0, "observed_at": "2026-11-22T10:00:00Z"}
     {"uuid": "NOR_01333", "connector": 0, "status": 1, "error": 0, "timestamp": 1362520099000}
@@ -11,13 +12,13 @@ A message is one item or a list. A bad item is refused by its place and costs no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from ladestrom.core.rules import EARLIEST_AT, from_nobil_pair, observation
+from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_uuid
 from ladestrom.problem import MEDIA_TYPE, problem
@@ -25,7 +26,6 @@ from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import (
     ADJUSTED_MAX,
     ID_CHARACTERS_MAX,
-    SHOWN_CHARACTERS_MAX,
     UNREADABLE,
     Delivery,
     ParseLimits,
@@ -43,7 +43,8 @@ WORDS: Final = ", ".join(Status)
 class Item(msgspec.Struct, frozen=True, gc=False):
     """One item as it is written; unknown members are ignored."""
 
-    status: Status | int
+    status: str | int
+    """One of the nine words in any spelling, or the NOBIL stream's number."""
     evse: str | None = None
     uuid: str | None = None
     connector: int | None = None
@@ -52,17 +53,14 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     timestamp: int | None = None
 
 
-class _Word(msgspec.Struct, frozen=True, gc=False):
-    """An item's status where it is a word, one of the nine or not."""
-
-    status: str
-
-
 _decode_items = msgspec.json.Decoder(list[Item]).decode
 _decode_item = msgspec.json.Decoder(Item).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_word = msgspec.json.Decoder(_Word).decode
+_WORDS: Final[dict[str | int, tuple[Status, bool, str]]] = {
+    status.value: (status, False, status.value) for status in Status
+}
+_STATUSES: Final = Vocabulary({status.value: status for status in Status})
 
 
 def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, skew_ms: int) -> Delivery:
@@ -120,19 +118,15 @@ def _item(raw: msgspec.Raw) -> Item | Problem:
     try:
         return _decode_item(raw)
     except msgspec.ValidationError as error:
-        return _explain(raw, error)
+        return _explain(error)
 
 
 def _malformed(error: Exception) -> MalformedBody:
     return MalformedBody(f"the body is not valid JSON ({error}); nothing of it was used")
 
 
-def _explain(raw: msgspec.Raw, error: msgspec.ValidationError) -> Problem:
+def _explain(error: msgspec.ValidationError) -> Problem:
     detail = str(error)
-    if "`$.status`" in detail:
-        with suppress(msgspec.ValidationError):
-            word = _decode_word(raw).status[:SHOWN_CHARACTERS_MAX]
-            return Problem(Reason.INVALID_STATUS, f"status {word!r} is none of {WORDS}")
     if "observed_at" in detail or "timestamp" in detail:
         return Problem(
             Reason.INVALID_TIME, f"{detail}; write ISO 8601 with its zone, or milliseconds since 1970"
@@ -142,24 +136,16 @@ def _explain(raw: msgspec.Raw, error: msgspec.ValidationError) -> Problem:
 
 def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> StatusReport | Problem:
     written = item.evse
-    status = item.status
+    said = item.status
     error = item.error
     if error is not True and error is not False:
         if error not in {0, 1}:
             return Problem(Reason.INVALID_ITEM, f"error is {shown(error)}; it is 0 or 1")
         error = error == 1
-    if isinstance(status, Status):
-        raw: str = status.value
-    else:
-        pair = from_nobil_pair(status, int(error))
-        if pair is None:
-            return Problem(
-                Reason.INVALID_STATUS,
-                f"status {shown(status)} is none of -1 (unknown), 0 (available), 1 (occupied), "
-                f"nor one of {WORDS}",
-            )
-        raw = f"{status}/{int(error)}"
-        status, error = pair
+    found = _WORDS.get(said) or _status(said, error=error)
+    if isinstance(found, Problem):
+        return found
+    status, is_error, raw = found
     if written is None:
         named = _connector(item)
         if isinstance(named, Problem):
@@ -178,8 +164,24 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
             f"{shown(at)} is before the year 2000; write milliseconds since 1970 (not seconds), or ISO 8601",
         )
     return StatusReport(
-        written, status, error, observation(at, received_at, skew_ms), received_at, source, raw
+        written, status, error or is_error, observation(at, received_at, skew_ms), received_at, source, raw
     )
+
+
+def _status(said: str | int, *, error: bool) -> tuple[Status, bool, str] | Problem:
+    """Status, error and what was said, of a word in another spelling or the NOBIL stream's number."""
+    if isinstance(said, str):
+        status = _STATUSES.find(said)
+        if status is None:
+            return Problem(Reason.INVALID_STATUS, f"status {shown(said)!r} is none of {WORDS}")
+        return status, False, said
+    pair = from_nobil_pair(said, int(error))
+    if pair is None:
+        return Problem(
+            Reason.INVALID_STATUS,
+            f"status {shown(said)} is none of -1 (unknown), 0 (available), 1 (occupied), nor one of {WORDS}",
+        )
+    return *pair, f"{said}/{int(error)}"
 
 
 def _connector(item: Item) -> str | Problem:

@@ -2,7 +2,7 @@
 
 Knows its two ways to create statuses, one and many. Must not know keys: `/auth/token` is the transport's.
 Unlike there, the newest observation wins and not the last received, and a point that cannot be taken costs
-no other of its list.
+no other of its list. As its senders read the answer, a status word that the schema does not have is refused.
 
 Source: QualiCharge API version 1, "IRVE Dynamique".
 """
@@ -77,7 +77,7 @@ class Qualicharge:
             )
         gathering = Gathering(operator.name, received_at, limits.skew_ms)
         for row in rows:
-            gather(gathering, row)
+            gather(gathering, row, refuses_words=True)
         return gathering.delivery()
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push

@@ -28,7 +28,7 @@ def test_statuses_are_those_of_the_mapping(shared_file: SharedFile) -> None:
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_what_was_said_in_these_words_is_said_again(pair: tuple[str, str]) -> None:
-    found = said(PAIRS[pair][0], "/".join(pair))
+    found = said(PAIRS[pair], "/".join(pair))
     assert found is not None
     assert found[:2] == pair
 

@@ -103,13 +103,28 @@ class TestStatuses:
         assert (other.status, other.raw) == (Status.UNKNOWN, "asleep")
         assert one(point(status=stand_in)).status is Status.UNKNOWN
 
-    @pytest.mark.parametrize("status", ["busy", "", 7, True, None, {}, {"value": None}, {"value": "busy"}])
-    def test_a_word_that_is_none_is_refused_and_costs_no_other(self, status: Any) -> None:
+    @pytest.mark.parametrize("status", ["", None, {}, {"value": None}])
+    def test_a_status_that_is_missing_is_refused_and_costs_no_other(self, status: Any) -> None:
         delivery = receive(message(site(station(point("E-1", status), point("E-2")))))
         assert [(refusal.index, refusal.reason) for refusal in delivery.refused] == [
             (0, Reason.INVALID_STATUS)
         ]
         assert [report.evse for report in delivery.reports] == ["E-2"]
+
+    @pytest.mark.parametrize("status", ["busy", 7, True, {"value": "busy"}])
+    def test_a_word_that_is_none_makes_the_point_unknown_and_is_counted(self, status: Any) -> None:
+        delivery = receive(message(site(station(point("E-1", status), point("E-2")))))
+        assert [(report.evse, report.status) for report in delivery.reports] == [
+            ("E-1", Status.UNKNOWN),
+            ("E-2", Status.AVAILABLE),
+        ]
+        assert (delivery.unmapped, delivery.refused) == (1, [])
+
+    @pytest.mark.parametrize("written", ["OUTOFORDER", "out of order", "Out_Of_Order", "öutOfOrder"])
+    def test_words_compare_without_case_accents_spaces_and_underscores(self, written: str) -> None:
+        delivery = receive(message(site(station(point("E-1", written)))))
+        assert [(report.status, report.raw) for report in delivery.reports] == [(Status.OUTOFORDER, written)]
+        assert delivery.unmapped == 0
 
     @pytest.mark.parametrize("reference", [None, {}, "", {"idG": ""}, {"versionG": "1"}, {"idG": " "}])
     def test_a_status_of_nothing_is_refused(self, reference: Any) -> None:

@@ -132,10 +132,6 @@ def question(outcome: Outcome) -> dict[str, Any]:
             ("TypeConstraintViolation", "TypeConstraintViolation"),
         ),
         (
-            '[2,"a","StatusNotification",{"connectorId":1,"status":"Asleep","evseId":1,"connectorStatus":"Asleep"}]',
-            ("PropertyConstraintViolation", "PropertyConstraintViolation"),
-        ),
-        (
             '[2,"a","StatusNotification",{"connectorId":-1,"status":"Available","evseId":1,"connectorStatus":"Available"}]',
             ("PropertyConstraintViolation", "PropertyConstraintViolation"),
         ),
@@ -310,12 +306,31 @@ def test_a_number_that_the_station_has_not_is_refused_and_answered() -> None:
         assert [each.reason for each in outcome.delivery.refused] == [Reason.UNKNOWN_EVSE]
 
 
-def test_a_status_that_is_none_is_refused_beside_its_error() -> None:
-    outcome = Peer().call("StatusNotification", {"connectorId": 1, "status": "Occupied"})
-    assert outcome.delivery is not None
-    assert [each.reason for each in outcome.delivery.refused] == [Reason.INVALID_STATUS]
-    assert outcome.refused is not None
-    assert outcome.refused.is_unread
+def test_a_status_that_is_none_makes_the_evse_unknown_and_is_counted() -> None:
+    for peer, word in ((Peer(), "Occupied"), (Peer(OCPP_201), "Charging")):
+        peer.status(1, "Available", 0)
+        given = {"connectorId": 1, "status": word, "evseId": 1, "connectorStatus": word}
+        outcome = peer.call("StatusNotification", given)
+        assert answer(outcome) == [3, "id", {}]
+        assert [(each.status, each.raw) for each in reports(outcome)] == [(Status.UNKNOWN, word)]
+        assert outcome.delivery is not None
+        assert outcome.delivery.unmapped == 1
+
+
+def test_a_connector_of_which_nothing_is_known_keeps_its_evse_from_being_told_as_free() -> None:
+    peer = Peer(OCPP_201)
+    peer.call("StatusNotification", {"evseId": 1, "connectorId": 1, "connectorStatus": "Available"})
+    for word, status in (("Dreaming", Status.UNKNOWN), ("Occupied", Status.CHARGING)):
+        outcome = peer.call("StatusNotification", {"evseId": 1, "connectorId": 2, "connectorStatus": word})
+        assert [each.status for each in reports(outcome)] == [status]
+
+
+@pytest.mark.parametrize("word", ["suspended EV", "SUSPENDEDEV", "Suspended_EV"])
+def test_words_compare_without_case_spaces_and_underscores(word: str) -> None:
+    outcome = Peer().call(
+        "StatusNotification", {"connectorId": 1, "status": word, "errorCode": "GROUNDFAILURE"}
+    )
+    assert [(each.status, each.error) for each in reports(outcome)] == [(Status.CHARGING, True)]
 
 
 def test_in_the_same_second_the_later_status_came_later() -> None:
@@ -493,9 +508,10 @@ def test_an_event_that_cannot_be_read_costs_no_other() -> None:
         event("Connector", "AvailabilityState", "Dreaming", id=1, connectorId=1),
         event("Connector", "AvailabilityState", "Available", id=2, connectorId=1),
     )
-    assert brief(reports(outcome)) == [(SECOND, "AVAILABLE", False, 0)]
+    assert brief(reports(outcome)) == [(FIRST, "UNKNOWN", False, 0), (SECOND, "AVAILABLE", False, 0)]
     assert outcome.delivery is not None
-    assert [each.reason for each in outcome.delivery.refused] == [Reason.INVALID_ITEM, Reason.INVALID_STATUS]
+    assert [each.reason for each in outcome.delivery.refused] == [Reason.INVALID_ITEM]
+    assert outcome.delivery.unmapped == 1
     assert answer(outcome) == [3, "id", {}]
 
 

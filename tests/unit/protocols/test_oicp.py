@@ -225,7 +225,21 @@ class TestActions:
 
     def test_the_table_has_every_word_of_the_mapping(self, shared_file: SharedFile) -> None:
         mapping = json.loads(shared_file("spec/status-mapping.json").read_text())["oicp23"]
-        assert {word.lower(): row[0] for word, row in mapping.items()} == STATUSES
+        assert {word: STATUSES.find(word) for word in mapping} == {
+            word: row[0] for word, row in mapping.items()
+        }
+
+    @pytest.mark.parametrize("word", ["Maintenance", "", "Out of Order"])
+    def test_a_word_that_is_none_makes_the_evse_unknown_and_is_counted(self, word: str) -> None:
+        delivery = receive(message("update", record(status=word)))
+        (report,) = delivery.reports
+        assert (report.status, report.raw, report.error) == (Status.UNKNOWN, word, False)
+        assert (delivery.unmapped, delivery.refused) == (1, [])
+
+    @pytest.mark.parametrize("word", ["out of service", "OUT_OF_SERVICE", " OutOfService "])
+    def test_words_compare_without_case_accents_spaces_and_underscores(self, word: str) -> None:
+        (report,) = receive(message("update", record(status=word))).reports
+        assert report.status is Status.OUTOFORDER
 
 
 class TestData:

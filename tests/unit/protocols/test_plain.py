@@ -205,7 +205,7 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("status", "reason", "hint"),
         [
-            ("charging", Reason.INVALID_STATUS, "'charging' is none of AVAILABLE, BLOCKED"),
+            ("chargin", Reason.INVALID_STATUS, "'chargin' is none of AVAILABLE, BLOCKED"),
             ("Occupied", Reason.INVALID_STATUS, "'Occupied' is none of"),
             ("", Reason.INVALID_STATUS, "'' is none of"),
             ("x" * 5_000, Reason.INVALID_STATUS, "is none of"),
@@ -218,7 +218,7 @@ class TestStatus:
             ({"status": "CHARGING"}, Reason.INVALID_ITEM, "$.status"),
         ],
     )
-    def test_another_status_is_refused_with_those_that_there_are(
+    def test_a_word_that_is_none_is_refused_with_those_that_there_are(
         self, status: Any, reason: Reason, hint: str
     ) -> None:
         refusal = refused(evse="E1", status=status)

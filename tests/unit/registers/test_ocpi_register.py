@@ -126,10 +126,11 @@ class TestStations:
 
 
 class TestWords:
-    def test_a_status_that_ocpi_does_not_have_is_unknown(self) -> None:
+    def test_a_status_that_ocpi_does_not_have_means_nothing(self) -> None:
         assert status_of("AVAILABLE") is Status.AVAILABLE
         assert status_of(" charging ") is Status.CHARGING
-        assert status_of("FINISHING") is Status.UNKNOWN
+        assert status_of("Out of Order") is Status.OUTOFORDER
+        assert status_of("FINISHING") is None
 
     def test_ids_compare_without_case(self) -> None:
         assert native_id("NOABC", " loc1 ") == "NO*ABC*LOC1"

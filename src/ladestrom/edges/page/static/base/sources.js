@@ -21,6 +21,7 @@ import { t } from "./words.js";
  * @property {number} reports
  * @property {number} changes
  * @property {Record<string, number>} refused
+ * @property {number} unmapped
  * @property {number} unreadable
  * @property {string | null} error
  * @property {string | null} error_at
