@@ -194,7 +194,8 @@ class App:
             self.hub, self.supervision, Registrar(store, directory, self.refresh, clock, self._present)
         )
         self.sources = SourceTasks(
-            SourceDesk(self.reception, store, _source_limits(settings), clock), self.protocols
+            SourceDesk(self.reception, store, _source_limits(settings), clock, lambda: log.last),
+            self.protocols,
         )
         desk = Desk(
             self.reception, self.door, receipts, clock, _push_limits(settings), self._certificates(settings)

@@ -5,7 +5,7 @@ Expected non-events of the board are values (`model.Suppression`), not exception
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class LadestromError(Exception):
@@ -209,6 +209,10 @@ class LogTrimmed(LadestromError):
     advice = "Start again without `since`; the answer begins with a snapshot."
     code = "log_trimmed"
     status = 410
+
+
+OWN_FAILURES: Final = (NotReady, Overloaded)
+"""Failures of this server. They say nothing about whoever sent, was asked or is followed."""
 
 
 class SourceFailure(LadestromError):

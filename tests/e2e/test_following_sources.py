@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from tests.e2e.serving import UID, Serving, now
 from tests.patience import DEADLINE_S, until
 
 from ladestrom.core.access import operator_from
+from ladestrom.errors import LogFailure, MalformedBody
+from ladestrom.model import Change, Entry
 from ladestrom.ports import SourceRecord
+from ladestrom.protocols.delivery import Delivery
 
 E1, E2, SWEDISH = "NO*ALF*E1333*1", "NO*ALF*E1333*2", "SE*BET*E7*1"
 LOST_AFTER_S = 1
@@ -207,6 +211,106 @@ def test_a_source_in_step_confirms_what_it_told(hub: Serving, upstream: Serving)
     assert asyncio.run_coroutine_threadsafe(work, hub._loop).result(DEADLINE_S) == 3
     assert hub.call(lambda: hub.app.board.cells["NOALFE13331"].received_at) > before
     assert evse(hub)["observed_at"].startswith("2023"), "it was not observed again"
+
+
+@pytest.mark.parametrize("lost_after_s", [60])
+class TestTaking:
+    """A position stands for what was taken, and our own failures are not the source's."""
+
+    @BOTH
+    def test_what_could_not_be_logged_before_the_end_is_asked_for_again(
+        self, hub: Serving, upstream: Serving, protocol: str
+    ) -> None:
+        follows(hub, upstream, protocol)
+        becomes(hub, "AVAILABLE")
+        becomes(hub, "CHARGING", E2)
+        with full(hub, upstream) as refused:
+            changed(upstream, E2, "OUTOFORDER")
+            until(lambda: bool(refused), "the change arrived, and could not be logged")
+            hub.stop()
+        hub.start()
+        becomes(hub, "OUTOFORDER", E2)
+
+    @BOTH
+    def test_while_our_log_is_full_nothing_is_charged_to_the_source_and_then_it_goes_on(
+        self, hub: Serving, upstream: Serving, protocol: str
+    ) -> None:
+        follows(hub, upstream, protocol)
+        becomes(hub, "CHARGING", E2)
+        shell = follower(hub)
+        with full(hub, upstream) as refused:
+            changed(upstream, E2, "OUTOFORDER")
+            until(lambda: len(refused) > 1, "it is tried again")
+            confirming = asyncio.run_coroutine_threadsafe(shell._confirm(), hub._loop)
+            hub.call(lambda: None)
+            assert not confirming.done(), "what it told before does not hold any more"
+        becomes(hub, "OUTOFORDER", E2)
+        confirming.result(DEADLINE_S)
+        found = health(hub)
+        assert (found["state"], found["breaker"], found["failures"]) == ("fresh", "closed", {})
+        assert follower(hub) is shell
+
+    @BOTH
+    def test_a_message_that_cannot_be_read_is_followed_by_a_snapshot(
+        self, hub: Serving, upstream: Serving, protocol: str
+    ) -> None:
+        follows(hub, upstream, protocol)
+        becomes(hub, "CHARGING", E2)
+        shell = follower(hub)
+        read = shell._stream
+
+        def unreadable(frame: bytes, *arguments: Any) -> Delivery:
+            if b"status:raw" in frame:
+                return read(frame, *arguments)  # type: ignore[no-any-return]
+            shell._stream = read
+            raise MalformedBody("no parser of ours reads that")
+
+        shell._stream = unreadable
+        changed(upstream, E2, "OUTOFORDER")
+        becomes(hub, "OUTOFORDER", E2)
+        assert health(hub)["unreadable"] == 1
+
+    def test_with_another_log_than_the_position_was_noted_for_everything_is_asked_for(
+        self, hub: Serving, upstream: Serving
+    ) -> None:
+        follows(hub, upstream, "ladestrom")
+        becomes(hub, "AVAILABLE")
+        hub.stop()
+        for file in hub.data.glob("log.db*"):
+            file.unlink()
+        hub.start()
+        becomes(hub, "AVAILABLE")
+        becomes(hub, "CHARGING", E2)
+
+
+@contextlib.contextmanager
+def full(hub: Serving, upstream: Serving) -> Iterator[list[int]]:
+    """The hub's log cannot be written; gives the sizes of the appends that were refused."""
+    refused: list[int] = []
+    log = hub.app.log
+    append = log.append
+    # Both are in this process, and each sees what the other logs.
+    hub.expected = upstream.expected = ("append failed",)
+
+    async def fails(changes: Sequence[Change]) -> Sequence[Entry]:
+        refused.append(len(changes))
+        raise LogFailure("no space left on the device")
+
+    hub.call(lambda: setattr(log, "append", fails))
+    try:
+        yield refused
+    finally:
+        log.append = append  # type: ignore[method-assign]
+
+
+def follower(hub: Serving) -> Any:
+    """What follows the source."""
+    return hub.app.sources._running["above"].shell
+
+
+def changed(server: Serving, written: str, status: str) -> None:
+    """Changes an EVSE there."""
+    server.report({"evse": written, "status": status})
 
 
 class TestNobilRealtime:

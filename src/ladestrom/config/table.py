@@ -896,7 +896,9 @@ SPECIALS: Final = (
     Special("LADESTROM_DEBUG", "1 shows where in the program an error arose."),
     Special("LADESTROM_KEY", "Key of the commands that speak to a server.", secret=True),
     Special("LADESTROM_SHARED", "Folder of sample data for tests."),
-    Special("LADESTROM_TEST_PATIENCE", "Factor by which tests multiply their deadlines; a whole number from 1."),
+    Special(
+        "LADESTROM_TEST_PATIENCE", "Factor by which tests multiply their deadlines; a whole number from 1."
+    ),
     Special("LADESTROM_URL", "Server of the commands that speak to one."),
 )
 

@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Mapping
-from contextlib import AsyncExitStack, suppress
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 import structlog
 
 from ladestrom.errors import (
+    OWN_FAILURES,
     BadRequest,
     InvalidSetting,
     LadestromError,
-    LogFailure,
     NotAllowed,
-    Overloaded,
     SourceFailure,
     TooLarge,
     Unauthenticated,
@@ -43,11 +43,13 @@ from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 logger = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 ASKS_MAX: Final = 10_000
 """Of one round: a million EVSEs in pages of a hundred."""
 TAKE_ATTEMPTS_MAX: Final = 60
-TAKE_WAIT_S: Final = 1.0
-"""Until a delivery is tried again for which the log or the queue had no room."""
+OWN_WAIT_S: Final = 1.0
+"""Until something is tried again that our own log, queue or store kept from succeeding."""
 THREAD_BYTES_MIN: Final = 64 * 1024
 """A larger answer is read in a thread: the loop has others to serve meanwhile."""
 PUBLIC_ONLY: Final = "public_only"
@@ -200,8 +202,8 @@ class Poller:
         health, supervision = self.health, self._desk.reception.supervision
         self._answered = None
         try:
-            async with asyncio.timeout(self._desk.limits.round_s_max):
-                memory = await self._converse(fetcher)
+            async with asyncio.timeout(self._desk.limits.round_s_max) as deadline:
+                memory = await self._converse(fetcher, deadline)
             await self._keep(memory)
         except TimeoutError:
             what = f"the round took longer than {self._desk.limits.round_s_max:g} s"
@@ -209,6 +211,9 @@ class Poller:
             raise Failed(Outcome.FAILED) from None
         except UNREADABLE as error:
             raise self._unreadable(error) from error
+        except OWN_FAILURES as error:
+            logger.warning("a round could not be taken", source=self.source.name, error=str(error))
+            raise Failed(Outcome.OURS) from error
         except LadestromError as error:
             supervision.failed(health, error)
             raise self._refused(error) from error
@@ -219,7 +224,7 @@ class Poller:
             ) from error
         supervision.heard(health)
 
-    async def _converse(self, fetcher: Fetcher) -> Memory:
+    async def _converse(self, fetcher: Fetcher, deadline: asyncio.Timeout) -> Memory:
         desk = self._desk
         operator = desk.operator(self.source.operator)
         settings = settings_of(self.source, desk.limits.parse, may_register=operator.may_register)
@@ -239,9 +244,11 @@ class Poller:
                         told = self._answered = await fetcher.fetch(step)
                         self.health.certificate_expires_at = fetcher.certificate_expires_at
                     case _:
-                        told = await take(
-                            desk.reception, operator, step, origin_of(self.source, self.health.origin.kind)
-                        )
+                        with _stopped(deadline):
+                            told = await insist(
+                                partial(desk.reception.take, operator, step, origin=self.health.origin),
+                                attempts_max=TAKE_ATTEMPTS_MAX,
+                            )
         finally:
             # Broken off while a thread reads an answer, it cannot be closed, and ends with the thread.
             with suppress(ValueError):
@@ -307,18 +314,38 @@ def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:
     )
 
 
-async def take(reception: Reception, operator: Operator, delivery: Delivery, origin: Origin) -> Receipt:
-    """Takes a delivery that nobody will send again: waits while there is no room for it.
+async def insist(work: Callable[[], Awaitable[T]], *, attempts_max: int | None = None) -> T:
+    """Does something that only our own log, queue or store may keep from succeeding, until it succeeds.
+
+    Args:
+        work: what to do.
+        attempts_max: after so many it is given up; None is never.
 
     Raises:
-        Overloaded, LogFailure: there was none for a minute.
+        Overloaded, NotReady: it was given up.
     """
-    for _ in range(TAKE_ATTEMPTS_MAX - 1):
+    attempts = 1
+    while True:
         try:
-            return await reception.take(operator, delivery, origin=origin)
-        except (Overloaded, LogFailure):
-            await asyncio.sleep(TAKE_WAIT_S)
-    return await reception.take(operator, delivery, origin=origin)
+            return await work()
+        except OWN_FAILURES:
+            if attempts == attempts_max:
+                raise
+        attempts += 1
+        await asyncio.sleep(OWN_WAIT_S)
+
+
+@contextmanager
+def _stopped(deadline: asyncio.Timeout) -> Iterator[None]:
+    """A deadline that does not run while something of our own is waited for."""
+    loop = asyncio.get_running_loop()
+    when_s, began_s = deadline.when(), loop.time()
+    deadline.reschedule(None)
+    try:
+        yield
+    finally:
+        if when_s is not None:
+            deadline.reschedule(when_s + loop.time() - began_s)
 
 
 async def _next(conversation: Round, told: Answered | Receipt | None) -> tuple[Ask | Delivery | None, Memory]:

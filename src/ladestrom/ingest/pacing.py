@@ -4,6 +4,7 @@ Pure: instants and chances are arguments. Must not know what is asked.
 
     a round that went well: the next one comes an interval after it began, give or take a tenth;
     a failure: soon again, then later and later, but never later than the interval;
+    a failure of our own: soon again, and it does not count;
     too many in a row, or an answer that only a person can change: the breaker opens, and one attempt at a
     time, further and further apart, shows whether the source is well again.
 """
@@ -38,6 +39,8 @@ class Outcome(StrEnum):
     """May go well the next time."""
     REFUSED = "refused"
     """Will not go well before somebody changes something: a wrong key, a wrong address."""
+    OURS = "ours"
+    """Our own log or store kept it from going well: nothing was learned about the source."""
 
 
 class PaceLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +56,11 @@ NEXT: Final[Mapping[tuple[Breaker, Outcome], Breaker]] = {
     (Breaker.CLOSED, Outcome.WELL): Breaker.CLOSED,
     (Breaker.CLOSED, Outcome.FAILED): Breaker.CLOSED,
     (Breaker.CLOSED, Outcome.REFUSED): Breaker.OPEN,
+    (Breaker.CLOSED, Outcome.OURS): Breaker.CLOSED,
     (Breaker.HALF_OPEN, Outcome.WELL): Breaker.CLOSED,
     (Breaker.HALF_OPEN, Outcome.FAILED): Breaker.OPEN,
     (Breaker.HALF_OPEN, Outcome.REFUSED): Breaker.OPEN,
+    (Breaker.HALF_OPEN, Outcome.OURS): Breaker.OPEN,
 }
 """What an attempt does to the breaker; the last failure that is borne opens it too. While it is open, nothing
 is attempted: an attempt that is due makes it half open."""
@@ -102,6 +107,9 @@ class Pace:
         if outcome is Outcome.WELL:
             self.failures = self._rests = 0
             self.next_at = max(now, began_at + _spread(self.interval_ms, chance))
+            return
+        if outcome is Outcome.OURS:
+            self.next_at = now + _spread(min(RETRY_FIRST_MS, self.interval_ms), chance)
             return
         self.failures += 1
         if self.breaker is Breaker.CLOSED and self.failures >= self.limits.failures_max:

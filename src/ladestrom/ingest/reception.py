@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.errors import LadestromError
+from ladestrom.errors import OWN_FAILURES, LadestromError
 from ladestrom.hub import Hub
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
@@ -61,6 +61,8 @@ class Reception:
                 await self._hub.sign_off(operator.name, only=delivery.unknown)
             if delivery.complete:
                 await self._hub.sign_off(operator.name, keep=_named(delivery), within=delivery.within)
+        except OWN_FAILURES:
+            raise
         except LadestromError as error:
             self.supervision.failed(health, error)
             raise

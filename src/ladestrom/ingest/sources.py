@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from ladestrom import protocols
-from ladestrom.errors import BadRequest, InvalidSetting, LadestromError
+from ladestrom.errors import BadRequest, InvalidPosition, InvalidSetting, LadestromError
 from ladestrom.formats.administration import ToldSource
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import Poller, SourceLimits, origin_of, settings_of
@@ -23,7 +23,7 @@ from ladestrom.ingest.quarantine import Quarantined
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.supervision import Kind, Origin
 from ladestrom.ingest.websocket_client import Follower
-from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.model import Millis, Operator, Position, Receipt
 from ladestrom.ports import SourceRecord, Sources
 from ladestrom.protocols import Row
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request
@@ -39,6 +39,8 @@ TRANSPORT_OPTIONS: Final[Mapping[str, str]] = {
 STREAM_TRANSPORT_OPTIONS: Final = frozenset({"ca"})
 SOURCE_ITEMS_MAX: Final = 1_000_000
 """Of one message of a source that we ask or follow; its bytes are limited before."""
+LOGGED: Final = "logged"
+"""Name in a source's memory of our own log's position when it was written; no protocol uses it."""
 POLL_S_MIN: Final = 1
 POLL_S_MAX: Final = 7 * 86_400
 
@@ -52,14 +54,26 @@ class SourceDesk:
         store: Sources,
         limits: SourceLimits,
         clock: Callable[[], Millis],
+        logged: Callable[[], Position],
         chance: Callable[[], float] = random.random,
     ) -> None:
+        """Knows no operators yet.
+
+        Args:
+            reception: where deliveries go.
+            store: where sources and their memory are kept.
+            limits: of sources.
+            clock: gives the receive times.
+            logged: position of our own log.
+            chance: even random numbers in [0, 1).
+        """
         self.reception = reception
         self.limits = limits
         self.clock = clock
         self.chance = chance
         self.operators: Mapping[str, Operator] = {}
         self._store = store
+        self._logged = logged
 
     def operator(self, name: str) -> Operator:
         """The operator of a source, as the store has it now.
@@ -74,7 +88,23 @@ class SourceDesk:
 
     async def remember(self, source: SourceRecord, memory: Memory) -> None:
         """Keeps what a round found out, unless the source was changed meanwhile."""
-        await self._store.remember_source(source.name, dict(memory), source.changed_at)
+        noted = {**memory, LOGGED: str(self._logged())}
+        await self._store.remember_source(source.name, noted, source.changed_at)
+
+    def recalled(self, source: SourceRecord) -> SourceRecord:
+        """A source with its memory; without it where our log does not have what the memory counts on.
+
+        A log that was made anew, put back from a copy, or lost its end in a power cut has less than what was
+        taken when the memory was written: all is asked for again.
+        """
+        memory = dict(source.memory)
+        try:
+            noted = Position.parse(memory.pop(LOGGED, ""))
+        except InvalidPosition:
+            noted = None
+        here = self._logged()
+        has_all = noted is not None and noted.epoch == here.epoch and noted.seq <= here.seq
+        return msgspec.structs.replace(source, memory=memory if has_all else {})
 
 
 class _Running(msgspec.Struct, frozen=True):
@@ -126,7 +156,7 @@ class SourceTasks:
 
     def _start(self, source: SourceRecord) -> None:
         try:
-            shell = self._shell(source)
+            shell = self._shell(self._desk.recalled(source))
         except Exception as error:
             # A package that was taken away, or cannot be imported.
             logger.exception("a source cannot be started", source=source.name, protocol=source.protocol)

@@ -4,6 +4,8 @@
     NOBIL Real-time: neither; each connection is asked for first.
 
 While the connection stands and is in step, all that the source told holds, and is confirmed now and then.
+The position that is written down is that of what was taken, which may be less than what was read: a message
+waits for as long as our own log cannot be written, and no further one is read meanwhile.
 Away for longer than `lost_after_s`, everything is given up: its EVSEs become unknown, the position is
 forgotten, and the next connection begins with a snapshot that makes it right. NOBIL Real-time has none: there
 each EVSE is unknown until the service tells of it again.
@@ -26,10 +28,10 @@ from ladestrom.client.aio import Broken, Gone, Lost, Opened, Receive, persist, r
 from ladestrom.client.session import DELAY_MAX_S, BackOff, Raw, Session, Skipped, Snapshot, Update
 from ladestrom.client.v2_events import Changed, Confirmed, Greeted, Noted, Synced
 from ladestrom.client.v2_session import V2Session
-from ladestrom.errors import InvalidPosition, LadestromError, MalformedBody, NotReady, SourceFailure
+from ladestrom.errors import OWN_FAILURES, InvalidPosition, LadestromError, MalformedBody, SourceFailure
 from ladestrom.ingest import tls
 from ladestrom.ingest.fetching import Fetcher
-from ladestrom.ingest.http_poll import Desk, make_fetcher, origin_of, settings_of, take
+from ladestrom.ingest.http_poll import Desk, insist, make_fetcher, origin_of, settings_of
 from ladestrom.ingest.pacing import Outcome, Pace
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.supervision import Health, Kind
@@ -44,7 +46,6 @@ CONFIRM_S: Final = 600.0
 """How often all that a source told is confirmed while it is in step: far below any silence that is borne."""
 REMEMBER_S: Final = 10.0
 """How often the position is written down. An older one costs a few messages told twice: nothing changes."""
-GIVE_UP_RETRY_S: Final = 1.0
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 """Of NOBIL Real-time, whose messages have some 100."""
 SILENT_S_MAX: Final = 900.0
@@ -67,6 +68,9 @@ class Told(msgspec.Struct, frozen=True):
 class Line(Protocol):
     """A kept connection, whatever is spoken on it."""
 
+    has_state: bool
+    """Whether a new connection begins with all that the source knows."""
+
     @property
     def position(self) -> str | None:
         """From where to go on after a restart."""
@@ -83,6 +87,10 @@ class Line(Protocol):
             LadestromError: coming back is no use before something is changed.
         """
         ...
+
+
+class _Unreadable(Exception):
+    """A message could not be read that a source of states sent: what we know is not what it knows."""
 
 
 class Follower:
@@ -109,6 +117,8 @@ class Follower:
         self._turn = asyncio.Lock()
         """Between taking what is told and giving everything up."""
         self._memory: Mapping[str, str] = source.memory
+        self._taken = source.memory.get(POSITION)
+        """Up to where what the source told was taken; None where the next connection begins anew."""
         self._remembered_s = 0.0
 
     async def run(self) -> None:
@@ -127,8 +137,7 @@ class Follower:
         finally:
             watch.cancel()
             self._gone()
-            with suppress(LadestromError):
-                await self._remember(at_once=True)
+            await self._remember(at_once=True)
 
     async def give_up(self) -> int:
         """Everything that it told becomes unknown; says how many EVSEs that are."""
@@ -137,7 +146,8 @@ class Follower:
                 return 0
             if self._line is not None:
                 self._line.forget()
-            await self._keep({name: text for name, text in self._memory.items() if name != POSITION})
+            self._taken = None
+            await self._keep()
             operator = self._desk.operator(self.source.operator)
             return await self._desk.reception.sign_off(operator)
 
@@ -148,9 +158,14 @@ class Follower:
             async with self._opened_line() as self._line, aclosing(self._line.happenings()) as happenings:
                 async for each in happenings:
                     await self._take(each)
+        except OWN_FAILURES as error:
+            logger.warning("a source cannot be followed now", source=self.source.name, error=str(error))
+            return Outcome.OURS
         except LadestromError as error:
             supervision.failed(self.health, error)
             return Outcome.REFUSED
+        except _Unreadable:
+            self._taken = None
         except Exception:
             logger.exception("a follower failed", source=self.source.name, protocol=self.source.protocol)
             supervision.note(self.health, LadestromError.code, "an internal error stopped it; it was logged")
@@ -163,9 +178,9 @@ class Follower:
         source = self.source
         match source.protocol:
             case "ladestrom":
-                yield _V2Line(source, _since(self._memory), self._trust(), self._desk.chance)
+                yield _V2Line(source, _since(self._taken), self._trust(), self._desk.chance)
             case "nobil-stream":
-                yield _V1Line(source, _since(self._memory), self._trust(), self._desk.chance)
+                yield _V1Line(source, _since(self._taken), self._trust(), self._desk.chance)
             case _:
                 async with make_fetcher(source, self._desk, self.health) as fetcher:
                     yield _RealtimeLine(self, fetcher, self._trust(), self._desk)
@@ -180,17 +195,20 @@ class Follower:
         supervision = self._desk.reception.supervision
         match each:
             case Opened():
-                self._pace.failures = 0
+                pass
             case Lost():
                 self._gone()
+                if each.fault is not None:
+                    # What was taken may be wrong too; the next connection asks for a snapshot.
+                    self._taken = None
                 code = SourceFailure.code if each.fault is None else each.fault.value
                 supervision.note(self.health, code, f"lost: {each.why}")
                 self.health.next_at = self._desk.clock() + int(each.retry_in_s * 1000)
-                with suppress(LadestromError):
-                    await self._remember(at_once=True)
+                await self._remember(at_once=True)
             case Told():
                 async with self._turn:
                     await self._told(each)
+                    self._taken = None if self._line is None else self._line.position
                 await self._remember()
 
     async def _told(self, told: Told) -> None:
@@ -202,14 +220,18 @@ class Follower:
                 delivery = self._stream(told.frame, operator.name, now, desk.limits.parse)
             except LadestromError as error:
                 self._unreadable(told.frame, error, now)
+                if self._line is not None and self._line.has_state:
+                    raise _Unreadable from error
                 return
             # A snapshot is complete with its last part: `all_of` says when, and of what.
             delivery = msgspec.structs.replace(delivery, complete=False)
             if delivery.reports or delivery.refused or delivery.unknown:
-                await take(desk.reception, operator, delivery, self.health.origin)
+                await insist(partial(desk.reception.take, operator, delivery, origin=self.health.origin))
         if told.all_of is not None:
-            await desk.reception.sign_off(operator, keep=told.all_of)
+            await insist(partial(desk.reception.sign_off, operator, keep=told.all_of))
         desk.reception.supervision.heard(self.health)
+        if told.in_step:
+            self._pace.failures = 0
         if told.in_step and not self._here.is_set():
             self._here.set()
             self._away.clear()
@@ -247,40 +269,43 @@ class Follower:
                         await self._away.wait()
                 except TimeoutError:
                     with suppress(LadestromError):
-                        await self._desk.reception.confirm(self._desk.operator(self.source.operator))
+                        await self._confirm()
+
+    async def _confirm(self) -> None:
+        """All that the source told holds: not before what it told last was taken."""
+        async with self._turn:
+            if self._here.is_set():
+                await self._desk.reception.confirm(self._desk.operator(self.source.operator))
 
     async def insist_on_giving_up(self) -> None:
         """Gives everything up; tries again for as long as that cannot be logged."""
-        while True:
-            try:
-                given_up = await self.give_up()
-            except LadestromError as error:
-                logger.warning(
-                    "a lost source cannot be given up yet", source=self.source.name, error=str(error)
-                )
-                await asyncio.sleep(GIVE_UP_RETRY_S)
-            else:
-                logger.warning("a source is lost", source=self.source.name, evses=given_up)
-                return
+        given_up = await insist(self.give_up)
+        logger.warning("a source is lost", source=self.source.name, evses=given_up)
 
     async def _remember(self, *, at_once: bool = False) -> None:
+        """Writes the position down; one that cannot be written now is left for the next time."""
         now_s = asyncio.get_running_loop().time()
-        position = None if self._line is None else self._line.position
-        if position is None or (not at_once and now_s - self._remembered_s < REMEMBER_S):
+        if not at_once and now_s - self._remembered_s < REMEMBER_S:
             return
         self._remembered_s = now_s
-        await self._keep({**self._memory, POSITION: position})
+        try:
+            await self._keep()
+        except OWN_FAILURES as error:
+            logger.warning("a position cannot be kept now", source=self.source.name, error=str(error))
 
-    async def _keep(self, memory: Mapping[str, str]) -> None:
+    async def _keep(self) -> None:
+        memory = {name: text for name, text in self._memory.items() if name != POSITION}
+        if self._taken is not None:
+            memory[POSITION] = self._taken
         if memory != self._memory:
             await self._desk.remember(self.source, memory)
             self._memory = memory
 
 
-def _since(memory: Mapping[str, str]) -> Position | None:
+def _since(position: str | None) -> Position | None:
     try:
-        return Position.parse(memory[POSITION])
-    except (KeyError, InvalidPosition):
+        return None if position is None else Position.parse(position)
+    except InvalidPosition:
         return None
 
 
@@ -291,6 +316,8 @@ def _selection(source: SourceRecord) -> dict[str, str]:
 
 class _V2Line:
     """Version 2 of the stream."""
+
+    has_state = True
 
     def __init__(
         self,
@@ -340,6 +367,8 @@ class _V2Line:
 
 class _V1Line:
     """The NOBIL stream."""
+
+    has_state = True
 
     def __init__(
         self,
@@ -417,6 +446,7 @@ class _RealtimeLine:
         self._chance = desk.chance
         self._back_off = BackOff()
 
+    has_state = False
     position = None
     since = None
 
@@ -444,7 +474,7 @@ class _RealtimeLine:
         try:
             answered = await self._fetcher.fetch(nobil_realtime.ask(self._settings))
             address = nobil_realtime.address(answered)
-        except (SourceFailure, NotReady, MalformedBody) as error:
+        except (SourceFailure, MalformedBody) as error:
             raise Gone(str(error)) from error
         try:
             async with websocket(address, None, MESSAGE_BYTES_MAX, self._trust) as socket:

@@ -39,7 +39,8 @@ def asked(
         scheme = settings.options.get("scheme", "Bearer")
         header = settings.options.get("header", "authorization").lower()
         headers[header] = f"{scheme} {settings.secret}".lstrip()
-    if now - int(memory.get("read_at", "0")) < WHOLE_EVERY_MS:
+    # A clock that was ahead when the file was read is no reason to take it as new until then.
+    if 0 <= now - int(memory.get("read_at", "0")) < WHOLE_EVERY_MS:
         headers.update({condition: memory[name] for name, condition in CONDITIONS if name in memory})
     answered = yield Ask(settings.address, headers=headers)
     if not isinstance(answered, Answered):

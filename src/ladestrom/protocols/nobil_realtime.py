@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.words import Vocabulary
-from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, NotReady, TooLarge, Unauthenticated
+from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, SourceFailure, TooLarge, Unauthenticated
 from ladestrom.model import Millis, Reason, Status
 from ladestrom.protocols.conversation import Answered, Ask, PullSettings
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
@@ -58,7 +58,7 @@ def address(answered: Answered) -> str:
 
     Raises:
         Unauthenticated, NotAllowed, BadRequest: the service refuses; something has to be changed first.
-        NotReady: it cannot answer now.
+        SourceFailure: it cannot answer now.
         MalformedBody: the answer is none that it is known to give.
     """
     match answered.status:
@@ -67,13 +67,13 @@ def address(answered: Answered) -> str:
         case 403:
             raise NotAllowed("the service does not admit the key")
         case 408 | 429:
-            raise NotReady(f"the service answered {answered.status}")
+            raise SourceFailure(f"the service answered {answered.status}")
         case status if status in OK:
             pass
         case status if status < 500:  # noqa: PLR2004 - RFC 9110, section 15.5: the request is wrong
             raise BadRequest(f"the service answered {status}")
         case status:
-            raise NotReady(f"the service answered {status}")
+            raise SourceFailure(f"the service answered {status}")
     try:
         found = _decode_ticket(answered.body).address
     except (*UNREADABLE, msgspec.ValidationError) as error:

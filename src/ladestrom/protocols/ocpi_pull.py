@@ -90,7 +90,9 @@ class _Walk:
         self._form = memory.get("form", "") if same else ""
         self._whole_at = _instant(memory, "whole_at") if same else NEVER
         self._newest_at = _instant(memory, "newest_at") if same else NEVER
-        self._is_whole = self._newest_at == NEVER or now - self._whole_at >= whole_every_s * 1000
+        # A clock that was ahead at the last whole round is no reason to wait until then.
+        is_recent = 0 <= now - self._whole_at < whole_every_s * 1000
+        self._is_whole = self._newest_at == NEVER or not is_recent
         self._named: set[str] = set()
         self._parties: set[str] = {self._party} if self._party else set()
         self._links = True

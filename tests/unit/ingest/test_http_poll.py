@@ -13,7 +13,14 @@ from tests.building import NOW, make_operator, make_report, make_station
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.errors import InvalidSetting, LadestromError, LogFailure, MalformedBody, SourceFailure
+from ladestrom.errors import (
+    InvalidSetting,
+    LadestromError,
+    LogFailure,
+    MalformedBody,
+    NotReady,
+    SourceFailure,
+)
 from ladestrom.hub import Hub
 from ladestrom.ingest import http_poll
 from ladestrom.ingest.http_poll import ASKS_MAX, THREAD_BYTES_MIN, Failed, Poller, SourceLimits
@@ -144,7 +151,7 @@ async def test_what_is_remembered_already_is_not_written_again(desk: Desk) -> No
 
 
 async def test_a_log_that_has_no_room_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_poll, "TAKE_WAIT_S", 0.001)
+    monkeypatch.setattr(http_poll, "OWN_WAIT_S", 0.001)
     hub = desk.reception._hub
     monkeypatch.setattr(hub._log, "append", refusing(hub._log.append, 3))
     fetcher: Any = Asked(answer())
@@ -164,6 +171,45 @@ def refusing(append: Any, times: int) -> Any:
         return await append(changes)
 
     return appended
+
+
+async def test_a_log_that_stays_full_ends_the_round_and_is_not_charged_to_the_source(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_poll, "OWN_WAIT_S", 0.001)
+    hub = desk.reception._hub
+    monkeypatch.setattr(hub._log, "append", refusing(hub._log.append, http_poll.TAKE_ATTEMPTS_MAX))
+    made = poller(desk, pulling(lambda _: told()))
+    fetcher: Any = Asked(answer())
+    assert (await fails(made, fetcher)).outcome is Outcome.OURS
+    assert (made.health.failures, made.health.failed_last, desk.remembered) == ({}, False, [])
+    await made.round(fetcher)
+    assert desk.remembered == [{"round": "1"}]
+
+
+async def test_a_store_that_cannot_be_written_is_not_charged_to_the_source(desk: Desk) -> None:
+    async def remember(source: SourceRecord, memory: Memory) -> None:
+        raise NotReady("the store is locked")
+
+    desk.remember = remember  # type: ignore[method-assign]
+    made = poller(desk, pulling(lambda _: told()))
+    assert (await fails(made, Asked(answer()))).outcome is Outcome.OURS
+    assert (made.health.failures, made.health.failed_last) == ({}, False)
+
+
+async def test_the_time_that_our_log_takes_is_not_the_rounds(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.limits = SourceLimits(round_s_max=0.2)
+    append = desk.reception._hub._log.append
+
+    async def slow(changes: Any) -> Any:
+        await asyncio.sleep(0.6)
+        return await append(changes)
+
+    monkeypatch.setattr(desk.reception._hub._log, "append", slow)
+    await poller(desk, pulling(lambda _: told())).round(Asked(answer()))  # type: ignore[arg-type] # a double
+    assert desk.remembered == [{"round": "1"}]
 
 
 @pytest.mark.parametrize("size", [10, THREAD_BYTES_MIN])

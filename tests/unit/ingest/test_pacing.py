@@ -62,6 +62,18 @@ def test_the_last_failure_that_is_borne_opens_the_breaker() -> None:
     assert made.breaker is Breaker.OPEN
 
 
+def test_a_failure_of_our_own_is_retried_soon_and_changes_nothing_else() -> None:
+    made = pace()
+    assert fail(made, 10, Outcome.OURS) == [RETRY_FIRST_MS] * 10
+    assert (made.breaker, made.failures) == (Breaker.CLOSED, 0)
+    fail(made, 4)
+    made.begin()
+    assert made.breaker is Breaker.HALF_OPEN
+    assert fail(made, 1, Outcome.OURS) == [RETRY_FIRST_MS]
+    assert made.breaker is Breaker.OPEN
+    assert fail(made, 1) == [1_200_000], "the rests go on as if it had not been"
+
+
 def test_an_attempt_that_fails_while_half_open_doubles_the_rest_up_to_an_hour() -> None:
     made = pace()
     fail(made, 3)

@@ -477,8 +477,9 @@ class TestPull:
         assert ask.headers["if-modified-since"] == "yesterday"
         assert self.finish(round_, self.answered(status, b"")) == (None, memory)
 
-    def test_the_whole_is_asked_for_now_and_then(self) -> None:
-        _, ask = self.ask({"read_at": str(NOW - 900_000), "etag": '"1"'})
+    @pytest.mark.parametrize("read_at", [NOW - 900_000, NOW + 10 * 365 * 86_400_000])
+    def test_the_whole_is_asked_for_now_and_then_and_where_the_clock_was_ahead(self, read_at: int) -> None:
+        _, ask = self.ask({"read_at": str(read_at), "etag": '"1"'})
         assert "if-none-match" not in ask.headers
 
     @pytest.mark.parametrize(

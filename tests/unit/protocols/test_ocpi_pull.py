@@ -136,6 +136,13 @@ def test_a_day_later_everything_is_asked_for_again() -> None:
     assert walk(peer, memory, whole_every_s="0")[0][-1].complete
 
 
+def test_a_clock_that_was_ahead_at_the_last_whole_round_does_not_put_the_next_one_off() -> None:
+    peer = Peer(3)
+    _, memory = walk(peer)
+    deliveries, _ = walk(peer, {**memory, "whole_at": str(NOW + 3_650 * DAY_MS)})
+    assert deliveries[-1].complete
+
+
 def test_an_address_that_was_changed_is_found_anew() -> None:
     peer = Peer(3)
     _, memory = walk(peer)
