@@ -209,19 +209,28 @@ class Broadcast:
             made = self._snapshot(channel)
             subscriber.next = made.next
             subscriber.told = made.seq
-            self._write(subscriber, made.frame)
+            for number, frame in enumerate(made.frames):
+                # They count as one message.
+                self._write(subscriber, frame, 0 if number else 1)
         subscriber.begin()
         self.pump(subscriber)
         return subscriber
 
+    def check_room(self, wishes: Wishes) -> None:
+        """Whether a consumer with these wishes could join now.
+
+        Raises:
+            Overloaded: too many different selections are in use; this one may be tried again later.
+        """
+        if wishes not in self._channels and len(self._channels) >= self.limits.channels_max:
+            raise Overloaded(
+                f"{self.limits.channels_max} different selections are in use; use a common one, or try later"
+            )
+
     def _channel(self, wishes: Wishes) -> Channel:
         channel = self._channels.get(wishes)
         if channel is None:
-            if len(self._channels) >= self.limits.channels_max:
-                raise Overloaded(
-                    f"{self.limits.channels_max} different selections are in use; use a common one, "
-                    "or try later"
-                )
+            self.check_room(wishes)
             channel = self._channels[wishes] = Channel(wishes)
             channel.chain = self.view.seq
             channel.heartbeat_due_s = self._clock_s() + self.limits.heartbeat_s
@@ -437,9 +446,9 @@ class Broadcast:
         dialect = self._dialects[wishes.dialect]
         seq = channel.chain if dialect.batched else self.view.seq
         messages = dialect.snapshot(self.view, wishes.selection, seq)
-        frame = b"".join(self._frame(wishes.framing, message) for message in messages)
+        frames = tuple(self._frame(wishes.framing, message) for message in messages)
         cost = self._clock_s() - now
-        channel.snapshot = Snapshot(frame, channel.end, now + cost * SNAPSHOT_REUSE, seq)
+        channel.snapshot = Snapshot(frames, channel.end, now + cost * SNAPSHOT_REUSE, seq)
         return channel.snapshot
 
     # -- the loop ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
@@ -19,12 +19,13 @@ from typing import Any, ClassVar, Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 from websockets.http11 import Response
 
-from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.connection import CLOSE_S_MAX, StreamEdge
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH, EventConnection, V2StreamConnection
-from ladestrom.edges.websocket import PATHS, BadHandshake, StreamConnection, refusal
+from ladestrom.edges.websocket import PATHS, BadHandshake, Core, StreamConnection, refusal
 from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound, TooLarge
 from ladestrom.problem import MEDIA_TYPE, problem
 
@@ -66,8 +67,10 @@ class HttpProtocol(HttpToolsProtocol):
     """Whether there is a response, given or under way."""
     _head_bytes = 0
     """Bytes since the last that were body: of a head, or of what follows a body in chunks."""
-    _events: tuple[bytes, list[tuple[bytes, bytes]]] | None = None
-    """The target and headers of a request for the stream of events: the connection goes to `edges.v2`."""
+    _last: Callable[[], None] | None = None
+    """What the last request of this connection leads to: a hand-over to another protocol, or a refusal."""
+    _is_left = False
+    """Whether another protocol has the transport: nothing here may touch it any more."""
     _leaving_bytes: int | None = None
     """Bytes that came after we said our last; None before."""
     _stall: asyncio.TimerHandle | None = None
@@ -97,26 +100,34 @@ class HttpProtocol(HttpToolsProtocol):
             if self._leaving_bytes > LEAVING_BYTES_MAX:
                 self.transport.abort()
             return
+        if self._is_at_end():
+            return
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._events is not None:
-            self._begin_events()
+        if self._is_at_end():
+            self._take_turn()
             return
         if self._head_bytes > HEADER_BYTES_MAX:
             self.send_400_response("")
         if self._deadline is None and self._waits():
             self._start_clock()
 
+    def eof_received(self) -> None:
+        """The client closed its side; the transport closes after this call."""
+        self._watch()
+
     def pause_writing(self) -> None:
         """The client does not take its answer as fast as we give it."""
         super().pause_writing()
-        self._stop_stall()
-        self._watch_stall(self.transport.get_write_buffer_size())
+        self._watch()
 
     def resume_writing(self) -> None:
         """It does."""
         super().resume_writing()
         self._stop_stall()
+        if self.transport.is_closing():
+            self._watch()
+        self._take_turn()
 
     # -- the parser's callbacks --------------------------------------------------------------------------
 
@@ -131,7 +142,6 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there; what answers it closes through `end`."""
         self._stop_clock()
-        self._in_head = False
         separators = len(b": \r\n")
         self._head_bytes = len(self.url) + sum(
             len(name) + len(value) + separators for name, value in self.headers
@@ -139,12 +149,15 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_bytes > HEADER_BYTES_MAX:
             # The parser stops, and uvicorn calls `send_400_response`.
             raise TooLarge
+        self._in_head = False
         self._head_bytes = 0
-        if self._events is not None:
+        if self._is_at_end():
             # Nothing that follows a request for events is looked at.
             return
         if self._asks_for_events():
-            self._events = (self.url, self.headers)
+            connection = EventConnection(self.edge, self.server_state)
+            asked = self.url.decode("latin-1"), _named(self.headers), self.server_state.default_headers
+            self._last = partial(self._hand_over, connection, partial(connection.begin, *asked))
             return
         before = self.cycle
         super().on_headers_complete()
@@ -154,7 +167,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there. When it was answered before, the connection is idle from now on."""
-        if self._events is not None:
+        if self._is_at_end():
             return
         super().on_message_complete()
         self._begun = False
@@ -169,8 +182,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Starts the clock of the rest of a body that nobody reads."""
         super().on_response_complete()
-        if self._events is not None:
-            self._begin_events()
+        if self._is_at_end():
+            self._take_turn()
             return
         if self._begun and not self._in_head and self._deadline is None and not self.has_ended:
             self._unset_keepalive_if_required()
@@ -179,7 +192,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body; a request for events has no use for one."""
         self._head_bytes = 0
-        if self._events is None:
+        if not self._is_at_end():
             super().on_body(body)
 
     def _asks_for_events(self) -> bool:
@@ -187,37 +200,58 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         return not (self.parser.should_upgrade() and self._should_upgrade())
 
-    def _begin_events(self) -> None:
-        """Hands the connection over, once requests before this one were answered."""
-        if self._events is None or self.transport.is_closing() or self.transport.get_protocol() is not self:
-            return
-        before: RequestResponseCycle | None = self.cycle
-        if self.pipeline or (before is not None and not before.response_complete):
-            return
-        target, pairs = self._events
-        self._stop_clock()
-        self._unset_keepalive_if_required()
-        self.connections.discard(self)
-        connection = EventConnection(self.edge, self.server_state)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
-        connection.connection_made(self.transport)
-        self.transport.set_protocol(connection)
-        connection.begin(target.decode("latin-1"), headers, self.server_state.default_headers)
-
     def handle_websocket_upgrade(self) -> None:
         """Hands stream paths to our class, others to uvicorn's."""
-        self._stop_clock()
-        self._unset_keepalive_if_required()
+        if self.parser.get_http_version() == "1.0":
+            # RFC 6455, section 4.2.1: the request is of HTTP/1.1 or higher.
+            self._refuse(BadHandshake("an upgrade to WebSocket needs HTTP/1.1"), BadHandshake.status)
+            return
         target = self.url.decode("latin-1")
         path = target.partition("?")[0]
+        method, state = self.parser.get_method(), self.server_state
         if path in STREAMS:
-            headers = self.scope["headers"]
-            named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-            self.ws_protocol_class = partial(STREAMS[path], self.edge, target, named)  # type: ignore[assignment]
+            protocol: asyncio.Protocol = STREAMS[path](self.edge, state, target, _named(self.headers))
             # The pure core reads lines of 8 KiB at most, and needs neither the query nor other headers.
-            self.url = path.encode()
-            self.scope["headers"] = [pair for pair in headers if pair[0].startswith(UPGRADE_HEADERS)]
-        super().handle_websocket_upgrade()
+            needed = [pair for pair in self.headers if pair[0].startswith(UPGRADE_HEADERS)]
+            head = _head(method, path.encode(), needed)
+        else:
+            protocol = WebSocketProtocol(self.config, state, self.app_state)
+            head = _head(method, self.url, self.headers)
+        self._last = partial(self._hand_over, protocol, partial(protocol.data_received, head))
+        self._take_turn()
+
+    # -- the last request --------------------------------------------------------------------------------
+
+    def _is_at_end(self) -> bool:
+        """Whether nothing that follows on this connection is looked at."""
+        return self._last is not None or self._is_left
+
+    def _take_turn(self) -> None:
+        """Does what the last request leads to, once earlier requests were answered and the answers taken."""
+        if self._last is None or self.has_ended:
+            return
+        before: RequestResponseCycle | None = self.cycle
+        if self.pipeline or self.flow.write_paused or (before is not None and not before.response_complete):
+            self.flow.pause_reading()
+        else:
+            self._last()
+
+    def _hand_over(self, protocol: asyncio.Protocol, begin: Callable[[], None]) -> None:
+        """Gives the transport to another protocol, which begins when nothing of ours is left on it.
+
+        A timer that went on here, or a callback of the transport that came here, would end a connection that
+        is not ours any more.
+        """
+        self._is_left = True
+        self._last = self.parser = None  # type: ignore[assignment]
+        self._stop_clock()
+        self._stop_stall()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        self.flow.resume_reading()
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        begin()
 
     # -- ends --------------------------------------------------------------------------------------------
 
@@ -229,8 +263,14 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(BadRequest(msg), 400)
 
     def _refuse(self, error: LadestromError, status: int) -> None:
-        if self.has_ended:
-            return
+        self._last = partial(self._say_refusal, error, status)
+        if self._in_head:
+            self._take_turn()
+        elif not self.has_ended:
+            # The fault is in the body of a request whose answer may be waiting for that body.
+            self._last()
+
+    def _say_refusal(self, error: LadestromError, status: int) -> None:
         body = problem(error, status)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
@@ -245,8 +285,11 @@ class HttpProtocol(HttpToolsProtocol):
 
         With bytes unread, closing both sides would be a reset, which could cost the client our answer.
         """
+        if self._is_left:
+            return
         if not self._begun or not self.transport.can_write_eof():
             self.transport.close()
+            self._watch()
         elif self._leaving_bytes is None:
             self._leaving_bytes = 0
             self.transport.write_eof()
@@ -257,13 +300,13 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def has_ended(self) -> bool:
         """Whether we said our last."""
-        return self._leaving_bytes is not None or self.transport.is_closing()
+        return self._is_left or self._leaving_bytes is not None or self.transport.is_closing()
 
     def _waits(self) -> bool:
         if self.has_ended or self.timeout_keep_alive_task is not None:
             return False
         is_answering = self._has_asked and not self.cycle.response_complete
-        return self._in_head and self._begun if is_answering else self.transport.get_protocol() is self
+        return not is_answering or (self._in_head and self._begun)
 
     def _start_clock(self) -> None:
         self._deadline = self.loop.call_later(self.header_timeout_s, self._late)
@@ -277,20 +320,47 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline = None
         self.transport.abort()
 
-    def _watch_stall(self, waiting_bytes: int) -> None:
-        self._stall = self.loop.call_later(RESPONSE_STALLED_S_MAX, self._look, waiting_bytes)
+    def shutdown(self) -> None:
+        """The server stops."""
+        super().shutdown()
+        self._watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for long."""
+        super().timeout_keep_alive_handler()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Ends the connection unless its client takes what waits. To close it would wait for that, too."""
+        waiting_bytes = self.transport.get_write_buffer_size()
+        if self._stall is None and waiting_bytes:
+            self._stall = self.loop.call_later(RESPONSE_STALLED_S_MAX, self._look, waiting_bytes)
 
     def _look(self, waiting_bytes: int) -> None:
-        left = self.transport.get_write_buffer_size()
-        if left >= waiting_bytes:
+        self._stall = None
+        if self.transport.get_write_buffer_size() >= waiting_bytes:
             self.transport.abort()
         else:
-            self._watch_stall(left)
+            self._watch()
 
     def _stop_stall(self) -> None:
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+def _named(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; those that come several times as one list (RFC 9110, section 5.3)."""
+    named: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        named[name] = f"{named[name]}, {value}" if name in named else value
+    return named
+
+
+def _head(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    lines = [b"%s: %s\r\n" % pair for pair in headers]
+    return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, target, b"".join(lines))
 
 
 class _Outlet:
@@ -321,21 +391,26 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _partial: asyncio.TimerHandle | None = None
     _partial_began_s = 0.0
     _partial_bytes = 0
+    _end: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Has the pure core refuse upgrades as we do."""
-        super().connection_made(transport)
+    def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        """Takes our pure core, which refuses upgrades as we do."""
+        super().__init__(config, server_state, app_state)
+        self.conn = Core(max_size=config.ws_max_size, logger=self.logger)
         self.conn.reject = _refused  # type: ignore[method-assign]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
+        """Stops the clocks."""
         self._stop_partial()
+        if self._end is not None:
+            self._end.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Starts the clock with the first byte of a message, and stops it with the last."""
         self._partial_bytes += len(data)
         super().data_received(data)
+        self._expect_end()
 
     def handle_events(self) -> None:
         """Passes complete frames on."""
@@ -364,6 +439,30 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
+        self._expect_end()
+
+    async def run_asgi(self) -> None:
+        """The application's part, from the handshake to the end."""
+        await super().run_asgi()
+        self._expect_end()
+
+    def keepalive_timeout(self) -> None:
+        """No pong came. While we do not read and the peer takes what we write, the peer is not at fault."""
+        if self.read_paused and self.writable.is_set():
+            self.pong_timer = self.loop.call_later(self.ping_timeout or 0, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
+        self._expect_end()
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        super().shutdown()
+        self._expect_end()
+
+    def _expect_end(self) -> None:
+        """Sees to it that a closed connection ends, even if its peer does not take what waits."""
+        if self._end is None and not self.disconnected and (self.close_sent or self.transport.is_closing()):
+            self._end = self.loop.call_later(self.close_timeout + CLOSE_S_MAX, self.transport.abort)
 
     def _start_partial(self) -> None:
         if self._partial is None and not self.transport.is_closing():

@@ -216,6 +216,9 @@ def test_an_answer_that_nobody_takes_is_given_up(tmp_path: Path, monkeypatch: py
         (b"GET /livez HTTP/1.1\r\nHost: here\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", 200),
         (b"BREW /livez HTTP/1.1\r\nHost: here\r\n\r\n", 400),
         (b"PROPFIND /livez HTTP/1.1\r\nHost: here\r\n\r\n", 405),
+        (b"TRACE /livez HTTP/1.1\r\nHost: here\r\n\r\n", 405),
+        (b"TRACE /api/v2/reports HTTP/1.1\r\nHost: here\r\n\r\n", 405),
+        (b"TRACE /docs HTTP/1.1\r\nHost: here\r\n\r\n", 405),
     ],
 )
 def test_what_is_no_request_is_answered_and_nothing_breaks(server: Serving, sent: bytes, status: int) -> None:

@@ -556,7 +556,7 @@ def test_latest_conflates_for_who_does_not_read_and_it_ends_in_step(tmp_path: Pa
         assert follower.board == listed(server)
         assert len(follower.changes) < 100 * 60 / 2, "most steps were left out"
         assert server.app.broadcast.caught_up > 0
-    assert WRITE_BUFFER_BYTES < most < WRITE_BUFFER_BYTES + CHUNK_BYTES + v2_stream.PART_BYTES_MAX
+    assert WRITE_BUFFER_BYTES // 2 < most <= WRITE_BUFFER_BYTES
 
 
 @over

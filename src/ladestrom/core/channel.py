@@ -148,9 +148,10 @@ class Subscriber:
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
-    """A snapshot made for all who join now: its frame, and the window's frame that follows it."""
+    """A snapshot made for all who join now: its frames, and the window's frame that follows them."""
 
-    frame: bytes
+    frames: tuple[bytes, ...]
+    """Not joined, so that other frames may go between them to a consumer that takes them slowly."""
     next: int
     good_until_s: float
     seq: int

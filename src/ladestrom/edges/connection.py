@@ -1,7 +1,8 @@
 """One consumer's connection, whatever carries it: its transport, its place in the broadcast, its limits.
 
-The object owns its transport: the broadcast writes ready-made bytes to it, the transport's buffer says when
-the consumer cannot keep up, and the sweep closes those that are gone. No task and no queue per consumer.
+The object owns its transport before it writes the first byte. The broadcast writes ready-made bytes to it,
+its queue says when the consumer cannot keep up, and the sweep closes those that are gone. No consumer has a
+task of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,6 +22,7 @@ from ladestrom.broadcast import Broadcast
 from ladestrom.core.access import VISITOR, Credential, Scope
 from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.credentials import Doorkeeper, Tickets, presented_key
+from ladestrom.edges.send_queue import SendQueue
 from ladestrom.errors import BadRequest, NotAllowed, Overloaded, TooManyRequests, Unauthenticated
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.v2_stream import V2Dialect
@@ -142,6 +144,14 @@ class StreamEdge:
                 f"this key has {self.limits.consumers_per_key_max} connections open; close some of them"
             )
 
+    def check_room(self, accepted: Accepted, framing: str) -> None:
+        """Whether a consumer that asks for this can be attached in this step of the loop.
+
+        Raises:
+            Overloaded: too many different selections are in use.
+        """
+        self.broadcast.check_room(msgspec.structs.replace(accepted.wishes, framing=framing))
+
     def delivered(self, key_id: str) -> tuple[int, int]:
         """Messages and bytes handed to a key's connections that are open."""
         messages = size = 0
@@ -175,25 +185,31 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, edge: StreamEdge, server_state: ServerState) -> None:
         self.paused = False
+        """Bytes wait that the consumer has to take first, or the connection is ending."""
         self._edge = edge
         self._server_connections = cast("set[Any]", server_state.connections)
         self._transport: asyncio.Transport
+        self._queue: SendQueue
         self._subscriber: Subscriber | None = None
-        self._held: list[bytes] | None = []
-        """What is written before the transport may be; None from then on."""
+        self._piece_bytes = 0
+        """What is larger is written in pieces."""
         self.key_id = ""
         """Whose it is, while it is a consumer."""
         self._closing = False
+        self._reading_paused = False
+        """Nothing is read while a control frame of ours waits to be written."""
         self._why = "consumer"
         self._close_timer: asyncio.TimerHandle | None = None
         self._stalled: tuple[float, int] | None = None
+        """Since when the consumer has taken nothing, and the bytes that waited for it then."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Takes over from the HTTP protocol."""
+        """Takes over the transport, which has this object as its protocol already."""
         self._transport = cast("asyncio.Transport", transport)
         self._server_connections.add(self)
-        limit = self._edge.limits.write_buffer_bytes_max
-        self._transport.set_write_buffer_limits(high=limit, low=limit // 4)
+        self._queue = SendQueue(self._transport, self._edge.limits.write_buffer_bytes_max)
+        self._piece_bytes = self._queue.piece_bytes
+        self._queue.limit()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gives back what the connection held."""
@@ -201,7 +217,8 @@ class Connection(asyncio.Protocol):
         self._server_connections.discard(self)
         if self._close_timer is not None:
             self._close_timer.cancel()
-        self._closing = True
+        self._closing = self.paused = True
+        self._queue.clear()
         if self.key_id:
             if self._subscriber is not None:
                 self._edge.broadcast.leave(self._subscriber)
@@ -215,56 +232,94 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The consumer closed its side: nothing more to say."""
+        self._closing = self.paused = True
+        self._queue.clear()
+        self.expect_end()
         return False
 
-    def pause_writing(self) -> None:
-        """More bytes wait than the limit. Nothing is read either: each ping would be answered with more."""
-        self.paused = True
-        if self._subscriber is not None:
-            self._subscriber.settle()
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """The consumer caught up; it gets what it is due now."""
-        self.paused = False
-        self._stalled = None
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-        if self._subscriber is not None and not self._closing:
-            self._edge.broadcast.pump(self._subscriber)
+    # -- writing -----------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """Hands ready-made bytes to the transport; what comes with joining waits until it may be written."""
-        if self._held is not None:
-            self._held.append(data)
-        elif not self._closing:
+        """Writes ready-made bytes; behind what waits already, where anything does."""
+        if not self.paused and len(data) <= self._piece_bytes:
             self._transport.write(data)
+        elif not self._closing:
+            if self._stalled is not None:
+                self._stalled = self._stalled[0], self._stalled[1] + len(data)
+            self._queue.put(data)
+            self._feed()
 
-    def overrun(self, position: Position) -> None:
-        """The consumer wants each change and could not keep up."""
-        self._count()
-        self.close(SLOW, f"too slow for mode=every; you stood at {position}", "slow")
+    def pause_writing(self) -> None:
+        """The transport is full."""
+        self._queue.is_full = True
+        self._hold()
+
+    def resume_writing(self) -> None:
+        """The consumer took most of what the transport had."""
+        self._queue.is_full = False
+        self._feed()
+
+    def _feed(self) -> None:
+        """Writes what the transport takes; a consumer for whom nothing waits any more gets what is due."""
+        if self._transport.is_closing():
+            return
+        is_empty = self._queue.feed()
+        self._listen()
+        if self._closing:
+            return
+        if not is_empty:
+            self._hold()
+        elif self.paused and not self._queue.is_full:
+            self.paused = False
+            self._stalled = None
+            self.caught_up()
+
+    def _hold(self) -> None:
+        """The broadcast skips this consumer until it has taken what waits."""
+        if not self.paused:
+            self.paused = True
+            if self._subscriber is not None:
+                self._subscriber.settle()
+
+    def _listen(self) -> None:
+        """Reads only while no control frame waits: each ping that is read adds one."""
+        if self._reading_paused != self._queue.has_control and not self._transport.is_closing():
+            self._reading_paused = not self._reading_paused
+            if self._reading_paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def caught_up(self) -> None:
+        """The consumer has taken what waited for it."""
+        if self._subscriber is not None:
+            self._edge.broadcast.pump(self._subscriber)
+
+    # -- being a consumer --------------------------------------------------------------------------------
 
     def attach(self, accepted: Accepted, framing: str) -> None:
-        """Joins the broadcast and counts as a consumer from now on; `release` lets the bytes go.
-
-        Raises:
-            Overloaded: the broadcast takes no more.
-        """
+        """Joins the broadcast; the request has been answered. Counts as a consumer from now on."""
         wishes = msgspec.structs.replace(accepted.wishes, framing=framing)
-        self._subscriber = self._edge.broadcast.join(
-            self,
-            wishes,
-            since=accepted.since,
-            snapshot=accepted.snapshot,
-            every=accepted.every,
-            first=accepted.first,
-        )
         self.key_id = accepted.key_id
         self._edge.connections.add(self)
         self._edge.by_key[self.key_id] += 1
         self._edge.door.use(self.key_id).connections += 1
+        self._follow(
+            self._edge.broadcast.join(
+                self,
+                wishes,
+                since=accepted.since,
+                snapshot=accepted.snapshot,
+                every=accepted.every,
+                first=accepted.first,
+            )
+        )
+
+    def _follow(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+        if self.paused:
+            # The pause came before the subscriber was known, so nothing was counted then.
+            subscriber.settle()
 
     def delivered(self) -> tuple[int, int]:
         """Messages and bytes handed over."""
@@ -282,27 +337,49 @@ class Connection(asyncio.Protocol):
         use.bytes += size
         self._subscriber = None
 
-    def release(self) -> None:
-        """Lets the bytes go that waited for the transport."""
-        held, self._held = self._held or [], None
-        for data in held:
-            self.write(data)
+    # -- the end -----------------------------------------------------------------------------------------
+
+    def overrun(self, position: Position) -> None:
+        """The consumer wants each change and could not keep up. It still gets all up to this position."""
+        self._count()
+        self._end(SLOW, f"too slow for mode=every; you stood at {position}", "slow")
 
     def shutdown(self) -> None:
         """The server stops: the consumer is told. Called by uvicorn, too."""
-        if not self._closing and self._subscriber is not None:
+        if self._closing:
+            return
+        last: Sequence[bytes] = ()
+        if self._subscriber is not None:
             # Spread, so that all do not come back to the next server in the same instant.
             retry_after_ms = random.randrange(RETRY_MS_MIN, RETRY_MS_MAX)  # noqa: S311 - no secret
-            broadcast = self._edge.broadcast
-            for data in broadcast.farewell(self._subscriber, retry_after_ms):
-                self.write(data)
+            last = self._edge.broadcast.farewell(self._subscriber, retry_after_ms)
+        self._queue.drop()
         if self._edge.restarting:
-            self.close(CloseCode.SERVICE_RESTART, "the server restarts; reconnect with since", "drain")
+            code, reason = CloseCode.SERVICE_RESTART, "the server restarts; reconnect with since"
         else:
-            self.close(CloseCode.GOING_AWAY, "the server is stopping; reconnect with since", "drain")
+            code, reason = CloseCode.GOING_AWAY, "the server is stopping; reconnect with since"
+        self._end(code, reason, "drain", last)
 
     def close(self, code: int, reason: str, why: str) -> None:
-        """Says goodbye in the transport's manner, and ends the connection soon after."""
+        """Ends the connection with a code; messages that have not begun to be written are dropped."""
+        if not self._closing:
+            self._queue.drop()
+            self._end(code, reason, why)
+
+    def _end(self, code: int, reason: str, why: str, last: Sequence[bytes] = ()) -> None:
+        """Ends the connection with a code, after what waits and these last messages."""
+        if self._closing:
+            return
+        self._closing = self.paused = True
+        self._why = why
+        for message in last:
+            self._queue.put(message)
+        self.say_goodbye(code, reason)
+        self._feed()
+        self.expect_end()
+
+    def say_goodbye(self, code: int, reason: str) -> None:
+        """Puts the code and the reason into the queue, in the form that the protocol has for them."""
         raise NotImplementedError
 
     def expect_end(self) -> None:
@@ -314,8 +391,10 @@ class Connection(asyncio.Protocol):
     def abort(self, why: str) -> None:
         """Ends the connection without a word."""
         self._why = why
-        self._closing = True
+        self._closing = self.paused = True
         self._transport.abort()
+
+    # -- the sweep ---------------------------------------------------------------------------------------
 
     def tend(self, now_s: float) -> None:
         """One look after the connection: is its key live, does it read, is it there?"""
@@ -325,7 +404,7 @@ class Connection(asyncio.Protocol):
             error = Unauthenticated("the key was revoked or has expired")
             self.close(error.close_code, str(error), "revoked")
         elif self.paused:
-            size = self._transport.get_write_buffer_size()
+            size = self._transport.get_write_buffer_size() + self._queue.size
             if self._stalled is None or size < self._stalled[1]:
                 self._stalled = (now_s, size)
             elif now_s - self._stalled[0] > self._edge.limits.stalled_s:

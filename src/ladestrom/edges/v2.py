@@ -114,9 +114,9 @@ class V2StreamConnection(StreamConnection):
             self._complain("superseded", "a newer message came before this one could be answered")
         self._waiting = text
 
-    def resume_writing(self) -> None:
-        """The consumer caught up: what waits is answered."""
-        super().resume_writing()
+    def caught_up(self) -> None:
+        """The consumer has taken what waited: its message is answered."""
+        super().caught_up()
         if self._waiting is not None and not self.paused and not self._closing:
             text, self._waiting = self._waiting, None
             self._select(text)
@@ -130,7 +130,7 @@ class V2StreamConnection(StreamConnection):
             filters = {name: value for name, value in msgspec.structs.asdict(asked).items() if value}
             wanted = selection(filters, names=EVSE_FILTERS)
             wishes = msgspec.structs.replace(subscriber.channel.wishes, selection=wanted)
-            self._subscriber = self._edge.broadcast.select(subscriber, wishes)
+            self._follow(self._edge.broadcast.select(subscriber, wishes))
         except LadestromError as error:
             self._complain(error.code, str(error))
         except (msgspec.DecodeError, RecursionError) as error:
@@ -151,7 +151,8 @@ class EventConnection(Connection):
     def begin(self, target: str, headers: Mapping[str, str], extra: list[tuple[bytes, bytes]]) -> None:
         """Answers the request; `extra` are headers that every answer of the server has."""
         try:
-            self.attach(read_request(self._edge, target, headers), "event")
+            accepted = read_request(self._edge, target, headers)
+            self._edge.check_room(accepted, "event")
         except LadestromError as error:
             self._refuse(error)
             return
@@ -165,8 +166,8 @@ class EventConnection(Connection):
             # Without it, the page's browser keeps the answer to itself (WHATWG Fetch, CORS protocol).
             head.append(b"access-control-allow-origin: %s\r\nvary: origin\r\n" % origin.encode("latin-1"))
         head.append(b"\r\n")
-        self._transport.write(b"".join(head))
-        self.release()
+        self.write(b"".join(head))
+        self.attach(accepted, "event")
 
     def _refuse(self, error: LadestromError) -> None:
         body = problem(error)
@@ -178,21 +179,16 @@ class EventConnection(Connection):
             head += 'www-authenticate: Bearer realm="ladestrom"\r\n'
         if error.retry:
             head += "retry-after: 5\r\n"
-        self._transport.write(head.encode() + b"\r\n" + body)
-        self._closing = True
-        self._transport.close()
+        self.write(head.encode() + b"\r\n" + body)
+        self._closing = self.paused = True
+        self._queue.end(self._transport.close)
+        self._feed()
         self.expect_end()
 
     def data_received(self, data: bytes) -> None:
         """A consumer of events has nothing to say; what it says is not looked at."""
 
-    def close(self, code: int, reason: str, why: str) -> None:
-        """Says why in a last event, and ends."""
-        if self._closing:
-            return
-        self._why = why
-        last = msgspec.json.encode(Close(code, reason))
-        self._transport.write(b"event: close\ndata: %s\n\n" % last)
-        self._closing = True
-        self._transport.close()
-        self.expect_end()
+    def say_goodbye(self, code: int, reason: str) -> None:
+        """A last event that says why."""
+        self._queue.put(b"event: close\ndata: %s\n\n" % msgspec.json.encode(Close(code, reason)))
+        self._queue.end(self._transport.close)

@@ -6,12 +6,11 @@ import asyncio
 import codecs
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
@@ -80,34 +79,38 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
     )
 
 
+class Core(ServerProtocol):
+    """The pure core, which takes a Close for one wherever it comes."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        """A frame of the peer.
+
+        Control frames may come between the fragments of a message (RFC 6455, section 5.4), and Close is one:
+        it ends the connection, and the message stays incomplete.
+        """
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class StreamConnection(Connection):
     """One consumer of version 1."""
 
     def __init__(
-        self,
-        edge: StreamEdge,
-        target: str,
-        headers: Mapping[str, str],
-        *,
-        config: Config,
-        server_state: ServerState,
-        app_state: Mapping[str, Any],
+        self, edge: StreamEdge, server_state: ServerState, target: str, headers: Mapping[str, str]
     ) -> None:
         """Waits for the upgrade request, of which only what the pure core needs comes by `data_received`.
 
         Args:
             edge: what all connections share.
+            server_state: uvicorn's.
             target: path and query of the request.
             headers: all of them, names in lower case.
-            config: uvicorn's; not used.
-            server_state: uvicorn's.
-            app_state: uvicorn's; not used.
         """
-        del config, app_state
         super().__init__(edge, server_state)
         self._target = target
         self._headers = headers
-        self._core = ServerProtocol(
+        self._core = Core(
             extensions=[
                 ServerPerMessageDeflateFactory(
                     server_no_context_takeover=True, client_no_context_takeover=True
@@ -130,11 +133,14 @@ class StreamConnection(Connection):
         super().connection_made(transport)
         self._heard_s = _now_s()
 
-    def resume_writing(self) -> None:
-        """The consumer caught up; frames of its own have their time from now."""
+    def caught_up(self) -> None:
+        """The consumer has taken what waited. The time for its own frames and pongs starts again."""
+        now_s = _now_s()
         if self._partial_s is not None:
-            self._partial_s = _now_s()
-        super().resume_writing()
+            self._partial_s = now_s
+        if self._pinged_s is not None:
+            self._pinged_s = now_s
+        super().caught_up()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the consumer: the upgrade request first, then its frames."""
@@ -161,15 +167,17 @@ class StreamConnection(Connection):
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             self._refuse(BadHandshake(str(self._core.handshake_exc)[:200]), response.status_code)
             return
+        framing = self._framing()
         try:
-            self.attach(self.asked(self._target, self._headers), self._framing())
+            accepted = self.asked(self._target, self._headers)
+            self._edge.check_room(accepted, framing)
         except LadestromError as error:
             self._refuse(error, error.status)
             return
         self._core.send_response(response)
         self._flush()
         self._target, self._headers = "", {}
-        self.release()
+        self.attach(accepted, framing)
 
     def asked(self, target: str, headers: Mapping[str, str]) -> Accepted:
         """What the upgrade request asks for.
@@ -222,33 +230,39 @@ class StreamConnection(Connection):
             self.close(error.close_code, str(error), error.code)
 
     def _flush(self) -> None:
+        """Writes the core's frames: before messages that have not begun, or, at the end, after all."""
         for data in self._core.data_to_send():
-            if data:
-                self._transport.write(data)
+            if not data:
+                self._leave()
+            elif self._closing:
+                self._queue.put(data)
             else:
-                # The core's mark for the end of the connection, after both close frames or a failure.
-                # After a failure only our side is closed: with bytes unread, closing both would be a
-                # reset, which could cost the consumer the frame that says why.
-                self._closing = True
-                failed = self._core.state is State.CLOSING and self._core.close_rcvd is None
-                if failed and self._transport.can_write_eof():
-                    self._transport.write_eof()
-                else:
-                    self._transport.close()
-                self.expect_end()
+                self._queue.put_control(data)
+                self._queue.feed()
+        self._feed()
 
-    def close(self, code: int, reason: str, why: str) -> None:
-        """Sends a close frame and waits a moment for the answer; frames not written yet are dropped."""
-        if self._closing:
-            return
-        self._why = why
+    def _leave(self) -> None:
+        """The core's mark for the end of the connection: both close frames were sent, or it failed."""
+        self._closing = self.paused = True
+        self._queue.drop()
+        failed = self._core.state is State.CLOSING and self._core.close_rcvd is None
+        self._queue.end(self._close_our_side if failed else self._transport.close)
+        self.expect_end()
+
+    def _close_our_side(self) -> None:
+        """Closing both sides with bytes unread would be a reset, and the close frame might not arrive."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def say_goodbye(self, code: int, reason: str) -> None:
+        """A close frame; the consumer has `CLOSE_S_MAX` to answer it."""
         if self._core.state is State.OPEN:
             self._core.send_close(code, reason[:120])
             self._flush()
         else:
-            self._transport.close()
-        self._closing = True
-        self.expect_end()
+            self._queue.end(self._transport.close)
 
     def look(self, now_s: float) -> None:
         """Frames that do not arrive, and pings."""

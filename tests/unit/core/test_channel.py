@@ -123,7 +123,7 @@ class TestWindow:
     def test_a_snapshot_whose_next_frame_is_gone_is_not_used_any_more(self) -> None:
         frame = bytes(WINDOW_BYTES_MAX // 2)
         channel = make_channel(frame, frame, frame)
-        channel.snapshot = kept = Snapshot(b"s", 1, 0.0, 10)
+        channel.snapshot = kept = Snapshot((b"s",), 1, 0.0, 10)
         channel.trim()
         assert channel.snapshot is kept
         channel.push(frame, 40)
