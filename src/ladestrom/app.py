@@ -34,6 +34,8 @@ from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
 from ladestrom.config import Origin, Settings, shown
+from ladestrom.config.address import ADDRESS_FILE, addresses
+from ladestrom.config.address import listening as listening_at
 from ladestrom.core.access import Keyring, may_report
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
@@ -62,6 +64,7 @@ from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.lookout import Lookout
 from ladestrom.edges.methods import Methods
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
+from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2 import instant
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
@@ -548,8 +551,8 @@ class App:
             drain_s=int(self.settings.server.drain_s),
             listening=listening.set,
         )
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{listener.getsockname()[1]}"
+        port = listener.getsockname()[1]
+        self.url = listening_at(self.settings.server, port)
         serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         started = asyncio.create_task(listening.wait())
         await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -558,6 +561,9 @@ class App:
             serving.result()
             raise InvalidSetting("the server ended while it started; see the messages above")
         self._serving = serving
+        await asyncio.to_thread(
+            _replace, self._address_file, msgspec.json.encode(addresses(self.settings.server, port))
+        )
         self.sources.start()
         interval = self.settings.registry.poll_ms / 1000
         for every_s, work in (
@@ -578,8 +584,15 @@ class App:
         gc.set_threshold(*COLLECT_AFTER)
         self.ready_s = time.monotonic() - _process_started_s()
 
+    @property
+    def _address_file(self) -> Path:
+        """Says to commands where this server is reached, while it runs."""
+        return Path(self.settings.server.data) / ADDRESS_FILE
+
     async def stop(self) -> None:
         """Tells consumers, answers what is under way, and closes everything. What was logged stays."""
+        with suppress(OSError):
+            self._address_file.unlink(missing_ok=True)
         if self._server is not None:
             self.stream.drain(restarting=self.restarting)
             self.ocpp.stop()
@@ -634,7 +647,7 @@ class App:
             }
             for name, tally in self.hub.tallies.items()
         }
-        path = Path(self.settings.server.data) / "freshness.json"
+        path = Path(self.settings.server.data) / FRESHNESS_FILE
         await asyncio.to_thread(_replace, path, msgspec.json.encode(tallies))
 
     async def _note_sources(self) -> None:

@@ -159,6 +159,15 @@ class RecordRefusal(msgspec.Struct, frozen=True):
     """What is wrong and what to do."""
 
 
+class RecordNote(msgspec.Struct, frozen=True):
+    """Something odd about one record of a register that was taken."""
+
+    record: str
+    """Its id in the register."""
+    note: str
+    """What was odd, and how it was read."""
+
+
 class ImportReport(msgspec.Struct, frozen=True):
     """What an import did, station by station (uuids)."""
 
@@ -173,6 +182,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     refused_count: int
     evses: int
     """EVSEs of the register's stations after the import, vanished stations left out."""
+    notes: tuple[RecordNote, ...] = ()
+    """The first 1,000."""
     notes_count: int = 0
 
 
@@ -204,6 +215,30 @@ class KeyRecord(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"KeyRecord({self.id!r})"
+
+
+class OperatorUse(msgspec.Struct, frozen=True):
+    """What cannot be without an operator, by id or name."""
+
+    keys: tuple[str, ...] = ()
+    """Those that are live, or wait to be approved."""
+    sources: tuple[str, ...] = ()
+    charge_points: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """In words: `2 keys (a, b), 1 source (c)`; empty where nothing needs it."""
+        kinds = (
+            ("key", self.keys),
+            ("source", self.sources),
+            ("charge point", self.charge_points),
+            ("OCPI peer", self.peers),
+        )
+        return ", ".join(
+            f"{len(ids)} {kind}{'' if len(ids) == 1 else 's'} ({', '.join(ids)})"
+            for kind, ids in kinds
+            if ids
+        )
 
 
 class OcpiPeer(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,10 +378,12 @@ class Store(Protocol):
         *,
         complete: bool,
         force_vanish: bool = False,
+        dry_run: bool = False,
     ) -> ImportReport:
         """Adds and updates stations of one register, in one transaction.
 
         With `complete`, stations of that register which `records` lacks are marked as vanished.
+        With `dry_run`, everything is checked and told, and nothing is changed.
         A draft whose EVSE keys belong to another station is refused, the others are not.
 
         Raises:
@@ -359,6 +396,17 @@ class Store(Protocol):
 
     async def put_operator(self, operator: Operator, now: Millis) -> bool:
         """Adds the operator or replaces it; True where it was added."""
+        ...
+
+    async def remove_operator(self, name: str, now: Millis, *, force: bool = False) -> OperatorUse:
+        """Forgets an operator, and with `force` all that needs it; says what that was.
+
+        Keys that have ended, and Locations that it put, go with it in any case.
+
+        Raises:
+            NotFound: no operator has this name.
+            Conflict: something needs it, and `force` is not set; nothing was changed.
+        """
         ...
 
     async def keys(self) -> Sequence[KeyRecord]: ...

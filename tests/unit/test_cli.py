@@ -167,7 +167,7 @@ class TestCommands:
 class TestConfig:
     def test_check_says_how_many_settings_are_given(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["config", "check", "--server.port", "9000"]) == 0
-        assert capsys.readouterr().out.startswith("in order: 1 of ")
+        assert capsys.readouterr().out.startswith("no problems: 1 of ")
 
     def test_check_reads_the_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         file = tmp_path / "x.toml"
@@ -181,7 +181,7 @@ class TestConfig:
         monkeypatch.setenv("LADESTROM_STREAM__GATHER_MS_MAX", "5")
         assert cli.main(["config", "show", "--port", "9000"]) == 0
         shown = capsys.readouterr().out.splitlines()
-        assert "port = 9000  # flag --server.port" in shown
+        assert "port = 9000  # flag --port" in shown
         assert "gather_ms_max = 5  # environment LADESTROM_STREAM__GATHER_MS_MAX" in shown
         assert 'host = "127.0.0.1"  # default' in shown
 

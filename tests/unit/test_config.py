@@ -94,7 +94,7 @@ class TestPrecedence:
         assert port(load(None, {}, {})) == (8383, "default")
         assert port(load(file, {}, {})) == (1001, f"file {file}")
         assert port(load(file, environ, {})) == (1002, "environment LADESTROM_SERVER__PORT")
-        assert port(load(file, environ, {"server.port": 1003})) == (1003, "flag --server.port")
+        assert port(load(file, environ, {"server.port": 1003})) == (1003, "flag --port")
 
     def test_a_flag_that_was_not_given_changes_nothing(self) -> None:
         assert port(load(None, {"LADESTROM_SERVER__PORT": "1002"}, {"server.port": None}))[0] == 1002
@@ -168,27 +168,29 @@ class TestProblems:
     def test_a_problem_names_setting_value_origin_and_what_is_expected(self, tmp_path: Path) -> None:
         file = written(tmp_path, '[stream]\nping_interval_s = "soon"\n')
         assert problems(file, {}, {}) == [
-            f"stream.ping_interval_s = 'soon' (file {file}): expected a whole number from 1 to 600 (s)"
+            f'stream.ping_interval_s = "soon" (file {file}): expected a whole number from 1 to 600 (s)'
         ]
 
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("[server]\nport = true", "server.port = True"),
+            ("[server]\nport = true", "server.port = true"),
             ("[server]\nport = 8.5", "server.port = 8.5"),
             ("[server]\nport = 70000", "server.port = 70000"),
-            ("[server]\nport = {a = 1}", "server.port = {'a': 1}"),
+            ("[server]\nport = {a = 1}", 'server.port = {"a":1}'),
             ("[registry]\nreadings = 1", "registry.readings = 1"),
             ("[server]\nhost = 1", "server.host = 1"),
-            ('[log]\ndurability = "most"', "log.durability = 'most'"),
-            ('[server]\norigins = ["example.org"]', "server.origins = ['example.org']"),
-            ('[server]\nurl_public = "https://x.example/"', "server.url_public = 'https://x.example/'"),
+            ('[server]\ndata = ""', 'server.data = ""'),
+            ("[server]\nport = 2026-11-22", 'server.port = "2026-11-22"'),
+            ('[log]\ndurability = "most"', 'log.durability = "most"'),
+            ('[server]\norigins = ["example.org"]', 'server.origins = ["example.org"]'),
+            ('[server]\nurl_public = "https://x.example/"', 'server.url_public = "https://x.example/"'),
             ("server = 3", "server = 3"),
             (
                 '[page]\ntiles = "https://tiles.example/{z}/{x}.png"',
-                "page.tiles = 'https://tiles.example/{z}/{x}.png'",
+                'page.tiles = "https://tiles.example/{z}/{x}.png"',
             ),
-            ('[page]\ntiles = "tiles.pmtiles"', "page.tiles = 'tiles.pmtiles'"),
+            ('[page]\ntiles = "tiles.pmtiles"', 'page.tiles = "tiles.pmtiles"'),
         ],
     )
     def test_a_value_of_the_wrong_type_or_form_is_refused(
@@ -381,7 +383,7 @@ class TestTelling:
         assert found == {
             "stream.heartbeat_s": ("file", str(file)),
             "server.origins": ("environment", "LADESTROM_SERVER__ORIGINS"),
-            "server.port": ("flag", "--server.port"),
+            "server.port": ("flag", "--port"),
         }
         assert told["server.origins"].value == ("https://a.example", "https://b.example")
         assert all(each.value == each.default for each in told.values() if each.origin == "default")

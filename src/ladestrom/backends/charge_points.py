@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from ladestrom.backends import registry
-from ladestrom.backends.tables import charge_points, operators
+from ladestrom.backends import operators, registry
+from ladestrom.backends.tables import charge_points
 from ladestrom.errors import BadRequest, Conflict, NotFound
 from ladestrom.model import Evse, Millis, evse_key
 from ladestrom.ports import ChargePoint
@@ -50,9 +50,7 @@ async def put(connection: AsyncConnection, point: ChargePoint) -> ChargePoint:
     """
     if await _has(connection, point.id):
         raise Conflict(f"there is a charge point {point.id!r} already")
-    named = select(operators.c.name).where(operators.c.name == point.operator)
-    if (await connection.execute(named)).first() is None:
-        raise NotFound(f"there is no operator {point.operator!r}; add it first")
+    await operators.require(connection, point.operator)
     station = await registry.station(connection, point.station)
     if station is None or station.vanished_at is not None:
         raise NotFound(f"the registry has no station {point.station!r}; import it first")

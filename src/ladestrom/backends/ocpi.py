@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from ladestrom.backends import registry
+from ladestrom.backends import operators, registry
 from ladestrom.backends.database import Database
-from ladestrom.backends.tables import ocpi_locations, ocpi_peers, operators
+from ladestrom.backends.tables import ocpi_locations, ocpi_peers
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis
 from ladestrom.ports import OcpiPeer
@@ -74,9 +74,7 @@ class SqlPeers:
 
         async def write(connection: AsyncConnection) -> None:
             revision = await registry.current_revision(connection, lock=True) + 1
-            named = select(operators.c.name).where(operators.c.name == peer.operator)
-            if (await connection.execute(named)).first() is None:
-                raise NotFound(f"there is no operator {peer.operator!r}; add it first")
+            await operators.require(connection, peer.operator)
             replaced = await connection.execute(replacing.values(row))
             if not replaced.rowcount:
                 if instead_of is not None:

@@ -156,6 +156,7 @@ async def import_stations(
         refused=(gathered.refused + accepted.refused)[: merge.REFUSALS_KEPT_MAX],
         refused_count=gathered.refused_count + len(accepted.refused),
         evses=await _evse_count(connection, register),
+        notes=gathered.notes,
         notes_count=gathered.notes_count,
     )
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import delete, insert, select, update
 
-from ladestrom.backends.tables import operators, sources
+from ladestrom.backends import operators
+from ladestrom.backends.tables import sources
 from ladestrom.errors import NotFound
 from ladestrom.model import Millis
 from ladestrom.ports import SourceRecord
@@ -54,9 +55,7 @@ async def put(connection: AsyncConnection, source: SourceRecord) -> bool:
     Raises:
         NotFound: its operator does not exist.
     """
-    known = await connection.execute(select(operators.c.name).where(operators.c.name == source.operator))
-    if known.first() is None:
-        raise NotFound(f"there is no operator {source.operator!r}; add it first")
+    await operators.require(connection, source.operator)
     found = (await connection.execute(select(sources).where(sources.c.name == source.name))).first()
     row = {
         **msgspec.structs.asdict(source),

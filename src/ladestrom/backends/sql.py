@@ -27,10 +27,10 @@ from sqlalchemy import (
     update,
 )
 
-from ladestrom.backends import charge_points, registry, sources
+from ladestrom.backends import charge_points, operators, registry, sources
 from ladestrom.backends.database import Database
 from ladestrom.backends.ocpi import SqlPeers
-from ladestrom.backends.tables import keys, operators
+from ladestrom.backends.tables import keys
 from ladestrom.core import merge
 from ladestrom.errors import Conflict, NotFound, TooManyRequests
 from ladestrom.model import Millis, Operator
@@ -38,6 +38,7 @@ from ladestrom.ports import (
     ChargePoint,
     ImportReport,
     KeyRecord,
+    OperatorUse,
     RecordRefusal,
     RegistryDelta,
     SourceRecord,
@@ -73,6 +74,14 @@ async def open_store(where: str | Path) -> SqlStore:
     return SqlStore(await Database.open(where))
 
 
+class _Undone(Exception):
+    """Undoes a transaction, and carries out what it would have done."""
+
+    def __init__(self, report: ImportReport) -> None:
+        super().__init__()
+        self.report = report
+
+
 class SqlStore:
     """Implements `ports.Store`. Each operation may raise `NotReady` too: the database cannot be used now."""
 
@@ -100,58 +109,48 @@ class SqlStore:
         *,
         complete: bool,
         force_vanish: bool = False,
+        dry_run: bool = False,
     ) -> ImportReport:
         """Adds and updates stations of one register, in one transaction; `core.merge` has the rules.
 
-        The register is read to its end first; what reading it raises leaves the store as it was.
+        The register is read to its end first; what reading it raises leaves the store as it was. With
+        `dry_run` the transaction is undone at its end.
 
         Raises:
             Conflict: with `complete`, more than half of the register's stations, and more than 100, would
                 vanish, and `force_vanish` is not set; nothing was changed.
         """
         gathered = merge.gather(records)
-        return await self._database.write(
-            lambda each: registry.import_stations(
-                each, register, gathered, now, complete=complete, force_vanish=force_vanish
+
+        async def work(connection: AsyncConnection) -> ImportReport:
+            report = await registry.import_stations(
+                connection, register, gathered, now, complete=complete, force_vanish=force_vanish
             )
-        )
+            if dry_run:
+                raise _Undone(report)
+            return report
+
+        try:
+            return await self._database.write(work)
+        except _Undone as undone:
+            return undone.report
 
     async def operators(self) -> Sequence[Operator]:
         """All operators, by name."""
-        rows = await self._all(select(operators).order_by(operators.c.name))
-        return [
-            Operator(
-                name=row.name,
-                parties=_decode_words(row.parties),
-                prefixes=_decode_words(row.prefixes),
-                all=row.all,
-                stale_after_s=row.stale_after_s,
-                may_register=row.may_register,
-            )
-            for row in rows
-        ]
+        return await self._database.read(operators.every)
 
     async def put_operator(self, operator: Operator, now: Millis) -> bool:
         """Adds the operator or replaces it; True where it was added."""
-        rights = {
-            "parties": _text(operator.parties),
-            "prefixes": _text(operator.prefixes),
-            "all": operator.all,
-            "stale_after_s": operator.stale_after_s,
-            "may_register": operator.may_register,
-            "changed_at": now,
-        }
+        return await self._write(lambda each: operators.put(each, operator, now))
 
-        async def put(connection: AsyncConnection) -> bool:
-            replaced = await connection.execute(
-                update(operators).where(operators.c.name == operator.name).values(**rights)
-            )
-            if replaced.rowcount:
-                return False
-            await connection.execute(insert(operators).values(name=operator.name, added_at=now, **rights))
-            return True
+    async def remove_operator(self, name: str, now: Millis, *, force: bool = False) -> OperatorUse:
+        """Forgets an operator, and with `force` all that needs it; says what that was.
 
-        return await self._write(put)
+        Raises:
+            NotFound: no operator has this name.
+            Conflict: something needs it, and `force` is not set; nothing was changed.
+        """
+        return await self._write(lambda each: operators.remove(each, name, now, force=force))
 
     async def keys(self) -> Sequence[KeyRecord]:
         """All keys, the oldest first, those that are revoked or expired too."""
@@ -180,8 +179,8 @@ class SqlStore:
                 await _make_room(connection, self_made_max, key.created_at)
             if await _has(connection, keys.c.id, key.id):
                 raise Conflict(f"there is a key {key.id} already")
-            if key.operator is not None and not await _has(connection, operators.c.name, key.operator):
-                raise NotFound(f"there is no operator {key.operator!r}; add it first")
+            if key.operator is not None:
+                await operators.require(connection, key.operator)
             row = msgspec.structs.asdict(key)
             await connection.execute(insert(keys).values({**row, "scopes": _text(key.scopes)}))
 

@@ -11,13 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cyclopts import App
-
 from ladestrom import __version__
 from ladestrom.errors import LadestromError
 
 if TYPE_CHECKING:
-    from cyclopts import CycloptsError
+    from cyclopts import App, CycloptsError
     from rich.text import Text
 
 EXIT_BUG: Final = 1
@@ -38,18 +36,19 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = (
-    Command("demo", "ladestrom.cli.demo:demo", "A simulated country, live, with nothing else needed."),
-    Command("serve", "ladestrom.cli.serve:serve", "The server."),
-    Command("import", "ladestrom.cli.imports:app", "Fills or updates the registry from a register file."),
-    Command("keys", "ladestrom.cli.keys:app", "Keys: create, list, rotate, revoke."),
-    Command("operators", "ladestrom.cli.operators:app", "Operators, and what each may report on."),
-    Command("ocpi", "ladestrom.cli.ocpi:app", "Peers of OCPI: invite, register, list, part from them."),
-    Command("ocpp", "ladestrom.cli.ocpp:app", "Charge points that connect: add, list, rotate, remove."),
-    Command("sources", "ladestrom.cli.sources:app", "Sources that are asked or followed: add, list, test."),
-    Command("replay", "ladestrom.cli.replay:replay", "Sends recorded events to a server."),
-    Command("tail", "ladestrom.cli.tail:tail", "Prints changes as they happen."),
-    Command("config", "ladestrom.cli.config:app", "Settings: check, show, doc, env."),
-    Command("doctor", "ladestrom.cli.doctor:doctor", "Looks whether this machine is fit to serve."),
+    Command("demo", "ladestrom.cli.demo:demo", "Run a simulated country, live. Nothing else is needed."),
+    Command("serve", "ladestrom.cli.serve:serve", "Run the server."),
+    Command("import", "ladestrom.cli.imports:app", "Add or update stations from a register file."),
+    Command("registry", "ladestrom.cli.registry:app", "Show what the registry contains."),
+    Command("operators", "ladestrom.cli.operators:app", "Manage operators and what each may report on."),
+    Command("keys", "ladestrom.cli.keys:app", "Create, list, approve, rotate and revoke keys."),
+    Command("sources", "ladestrom.cli.sources:app", "Manage sources that the server polls or follows."),
+    Command("ocpi", "ladestrom.cli.ocpi:app", "Manage OCPI peers."),
+    Command("ocpp", "ladestrom.cli.ocpp:app", "Manage charge points that connect over OCPP."),
+    Command("replay", "ladestrom.cli.replay:replay", "Send recorded events to a server."),
+    Command("tail", "ladestrom.cli.tail:tail", "Print changes as they happen."),
+    Command("config", "ladestrom.cli.config:app", "Check, show and document the settings."),
+    Command("doctor", "ladestrom.cli.doctor:doctor", "Check that this machine is fit to run the server."),
 )
 
 
@@ -59,21 +58,35 @@ def _usage_error(error: CycloptsError) -> Text:
     return Text(f"ladestrom: {error}")
 
 
-def build() -> App:
-    """The command line with all its commands, none of them imported."""
+def build(called: str | None = None) -> App:
+    """The command line with all its commands, none of them imported.
+
+    The command that is `called` speaks for itself in its help; the line about it would stand in its place.
+    """
+    from cyclopts import App, Parameter  # noqa: PLC0415 - loads slowly, and --version does without
+
     app = App(
         name="ladestrom",
         help="Which EV charger is free, now and provably.",
-        help_epilogue="With --debug, an error shows where in the program it arose.",
+        help_epilogue="If a command fails, --debug shows where in the program the error occurred.",
         version=f"ladestrom {__version__}",
+        default_parameter=Parameter(negative=(), show_default=_worth_showing),
         error_formatter=_usage_error,
         suppress_keyboard_interrupt=False,
         result_action="return_int_as_exit_code_else_zero",
     )
     for command in COMMANDS:
-        app.command(command.target, name=command.name, help=command.help)
-    app.register_install_completion_command(help="Installs completion for your shell.")
+        line = None if command.name == called else command.help
+        app.command(command.target, name=command.name, help=line)
+    app.register_install_completion_command(help="Install completion for your shell.")
+    app["--help"].help = "Show this help."
+    app["--version"].help = "Show the version."
     return app
+
+
+def _worth_showing(default: object) -> str | None:
+    """A default as help shows it; nothing for what is off or missing unless it is given."""
+    return None if default is None or default is False else str(default)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,8 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if list(arguments) == ["--version"]:
+        # The frame of commands takes longer to load than this takes to print.
+        print(f"ladestrom {__version__}")
+        return 0
     try:
-        code: Any = build()(arguments)
+        code: Any = build(arguments[0] if arguments else None)(arguments)
     except SystemExit as error:
         code = error.code
     if code is None or isinstance(code, int):
@@ -121,10 +138,11 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _report(error: LadestromError, *, debug: bool) -> int:
-    from ladestrom.logs import redact, redacted_traceback  # noqa: PLC0415 - only where there is an error
+    from ladestrom.cli.program import typed  # noqa: PLC0415 - only where there is an error
+    from ladestrom.logs import redact, redacted_traceback  # noqa: PLC0415 - likewise
 
     if debug:
         sys.stderr.write(redacted_traceback(error))
-    for line in str(error).splitlines() or [error.code]:
+    for line in typed(str(error)).splitlines() or [error.code]:
         sys.stderr.write(f"ladestrom: {redact(line)}\n")
     return EXIT_ERROR

@@ -13,37 +13,39 @@ from cyclopts import App, Parameter
 from ladestrom.cli.flags import NO_FLAGS, SettingFlags
 from ladestrom.config import SETTINGS, SPECIALS, Loaded, Settings, load, value_of
 
-app: Final = App(name="config", help="Settings: check, show, doc, env.")
+app: Final = App(name="config", help="Check, show and document the settings.")
 
 Flags = Annotated[SettingFlags, Parameter(name="*", show=False)]
 
 
 @app.command
 def check(config: Path | None = None, *, settings: Flags = NO_FLAGS) -> None:
-    """Say whether file, environment and flags are in order; name everything that is not, and end with 2.
+    """Check the settings file, the environment and the options; print everything that is wrong.
+
+    Exit code: 0 if all is right, 2 if anything is wrong.
 
     Args:
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        settings: settings as flags.
+        config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
+        settings: Settings as options.
     """
     loaded = load(config, os.environ, settings)
     given = sum(origin.kind != "default" for origin in loaded.origins.values())
-    print(f"in order: {given} of {len(SETTINGS)} settings are given, the others have their defaults")
+    print(f"no problems: {given} of {len(SETTINGS)} settings are set, the others have their defaults")
 
 
 @app.command
 def show(
     config: Path | None = None,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
     settings: Flags = NO_FLAGS,
 ) -> None:
-    """Print each value and where it came from. The output is a settings file.
+    """Print each setting's value and where it came from. The output is a valid settings file.
 
     Args:
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        as_json: prints one JSON object instead.
-        settings: settings as flags.
+        config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
+        as_json: Print one JSON object instead.
+        settings: Settings as options.
     """
     loaded = load(config, os.environ, settings)
     print(_as_json(loaded) if as_json else "\n".join(_as_toml(loaded)))
@@ -51,13 +53,13 @@ def show(
 
 @app.command
 def doc() -> None:
-    """Print the table of settings as Markdown."""
+    """Print the table of all settings as Markdown."""
     print("\n".join(markdown()))
 
 
 @app.command
 def env() -> None:
-    """Print the names of the environment variables with their defaults. The output is an env file."""
+    """Print all environment variables with their defaults. The output is a valid env file."""
     print("\n".join(_as_environ()))
 
 
@@ -65,9 +67,10 @@ def markdown() -> Iterator[str]:
     """The documentation of all settings, line by line: a table for each section."""
     yield "# Settings"
     yield ""
-    yield "Defaults, then the file (TOML), then the environment, then flags: the last one holds. Names that"
-    yield "do not exist and values out of range are errors. A variable named `..._FILE` reads the value from"
-    yield "the file that it names."
+    yield "A setting has its default unless the settings file (TOML) sets it; an environment variable"
+    yield "overrides the file, and a command line option overrides both. All commands find their settings in"
+    yield "this way. Unknown names and values out of range are errors. A variable whose name ends in `_FILE`"
+    yield "names a file that contains the value."
     for section in msgspec.structs.fields(Settings):
         yield ""
         yield f"## `[{section.name}]`"
@@ -84,7 +87,7 @@ def markdown() -> Iterator[str]:
     yield "## Names"
     yield ""
     yield "`ping_interval_s` of `[stream]` is `LADESTROM_STREAM__PING_INTERVAL_S` in the environment and"
-    yield "`--stream.ping-interval-s` as a flag. Shorter flags:"
+    yield "`--stream.ping-interval-s` on the command line. Short options:"
     yield ", ".join(f"`--{row.short}` (`{row.key}`)" for row in SETTINGS if row.short) + "."
     yield ""
     yield "| other variable | |"

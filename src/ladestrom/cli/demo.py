@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 import time
@@ -18,14 +19,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
 from ladestrom import __version__
+from ladestrom.cli.program import program, python
 from ladestrom.config import Loaded, Origin, Settings, load
 from ladestrom.errors import Conflict, InvalidSetting
 from ladestrom.logs import configure
@@ -43,7 +44,7 @@ HOST: Final = "127.0.0.1"
 KEY_NAME: Final = "simulator"
 """Of the operators' report keys; those of an earlier demonstration are revoked."""
 CONFIRMATIONS_MISSED: Final = 4
-"""An EVSE whose operator is silent for as long as it usually needs for so many confirmations is unknown."""
+"""An EVSE becomes UNKNOWN when its operator is silent for the usual time of this many confirmations."""
 STALE_AFTER_S_MIN: Final = 60
 STATION_SHOWN: Final = "NOR_80001"
 """The simulated country's first station."""
@@ -64,29 +65,35 @@ class Demo(msgspec.Struct, frozen=True):
 
 def demo(
     *,
-    port: int = 8383,
+    port: int | None = None,
     stations: int = 2_000,
     speed: float = 10.0,
     seed: int = 1,
-    data: Annotated[Path | None, Parameter(show_default=False)] = None,
+    config: Path | None = None,
+    data: Path | None = None,
 ) -> None:
-    """Show a simulated country, live, until Ctrl-C. Nothing of it is real, nobody else can reach it.
+    """Run a simulated country, live, until Ctrl-C. Nothing of it is real, and only this machine can reach it.
 
     Args:
-        port: port on loopback; 0 takes any that is free.
-        stations: charging stations, 1 to 100,000.
-        speed: simulated seconds per second, at most 3,600; statuses carry the real time.
-        seed: the same seed and number of stations make the same country.
-        data: directory to keep log and registry in; without it they are removed at the end.
+        port: Port on 127.0.0.1; 0 takes any free port. Default: the setting `server.port`, which is 8383
+            unless set otherwise.
+        stations: Number of charging stations, 1 to 100,000.
+        speed: Simulated seconds per second, up to 3,600. Statuses carry the real time.
+        seed: The same seed and number of stations give the same country.
+        config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
+        data: Directory that keeps the log and the registry. Without this option they are in a temporary
+            directory, which is removed at the end; LADESTROM_DATA and `server.data` are ignored, so that
+            nothing simulated gets into a real data directory.
     """
     if not 1 <= stations <= STATIONS_MAX:
-        raise InvalidSetting(f"--stations {stations}: write 1 to {STATIONS_MAX}")
+        raise InvalidSetting(f"--stations {stations}: write a number from 1 to {STATIONS_MAX:,}")
     if not 0 < speed <= SPEED_MAX:
-        raise InvalidSetting(f"--speed {speed:g}: write a number above 0, at most {SPEED_MAX:g}")
-    planned = Demo(_free_port(port), speed, seed, build(stations, _chance(seed)))
+        raise InvalidSetting(f"--speed {speed:g}: write a number above 0 and up to {SPEED_MAX:,g}")
+    wanted = load(config, os.environ, {"server.port": port}).settings.server.port
+    planned = Demo(_free_port(wanted), speed, seed, build(stations, _chance(seed)))
     screen = Console(highlight=False)
     with _directory(data) as directory:
-        loaded = _loaded(planned.port, directory)
+        loaded = _loaded(config, planned.port, directory)
         _introduce(screen, planned, loaded.settings, kept=data is not None)
 
         from ladestrom.cli.serve import run  # noqa: PLC0415 - the server's parts, after the screen
@@ -117,7 +124,7 @@ async def _show(screen: Console, planned: Demo, loaded: Loaded) -> None:
             await asyncio.wait({stopping, driving, opening}, return_when=asyncio.FIRST_COMPLETED)
             if opening.done():
                 ready_s = app.ready_s + time.monotonic() - listening_s
-                screen.print(f"ready in {ready_s:.1f} s; Ctrl-C ends it")
+                screen.print(f"ready in {ready_s:.1f} s; press Ctrl-C to stop")
                 await asyncio.wait({stopping, driving}, return_when=asyncio.FIRST_COMPLETED)
             if driving.done():
                 driving.result()
@@ -152,9 +159,9 @@ async def _refuse_real(store: Store) -> None:
     del held[REGISTER]
     if held:
         raise Conflict(
-            f"the data directory holds {held.total()} stations that are not simulated "
-            f"({', '.join(sorted(held))}); the demonstration "
-            "would report made-up statuses beside them: choose another --data"
+            f"the data directory has {held.total():,} stations that are not simulated, of the registers "
+            f"{', '.join(sorted(held))}. The demo would add simulated statuses to them: choose another "
+            "directory with --data"
         )
 
 
@@ -180,8 +187,8 @@ async def _admit(store: Store, company: Company, speed: float) -> str:
     return text
 
 
-def _loaded(port: int, directory: Path) -> Loaded:
-    """The environment's settings, but on loopback, open to all, and quiet unless it says otherwise."""
+def _loaded(config: Path | None, port: int, directory: Path) -> Loaded:
+    """The settings, but on loopback, open to all, and quiet unless the environment says otherwise."""
     given = {
         "server.host": HOST,
         "server.port": port,
@@ -192,7 +199,7 @@ def _loaded(port: int, directory: Path) -> Loaded:
         "keys.policy": "open",
         "logging.level": None if "LADESTROM_LOGGING__LEVEL" in os.environ else "warning",
     }
-    loaded = load(None, os.environ, given)
+    loaded = load(config, os.environ, given)
     configure(loaded.settings.logging.level, loaded.settings.logging.format)
     ours = {name: Origin("demo") for name, value in given.items() if value is not None}
     return Loaded(loaded.settings, {**loaded.origins, **ours})
@@ -218,10 +225,10 @@ def _free_port(port: int) -> int:
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "a port is 0 to 65535"
+            reason = error.strerror if isinstance(error, OSError) else "a port is a number from 0 to 65535"
             raise InvalidSetting(
-                f"cannot listen on {HOST}:{port} ({reason}): perhaps another ladestrom runs there; "
-                "stop it, or choose another port with --port, or any free one with --port 0"
+                f"cannot listen on {HOST}:{port}: {reason}. If another ladestrom runs there, stop it, or "
+                "choose another port with --port; --port 0 takes any free port"
             ) from error
         return int(probe.getsockname()[1])
 
@@ -233,8 +240,8 @@ def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool
     url, websocket = planned.url, planned.url.replace("http", "ws", 1)
     where = settings.server.data if kept else f"{settings.server.data}, removed at the end"
     screen.print(
-        f"ladestrom {__version__}: {len(planned.drafts):,} stations with {evses:,} EVSEs in Norway, "
-        f"simulated, {planned.speed:g} times as fast as life",
+        f"ladestrom {__version__}: a simulated Norway with {len(planned.drafts):,} stations and {evses:,} "
+        f"EVSEs, {planned.speed:g} times as fast as real time",
         soft_wrap=True,
     )
     rows = (
@@ -244,15 +251,22 @@ def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool
         ("One EVSE", f"{url}/api/v2/evses/{planned.drafts[0].station.evses[0].key}"),
         ("Stream", f"{websocket}/api/v1/stream?apikey=demo"),
         ("Version 2", f"{websocket}/api/v2/stream and {url}/api/v2/events"),
-        ("Key", "demo, which reads"),
+        ("Key", "demo (scope stream: it reads)"),
         ("Storage", f"SQLite {apsw.sqlite_lib_version()}, durability {settings.log.durability}, in {where}"),
-        ("Try", f"curl -s -H 'X-Api-Key: demo' {url}/api/v1/rest/charger/{STATION_SHOWN}"),
-        ("", f"curl -sN -H 'X-Api-Key: demo' '{url}/api/v2/events?station={STATION_SHOWN}'"),
-        ("", f"websocat '{websocket}/api/v1/stream?apikey=demo&types=update'"),
-        ("", f"ladestrom tail --server {url} --key demo"),
+        *zip(("Try", *[""] * 9), _tries(url, websocket), strict=False),
     )
     for name, value in rows:
         screen.print(Text.assemble((f"  {name:<10}", "bold"), value), soft_wrap=True)
+
+
+def _tries(url: str, websocket: str) -> Iterator[str]:
+    """Commands that work on this machine as they stand."""
+    if shutil.which("curl"):
+        yield f"curl -s -H 'X-Api-Key: demo' {url}/api/v1/rest/charger/{STATION_SHOWN}"
+        yield f"curl -sN -H 'X-Api-Key: demo' '{url}/api/v2/events?station={STATION_SHOWN}'"
+    reader = "websocat" if shutil.which("websocat") else f"{python()} -m websockets"
+    yield f"{reader} '{websocket}/api/v1/stream?apikey=demo&types=update'"
+    yield f"{program()} tail --server {url} --key demo"
 
 
 def _chance(seed: int) -> Random:

@@ -1,4 +1,4 @@
-"""`ladestrom doctor`: looks whether this machine is fit to serve, and says what to do where it is not.
+"""`ladestrom doctor`: checks that this machine is fit to run the server, and says what to do if it is not.
 
 Knows what the server needs of its machine. Changes nothing: what it writes to measure, it removes.
 """
@@ -26,7 +26,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from ladestrom.config import Settings, load
+from ladestrom.cli.where import NOT_GIVEN, Where
+from ladestrom.config import Settings
 
 SYNC_SAMPLES: Final = 20
 SYNC_BYTES: Final = 4_096
@@ -69,7 +70,7 @@ class Level(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One line: what was looked at, what was found, and what to do about it."""
+    """One line: what was checked, what was found, and what to do about it."""
 
     name: str
     level: Level
@@ -78,20 +79,16 @@ class Check(msgspec.Struct, frozen=True):
     """Empty where nothing has to be done."""
 
 
-def doctor(
-    *,
-    data: Path | None = None,
-    config: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-) -> int:
-    """Look whether this machine is fit to serve: clock, disk, files, memory, libraries; end with 1 if not.
+def doctor(*, as_json: Annotated[bool, Parameter(name="--json")] = False, where: Where = NOT_GIVEN) -> int:
+    """Check that this machine is fit to run the server: clock, disk, open files, memory, libraries, data.
+
+    Exit code: 0 if it is, 1 if it is not.
 
     Args:
-        data: data directory, where it is not the setting's.
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        as_json: prints one JSON object instead.
+        as_json: Print one JSON object.
+        where: Options of every command.
     """
-    settings = load(config, os.environ, {"server.data": data}).settings
+    settings = where.settings()
     checks = tuple(examine(settings))
     failed = any(check.level is Level.FAIL for check in checks)
     if as_json:
@@ -103,7 +100,7 @@ def doctor(
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Everything that `doctor` looks at, in the order in which it is printed."""
+    """Everything that `doctor` checks, in the order in which it is printed."""
     directory = Path(settings.server.data)
     present = _nearest(directory)
     yield python(sys.version_info[:3])
@@ -126,7 +123,7 @@ def python(version: Sequence[int]) -> Check:
     """The interpreter."""
     found = f"{platform.python_implementation()} {'.'.join(map(str, version))}"
     if tuple(version) < (3, 11):
-        return Check("python", Level.FAIL, found, "ladestrom needs Python 3.11 or newer")
+        return Check("python", Level.FAIL, found, "install Python 3.11 or newer")
     return Check("python", Level.OK, found)
 
 
@@ -138,7 +135,7 @@ def sqlite(version: str) -> Check:
             "sqlite",
             Level.FAIL,
             f"{version} (APSW {apsw.apsw_version()})",
-            "this SQLite can corrupt the log; install the apsw wheel, which bundles a newer one",
+            "this SQLite can corrupt the log; install the wheel of apsw, which contains a newer SQLite",
         )
     return Check("sqlite", Level.OK, f"{version} (APSW {apsw.apsw_version()})")
 
@@ -148,9 +145,12 @@ def uvloop(system: str, *, present: bool) -> Check:
     if present:
         return Check("uvloop", Level.OK, importlib.metadata.version("uvloop"))
     if system == "win32":
-        return Check("uvloop", Level.OK, "not there, as on every Windows")
+        return Check("uvloop", Level.OK, "not available on Windows")
     return Check(
-        "uvloop", Level.WARN, "not installed", "install uvloop: slow consumers then cost less memory"
+        "uvloop",
+        Level.WARN,
+        "not installed",
+        "install uvloop: then consumers that read slowly use less memory",
     )
 
 
@@ -163,18 +163,20 @@ def clock(now: int, newest_at: int | None, *, synchronised: bool | None) -> Chec
         synchronised: what the kernel says; None where it says nothing.
     """
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now / 1_000))
-    advice = "set the clock; run chrony or systemd-timesyncd"
+    advice = "set the clock, and run chrony or systemd-timesyncd"
     if now < CLOCK_MIN_AT:
         return Check("clock", Level.FAIL, f"{shown} is in the past", advice)
     if newest_at is not None and newest_at > now + 60_000:
         ahead = (newest_at - now) // 1_000
-        return Check("clock", Level.FAIL, f"{shown}; the data was written {ahead} s later", advice)
+        return Check(
+            "clock", Level.FAIL, f"{shown} is {ahead} s before the newest file in the data directory", advice
+        )
     if synchronised is False:
         return Check(
             "clock",
             Level.WARN,
-            f"{shown}, which the kernel calls unsynchronised",
-            "run chrony or systemd-timesyncd (in a virtual machine, its host may keep the clock)",
+            f"{shown}, not synchronised according to the kernel",
+            "run chrony or systemd-timesyncd (in a virtual machine, the host may keep the clock)",
         )
     return Check("clock", Level.OK, f"{shown}{', synchronised' if synchronised else ''}")
 
@@ -199,13 +201,13 @@ def memory(free_mib: int | None, consumers_max: int) -> Check:
     """Memory that may be used; None where it cannot be found out."""
     needed = MEMORY_BASE_MIB + consumers_max * CONSUMER_KIB // KIB
     if free_mib is None:
-        return Check("memory", Level.OK, "not told by this system")
+        return Check("memory", Level.OK, "this system does not say")
     if free_mib < needed:
         return Check(
             "memory",
             Level.WARN,
-            f"{free_mib:,} MiB free of some {needed:,} MiB",
-            "give it more, or lower stream.consumers_max",
+            f"{free_mib:,} MiB free; about {needed:,} MiB are needed",
+            "provide more memory, or lower stream.consumers_max",
         )
     return Check("memory", Level.OK, f"{free_mib:,} MiB free")
 
@@ -220,10 +222,14 @@ def data_directory(directory: Path, present: Path) -> Check:
             "data directory",
             Level.FAIL,
             f"{present}: {error.strerror}",
-            f"give user {_user()} the right to write {present}, or choose another with --data",
+            f"let user {_user()} write to {present}, or choose another directory with --data",
         )
     if present != directory:
-        return Check("data directory", Level.OK, f"{directory} will be made in {present.resolve()}")
+        return Check(
+            "data directory",
+            Level.OK,
+            f"{directory} does not exist yet; the server will create it in {present.resolve()}",
+        )
     return Check("data directory", Level.OK, str(directory.resolve()))
 
 
@@ -231,33 +237,33 @@ def disk(free_mib: int, retention_mib: int) -> Check:
     """Room for the log."""
     found = f"{free_mib:,} MiB free"
     if free_mib < DISK_FREE_MIB_MIN:
-        return Check("disk", Level.FAIL, found, "free some: the log cannot grow")
+        return Check("disk", Level.FAIL, found, "free some disk space: the log cannot grow")
     if free_mib < retention_mib:
         return Check(
             "disk",
             Level.WARN,
             f"{found}, less than log.retention_mib = {retention_mib:,}",
-            "free some, or lower log.retention_mib",
+            "free some disk space, or lower log.retention_mib",
         )
     return Check("disk", Level.OK, found)
 
 
 def sync(median_ms: float) -> Check:
     """How long the disk takes to make a small write durable."""
-    found = f"{median_ms:.2f} ms to make {SYNC_BYTES // KIB} KiB durable (median of {SYNC_SAMPLES})"
+    found = f"{median_ms:.2f} ms to sync {SYNC_BYTES // KIB} KiB to the disk (median of {SYNC_SAMPLES})"
     if median_ms > SYNC_MS_MAX:
         return Check(
             "disk sync",
             Level.WARN,
             found,
-            "every acknowledgement waits for it: use a faster disk, or log.durability = relaxed",
+            "every acknowledgement waits for a sync: use a faster disk, or set log.durability to relaxed",
         )
     if median_ms < SYNC_MS_MIN:
         return Check(
             "disk sync",
             Level.WARN,
             found,
-            "no disk is that fast: is the directory in memory? A power cut would lose the log",
+            "no disk is that fast. If the directory is in memory, a power cut loses the log",
         )
     return Check("disk sync", Level.OK, found)
 
@@ -283,10 +289,12 @@ def database(path: Path, query: str) -> Check:
         finally:
             connection.close()
     except apsw.Error as error:
-        return Check(path.name, Level.FAIL, f"cannot be read: {error}", "restore it from a backup")
+        return Check(
+            path.name, Level.FAIL, f"cannot be read: {error}", "restore the data directory from a backup"
+        )
     size_mib = path.stat().st_size / MIB
     if row is None:
-        return Check(path.name, Level.FAIL, "has no version", "restore it from a backup")
+        return Check(path.name, Level.FAIL, "has no version", "restore the data directory from a backup")
     return Check(path.name, Level.OK, f"version {row[0]}, {size_mib:,.1f} MiB")
 
 

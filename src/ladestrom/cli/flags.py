@@ -19,20 +19,23 @@ from ladestrom.config import SETTINGS, Setting
 
 NO_FLAGS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType({})
 
-_GROUP: Final = Group("Settings", help="Each also in the file and the environment: `ladestrom config doc`.")
+_GROUP: Final = Group(
+    "Settings",
+    help="Each can also be set in the settings file and in the environment: see `ladestrom config doc`.",
+    sort_key=20,
+)
 
 
 def _flag(setting: Setting) -> object:
     names = (f"--{setting.short}", setting.flag) if setting.short else (setting.flag,)
     unit = f" ({setting.unit})" if setting.unit else ""
-    shown = "none" if setting.default in {"", ()} else str(setting.default)
+    default = ", ".join(setting.default) if isinstance(setting.default, tuple) else str(setting.default)
     return Annotated[
         setting.type,
         Parameter(
             name=names,
-            help=f"{setting.help}{unit} [default: {shown}]",
+            help=f"{setting.help}{unit} [default: {default or 'none'}]",
             group=_GROUP,
-            negative_iterable=(),
         ),
     ]
 

@@ -11,28 +11,34 @@ import os
 import re
 import stat
 import sys
+import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, Self
 
+import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ladestrom.cli.store import DATA_DEFAULT, DataDirectory, now, opened
+from ladestrom.cli.store import exists, now, opened, reading, writing
+from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.errors import InvalidRegister
 from ladestrom.registers import REGISTERS
 
 if TYPE_CHECKING:
+    from ladestrom.backends.sql import SqlStore
     from ladestrom.ports import ImportReport, RecordRefusal, StationDraft
 
 CHUNK_KIB: Final = 256
 """Read and decompressed at a time: the parsers' own limits are what bounds a register."""
 REASONS_SHOWN_MAX: Final = 20
+LISTED_MAX: Final = 1_000
+"""Stations listed of each kind, as many as refusals and notes are kept of."""
 EXIT_NOTHING_IMPORTED: Final = 1
 
 _CHUNK_BYTES: Final = CHUNK_KIB * 1024
@@ -40,21 +46,20 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
 """zlib's name for a gzip header and a window of 32 KiB."""
 _PUBLISHER: Final = re.compile(r"[A-Za-z0-9.-]{1,50}")
-_PARTICULAR: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\([^)]*\)|\b\w*[0-9][\w.*:-]*")
+_PARTICULAR: Final = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\([^)]*\)|\b\w*[0-9][\w.*:-]*")
 """What differs between two refusals for the same reason: quotations, ids, numbers."""
 
-app: Final = App(name="import", help="Fills or updates the registry from a register file.")
+app: Final = App(name="import", help="Add or update stations of the registry from a register file.")
 
 
 def _publisher(_type: object, written: object) -> None:
     if isinstance(written, str) and not _PUBLISHER.fullmatch(written):
-        raise ValueError("a publisher's name is 1 to 50 letters, digits, dots and hyphens")
+        raise ValueError("a publisher's name has 1 to 50 letters, digits, dots and hyphens")
 
 
 File = Annotated[str, Parameter(name="FILE", allow_leading_hyphen=True)]
 Publisher = Annotated[str | None, Parameter(name="--publisher", validator=_publisher)]
-Partial = Annotated[bool, Parameter(name="--partial", negative=())]
-ForceVanish = Annotated[bool, Parameter(name="--force-vanish", negative=())]
+Listing = Annotated[bool, Parameter(name="--list")]
 
 
 @app.command
@@ -62,22 +67,29 @@ def nobil(
     file: File,
     /,
     *,
-    partial: Partial = False,
-    force_vanish: ForceVanish = False,
-    data: DataDirectory = DATA_DEFAULT,
+    partial: bool = False,
+    force_vanish: bool = False,
+    dry_run: bool = False,
+    listing: Listing = False,
+    where: Where = NOT_GIVEN,
 ) -> int:
-    """Import what NOBIL publishes: API version 3, JSON or XML.
+    """Import a file of NOBIL, API version 3, JSON or XML.
 
-    Stations that the file lacks are marked as vanished, and return when a later file has them. Ends with 0,
-    with 1 when every record was refused, with 2 when the file cannot be read; then nothing was changed.
+    A station that is missing from the file is marked as vanished; it returns when a later file has it.
+    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
+    changed.
 
     Args:
-        file: the register file; gzip is understood, `-` is standard input.
-        partial: the file is a part of the register: stations that it lacks have not vanished.
-        force_vanish: import it even if most of the stations vanish.
-        data: directory of the log and the store; made where it is missing.
+        file: Register file; gzip is understood, `-` is standard input.
+        partial: The file is only a part of the register: stations that are missing from it have not vanished.
+        force_vanish: Import the file even if most stations would vanish.
+        dry_run: Check the file and print what the import would do, but change nothing.
+        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+            (the first 1,000 of each).
+        where: Options of every command.
     """
-    return _run("nobil", file, data, partial=partial, force_vanish=force_vanish)
+    task = _Task("nobil", file, "nobil", complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    return _run(task, where, listing=listing)
 
 
 @app.command
@@ -85,22 +97,29 @@ def irve(
     file: File,
     /,
     *,
-    partial: Partial = False,
-    force_vanish: ForceVanish = False,
-    data: DataDirectory = DATA_DEFAULT,
+    partial: bool = False,
+    force_vanish: bool = False,
+    dry_run: bool = False,
+    listing: Listing = False,
+    where: Where = NOT_GIVEN,
 ) -> int:
-    """Import the French national register, IRVE statique 2.3: JSON lines or CSV.
+    """Import the French national register, IRVE statique 2.3, JSON lines or CSV.
 
-    Stations that the file lacks are marked as vanished, and return when a later file has them. Ends with 0,
-    with 1 when every record was refused, with 2 when the file cannot be read; then nothing was changed.
+    A station that is missing from the file is marked as vanished; it returns when a later file has it.
+    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
+    changed.
 
     Args:
-        file: the register file; gzip is understood, `-` is standard input.
-        partial: the file is a part of the register: stations that it lacks have not vanished.
-        force_vanish: import it even if most of the stations vanish.
-        data: directory of the log and the store; made where it is missing.
+        file: Register file; gzip is understood, `-` is standard input.
+        partial: The file is only a part of the register: stations that are missing from it have not vanished.
+        force_vanish: Import the file even if most stations would vanish.
+        dry_run: Check the file and print what the import would do, but change nothing.
+        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+            (the first 1,000 of each).
+        where: Options of every command.
     """
-    return _run("irve", file, data, partial=partial, force_vanish=force_vanish)
+    task = _Task("irve", file, "irve", complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    return _run(task, where, listing=listing)
 
 
 @app.command
@@ -109,24 +128,32 @@ def datex(
     /,
     *,
     publisher: Publisher = None,
-    partial: Partial = False,
-    force_vanish: ForceVanish = False,
-    data: DataDirectory = DATA_DEFAULT,
+    partial: bool = False,
+    force_vanish: bool = False,
+    dry_run: bool = False,
+    listing: Listing = False,
+    where: Where = NOT_GIVEN,
 ) -> int:
-    """Import a table publication of DATEX II, EnergyInfrastructure version 3.5 or later: XML or JSON.
+    """Import a DATEX II table publication, EnergyInfrastructure 3.5 or later, XML or JSON.
 
-    Stations that the file lacks are marked as vanished, and return when a later file has them. Ends with 0,
-    with 1 when every record was refused, with 2 when the file cannot be read; then nothing was changed.
+    A station that is missing from the file is marked as vanished; it returns when a later file has it.
+    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
+    changed.
 
     Args:
-        file: the publication; gzip is understood, `-` is standard input.
-        publisher: whose it is, where the tables of several are imported: each is a register of its own.
-        partial: the file is a part of the register: stations that it lacks have not vanished.
-        force_vanish: import it even if most of the stations vanish.
-        data: directory of the log and the store; made where it is missing.
+        file: The publication; gzip is understood, `-` is standard input.
+        publisher: Name of the publisher. Each publisher has a register of its own, so that
+            the files of one do not make the stations of another vanish.
+        partial: The file is only a part of the register: stations that are missing from it have not vanished.
+        force_vanish: Import the file even if most stations would vanish.
+        dry_run: Check the file and print what the import would do, but change nothing.
+        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+            (the first 1,000 of each).
+        where: Options of every command.
     """
-    name = "datex" if publisher is None else f"datex:{publisher}"
-    return _run("datex", file, data, name, partial=partial, force_vanish=force_vanish)
+    register = "datex" if publisher is None else f"datex:{publisher}"
+    task = _Task("datex", file, register, complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    return _run(task, where, listing=listing)
 
 
 @app.command
@@ -135,25 +162,32 @@ def ocpi(
     /,
     *,
     publisher: Publisher = None,
-    partial: Partial = False,
-    force_vanish: ForceVanish = False,
-    data: DataDirectory = DATA_DEFAULT,
+    partial: bool = False,
+    force_vanish: bool = False,
+    dry_run: bool = False,
+    listing: Listing = False,
+    where: Where = NOT_GIVEN,
 ) -> int:
-    """Import Locations of OCPI 2.1.1 to 2.3.0, as their sender answers them: JSON, page after page.
+    """Import OCPI Locations, versions 2.1.1 to 2.3.0: JSON, one or more pages of the Sender interface.
 
-    Stations that the file lacks are marked as vanished, and return when a later file has them. Ends with 0,
-    with 1 when every record was refused, with 2 when the file cannot be read; then nothing was changed.
+    A station that is missing from the file is marked as vanished; it returns when a later file has it.
+    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
+    changed.
 
     Args:
-        file: the register file; gzip is understood, `-` is standard input.
-        publisher: whose it is: each has a register of its own. With the name of an operator, its file and
-            what it registers over OCPI are one.
-        partial: the file is a part of the register: stations that it lacks have not vanished.
-        force_vanish: import it even if most of the stations vanish.
-        data: directory of the log and the store; made where it is missing.
+        file: Register file; gzip is understood, `-` is standard input.
+        publisher: Name of the publisher. Each publisher has a register of its own. If it is the name of an
+            operator, the file belongs to the same register as what the operator sends over OCPI.
+        partial: The file is only a part of the register: stations that are missing from it have not vanished.
+        force_vanish: Import the file even if most stations would vanish.
+        dry_run: Check the file and print what the import would do, but change nothing.
+        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+            (the first 1,000 of each).
+        where: Options of every command.
     """
-    name = "ocpi" if publisher is None else f"ocpi:{publisher}"
-    return _run("ocpi", file, data, name, partial=partial, force_vanish=force_vanish)
+    register = "ocpi" if publisher is None else f"ocpi:{publisher}"
+    task = _Task("ocpi", file, register, complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    return _run(task, where, listing=listing)
 
 
 def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -198,29 +232,56 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise InvalidRegister("the gzip is cut off, the file is not complete; nothing was changed")
 
 
-def _run(
-    form: str, file: str, data: Path, register: str | None = None, *, partial: bool, force_vanish: bool
-) -> int:
-    """Imports a file of one form into the register of that name, which is the form's where none is given."""
-    report = asyncio.run(
-        _import(form, file, data, register or form, complete=not partial, force_vanish=force_vanish)
-    )
+class _Task(msgspec.Struct, frozen=True):
+    """One import: a file of one form into one register."""
+
+    form: str
+    file: str
+    register: str
+    complete: bool
+    force_vanish: bool
+    dry_run: bool
+
+
+def _run(task: _Task, where: Where, *, listing: bool) -> int:
+    # What is wrong with the settings is said before a large file is read.
+    where.load()
+    report = asyncio.run(_import(task, where))
     imported = len(report.added) + len(report.changed) + len(report.returned) + report.unchanged
-    _print(report)
+    _print(task, report, listing=listing)
     return 0 if imported else EXIT_NOTHING_IMPORTED
 
 
-async def _import(
-    form: str, file: str, data: Path, register: str, *, complete: bool, force_vanish: bool
-) -> ImportReport:
+async def _import(task: _Task, where: Where) -> ImportReport:
     with ExitStack() as stack:
-        stream, size = _open(file, stack)
-        bar = stack.enter_context(_Bar(register, size))
-        records = bar.until_written(REGISTERS[form](unpacked(_read(file, stream, bar))))
-        async with opened(data) as store:
+        stream, size = _open(task.file, stack)
+        bar = stack.enter_context(_Bar(task.register, size))
+        records = bar.until_written(REGISTERS[task.form](unpacked(_read(task.file, stream, bar))))
+        opened: AbstractAsyncContextManager[SqlStore] = (
+            _tried(where) if task.dry_run else writing(where, make=True)
+        )
+        async with opened as store:
             return await store.import_stations(
-                register, records, now(), complete=complete, force_vanish=force_vanish
+                task.register,
+                records,
+                now(),
+                complete=task.complete,
+                force_vanish=task.force_vanish,
+                dry_run=task.dry_run,
             )
+
+
+@asynccontextmanager
+async def _tried(where: Where) -> AsyncIterator[SqlStore]:
+    """The store, for an import that changes nothing; where there is none, an empty one that is removed."""
+    if exists(where.directory()):
+        async with reading(where) as store:
+            yield store
+        return
+    say(f"there is no store in {where.directory()}; the file is checked against an empty registry")
+    with tempfile.TemporaryDirectory(prefix="ladestrom-") as name:
+        async with opened(Path(name)) as store:
+            yield store
 
 
 def _open(file: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
@@ -278,7 +339,9 @@ class _Bar:
         self._progress.update(self._task, description="writing the store")
 
 
-def _print(report: ImportReport) -> None:
+def _print(task: _Task, report: ImportReport, *, listing: bool) -> None:
+    if task.dry_run:
+        print("dry run: nothing was changed; an import would give")
     rows = (
         ("added", len(report.added)),
         ("changed", len(report.changed)),
@@ -290,16 +353,44 @@ def _print(report: ImportReport) -> None:
     )
     for word, count in rows:
         print(f"{word:<9}  {count:>9,}")
-    print(f"the register has {report.evses:,} EVSEs now")
-    if report.notes_count:
-        print("what is noted was odd, and was read as what it seems to mean")
-    if not report.refused:
+    print(f"the register {task.register} has {report.evses:,} EVSEs now")
+    _print_kinds(
+        "refused", [(each.record, each.reason) for each in report.refused], report.refused_count, listing
+    )
+    _print_kinds("noted", [(each.record, each.note) for each in report.notes], report.notes_count, listing)
+    if listing:
+        for word, uuids in (
+            ("added", report.added),
+            ("changed", report.changed),
+            ("vanished", report.vanished),
+            ("returned", report.returned),
+        ):
+            if uuids:
+                print(f"\n{word}:")
+                for uuid in uuids[:LISTED_MAX]:
+                    print(f"  {uuid}")
+                if len(uuids) > LISTED_MAX:
+                    print(f"  and {len(uuids) - LISTED_MAX:,} more")
+    elif report.refused_count or report.notes_count:
+        print("\n--list shows every record with its refusals and notes")
+
+
+def _print_kinds(what: str, told: Sequence[tuple[str, str]], count: int, listing: bool) -> None:
+    """What was refused or noted: how often each reason, with an example, or every record."""
+    if not count:
         return
-    kinds = Counter(_PARTICULAR.sub("...", refusal.reason) for refusal in report.refused)
-    told = len(report.refused)
-    print("\nrefused, by reason:" if told == report.refused_count else f"\nof the first {told:,}, by reason:")
-    for kind, count in kinds.most_common(REASONS_SHOWN_MAX):
-        print(f"  {count:>7,}  {kind}")
-    print(f"\nthe first {min(REASONS_SHOWN_MAX, told)}:")
-    for refusal in report.refused[:REASONS_SHOWN_MAX]:
-        print(f"  {refusal.record}: {refusal.reason}")
+    of_all = "" if len(told) == count else f" (of the first {len(told):,})"
+    if listing:
+        print(f"\n{what}{of_all}:")
+        for record, text in told:
+            print(f"  {record}: {text}")
+        return
+    kinds = Counter(_PARTICULAR.sub("...", text) for _, text in told)
+    examples = {_PARTICULAR.sub("...", text): (record, text) for record, text in reversed(told)}
+    print(f"\n{what}, by reason{of_all}:")
+    for kind, number in kinds.most_common(REASONS_SHOWN_MAX):
+        record, text = examples[kind]
+        print(f"  {number:>7,}  {kind}")
+        print(f"           for example {record}: {text}")
+    if len(kinds) > REASONS_SHOWN_MAX:
+        print(f"  and {len(kinds) - REASONS_SHOWN_MAX} more reasons")

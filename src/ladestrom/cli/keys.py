@@ -1,23 +1,23 @@
-"""`ladestrom keys`: makes, lists, approves, replaces and revokes keys.
+"""`ladestrom keys`: creates, lists, approves, replaces and revokes keys.
 
-A key is printed once, alone, on standard output; everything that is said about it goes to standard error.
+A key is printed once, alone, on standard output; everything else goes to standard error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from cyclopts import App, Parameter
 
-from ladestrom.cli.store import DATA_DEFAULT, DataDirectory, duration_s, now, opened, print_table, shown
+from ladestrom.cli.store import duration_s, now, print_table, reading, shown, writing
+from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.core.access import Scope, create_key, key_state
 from ladestrom.core.key_making import successor
 from ladestrom.errors import Conflict, NotFound
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from ladestrom.ports import KeyRecord, Store
@@ -28,44 +28,49 @@ ID_BYTES: Final = 8
 PURPOSE_CHARACTERS_SHOWN: Final = 60
 """Of what a key is for, in the table."""
 
-app: Final = App(name="keys", help="Keys: create, list, approve, rotate, revoke.")
+app: Final = App(name="keys", help="Create, list, approve, rotate and revoke keys.")
+
+KeyId = Annotated[str, Parameter(name="ID")]
 
 
 @app.command
 def create(
     *,
     name: str,
-    scope: Annotated[list[Scope], Parameter(consume_multiple=True, negative=())],
+    scope: Annotated[list[Scope], Parameter(consume_multiple=True)],
     operator: str | None = None,
     expires: str | None = None,
-    data: DataDirectory = DATA_DEFAULT,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Make a key and print it, alone, on standard output. It cannot be shown again.
+    """Create a key and print it. The key is shown only once: store it.
+
+    Standard output has the key and nothing else; everything about it goes to standard error.
 
     Args:
-        name: whose it is and what for, as the list of keys shows it.
-        scope: `stream` reads, `report` reports for an operator, `admin` does all else; several are possible.
-        operator: whose statuses it reports; needed with `report`.
-        expires: how long it is valid, such as 90d; for ever where it is left out.
-        data: directory of the log and the store; made where it is missing.
+        name: Whose key it is and what it is for, as the list of keys shows it.
+        scope: `stream` reads, `report` reports for one operator, `admin` administers and reads. Several are
+            possible.
+        operator: The operator that the key reports for. Required for the scope `report`.
+        expires: How long the key is valid, such as 90d. Without this option it does not expire.
+        where: Options of every command.
     """
     lifetime_s = None if expires is None else duration_s(expires, "--expires")
-    asyncio.run(_create(data, name, scope, operator, lifetime_s))
+    asyncio.run(_create(where, name, scope, operator, lifetime_s))
 
 
 @app.command(name="list")
 def list_keys(
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data: DataDirectory = DATA_DEFAULT,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Print all keys, those that wait, are revoked or expired too, without their secrets.
+    """List all keys, without their secrets: also those that wait for approval, are revoked or have expired.
 
     Args:
-        as_json: prints a JSON list; instants are milliseconds since the Unix epoch.
-        data: directory of the log and the store.
+        as_json: Print a JSON list. Times are milliseconds since 1970.
+        where: Options of every command.
     """
-    records = asyncio.run(_records(data))
+    records = asyncio.run(_records(where))
     at = now()
     if as_json:
         rows = [{**_public(record), "state": key_state(record, at)} for record in records]
@@ -93,49 +98,43 @@ def list_keys(
 
 
 @app.command
-def approve(key_id: Annotated[str, Parameter(name="ID")], /, *, data: DataDirectory = DATA_DEFAULT) -> None:
-    """Make a key good that somebody made himself and that waits. Servers that run know within a second.
+def approve(key_id: KeyId, /, *, where: Where = NOT_GIVEN) -> None:
+    """Approve a key that somebody created at the web page or by request. It is valid within a second.
 
     Args:
-        key_id: the public id, which `keys list` shows.
-        data: directory of the log and the store.
+        key_id: Public id of the key; `ladestrom keys list` shows it.
+        where: Options of every command.
     """
-    asyncio.run(_approve(data, key_id))
+    asyncio.run(_approve(where, key_id))
 
 
 @app.command
-def rotate(
-    key_id: Annotated[str, Parameter(name="ID")],
-    /,
-    *,
-    overlap: str = "7d",
-    data: DataDirectory = DATA_DEFAULT,
-) -> None:
-    """Make a second key with the same rights and print it; the old one ends after the overlap.
+def rotate(key_id: KeyId, /, *, overlap: str = "7d", where: Where = NOT_GIVEN) -> None:
+    """Create a second key with the same rights and print it. The old key expires after the overlap.
 
-    Where the old key expires, the new one is valid for as long as the old one was to be.
+    If the old key has an expiry date, the new key is valid for the same length of time.
 
     Args:
-        key_id: the public id of the old key, which `keys list` shows.
-        overlap: how long both are valid.
-        data: directory of the log and the store.
+        key_id: Public id of the old key; `ladestrom keys list` shows it.
+        overlap: How long both keys are valid.
+        where: Options of every command.
     """
-    asyncio.run(_rotate(data, key_id, duration_s(overlap, "--overlap")))
+    asyncio.run(_rotate(where, key_id, duration_s(overlap, "--overlap")))
 
 
 @app.command
-def revoke(key_id: Annotated[str, Parameter(name="ID")], /, *, data: DataDirectory = DATA_DEFAULT) -> None:
-    """End a key for good. Servers that run cut its connections within 5 seconds.
+def revoke(key_id: KeyId, /, *, where: Where = NOT_GIVEN) -> None:
+    """Revoke a key. This cannot be undone. A running server closes its connections within 5 seconds.
 
     Args:
-        key_id: the public id, which `keys list` shows.
-        data: directory of the log and the store.
+        key_id: Public id of the key; `ladestrom keys list` shows it.
+        where: Options of every command.
     """
-    asyncio.run(_revoke(data, key_id))
+    asyncio.run(_revoke(where, key_id))
 
 
 async def _create(
-    data: Path, name: str, scopes: list[Scope], operator: str | None, lifetime_s: int | None
+    where: Where, name: str, scopes: list[Scope], operator: str | None, lifetime_s: int | None
 ) -> None:
     at = now()
     expires_at = None if lifetime_s is None else at + lifetime_s * 1000
@@ -148,20 +147,20 @@ async def _create(
         created_at=at,
         expires_at=expires_at,
     )
-    async with opened(data) as store:
+    async with writing(where, make=True) as store:
         await store.put_key(record)
     _hand_out(text, record)
 
 
-async def _rotate(data: Path, key_id: str, overlap_s: int) -> None:
+async def _rotate(where: Where, key_id: str, overlap_s: int) -> None:
     at = now()
-    async with opened(data, make=False) as store:
+    async with writing(where) as store:
         old = await _record(store, key_id)
         state = key_state(old, at)
         if state == "pending":
-            raise Conflict(f"the key {key_id} waits to be approved; `ladestrom keys approve` does that")
+            raise Conflict(f"the key {key_id} has not been approved yet; use `ladestrom keys approve`")
         if state != "live":
-            raise Conflict(f"the key {key_id} is {state} already; make a new one with `keys create`")
+            raise Conflict(f"the key {key_id} is {state}; create a new one with `ladestrom keys create`")
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
         text, record = successor(
             secrets.token_bytes(SECRET_BYTES),
@@ -174,23 +173,23 @@ async def _rotate(data: Path, key_id: str, overlap_s: int) -> None:
         await store.expire_key(key_id, at + overlap_s * 1000)
         ends_at = (await _record(store, key_id)).expires_at
     _hand_out(text, record)
-    _say(f"the key {key_id} ends {shown(ends_at)}")
+    say(f"the old key {key_id} expires at {shown(ends_at)}")
 
 
-async def _approve(data: Path, key_id: str) -> None:
-    async with opened(data, make=False) as store:
+async def _approve(where: Where, key_id: str) -> None:
+    async with writing(where) as store:
         await store.approve_key(key_id, now())
-    _say(f"the key {key_id} is good now")
+    say(f"the key {key_id} is approved")
 
 
-async def _revoke(data: Path, key_id: str) -> None:
-    async with opened(data, make=False) as store:
+async def _revoke(where: Where, key_id: str) -> None:
+    async with writing(where) as store:
         await store.revoke_key(key_id, now())
-    _say(f"the key {key_id} is revoked")
+    say(f"the key {key_id} is revoked")
 
 
-async def _records(data: Path) -> list[KeyRecord]:
-    async with opened(data, make=False) as store:
+async def _records(where: Where) -> list[KeyRecord]:
+    async with reading(where) as store:
         return list(await store.keys())
 
 
@@ -198,13 +197,13 @@ async def _record(store: Store, key_id: str) -> KeyRecord:
     for record in await store.keys():
         if record.id == key_id:
             return record
-    raise NotFound(f"there is no key {key_id[:40]!r}; `ladestrom keys list` shows the ids")
+    raise NotFound(f"there is no key {quoted(key_id)}; `ladestrom keys list` shows the ids")
 
 
 def _hand_out(text: str, record: KeyRecord) -> None:
     print(text, flush=True)
-    _say(
-        f"key {record.id} for {record.name}: {', '.join(record.scopes)}"
+    say(
+        f"key {record.id} for {record.name}: scope {', '.join(record.scopes)}"
         + (f"; reports for {record.operator}" if record.operator else "")
         + f"; expires {shown(record.expires_at, 'never')}. It is not shown again"
     )
@@ -212,7 +211,3 @@ def _hand_out(text: str, record: KeyRecord) -> None:
 
 def _public(record: KeyRecord) -> dict[str, object]:
     return {name: value for name, value in msgspec.structs.asdict(record).items() if name != "secret_sha256"}
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from ladestrom.cli.where import say
 
 if TYPE_CHECKING:
     from ladestrom.ingest.supervision import Noted
@@ -32,8 +33,8 @@ def noted_sources(data: Path) -> Mapping[str, Noted]:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
-        sys.stderr.write(f"ladestrom: {path} is left out, it cannot be read: {error}\n")
+        say(f"warning: {path} cannot be read and is left out: {error}")
         return {}
     if age_s > NOTED_AGE_S_MAX:
-        sys.stderr.write(f"ladestrom: no server has noted anything for {age_s:.0f} s; this is how it was\n")
+        say(f"warning: no server has written its state for {age_s:.0f} s; what is shown is as old")
     return {each.freshness.source: each for each in noted}

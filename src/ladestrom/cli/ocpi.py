@@ -1,4 +1,4 @@
-"""`ladestrom ocpi`: peers of OCPI. Invites them, registers with them, lists them, parts from them.
+"""`ladestrom ocpi`: OCPI peers. Invites them, registers with them, lists them, unregisters them.
 
 A token is printed once. Whoever has it speaks for its operator.
 """
@@ -8,23 +8,24 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import sys
 from collections.abc import Generator
-from pathlib import Path
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from cyclopts import App, Parameter
 
-from ladestrom.cli.flags import NO_FLAGS
-from ladestrom.cli.store import DATA_DEFAULT, DataDirectory, now, opened, print_table, shown
-from ladestrom.config import Settings, load
+from ladestrom.cli.store import now, print_table, reading, shown, writing
+from ladestrom.cli.where import NOT_GIVEN, Where, say
+from ladestrom.config import Settings, special
 from ladestrom.errors import BadRequest, Conflict, NotFound
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import VERSIONS_PATH, digest, new_token
 from ladestrom.ports import OcpiPeer
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from ladestrom.backends.sql import SqlStore
@@ -33,100 +34,82 @@ ID_BYTES: Final = 5
 TOKEN_CHARACTERS_MIN: Final = 16
 """Of a token that somebody else chose."""
 
-app: Final = App(name="ocpi", help="Peers of OCPI: invite, register, fix, peers, renew, unregister.")
+app: Final = App(name="ocpi", help="Manage OCPI peers.")
 
 Meeting = Generator[Ask, Answered, tuple[ocpi_credentials.Introduction, ocpi_credentials.Credentials]]
 PeerId = Annotated[str, Parameter(name="ID")]
 
 
 @app.command
-def invite(
-    *,
-    operator: str,
-    config: Path | None = None,
-    data: DataDirectory = DATA_DEFAULT,
-) -> None:
-    """Make a token with which an operator's system may register, and print where: two lines, URL and token.
+def invite(*, operator: str, where: Where = NOT_GIVEN) -> None:
+    """Create a token with which a peer can register. Print two lines: the URL of our versions, and the token.
 
-    The token is good for one registration and is not shown again.
+    The token is valid for one registration. It is shown only once: store it.
 
     Args:
-        operator: whose statuses the peer will report.
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        data: directory of the log and the store.
+        operator: Operator whose statuses the peer will report.
+        where: Options of every command.
     """
     token = new_token()
     peer = _new(operator, "invited", token)
-    asyncio.run(_put(data, peer))
-    print(f"{_our_url(_settings(config))}\n{token}", flush=True)
-    _say(f"peer {peer.id} of {operator} is invited. The token is not shown again")
+    asyncio.run(_put(where, peer))
+    print(f"{_our_url(where)}\n{token}", flush=True)
+    say(f"peer {peer.id} of {operator} is invited. The token is not shown again")
 
 
 @app.command
-def register(
-    *,
-    operator: str,
-    url: str,
-    token: Annotated[str, Parameter(env_var="LADESTROM_OCPI_TOKEN")],
-    config: Path | None = None,
-    data: DataDirectory = DATA_DEFAULT,
-) -> None:
-    """Register with a peer that invited us. Our server has to run: the peer calls it back.
+def register(*, operator: str, url: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
+    """Register with a peer that invited us. Our server must be running: the peer calls it back.
 
     Args:
-        operator: whose statuses the peer will report.
-        url: of the peer's versions.
-        token: with which it invited us.
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        data: directory of the log and the store.
+        operator: Operator whose statuses the peer will report.
+        url: URL of the peer's versions.
+        token: Token from the peer's invitation. Default: LADESTROM_OCPI_TOKEN.
+        where: Options of every command.
     """
-    if not ocpi.is_address(url) or not ocpi.is_token(token):
-        raise BadRequest("--url is an http or https address, and --token 1 to 64 printable characters")
-    settings = _settings(config)
-    peer = asyncio.run(_register(data, settings, operator, url, token))
-    _say(f"peer {peer.id} of {operator} is registered, with OCPI {peer.version}")
+    given = token or special(os.environ, "LADESTROM_OCPI_TOKEN")
+    if given is None:
+        raise BadRequest("the token of the invitation is missing; use --token or LADESTROM_OCPI_TOKEN")
+    if not ocpi.is_address(url):
+        raise BadRequest("--url must be an http or https address")
+    if not ocpi.is_token(given):
+        raise BadRequest(f"--token must have 1 to {ocpi.TOKEN_CHARACTERS_MAX} printable ASCII characters")
+    peer = asyncio.run(_register(where, operator, url, given))
+    say(f"peer {peer.id} of {operator} is registered, with OCPI {peer.version}")
 
 
 @app.command
-def fix(
-    *,
-    operator: str,
-    token: Annotated[str | None, Parameter(env_var="LADESTROM_OCPI_TOKEN")] = None,
-    config: Path | None = None,
-    data: DataDirectory = DATA_DEFAULT,
-) -> None:
-    """Let a peer in with a token for good, without the module credentials; print URL and token.
+def fix(*, operator: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
+    """Let a peer push with a permanent token, without registration. Print two lines: URL and token.
+
+    The token is shown only once: store it.
 
     Args:
-        operator: whose statuses the peer reports.
-        token: that the peer will show; a new one where left out.
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        data: directory of the log and the store.
+        operator: Operator whose statuses the peer reports.
+        token: Token that the peer will use. Default: LADESTROM_OCPI_TOKEN, else a new one.
+        where: Options of every command.
     """
-    given = new_token() if token is None else token
+    given = token or special(os.environ, "LADESTROM_OCPI_TOKEN") or new_token()
     if not ocpi.is_token(given) or len(given) < TOKEN_CHARACTERS_MIN:
         raise BadRequest(
-            f"--token has {TOKEN_CHARACTERS_MIN} to {ocpi.TOKEN_CHARACTERS_MAX} printable characters of ASCII"
+            f"--token must have {TOKEN_CHARACTERS_MIN} to {ocpi.TOKEN_CHARACTERS_MAX} printable ASCII "
+            "characters"
         )
     peer = _new(operator, "fixed", given)
-    asyncio.run(_put(data, peer))
-    print(f"{_our_url(_settings(config))}\n{given}", flush=True)
-    _say(f"peer {peer.id} of {operator} may push with this token. It is not shown again")
+    asyncio.run(_put(where, peer))
+    print(f"{_our_url(where)}\n{given}", flush=True)
+    say(f"peer {peer.id} of {operator} may push with this token. It is not shown again")
 
 
 @app.command
-def peers(
-    *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data: DataDirectory = DATA_DEFAULT,
-) -> None:
-    """Print all peers, without tokens.
+def peers(*, as_json: Annotated[bool, Parameter(name="--json")] = False, where: Where = NOT_GIVEN) -> None:
+    """List all peers, without tokens.
 
     Args:
-        as_json: prints a JSON list; instants are milliseconds since the Unix epoch.
-        data: directory of the log and the store.
+        as_json: Print a JSON list. Times are milliseconds since 1970.
+        where: Options of every command.
     """
-    found = asyncio.run(_peers(data))
+    found = asyncio.run(_peers(where))
     if as_json:
         rows = [
             {
@@ -156,60 +139,52 @@ def peers(
 
 
 @app.command
-def renew(peer_id: PeerId, /, *, config: Path | None = None, data: DataDirectory = DATA_DEFAULT) -> None:
-    """Exchange new tokens with a registered peer, at the best version that both speak now.
+def renew(peer_id: PeerId, /, *, where: Where = NOT_GIVEN) -> None:
+    """Exchange new tokens with a registered peer, and use the newest version that both sides support.
 
-    Our server has to run: the peer calls it back.
+    Our server must be running: the peer calls it back.
 
     Args:
-        peer_id: its id, which `ocpi peers` shows.
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        data: directory of the log and the store.
+        peer_id: Id of the peer; `ladestrom ocpi peers` shows it.
+        where: Options of every command.
     """
-    peer = asyncio.run(_renew(data, _settings(config), peer_id))
-    _say(f"peer {peer.id} has new tokens, and speaks OCPI {peer.version}")
+    peer = asyncio.run(_renew(where, peer_id))
+    say(f"peer {peer.id} has new tokens and uses OCPI {peer.version}")
 
 
 @app.command
-def unregister(
-    peer_id: PeerId,
-    /,
-    *,
-    untold: Annotated[bool, Parameter(negative=())] = False,
-    config: Path | None = None,
-    data: DataDirectory = DATA_DEFAULT,
-) -> None:
-    """Part from a peer: tell it, and forget it. Its token is good for nothing within a second.
+def unregister(peer_id: PeerId, /, *, untold: bool = False, where: Where = NOT_GIVEN) -> None:
+    """Unregister from a peer and remove it. A running server refuses its token within a second.
 
     Args:
-        peer_id: its id, which `ocpi peers` shows.
-        untold: do not tell it, as it is gone.
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        data: directory of the log and the store.
+        peer_id: Id of the peer; `ladestrom ocpi peers` shows it.
+        untold: Do not call the peer, because it does not exist any more.
+        where: Options of every command.
     """
-    asyncio.run(_unregister(data, _settings(config), peer_id, told=not untold))
-    _say(f"peer {peer_id} is forgotten; where it was its operator's last, its EVSEs are unknown")
+    asyncio.run(_unregister(where, peer_id, told=not untold))
+    say(f"peer {peer_id} is removed. If it was its operator's last peer, its EVSEs become UNKNOWN")
 
 
-async def _register(data: Path, settings: Settings, operator: str, url: str, token: str) -> OcpiPeer:
-    ours = new_token()
+async def _register(where: Where, operator: str, url: str, token: str) -> OcpiPeer:
+    settings, ours = where.settings(), new_token()
     calling = _new(operator, "calling", ours)
-    async with opened(data, make=False) as store:
+    async with writing(where) as store:
         await store.peers.put(calling)
         try:
-            conversation = ocpi_credentials.register(url, token, _own(settings), ours, _our_url(settings))
+            conversation = ocpi_credentials.register(url, token, _own(settings), ours, _our_url(where))
             return await _meet(store, settings, calling, conversation)
         except BaseException:
             await store.peers.drop(calling.id)
             raise
 
 
-async def _renew(data: Path, settings: Settings, peer_id: str) -> OcpiPeer:
-    async with opened(data, make=False) as store:
+async def _renew(where: Where, peer_id: str) -> OcpiPeer:
+    settings = where.settings()
+    async with writing(where) as store:
         peer = await _peer(store, peer_id)
         if peer.state != "registered" or peer.their_url is None or peer.their_token is None:
             raise Conflict(
-                f"the peer {peer_id} is {peer.state}; only registered ones have tokens to exchange"
+                f"the peer {peer_id} is {peer.state}; only registered peers have tokens to exchange"
             )
         ours = new_token()
         calling = msgspec.structs.replace(
@@ -218,7 +193,7 @@ async def _renew(data: Path, settings: Settings, peer_id: str) -> OcpiPeer:
         await store.peers.put(calling)
         try:
             conversation = ocpi_credentials.renew(
-                peer.their_url, peer.their_token, _own(settings), ours, _our_url(settings)
+                peer.their_url, peer.their_token, _own(settings), ours, _our_url(where)
             )
             renewed = await _meet(store, settings, calling, conversation)
         except BaseException:
@@ -244,8 +219,9 @@ async def _meet(store: SqlStore, settings: Settings, calling: OcpiPeer, conversa
     return registered
 
 
-async def _unregister(data: Path, settings: Settings, peer_id: str, *, told: bool) -> None:
-    async with opened(data, make=False) as store:
+async def _unregister(where: Where, peer_id: str, *, told: bool) -> None:
+    settings = where.settings()
+    async with writing(where) as store:
         peer = await _peer(store, peer_id)
         if told and peer.state == "registered" and peer.their_token is not None:
             endpoints = tuple(ocpi.Endpoint(name, url, role) for name, role, url in peer.endpoints)
@@ -255,13 +231,13 @@ async def _unregister(data: Path, settings: Settings, peer_id: str, *, told: boo
         await store.peers.drop(peer.id)
 
 
-async def _put(data: Path, peer: OcpiPeer) -> None:
-    async with opened(data, make=False) as store:
+async def _put(where: Where, peer: OcpiPeer) -> None:
+    async with writing(where) as store:
         await store.peers.put(peer)
 
 
-async def _peers(data: Path) -> list[OcpiPeer]:
-    async with opened(data, make=False) as store:
+async def _peers(where: Where) -> list[OcpiPeer]:
+    async with reading(where) as store:
         return list(await store.peers.every())
 
 
@@ -269,7 +245,7 @@ async def _peer(store: SqlStore, peer_id: str) -> OcpiPeer:
     for peer in await store.peers.every():
         if peer.id == peer_id:
             return peer
-    raise NotFound(f"there is no peer {peer_id[:40]!r}; `ladestrom ocpi peers` shows the ids")
+    raise NotFound(f"there is no peer {quoted(peer_id)}; `ladestrom ocpi peers` shows the ids")
 
 
 def _new(operator: str, state: str, token: str) -> OcpiPeer:
@@ -282,14 +258,24 @@ def _new(operator: str, state: str, token: str) -> OcpiPeer:
     )
 
 
-def _settings(config: Path | None) -> Settings:
-    return load(config, os.environ, NO_FLAGS).settings
+def _our_url(where: Where) -> str:
+    """Where peers find our versions; warns of an address that they cannot reach."""
+    found, is_running = where.addresses()
+    if not is_running and not where.settings().server.url_public:
+        say(
+            f"no server runs on this data directory now; {found.public} is the address that its settings give"
+        )
+    if _is_local(urlsplit(found.public).hostname or ""):
+        say("warning: only programs on this machine reach that address; set server.url_public")
+    return f"{found.public}{VERSIONS_PATH}"
 
 
-def _our_url(settings: Settings) -> str:
-    server = settings.server
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    return f"{server.url_public or f'http://{host}:{server.port}'}{VERSIONS_PATH}"
+def _is_local(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 def _own(settings: Settings) -> ocpi_credentials.Self:
@@ -299,7 +285,3 @@ def _own(settings: Settings) -> ocpi_credentials.Self:
 
 def _calls(settings: Settings) -> Calls:
     return Calls(now, anywhere=settings.ocpi.peers == "any")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")

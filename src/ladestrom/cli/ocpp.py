@@ -1,25 +1,27 @@
 """`ladestrom ocpp`: charge points that report for themselves.
 
-A password is printed once, alone, on standard output; what is said about it goes to standard error.
+A password is printed once, alone, on standard output; everything else goes to standard error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 from cyclopts import App, Parameter
 
-from ladestrom.cli.store import DATA_DEFAULT, DataDirectory, now, opened, print_table, shown
+from ladestrom.cli.store import now, print_table, reading, shown, writing
+from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.core.charge_points import PASSWORD_BYTES_MIN, as_hexadecimal, enrol, new_password
 from ladestrom.errors import BadRequest
 from ladestrom.ports import ChargePoint
+from ladestrom.quoting import quoted
 
-app: Final = App(name="ocpp", help="Charge points that connect: add, list, rotate, remove.")
+app: Final = App(name="ocpp", help="Manage charge points that connect over OCPP.")
+
+ChargePointId = Annotated[str, Parameter(name="ID")]
 
 
 @app.command
@@ -28,18 +30,21 @@ def add(
     operator: str,
     station: str,
     charge_point: Annotated[str, Parameter(name="--id")],
-    numbers: Annotated[list[str] | None, Parameter(name="--map", consume_multiple=True, negative=())] = None,
-    data: DataDirectory = DATA_DEFAULT,
+    numbers: Annotated[list[str] | None, Parameter(name="--map", consume_multiple=True)] = None,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Add a charge point and print its password, alone, on standard output. It cannot be shown again.
+    """Add a charge point and print its password. The password is shown only once: store it.
+
+    Standard output has the password and nothing else; everything about it goes to standard error.
 
     Args:
-        operator: whose statuses it reports.
-        station: the registry's uuid of its station.
-        charge_point: its id, with which it connects: ws://HOST/ocpp/ID.
-        numbers: its number of a connector (OCPP 1.6) or EVSE (2.x) and the EVSE that it is, such as
-            1=FR*ABC*E1; several are possible. Left out, numbers are the station's EVSEs in registry order.
-        data: directory of the log and the store.
+        operator: Operator whose statuses the charge point reports.
+        station: The station's `uuid` in the registry.
+        charge_point: Id with which the charge point connects, as in ws://HOST/ocpp/ID.
+        numbers: A connectorId (OCPP 1.6) or evseId (OCPP 2.x) of the charge point and the EVSE that it
+            stands for, such as 1=FR*ABC*E1. Several are possible. Default: the station's EVSEs are numbered
+            from 1, in the order of the registry.
+        where: Options of every command.
     """
     password, point = enrol(
         secrets.token_bytes(PASSWORD_BYTES_MIN),
@@ -49,23 +54,23 @@ def add(
         evses=dict(map(_numbered, numbers or ())),
         added_at=now(),
     )
-    asyncio.run(_put(data, point))
+    asyncio.run(_put(where, point))
     _hand_out(password, charge_point)
 
 
 @app.command(name="list")
 def list_charge_points(
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data: DataDirectory = DATA_DEFAULT,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Print all charge points, without their passwords.
+    """List all charge points, without their passwords.
 
     Args:
-        as_json: prints a JSON list; instants are milliseconds since the Unix epoch.
-        data: directory of the log and the store.
+        as_json: Print a JSON list. Times are milliseconds since 1970.
+        where: Options of every command.
     """
-    points = asyncio.run(_points(data))
+    points = asyncio.run(_points(where))
     if as_json:
         rows = [
             {name: value for name, value in msgspec.structs.asdict(point).items() if name != "secret_sha256"}
@@ -90,68 +95,60 @@ def list_charge_points(
 
 
 @app.command
-def rotate(
-    charge_point: Annotated[str, Parameter(name="ID")], /, *, data: DataDirectory = DATA_DEFAULT
-) -> None:
-    """Give a charge point a new password and print it. The old one ends at once, and its connection.
+def rotate(charge_point: ChargePointId, /, *, where: Where = NOT_GIVEN) -> None:
+    """Give a charge point a new password and print it. The old password and its connection end at once.
 
     Args:
-        charge_point: its id, which `ocpp list` shows.
-        data: directory of the log and the store.
+        charge_point: Id of the charge point; `ladestrom ocpp list` shows it.
+        where: Options of every command.
     """
     password, digest = new_password(secrets.token_bytes(PASSWORD_BYTES_MIN))
-    asyncio.run(_rotate(data, charge_point, digest))
+    asyncio.run(_rotate(where, charge_point, digest))
     _hand_out(password, charge_point)
 
 
 @app.command
-def remove(
-    charge_point: Annotated[str, Parameter(name="ID")], /, *, data: DataDirectory = DATA_DEFAULT
-) -> None:
-    """Forget a charge point. Servers that run end its connection within seconds; its EVSEs are unknown then.
+def remove(charge_point: ChargePointId, /, *, where: Where = NOT_GIVEN) -> None:
+    """Remove a charge point. A running server closes its connection within seconds; its EVSEs become UNKNOWN.
 
     Args:
-        charge_point: its id, which `ocpp list` shows.
-        data: directory of the log and the store.
+        charge_point: Id of the charge point; `ladestrom ocpp list` shows it.
+        where: Options of every command.
     """
-    asyncio.run(_remove(data, charge_point))
-    _say(f"the charge point {charge_point} is removed")
+    asyncio.run(_remove(where, charge_point))
+    say(f"the charge point {charge_point} is removed")
 
 
 def _numbered(written: str) -> tuple[int, str]:
     number, is_pair, evse = written.partition("=")
     if not is_pair or not number.strip().isdecimal() or not evse.strip():
-        raise BadRequest(f"--map {written[:60]!r} is no number and EVSE; write 1=FR*ABC*E1")
+        raise BadRequest(f"--map {quoted(written)} is not a number and an EVSE; write 1=FR*ABC*E1")
     return int(number), evse.strip()
 
 
-async def _put(data: Path, point: ChargePoint) -> None:
-    async with opened(data, make=False) as store:
+async def _put(where: Where, point: ChargePoint) -> None:
+    async with writing(where) as store:
         await store.put_charge_point(point)
 
 
-async def _points(data: Path) -> list[ChargePoint]:
-    async with opened(data, make=False) as store:
+async def _points(where: Where) -> list[ChargePoint]:
+    async with reading(where) as store:
         return list(await store.charge_points())
 
 
-async def _rotate(data: Path, charge_point: str, digest: bytes) -> None:
-    async with opened(data, make=False) as store:
+async def _rotate(where: Where, charge_point: str, digest: bytes) -> None:
+    async with writing(where) as store:
         await store.rotate_charge_point(charge_point, digest)
 
 
-async def _remove(data: Path, charge_point: str) -> None:
-    async with opened(data, make=False) as store:
+async def _remove(where: Where, charge_point: str) -> None:
+    async with writing(where) as store:
         await store.remove_charge_point(charge_point)
 
 
 def _hand_out(password: str, charge_point: str) -> None:
     print(password, flush=True)
-    _say(
-        f"password of {charge_point}; where OCPP 1.6 wants AuthorizationKey in hexadecimal, "
-        f"{as_hexadecimal(password)}. It is not shown again"
+    say(
+        f"this is the password of {charge_point}. If a charge point expects AuthorizationKey (OCPP 1.6) in "
+        f"hexadecimal, enter {as_hexadecimal(password)}. It is not shown again"
     )
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")

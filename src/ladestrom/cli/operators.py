@@ -1,10 +1,9 @@
-"""`ladestrom operators`: who reports, on what it may, and how fresh its reports are."""
+"""`ladestrom operators`: who reports, on what it may report, and how fresh its reports are."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,26 +12,30 @@ from cyclopts import App, Parameter
 
 from ladestrom.cli.noted import noted_sources
 from ladestrom.cli.store import (
-    DATA_DEFAULT,
-    DataDirectory,
     duration_s,
     now,
-    opened,
     print_table,
+    reading,
     shown,
     shown_duration,
+    writing,
 )
+from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.core.access import operator_from
+from ladestrom.core.coverage import Coverage, coverage
+from ladestrom.errors import NotFound
+from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.model import Millis
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from ladestrom.model import Operator
+    from ladestrom.ports import OperatorUse
 
-FRESHNESS_FILE: Final = "freshness.json"
 FRESHNESS_MIB_MAX: Final = 16
 """A hundred bytes for each of a hundred thousand operators is less."""
 
-app: Final = App(name="operators", help="Operators, and what each may report on.")
+app: Final = App(name="operators", help="Manage operators and what each may report on.")
 
 
 class Freshness(msgspec.Struct, frozen=True):
@@ -48,23 +51,29 @@ class Freshness(msgspec.Struct, frozen=True):
 def add(
     name: str,
     *,
-    party: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
-    prefix: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
-    all_evses: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    party: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    prefix: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    all_evses: Annotated[bool, Parameter(name="--all")] = False,
     stale_after: str | None = None,
-    registers: Annotated[bool, Parameter(name="--registers", negative=())] = False,
-    data: DataDirectory = DATA_DEFAULT,
+    registers: bool = False,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Add an operator, or replace what one of this name may report on.
+    """Add an operator, or replace the rights of the operator that has this name.
+
+    Give at least one right: --party, --prefix or --all. `ladestrom registry parties` shows the parties and
+    prefixes that the registry has. If the rights cover no EVSE of the registry, the command says so.
 
     Args:
-        name: the operator's name; it is the source of its reports.
-        party: country and party that the register gives its EVSEs, such as FR*ABC; several are possible.
-        prefix: beginning of its EVSE ids, such as FRABC; several are possible.
-        all_evses: it may report on every EVSE.
-        stale_after: silence after which its EVSEs become unknown, such as 1h; the setting where left out.
-        registers: stations that it describes come into the registry, where all their EVSEs are of its party.
-        data: directory of the log and the store; made where it is missing.
+        name: Name of the operator.
+        party: Country and party that the register gives to the operator's EVSEs, such as FR*ABC, FR-ABC or
+            FRABC. Several are possible.
+        prefix: Beginning of EVSE ids or station uuids, such as FR*ABC*E12 or NOR_015. Several are possible.
+        all_evses: The operator may report on every EVSE.
+        stale_after: How long an EVSE may go unreported before it becomes UNKNOWN, such as 1h. Default: the
+            setting `rules.stale_after_s`.
+        registers: Stations that the operator describes are added to the registry. All their EVSEs belong to
+            its party.
+        where: Options of every command.
     """
     operator = operator_from(
         name,
@@ -74,25 +83,30 @@ def add(
         stale_after_s=None if stale_after is None else duration_s(stale_after, "--stale-after"),
         may_register=registers,
     )
-    added = asyncio.run(_put(data, operator))
-    what = "added" if added else "replaced: what it could report on before is forgotten"
-    registers_too = ", and register its stations" if operator.may_register else ""
-    print(f"{operator.name} {what}; it may report on {_rights(operator)}{registers_too}")
+    added, covered = asyncio.run(_put(where, operator))
+    print(
+        f"{'added' if added else 'replaced'} {operator.name}: it may report on {_rights(operator)}"
+        + (" and add stations to the registry" if operator.may_register else "")
+    )
+    print(_covers(covered))
+    for line in _warnings(covered):
+        say(f"warning: {line}")
 
 
 @app.command(name="list")
 def list_operators(
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data: DataDirectory = DATA_DEFAULT,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Print all operators, what each may report on and, where a server has run, how fresh its reports are.
+    """List all operators, their rights and, if a server has run, how fresh their reports are.
 
     Args:
-        as_json: prints a JSON list; instants are milliseconds since the Unix epoch.
-        data: directory of the log and the store.
+        as_json: Print a JSON list. Times are milliseconds since 1970.
+        where: Options of every command.
     """
-    found = asyncio.run(_operators(data))
+    found = asyncio.run(_operators(where))
+    data = where.directory().path
     freshness = _freshness(data / FRESHNESS_FILE)
     if as_json:
         rows = [
@@ -105,14 +119,7 @@ def list_operators(
         print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return
     head = ["NAME", "MAY REPORT ON", "STALE AFTER"]
-    lines = [
-        [
-            operator.name,
-            _rights(operator),
-            "as set" if operator.stale_after_s is None else shown_duration(operator.stale_after_s),
-        ]
-        for operator in found
-    ]
+    lines = [[operator.name, _rights(operator), _stale_after(operator)] for operator in found]
     if freshness is not None:
         head += ["LAST REPORT", "REPORTS", "CHANGES", "REFUSED"]
         for line, operator in zip(lines, found, strict=True):
@@ -135,20 +142,114 @@ def list_operators(
     print_table(head, lines)
 
 
-async def _put(data: Path, operator: Operator) -> bool:
-    async with opened(data) as store:
-        return await store.put_operator(operator, now())
+@app.command
+def show(
+    name: str,
+    /,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    where: Where = NOT_GIVEN,
+) -> None:
+    """Show an operator's rights and which EVSEs of the registry each of them covers.
+
+    Args:
+        name: Name of the operator.
+        as_json: Print one JSON object.
+        where: Options of every command.
+    """
+    operator, covered = asyncio.run(_covered(where, name))
+    if as_json:
+        row = {**msgspec.structs.asdict(operator), "covers": covered}
+        print(msgspec.json.format(msgspec.json.encode(row), indent=2).decode())
+        return
+    print(f"{operator.name} may report on {_rights(operator)}")
+    print(_covers(covered))
+    print(f"stale after: {_stale_after(operator)}")
+    print(f"may add stations to the registry: {'yes' if operator.may_register else 'no'}")
+    print()
+    print_table(
+        ("RIGHT", "VALUE", "EVSES"), [(each.kind, each.value, f"{each.evses:,}") for each in covered.rights]
+    )
+    if covered.examples:
+        print("\nexamples:")
+        for evse in covered.examples:
+            print(f"  {evse.written} (station {evse.station})")
+    for line in _warnings(covered):
+        say(f"warning: {line}")
 
 
-async def _operators(data: Path) -> list[Operator]:
-    async with opened(data, make=False) as store:
+@app.command
+def remove(
+    name: str,
+    /,
+    *,
+    force: bool = False,
+    where: Where = NOT_GIVEN,
+) -> None:
+    """Remove an operator. A running server refuses its reports from the next second on.
+
+    Statuses that it reported stay until they are stale. Its keys that have ended are removed with it.
+
+    Args:
+        name: Name of the operator.
+        force: Also remove the keys, sources, charge points and OCPI peers of the operator. Without this
+            option, the command refuses if there are any.
+        where: Options of every command.
+    """
+    use = asyncio.run(_remove(where, name, force=force))
+    print(f"removed {name}{f', and with it {use}' if str(use) else ''}")
+
+
+async def _put(where: Where, operator: Operator) -> tuple[bool, Coverage]:
+    async with writing(where, make=True) as store:
+        added = await store.put_operator(operator, now())
+        return added, coverage(operator, (await store.registry_since(0)).stations)
+
+
+async def _operators(where: Where) -> list[Operator]:
+    async with reading(where) as store:
         return list(await store.operators())
+
+
+async def _covered(where: Where, name: str) -> tuple[Operator, Coverage]:
+    async with reading(where) as store:
+        operator = next((each for each in await store.operators() if each.name == name), None)
+        if operator is None:
+            raise NotFound(f"there is no operator {quoted(name)}; `ladestrom operators list` shows the names")
+        return operator, coverage(operator, (await store.registry_since(0)).stations)
+
+
+async def _remove(where: Where, name: str, *, force: bool) -> OperatorUse:
+    async with writing(where) as store:
+        return await store.remove_operator(name, now(), force=force)
 
 
 def _rights(operator: Operator) -> str:
     if operator.all:
         return "all EVSEs"
     return ", ".join([*operator.parties, *(f"{prefix}..." for prefix in operator.prefixes)])
+
+
+def _stale_after(operator: Operator) -> str:
+    return "as set" if operator.stale_after_s is None else shown_duration(operator.stale_after_s)
+
+
+def _covers(covered: Coverage) -> str:
+    if not covered.evses:
+        return "this covers no EVSE of the registry"
+    return f"this covers {covered.evses:,} EVSEs of {covered.stations:,} stations"
+
+
+def _warnings(covered: Coverage) -> Iterator[str]:
+    """What is odd about rights that cover nothing, and what to do."""
+    empty = [f"{right.kind} {right.value}" for right in covered.rights if not right.evses]
+    if not empty:
+        return
+    which = "its rights cover" if not covered.evses else f"{', '.join(empty)}: this covers"
+    yield (
+        f"{which} no EVSE of the registry. `ladestrom registry parties` shows the parties and prefixes that "
+        "the registry has"
+    )
 
 
 def _freshness(path: Path) -> Mapping[str, Freshness] | None:
@@ -160,5 +261,5 @@ def _freshness(path: Path) -> Mapping[str, Freshness] | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        sys.stderr.write(f"ladestrom: {path} is left out, it cannot be read: {error}\n")
+        say(f"warning: {path} cannot be read and is left out: {error}")
         return None

@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ladestrom.cli.remote import remote
+from ladestrom.cli.where import NOT_GIVEN, Where
 from ladestrom.client.playback import LANES_MAX, play
 from ladestrom.client.recording import Recording, read_recording
 from ladestrom.client.reports import REPORT_ITEMS_MAX, Observation, Reporter, ReportReceipt, Tally
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 LINE_BYTES_MAX: Final = 1024 * 1024
-"""A longer line is no recording; it would be read into memory whole."""
+"""A longer line is not a recording, and would be read into memory as a whole."""
 BAD_LINES_SHOWN_MAX: Final = 20
 KNOWN_REASONS: Final = frozenset(reason.value for reason in REFUSALS)
 STDIN: Final = "-"
@@ -75,43 +75,47 @@ def replay(  # noqa: PLR0913 - a command's options are its parameters
     batch: int = 100,
     connections: int = 4,
     limit: int | None = None,
-    compress: Annotated[bool, Parameter(name="--gzip", negative=())] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    compress: Annotated[bool, Parameter(name="--gzip")] = False,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    where: Where = NOT_GIVEN,
 ) -> int:
     """Send recorded events through the public report interface, each with its recorded time.
 
-    FILE is CSV `ts_ms,id,occupied`, or JSON lines of sessions with `start`, `end` (ms) and
-    `id_pdc_itinerance`; gzip is understood. All of it is read first and put in order of time: at most
-    5,000,000 observations. Lines that cannot be read are named and skipped. Ends with 0 when every
-    observation has its receipt, whatever the server decided, and with 1 otherwise.
+    FILE is CSV with the columns `ts_ms,id,occupied`, or JSON lines of sessions with `start`, `end` (ms) and
+    `id_pdc_itinerance`; gzip is understood. The whole file is read first and sorted by time. It may have up
+    to 5,000,000 observations. Lines that cannot be read are reported and skipped. Exit code: 0 if the server
+    answered for every observation, whatever it decided; 1 otherwise.
 
     Args:
-        file: the recording, or `-` for standard input.
-        server: address of the server; LADESTROM_URL, or http://127.0.0.1:8383.
-        key: a key with the scope `report`; LADESTROM_KEY.
-        speed: recorded seconds for each second that passes, or `max`: as fast as receipts come.
-        batch: most observations of one request, 1 to 10,000.
-        connections: requests at the same time, 1 to 64; an EVSE keeps to one of them.
-        limit: sends only the first so many observations.
-        compress: sends the requests compressed with gzip.
-        as_json: prints the summary as one JSON object.
+        file: Recording; `-` is standard input.
+        server: Address of the server. Default: LADESTROM_URL, else the server of the data directory.
+        key: Key with the scope `report`. Default: LADESTROM_KEY.
+        speed: Recorded seconds per second, or `max` to send as fast as the server answers.
+        batch: Most observations in one request, 1 to 10,000.
+        connections: Number of parallel requests, 1 to 64. The observations of one EVSE stay in order.
+        limit: Send only this many observations, from the first one on.
+        compress: Compress the requests with gzip.
+        as_json: Print the summary as one JSON object.
+        where: Options of every command.
     """
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         pace = _pace(speed)
         _within("--batch", batch, REPORT_ITEMS_MAX)
         _within("--connections", connections, LANES_MAX)
+        address, secret = where.remote(server, key)
         recording = _read(file)
         _name_bad_lines(recording, screen)
         observations = recording.observations if limit is None else recording.observations[: max(limit, 0)]
         started_s = time.monotonic()
-        address, secret = remote(server, key)
         reporter = Reporter(address, secret, compress=compress, connections_max=connections)
         failure = asyncio.run(
             _send(observations, reporter, screen, batch=batch, connections=connections, speed=pace)
         )
     except KeyboardInterrupt:
-        screen.print("replay: stopped; what has no receipt may or may not be in the log", markup=False)
+        screen.print(
+            "replay: stopped; observations without a receipt may or may not be in the log", markup=False
+        )
         return 130
     summary = _sum_up(recording, len(observations), reporter.tally, time.monotonic() - started_s)
     if as_json:
@@ -172,7 +176,7 @@ def _pace(speed: str) -> float | None:
 
 def _within(option: str, number: int, most: int) -> None:
     if not 1 <= number <= most:
-        raise BadRequest(f"{option} {number}: write a number from 1 to {most}")
+        raise BadRequest(f"{option} {number}: write a number from 1 to {most:,}")
 
 
 def _read(file: str) -> Recording:
@@ -181,7 +185,7 @@ def _read(file: str) -> Recording:
         with open(source, "rb", closefd=file != STDIN) as raw:
             return read_recording(_lines(_plain(raw)))
     except (OSError, EOFError, zlib.error) as error:
-        raise BadRequest(f"{file} cannot be read: {error}") from error
+        raise BadRequest(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _plain(raw: io.BufferedReader) -> io.BufferedIOBase:
@@ -199,7 +203,9 @@ def _lines(stream: io.BufferedIOBase) -> Iterator[bytes]:
     while line := stream.readline(LINE_BYTES_MAX):
         number += 1
         if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
-            raise BadRequest(f"line {number} is longer than {LINE_BYTES_MAX} bytes; this is no recording")
+            raise BadRequest(
+                f"line {number} is longer than {LINE_BYTES_MAX:,} bytes; this is not a recording"
+            )
         yield line
 
 
@@ -208,7 +214,7 @@ def _name_bad_lines(recording: Recording, screen: Console) -> None:
         screen.print(f"line {bad.line} skipped: {bad.why}", style="yellow", markup=False)
     more = recording.bad_count - BAD_LINES_SHOWN_MAX
     if more > 0:
-        screen.print(f"and {more:,} more lines", style="yellow", markup=False)
+        screen.print(f"{more:,} more lines skipped", style="yellow", markup=False)
 
 
 def _sum_up(recording: Recording, observations: int, tally: Tally, seconds: float) -> Summary:
@@ -235,9 +241,9 @@ def _as_text(summary: Summary) -> str:
         ("lines", f"{summary.lines:,}" + (f", {summary.bad_lines:,} bad" if summary.bad_lines else "")),
         ("sent", f"{summary.sent:,} of {summary.observations:,}"),
         ("accepted", f"{summary.accepted:,}"),
-        ("unchanged", f"{summary.unchanged:,}, of these {summary.stale:,} stale"),
+        ("unchanged", f"{summary.unchanged:,}, of which {summary.stale:,} stale"),
         ("refused", f"{sum(summary.refused.values()):,}" + (f": {refused}" if refused else "")),
-        ("requests", f"{summary.requests:,}, of these {summary.retries:,} retries"),
+        ("requests", f"{summary.requests:,}, of which {summary.retries:,} retries"),
         ("time", f"{summary.seconds:.1f} s, {summary.observations_per_s:,.0f} observations/s"),
     ]
     if not summary.complete:

@@ -21,11 +21,13 @@ def serve(
     *,
     settings: Annotated[SettingFlags, Parameter(name="*")] = NO_FLAGS,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; SIGUSR1 where a restart follows. The last line on starting is `ready`.
+    """Run the server until SIGINT or SIGTERM. Once it serves, it prints one line that begins with `ready`.
+
+    SIGUSR1 stops it too, and tells consumers that a restart follows.
 
     Args:
-        config: settings file (TOML); LADESTROM_CONFIG where it is not given.
-        settings: settings as flags.
+        config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
+        settings: Settings as options.
     """
     loaded = load(config, os.environ, settings)
     configure(loaded.settings.logging.level, loaded.settings.logging.format)
@@ -42,9 +44,9 @@ def ready_line(app: App) -> str:
     """What a starting server says last: time taken, durability, addresses."""
     durability = app.settings.log.durability
     meaning = (
-        "changes are synced before they are acknowledged"
+        "changes are synced to the disk before they are acknowledged"
         if durability == "full"
-        else ("a power cut may lose acknowledged changes")
+        else "a power cut may lose acknowledged changes"
     )
     return (
         f"ready in {app.ready_s:.2f} s, durability {durability} ({meaning}), {len(app.board)} EVSEs, "

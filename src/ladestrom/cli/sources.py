@@ -1,6 +1,6 @@
-"""`ladestrom sources`: where statuses are fetched from, whether that goes well, and what could not be read.
+"""`ladestrom sources`: where statuses are fetched from, how each source does, and what could not be read.
 
-A server that runs takes what is changed here within a second. Secrets are read from files or the environment
+A running server takes what is changed here within a second. Secrets are read from files or the environment
 and are never printed.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
@@ -21,19 +20,13 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ladestrom.cli.noted import noted_sources
-from ladestrom.cli.store import (
-    DATA_DEFAULT,
-    DataDirectory,
-    duration_s,
-    now,
-    opened,
-    print_table,
-    shown,
-    shown_duration,
-)
+from ladestrom.cli.program import typed
+from ladestrom.cli.store import duration_s, now, print_table, reading, shown, shown_duration, writing
+from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound
 from ladestrom.model import Operator
 from ladestrom.ports import SourceRecord
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from ladestrom.ingest.extensions import Table
@@ -49,9 +42,9 @@ FOLLOW_S: Final = "10s"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-app: Final = App(name="sources", help="Sources that are asked or followed: add, list, test, pause.")
+app: Final = App(name="sources", help="Manage the sources that the server polls or follows.")
 
-Options = Annotated[list[str] | None, Parameter(name="--option", negative=())]
+Options = Annotated[list[str] | None, Parameter(name="--option")]
 
 
 @app.command
@@ -68,28 +61,32 @@ def add(  # noqa: PLR0913 - each is an option of the command
     certificate: Path | None = None,
     certificate_key: Path | None = None,
     poll: str | None = None,
-    data: DataDirectory = DATA_DEFAULT,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Add a source, or replace the one of this name. `sources protocols` shows what there is.
+    """Add a source, or replace the source of this name. `ladestrom sources protocols` lists the protocols.
 
     Args:
-        name: what the source is called: letters, digits, dots, hyphens and underscores.
-        operator: whose statuses it brings; what it may report on is the operator's.
-        protocol: in which it is asked or followed.
-        address: where; what exactly, the protocol says.
-        option: what the protocol needs beside, such as provider_id=NO-ABC; several are possible.
-        secret_file: file with the token or key that it is shown, on one line.
-        secret_env: name of an environment variable with it, instead of a file.
-        certificate: file of the certificate that it is shown, PEM.
-        certificate_key: file of that certificate's key, where it is not in the same one.
-        poll: from the beginning of a round to that of the next, such as 60s; the protocol's own if left out.
-        data: directory of the log and the store; made where it is missing.
+        name: Name of the source: letters, digits, dots, hyphens and underscores.
+        operator: Operator whose statuses the source delivers. The operator's rights apply.
+        protocol: Protocol of the source.
+        address: Address of the source. `ladestrom sources protocols` says what each protocol expects.
+        option: Option of the protocol, such as provider_id=NO-ABC. Several are possible.
+        secret_file: File with the token or key that the source requires, on one line.
+        secret_env: Name of an environment variable with that token or key.
+        certificate: File with the client certificate that the source requires, PEM.
+        certificate_key: File with the private key of that certificate, if it is not in the same file.
+        poll: Time from the start of one round to the start of the next, such as 60s. Default: that of the
+            protocol.
+        where: Options of every command.
     """
     at = now()
     table = _table()
     row = _row(table, protocol)
     if _NAME.fullmatch(name) is None:
-        raise BadRequest(f"{name[:40]!r} cannot be a source's name; use letters, digits, dots, hyphens, _")
+        raise BadRequest(
+            f"{quoted(name)} cannot be the name of a source; use letters, digits, dots, hyphens and "
+            "underscores"
+        )
     options = _options(option or (), protocol, row, is_stream=protocol in table.streams)
     source = SourceRecord(
         name=name,
@@ -105,46 +102,45 @@ def add(  # noqa: PLR0913 - each is an option of the command
         changed_at=at,
     )
     _check_certificates(source)
-    added = asyncio.run(_put(data, source))
-    print(f"{name} {'added' if added else 'replaced'}; `ladestrom sources test {name}` tries it")
+    added = asyncio.run(_put(where, source))
+    print(typed(f"{'added' if added else 'replaced'} {name}; `ladestrom sources test {name}` tries it"))
 
 
 @app.command(name="protocols")
 def list_protocols() -> None:
-    """Print the protocols in which sources are asked or followed, and the options of each."""
+    """List the protocols of sources, and the options of each."""
     table = _table()
-    for title, rows in (("asked", table.pulls), ("followed", table.streams), ("pushing", table.pushes)):
+    for title, rows in (("polled", table.pulls), ("followed", table.streams), ("pushed", table.pushes)):
         for name, row in sorted(rows.items()):
             print(f"{name} ({title}): {row.help}")
             if row.secret:
                 print(f"    secret: {row.secret}")
             for option, text in row.options.items():
-                needed = " Needed." if option in row.required else ""
+                needed = " Required." if option in row.required else ""
                 print(f"    {option}: {text}{needed}")
 
 
 @app.command(name="list")
 def list_sources(
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data: DataDirectory = DATA_DEFAULT,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    where: Where = NOT_GIVEN,
 ) -> None:
-    """Print all sources, those that push too, and how each does where a server runs.
+    """List all sources, also those that push, and how each does if a server runs.
 
     Args:
-        as_json: prints a JSON list, without secrets.
-        data: directory of the log and the store.
+        as_json: Print a JSON list, without secrets.
+        where: Options of every command.
     """
-    from ladestrom.ingest.quarantine import Quarantine  # noqa: PLC0415 - loads slowly
-
-    found = {source.name: source for source in asyncio.run(_sources(data))}
-    noted = noted_sources(data)
-    quarantine = Quarantine(data)
+    found = {source.name: source for source in asyncio.run(_sources(where))}
+    noted = noted_sources(where.directory().path)
+    quarantine = _quarantine(where)
     names = [*found, *(name for name in sorted(noted) if name not in found)]
     if as_json:
         rows = [
             {
                 "name": name,
+                "operator": _operator(name, found.get(name), noted.get(name)),
                 **(_public(found[name]) if name in found else {}),
                 "freshness": noted[name].freshness if name in noted else None,
                 "last_error": noted[name].last_error if name in noted else None,
@@ -167,71 +163,71 @@ def try_source(
     /,
     *,
     duration: Annotated[str, Parameter(name="--for")] = FOLLOW_S,
-    data: DataDirectory = DATA_DEFAULT,
+    where: Where = NOT_GIVEN,
 ) -> int:
-    """Ask a source once, or follow it for a moment, and print what would come of it. Nothing is written.
+    """Poll a source once, or follow it for a short time, and print what it would change. Nothing is stored.
 
-    Ends with 0 where it went well, with 1 where it did not.
+    Exit code: 0 if it succeeded, 1 if it failed.
 
     Args:
-        name: of the source; a paused one may be tried too.
-        duration: how long a source that is followed is listened to.
-        data: directory of the log and the store.
+        name: Name of the source. A paused source can be tested too.
+        duration: How long a source is followed.
+        where: Options of every command.
     """
-    return asyncio.run(_try(data, name, duration_s(duration, "--for")))
+    return asyncio.run(_try(where, name, duration_s(duration, "--for")))
 
 
 @app.command
-def pause(name: str, /, *, data: DataDirectory = DATA_DEFAULT) -> None:
-    """Stop asking or following a source, until `sources resume`.
+def pause(name: str, /, *, where: Where = NOT_GIVEN) -> None:
+    """Stop polling or following a source until `ladestrom sources resume`.
 
     Args:
-        name: of the source.
-        data: directory of the log and the store.
+        name: Name of the source.
+        where: Options of every command.
     """
     at = now()
-    asyncio.run(_change(data, "pause_source", name, at, at))
-    print(f"{name} is paused")
+    asyncio.run(_change(where, "pause_source", name, at, at))
+    print(f"paused {name}")
 
 
 @app.command
-def resume(name: str, /, *, data: DataDirectory = DATA_DEFAULT) -> None:
-    """Let a paused source go on.
+def resume(name: str, /, *, where: Where = NOT_GIVEN) -> None:
+    """Poll or follow a paused source again.
 
     Args:
-        name: of the source.
-        data: directory of the log and the store.
+        name: Name of the source.
+        where: Options of every command.
     """
-    asyncio.run(_change(data, "pause_source", name, None, now()))
-    print(f"{name} goes on")
+    asyncio.run(_change(where, "pause_source", name, None, now()))
+    print(f"resumed {name}")
 
 
 @app.command
-def remove(name: str, /, *, data: DataDirectory = DATA_DEFAULT) -> None:
-    """Forget a source and what is kept of its unreadable deliveries. What it told stays until it is stale.
+def remove(name: str, /, *, where: Where = NOT_GIVEN) -> None:
+    """Remove a source and its unreadable deliveries. Statuses that it reported stay until they are stale.
 
     Args:
-        name: of the source.
-        data: directory of the log and the store.
+        name: Name of the source.
+        where: Options of every command.
     """
-    asyncio.run(_change(data, "remove_source", name))
-    _quarantine(data).forget(name)
-    print(f"{name} is removed")
+    asyncio.run(_change(where, "remove_source", name))
+    _quarantine(where).forget(name)
+    print(f"removed {name}")
 
 
 @app.command
-def quarantine(name: str, /, *, data: DataDirectory = DATA_DEFAULT) -> None:
-    """Print the deliveries of a source that could not be read.
+def quarantine(name: str, /, *, where: Where = NOT_GIVEN) -> None:
+    """List the deliveries of a source that could not be read.
 
     Args:
-        name: of the source; OPERATOR/PROTOCOL for one that pushes.
-        data: directory of the log and the store.
+        name: Name of the source; OPERATOR/PROTOCOL for a source that pushes.
+        where: Options of every command.
     """
     print_table(
         ("ID", "RECEIVED", "BYTES", "ERROR"),
         [
             (each.id, shown(each.kept.received_at), str(len(each.body)), each.kept.detail[:200])
-            for each in _quarantine(data).of(name)
+            for each in _quarantine(where).of(name)
         ],
     )
 
@@ -242,27 +238,29 @@ def replay(
     delivery: Annotated[str | None, Parameter(name="ID")] = None,
     /,
     *,
-    check: Annotated[bool, Parameter(negative=())] = False,
-    data: DataDirectory = DATA_DEFAULT,
+    check: bool = False,
+    where: Where = NOT_GIVEN,
 ) -> int:
-    """Read deliveries again that could not be read; the server takes those that can be now within a second.
+    """Read unreadable deliveries again. A running server takes those that can be read now within a second.
 
-    Statuses hold from when they were observed or, where that is not told, were received then: what is known
-    to be newer stays. Ends with 0 where all could be read, with 1 where some could not.
+    Statuses count from when they were observed, or else from when they were received at first; newer ones
+    stay. Exit code: 0 if all deliveries could be read, 1 if some could not.
 
     Args:
-        name: of the source; OPERATOR/PROTOCOL for one that pushes.
-        delivery: one of them, as `sources quarantine` shows it; all where it is left out.
-        check: only say which can be read.
-        data: directory of the log and the store.
+        name: Name of the source; OPERATOR/PROTOCOL for a source that pushes.
+        delivery: One delivery, by the id that `ladestrom sources quarantine` shows. Default: all of them.
+        check: Only print which deliveries can be read.
+        where: Options of every command.
     """
-    kept = [each for each in _quarantine(data).of(name) if delivery in {None, each.id}]
+    kept = [each for each in _quarantine(where).of(name) if delivery in {None, each.id}]
     if delivery is not None and not kept:
-        raise NotFound(f"{name} has no delivery {delivery[:40]!r}; `ladestrom sources quarantine` shows them")
-    return asyncio.run(_replay(data, kept, check=check))
+        raise NotFound(
+            f"{name} has no delivery {quoted(delivery)}; `ladestrom sources quarantine {name}` lists them"
+        )
+    return asyncio.run(_replay(where, kept, check=check))
 
 
-# -- what is asked for ---------------------------------------------------------------------------------------
+# -- what was written on the command line -----------------------------------------------------------------
 
 
 def _table() -> Table:
@@ -276,7 +274,8 @@ def _row(table: Table, protocol: str) -> Row:
     if row is None:
         names = ", ".join(sorted({*table.pulls, *table.streams}))
         raise BadRequest(
-            f"there is no protocol {protocol[:40]!r} in which we ask or follow; there are: {names}"
+            f"{quoted(protocol)} is not a protocol of sources that are polled or followed; write one of "
+            f"{names}"
         )
     return row
 
@@ -292,15 +291,17 @@ def _options(given: Sequence[str], protocol: str, row: Row, *, is_stream: bool) 
     for each in given:
         name, equals, value = each.partition("=")
         if not equals:
-            raise BadRequest(f"--option {each[:40]!r} has no value; write NAME=VALUE")
+            raise BadRequest(f"--option {quoted(each)} has no value; write NAME=VALUE")
         if name not in known:
             close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known))}"
-            raise BadRequest(f"{protocol} has no option {name[:40]!r}; {hint}")
+            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(sorted(known))}"
+            raise BadRequest(f"the protocol {protocol} has no option {quoted(name)}; {hint}")
         options[name] = value
     missing = [name for name in row.required if not options.get(name)]
     if missing:
-        raise BadRequest(f"{protocol} needs --option {missing[0]}=...: {row.options[missing[0]]}")
+        raise BadRequest(
+            f"the protocol {protocol} requires --option {missing[0]}=...: {row.options[missing[0]]}"
+        )
     return options
 
 
@@ -312,30 +313,30 @@ def _address(written: str, *, is_stream: bool) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise BadRequest(f"{written[:80]!r} is no address; write https://HOST/PATH")
+        raise BadRequest(f"{quoted(written)} is not an address; write https://HOST/PATH")
     if parts.password is not None or parts.username is not None:
-        raise BadRequest("an address must not hold a name or password; give it with --secret-file")
+        raise BadRequest("an address must not contain a user name or password; use --secret-file")
     return written
 
 
 def _secret(file: Path | None, variable: str | None) -> str | None:
     if file is not None and variable is not None:
-        raise BadRequest("--secret-file and --secret-env are given; use one of them")
+        raise BadRequest("--secret-file and --secret-env are both given; use one of them")
     if variable is not None:
         secret = os.environ.get(variable, "")
         if not secret:
-            raise InvalidSetting(f"the environment has no variable {variable}")
+            raise InvalidSetting(f"the environment variable {variable} is not set")
     elif file is not None:
         try:
             with file.open(encoding="utf-8") as opened_file:
                 secret = opened_file.read(SECRET_BYTES_MAX)
         except (OSError, ValueError) as error:
-            raise InvalidSetting(f"the secret cannot be read from {file} ({error})") from error
+            raise InvalidSetting(f"the secret cannot be read from {file}: {error}") from error
     else:
         return None
     secret = secret.strip()
     if not secret or not secret.isprintable():
-        raise InvalidSetting("the secret is empty, or not one line of text")
+        raise InvalidSetting("the secret is empty or is not one line of text")
     return secret
 
 
@@ -353,7 +354,7 @@ def _poll(written: str | None, *, is_stream: bool) -> int | None:
     if written is None:
         return None
     if is_stream:
-        raise BadRequest("--poll is for sources that are asked; this one is followed")
+        raise BadRequest("--poll is for sources that are polled; this one is followed")
     poll_s = duration_s(written, "--poll")
     if not POLL_S_MIN <= poll_s <= POLL_S_MAX:
         raise BadRequest(f"--poll {written} is not between {POLL_S_MIN}s and {shown_duration(POLL_S_MAX)}")
@@ -364,50 +365,56 @@ def _check_certificates(source: SourceRecord) -> None:
     from ladestrom.ingest import tls  # noqa: PLC0415 - loads slowly
 
     if source.certificate_key is not None and source.certificate is None:
-        raise BadRequest("--certificate-key is given without --certificate")
+        raise BadRequest("--certificate-key requires --certificate")
     ca = source.options.get("ca")
     if ca is not None or source.certificate is not None:
         tls.context(ca, source.certificate, source.certificate_key)
     if source.certificate is not None and tls.expires_at(source.certificate) < source.added_at:
-        sys.stderr.write(f"ladestrom: the certificate {source.certificate} has expired\n")
+        say(f"warning: the certificate {source.certificate} has expired")
 
 
 # -- the store and the data directory ------------------------------------------------------------------------
 
 
-async def _put(data: Path, source: SourceRecord) -> bool:
-    async with opened(data) as store:
+async def _put(where: Where, source: SourceRecord) -> bool:
+    async with writing(where) as store:
         return await store.put_source(source)
 
 
-async def _sources(data: Path) -> list[SourceRecord]:
-    async with opened(data, make=False) as store:
+async def _sources(where: Where) -> list[SourceRecord]:
+    async with reading(where) as store:
         return list(await store.sources())
 
 
-async def _change(data: Path, verb: str, *arguments: Any) -> None:  # noqa: ANN401 - as the store takes them
-    async with opened(data, make=False) as store:
+async def _change(where: Where, verb: str, *arguments: Any) -> None:  # noqa: ANN401 - as the store takes them
+    async with writing(where) as store:
         await getattr(store, verb)(*arguments)
 
 
-def _quarantine(data: Path) -> Quarantine:
+def _quarantine(where: Where) -> Quarantine:
     from ladestrom.ingest.quarantine import Quarantine  # noqa: PLC0415 - loads slowly
 
-    return Quarantine(data)
+    return Quarantine(where.directory().path)
 
 
 def _public(source: SourceRecord) -> dict[str, object]:
-    """A source without its secret, and without what may hold one."""
+    """A source without its secret, and without what may contain one."""
     row = msgspec.structs.asdict(source)
-    for name in ("name", "secret", "memory"):
+    for name in ("name", "operator", "secret", "memory"):
         del row[name]
     return {**row, "has_secret": source.secret is not None}
 
 
-def _line(name: str, source: SourceRecord | None, noted: Noted | None, kept: int) -> tuple[str, ...]:
-    operator, _, protocol = name.partition("/")
+def _operator(name: str, source: SourceRecord | None, noted: Noted | None) -> str:
+    """Whose statuses a source delivers; a source that pushes is called OPERATOR/PROTOCOL."""
     if source is not None:
-        operator, protocol = source.operator, source.protocol
+        return source.operator
+    return noted.operator if noted is not None else name.rpartition("/")[0]
+
+
+def _line(name: str, source: SourceRecord | None, noted: Noted | None, kept: int) -> tuple[str, ...]:
+    operator = _operator(name, source, noted)
+    protocol = name.rpartition("/")[2] if source is None else source.protocol
     if noted is None:
         state = "paused" if source is not None and source.paused_at is not None else "-"
         return (name, operator, protocol, state, *["-"] * 4, "-", str(kept), "-", "-")
@@ -437,13 +444,13 @@ def _clock(at: str | None) -> str:
 # -- trying and replaying ------------------------------------------------------------------------------------
 
 
-async def _try(data: Path, name: str, follow_s: int) -> int:
+async def _try(where: Where, name: str, follow_s: int) -> int:
     from ladestrom.cli.trial import trial  # noqa: PLC0415 - loads slowly
 
-    async with opened(data, make=False) as store:
+    async with reading(where) as store:
         source = next((each for each in await store.sources() if each.name == name), None)
         if source is None:
-            raise NotFound(f"there is no source {name[:100]!r}; `ladestrom sources list` shows the names")
+            raise NotFound(f"there is no source {quoted(name)}; `ladestrom sources list` shows the names")
         operators = {operator.name: operator for operator in await store.operators()}
         delta = await store.registry_since(0)
     result = await trial(source, _table(), operators, delta.stations, follow_s)
@@ -452,18 +459,18 @@ async def _try(data: Path, name: str, follow_s: int) -> int:
     return 0 if result.error is None else EXIT_FAILED
 
 
-async def _replay(data: Path, kept: Sequence[Quarantined], *, check: bool) -> int:
+async def _replay(where: Where, kept: Sequence[Quarantined], *, check: bool) -> int:
     from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, read_again  # noqa: PLC0415 - loads slowly
     from ladestrom.protocols.delivery import ParseLimits  # noqa: PLC0415 - likewise
 
     limits = ParseLimits(items_max=SOURCE_ITEMS_MAX)
     failed = 0
-    async with _known(data) as (operators, sources):
+    async with _known(where) as (operators, sources):
         for each in kept:
             operator = operators.get(each.kept.operator)
             try:
                 if operator is None:
-                    raise NotFound(f"there is no operator {each.kept.operator!r} any more")
+                    raise NotFound(f"the operator {quoted(each.kept.operator)} does not exist any more")
                 read = read_again(each, _table(), operator, sources.get(each.kept.source), limits)
             except LadestromError as error:
                 failed += 1
@@ -474,12 +481,12 @@ async def _replay(data: Path, kept: Sequence[Quarantined], *, check: bool) -> in
             print(f"{each.id}: {reports} reports, {refused} items refused")
             if not check:
                 with suppress(FileNotFoundError):
-                    _quarantine(data).hand_over(each)
+                    _quarantine(where).hand_over(each)
     return EXIT_FAILED if failed else 0
 
 
 @asynccontextmanager
-async def _known(data: Path) -> AsyncIterator[tuple[dict[str, Operator], dict[str, SourceRecord]]]:
-    async with opened(data, make=False) as store:
+async def _known(where: Where) -> AsyncIterator[tuple[dict[str, Operator], dict[str, SourceRecord]]]:
+    async with reading(where) as store:
         operators = {operator.name: operator for operator in await store.operators()}
         yield operators, {source.name: source for source in await store.sources()}

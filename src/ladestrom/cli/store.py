@@ -1,4 +1,4 @@
-"""The store as commands use it: which data directory, what time it is, and how people write durations.
+"""The store as commands use it: opened, and said which; what time it is, and how people write durations.
 
 The server may run meanwhile: it learns of what a command wrote by the store's revision.
 """
@@ -11,50 +11,87 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-from cyclopts import Parameter
-
+from ladestrom.cli.where import DataDirectory, Where, say
 from ladestrom.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
     from ladestrom.backends.sql import SqlStore
     from ladestrom.model import Millis
 
-DataDirectory = Annotated[
-    Path,
-    Parameter(
-        name="--data",
-        env_var="LADESTROM_DATA",
-    ),
-]
-DATA_DEFAULT: Final = Path("ladestrom-data")
-
 DURATION_DAYS_MAX: Final = 36_500
-"""A hundred years: who means for ever leaves the option out."""
+"""A hundred years: whoever means for ever leaves the option out."""
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,12})\s*([smhdw])")
 
 
 @asynccontextmanager
-async def opened(data: Path, *, make: bool = True) -> AsyncIterator[SqlStore]:
-    """The store of a data directory, for the length of a block. Without `make` it has to be there.
+async def reading(where: Where) -> AsyncIterator[SqlStore]:
+    """The store of the data directory, for the length of a block, by a command that changes nothing.
 
     Raises:
-        NotFound: it is not there.
+        NotFound: there is none.
+        NotReady: it cannot be opened.
+    """
+    directory = where.directory()
+    if not exists(directory):
+        raise _missing(directory)
+    async with opened(directory.path) as store:
+        yield store
+
+
+@asynccontextmanager
+async def writing(where: Where, *, make: bool = False) -> AsyncIterator[SqlStore]:
+    """The store of the data directory, by a command that changes it: says on standard error which it is.
+
+    With `make`, it is created where it is missing, which is said as well.
+
+    Raises:
+        NotFound: there is none, without `make`.
+        NotReady: it cannot be opened.
+    """
+    directory = where.directory()
+    if exists(directory):
+        say(f"data directory: {directory}")
+    elif make:
+        say(f"creating a new data directory: {directory}. Only a server with the same settings uses it")
+    else:
+        raise _missing(directory)
+    async with opened(directory.path) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqlStore]:
+    """The store of a directory, created where it is missing.
+
+    Raises:
         NotReady: it cannot be opened.
     """
     from ladestrom.backends.database import STORE_FILE  # noqa: PLC0415 - loads slowly
     from ladestrom.backends.sql import open_store  # noqa: PLC0415 - a mistyped command needs none of it
 
-    if not make and not (data / STORE_FILE).exists():
-        raise NotFound(f"there is no store in {data}; name the server's data directory with --data")
-    store = await open_store(data / STORE_FILE)
+    store = await open_store(path / STORE_FILE)
     try:
         yield store
     finally:
         await store.close()
+
+
+def exists(directory: DataDirectory) -> bool:
+    """Whether the directory has a store."""
+    from ladestrom.backends.database import STORE_FILE  # noqa: PLC0415 - loads slowly
+
+    return (directory.path / STORE_FILE).exists()
+
+
+def _missing(directory: DataDirectory) -> NotFound:
+    return NotFound(
+        f"there is no store in {directory}. Name the server's data directory with --data or "
+        "LADESTROM_DATA, or its settings file with --config or LADESTROM_CONFIG"
+    )
 
 
 def now() -> Millis:
@@ -70,10 +107,10 @@ def duration_s(written: str, option: str) -> int:
     """
     match = _DURATION.fullmatch(written.strip().lower())
     if match is None:
-        raise BadRequest(f"{option} {written[:40]!r} is no duration; write 30s, 15m, 12h, 90d or 2w")
+        raise BadRequest(f'{option} "{written[:40]}" is not a duration; write 30s, 15m, 12h, 90d or 2w')
     duration = int(match[1]) * _UNITS_S[match[2]]
     if duration > DURATION_DAYS_MAX * _UNITS_S["d"]:
-        raise BadRequest(f"{option} {written} is longer than {DURATION_DAYS_MAX} days; leave it out")
+        raise BadRequest(f"{option} {written} is longer than {DURATION_DAYS_MAX} days; leave it out instead")
     return duration
 
 

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from ladestrom.cli.remote import remote
+from ladestrom.cli.where import NOT_GIVEN, Where
 from ladestrom.client.aio import Lost, Opened, Received, follow
 from ladestrom.client.session import Raw, Session, Skipped, Snapshot, Update
 
@@ -38,19 +38,21 @@ def tail(
     key: str | None = None,
     country: str | None = None,
     station: str | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    where: Where = NOT_GIVEN,
 ) -> int:
-    """Print changes as they happen, one line each: time, station, and the state of its connectors.
+    """Print changes as they happen, one line each: time, station, and the state of each of its connectors.
 
-    Resumes by itself; standard error tells when. What changed while it was away is printed when it is
-    back. Ends with Ctrl-C, or when nobody reads its output.
+    After a lost connection the command reconnects by itself and prints what changed meanwhile; standard error
+    says so. It ends with Ctrl-C, or when the program that reads its output ends.
 
     Args:
-        server: address of the server; LADESTROM_URL, or http://127.0.0.1:8383.
-        key: a key with the scope `stream`; LADESTROM_KEY.
-        country: only this country (`NOR`; several joined by commas).
-        station: only this station (`NOR_01333`; several joined by commas).
-        as_json: prints the frames as they came, one line each, snapshots included.
+        server: Address of the server. Default: LADESTROM_URL, else the server of the data directory.
+        key: Key with the scope `stream`. Default: LADESTROM_KEY.
+        country: Only these countries, such as NOR or NOR,SWE.
+        station: Only these stations, such as NOR_01333 or NOR_01333,NOR_01342.
+        as_json: Print the messages as they were received, one line each, snapshots included.
+        where: Options of every command.
     """
     selection = {"types": "snapshot,update"}
     if country is not None:
@@ -59,7 +61,7 @@ def tail(
         selection["station"] = station
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        address, secret = remote(server, key)
+        address, secret = where.remote(server, key)
         asyncio.run(_tail(address, secret, selection, screen, as_json=as_json))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
@@ -84,7 +86,9 @@ async def _tail(
                 case Received(event=Update(station=changed, before=before)):
                     lines.print(line(changed, before))
                 case Received(event=Snapshot(stations=stations, missed=missed)):
-                    screen.print(f"tail: {len(stations):,} stations, at {session.since}", style="dim")
+                    screen.print(
+                        f"tail: {len(stations):,} stations, at position {session.since}", style="dim"
+                    )
                     for each in missed:
                         lines.print(line(each, None))
                 case Received(event=Raw() | Skipped()):
@@ -93,7 +97,7 @@ async def _tail(
                     again = "" if since is None else f", resuming after {since}"
                     screen.print(f"tail: connected to {server}{again}", style="dim", markup=False)
                 case Lost(why=why, retry_in_s=wait_s):
-                    screen.print(f"tail: {why}; again in {wait_s:.1f} s", style="yellow", markup=False)
+                    screen.print(f"tail: {why}; reconnecting in {wait_s:.1f} s", style="yellow", markup=False)
             sys.stdout.flush()
 
 

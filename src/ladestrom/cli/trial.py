@@ -29,9 +29,10 @@ from ladestrom.model import Millis, Operator, Receipt, Refusal, Station
 from ladestrom.ports import SourceRecord
 from ladestrom.protocols.conversation import Memory
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.quoting import quoted
 
 NEVER_LOST_S = 86_400.0
-"""A trial gives nothing up: there is nothing to give up."""
+"""A trial gives up no source: it ends first."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -47,13 +48,13 @@ class Result(msgspec.Struct, frozen=True):
     certificate_expires_at: Millis | None
 
     def lines(self, refusals_max: int) -> Iterator[str]:
-        """It in words."""
+        """The result in words."""
         if self.error is not None:
             yield f"failed: {self.error}"
         yield (
-            f"{self.deliveries} deliveries in {self.took_s:.1f} s: {self.accepted} EVSEs would be told of, "
-            f"{self.unchanged} more said the same or were older, {self.unknown} unknown to the source, "
-            f"{len(self.refused)} refused"
+            f"{self.deliveries} deliveries in {self.took_s:.1f} s. Of their items, {self.accepted} would "
+            f"change an EVSE, {self.unchanged} would not (the same status, or an older one), "
+            f"{len(self.refused)} would be refused, and of {self.unknown} the source does not know the status"
         )
         for reason, count in Counter(refusal.reason for refusal in self.refused).most_common():
             yield f"  {count} {reason.value}"
@@ -61,7 +62,7 @@ class Result(msgspec.Struct, frozen=True):
             yield f"  item {refusal.index}: {refusal.detail}"
         if self.certificate_expires_at is not None:
             days = (self.certificate_expires_at - _clock()) // 86_400_000
-            yield f"its certificate is good for {days} more days"
+            yield f"its certificate is valid for {days} more days"
 
 
 class _Listening(Reception):
@@ -94,7 +95,7 @@ class _Desk:
     def operator(self, name: str) -> Operator:
         found = self._operators.get(name)
         if found is None:
-            raise InvalidSetting(f"there is no operator {name!r}")
+            raise InvalidSetting(f"there is no operator {quoted(name)}")
         return found
 
     async def remember(self, source: SourceRecord, memory: Memory) -> None:
@@ -127,7 +128,7 @@ async def trial(
             row = table.streams[source.protocol]
             health = await _follow(Follower(source, protocols.stream(row), desk), follow_s)
         else:
-            raise InvalidSetting(f"there is no protocol {source.protocol!r} here")
+            raise InvalidSetting(f"this program has no protocol {quoted(source.protocol)}")
     finally:
         work.cancel()
     receipts = reception.receipts
@@ -159,7 +160,7 @@ async def _follow(follower: Follower, follow_s: float) -> Health:
         await task
     if not connected and not follower.health.failed_last:
         follower.health.failed_last = True
-        follower.health.last_error = f"nothing was told within {follow_s:g} s"
+        follower.health.last_error = f"nothing was received within {follow_s:g} s"
     return follower.health
 
 

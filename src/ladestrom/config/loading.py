@@ -30,8 +30,10 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
-_KUBERNETES: Final = re.compile(r"LADESTROM_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
-"""What Kubernetes puts into the environment where a service is named `ladestrom`."""
+_NOT_OURS: Final = re.compile(
+    r"LADESTROM_(TEST_\w+|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)"
+)
+"""Names that the tests look for, and what Kubernetes sets where a service is named `ladestrom`."""
 _SECTIONS: Final = tuple(field.name for field in msgspec.structs.fields(Settings))
 _BY_ENVIRON: Final = {setting.environ: setting for setting in SETTINGS} | {
     "LADESTROM_DATA": BY_KEY["server.data"]
@@ -132,7 +134,13 @@ def _from_file(file: Path | None, problems: list[str]) -> Iterator[Found]:
 
 
 def _from_flags(flags: Mapping[str, object], problems: list[str]) -> Iterator[Found]:
-    yield from _matched(flags, lambda key: Origin("flag", f"--{key}".replace("_", "-")), problems)
+    yield from _matched(flags, lambda key: Origin("flag", _flag(key)), problems)
+
+
+def _flag(key: str) -> str:
+    """The flag of a setting, the shorter one where it has two."""
+    row = BY_KEY.get(key)
+    return f"--{row.short if row is not None and row.short else key}".replace("_", "-")
 
 
 def _matched(
@@ -160,7 +168,7 @@ def _flattened(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Iterator[Found]:
     seen: dict[str, str] = {}
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in _SPECIAL_NAMES or _KUBERNETES.fullmatch(name):
+        if not name.startswith(PREFIX) or name in _SPECIAL_NAMES or _NOT_OURS.fullmatch(name):
             continue
         setting = _BY_ENVIRON.get(name) or _BY_ENVIRON.get(name.removesuffix("_FILE"))
         if setting is None:
@@ -231,7 +239,8 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _shortened(raw: object) -> str:
-    text = repr(str(raw) if isinstance(raw, Path) else raw)
+    """A value as the settings file would have it."""
+    text = msgspec.json.encode(raw, enc_hook=str).decode()
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
 
 

@@ -54,11 +54,14 @@ class Server(msgspec.Struct, frozen=True):
     ] = 8383
     data: Annotated[
         str,
-        _text(
-            "Directory of the log and the store. It is created if it does not exist.",
-            "In the current directory, so that a first try needs no special rights.",
-            form="a directory",
-            short="data",
+        msgspec.Meta(
+            min_length=1,
+            description="Directory of the log and the store. It is created if it does not exist.",
+            extra={
+                "why": "In the current directory, so that a first try needs no special rights.",
+                "form": "a directory",
+                "short": "data",
+            },
         ),
     ] = "ladestrom-data"
     header_timeout_s: Annotated[
@@ -891,15 +894,16 @@ class Special(msgspec.Struct, frozen=True):
 
 
 SPECIALS: Final = (
-    Special("LADESTROM_CONFIG", "Settings file (TOML), where --config gives none."),
+    Special("LADESTROM_CONFIG", "Settings file (TOML), where --config names none."),
     Special("LADESTROM_DATA", "The same as LADESTROM_SERVER__DATA."),
-    Special("LADESTROM_DEBUG", "1 shows where in the program an error arose."),
-    Special("LADESTROM_KEY", "Key of the commands that speak to a server.", secret=True),
+    Special("LADESTROM_DEBUG", "1 shows where in the program an error occurred."),
+    Special("LADESTROM_KEY", "Key for the commands `tail` and `replay`.", secret=True),
+    Special("LADESTROM_OCPI_TOKEN", "Token for `ocpi register` and `ocpi fix`.", secret=True),
     Special("LADESTROM_SHARED", "Folder of sample data for tests."),
     Special(
         "LADESTROM_TEST_PATIENCE", "Factor by which tests multiply their deadlines; a whole number from 1."
     ),
-    Special("LADESTROM_URL", "Server of the commands that speak to one."),
+    Special("LADESTROM_URL", "Address of the server for the commands `tail` and `replay`."),
 )
 
 

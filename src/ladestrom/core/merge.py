@@ -16,10 +16,12 @@ import msgspec
 from ladestrom.core.drafts import UUID_FORM, completed, doubled_key, fault
 from ladestrom.errors import Conflict
 from ladestrom.model import Reading, Station
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports import RecordNote, RecordRefusal, StationDraft
 
 REFUSALS_KEPT_MAX: Final = 1_000
 """Refusals told one by one (`ports.ImportReport`); those beyond are counted."""
+NOTES_KEPT_MAX: Final = 1_000
+"""Likewise notes."""
 VANISH_UNASKED_MAX: Final = 100
 """Up to so many stations may vanish at once whatever their share: small registers do change by half."""
 
@@ -40,6 +42,8 @@ class Gathered(msgspec.Struct, frozen=True):
     refused: tuple[RecordRefusal, ...]
     """The first 1,000."""
     refused_count: int
+    notes: tuple[RecordNote, ...]
+    """The first 1,000."""
     notes_count: int
 
     def uuids(self) -> set[str]:
@@ -112,6 +116,7 @@ def gather(records: Iterable[StationDraft | RecordRefusal]) -> Gathered:
     refused_ids: set[str] = set()
     refused: list[RecordRefusal] = []
     refused_count = 0
+    notes: list[RecordNote] = []
     notes_count = 0
     for place, record in enumerate(records, 1):
         if isinstance(record, RecordRefusal):
@@ -122,7 +127,17 @@ def gather(records: Iterable[StationDraft | RecordRefusal]) -> Gathered:
         else:
             drafts.append((place, record))
             notes_count += len(record.notes)
-    return Gathered(tuple(drafts), frozenset(refused_ids), tuple(refused), refused_count, notes_count)
+            if record.notes and len(notes) < NOTES_KEPT_MAX:
+                named = record.station.native_id or record.station.uuid or f"record {place}"
+                notes += (RecordNote(named, note) for note in record.notes)
+    return Gathered(
+        tuple(drafts),
+        frozenset(refused_ids),
+        tuple(refused),
+        refused_count,
+        tuple(notes[:NOTES_KEPT_MAX]),
+        notes_count,
+    )
 
 
 def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: Mapping[str, int]) -> Named:

@@ -10,6 +10,8 @@ from typing import Final, Literal
 import msgspec
 
 SHARE_DIGITS: Final = 4
+FRESHNESS_FILE: Final = "freshness.json"
+"""In the data directory: what a server noted of operators, for commands."""
 
 
 class DelayHistogram(msgspec.Struct, frozen=True):

@@ -1,0 +1,124 @@
+"""Where a command finds its settings, its data directory and its server: one way for all commands.
+
+Settings come from defaults, then the file, then the environment, then flags, as the server has them. A
+server that runs notes its addresses in its data directory, so that commands know a port given by a flag.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import Group, Parameter
+
+from ladestrom.cli.program import typed
+from ladestrom.config import Loaded, Origin, Settings, load, special
+from ladestrom.config.address import ADDRESS_FILE, Addresses, addresses
+
+_GROUP: Final = Group(
+    "Configuration",
+    help="Settings come from the settings file, then from LADESTROM_... variables, then from options.",
+    sort_key=10,
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """The options that every command has."""
+
+    config: Annotated[
+        Path | None,
+        Parameter(group=_GROUP, help="Settings file (TOML). Default: the file that LADESTROM_CONFIG names."),
+    ] = None
+    data: Annotated[
+        Path | None,
+        Parameter(
+            group=_GROUP,
+            help="Data directory. Default: LADESTROM_DATA, else `server.data` of the settings file, "
+            "else ladestrom-data in the current directory.",
+        ),
+    ] = None
+
+    def load(self, flags: Mapping[str, object] | None = None) -> Loaded:
+        """The settings, and where each came from.
+
+        Raises:
+            InvalidSetting: something is wrong with the file, the environment or the flags.
+        """
+        return load(self.config, os.environ, {"server.data": self.data, **(flags or {})})
+
+    def settings(self) -> Settings:
+        """The settings alone.
+
+        Raises:
+            InvalidSetting: as `load`.
+        """
+        return self.load().settings
+
+    def directory(self) -> DataDirectory:
+        """The data directory.
+
+        Raises:
+            InvalidSetting: as `load`.
+        """
+        loaded = self.load()
+        return DataDirectory(Path(loaded.settings.server.data), loaded.origins["server.data"])
+
+    def addresses(self) -> tuple[Addresses, bool]:
+        """Where the server is reached, and whether one that runs said so itself.
+
+        Raises:
+            InvalidSetting: as `load`.
+        """
+        server = self.settings().server
+        noted = _noted(Path(server.data))
+        return (addresses(server), False) if noted is None else (noted, True)
+
+    def remote(self, server: str | None, key: str | None) -> tuple[str, str | None]:
+        """Address and key of the server that a command speaks to.
+
+        The options, else LADESTROM_URL and LADESTROM_KEY (or LADESTROM_KEY_FILE), else the server of the
+        data directory, without a key.
+
+        Raises:
+            InvalidSetting: as `load`, or the key's file cannot be read.
+        """
+        found, _ = self.addresses()
+        return (
+            server or special(os.environ, "LADESTROM_URL") or found.local,
+            key or special(os.environ, "LADESTROM_KEY"),
+        )
+
+
+NOT_GIVEN: Final = Where()
+
+
+class DataDirectory(msgspec.Struct, frozen=True):
+    """A data directory, and what chose it."""
+
+    path: Path
+    origin: Origin
+
+    def __str__(self) -> str:
+        """As messages name it: `/srv/status (from LADESTROM_DATA)`."""
+        chosen = "the default" if self.origin.kind == "default" else f"from {self.origin.where}"
+        return f"{self.path.absolute()} ({chosen})"
+
+
+def say(text: str) -> None:
+    """Writes a line for people on standard error; standard output is for results."""
+    sys.stderr.write(f"{typed(text)}\n")
+
+
+def _noted(data: Path) -> Addresses | None:
+    """What a running server noted; None where there is nothing that can be read."""
+    try:
+        return msgspec.json.decode((data / ADDRESS_FILE).read_bytes(), type=Addresses)
+    except (OSError, msgspec.MsgspecError):
+        return None

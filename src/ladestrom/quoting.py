@@ -1,0 +1,40 @@
+"""Values in messages: what somebody wrote, quoted so that people who know no Python can read it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+QUOTED_CHARACTERS_MAX: Final = 80
+"""Enough to recognize what was written; a message is one line."""
+
+
+def quoted(value: object, characters_max: int = QUOTED_CHARACTERS_MAX) -> str:
+    """The value as JSON: texts in double quotes, `true`, `null`, `[1, 2]`.
+
+    What is longer than `characters_max` ends in `...`. Characters that a terminal would obey, or that cannot
+    be seen, are escaped. What JSON does not have is quoted as a text.
+    """
+    if isinstance(value, str):
+        return _json(value if len(value) <= characters_max else f"{value[:characters_max]}...")
+    text = _json(value)
+    return text if len(text) <= characters_max else f"{text[:characters_max]}..."
+
+
+def _json(value: object) -> str:
+    if isinstance(value, str):
+        # UTF-8 has no lone surrogates; they come from names of files and from the JSON of others.
+        value = value.encode(errors="backslashreplace").decode()
+    try:
+        text = msgspec.json.encode(value, enc_hook=str).decode()
+    except (UnicodeEncodeError, ValueError, TypeError, RecursionError):
+        return _json(str(value))
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
