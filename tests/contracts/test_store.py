@@ -16,7 +16,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, TooManyRequests
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
-from ladestrom.ports import ChargePoint, KeyRecord, RecordRefusal, StationDraft, Store
+from ladestrom.ports import (
+    ChargePoint,
+    KeyRecord,
+    OcpiPeer,
+    OperatorUse,
+    RecordNote,
+    RecordRefusal,
+    SourceRecord,
+    StationDraft,
+    Store,
+)
 
 Open = Callable[[], Awaitable[Store]]
 
@@ -148,6 +158,37 @@ async def test_what_is_imported_comes_back_word_for_word(store: Store, opened: O
         delta = await each.registry_since(0)
         assert delta.stations == (expected,)
         assert delta.readings == (Reading("NOR_01333_01", Status.OUTOFORDER, True, 5, "outoforder"),)
+
+
+async def test_a_dry_run_tells_what_an_import_would_do_and_changes_nothing(store: Store) -> None:
+    before = [draft("a", "A"), draft("b", "B")]
+    await store.import_stations("irve", before, NOW, complete=True)
+    revision, known = await store.revision(), await store.registry_since(0)
+    records: list[StationDraft | RecordRefusal] = [
+        draft("a", "A", name="x"),
+        draft("c", "C"),
+        RecordRefusal("line 3", "no"),
+    ]
+    tried = await store.import_stations("irve", records, NOW, complete=True, dry_run=True)
+    assert (len(tried.added), len(tried.changed), len(tried.vanished)) == (1, 1, 1)
+    assert await store.revision() == revision
+    assert await store.registry_since(0) == known
+    assert await store.import_stations("irve", records, NOW, complete=True) == tried
+    many = [draft(f"m{number}", f"M{number}") for number in range(300)]
+    await store.import_stations("irve", many, NOW, complete=True)
+    with pytest.raises(Conflict):
+        await store.import_stations("irve", before, NOW, complete=True, dry_run=True)
+
+
+async def test_an_import_says_what_was_odd_about_which_record(store: Store) -> None:
+    odd = [
+        msgspec.structs.replace(draft(f"o{place}", f"O{place}"), notes=("odd", "odder"))
+        for place in range(600)
+    ]
+    report = await store.import_stations("irve", [draft("a", "A"), *odd], NOW, complete=True)
+    assert report.notes_count == 1_200
+    assert len(report.notes) == 1_000
+    assert report.notes[:3] == (RecordNote("o0", "odd"), RecordNote("o0", "odder"), RecordNote("o1", "odd"))
 
 
 async def test_a_revision_is_made_by_each_import_that_changes_something_and_by_no_other(store: Store) -> None:
@@ -373,6 +414,53 @@ async def test_an_operator_is_added_then_replaced(store: Store, opened: Open) ->
 
 
 # -- keys --------------------------------------------------------------------------------------------------
+
+
+async def test_an_operator_that_nothing_needs_is_removed(store: Store) -> None:
+    await store.put_operator(Operator("acme", all=True), NOW)
+    await store.put_operator(Operator("zeta", all=True), NOW)
+    await store.put_key(key("AAAAAAAAAA", operator="acme", revoked_at=NOW))
+    await store.put_key(key("BBBBBBBBBB", operator="acme", expires_at=NOW))
+    await store.put_key(key("CCCCCCCCCC", operator="zeta"))
+    revision = await store.revision()
+    assert await store.remove_operator("acme", NOW) == OperatorUse()
+    assert [each.name for each in await store.operators()] == ["zeta"]
+    assert [each.id for each in await store.keys()] == ["CCCCCCCCCC"]
+    assert await store.revision() == revision + 1
+    with pytest.raises(NotFound):
+        await store.remove_operator("acme", NOW)
+
+
+async def test_an_operator_that_is_needed_stays_unless_all_that_needs_it_goes_with_it(
+    points: SqlStore,
+) -> None:
+    await points.put_key(key("AAAAAAAAAA", operator="acme"))
+    await points.put_key(key("BBBBBBBBBB", operator="acme", revoked_at=NOW))
+    await points.put_charge_point(charge_point())
+    await points.put_source(
+        SourceRecord(
+            name="s", operator="acme", protocol="irve", address="https://x", added_at=NOW, changed_at=NOW
+        )
+    )
+    await points.peers.put(
+        OcpiPeer(id="p", operator="acme", state="fixed", token_sha256=bytes(32), made_at=NOW)
+    )
+    await points.peers.put_locations({("acme", "FR*ABC*L"): b"{}"}, NOW)
+    revision = await points.revision()
+    use = OperatorUse(keys=("AAAAAAAAAA",), sources=("s",), charge_points=("CP1",), peers=("p",))
+    with pytest.raises(
+        Conflict, match=r"1 key .AAAAAAAAAA., 1 source .s., 1 charge point .CP1., 1 OCPI peer"
+    ):
+        await points.remove_operator("acme", NOW)
+    assert [each.name for each in await points.operators()] == ["acme"]
+    assert await points.revision() == revision
+    assert await points.remove_operator("acme", NOW, force=True) == use
+    assert list(await points.operators()) == []
+    assert list(await points.keys()) == []
+    assert list(await points.sources()) == []
+    assert list(await points.charge_points()) == []
+    assert list(await points.peers.every()) == []
+    assert list(await points.peers.locations("acme")) == []
 
 
 async def test_a_key_comes_back_as_it_was_put(store: Store, opened: Open) -> None:

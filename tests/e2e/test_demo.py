@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -131,7 +132,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 def test_the_first_thing_shown_is_what_it_is_and_where(demo: Demo) -> None:
     assert re.fullmatch(
-        r"ladestrom [0-9.]+: 60 stations with [0-9]+ EVSEs in Norway, simulated, 600 times as fast as life",
+        r"ladestrom [0-9.]+: a simulated Norway with 60 stations and [0-9]+ EVSEs, 600 times as fast as real time",
         demo.lines[0][1],
     )
     for address in (
@@ -142,7 +143,7 @@ def test_the_first_thing_shown_is_what_it_is_and_where(demo: Demo) -> None:
     ):
         assert address in demo.output
     assert "durability full" in demo.output
-    assert re.fullmatch(r"ready in [0-9.]+ s; Ctrl-C ends it", demo.lines[-1][1])
+    assert re.fullmatch(r"ready in [0-9.]+ s; press Ctrl-C to stop", demo.lines[-1][1])
 
 
 def shown(demo: Demo, command: str) -> list[str]:
@@ -158,8 +159,17 @@ def test_the_ready_made_curl_line_names_a_station_that_has_a_status(demo: Demo) 
     assert demo.get(path)["status"] in {0, 1, 2}
 
 
-def test_the_ready_made_websocat_line_names_a_stream_of_changes(demo: Demo) -> None:
-    address = shown(demo, "websocat")[1]
+def test_every_ready_made_line_begins_with_a_program_that_is_there(demo: Demo) -> None:
+    first = next(number for number, (_, line) in enumerate(demo.lines) if line.startswith("  Try"))
+    tries = [line.removeprefix("  Try").strip() for _, line in demo.lines[first:-1]]
+    assert len(tries) >= 2
+    for line in tries:
+        assert shutil.which(line.split()[0]), line
+
+
+def test_the_ready_made_websocket_line_names_a_stream_of_changes(demo: Demo) -> None:
+    program = "websocat" if shutil.which("websocat") else "-m websockets"
+    address = shown(demo, program)[1]
     with connect(address, open_timeout=DEADLINE_S, max_size=None) as stream:
         types = {checked(stream.recv(DEADLINE_S))["type"] for _ in range(5)}
     assert types == {"status:update"}
@@ -274,7 +284,7 @@ def test_a_registry_that_is_not_simulated_is_left_alone(tmp_path: Path) -> None:
     register = irve_register(tmp_path / "register.jsonl", stations=3, evses=2)
     run([*LADESTROM, "import", "irve", register, "--data", data], env=environment({}), check=True)
     said = refused(tmp_path, "--port", str(free_port()), "--data", str(data))
-    assert "3 stations that are not simulated (irve)" in said
+    assert "3 stations that are not simulated, of the registers irve" in said
     assert "--data" in said
 
 

@@ -238,7 +238,7 @@ def test_a_trial_says_what_would_be_taken_and_writes_nothing(
     seq = server.settled()[1]
     out, _ = run("sources", "test", "swiss")
     assert "1 unknown_evse" in out
-    assert "EVSEs would be told of" in out
+    assert "would change an EVSE" in out
     other.say(500)
     out, _ = run("sources", "test", "swiss", code=1)
     assert "failed: the source answered 500" in out
@@ -320,7 +320,7 @@ class TestCertificates:
             found = health(server)
             assert found["certificate_expires_at"] is not None
             assert found["own_certificate_expires_at"] is not None
-            assert "its certificate is good for 2" in run("sources", "test", "swiss")[0]
+            assert "its certificate is valid for 2" in run("sources", "test", "swiss")[0]
 
     def test_a_source_whose_certificate_has_expired_is_not_believed(
         self, server: Serving, run: Run, tmp_path: Path
@@ -338,16 +338,16 @@ class TestCertificates:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--protocol", "oipc-file"], "no protocol 'oipc-file' in which we ask"),
+        (["--protocol", "oipc-file"], '"oipc-file" is not a protocol'),
         (["--option", "prvider_id=x", "--protocol", "oicp"], "did you mean provider_id"),
-        (["--protocol", "oicp"], "needs --option provider_id"),
+        (["--protocol", "oicp"], "requires --option provider_id"),
         (["--option", "nonsense"], "has no value"),
-        (["--address", "example.org"], "no address"),
-        (["--address", "https://me:pw@example.org/"], "must not hold a name or password"),
+        (["--address", "example.org"], "is not an address"),
+        (["--address", "https://me:pw@example.org/"], "must not contain a user name or password"),
         (["--poll", "0s"], "not between 1s and"),
         (["--protocol", "ladestrom", "--poll", "5s"], "is followed"),
-        (["--operator", "nobody"], "no operator 'nobody'"),
-        (["--secret-env", "LADESTROM_NOTHING"], "no variable LADESTROM_NOTHING"),
+        (["--operator", "nobody"], 'no operator "nobody"'),
+        (["--secret-env", "LADESTROM_NOTHING"], "LADESTROM_NOTHING is not set"),
         (["--certificate", "nothing.pem"], "no such file"),
     ],
 )

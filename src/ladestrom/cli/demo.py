@@ -88,7 +88,7 @@ def demo(
     if not 1 <= stations <= STATIONS_MAX:
         raise InvalidSetting(f"--stations {stations}: write a number from 1 to {STATIONS_MAX:,}")
     if not 0 < speed <= SPEED_MAX:
-        raise InvalidSetting(f"--speed {speed:g}: write a number above 0 and up to {SPEED_MAX:,g}")
+        raise InvalidSetting(f"--speed {speed:g}: write a number above 0, at most {SPEED_MAX:,g}")
     wanted = load(config, os.environ, {"server.port": port}).settings.server.port
     planned = Demo(_free_port(wanted), speed, seed, build(stations, _chance(seed)))
     screen = Console(highlight=False)
