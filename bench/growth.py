@@ -140,11 +140,6 @@ class Engine:
             self._subscribers.append(self.broadcast.join(tap, wishes, since=None, snapshot=False))
         return taps
 
-    def meet(self) -> None:
-        """Every station finds out who hears of it, which it does once, with its first change."""
-        for uuid in self.view.uuids():
-            self.broadcast._audience(uuid)
-
     def part(self) -> None:
         """All consumers leave."""
         for subscriber in self._subscribers:
@@ -204,7 +199,6 @@ class Bench:
         """A change with one consumer: decided, logged in memory, applied, encoded, framed, handed over."""
         batches = [engine.reports(BATCH) for _ in range(count // BATCH)]
         taps = engine.join(1, [EVERYTHING], dialect)
-        engine.meet()
         began_s = time.thread_time()
         for batch in batches:
             await engine.take(batch)
@@ -219,7 +213,6 @@ class Bench:
     ) -> tuple[float, float, float]:
         """Per change up to the pass, per consumer and pass, and per delivery of one change to one consumer."""
         taps = engine.join(CONSUMERS, selections, dialect)
-        engine.meet()
         taken_s = passed_s = 0.0
         for _ in range(PASSES):
             reports = engine.reports(changes)

@@ -471,14 +471,16 @@ class App:
     async def _refresh(self, *, everything: bool) -> None:
         delta = await self.store.registry_since(0 if everything else self._revision)
         touched: list[Evse] = []
-        for number, station in enumerate(delta.stations):
-            self._gone.update(evse.key for evse in self.directory.put(station))
-            touched += self.directory.present(station.uuid)
-            if number % STATIONS_PER_TURN == 0:
-                await asyncio.sleep(0)
+        for start in range(0, len(delta.stations), STATIONS_PER_TURN):
+            part = delta.stations[start : start + STATIONS_PER_TURN]
+            for station in part:
+                self._gone.update(evse.key for evse in self.directory.put(station))
+                touched += self.directory.present(station.uuid)
+            # In the same step of the loop: nobody may see a new record and what was made of the old one.
+            self.broadcast.forget(station.uuid for station in part)
+            await asyncio.sleep(0)
         if delta.stations or everything:
             # A key that somebody makes is no new registry: what was made of that stays good.
-            self.broadcast.forget(station.uuid for station in delta.stations)
             self.directory.revision = delta.revision
         if everything:
             self._gone.update(self.board.cells)

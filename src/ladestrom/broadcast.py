@@ -18,18 +18,19 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from ladestrom.core.audience import Audience, Audiences
 from ladestrom.core.channel import (
     CHUNK_BYTES_MAX,
-    Audience,
-    Audiences,
     Channel,
     Phase,
+    Row,
     Sink,
     Snapshot,
     Subscriber,
     Wishes,
 )
 from ladestrom.core.digests import WORD
+from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View
 from ladestrom.errors import Overloaded
 from ladestrom.formats.dialect import Dialect, Message
@@ -99,6 +100,24 @@ class BroadcastLimits(msgspec.Struct, frozen=True, kw_only=True):
     channels_max: int = 1_000
     """Different sets of wishes at once: each costs a window of at most 4 MiB."""
     heartbeat_s: float = 20
+
+
+class _Told(msgspec.Struct):
+    """A change that is told, and what becomes of it: each made once for all who hear of it."""
+
+    state: StationState
+    """Of its station, the change included."""
+    before: Change | None
+    """The change that it replaced."""
+    change: Change
+    plainly: bool
+    """Whether it goes out uncompressed where it goes out alone."""
+    encoded: dict[str, bytes] = {}
+    """By dialect."""
+    rows: dict[str, Row] = {}
+    """Likewise, of those who take each change of a station."""
+    frames: dict[tuple[str, str], tuple[bytes, int]] = {}
+    """By dialect and framing."""
 
 
 class Broadcast:
@@ -305,6 +324,9 @@ class Broadcast:
             del self._channels[channel.wishes]
             self._audiences.discard(channel)
             self.wanted = any(other.raw for other in self._channels)
+            if not self._channels and self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
 
     def pump(self, subscriber: Subscriber) -> None:
         """Writes what a consumer is due until it has all or its buffer is full."""
@@ -483,9 +505,9 @@ class Broadcast:
         plainly = len(entries) > COMPRESSED_FRAMES_MAX
         for entry in entries:
             state, before = view.apply(entry)
-            audience = self._audience(state.uuid)
-            if audience.channels:
-                self._encode(audience, state, before, entry.change, plainly=plainly)
+            hearing = self._hearing(state.uuid, entry.change.evse)
+            if hearing:
+                self._encode(hearing, _Told(state, before, entry.change, plainly))
         self._taken += len(entries)
         if self._taken >= BATCH_ROWS_MAX:
             self._taken = 0
@@ -494,39 +516,57 @@ class Broadcast:
                     self._flush(channel)
         self._wake.set()
 
-    def _encode(
-        self, audience: Audience, state: StationState, before: Change | None, change: Change, *, plainly: bool
-    ) -> None:
-        view, seq = self.view, state.seq
-        rows: dict[str, bytes] = {}
-        for name, framing, puts in audience.single:
-            dialect = self._dialects[name]
-            row = rows.get(name)
-            if row is None:
-                row = rows[name] = dialect.row(view, state, change)
-            (message,) = dialect.changes(view, seq, seq, (row,))
-            framed = self._frame(PLAIN[framing] if plainly else framing, message), seq
-            for put in puts:
-                put(framed)
-        for name, gatherers in audience.gathering:
-            dialect = self._dialects[name]
-            row = rows[name] = dialect.row(view, state, change)
+    def _encode(self, hearing: Iterable[Audience], told: _Told) -> None:
+        """Hands a change to all who hear of it."""
+        for audience in hearing:
+            for (name, framing), put_frames in audience.single.items():
+                frame = self._single(told, name, framing)
+                for put_frame in put_frames.values():
+                    put_frame(frame)
+            for name, put_rows in audience.gathering.items():
+                row = self._row(told, name)
+                for put_row in put_rows.values():
+                    put_row(row)
+            for name, put_rows in audience.choosy.items():
+                for channel, put_row in put_rows.items():
+                    chosen = self._chosen(told, name, channel.wishes.selection)
+                    if chosen is not None:
+                        put_row(chosen)
+
+    def _encoded(self, told: _Told, name: str) -> bytes:
+        encoded = told.encoded.get(name)
+        if encoded is None:
+            encoded = told.encoded[name] = self._dialects[name].row(self.view, told.state, told.change)
+        return encoded
+
+    def _single(self, told: _Told, name: str, framing: str) -> tuple[bytes, int]:
+        frame = told.frames.get((name, framing))
+        if frame is None:
+            seq = told.state.seq
+            (message,) = self._dialects[name].changes(self.view, seq, seq, (self._encoded(told, name),))
+            frame = self._frame(PLAIN[framing] if told.plainly else framing, message), seq
+            told.frames[name, framing] = frame
+        return frame
+
+    def _row(self, told: _Told, name: str) -> Row:
+        row = told.rows.get(name)
+        if row is None:
+            dialect, view, before, change = self._dialects[name], self.view, told.before, told.change
             was_count, was_term = dialect.term(view, before)
             count, term = dialect.term(view, change)
-            waiting = row, seq, count - was_count, term - was_term
-            for gather in gatherers:
-                gather(waiting)
-        for name, channels in audience.choosy:
-            dialect = self._dialects[name]
-            for channel in channels:
-                selection = channel.wishes.selection
-                if dialect.wanted(selection, change):
-                    row = rows.get(name)
-                    if row is None:
-                        row = rows[name] = dialect.row(view, state, change)
-                    was_count, was_term = dialect.digest(view, selection, before)
-                    count, term = dialect.digest(view, selection, change)
-                    channel.rows.append((row, seq, count - was_count, term - was_term))
+            deltas = count - was_count, term - was_term
+            row = told.rows[name] = self._encoded(told, name), told.state.seq, *deltas
+        return row
+
+    def _chosen(self, told: _Told, name: str, selection: Selection) -> Row | None:
+        """For those who look at EVSE and status; None where they did not choose it."""
+        dialect, view, before, change = self._dialects[name], self.view, told.before, told.change
+        if not dialect.wanted(selection, change):
+            return None
+        was_count, was_term = dialect.digest(view, selection, before)
+        count, term = dialect.digest(view, selection, change)
+        deltas = count - was_count, term - was_term
+        return self._encoded(told, name), told.state.seq, *deltas
 
     def _flush(self, channel: Channel) -> None:
         """Makes the messages of the changes that wait in a channel."""
@@ -589,7 +629,8 @@ class Broadcast:
         if self._raw_left <= 0:
             self.raw_dropped += 1
             return
-        channels = [channel for channel in self._audience(evse.station).channels if channel.wishes.raw]
+        hearing = self._hearing(evse.station, evse.key)
+        channels = [channel for audience in hearing for channel in audience.raw]
         if not channels:
             return
         self._raw_left -= 1
@@ -607,24 +648,19 @@ class Broadcast:
         self.frames += 1
         return self._framings[framing](message)
 
-    def _audience(self, uuid: str) -> Audience:
-        return self._audiences.known(uuid) or self._audiences.learn(uuid, self._covers(uuid))
-
-    def _covers(self, uuid: str) -> Callable[[Channel], bool]:
+    def _hearing(self, uuid: str, evse: str) -> Sequence[Audience]:
+        """Who hears of an EVSE (key) at a station; nobody where the registry does not know the station."""
         station = self.view.directory.stations.get(uuid)
-        if station is None:
-            return lambda _: False
-        state = self.view.get(uuid)
-        held = () if state is None else state.changes
-        return lambda channel: channel.wishes.selection.covers(station, held)
+        return () if station is None else self._audiences.of(station, evse)
 
     def _hears(self, channel: Channel, uuid: str) -> bool:
-        return channel in self._audience(uuid).channels
+        station, state = self.view.directory.stations.get(uuid), self.view.get(uuid)
+        held = () if state is None else state.changes
+        return station is not None and channel.wishes.selection.covers(station, held)
 
     def forget(self, uuids: Iterable[str]) -> None:
-        """The registry's records of these stations changed: who is to hear of them is asked anew."""
+        """The registry's records of these stations changed: what was made of them is made anew."""
         for uuid in uuids:
-            self._audiences.forget(uuid)
             self.view.forget_bodies(uuid)
         for channel in self._channels.values():
             channel.snapshot = None

@@ -22,7 +22,8 @@ import ladestrom.broadcast
 import ladestrom.core.channel
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.core.channel import Audience, Channel, Subscriber, Wishes
+from ladestrom.core.audience import Audience
+from ladestrom.core.channel import Channel, Subscriber, Wishes
 from ladestrom.core.channel import Phase as ChannelPhase
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Box, Selection
@@ -225,7 +226,7 @@ def test_every_consumers_state_is_the_servers_at_every_position_it_is_told_of(st
 
 # -- faults -----------------------------------------------------------------------------------------------
 
-arrange = Audience.arrange
+add = Audience.add
 snapshot = Broadcast._snapshot
 fall_behind = Broadcast._fall_behind
 join = Broadcast.join
@@ -252,12 +253,14 @@ Put = Callable[[Any], None]
 def faulty_puts(fault: Callable[[Put], Put]) -> Any:
     """Every way of a change into a channel goes through `fault`."""
 
-    def faulty(self: Audience, channels: frozenset[Channel], batched: Callable[[str], bool]) -> None:
-        arrange(self, channels, batched)
-        self.single = [(*names, tuple(map(fault, puts))) for *names, puts in self.single]  # type: ignore[misc]
-        self.gathering = [(name, tuple(map(fault, puts))) for name, puts in self.gathering]
+    def faulty(self: Audience, channel: Channel, batched: Callable[[str], bool]) -> None:
+        add(self, channel, batched)
+        for part in (self.single, self.gathering):
+            for puts in part.values():
+                if channel in puts:
+                    puts[channel] = fault(puts[channel])
 
-    return patch.object(Audience, "arrange", faulty)
+    return patch.object(Audience, "add", faulty)
 
 
 def skips_a_frame() -> Any:

@@ -21,7 +21,8 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast
 from ladestrom.client.session import Session
 from ladestrom.client.v2_session import V2Session
-from ladestrom.core.channel import Audiences, Channel
+from ladestrom.core.audience import Audiences
+from ladestrom.core.channel import Channel
 from ladestrom.core.view import View
 from ladestrom.formats import v2_stream
 from ladestrom.formats.nobil import NobilFormat
@@ -51,15 +52,15 @@ FAULTS: Final = (
         "a change is skipped",
         Broadcast,
         "take",
-        "if audience.channels:",
-        "if audience.channels and entry.seq % 17:",
+        "if hearing:",
+        "if hearing and entry.seq % 17:",
     ),
     Fault(
         "a change is told twice",
         Broadcast,
         "take",
-        "if audience.channels:",
-        "for _ in range(1 + (entry.seq % 17 == 0) if audience.channels else 0):",
+        "if hearing:",
+        "for _ in range(1 + (entry.seq % 17 == 0) if hearing else 0):",
     ),
     Fault(
         "two changes change places", Broadcast, "_flush", "channel.take_rows()", "channel.take_rows()[::-1]"
@@ -75,19 +76,20 @@ FAULTS: Final = (
         "a new selection hears of no changes", Broadcast, "_channel", "self._audiences.add(channel)", "pass"
     ),
     Fault(
-        "who came later hears of no changes",
+        "one who follows an operator and came later hears of no changes",
         Audiences,
-        "known",
-        "found[1] == len(self._came)",
-        "True",
+        "add",
+        "if selection.covers_kind(*kind):",
+        "if False:",
     ),
     Fault(
-        "who came later takes the place of who was there",
+        "one who follows a station takes the place of who was there",
         Audiences,
-        "learn",
-        "channels = channels.union(",
-        "channels = frozenset(",
+        "add",
+        "index.setdefault(key, {})[channel] = None",
+        "index[key] = {channel: None}",
     ),
+    Fault("a box hears of one cell only", Audiences, "add", "in keys:", "in list(keys)[:1]:"),
     Fault("a station's update says a later position", NobilFormat, "update", "state.seq,", "state.seq + 1,"),
     # -- chains ----------------------------------------------------------------------------------------------
     Fault(
@@ -166,31 +168,31 @@ FAULTS: Final = (
     Fault(
         "the digest does not learn of changes",
         Broadcast,
-        "_encode",
-        "count - was_count, term - was_term\n        for",
-        "-was_count, -was_term\n        for",
+        "_row",
+        "count - was_count, term - was_term",
+        "-was_count, -was_term",
     ),
     Fault(
         "the digest does not forget what was before",
         Broadcast,
-        "_encode",
-        "count - was_count, term - was_term\n        for",
-        "count, term\n        for",
+        "_row",
+        "count - was_count, term - was_term",
+        "count, term",
     ),
     Fault(
         "the digest of who chooses does not learn of changes",
         Broadcast,
-        "_encode",
-        "seq, count - was_count, term - was_term))",
-        "seq, -was_count, -was_term))",
+        "_chosen",
+        "count - was_count, term - was_term",
+        "-was_count, -was_term",
         kind=Kind.CHOOSY,
     ),
     Fault(
         "the digest of who chooses does not forget what was before",
         Broadcast,
-        "_encode",
-        "seq, count - was_count, term - was_term))",
-        "seq, count, term))",
+        "_chosen",
+        "count - was_count, term - was_term",
+        "count, term",
         kind=Kind.CHOOSY,
     ),
     Fault(
@@ -353,9 +355,9 @@ FAULTS: Final = (
     ),
     Fault(
         "a vanished EVSE is not told to who asked for it",
-        Broadcast,
-        "_covers",
-        ".covers(station, held)",
+        Audiences,
+        "of",
+        ".covers(station, (evse,))",
         ".covers(station)",
         kind=Kind.COMING,
     ),

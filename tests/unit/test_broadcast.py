@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import ladestrom.broadcast
 import ladestrom.core.channel
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import COMPRESSED_FRAMES_MAX, Broadcast, BroadcastLimits
-from ladestrom.core.channel import Subscriber, Wishes
+from ladestrom.core.channel import Channel, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View
@@ -613,6 +614,51 @@ class TestRegistry:
             await at.change(FIRST.evses[0])
             await at.delivered(sink)
             assert [message["seq"] for message in sink.messages] == [0, 2]
+
+
+class TestGone:
+    """Of consumers who have left, nothing is left."""
+
+    async def test_a_channel_whose_selection_overlapped_with_others_hears_of_nothing_more(self) -> None:
+        async with serving() as at:
+            wide, narrow = Wishes(NORWAY), Wishes(Selection(station=frozenset({FIRST.uuid})))
+            first, second = at.join(Sink(), wide), at.join(Sink(), narrow)
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            gone = [first.channel, second.channel]
+            # Once the second has gone, both stations are heard of by the same channels.
+            at.broadcast.leave(second)
+            at.broadcast.leave(first)
+            witness = Sink()
+            at.join(witness, SILENT)
+            taken = [channel.end for channel in gone]
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.delivered(witness)
+            assert [channel.end for channel in gone] == taken
+
+    async def test_no_channel_timer_or_task_is_left(self) -> None:
+        async with serving() as at:
+            for _ in range(3):
+                await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.taken()
+            channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+            subscribers = []
+            for number in range(30):
+                selection = Selection(country=frozenset({"NOR"}), operator=frozenset({f"de{number}"}))
+                chosen = (EVERYTHING, NORWAY, selection)[number % 3]
+                wishes = Wishes(chosen, raw=False, dialect="v2", batch_ms=number)
+                since = Position("e", 0) if number % 2 else None
+                subscribers.append(at.join(Sink(), wishes, since=since, every=bool(number % 4)))
+                channels.add(subscribers[-1].channel)
+                await at.change(FIRST.evses[0])
+            while subscribers:
+                at.broadcast.leave(subscribers.pop(len(subscribers) // 2))
+                await at.change(SECOND.evses[0])
+            await at.taken()
+            await come_true(lambda: not channels)
+            assert at.broadcast.channels == 0
+            await come_true(lambda: not at.broadcast._replays)
+            assert at.broadcast._alarm is None
 
 
 class TestVersion2:

@@ -25,11 +25,6 @@ WINDOW_BYTES_MAX: Final = 4 * 1024 * 1024
 CHUNK_BYTES_MAX: Final = 256 * 1024
 """Bytes handed to one consumer at once: a second on a link of 2 Mbit/s."""
 
-AUDIENCES_KEPT_MAX: Final = 64
-"""Audiences that are put right when a channel goes; where there are more, all is asked anew."""
-CHANNELS_CAME_MAX: Final = 10_000
-"""Channels remembered in the order in which they came."""
-
 CHUNK_FRAMES_MAX: Final = 1_000
 """Frames handed to one consumer at once: so many single changes are some 300 KiB."""
 
@@ -184,6 +179,9 @@ class Channel:
         self.heartbeat_due_s = 0.0
         self.frames: list[tuple[bytes, int]] = []
         """The window: frames, and the position of a consumer that has taken the frame."""
+        self.put_frame: Final = self.frames.append
+        """The list stays the same one: audiences hold on to this, and to `put_row`."""
+        self.put_row: Final = self.rows.append
         self._gone_bytes = 0
         """Of all frames that were dropped."""
         self._bytes = 0
@@ -203,7 +201,6 @@ class Channel:
     def take_rows(self) -> list[Row]:
         """The changes that wait; none wait then."""
         rows = self.rows[:]
-        # The list stays the same one: audiences hold on to it.
         self.rows.clear()
         self.rows_due_s = None
         return rows
@@ -259,95 +256,3 @@ class Channel:
             found = (data, following, part[len(frames) - 1][1])
             self._joined[number, end] = found
         return found
-
-
-class Audience:
-    """The channels that hear of a station, arranged so that a change costs each of them one append.
-
-    Many stations have the same audience. Lists of channels are held on to, as they stay the same ones.
-    """
-
-    __slots__ = ("channels", "choosy", "gathering", "single")
-
-    def __init__(self, channels: frozenset[Channel], batched: Callable[[str], bool]) -> None:
-        """Args:
-        channels: those whose selection covers the station.
-        batched: whether a dialect gathers changes into messages.
-        """
-        self.arrange(channels, batched)
-
-    def arrange(self, channels: frozenset[Channel], batched: Callable[[str], bool]) -> None:
-        """It is these channels from now on."""
-        self.channels = channels
-        single: dict[tuple[str, str], list[Callable[[tuple[bytes, int]], None]]] = {}
-        gathering: dict[str, list[Callable[[Row], None]]] = {}
-        choosy: dict[str, list[Channel]] = {}
-        for channel in channels:
-            wishes = channel.wishes
-            if not wishes.updates:
-                continue
-            if not batched(wishes.dialect):
-                single.setdefault((wishes.dialect, wishes.framing), []).append(channel.frames.append)
-            elif wishes.selection.by_station:
-                gathering.setdefault(wishes.dialect, []).append(channel.rows.append)
-            else:
-                choosy.setdefault(wishes.dialect, []).append(channel)
-        self.single = [(dialect, framing, tuple(puts)) for (dialect, framing), puts in single.items()]
-        """Windows that take each change as a frame, by dialect and framing."""
-        self.gathering = [(dialect, tuple(puts)) for dialect, puts in gathering.items()]
-        """Waiting rows of those that take each change of a station into their next message, by dialect."""
-        self.choosy = [(dialect, tuple(found)) for dialect, found in choosy.items()]
-        """Channels that look at EVSE and status, by dialect."""
-
-
-class Audiences:
-    """Who hears of which station. A selection is asked once for each station, not once for each change."""
-
-    def __init__(self, batched: Callable[[str], bool]) -> None:
-        self._batched = batched
-        self._came: list[Channel] = []
-        """Channels in the order in which they came, those that left among them."""
-        self._there: set[Channel] = set()
-        self._stations: dict[str, tuple[Audience, int]] = {}
-        """A station's audience, and how many of those that came were asked."""
-        self._made: dict[frozenset[Channel], Audience] = {}
-
-    def add(self, channel: Channel) -> None:
-        """A channel came: each station's next change asks whether its selection covers the station."""
-        self._came.append(channel)
-        self._there.add(channel)
-
-    def discard(self, channel: Channel) -> None:
-        """A channel has gone."""
-        self._there.discard(channel)
-        if len(self._made) > AUDIENCES_KEPT_MAX or len(self._came) > CHANNELS_CAME_MAX:
-            self._came = list(self._there)
-            self._stations.clear()
-            self._made.clear()
-            return
-        for audience in list(self._made.values()):
-            if channel in audience.channels:
-                audience.arrange(audience.channels - {channel}, self._batched)
-        self._made = {audience.channels: audience for audience in self._made.values()}
-
-    def known(self, uuid: str) -> Audience | None:
-        """A station's audience; None where somebody has to be asked about it first."""
-        found = self._stations.get(uuid)
-        return found[0] if found is not None and found[1] == len(self._came) else None
-
-    def learn(self, uuid: str, covers: Callable[[Channel], bool]) -> Audience:
-        """Asks those that were not asked about the station yet."""
-        found = self._stations.get(uuid)
-        channels, asked = (frozenset[Channel](), 0) if found is None else (found[0].channels, found[1])
-        channels = channels.union(
-            channel for channel in self._came[asked:] if channel in self._there and covers(channel)
-        )
-        audience = self._made.get(channels)
-        if audience is None:
-            audience = self._made[channels] = Audience(channels, self._batched)
-        self._stations[uuid] = audience, len(self._came)
-        return audience
-
-    def forget(self, uuid: str) -> None:
-        """What is known of a station changed: everybody is asked about it anew."""
-        self._stations.pop(uuid, None)

@@ -7,7 +7,7 @@ on what a station is (country, operator, station, box) are answered once per sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -65,20 +65,29 @@ class Selection(msgspec.Struct, frozen=True):
             return False
         if self.station and station.uuid not in self.station:
             return False
-        if self.operator and not _operated_by(station, self.operator):
+        if self.operator and self.operator.isdisjoint(operator_words(station)):
             return False
         if self.evse and self.evse.isdisjoint((*held, *(evse.key for evse in station.evses))):
             return False
         return self.box is None or self.box.holds(station.longitude, station.latitude)
 
+    def covers_kind(self, country: str, operators: frozenset[str]) -> bool:
+        """Whether the filters on country and operator let stations of a kind pass (`operator_words`)."""
+        if self.country and country not in self.country:
+            return False
+        return not self.operator or not self.operator.isdisjoint(operators)
+
 
 EVERYTHING = Selection()
 
 
-def _operated_by(station: Station, operators: frozenset[str]) -> bool:
-    if station.operator is not None and station.operator.casefold() in operators:
-        return True
-    return any(evse.party is not None and evse.party.casefold() in operators for evse in station.evses)
+def operator_words(station: Station) -> Iterator[str]:
+    """What a filter on operators may call those of a station: its operator and its EVSEs' parties."""
+    if station.operator is not None:
+        yield station.operator.casefold()
+    for evse in station.evses:
+        if evse.party is not None:
+            yield evse.party.casefold()
 
 
 def selection(parameters: Mapping[str, str], *, names: frozenset[str]) -> Selection:
