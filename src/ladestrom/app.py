@@ -34,7 +34,7 @@ from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
 from ladestrom.config import Origin, Settings, shown
-from ladestrom.config.address import ADDRESS_FILE, addresses
+from ladestrom.config.address import ADDRESS_FILE, addresses, url_of
 from ladestrom.config.address import listening as listening_at
 from ladestrom.core.access import Keyring, may_report
 from ladestrom.core.board import Board
@@ -87,7 +87,7 @@ from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
-from ladestrom.model import Evse, Millis, Operator, Reading, StatusReport
+from ladestrom.model import NEVER, Evse, Millis, Operator, Reading, StatusReport
 from ladestrom.ports import ChargePoint
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answer
@@ -512,11 +512,13 @@ class App:
         return any(may_report(operator, evse) for operator in self.operators.values())
 
     async def _take_readings(self, readings: Iterable[Reading]) -> None:
+        """Takes statuses of registers. One that is older than `rules.stale_after_s` says nothing of now."""
         now = clock()
+        oldest_at = now - self.settings.rules.stale_after_s * 1000
         reports = []
         for reading in readings:
             cell = self.board.cells.get(reading.evse)
-            if cell is not None and reading.observed_at > cell.observed_at:
+            if cell is not None and reading.observed_at > max(cell.observed_at, oldest_at):
                 reports.append(
                     StatusReport(
                         reading.evse,
@@ -563,6 +565,7 @@ class App:
             serving.result()
             raise InvalidSetting("the server ended while it started; see the messages above")
         self._serving = serving
+        await self._listen_for_metrics()
         await asyncio.to_thread(
             _replace, self._address_file, msgspec.json.encode(addresses(self.settings.server, port))
         )
@@ -586,6 +589,28 @@ class App:
         gc.set_threshold(*COLLECT_AFTER)
         self.ready_s = time.monotonic() - _process_started_s()
 
+    metrics_url = ""
+    """Where metrics need no key; empty where they always do."""
+    _metrics_server: server.Server | None = None
+
+    async def _listen_for_metrics(self) -> None:
+        written = self.settings.metrics.listen
+        if not written:
+            return
+        host, _, port = written.rpartition(":")
+        host = host.strip("[]") or "127.0.0.1"
+        listener = server.listen(host, int(port), "metrics.listen")
+        listening = asyncio.Event()
+        self._metrics_server = server.make_plain(
+            operations.MetricsPort(self.metrics),
+            keep_alive_s=int(self.settings.server.keep_alive_s),
+            listening=listening.set,
+        )
+        self._metrics_serving = asyncio.create_task(self._metrics_server.serve(sockets=[listener]))
+        await listening.wait()
+        self.metrics_url = f"{url_of(host, listener.getsockname()[1])}{operations.METRICS_PATH}"
+        logger.info("metrics without a key", url=self.metrics_url)
+
     @property
     def _address_file(self) -> Path:
         """Says to commands where this server is reached, while it runs."""
@@ -600,6 +625,9 @@ class App:
             self.ocpp.stop()
             self._server.should_exit = True
             await self._serving
+        if self._metrics_server is not None:
+            self._metrics_server.should_exit = True
+            await self._metrics_serving
         await self.sources.stop()
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
         # locked for what is still to be written.
@@ -642,7 +670,7 @@ class App:
         await self.store.touch_charge_points(self.ocpp.take_seen())
         tallies = {
             name: {
-                "last_report_at": tally.last_report_at,
+                "last_report_at": None if tally.last_report_at == NEVER else tally.last_report_at,
                 "reports": tally.reports,
                 "changes": tally.changes,
                 "refused": sum(tally.refused.values()),

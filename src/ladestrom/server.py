@@ -515,8 +515,8 @@ class Server(uvicorn.Server):
             self._listening()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket.
+def listen(host: str, port: int, setting: str = "--port") -> socket.socket:
+    """A bound socket; `setting` is what chooses its port.
 
     Raises:
         InvalidSetting: the address cannot be had; says why and what to do.
@@ -526,12 +526,35 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
+        why = error.strerror if isinstance(error, OSError) else "a port is a number from 0 to 65535"
         raise InvalidSetting(
-            f"cannot listen on {host}:{port} ({error.strerror}); stop what uses it, or choose another --port"
+            f"cannot listen on {host}:{port} ({why}); stop what uses it, or choose another {setting}"
         ) from error
     return listener
+
+
+def make_plain(
+    app: Any,  # noqa: ANN401 - an ASGI application; uvicorn's own type is private
+    *,
+    keep_alive_s: int,
+    listening: Callable[[], None],
+) -> Server:
+    """The server of a port on loopback that has one small application, and no streams."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=keep_alive_s,
+        timeout_graceful_shutdown=1,
+        proxy_headers=False,
+    )
+    return Server(config, listening)
 
 
 def make(

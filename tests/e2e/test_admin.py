@@ -75,7 +75,7 @@ def told(server: Serving, path: str = "") -> Any:
 
 def expected(operation: Operation, role: str) -> tuple[int, str] | None:
     """How a role is refused; None where it is not."""
-    if operation.scope is None or operation.open_to_loopback:
+    if operation.scope is None:
         return None
     if role in {"nobody", "stranger", "expired", "revoked"}:
         return 401, "unauthenticated"

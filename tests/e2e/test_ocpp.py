@@ -244,7 +244,7 @@ def test_metrics_show_who_is_connected_and_what_was_refused(tmp_path: Path) -> N
             assert cp.response.status == 401
         with Plugged(server, "COUNTED", password, "ocpp1.6") as cp:
             cp.ask("Dance", {})
-            shown = server.get("/metrics", key=None).text.splitlines()
+            shown = server.get("/metrics", key="admin").text.splitlines()
         assert "ladestrom_charge_points 1.0" in shown
         assert "ladestrom_charge_point_messages_total 1.0" in shown
         assert 'ladestrom_charge_point_failures_total{code="unauthenticated"} 1.0' in shown

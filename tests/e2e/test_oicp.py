@@ -266,6 +266,7 @@ def test_a_header_of_a_certificate_says_nothing_unless_it_was_set(shared_server:
 def test_where_it_was_set_a_certificate_is_its_operators(tmp_path: Path) -> None:
     settings = {
         "reports.certificate_header": "X-Client-Subject",
+        "reports.certificate_proxies": ["127.0.0.1"],
         "reports.certificates": (f"alfa={SUBJECT}",),
     }
     with Serving(tmp_path, settings) as server:

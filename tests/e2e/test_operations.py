@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.serving import Serving, tick
-from tests.patience import until
+from tests.patience import DEADLINE_S, until
 
 from ladestrom import __version__, app
 from ladestrom.backends.sqlite import SqliteLog
-from ladestrom.errors import LogFailure
+from ladestrom.config import load
+from ladestrom.errors import InvalidSetting, LogFailure
 from ladestrom.model import Change, Entry
 
 E1 = "NO*ALF*E1333*1"
@@ -27,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[Serving]:
 
 def metrics(server: Serving) -> Samples:
     """Every sample by its name and labels."""
-    answer = server.get("/metrics", key=None)
+    answer = server.get("/metrics", key="admin")
     assert answer.status_code == 200
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -89,10 +91,20 @@ def test_a_scrape_counts_each_append_once(server: Serving) -> None:
     assert counts[0] == counts[1] == counts[2] >= 4
 
 
+def test_what_has_no_value_yet_has_no_sample(server: Serving) -> None:
+    names = {name for name, _ in metrics(server)}
+    assert "ladestrom_last_report_timestamp_seconds" not in names
+    server.post([{"evse": E1, "status": "no status"}])
+    found = metrics(server)
+    assert value(found, "ladestrom_reports_total", operator="alfa") == 1
+    assert not [name for name, labels in found if name.startswith("ladestrom_last_report")]
+    assert [name for name, number in found.items() if number < 0] == []
+
+
 @pytest.mark.parametrize(
-    "header", [{"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"X-Real-Ip": "::1"}]
+    "header", [{}, {"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"X-Real-Ip": "::1"}]
 )
-def test_metrics_are_told_to_other_machines_with_an_admin_key_only(
+def test_metrics_are_told_to_who_has_an_admin_key_only_wherever_the_request_comes_from(
     server: Serving, header: dict[str, str]
 ) -> None:
     for key, status in ((None, 401), ("revoked", 401), ("stream", 403), ("alfa", 403), ("admin", 200)):
@@ -101,6 +113,27 @@ def test_metrics_are_told_to_other_machines_with_an_admin_key_only(
         if status != 200:
             assert answer.headers["content-type"] == "application/problem+json"
     assert server.get(f"/metrics?key={server.keys['admin']}", key=None, headers=header).status_code == 401
+
+
+@pytest.mark.parametrize("written", ["0", "127.0.0.1:0"])
+def test_metrics_have_a_port_of_their_own_where_that_is_set(tmp_path: Path, written: str) -> None:
+    with Serving(tmp_path, {"metrics.listen": written}) as server:
+        url = server.app.metrics_url
+        assert url.startswith("http://127.0.0.1:")
+        assert url.endswith("/metrics")
+        answer = httpx2.get(url, timeout=DEADLINE_S)
+        assert answer.status_code == 200
+        assert "ladestrom_ready 1.0" in answer.text
+        for path in ("/", "/livez", "/api/v2/stations", "/api/v1/stream", "/api/v2/events"):
+            assert httpx2.get(url.replace("/metrics", path), timeout=DEADLINE_S).status_code == 404
+        assert httpx2.post(url, timeout=DEADLINE_S).status_code == 404
+        assert server.get("/metrics", key=None).status_code == 401
+
+
+@pytest.mark.parametrize("written", ["0.0.0.0:8384", "192.0.2.1:1", "x", "127.0.0.1:", "8384 "])
+def test_a_port_for_metrics_without_a_key_is_on_loopback(written: str) -> None:
+    with pytest.raises(InvalidSetting, match=r"metrics\.listen"):
+        load(None, {}, {"metrics.listen": written})
 
 
 def test_a_log_that_cannot_be_written_is_told_and_found_again(

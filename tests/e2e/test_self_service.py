@@ -603,7 +603,7 @@ def test_neither_the_keys_text_nor_the_e_mail_is_in_a_log_a_metric_an_error_or_a
             request("POST", f"/api/v2/keys/{second}/approve", admin)
             for _ in range(6):
                 request("POST", "/api/v2/keys", json=said)
-            metrics = client.get("/metrics").text
+            metrics = request("GET", "/metrics", admin).text
             listed = request("GET", "/api/v2/keys", admin).text
         server.stop()
         logged = server.said()

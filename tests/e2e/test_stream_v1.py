@@ -497,6 +497,23 @@ def test_a_status_that_a_register_carries_becomes_the_first_one(tmp_path: Path) 
         )
 
 
+def test_a_status_that_is_older_than_silence_may_last_claims_nothing_now(tmp_path: Path) -> None:
+    at = now() - 2 * 86_400_000
+    draft = station("FIN_00033", "FIN", (24.9, 60.2), [evse("FI*GAM*E33", party="FIGAM")])
+    with Serving(tmp_path) as server:
+        for observed_at in (at, at + 1):
+            read = Reading("", Status.CHARGING, error=False, observed_at=observed_at, raw="1")
+            draft = msgspec.structs.replace(draft, readings=((0, read),))
+            server.import_stations([draft], complete=False)
+            server.in_step()
+            until(lambda: "FIN_00033" in server.board()[0], "the station is listed")
+            board, _ = server.settled()
+            assert board["FIN_00033"]["connectors"] == [{"status": -1, "error": 0, "timestamp": -1}]
+        read = Reading("", Status.CHARGING, error=False, observed_at=at + 86_400_000 + 600_000, raw="1")
+        server.import_stations([msgspec.structs.replace(draft, readings=((0, read),))], complete=False)
+        until(lambda: server.board()[0]["FIN_00033"]["connectors"][0]["status"] == 1, "a newer one counts")
+
+
 # -- keys in force -----------------------------------------------------------------------------------------
 
 

@@ -200,6 +200,14 @@ class TestProblems:
         assert len(found) == 1
         assert found[0].startswith(f"{expected} (file ")
 
+    def test_no_proxy_is_believed_unless_it_is_named_not_even_on_loopback(self) -> None:
+        environ = {"LADESTROM_REPORTS__CERTIFICATE_HEADER": "X-Client-Subject"}
+        (problem,) = problems(None, environ, {})
+        assert "expected reports.certificate_proxies to name the proxies" in problem
+        environ["LADESTROM_REPORTS__CERTIFICATE_PROXIES"] = "127.0.0.1"
+        assert load(None, environ, {}).settings.reports.certificate_proxies == ("127.0.0.1",)
+        assert Settings().reports.certificate_proxies == ()
+
     @pytest.mark.parametrize(
         "tiles",
         [

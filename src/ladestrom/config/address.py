@@ -29,14 +29,15 @@ class Addresses(msgspec.Struct, frozen=True):
 
 def listening(server: Server, port: int | None = None) -> str:
     """The address that a server listens on; `port` is the one that it got, where the setting says any."""
-    return _url(server.host, server.port if port is None else port)
+    return url_of(server.host, server.port if port is None else port)
 
 
 def addresses(server: Server, port: int | None = None) -> Addresses:
     """Where a server with these settings is reached."""
-    local = _url(_EVERYWHERE.get(server.host, server.host), server.port if port is None else port)
+    local = url_of(_EVERYWHERE.get(server.host, server.host), server.port if port is None else port)
     return Addresses(local, server.url_public or listening(server, port))
 
 
-def _url(host: str, port: int) -> str:
+def url_of(host: str, port: int) -> str:
+    """The address of a host and port, as browsers write it."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

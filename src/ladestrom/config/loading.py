@@ -99,6 +99,11 @@ def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
             f"({origins['stream.ping_timeout_s']}): expected at least stream.ping_interval_s, "
             f"which is {settings.stream.ping_interval_s}"
         )
+    if settings.reports.certificate_header and not settings.reports.certificate_proxies:
+        problems.append(
+            f"reports.certificate_header is set ({origins['reports.certificate_header']}): expected "
+            "reports.certificate_proxies to name the proxies that are believed, such as 127.0.0.1"
+        )
     if problems:
         raise InvalidSetting("\n".join(problems))
     return Loaded(settings, MappingProxyType(origins))

@@ -29,6 +29,7 @@ def _text(description: str, why: str, *, form: str = "text", short: str = "") ->
 
 
 _ORIGIN: Final = r"^https?://[^/\s]+$"
+_LOOPBACK_PORT: Final = r"^(((127\.0\.0\.1|\[::1\]):)?[0-9]{1,5})?$"
 _PUBLIC_URL: Final = r"^(https?://[^\s]*[^/\s])?$"
 
 
@@ -293,11 +294,12 @@ class Reports(msgspec.Struct, frozen=True):
     certificate_proxies: Annotated[
         tuple[str, ...],
         _text(
-            "Addresses of the proxies whose certificate header is believed.",
-            "A proxy on the same machine.",
+            "Addresses of the proxies whose certificate header is believed. Required with "
+            "`certificate_header`.",
+            "None, not even those on the same machine: a second proxy there may pass on what clients send.",
             form="IP addresses",
         ),
-    ] = ("127.0.0.1", "::1")
+    ] = ()
     certificates: Annotated[
         tuple[str, ...],
         _text(
@@ -674,6 +676,23 @@ class Ocpp(msgspec.Struct, frozen=True):
     ] = 1_200
 
 
+class Metrics(msgspec.Struct, frozen=True):
+    """Metrics for Prometheus. On the server's own port they need a key with the scope `admin`."""
+
+    listen: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=_LOOPBACK_PORT,
+            description="Port on loopback where `/metrics` needs no key. 0 takes any free port. Empty: none.",
+            extra={
+                "why": "Every program on the machine can read that port, and so can everybody for whom a "
+                "proxy opens it.",
+                "form": "PORT, 127.0.0.1:PORT or [::1]:PORT",
+            },
+        ),
+    ] = ""
+
+
 class Logging(msgspec.Struct, frozen=True):
     """What the program writes to standard error."""
 
@@ -831,6 +850,7 @@ class Settings(msgspec.Struct, frozen=True):
     ocpp: Ocpp = Ocpp()
     ocpi: Ocpi = Ocpi()
     page: Page = Page()
+    metrics: Metrics = Metrics()
     logging: Logging = Logging()
 
 

@@ -235,7 +235,7 @@ def _security(operation: Operation, served: Served) -> list[Schema]:
         return []
     scopes = [*Scope] if operation.of_any_scope else [operation.scope]
     needed = [{name: [scope.value]} for name in operation.keys for scope in scopes]
-    is_open = operation.open_to_loopback or (operation.open_to_visitors and served.visitors)
+    is_open = operation.open_to_visitors and served.visitors
     return [{}, *needed] if is_open else needed
 
 

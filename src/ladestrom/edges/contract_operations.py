@@ -68,8 +68,6 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = KEY_HEADERS
     of_any_scope: bool = False
     """Whether a key of whatever scope is good."""
-    open_to_loopback: bool = False
-    """Whether a request from the machine itself needs no key."""
     open_to_visitors: bool = False
     """Whether one needs no key where visitors are let in."""
     parameters: tuple[str, ...] = ()
@@ -577,9 +575,8 @@ OPERATIONS: Final = (
         id="getMetrics",
         tag=OPERATION,
         summary="Metrics in Prometheus' text format",
-        description="For the machine itself without a key; for others with the scope `admin`.",
+        description="The setting `metrics.listen` opens a port on loopback for them that needs no key.",
         scope=Scope.ADMIN,
-        open_to_loopback=True,
         answers={200: _text(CONTENT_TYPE_LATEST, "The metrics.", "ladestrom_ready 1.0\n")},
     ),
     *(

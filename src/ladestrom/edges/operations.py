@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import accumulate
@@ -24,10 +23,10 @@ from ladestrom.edges.answers import AnyRequest
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
 from ladestrom.hub import Hub
+from ladestrom.model import NEVER
 from ladestrom.ports import Log
 
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-"""Headers by which a proxy on this machine gives away that the request came from elsewhere."""
+METRICS_PATH = "/metrics"
 APPEND_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
@@ -98,7 +97,8 @@ class Metrics(Collector):
             reports.add_metric([name], tally.reports)
             changes.add_metric([name], tally.changes)
             stale.add_metric([name], tally.stale)
-            last.add_metric([name], tally.last_report_at / 1000)
+            if tally.last_report_at != NEVER:
+                last.add_metric([name], tally.last_report_at / 1000)
             for reason, count in tally.refused.items():
                 refused.add_metric([name, reason.value], count)
         yield from (reports, changes, stale, refused, last)
@@ -139,11 +139,15 @@ class Metrics(Collector):
             _Sample("ladestrom_board_evses", "EVSEs on the board", len(self._hub.board)),
             _Sample("ladestrom_registry_stations", "Stations in the registry", len(view.directory.stations)),
             _Sample("ladestrom_log_last_seq", "Sequence of the last change", self._log.last.seq),
-            _Sample("ladestrom_log_first_seq", "Sequence of the oldest change kept", self._log.first),
             _Sample("ladestrom_stream_seq", "Sequence that readers were served up to", view.seq),
             _Sample("ladestrom_ready", "1 while reports are taken", float(self._hub.working)),
         ):
             yield GaugeMetricFamily(sample.name, sample.help, value=sample.value)
+        # A metric that has no value yet has no sample: what stands for none would be taken for one.
+        oldest = GaugeMetricFamily("ladestrom_log_first_seq", "Sequence of the oldest change kept", labels=[])
+        if self._log.first <= self._log.last.seq:
+            oldest.add_metric([], self._log.first)
+        yield oldest
         version = GaugeMetricFamily("ladestrom_build_info", "Version", labels=["version"])
         version.add_metric([__version__], 1)
         yield version
@@ -254,17 +258,28 @@ def handlers(metrics: Metrics, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHand
             headers={"cache-control": "no-store"},
         )
 
-    @get("/metrics", sync_to_thread=False)
+    @get(METRICS_PATH, sync_to_thread=False)
     def prometheus(request: AnyRequest) -> Response[bytes]:
-        """Prometheus' text format; for this machine itself, or with an admin key."""
-        if not _from_this_machine(request):
-            door.credential(request.headers, Scope.ADMIN)
+        """Prometheus' text format, with an admin key: where a request comes from says nothing of who asks."""
+        door.credential(request.headers, Scope.ADMIN)
         return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [livez, readyz, prometheus]
 
 
-def _from_this_machine(request: AnyRequest) -> bool:
-    if request.client is None or any(name in request.headers for name in FORWARDED):
-        return False
-    return ipaddress.ip_address(request.client.host).is_loopback
+class MetricsPort:
+    """The application of a port of its own for metrics, which needs no key. Nothing else is there."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's form
+        """Answers one request."""
+        is_read = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
+        if is_read and scope["path"] == METRICS_PATH:
+            status, kind, body = 200, CONTENT_TYPE_LATEST, self._metrics.text()
+        else:
+            status, kind, body = 404, "text/plain", b"this port has nothing but GET /metrics\n"
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
