@@ -17,7 +17,7 @@ import json
 import random
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -360,12 +360,21 @@ def _party(number: int) -> str:
     return "NOALF" if number % 2 else "SEBET"
 
 
-def operate(server: Serving, key: str, rounds: int = 60, stations: int = 40, evses: int = 3) -> int:
-    """An operator of `towns` under full load; says how many changes it made."""
+def operate(
+    server: Serving,
+    key: str,
+    rounds: int = 60,
+    stations: int = 40,
+    evses: int = 3,
+    *,
+    enough: Callable[[], bool] = lambda: True,
+) -> int:
+    """An operator of `towns` under full load, for at least so many rounds; says how many changes it made."""
     chance = random.Random(key)
     first = 1 if key == "alfa" else 2
     accepted = 0
-    for _ in range(rounds):
+    while rounds > 0 or not enough():
+        rounds -= 1
         items = [
             {
                 "evse": named(number, chance.randint(1, evses)),

@@ -1,6 +1,6 @@
 """The server for end-to-end tests, in this process: in a thread and loop of its own, on loopback.
 
-    with Serving(tmp_path, {"stream.stalled_s": 1}) as server:
+    with Serving(tmp_path, {"stream.consumers_max": 1}) as server:
         server.report([{"evse": "NO*ALF*E1333*1", "status": "CHARGING"}])
         with server.stream() as wire:
             assert wire.message()["type"] == "snapshot:init"
@@ -32,17 +32,26 @@ import structlog
 import uvloop
 from structlog.testing import LogCapture
 from tests.e2e.wire import Wire
-from tests.patience import DEADLINE_S, until
+from tests.patience import DEADLINE_S, scaled, until
 
 from ladestrom.app import App, running
 from ladestrom.backends.sql import SqlStore, open_store
-from ladestrom.config import load
+from ladestrom.config import load, value_of
+from ladestrom.config.table import BY_KEY
 from ladestrom.core.access import create_key, operator_from
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
 from ladestrom.ports import ImportReport, StationDraft
 
-DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+PATIENT: Final[Mapping[str, int]] = {
+    "server.drain_s": min(300, scaled(30)),
+    "server.header_timeout_s": min(300, scaled(10)),
+    "stream.ping_timeout_s": min(3_600, scaled(40)),
+    "stream.stalled_s": min(3_600, scaled(60)),
+}
+"""Settings by which nobody who is well is taken for dead because the machine is busy; at most what they may be."""
 
 T = TypeVar("T")
 Board = dict[str, dict[str, Any]]
@@ -192,7 +201,13 @@ class Serving:
         self.expected: tuple[str, ...] = ()
         """Parts of the errors that the test wants the server to log."""
         self.app: App
-        given = {"server.data": str(self.data), "server.port": 0, "registry.poll_ms": 50, **(settings or {})}
+        given = {
+            **PATIENT,
+            "server.data": str(self.data),
+            "server.port": 0,
+            "registry.poll_ms": 50,
+            **(settings or {}),
+        }
         self._settings = load(None, {}, given).settings
         self._stations = stations
         self._loop_factory = loop_factory
@@ -306,6 +321,17 @@ class Serving:
             return work()
 
         return asyncio.run_coroutine_threadsafe(done(), self._loop).result(DEADLINE_S)
+
+    def look_after(self, setting: str = "", *, seconds: float = 0.0) -> None:
+        """Looks after consumers (pings, stalls, late frames) as the server will when a time has passed.
+
+        Args:
+            setting: the time is that of this setting, and a second more.
+            seconds: this.
+        """
+        if setting:
+            seconds = value_of(self._settings, BY_KEY[setting]) + 1
+        self.call(lambda: self.app.stream.sweep(self._loop.time() + seconds))
 
     # -- the store, as the command line writes it ----------------------------------------------------------
 

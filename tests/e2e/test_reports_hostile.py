@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.running import Running
 from tests.e2e.serving import Serving, furnish, now, tick
 from tests.e2e.wire import TEXT, Ended, Wire, frame, request
+from tests.patience import DEADLINE_S
 
 from ladestrom.ingest import http_push
 
@@ -291,14 +292,15 @@ def test_a_body_that_does_not_come_in_time_is_refused(
 
 
 def test_a_large_body_on_a_slow_line_gets_its_time(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"[" + b" " * 10_000 + b"]"
     monkeypatch.setattr(http_push, "BODY_GRACE_S", 0.3)
-    body = b"[" + b" " * (256 * 1024) + b"]"
+    monkeypatch.setattr(http_push, "BODY_BYTES_PER_S_MIN", len(body) / DEADLINE_S)
     headers = {"Host": "here", **server.bearer("alfa"), "Content-Length": str(len(body))}
     with Wire(server.port) as wire:
-        wire.send(request(PATH, headers, "POST"))
-        for place in range(0, len(body), 32 * 1024):
-            wire.send(body[place : place + 32 * 1024])
-            time.sleep(0.1)
+        wire.send(request(PATH, headers, "POST") + body[:-1])
+        # Longer than a body has of which nothing more comes.
+        time.sleep(0.6)
+        wire.send(body[-1:])
         assert wire.answer()[0].status == 200
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from tests.e2e.serving import Serving, now, tick
 from tests.e2e.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Ended, Wire, frame, refusal
-from tests.patience import DEADLINE_S, until
+from tests.patience import until
 
 E1 = "NO*ALF*E1333*1"
 PATH = "/api/v2/reports/stream"
@@ -167,10 +166,8 @@ def test_a_revoked_key_closes_its_connection_though_it_is_idle(server: Serving) 
     with connected(server, "soon revoked") as cut, connected(server) as kept:
         say(cut, item("CHARGING"))
         assert cut.message()["refused"] == []
-        began_s = time.monotonic()
         server.revoke("soon revoked")
         assert cut.close_code() == 4401
-        assert time.monotonic() - began_s < DEADLINE_S
         say(kept, item("AVAILABLE"))
         assert kept.message()["refused"] == []
 

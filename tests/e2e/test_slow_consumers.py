@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
-from threading import Event
 from typing import Any, Final
 
 import httpx2
@@ -18,9 +14,8 @@ from tests.e2e.following import CYCLE, Events, churn, narrow, towns, waiting_byt
 from tests.e2e.running import Running
 from tests.e2e.serving import Serving, evse, furnish, station, tick
 from tests.e2e.wire import Wire
-from tests.patience import DEADLINE_S
+from tests.patience import DEADLINE_S, until
 
-from ladestrom import app
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.ports import StationDraft
 
@@ -34,11 +29,11 @@ STREAMS: Final = {
     "every, events": f"{EVENTS_PATH}?batch_ms=0&mode=every",
 }
 RECEIVE_BYTES: Final = 4096
-STALLED_S: Final = 2
-CLOSED: Final = re.compile(r"^ladestrom_consumers_closed_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 COUNTRY: Final = 250
 ROUND: Final = COUNTRY * 4
 """Changes."""
+ROUNDS_BESIDE: Final = 15
+"""Of 400 KB in version 1: several times what the server keeps for one consumer."""
 
 
 def opened(port: int, stream: str, key: str, **options: Any) -> Wire:
@@ -52,16 +47,12 @@ def opened(port: int, stream: str, key: str, **options: Any) -> Wire:
 # -- in this process: what waits for whom -----------------------------------------------------------------
 
 
-def test_a_byte_a_second_is_not_enough_and_costs_a_bounded_buffer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "SWEEP_S", 0.1)
+def test_a_byte_now_and_then_is_not_enough_and_costs_a_bounded_buffer(tmp_path: Path) -> None:
     limit_bytes = 16 * KIB
-    settings = {"stream.write_buffer_kib_max": limit_bytes // KIB, "stream.stalled_s": 1}
+    settings = {"stream.write_buffer_kib_max": limit_bytes // KIB}
     with (
         Serving(tmp_path, settings, stations=towns()) as server,
         server.stream("types=snapshot,update") as reading,
-        ThreadPoolExecutor(len(STREAMS)) as pool,
         contextlib.ExitStack() as stack,
     ):
         key = server.keys["stream"]
@@ -70,30 +61,33 @@ def test_a_byte_a_second_is_not_enough_and_costs_a_bounded_buffer(
             for stream in STREAMS
         ]
         narrow(server)
-        enough = Event()
-        stack.callback(enough.set)
-        trickled = [pool.submit(trickle, wire, enough) for wire in slow]
         most = 0
-        ends_s = time.monotonic() + DEADLINE_S
-        while server.app.stream.closed.total() < len(slow):
-            assert time.monotonic() < ends_s, f"only these were cut: {server.app.stream.closed}"
+
+        def told() -> None:
+            """A round of changes, which the one that reads has taken in the end."""
+            nonlocal most
             last = churn(server, 1)
             while reading.until("status:update")["seq"] < last:
                 pass
             most = max([most, *waiting_bytes(server)])
-        assert set(server.app.stream.closed) <= {"stalled", "slow"}
+
+        cut = server.app.stream.closed
+        paused = lambda: sum(each.paused for each in server.app.stream.connections)  # noqa: E731 - asked often
+        while server.call(paused) + cut["slow"] < len(slow):
+            told()
+        server.look_after()
+        for _ in range(3):
+            for wire in slow:
+                with contextlib.suppress(OSError):
+                    wire.socket.recv(1)
+            told()
+        assert cut["stalled"] == 0
+        server.look_after("stream.stalled_s")
+        until(lambda: cut.total() == len(slow), "they are cut")
+        assert set(cut) <= {"stalled", "slow"}
         assert most <= limit_bytes
         assert len(server.app.stream.connections) == 1
-        enough.set()
-        for each in trickled:
-            each.result()
-
-
-def trickle(wire: Wire, enough: Event) -> None:
-    """Takes a byte each second."""
-    with contextlib.suppress(OSError):
-        while not enough.wait(1):
-            wire.socket.recv(1)
+        told()
 
 
 # -- a process of its own: its memory, and what others are told when ----------------------------------------
@@ -116,8 +110,7 @@ def country() -> list[StationDraft]:
 def running(tmp_path: Path) -> Iterator[tuple[Running, dict[str, str]]]:
     """A server in a process of its own, and keys to it."""
     made = furnish(tmp_path / "data", country())
-    settings = {"stream.stalled_s": str(STALLED_S), "stream.write_buffer_kib_max": "512"}
-    with Running(tmp_path, settings) as server:
+    with Running(tmp_path, {"stream.stalled_s": "3600", "stream.write_buffer_kib_max": "512"}) as server:
         server.start()
         yield server, {name: text for name, (text, _) in made.items()}
 
@@ -129,15 +122,8 @@ def rss_bytes(server: Running) -> int:
     return int(line.split()[1]) * KIB
 
 
-def cut(server: Running, key: str) -> int:
-    """Consumers whose connections the server ended."""
-    headers = {"X-Api-Key": key}
-    text = httpx2.get(f"{server.url}/metrics", headers=headers, timeout=DEADLINE_S).text
-    return sum(int(float(count)) for count in CLOSED.findall(text))
-
-
 class Load:
-    """Changes every EVSE, again and again, and sees when each reader was told of it."""
+    """Changes every EVSE, again and again, and sees that each reader is told of it."""
 
     def __init__(self, server: Running, key: str, readers: dict[str, Wire]) -> None:
         self._server = server
@@ -146,9 +132,8 @@ class Load:
         self._status = ""
         self.pool = ThreadPoolExecutor(len(readers))
 
-    def rounds(self, count: int) -> list[float]:
-        """For each round and reader, the seconds from the report to the last of its changes."""
-        took_s: list[float] = []
+    def rounds(self, count: int) -> None:
+        """So many rounds; each is over when all readers have all its changes."""
         with httpx2.Client(timeout=DEADLINE_S) as client:
             for _ in range(count):
                 self._status = CYCLE[self._status]
@@ -157,20 +142,17 @@ class Load:
                     for number in range(1, COUNTRY + 1)
                     for place in range(1, 5)
                 ]
-                began_s = time.monotonic()
-                told: list[Future[float]] = [
-                    self.pool.submit(read, stream, wire) for stream, wire in self._readers.items()
-                ]
+                told = [self.pool.submit(read, stream, wire) for stream, wire in self._readers.items()]
                 answer = client.post(
                     f"{self._server.url}/api/v2/reports", headers={"X-Api-Key": self._key}, json=items
                 )
                 assert answer.json()["accepted"] == ROUND
-                took_s += [each.result() - began_s for each in told]
-        return took_s
+                for each in told:
+                    each.result()
 
 
-def read(stream: str, wire: Wire) -> float:
-    """Takes one round's changes; says when the last one was there."""
+def read(stream: str, wire: Wire) -> None:
+    """Takes one round's changes."""
     left = ROUND
     while left:
         if isinstance(wire, Events):
@@ -181,10 +163,9 @@ def read(stream: str, wire: Wire) -> float:
             left -= 1
         else:
             left -= len(wire.until("changes")["changes"])
-    return time.monotonic()
 
 
-def test_those_who_take_nothing_delay_nobody_cost_little_and_are_cut(
+def test_nobody_waits_for_those_who_take_nothing_and_each_costs_little(
     running: tuple[Running, dict[str, str]],
 ) -> None:
     server, keys = running
@@ -195,25 +176,15 @@ def test_those_who_take_nothing_delay_nobody_cost_little_and_are_cut(
         load = Load(server, keys["alfa"], readers)
         stack.enter_context(load.pool)
         load.rounds(3)
-        alone_s = load.rounds(4)
         before_bytes = rss_bytes(server)
         stuck = [
             stack.enter_context(opened(server.port, stream, keys["stream"], receive_bytes=RECEIVE_BYTES))
             for stream in STREAMS
             for _ in range(4)
         ]
-        beside_s: list[float] = []
         most_bytes = 0
-        ends_s = time.monotonic() + DEADLINE_S
-        while cut(server, keys["admin"]) < len(stuck):
-            assert time.monotonic() < ends_s, (
-                f"{cut(server, keys['admin'])} were cut, of {len(stuck)} who take nothing"
-            )
-            beside_s += load.rounds(1)
+        for _ in range(ROUNDS_BESIDE):
+            load.rounds(1)
             most_bytes = max(most_bytes, rss_bytes(server) - before_bytes)
         assert most_bytes < len(stuck) * 2 * MIB
-        # Generous: what it must not be is a wait for those who take nothing, which would be seconds.
-        assert median(beside_s) < 3 * median(alone_s) + 0.2
-        assert max(beside_s) < STALLED_S
-        assert all(wire.ended() for wire in stuck)
-        load.rounds(1)
+        assert most_bytes > 512 * KIB, "they did fall behind"

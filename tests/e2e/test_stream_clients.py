@@ -17,7 +17,7 @@ import pytest
 from tests.contracts.frames import checked
 from tests.e2e.following import example
 from tests.e2e.running import free_port
-from tests.e2e.serving import LISTED, Serving, tick
+from tests.e2e.serving import LISTED, PATIENT, Serving, tick
 from tests.e2e.wire import (
     BINARY,
     CLOSE,
@@ -37,8 +37,6 @@ from tests.e2e.wire import (
 from tests.patience import DEADLINE_S, until
 from tests.programs import PIPE, begin, end, install, kill, program, run
 from websockets.sync.client import connect
-
-from ladestrom import app
 
 EVSE = "NO*ALF*E1333*1"
 NODE: Final = Path(__file__).parent / "node"
@@ -288,22 +286,21 @@ def test_a_ping_is_answered_with_what_it_carried(server: Serving, payload: bytes
         assert wire.frame() == Frame(PONG, payload)
 
 
-def test_a_consumer_that_is_silent_is_pinged_and_stays_while_it_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "SWEEP_S", 0.1)
-    settings = {"stream.ping_interval_s": 1, "stream.ping_timeout_s": 1}
-    with Serving(tmp_path, settings) as server, server.stream() as answering, server.stream() as silent:
-        assert silent.message()["type"] == "snapshot:init"
-        assert silent.frame().opcode == PING
-        assert answering.message()["type"] == "snapshot:init"
-        for _ in range(2):
-            got = answering.frame()
-            assert got.opcode == PING
-            answering.put(PONG, got.payload)
+def test_a_consumer_that_is_silent_is_pinged_and_stays_while_it_answers(tmp_path: Path) -> None:
+    with Serving(tmp_path) as server, server.stream() as answering, server.stream() as silent:
+        for wire in (answering, silent):
+            assert wire.message()["type"] == "snapshot:init"
+        server.look_after("stream.ping_interval_s")
+        for wire in (answering, silent):
+            assert wire.frame().opcode == PING
+        answering.put(PONG)
+        unanswered = lambda: sum(each._pinged_s is not None for each in server.app.stream.connections)  # type: ignore[attr-defined]  # noqa: E731 - asked often
+        until(lambda: server.call(unanswered) == 1, "the answer is heard")
+        server.look_after(seconds=2 * PATIENT["stream.ping_timeout_s"])
         assert silent.ended()
         change(server)
         assert answering.until("status:update")
+        assert answering.pings == 1, "who has been silent again is asked again"
 
 
 @pytest.mark.parametrize(

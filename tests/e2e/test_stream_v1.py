@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import random
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from tests.e2e.serving import LISTED, STATIONS, UID, Fold, Serving, evse, now, station, tick
-from tests.e2e.wire import PONG, Wire, refusal
-from tests.patience import DEADLINE_S, until
+from tests.e2e.serving import HOUR_MS, LISTED, STATIONS, UID, Fold, Serving, evse, now, station, tick
+from tests.e2e.wire import PING, PONG, Wire, refusal
+from tests.patience import until
 
 from ladestrom.core.access import operator_from
 from ladestrom.model import Reading, Status
@@ -521,10 +521,8 @@ def test_a_revoked_key_closes_its_connections_and_no_others(server: Serving) -> 
     server.make_key("soon revoked", ["stream"])
     with server.stream(key="soon revoked") as cut, server.stream() as kept:
         assert cut.message()["type"] == "snapshot:init"
-        began_s = time.monotonic()
         server.revoke("soon revoked")
         assert cut.close_code() == 4401
-        assert time.monotonic() - began_s < DEADLINE_S
         assert kept.message()["type"] == "snapshot:init"
         kept.put(9, b"x")
         while kept.frame().opcode != PONG:
@@ -533,13 +531,21 @@ def test_a_revoked_key_closes_its_connections_and_no_others(server: Serving) -> 
         assert again.response.status == 401
 
 
-def test_a_key_that_expires_closes_its_connections(server: Serving) -> None:
-    expires_at = now() + 1500
+def test_a_key_that_expires_closes_its_connections_and_no_others(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expires_at = now() + HOUR_MS
     server.make_key("soon expired", ["stream"], expires_at=expires_at)
-    with server.stream(key="soon expired") as wire:
-        assert wire.message()["type"] == "snapshot:init"
+    with server.stream(key="soon expired") as wire, server.stream() as kept, monkeypatch.context() as later:
+        assert wire.message()["type"] == kept.message()["type"] == "snapshot:init"
+        later.setattr(server.app.door, "_clock", lambda: expires_at - 1)
+        server.look_after()
+        wire.put(PING, b"still here")
+        assert wire.frame().opcode == PONG
+        later.setattr(server.app.door, "_clock", lambda: expires_at)
         assert wire.close_code() == 4401
-    assert 0 <= now() - expires_at < DEADLINE_S * 1000
+        kept.put(PING, b"still here")
+        assert kept.frame().opcode == PONG
 
 
 # -- limits ------------------------------------------------------------------------------------------------
@@ -615,26 +621,32 @@ def many_stations() -> list[Any]:
 
 
 def test_consumers_that_join_and_leave_under_load_all_end_in_step_with_rest(tmp_path: Path) -> None:
-    with Serving(tmp_path, stations=many_stations()) as server, ThreadPoolExecutor(CONSUMERS + 2) as pool:
-        load = [pool.submit(operate, server, key) for key in ("alfa", "beta")]
-        consumers = [pool.submit(come_and_go, server, number, load) for number in range(CONSUMERS)]
+    # Nobody is given the newest states for being slow: whatever a consumer is due, its buffer holds.
+    settings = {"stream.write_buffer_kib_max": 65_536}
+    visits: list[bool] = []
+    with (
+        Serving(tmp_path, settings, stations=many_stations()) as server,
+        ThreadPoolExecutor(CONSUMERS + 2) as pool,
+    ):
+        load = [pool.submit(operate, server, key, visits) for key in ("alfa", "beta")]
+        consumers = [pool.submit(come_and_go, server, number, load, visits) for number in range(CONSUMERS)]
         receipts = [each.result() for each in load]
         folds = [each.result() for each in consumers]
         board, position = server.settled()
     assert sum(receipts) > ROUNDS * 40
-    assert sum(fold[1] for fold in folds) > CONSUMERS, "they did leave and come back"
-    assert sum(fold[2] for fold in folds) > 0, "some of them resumed"
-    for fold, _, _ in folds:
+    for fold in folds:
         assert fold.seq == position
         assert fold.board == board
 
 
-def operate(server: Serving, key: str) -> int:
-    """An operator under full load; says how many changes it made."""
+def operate(server: Serving, key: str, visits: Sequence[bool]) -> int:
+    """An operator under full load, until consumers have come and gone; says how many changes it made."""
     chance = random.Random(key)
     first, prefix = (1, "NO*ALF") if key == "alfa" else (2, "SE*BET")
     accepted = 0
-    for _ in range(ROUNDS):
+    rounds = 0
+    while rounds < ROUNDS or len(visits) < 2 * CONSUMERS or sum(visits) < CONSUMERS / 2:
+        rounds += 1
         items = [
             {
                 "evse": f"{prefix}*E{number}*{chance.randint(1, 3)}",
@@ -648,35 +660,33 @@ def operate(server: Serving, key: str) -> int:
     return accepted
 
 
-def come_and_go(server: Serving, number: int, load: Sequence[Future[int]]) -> tuple[Fold, int, int]:
+def come_and_go(server: Serving, number: int, load: Sequence[Future[int]], visits: list[bool]) -> Fold:
     """A consumer that leaves and comes back at random, until at some time it stays to the end of the load.
 
-    Who got a snapshot is told of every change after it, one by one: nobody here is slow enough to be given
-    the newest states instead.
+    Who got a snapshot is told of every change after it, one by one. `visits` gets whether each resumes.
     """
     chance = random.Random(number)
     fold = Fold()
-    joined = resumed = 0
     while True:
         resume = bool(fold.epoch) and chance.random() < 0.5
         stays = chance.random() < 0.1
-        joined += 1
-        resumed += resume
+        visits.append(resume)
         query = f"types=snapshot,update{f'&since={fold.since}' if resume else ''}"
         with server.stream(query) as wire:
             if not resume:
                 fold = Fold()
                 fold.take(wire.message())
             wire.socket.settimeout(0.05)
-            ends_s = time.monotonic() + chance.random() * 0.3
-            while stays or time.monotonic() < ends_s:
+            left = math.inf if stays else chance.randrange(300)
+            while left > 0:
+                left -= 1
                 try:
                     message = wire.message()
                 except TimeoutError:
                     if not all(each.done() for each in load):
                         break
                     if fold.seq == server.app.log.last.seq:
-                        return fold, joined, resumed
+                        return fold
                     continue
                 assert resume or message["seq"] == fold.seq + 1, "a change was left out"
                 fold.take(message)

@@ -42,7 +42,7 @@ from tests.e2e.following import (
     waiting_bytes,
 )
 from tests.e2e.running import Running
-from tests.e2e.serving import LISTED, Serving, evse, now, station, tick
+from tests.e2e.serving import HOUR_MS, LISTED, Serving, evse, now, station, tick
 from tests.e2e.wire import CLOSE, TEXT, Ended, Head, Wire, refusal
 from tests.patience import DEADLINE_S, until
 
@@ -199,20 +199,23 @@ def test_a_report_that_changes_nothing_is_not_told(server: Serving, over: Transp
 
 
 @pytest.mark.parametrize("batch_ms", [0, None, 1000])
-def test_changes_are_gathered_for_as_long_as_was_asked(server: Serving, batch_ms: int | None) -> None:
+def test_changes_are_gathered_for_as_long_as_was_asked(
+    server: Serving, batch_ms: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = server.app.broadcast._clock_s()
+    monkeypatch.setattr(server.app.broadcast, "_clock_s", lambda: now_s)
     with Follower(server, batch_ms=batch_ms) as follower, Follower(server, batch_ms=0) as prompt:
         follower.synced()
         prompt.synced()
-        began_s = time.monotonic()
-        last = [flip(server), flip(server, SWEDISH, "beta")][1]
-        prompt.reach(last)
-        follower.reach(last)
-        took_s = time.monotonic() - began_s
-    told = [each for each in follower.told if each["type"] == "changes"]
-    assert [row["evse"] for row in follower.changes] == [E1, SWEDISH]
-    assert took_s >= (100 if batch_ms is None else batch_ms) / 1000
-    if batch_ms == 1000:
-        assert len(told) == 1
+        prompt.reach(flip(server))
+        now_s += (100 if batch_ms is None else batch_ms) / 1000 - 0.001
+        prompt.reach(flip(server, SWEDISH, "beta"))
+        now_s += 0.001
+        server.call(server.app.broadcast._wake.set)
+        follower.reach(prompt.seq)
+        assert [row["evse"] for row in follower.changes] == [E1, SWEDISH]
+        told = [each for each in follower.told if each["type"] == "changes"]
+        assert len(told) == (2 if batch_ms == 0 else 1)
 
 
 def test_many_changes_at_once_come_in_messages_of_bounded_size(
@@ -286,7 +289,7 @@ def test_heartbeats_come_by_themselves_and_move_the_position(tmp_path: Path) -> 
             assert {each["type"] for each in follower.told[2:]} == {"heartbeat"}
             assert (second["prev"], second["seq"]) == (seq, seq)
             first_at, second_at = (datetime.fromisoformat(each["server_time"]) for each in (first, second))
-            assert 0.9 < (second_at - first_at).total_seconds() < 3
+            assert (second_at - first_at).total_seconds() > 0.9
 
 
 # -- nothing is missed -------------------------------------------------------------------------------------
@@ -906,26 +909,25 @@ def test_a_revoked_key_ends_its_connections_and_no_others(server: Serving, over:
     with Follower(server, over=over, key=name) as cut, Follower(server, over=over) as kept:
         cut.synced()
         kept.synced()
-        began_s = time.monotonic()
         server.revoke(name)
         code, reason = cut.ended()
         assert (code, "revoked" in reason) == (4401, True)
-        assert time.monotonic() - began_s < DEADLINE_S
         kept.reach(flip(server))
     wire, head = asked(server, over, "", server.bearer(name))
     with wire:
         assert head.status == 401
 
 
-def test_a_key_that_expires_ends_its_connections(server: Serving) -> None:
-    expires_at = now() + 1500
+def test_a_key_that_expires_ends_its_connections(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    expires_at = now() + HOUR_MS
     server.make_key("soon expired", ["stream"], expires_at=expires_at)
     with (
         Follower(server, key="soon expired") as one,
         Follower(server, over="events", key="soon expired") as other,
+        monkeypatch.context() as later,
     ):
+        later.setattr(server.app.door, "_clock", lambda: expires_at)
         assert one.ended()[0] == other.ended()[0] == 4401
-    assert 0 <= now() - expires_at < DEADLINE_S * 1000
 
 
 @over
@@ -1198,8 +1200,13 @@ CONSUMERS: Final = 50
 def test_consumers_of_all_kinds_that_come_and_go_under_load_end_in_step(tmp_path: Path) -> None:
     with Serving(tmp_path, stations=towns(60)) as server, ThreadPoolExecutor(CONSUMERS + 3) as pool:
         goal = Goal(server)
-        load = [pool.submit(operate, server, key, 60, 60) for key in ("alfa", "beta")]
-        roaming = [pool.submit(roam, server, number, load, goal) for number in range(CONSUMERS)]
+        visits: list[bool] = []
+
+        def enough() -> bool:
+            return len(visits) > 2 * CONSUMERS and sum(visits) > CONSUMERS / 2
+
+        load = [pool.submit(operate, server, key, 60, 60, enough=enough) for key in ("alfa", "beta")]
+        roaming = [pool.submit(roam, server, number, load, goal, visits) for number in range(CONSUMERS)]
         while not all(each.done() for each in load):
             beat(server)
             time.sleep(0.05)
@@ -1212,8 +1219,6 @@ def test_consumers_of_all_kinds_that_come_and_go_under_load_end_in_step(tmp_path
         boards = {urlencode(each): listed(server, urlencode(each)) for each in SELECTIONS}
         until(lambda: not server.app.stream.connections, "all have gone")
     assert changes > 2_000
-    assert sum(trip.connections for trip in trips) > CONSUMERS, "they did leave and come back"
-    assert sum(trip.resumed for trip in trips) > CONSUMERS / 2, "some of them resumed"
     for trip in trips:
         assert trip.board == boards[trip.selection]
 
@@ -1223,12 +1228,13 @@ class Trip(NamedTuple):
 
     selection: str
     board: dict[str, State]
-    connections: int
-    resumed: int
 
 
-def roam(server: Serving, number: int, load: Sequence[Future[int]], goal: Goal) -> Trip:
-    """A consumer that leaves and comes back at random until the load is over, and then stays to the end."""
+def roam(server: Serving, number: int, load: Sequence[Future[int]], goal: Goal, visits: list[bool]) -> Trip:
+    """A consumer that leaves and comes back at random until the load is over, and then stays to the end.
+
+    `visits` gets whether each of its connections resumes.
+    """
     chance = random.Random(number)
     selection = SELECTIONS[number % len(SELECTIONS)]
     mode = chance.choice(list(Mode))
@@ -1236,20 +1242,17 @@ def roam(server: Serving, number: int, load: Sequence[Future[int]], goal: Goal) 
     transport = chance.choice(TRANSPORTS)
     headers = DEFLATE if chance.random() < 0.3 and transport == "websocket" else {}
     session = V2Session(selection, mode=mode, batch_ms=batch_ms)
-    connections = resumed = 0
     while True:
         if session.since is None or chance.random() < 0.3:
             session = V2Session(selection, mode=mode, batch_ms=batch_ms)
-        resumed += session.since is not None
-        connections += 1
+        visits.append(session.since is not None)
         follower = Follower(server, session=session, over=transport, headers=headers)
         if all(each.done() for each in load):
             goal.follow(follower)
-            return Trip(urlencode(selection), follower.board, connections, resumed)
+            return Trip(urlencode(selection), follower.board)
         with follower:
             follower.wire.socket.settimeout(0.05)
-            ends_s = time.monotonic() + chance.random() * 0.3
-            while time.monotonic() < ends_s:
+            for _ in range(chance.randrange(1, 100)):
                 try:
                     follower.message()
                 except TimeoutError:

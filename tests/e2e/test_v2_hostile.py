@@ -7,7 +7,6 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -265,22 +264,22 @@ def test_who_is_gone_without_a_word_leaves_nothing_behind(server: Serving, over:
 
 @over
 @pytest.mark.parametrize("mode", list(Mode))
-def test_who_takes_nothing_delays_nobody_and_is_cut_off_after_a_while(
+def test_nobody_waits_for_who_takes_nothing_and_it_is_cut_off_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: Transport, mode: Mode
 ) -> None:
     monkeypatch.setattr(channel, "WINDOW_BYTES_MAX", 64 * 1024)
-    settings = {"stream.write_buffer_kib_max": 16, "stream.stalled_s": 1}
     with (
-        Serving(tmp_path, settings, stations=towns()) as server,
+        Serving(tmp_path, {"stream.write_buffer_kib_max": 16}, stations=towns()) as server,
         Follower(server, over=over, mode=mode, receive_bytes=4096) as stuck,
         Follower(server, over=over, mode=mode) as reading,
-        ThreadPoolExecutor(1) as pool,
     ):
         stuck.synced()
         reading.synced()
         server.call(lambda: shrink(server))
-        load = pool.submit(paced, server, reading)
-        last = load.result()
+        last = paced(server, reading)
+        assert [each.paused for each in server.app.stream.connections].count(True) == 1
+        server.look_after()
+        server.look_after("stream.stalled_s")
         until(lambda: server.app.stream.closed["stalled"] == 1, "it is cut off")
         assert len(server.app.stream.connections) == 1
         assert reading.seq == last

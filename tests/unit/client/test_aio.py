@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.patience import DEADLINE_S, come_true
+from tests.patience import DEADLINE_S, come_true, scaled
 from websockets.asyncio.server import ServerConnection
 
 from ladestrom.client import aio
@@ -171,7 +171,7 @@ async def test_a_frame_that_is_too_large_ends_the_connection_and_not_the_followe
 async def test_a_connection_on_which_pings_are_not_answered_is_given_up(
     stream_server: StreamServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aio, "PING_INTERVAL_S", 0.4)
+    monkeypatch.setattr(aio, "PING_INTERVAL_S", scaled(1.0))
     monkeypatch.setattr(aio, "CLOSE_TIMEOUT_S", 0.1)
 
     seen = asyncio.Event()

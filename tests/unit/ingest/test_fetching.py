@@ -98,10 +98,8 @@ async def test_a_flood_is_cut_off_at_the_limit(other: Answering) -> None:
 @pytest.mark.parametrize("kind", ["silent", "trickling"])
 async def test_an_answer_that_does_not_come_whole_in_time_is_given_up(other: Answering, kind: str) -> None:
     other.respond = silent(other) if kind == "silent" else trickling(other, b"{")
-    began_s = time.monotonic()
     with pytest.raises(SourceFailure, match=r"did not answer within 0\.5 s"):
         await fetch(f"{other.url}/x?token=s3cret", FetchLimits(answer_s_max=0.5))
-    assert time.monotonic() - began_s < 5
 
 
 async def test_nobody_there_is_a_failure_that_does_not_show_the_query(other: Answering) -> None:
