@@ -33,7 +33,7 @@ import websockets.sync.client
 from tests.e2e.answering import Answering, Asked, plain, trickling
 from tests.e2e.realtime import Realtime
 from tests.e2e.running import Running
-from tests.patience import DEADLINE_S
+from tests.patience import DEADLINE_S, scaled
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from ladestrom.backends.sql import open_store
@@ -45,7 +45,7 @@ EVSES_PER_STATION = 4
 WORDS = ("AVAILABLE", "CHARGING", "OUTOFORDER")
 DAY_MS = 86_400_000
 SETTINGS = {
-    "sources.answer_s_max": "2",
+    "sources.answer_s_max": str(scaled(2)),
     "sources.failures_max": "2",
     "sources.rest_s": "1",
     "sources.lost_after_s": "2",
@@ -487,6 +487,10 @@ class Mixing:
             if feed is not None and feed.truth[row["evse"]] == row["status"]:
                 self._lags[feed.protocol].append(now_s - feed.changed_s[row["evse"]])
 
+    def arrived(self, protocol: str) -> int:
+        """Changes that arrived since the last call of `lags`."""
+        return len(self._lags[protocol])
+
     def lags(self, protocol: str) -> Sequence[float]:
         """Seconds from a change to its arrival, since the last call."""
         return sorted(self._lags.pop(protocol, []))
@@ -527,6 +531,13 @@ class Mixing:
             for feed in self.feeds.values():
                 if feed.error is not None:
                     raise AssertionError(f"{feed.protocol} failed by itself") from feed.error
+
+    def run_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Lets it run until the condition holds."""
+        ends_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < ends_s, f"not within {DEADLINE_S:g} s: {what}"
+            self.run_for(0.1)
 
     def settle(self, protocols: Sequence[str] | None = None, deadline_s: float = DEADLINE_S) -> float:
         """Stops changes, and waits until the board is what the operators know; how long that took."""

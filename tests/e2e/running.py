@@ -44,6 +44,13 @@ from tests.patience import DEADLINE_S, scaled
 from tests.programs import PIPE, STDOUT, Program, TimeoutExpired, begin, kill, run
 
 COMMAND_DEADLINE_S: Final = scaled(120.0)
+PATIENT: Final[Mapping[str, str]] = {
+    "server.drain_s": str(min(300, scaled(30))),
+    "server.header_timeout_s": str(min(300, scaled(10))),
+    "stream.ping_timeout_s": str(min(3_600, scaled(40))),
+    "stream.stalled_s": str(min(3_600, scaled(60))),
+}
+"""Settings by which nobody who is well is taken for dead because the machine is busy; at most what they may be."""
 OUTPUT_LINES_MAX: Final = 400
 READY: Final = re.compile(r"\bready\b.*\bin [0-9.]+ ?m?s\b")
 
@@ -79,7 +86,7 @@ class Running:
         self.output: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
         self.ready_s = 0.0
         self.starts = 0
-        self._environment = environment(settings or {})
+        self._environment = environment({**PATIENT, **(settings or {})})
         self._before_exec = before_exec
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()

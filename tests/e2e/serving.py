@@ -31,8 +31,9 @@ import pytest
 import structlog
 import uvloop
 from structlog.testing import LogCapture
+from tests.e2e.running import PATIENT
 from tests.e2e.wire import Wire
-from tests.patience import DEADLINE_S, scaled, until
+from tests.patience import DEADLINE_S, until
 
 from ladestrom.app import App, running
 from ladestrom.backends.sql import SqlStore, open_store
@@ -45,13 +46,6 @@ from ladestrom.ports import ImportReport, StationDraft
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-PATIENT: Final[Mapping[str, int]] = {
-    "server.drain_s": min(300, scaled(30)),
-    "server.header_timeout_s": min(300, scaled(10)),
-    "stream.ping_timeout_s": min(3_600, scaled(40)),
-    "stream.stalled_s": min(3_600, scaled(60)),
-}
-"""Settings by which nobody who is well is taken for dead because the machine is busy; at most what they may be."""
 
 T = TypeVar("T")
 Board = dict[str, dict[str, Any]]
@@ -202,7 +196,7 @@ class Serving:
         """Parts of the errors that the test wants the server to log."""
         self.app: App
         given = {
-            **PATIENT,
+            **{name: int(value) for name, value in PATIENT.items()},
             "server.data": str(self.data),
             "server.port": 0,
             "registry.poll_ms": 50,
@@ -363,7 +357,10 @@ class Serving:
     def in_step(self) -> None:
         """Returns when the server knows what the store has."""
         newest = self.write(lambda store: store.revision())
-        until(lambda: self.app._revision >= newest, "the server follows the store")
+        until(
+            lambda: min(self.app._revision, self.app._rights_revision) >= newest,
+            "the server follows the store: stations, and rights",
+        )
 
     # -- the outside ---------------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 import pytest
 from tests.contracts.frames import checked
 from tests.e2e.following import example
-from tests.e2e.running import free_port
-from tests.e2e.serving import LISTED, PATIENT, Serving, tick
+from tests.e2e.running import PATIENT, free_port
+from tests.e2e.serving import LISTED, Serving, tick
 from tests.e2e.wire import (
     BINARY,
     CLOSE,
@@ -296,7 +296,7 @@ def test_a_consumer_that_is_silent_is_pinged_and_stays_while_it_answers(tmp_path
         answering.put(PONG)
         unanswered = lambda: sum(each._pinged_s is not None for each in server.app.stream.connections)  # type: ignore[attr-defined]  # noqa: E731 - asked often
         until(lambda: server.call(unanswered) == 1, "the answer is heard")
-        server.look_after(seconds=2 * PATIENT["stream.ping_timeout_s"])
+        server.look_after(seconds=2 * int(PATIENT["stream.ping_timeout_s"]))
         assert silent.ended()
         change(server)
         assert answering.until("status:update")
