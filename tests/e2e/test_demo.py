@@ -152,8 +152,8 @@ def test_the_ready_made_curl_line_names_a_station_that_has_a_status(demo: Demo) 
 
 
 def test_every_ready_made_line_begins_with_a_program_that_is_there(demo: Demo) -> None:
-    first = next(number for number, (_, line) in enumerate(demo.lines) if line.startswith("  Try"))
-    tries = [line.removeprefix("  Try").strip() for _, line in demo.lines[first:-1]]
+    first = next(number for number, line in enumerate(demo.lines) if line.startswith("  Try"))
+    tries = [line.removeprefix("  Try").strip() for line in demo.lines[first:-1]]
     assert len(tries) >= 2
     for line in tries:
         assert shutil.which(line.split()[0]), line
