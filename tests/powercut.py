@@ -13,6 +13,8 @@ it: of each file what was synced, and of what was not any part or nothing, torn 
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -43,7 +45,12 @@ class Disk:
         """What operations fail with, the power being on: a full disk, an error of the medium."""
         self.fails_after: int = 0
         """Operations that succeed before."""
+        self.sync_s = 0.0
+        """How long a sync takes."""
+        self.syncs = 0
         self._random = random
+        self._answers = threading.Event()
+        self._answers.set()
         self._unplugged = False
         self._durable: dict[str, bytes] = {}
         self._pending: dict[str, list[Write]] = {}
@@ -64,10 +71,19 @@ class Disk:
         """Switches the power off."""
         self.off = True
 
+    def hang(self) -> None:
+        """Operations wait from now on, as those of a disk that is away, until `answer`."""
+        self._answers.clear()
+
+    def answer(self) -> None:
+        """Operations go on."""
+        self._answers.set()
+
     def unplug(self) -> None:
         """Switches the power off and lets operations succeed without effect: connections can be closed."""
         self.cut()
         self._unplugged = True
+        self.answer()
 
     def holds(self, folder: Path) -> None:
         """Begins with the files of a folder, all of them durable."""
@@ -116,6 +132,7 @@ class Disk:
         Raises:
             apsw.Error: the power is off, or the disk fails.
         """
+        self._answers.wait()
         if self._unplugged:
             return False
         self.operations += 1
@@ -135,6 +152,8 @@ class Disk:
 
     def sync(self, name: str, flags: int) -> None:
         """Makes a file durable."""
+        self.syncs += 1
+        time.sleep(self.sync_s)
         if name not in self._durable and flags & SYNCS_FOLDER:
             self._undead.clear()
         self._undead.pop(name, None)

@@ -7,12 +7,12 @@ Stop: stop listening, tell consumers, answer what is under way, checkpoint, clos
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import os
 import resource
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -29,6 +29,7 @@ from litestar.config.compression import CompressionConfig
 from litestar.handlers import ASGIRouteHandler
 
 from ladestrom import __version__, protocols, server
+from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.backends.database import STORE_FILE
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
@@ -63,7 +64,7 @@ from ladestrom.edges.connection import StreamEdge, StreamLimits
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.lookout import Lookout
 from ladestrom.edges.methods import Methods
-from ladestrom.errors import Conflict, InvalidSetting, LadestromError
+from ladestrom.errors import InvalidSetting, LadestromError, NotReady
 from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2 import instant
@@ -93,6 +94,7 @@ from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.plain import Plain
+from ladestrom.watch import LOOK_S, PROBE_S, Watch
 
 logger = structlog.get_logger(__name__)
 
@@ -107,7 +109,6 @@ SOURCES_S: Final = 2.0
 AGAIN_S: Final = 1.0
 EXPIRE_S: Final = 10.0
 TOUCH_S: Final = 30.0
-PROBE_S: Final = 2.0
 COLLECT_AFTER: Final = (10_000, 10, 5)
 """Objects made, and collections of the younger generation, before the next collection. What was there at the
 start does not count any more, so that Python's own few would make it look at all connections again and again
@@ -221,20 +222,8 @@ class App:
             clock,
             _ocpi_settings(settings),
         )
-        self.metrics = operations.Metrics(
-            self.hub,
-            log,
-            self.broadcast,
-            self.stream,
-            self.door,
-            self._failures,
-            self.supervision.freshness,
-        )
-        self.metrics.registry.register(
-            operations.ChargePointMetrics(
-                lambda: self.ocpp.connected, lambda: self.ocpp.messages, lambda: self.ocpp.failures
-            )
-        )
+        self.watch = Watch(self.hub, log, store, Path(settings.server.data))
+        self.metrics = self._metrics()
         self.web = self._web(encoder)
         self._revision = 0
         self._refreshing, self._taking_rights = asyncio.Lock(), asyncio.Lock()
@@ -247,6 +236,24 @@ class App:
         self._stopping = asyncio.Event()
         self._server: server.Server | None = None
         self._checkpoint_seq = 0
+
+    def _metrics(self) -> operations.Metrics:
+        metrics = operations.Metrics(
+            self.hub,
+            self.log,
+            self.broadcast,
+            self.stream,
+            self.door,
+            self._failures,
+            self.supervision.freshness,
+        )
+        metrics.registry.register(self.watch.readiness)
+        metrics.registry.register(
+            operations.ChargePointMetrics(
+                lambda: self.ocpp.connected, lambda: self.ocpp.messages, lambda: self.ocpp.failures
+            )
+        )
+        return metrics
 
     def _web(self, encoder: NobilFormat) -> Litestar:
         socket = ReportSocket(self.reports, self.door)
@@ -280,7 +287,7 @@ class App:
                 *lists.handlers(self.view, self.hub, self.door),
                 *look.handlers(self.view, self.door, self.lookout, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
-                *operations.handlers(self.metrics, self.hub, self.door),
+                *operations.handlers(self.metrics, self.watch.readiness, self.door),
                 *keys.handlers(self._key_desk()),
                 *admin.handlers(self._admin_desk()),
                 *contracts.handlers(served(self.settings)),
@@ -359,6 +366,7 @@ class App:
             pause=self._pause_source,
             shelf=Shelf(_quarantine(self.settings), self.sources),
             clock=clock,
+            reasons=self.watch.readiness.reasons,
         )
 
     async def _pause_source(self, name: str, paused: bool) -> None:
@@ -547,7 +555,7 @@ class App:
             )
         listener = server.listen(host, port)
         listening = asyncio.Event()
-        self._server = server.make(
+        made = server.make(
             Methods(self.web),
             self.stream,
             header_timeout_s=self.settings.server.header_timeout_s,
@@ -557,14 +565,8 @@ class App:
         )
         port = listener.getsockname()[1]
         self.url = listening_at(self.settings.server, port)
-        serving = asyncio.create_task(self._server.serve(sockets=[listener]))
-        started = asyncio.create_task(listening.wait())
-        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        if serving.done():
-            serving.result()
-            raise InvalidSetting("the server ended while it started; see the messages above")
-        self._serving = serving
+        self._serving = await _listening(made, listener, listening)
+        self._server = made
         await self._listen_for_metrics()
         await asyncio.to_thread(
             _replace, self._address_file, msgspec.json.encode(addresses(self.settings.server, port))
@@ -579,7 +581,9 @@ class App:
             (TOUCH_S, self._touch),
             (SOURCES_S, self._note_sources),
             (AGAIN_S, self._take_again),
-            (PROBE_S, self._probe),
+            (LOOK_S, self.watch.ask_store),
+            (LOOK_S, self.watch.look),
+            (PROBE_S, self.watch.probe_log),
             (1.0, self._checkpoint_when_due),
         ):
             self._housekeeping.append(asyncio.create_task(_supervised(_every(every_s, work, self._stopping))))
@@ -601,13 +605,13 @@ class App:
         host = host.strip("[]") or "127.0.0.1"
         listener = server.listen(host, int(port), "metrics.listen")
         listening = asyncio.Event()
-        self._metrics_server = server.make_plain(
+        made = server.make_plain(
             operations.MetricsPort(self.metrics),
             keep_alive_s=int(self.settings.server.keep_alive_s),
             listening=listening.set,
         )
-        self._metrics_serving = asyncio.create_task(self._metrics_server.serve(sockets=[listener]))
-        await listening.wait()
+        self._metrics_serving = await _listening(made, listener, listening)
+        self._metrics_server = made
         self.metrics_url = f"{url_of(host, listener.getsockname()[1])}{operations.METRICS_PATH}"
         logger.info("metrics without a key", url=self.metrics_url)
 
@@ -620,14 +624,23 @@ class App:
         """Tells consumers, answers what is under way, and closes everything. What was logged stays."""
         with suppress(OSError):
             self._address_file.unlink(missing_ok=True)
+        try:
+            await self._end()
+        finally:
+            try:
+                await self.log.close()
+            finally:
+                await self.store.close()
+
+    async def _end(self) -> None:
         if self._server is not None:
             self.stream.drain(restarting=self.restarting)
             self.ocpp.stop()
             self._server.should_exit = True
-            await self._serving
+            await asyncio.wait({self._serving})
         if self._metrics_server is not None:
             self._metrics_server.should_exit = True
-            await self._metrics_serving
+            await asyncio.wait({self._metrics_serving})
         await self.sources.stop()
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
         # locked for what is still to be written.
@@ -644,8 +657,6 @@ class App:
             await self._checkpoint()
         with suppress(LadestromError):
             await self._touch()
-        await self.log.close()
-        await self.store.close()
 
     # -- housekeeping ------------------------------------------------------------------------------------
 
@@ -687,12 +698,6 @@ class App:
 
     async def _take_again(self) -> None:
         await self.sources.take_again()
-
-    async def _probe(self) -> None:
-        if not self.hub.working:
-            await self.log.probe()
-            self.hub.working = True
-            logger.info("the log can be written again")
 
     async def _checkpoint_when_due(self) -> None:
         log = self.settings.log
@@ -739,8 +744,9 @@ async def running(
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     data = Path(settings.server.data)
-    with _locked(data):
+    with DataDirectory(data) as directory:
         store = await open_store(data / STORE_FILE)
+        directory.keep(STORE_FILE)
         try:
             if prepare is not None:
                 await prepare(store)
@@ -749,6 +755,7 @@ async def running(
                 durability=Durability(settings.log.durability),
                 retention_days=settings.log.retention_days,
                 retention_mib=settings.log.retention_mib,
+                directory=directory,
             )
         except BaseException:
             await store.close()
@@ -762,6 +769,28 @@ async def running(
             yield app
         finally:
             await app.stop()
+
+
+async def _listening(
+    made: server.Server, listener: socket.socket, listening: asyncio.Event
+) -> asyncio.Task[None]:
+    """Starts a server, and returns its task when it listens.
+
+    Raises:
+        InvalidSetting: it ended before; says why.
+    """
+    serving = asyncio.create_task(made.serve(sockets=[listener]))
+    started = asyncio.create_task(listening.wait())
+    await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    if serving.done():
+        where = "{}:{}".format(*listener.getsockname()[:2])
+        listener.close()
+        error = serving.exception()
+        raise InvalidSetting(
+            f"the server ended while it began to listen on {where}" + (f": {error}" if error else "")
+        ) from error
+    return serving
 
 
 async def until_signal() -> bool:
@@ -803,37 +832,13 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]], stopping: 
             logger.exception("housekeeping failed; it is tried again", work=work.__name__)
 
 
-class _locked:  # noqa: N801 - used as a statement
-    """Holds the data directory: one process writes a log."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-
-    def __enter__(self) -> None:
-        try:
-            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = (self._data / "lock").open("a+")
-        except OSError as error:
-            raise InvalidSetting(
-                f"the data directory {self._data} cannot be used ({error.strerror}); "
-                "choose another with --data"
-            ) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise Conflict(
-                f"another ladestrom runs on {self._data}; stop it, or choose another directory with --data"
-            ) from None
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
 def _replace(path: Path, content: bytes) -> None:
     beside = path.with_suffix(".new")
-    beside.write_bytes(content)
-    beside.replace(path)
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        raise NotReady(f"{path.name} cannot be written ({error.strerror})") from error
 
 
 def _memory_bytes() -> int:

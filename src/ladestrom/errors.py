@@ -190,6 +190,15 @@ class LogFailure(NotReady):
     code = "log_failure"
 
 
+class LogMisplaced(LogFailure):
+    means = "A file of the server's data directory was moved, replaced or deleted. Nothing was accepted."
+    advice = (
+        "Send the same delivery again later. Administrators find at `/readyz` which file it is: put it back, "
+        "or restart the server."
+    )
+    code = "log_misplaced"
+
+
 class LogDamaged(LogFailure):
     means = "An entry of the log cannot be read, or is missing. The administrator was told which one."
     advice = (

@@ -19,7 +19,7 @@ import structlog
 from ladestrom.core.access import may_report
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
-from ladestrom.errors import LadestromError, LogFailure, Overloaded
+from ladestrom.errors import LadestromError, LogFailure, LogMisplaced, Overloaded
 from ladestrom.model import (
     Change,
     Entry,
@@ -121,8 +121,8 @@ class Hub:
         self.append_seconds: list[float] = []
         """Durations since the last scrape; `take_append_seconds` empties it."""
         self.failed_appends = 0
-        self.working = True
-        """False after an append failed, until one succeeds."""
+        self.fault = ""
+        """Why the last append failed; empty once one has succeeded."""
         self.appending: asyncio.Future[None] | None = None
         """Done when the append that is under way is; None where none is."""
         self._log = log
@@ -165,6 +165,9 @@ class Hub:
     ) -> Receipt:
         """Implements `ports.Intake.submit`."""
         items = _size(reports)
+        if isinstance(self._log.fault, LogMisplaced):
+            # Confirmations are refused, too: who follows the log must not take silence for agreement.
+            raise LogMisplaced(str(self._log.fault))
         if self._queued_items + items > self.limits.queue_items_max and self._queued_items:
             raise Overloaded(
                 f"{self._queued_items} reports are waiting to be logged; send this delivery again in a second"
@@ -224,11 +227,11 @@ class Hub:
                 self._judge(round_, submission, outcome)
             if round_.changes:
                 self.board.apply(await self._append(round_.changes))
+                self.fault = ""
             self.board.confirm(round_.heard)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._fail(error, taken, own)
             return
-        self.working = True
         for change in round_.changes:
             self.changes_by_cause[change.cause] += 1
         self._answer(taken)
@@ -325,8 +328,10 @@ class Hub:
     ) -> None:
         self.failed_appends += 1
         if isinstance(error, LadestromError):
-            self.working = False
-            logger.error("append failed", error=str(error), deliveries=len(taken))
+            if self.fault != str(error):
+                # Those who report try again: once is enough.
+                logger.error("append failed", error=str(error), deliveries=len(taken))
+            self.fault = str(error)
         else:
             logger.error("group failed", deliveries=len(taken), exc_info=error)
             error = LogFailure("an internal error stopped this delivery; nothing of it was accepted")

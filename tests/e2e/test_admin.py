@@ -167,13 +167,15 @@ def test_that_the_log_cannot_be_written_is_told(tmp_path: Path) -> None:
         assert told(server)["ready"]
         probe = server.app.log.probe
 
-        def set_probe(instead: object, *, working: bool) -> None:
+        def set_probe(instead: object) -> None:
             setattr(server.app.log, "probe", instead)  # noqa: B010 - a method is replaced
-            server.app.hub.working = working
+            server.app.hub.fault = "the disk is full"
 
-        server.call(lambda: set_probe(fails, working=False))
+        server.expected = ("not ready",)
+        server.call(lambda: set_probe(fails))
         assert not told(server)["ready"]
-        server.call(lambda: set_probe(probe, working=False))
+        assert told(server)["reasons"] == {"log": "the disk is full"}
+        server.call(lambda: set_probe(probe))
         until(lambda: told(server)["ready"], "the log can be written again")
 
 

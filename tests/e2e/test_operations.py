@@ -17,6 +17,7 @@ from ladestrom.config import load
 from ladestrom.errors import InvalidSetting, LogFailure
 from ladestrom.model import Change, Entry
 
+CHECKS = ("store", "log", "board", "files")
 E1 = "NO*ALF*E1333*1"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -45,7 +46,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 def test_alive_and_ready_are_told_to_everybody_and_kept_by_no_cache(server: Serving) -> None:
     for path, expected in (
         ("/livez", {"status": "ok"}),
-        ("/readyz", {"status": "ready", "checks": {"store": True, "log": True, "board": True}}),
+        ("/readyz", {"status": "ready", "checks": dict.fromkeys(CHECKS, True), "reasons": {}}),
     ):
         answer = server.get(path, key=None, headers={"X-Forwarded-For": "192.0.2.7"})
         assert answer.status_code == 200
@@ -141,7 +142,7 @@ def test_a_log_that_cannot_be_written_is_told_and_found_again(
 ) -> None:
     monkeypatch.setattr(app, "PROBE_S", 0.2)
     with Serving(tmp_path) as server:
-        server.expected = ("append failed",)
+        server.expected = ("append failed", "not ready")
         fail_and_recover(server, monkeypatch)
 
 
@@ -168,7 +169,11 @@ def fail_and_recover(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (answer.json()["code"], answer.json()["retry"]) == ("log_failure", True)
     ready = server.get("/readyz", key=None)
     assert ready.status_code == 503
-    assert ready.json() == {"status": "not ready", "checks": {"store": True, "log": False, "board": True}}
+    told = ready.json()
+    assert told["status"] == "not ready"
+    assert told["checks"] == {check: check != "log" for check in CHECKS}
+    assert list(told["reasons"]) == ["log"]
+    assert "the disk is full" in told["reasons"]["log"]
     assert server.get("/livez", key=None).status_code == 200
     assert value(metrics(server), "ladestrom_ready") == 0
     assert value(metrics(server), "ladestrom_log_append_failures_total") == 1

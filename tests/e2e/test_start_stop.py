@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+import apsw
 import pytest
 from tests.e2e.running import LADESTROM, Running, environment, free_port
 from tests.e2e.serving import LISTED, Fold, Serving, furnish, tick
@@ -21,6 +22,7 @@ from tests.programs import run
 
 from ladestrom.edges import connection
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
+from ladestrom.server import Server
 
 E1 = "NO*ALF*E1333*1"
 READY: Final = re.compile(
@@ -115,6 +117,39 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
         server = Serving(tmp_path, {"server.port": port})
         with pytest.raises(InvalidSetting, match=f"127.0.0.1:{port} .* another --port"):
             server.start()
+
+
+@pytest.mark.parametrize("error", [None, OSError(24, "too many open files")], ids=["ends", "fails"])
+def test_a_server_that_ends_while_it_starts_says_why_and_leaves_everything_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+) -> None:
+    async def startup(self: Server, sockets: list[socket.socket] | None = None) -> None:
+        del sockets
+        if error is not None:
+            raise error
+        self.should_exit = True
+
+    with Serving(tmp_path) as server:
+        server.stop()
+        with monkeypatch.context() as patched:
+            patched.setattr(Server, "startup", startup)
+            expected = "too many open files" if error else "the server ended while it began to listen"
+            with pytest.raises(InvalidSetting, match=expected):
+                server.start()
+        server.start()
+        assert server.report({"evse": E1, "status": "CHARGING"})["accepted"] == 1
+
+
+def test_files_that_cannot_be_noted_at_the_end_do_not_keep_the_log_from_being_closed(tmp_path: Path) -> None:
+    with Serving(tmp_path) as server:
+        server.expected = ("not ready",)
+        (server.data / "freshness.new").mkdir()
+        server.report({"evse": E1, "status": "CHARGING"})
+        server.stop()
+        connection = apsw.Connection(str(server.data / "log.db"))
+        found = connection.execute("SELECT value FROM meta WHERE name = 'session'").fetchall()
+        connection.close()
+        assert found == [("closed",)]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - it is refused

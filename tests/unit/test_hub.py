@@ -13,7 +13,7 @@ from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.errors import LogFailure, Overloaded
+from ladestrom.errors import LogFailure, LogMisplaced, Overloaded
 from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, Hub, HubLimits
 from ladestrom.model import (
     Change,
@@ -309,7 +309,7 @@ class TestFailure:
             assert at.statuses() == {FIRST.key: Status.AVAILABLE, SECOND.key: Status.AVAILABLE}
             assert at.hub.confirmed(FIRST) == (NOW, "abc")
             assert at.log.last.seq == at.board.seq == 2
-            assert (at.hub.working, at.hub.failed_appends) == (False, 1)
+            assert (at.hub.fault, at.hub.failed_appends) == ("disk full", 1)
             assert at.hub.tallies["abc"].reports == 2
 
     async def test_the_next_append_after_a_failed_one_works(self) -> None:
@@ -318,7 +318,26 @@ class TestFailure:
             with pytest.raises(LogFailure):
                 await at.submit(make_report(FIRST))
             receipt = await at.submit(make_report(FIRST))
-            assert (receipt.accepted, receipt.position.seq, at.hub.working) == (1, 1, True)
+            assert (receipt.accepted, receipt.position.seq, at.hub.fault) == (1, 1, "")
+
+    async def test_a_confirmation_is_no_proof_that_the_log_can_be_written(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            at.log.failures[2] = LogFailure("disk full")
+            with pytest.raises(LogFailure):
+                await at.submit(make_report(SECOND))
+            await at.submit(make_report(FIRST, observed_at=NOW + 9))
+            assert at.hub.fault == "disk full"
+
+    async def test_while_the_files_of_the_log_are_elsewhere_confirmations_are_refused_too(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            at.log.fault = LogMisplaced("log.db is gone")
+            with pytest.raises(LogMisplaced, match=r"log.db is gone"):
+                await at.submit(make_report(FIRST, observed_at=NOW + 9))
+            assert at.hub.confirmed(FIRST) == (NOW, "abc")
+            at.log.fault = None
+            assert (await at.submit(make_report(FIRST, observed_at=NOW + 9))).unchanged == 1
 
     async def test_our_own_decisions_fail_with_their_group(self) -> None:
         async with working() as at:
@@ -334,7 +353,7 @@ class TestFailure:
             with pytest.raises(LogFailure) as told:
                 await at.submit(make_report(FIRST))
             assert "secret" not in str(told.value)
-            assert at.hub.working
+            assert not at.hub.fault
             assert (await at.submit(make_report(FIRST))).accepted == 1
 
     async def test_an_error_while_deciding_is_told_to_the_delivery_that_caused_it(self) -> None:

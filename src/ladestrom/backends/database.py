@@ -15,9 +15,11 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ladestrom.errors import Conflict, InvalidSetting, NotReady
@@ -36,6 +38,8 @@ LOCKED_ATTEMPTS_MAX: Final = 3
 """Then the lock is not another import's, and an error says more than another wait."""
 CONNECTIONS_MAX: Final = 4
 """One writes at a time; the others read."""
+POOL_WAIT_S_MAX: Final = 30
+"""For one of them: as long as each may wait for a lock."""
 CACHE_KIB: Final = 65_536
 """Holds all pages that an import of a country changes: what is written early locks readers out early."""
 MIGRATION_LOCK: Final = 0x6C73_7472
@@ -160,6 +164,10 @@ async def _transact(engine: AsyncEngine, work: Callable[[AsyncConnection], Await
                     f"another program has held the store for more than {attempts * BUSY_TIMEOUT_S} s;"
                     " try again when it has ended"
                 ) from error
+        except PoolTimeout as error:
+            raise NotReady(
+                f"the store has had no connection free for {POOL_WAIT_S_MAX} s; try again later"
+            ) from error
         except OSError as error:
             raise NotReady(f"the store cannot be reached: {error.strerror or error}") from error
 
@@ -179,7 +187,9 @@ def _sqlite(path: Path) -> AsyncEngine:
         # Only a file that was not there is opened and closed: closing one that SQLite has open in this
         # process would drop its locks (POSIX).
         with contextlib.suppress(FileExistsError):
+            _refuse_orphan(path)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        opened = path.stat()
         # A failure here is one exception; in the threads of aiosqlite it would outlive the event loop.
         sqlite3.connect(path).close()
     except OSError as error:
@@ -187,18 +197,38 @@ def _sqlite(path: Path) -> AsyncEngine:
     except sqlite3.Error as error:
         raise NotReady(f"the store {path} cannot be opened: {error}") from error
     engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
+        # One that was deleted must not be made again, empty, by the next connection.
+        URL.create(
+            "sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"mode": "rw", "uri": "true"}
+        ),
         connect_args={"timeout": BUSY_TIMEOUT_S},
         hide_parameters=True,
         pool_size=CONNECTIONS_MAX,
         max_overflow=0,
+        pool_timeout=POOL_WAIT_S_MAX,
     )
-    event.listen(engine.sync_engine, "connect", _configure)
+
+    def connected(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - as SQLAlchemy hands it
+        if not os.path.samestat(path.stat(), opened):
+            raise sqlite3.OperationalError(f"{path.name} is not the file any more that was opened")
+        _configure(dbapi_connection)
+
+    event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
 
-def _configure(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - as SQLAlchemy hands it
+def _refuse_orphan(path: Path) -> None:
+    """SQLite would delete a journal that has no file to go with, and what it takes to undo half a change."""
+    journal = path.with_name(f"{path.name}-journal")
+    if not path.exists() and journal.exists() and journal.stat().st_size:
+        raise NotReady(
+            f"{journal} is there, but {path.name} is not beside it: put it back, or move {journal.name} out "
+            "of the directory to start a new store"
+        )
+
+
+def _configure(dbapi_connection: Any) -> None:  # noqa: ANN401 - as SQLAlchemy hands it
     # Transactions begin as `_begin` says, not where Python's module thinks that one is due.
     dbapi_connection.isolation_level = None
     cursor = dbapi_connection.cursor()
@@ -225,6 +255,7 @@ def _postgresql(where: str) -> AsyncEngine:
             hide_parameters=True,
             pool_size=CONNECTIONS_MAX,
             max_overflow=0,
+            pool_timeout=POOL_WAIT_S_MAX,
             pool_pre_ping=True,
         )
     except ModuleNotFoundError as error:

@@ -14,6 +14,8 @@ class MemoryLog:
     """Implements `ports.Log`."""
 
     def __init__(self, epoch: str = "memory", *, retention_entries_max: int = 1_000_000) -> None:
+        self.fault: LogFailure | None = None
+        """Set by tests: nothing is ever wrong with memory."""
         self._epoch = epoch
         self._entries: list[Entry] = []
         self._dropped = 0
@@ -29,10 +31,6 @@ class MemoryLog:
     @property
     def first(self) -> int:
         return self._dropped + 1
-
-    @property
-    def fault(self) -> LogFailure | None:
-        return None
 
     async def recover(self) -> Sequence[BoardRow]:
         rows = dict(self._rows)

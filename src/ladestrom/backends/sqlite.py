@@ -23,9 +23,10 @@ import apsw
 import structlog
 
 from ladestrom.backends import log_rows
+from ladestrom.backends.data_directory import WAL_SUFFIX, DataDirectory
 from ladestrom.backends.log_rows import FORMAT, WHAT_TO_DO, encode, rows
 from ladestrom.backends.tailing import Recent
-from ladestrom.errors import LogDamaged, LogFailure
+from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
 from ladestrom.model import Change, Entry, Millis, Position
 from ladestrom.ports import BoardRow
 
@@ -43,6 +44,7 @@ MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
 ANY_AGE: Final[Millis] = 2**62
 """Later than every entry, whatever the clock said when it was written."""
+SHM_SUFFIX: Final = "-shm"
 BUSY_MS_MAX: Final = 10_000
 """A copy that is being made of the file may hold a lock for a moment."""
 
@@ -74,9 +76,15 @@ class SqliteLog:
     """Implements `ports.Log` in the file `path`."""
 
     def __init__(
-        self, path: Path, durability: Durability, retention_days: float, retention_mib: float
+        self,
+        path: Path,
+        durability: Durability,
+        retention_days: float,
+        retention_mib: float,
+        directory: DataDirectory | None,
     ) -> None:
         self._path = path
+        self._directory = directory
         self._durability = durability
         self._retention_ms = int(retention_days * DAY_MS)
         self._retention_bytes = int(retention_mib * MIB)
@@ -88,6 +96,11 @@ class SqliteLog:
         self._first = 1
         self._dropped = 0
         """Entries up to here were dropped, or are about to be."""
+        self._writes = 0
+        """Handed to the writer's thread, and not done yet."""
+        self._waits_since_s = self._succeeded_s = time.monotonic()
+        """When the write that is under way began, and when the last one succeeded."""
+        self._misplaced: LogMisplaced | None = None
         self._damage: LogDamaged | None = None
         """What was found when something was read or written."""
         self._checkpoint_seq = 0
@@ -103,13 +116,16 @@ class SqliteLog:
         durability: Durability = Durability.FULL,
         retention_days: float = 7,
         retention_mib: float = 4096,
+        directory: DataDirectory | None = None,
     ) -> Self:
         """Opens the file, made where it is missing, with a new epoch.
+
+        With a `directory`, nothing is acknowledged while one of its files is not where it was opened.
 
         Raises:
             LogFailure: the file is no log of this version, is damaged, or cannot be written.
         """
-        log = cls(path, durability, retention_days, retention_mib)
+        log = cls(path, durability, retention_days, retention_mib, directory)
         try:
             await log._write(log._open)
         except BaseException:
@@ -119,6 +135,7 @@ class SqliteLog:
         return log
 
     def _open(self) -> None:
+        self._refuse_orphan()
         connection = self._write_connection = self._connect()
         log_rows.check_format(connection, str(self._path))
         self._path.chmod(0o600)
@@ -145,6 +162,21 @@ class SqliteLog:
         self._dropped = self._first - 1
         self._recent = Recent(self._written)
         self._read_connection = self._connect()
+        # SQLite opens the write-ahead log with the first query, and finds no other one then.
+        log_rows.extent(self._read_connection)
+        if self._directory is not None:
+            name = self._path.name
+            self._directory.keep(name, name + WAL_SUFFIX, vital=True)
+            self._directory.keep(name + SHM_SUFFIX)
+
+    def _refuse_orphan(self) -> None:
+        """SQLite would delete a write-ahead log that has no file to go with, and entries with it."""
+        wal = self._path.with_name(self._path.name + WAL_SUFFIX)
+        if _size(wal) and not _size(self._path):
+            raise LogFailure(
+                f"{wal} has entries, but {self._path.name} is not beside it: put it back, or move {wal.name} "
+                "out of the directory to start a new log"
+            )
 
     def _begin_session(self, connection: apsw.Connection) -> None:
         boot_id = _boot_id()
@@ -172,6 +204,8 @@ class SqliteLog:
 
     @property
     def fault(self) -> LogFailure | None:
+        if self._misplaced is not None:
+            return self._misplaced
         damage = self._damage
         if damage is not None and damage.seq is not None and damage.seq < self._first:
             # The damaged entry was dropped with its age.
@@ -186,9 +220,13 @@ class SqliteLog:
     async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
         if not changes:
             return []
+        if self._misplaced is not None:
+            self._find()
         start = self._recent.last + 1
         bodies = encode(changes).decode()
         await self._write(partial(self._append, start, start + len(changes) - 1, bodies))
+        if self._directory is not None:
+            self._require(self._directory.misplaced_vital())
         entries = [Entry(seq, change) for seq, change in enumerate(changes, start)]
         self._recent.add(entries)
         return entries
@@ -205,6 +243,25 @@ class SqliteLog:
             raise self._failure(error, "nothing was accepted; try again") from error
         self._written = end
 
+    def look(self) -> None:
+        """Looks whether all files are in place; `fault` says so where one is not.
+
+        Appends look at the log's own file, its write-ahead log and the lock, before they return.
+        """
+        with suppress(LogMisplaced):
+            self._find()
+
+    def _find(self) -> None:
+        self._require("" if self._directory is None else self._directory.misplaced())
+
+    def _require(self, misplaced: str) -> None:
+        """Raises where a file is misplaced: what was written to it is not to be relied on."""
+        self._misplaced = None
+        if misplaced:
+            self._written = -1
+            self._misplaced = LogMisplaced(f"{misplaced}. Nothing was accepted")
+            raise self._misplaced
+
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         return await self._run(self._reader, partial(self._read, after, self._recent.last, limit))
 
@@ -215,6 +272,7 @@ class SqliteLog:
         return self._recent.tail(after, self.read)
 
     async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
+        self._find()
         start, count = 0, BUSY_CHUNK_ROWS
         while start < len(rows):
             bodies = encode(rows[start : start + count]).decode()
@@ -232,6 +290,7 @@ class SqliteLog:
         self._checkpoint_seq = seq
 
     async def trim(self, now: Millis) -> int:
+        self._find()
         dropped = 0
         while True:
             end = min(self._checkpoint_seq, self._recent.last - 1, self._recent.needed_after)
@@ -263,6 +322,7 @@ class SqliteLog:
         return count
 
     async def probe(self) -> None:
+        self._find()
         statement = "INSERT OR REPLACE INTO meta VALUES ('probed_at', ?)"
         await self._write(partial(self._transact, [(statement, (time.time_ns() // 1_000_000,))]))
 
@@ -296,8 +356,27 @@ class SqliteLog:
         with suppress(apsw.Error):
             self._write_connection.close()
 
+    @property
+    def stalled_s(self) -> float:
+        """For how long the disk has kept the writer waiting; 0 where nothing is being written."""
+        return time.monotonic() - self._waits_since_s if self._writes else 0.0
+
+    @property
+    def idle_s(self) -> float:
+        """Since the last write that succeeded."""
+        return time.monotonic() - self._succeeded_s
+
     async def _write(self, work: Callable[[], T]) -> T:
-        return await self._run(self._writer, work)
+        if not self._writes:
+            self._waits_since_s = time.monotonic()
+        self._writes += 1
+        try:
+            done = await self._run(self._writer, work)
+        finally:
+            self._writes -= 1
+            self._waits_since_s = time.monotonic()
+        self._succeeded_s = self._waits_since_s
+        return done
 
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
@@ -315,6 +394,10 @@ class SqliteLog:
             logger.error("the log is damaged", error=str(damage), seq=seq)
             self._damage = damage
         return damage
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _new_epoch() -> str:

@@ -99,6 +99,8 @@ class AdminDesk(msgspec.Struct, frozen=True, kw_only=True):
     """Stops the source of this name, or lets it go on; raises NotFound."""
     shelf: Shelf
     clock: Callable[[], Millis]
+    reasons: Callable[[], dict[str, str]]
+    """Why the server is not ready, by check."""
 
 
 def handlers(desk: AdminDesk) -> list[HTTPRouteHandler]:
@@ -120,12 +122,14 @@ def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
         """The process, its log, its store, its consumers."""
         _admit(desk, request)
         own, log, broadcast = desk.process, desk.log, desk.broadcast
+        reasons = desk.reasons()
         return _answer(
             ServerState(
                 version=__version__,
                 started_at=instant(own.started_at),
                 uptime_s=max(0, desk.clock() - own.started_at) // 1000,
-                ready=desk.hub.working,
+                ready=not reasons,
+                reasons=reasons,
                 durability=own.durability,
                 memory_bytes=own.memory_bytes(),
                 log=LogState(

@@ -292,6 +292,7 @@ SENT: Final[Sequence[Any]] = (
         started_at="2026-11-22T08:00:00.000Z",
         uptime_s=7_200,
         ready=True,
+        reasons={},
         durability="full",
         memory_bytes=183_500_800,
         log=LogState(

@@ -54,6 +54,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
     status: Literal["ready", "not ready"]
     checks: dict[str, bool]
+    reasons: dict[str, str]
 
 
 SENT: Final = (

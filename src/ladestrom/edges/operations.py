@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
@@ -28,6 +28,37 @@ from ladestrom.ports import Log
 
 METRICS_PATH = "/metrics"
 APPEND_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class Readiness(Collector):
+    """Whether reports are taken and kept, check by check."""
+
+    def __init__(self, checks: Mapping[str, Callable[[], str]]) -> None:
+        """Each check says what is wrong, in words for anyone, or nothing."""
+        self._checks = checks
+
+    def reasons(self) -> dict[str, str]:
+        """What is wrong now, by check; empty where the server is ready."""
+        return {name: reason for name, check in self._checks.items() if (reason := check())}
+
+    def answer(self) -> tuple[bool, bytes]:
+        """Whether the server is ready, and the same with every check as JSON."""
+        reasons = self.reasons()
+        told = {
+            "status": "not ready" if reasons else "ready",
+            "checks": {name: name not in reasons for name in self._checks},
+            "reasons": reasons,
+        }
+        return not reasons, msgspec.json.encode(told)
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, read now."""
+        reasons = self.reasons()
+        yield GaugeMetricFamily("ladestrom_ready", "1 while /readyz says ready", value=float(not reasons))
+        checks = GaugeMetricFamily("ladestrom_check", "1 for each check that holds", labels=["check"])
+        for name in self._checks:
+            checks.add_metric([name], float(name not in reasons))
+        yield checks
 
 
 class _Sample(msgspec.Struct, frozen=True):
@@ -140,7 +171,6 @@ class Metrics(Collector):
             _Sample("ladestrom_registry_stations", "Stations in the registry", len(view.directory.stations)),
             _Sample("ladestrom_log_last_seq", "Sequence of the last change", self._log.last.seq),
             _Sample("ladestrom_stream_seq", "Sequence that readers were served up to", view.seq),
-            _Sample("ladestrom_ready", "1 while reports are taken", float(self._hub.working)),
         ):
             yield GaugeMetricFamily(sample.name, sample.help, value=sample.value)
         # A metric that has no value yet has no sample: what stands for none would be taken for one.
@@ -236,7 +266,7 @@ def _cumulated(delay: DelayHistogram) -> list[tuple[str, float]]:
     return list(zip(bounds, accumulate(delay.counts), strict=True))
 
 
-def handlers(metrics: Metrics, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
+def handlers(metrics: Metrics, readiness: Readiness, door: Doorkeeper) -> list[HTTPRouteHandler]:
     """The route handlers."""
 
     @get("/livez", sync_to_thread=False)
@@ -248,11 +278,10 @@ def handlers(metrics: Metrics, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHand
 
     @get("/readyz", sync_to_thread=False)
     def readyz() -> Response[Any]:
-        """Store open, log writable, board recovered."""
-        checks = {"store": True, "log": hub.working, "board": True}
-        ready = all(checks.values())
+        """Store open, log writable, board recovered, files in place."""
+        ready, body = readiness.answer()
         return Response(
-            msgspec.json.encode({"status": "ready" if ready else "not ready", "checks": checks}),
+            body,
             status_code=200 if ready else 503,
             media_type="application/json",
             headers={"cache-control": "no-store"},

@@ -54,6 +54,8 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     uptime_s: int
     ready: bool
+    reasons: dict[str, str]
+    """Why it is not, by check of `/readyz`."""
     durability: Literal["full", "relaxed"]
     memory_bytes: int
     log: LogState

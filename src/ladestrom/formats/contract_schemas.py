@@ -427,6 +427,7 @@ WORDS: Final[Mapping[str, Word]] = {
     "Ticket.ticket": Word("To be given as `ticket` in the query of a stream, once."),
     "expires_in_s": Word("For how long it can be used, in seconds.", {"minimum": 1}),
     "checks": Word("What was looked at, and whether it is as it should be."),
+    "reasons": Word("What is wrong with each check that does not hold, and what to do about it."),
     "Liveness.status": Word("Always `ok`."),
     "Readiness.status": Word("`ready` when every check holds."),
     "Problem.type": Word(

@@ -116,7 +116,9 @@ class Quarantine:
         if len(body) > self._bytes_max or self._files_max == 0:
             return
         folder = self._folder / folder_name(kept.source)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not the data directory: one that was removed must not come back without its lock.
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         content = _encode(kept) + b"\n" + without_keys(body)
         for number in range(NUMBERS_MAX):
             path = folder / f"{kept.received_at:013d}-{number:03d}{KEPT_SUFFIX}"

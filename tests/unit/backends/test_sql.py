@@ -23,6 +23,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.patience import DEADLINE_S, come_true
 from tests.programs import PIPE, Program, program
 
@@ -41,6 +42,54 @@ NOW = 1_700_000_000_000
 async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     store = await open_store(tmp_path / "store.db")
     yield store
+    await store.close()
+
+
+async def test_a_store_that_was_moved_is_neither_made_anew_nor_mixed_with_another_one(
+    tmp_path: Path, store: SqlStore
+) -> None:
+    path = tmp_path / "store.db"
+    revision = await store.revision()
+    path.rename(tmp_path / "elsewhere.db")
+
+    async def ask() -> list[object]:
+        return await asyncio.gather(*(store.revision() for _ in range(4)), return_exceptions=True)
+
+    assert {type(found) for found in await ask()} == {int, NotReady}
+    assert not path.exists()
+    other = await open_store(path)
+    await other.put_operator(Operator("other"), NOW)
+    await other.close()
+    found = await ask()
+    assert {each for each in found if isinstance(each, int)} == {revision}
+    assert all("not the file" in str(each) for each in found if isinstance(each, NotReady))
+
+
+async def test_a_journal_without_its_store_is_not_deleted_by_making_a_new_one(tmp_path: Path) -> None:
+    journal = tmp_path / "store.db-journal"
+    journal.write_bytes(b"what takes half a change back")
+    with pytest.raises(NotReady, match=r"store.db is not beside it: put it back"):
+        await open_store(tmp_path / "store.db")
+    assert journal.read_bytes() == b"what takes half a change back"
+    assert list(tmp_path.iterdir()) == [journal]
+
+
+async def test_that_all_connections_are_in_use_for_long_is_told_as_a_store_that_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "POOL_WAIT_S_MAX", 0.01)
+    store = await open_store(tmp_path / "store.db")
+    holding = asyncio.Event()
+
+    async def hold(_: AsyncConnection) -> None:
+        await holding.wait()
+
+    holders = [asyncio.create_task(store._database.read(hold)) for _ in range(database.CONNECTIONS_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(NotReady, match="no connection free"):
+        await asyncio.gather(*(store.revision() for _ in holders))
+    holding.set()
+    await asyncio.gather(*holders)
     await store.close()
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -16,9 +16,10 @@ from tests.building import NOW, logged, make_change, make_changes, make_evse
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
+from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.backends.log_rows import FORMAT
 from ladestrom.backends.sqlite import CHUNK_ROWS, DAY_MS, Durability, SqliteLog
-from ladestrom.errors import LogFailure
+from ladestrom.errors import LogFailure, LogMisplaced
 from ladestrom.model import Change
 from ladestrom.ports import BoardRow
 
@@ -266,6 +267,141 @@ class TestFailedAppend:
             await log.close()
             disk.failure = None
             assert await contents(tmp_path / "log.db") == logged(make_changes(3))
+
+
+Meddling = Callable[[Path], Callable[[], object] | None]
+"""Does something to the files of a data directory; gives what undoes it, where it can be undone."""
+
+
+def moved(name: str) -> Meddling:
+    def move(folder: Path) -> Callable[[], object]:
+        elsewhere = folder.with_name("elsewhere")
+        (folder / name).rename(elsewhere)
+        return lambda: elsewhere.rename(folder / name)
+
+    return move
+
+
+def replaced_by_a_copy(name: str) -> Meddling:
+    def replace(folder: Path) -> Callable[[], object]:
+        path, elsewhere = folder / name, folder.with_name("elsewhere")
+        path.rename(elsewhere)
+        shutil.copy(elsewhere, path)
+        return lambda: elsewhere.replace(path)
+
+    return replace
+
+
+def deleted(name: str) -> Meddling:
+    return lambda folder: (folder / name).unlink()
+
+
+def emptied(folder: Path) -> None:
+    (folder / "log.db").write_bytes(b"")
+
+
+def moved_as_a_whole(folder: Path) -> Callable[[], object]:
+    elsewhere = folder.with_name("elsewhere")
+    folder.rename(elsewhere)
+    return lambda: elsewhere.rename(folder)
+
+
+def made_anew(folder: Path) -> Callable[[], object]:
+    undo = moved_as_a_whole(folder)
+    folder.mkdir()
+
+    def back() -> None:
+        folder.rmdir()
+        undo()
+
+    return back
+
+
+class TestMisplacedFiles:
+    @pytest.mark.parametrize(
+        "meddle",
+        [
+            *(moved(name) for name in ("log.db", "log.db-wal", "lock")),
+            *(replaced_by_a_copy(name) for name in ("log.db", "log.db-wal", "lock")),
+            *(deleted(name) for name in ("log.db", "log.db-wal", "lock")),
+            emptied,
+            moved_as_a_whole,
+            made_anew,
+        ],
+    )
+    async def test_nothing_is_acknowledged_while_a_file_is_not_where_it_was_opened(
+        self, tmp_path: Path, meddle: Meddling
+    ) -> None:
+        folder = tmp_path / "data"
+        kept = make_changes(3)
+        with DataDirectory(folder) as directory:
+            log = await SqliteLog.open(folder / "log.db", directory=directory)
+            await log.append(kept)
+            undo = meddle(folder)
+            for work in (lambda: log.append(make_changes(2, 50)), log.probe, lambda: log.checkpoint([], 3)):
+                with pytest.raises(LogMisplaced, match="Nothing was accepted"):
+                    await work()
+            assert "Nothing was accepted" in str(log.fault)
+            assert await log.read(0, 10) == logged(kept), "those who read go on"
+            if undo is None:
+                await log.close()
+                return
+            undo()
+            added = make_changes(2, 3)
+            assert await log.append(added) == logged(added, 3)
+            assert not log.fault
+            await log.close()
+        assert await contents(folder / "log.db") == logged(kept + added)
+
+    @pytest.mark.parametrize("name", ["store.db", "log.db-shm"])
+    async def test_what_is_moved_beside_the_log_is_noticed_by_looking(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        folder = tmp_path / "data"
+        with DataDirectory(folder) as directory:
+            (folder / "store.db").write_bytes(b"somebody's")
+            directory.keep("store.db")
+            log = await SqliteLog.open(folder / "log.db", directory=directory)
+            undo = moved(name)(folder)
+            assert undo is not None
+            log.look()
+            assert name in str(log.fault)
+            with pytest.raises(LogMisplaced):
+                await log.append(make_changes(1))
+            undo()
+            log.look()
+            assert log.fault is None
+            assert await log.append(make_changes(1)) == logged(make_changes(1))
+            await log.close()
+
+    async def test_a_write_ahead_log_that_was_deleted_costs_nothing_that_was_acknowledged(
+        self, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "data"
+        with DataDirectory(folder) as directory:
+            log = await SqliteLog.open(folder / "log.db", directory=directory)
+            await log.append(make_changes(30))
+            (folder / "log.db-wal").unlink()
+            with pytest.raises(LogMisplaced, match="restart the server"):
+                await log.append(make_changes(1))
+            await log.close()
+        found = await contents(folder / "log.db")
+        assert found[:30] == logged(make_changes(30))
+
+    async def test_a_log_that_was_moved_without_its_end_is_not_made_anew_over_it(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path) as log:
+            await log.append(make_changes(30))
+            left = killed(path, tmp_path / "left")
+        elsewhere = left.rename(tmp_path / "elsewhere")
+        for remains in (lambda: None, lambda: left.write_bytes(b"")):
+            remains()
+            with pytest.raises(LogFailure, match=r"log.db is not beside it: put it back"):
+                await SqliteLog.open(left)
+        elsewhere.replace(left)
+        assert await contents(left) == logged(make_changes(30))
 
 
 class TestCheckpoint:

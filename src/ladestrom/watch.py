@@ -1,0 +1,105 @@
+"""What keeps a running server from being ready: looked for all the time, and told in words.
+
+Knows the disk's side of the log, the store's answers and the process's files. `edges.operations` tells of it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ladestrom.backends.data_directory import descriptors_used_up
+from ladestrom.backends.sqlite import SqliteLog
+from ladestrom.edges.operations import Readiness
+from ladestrom.errors import LogFailure, LogMisplaced, NotReady
+from ladestrom.hub import Hub
+from ladestrom.ports import Store
+
+logger = structlog.get_logger(__name__)
+
+LOOK_S: Final = 1.0
+PROBE_S: Final = 2.0
+"""How old the proof that the log can be written may be: where no report was logged, a record is."""
+STALLED_S_MAX: Final = 3.0
+"""How long the log's disk or the store may take before the server calls itself not ready: together with the
+time between two looks, less than 5 s."""
+
+
+class Watch:
+    """Watches one server's log, store and files. Each method is called again and again."""
+
+    def __init__(self, hub: Hub, log: SqliteLog, store: Store, data: Path) -> None:
+        self._hub = hub
+        self._log = log
+        self._store = store
+        self._data = f"{data}{os.sep}"
+        self._asked_s: float | None = None
+        """Since when the store owes an answer."""
+        self._store_fault = ""
+        self._unready: set[str] = set()
+        """Checks that did not hold at the last look."""
+        checks: dict[str, Callable[[], str]] = {
+            "store": self._store_reason,
+            "log": self._log_reason,
+            "board": lambda: "",
+            "files": self._files_reason,
+        }
+        self.readiness = Readiness({name: self._public(check) for name, check in checks.items()})
+
+    async def ask_store(self) -> None:
+        """Finds out whether the store answers: while another program holds it, readers wait for long."""
+        self._asked_s = time.monotonic()
+        try:
+            await self._store.revision()
+        except NotReady as error:
+            self._store_fault = str(error)
+        else:
+            self._store_fault = ""
+        finally:
+            self._asked_s = None
+
+    async def probe_log(self) -> None:
+        """Finds out whether the log can be written where no report did, which nobody would notice."""
+        if not self._hub.fault and self._log.idle_s < PROBE_S:
+            return
+        try:
+            await self._log.probe()
+        except LogFailure as error:
+            self._hub.fault = str(error)
+        else:
+            self._hub.fault = ""
+
+    async def look(self) -> None:
+        """Looks for files that were moved; logs what begins and ends to keep the server from being ready."""
+        self._log.look()
+        reasons = self.readiness.reasons()
+        for name in reasons.keys() - self._unready:
+            logger.error("not ready", check=name, reason=reasons[name])
+        for name in self._unready - reasons.keys():
+            logger.info("ready again", check=name)
+        self._unready = set(reasons)
+
+    def _store_reason(self) -> str:
+        waited_s = 0.0 if self._asked_s is None else time.monotonic() - self._asked_s
+        if waited_s > STALLED_S_MAX:
+            return f"the store has not answered for {waited_s:.0f} s: another program may hold it"
+        return self._store_fault
+
+    def _log_reason(self) -> str:
+        stalled_s, fault = self._log.stalled_s, self._log.fault
+        if stalled_s > STALLED_S_MAX:
+            return f"the disk has kept the log waiting for {stalled_s:.0f} s"
+        return self._hub.fault if fault is None or isinstance(fault, LogMisplaced) else str(fault)
+
+    def _files_reason(self) -> str:
+        fault = self._log.fault
+        return str(fault) if isinstance(fault, LogMisplaced) else descriptors_used_up()
+
+    def _public(self, check: Callable[[], str]) -> Callable[[], str]:
+        """A check whose words do not tell everybody where the data directory is."""
+        return lambda: check().replace(self._data, "")
