@@ -18,6 +18,7 @@ from jsonschema_rs import Draft202012Validator
 from ladestrom.app import served
 from ladestrom.config import Settings
 from ladestrom.edges.contract_asyncapi import asyncapi
+from ladestrom.problem import PAGES_PATH
 
 LENIENT: Final = frozenset({"Report", "Select"})
 """What is received: members that nobody knows are ignored."""
@@ -64,7 +65,7 @@ def kind(frame: Any) -> str:
     said = frame.get("type")
     if said is None:
         return "receipt" if "accepted" in frame else "report"
-    if said.startswith("urn:"):
+    if said.startswith(f"{PAGES_PATH}/"):
         return "problem"
     assert said in names(), f"the document has no message of type {said!r}"
     return names()[said]

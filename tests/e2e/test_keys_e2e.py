@@ -14,9 +14,10 @@ import pytest
 from tests.e2e.running import Running
 from tests.e2e.serving import KEYS, Serving, furnish, now, tick
 from tests.e2e.wire import TEXT, Ended, Wire, refusal
-from tests.patience import DEADLINE_S, until
+from tests.patience import DEADLINE_S, scaled, until
 
 from ladestrom.edges.page import VIEWS
+from ladestrom.problem import PAGES_PATH
 
 E1 = "NO*ALF*E1333*1"
 ELSEWHERE: Final = {"X-Forwarded-For": "192.0.2.7"}
@@ -111,7 +112,15 @@ def test_the_matrix_has_a_row_for_every_path_and_a_column_for_every_key(server: 
 
 
 PUBLIC: Final = frozenset(
-    {*VIEWS, "/page/{digest}/{name}", "/favicon.ico", "/openapi.json", "/asyncapi.json"}
+    {
+        *VIEWS,
+        "/page/{digest}/{name}",
+        "/favicon.ico",
+        "/openapi.json",
+        "/asyncapi.json",
+        PAGES_PATH,
+        f"{PAGES_PATH}/{{code}}",
+    }
 )
 """Documents: the same for everybody."""
 DELIVERIES: Final = {
@@ -257,12 +266,14 @@ class Leaks:
         self.said += [answer.content, str(answer.headers).encode()]
 
     def upgrade(self, target: str, headers: dict[str, str], *messages: str) -> None:
-        with Wire(self._running.port, deadline_s=1) as wire, contextlib.suppress(Ended, TimeoutError):
+        with Wire(self._running.port) as wire, contextlib.suppress(Ended, TimeoutError):
             wire.open(target, headers)
             self.said.append(repr(wire.response).encode())
             if wire.response.status != 101:
                 self.said.append(json.dumps(refusal(wire)).encode())
                 return
+            # Not every message is answered: who waits in vain does not wait for long.
+            wire.socket.settimeout(scaled(1.0))
             for message in messages:
                 wire.put(TEXT, message.encode())
                 self.said.append(wire.text())

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from packaging.requirements import Requirement
@@ -131,6 +132,62 @@ class TestFiles:
 
     def test_the_package_says_that_it_is_typed(self) -> None:
         assert (PACKAGE / "py.typed").is_file()
+
+
+class TestTests:
+    """Deadlines are those of `tests/patience.py`; programs are started by `tests/programs.py`."""
+
+    OWN: Final = frozenset({"patience.py", "programs.py"})
+    DEADLINES: Final = frozenset({"timeout", "open_timeout", "ping_timeout", "close_timeout", "deadline_s"})
+    WAITS: Final = frozenset({"settimeout", "join", "wait", "result"})
+    CLIENTS: Final = frozenset({"get", "post", "put", "request", "Client", "AsyncClient"})
+
+    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+        """Calls in tests, with where they stand."""
+        for path in sorted((ROOT / "tests").rglob("*.py")):
+            # Programs of other environments are told their deadline.
+            if path.name not in self.OWN and path.parent.name != "peers":
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                    if isinstance(node, ast.Call):
+                        yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+    def test_no_deadline_is_a_number_of_its_own(self) -> None:
+        found = []
+        for where, call in self.calls():
+            waits = isinstance(call.func, ast.Attribute) and call.func.attr in self.WAITS
+            given = [keyword.value for keyword in call.keywords if keyword.arg in self.DEADLINES]
+            given += call.args[:1] if waits else []
+            # Short ones are for what is expected not to come.
+            found += [
+                where
+                for value in given
+                if isinstance(value, ast.Constant)
+                and isinstance(value.value, int | float)
+                and value.value > 1
+            ]
+        assert found == []
+
+    def test_every_http_client_has_a_deadline(self) -> None:
+        found = [
+            where
+            for where, call in self.calls()
+            if isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Name)
+            and call.func.value.id == "httpx2"
+            and call.func.attr in self.CLIENTS
+            and not any(keyword.arg == "timeout" for keyword in call.keywords)
+        ]
+        assert found == []
+
+    def test_programs_are_started_where_they_are_also_ended(self) -> None:
+        starts = {"Popen", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell"}
+        found = []
+        for where, call in self.calls():
+            if isinstance(call.func, ast.Attribute):
+                of = call.func.value.id if isinstance(call.func.value, ast.Name) else ""
+                if call.func.attr in starts or (of == "subprocess" and call.func.attr == "run"):
+                    found.append(where)
+        assert found == []
 
 
 class TestPins:
