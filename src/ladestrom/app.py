@@ -115,6 +115,12 @@ start does not count any more, so that Python's own few would make it look at al
 while they come."""
 HOUSEKEEPING_END_S_MAX: Final = 5.0
 """How long what is under way at the end may take, such as the last chunk of an import."""
+DRAIN_S_MAX: Final = 5.0
+"""For each thing that is left to do at the end. An append or a write to the store takes some 100 ms; whatever
+takes this long hangs, and systemd kills after 90 s."""
+CHECKPOINT_END_S_MAX: Final = 45.0
+"""For the checkpoint at the end: a million EVSEs take some 20 s. The next start does not need it, it only has
+more of the log to read."""
 REGISTER: Final = Operator(name="register", all=True)
 """The source of statuses that a register carries."""
 REPORTS_PATH: Final = "/api/v2/reports"
@@ -627,10 +633,8 @@ class App:
         try:
             await self._end()
         finally:
-            try:
-                await self.log.close()
-            finally:
-                await self.store.close()
+            await _ended(self.log.close, DRAIN_S_MAX)
+            await _ended(self.store.close, DRAIN_S_MAX)
 
     async def _end(self) -> None:
         if self._server is not None:
@@ -647,16 +651,16 @@ class App:
         self._stopping.set()
         if self._housekeeping:
             await asyncio.wait(self._housekeeping, timeout=HOUSEKEEPING_END_S_MAX)
-        await self.hub.drain()
-        await self.ocpi.drain()
+        await self.hub.drain(DRAIN_S_MAX)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S_MAX):
+                await self.ocpi.drain()
         self.stream.abort()
         for task in (*self._housekeeping, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._housekeeping, *self._tasks, return_exceptions=True)
-        with suppress(LadestromError):
-            await self._checkpoint()
-        with suppress(LadestromError):
-            await self._touch()
+        await _ended(self._checkpoint, CHECKPOINT_END_S_MAX)
+        await _ended(self._touch, DRAIN_S_MAX)
 
     # -- housekeeping ------------------------------------------------------------------------------------
 
@@ -816,6 +820,17 @@ async def _supervised(work: Coroutine[Any, Any, None]) -> None:
     except BaseException:
         logger.critical("an essential loop failed; stopping", exc_info=True)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _ended(work: Callable[[], Awaitable[None]], seconds_max: float) -> None:
+    """Does something at the end of the server, which ends whatever becomes of it."""
+    try:
+        async with asyncio.timeout(seconds_max):
+            await work()
+    except (LadestromError, TimeoutError) as error:
+        logger.warning("this was left at the end", what=work.__name__, error=repr(error))
+    except Exception:
+        logger.exception("this was left at the end", what=work.__name__)
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:

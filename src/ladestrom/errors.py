@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+import msgspec
+
 
 class LadestromError(Exception):
     """Root. `str(error)` says what, where and what to do, and may be shown to anyone."""
@@ -218,6 +220,29 @@ class LogTrimmed(LadestromError):
     advice = "Start again without `since`; the answer begins with a snapshot."
     code = "log_trimmed"
     status = 410
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """How much of a delivery was taken before the server failed; all of it is in the log."""
+
+    items: int
+    """Items that were decided, of all that were sent."""
+    accepted: int
+    unchanged: int
+    refused: int
+
+
+class PartlyTaken(NotReady):
+    means = "The server took a part of the delivery and then failed. `taken` says how much is in the log."
+    advice = (
+        "Send the same delivery again after the number of seconds in `Retry-After`. Items that were taken "
+        "already count as unchanged then; nothing is counted twice."
+    )
+    code = "partly_taken"
+
+    def __init__(self, text: str, taken: Taken | None = None) -> None:
+        super().__init__(text)
+        self.taken = taken or Taken(0, 0, 0, 0)
 
 
 OWN_FAILURES: Final = (NotReady, Overloaded)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
@@ -19,13 +20,14 @@ import structlog
 from ladestrom.core.access import may_report
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
-from ladestrom.errors import LadestromError, LogFailure, LogMisplaced, Overloaded
+from ladestrom.errors import LadestromError, LogFailure, LogMisplaced, NotReady, Overloaded
 from ladestrom.model import (
     Change,
     Entry,
     Evse,
     Millis,
     Operator,
+    Position,
     Reason,
     Receipt,
     Refusal,
@@ -45,6 +47,11 @@ REFUSED_PER_RECEIPT_MAX: Final = 10_000
 """As many as one delivery may have items."""
 APPEND_SECONDS_MAX: Final = 10_000
 """Durations kept between two scrapes; more are not observed."""
+UNDECIDED: Final = "an internal error stopped this delivery; nothing of it was accepted"
+DURABLE: Final = (
+    "what was accepted of this delivery is in the log, and sending it again does no harm; an internal error "
+    "came after that"
+)
 CHUNK_EVSES: Final = 5_000
 """EVSEs handled in one group of our own decisions, before reports get their turn again: some 20 ms."""
 
@@ -70,10 +77,32 @@ class RawListener(Protocol):
 
 
 class _Submission(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that waits for its group."""
+
     operator: Operator
     reports: Sequence[StatusReport]
     refused: Sequence[Refusal]
     future: asyncio.Future[Receipt]
+
+
+class _Own(msgspec.Struct, frozen=True, gc=False):
+    """Decisions of our own that wait for their group."""
+
+    make: Callable[[], list[Change]]
+    future: asyncio.Future[int]
+
+
+class _Decided(msgspec.Struct, frozen=True):
+    """What becomes of a group."""
+
+    round: Round
+    judged: list[tuple[_Submission, _Outcome]]
+    own: list[tuple[_Own, int]]
+    """With the number of changes that each made."""
+
+    def futures(self) -> list[asyncio.Future[Receipt] | asyncio.Future[int]]:
+        """Of all who wait for it."""
+        return [*(each.future for each, _ in self.judged), *(each.future for each, _ in self.own)]
 
 
 class Tally:
@@ -132,7 +161,9 @@ class Hub:
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
         self._queued_items = 0
-        self._own: deque[tuple[Callable[[], list[Change]], asyncio.Future[int]]] = deque()
+        self._own: deque[_Own] = deque()
+        self._under_way: list[_Submission | _Own] = []
+        """The group that is being logged."""
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -188,7 +219,7 @@ class Hub:
             LogFailure: none was logged; calling again may succeed.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._own.append((make, future))
+        self._own.append(_Own(make, future))
         self._idle.clear()
         self._wake.set()
         return await future
@@ -202,41 +233,83 @@ class Hub:
             self._wake.clear()
             self._idle.set()
 
-    async def drain(self) -> None:
-        """Returns when everything handed in was answered."""
-        await self._idle.wait()
+    async def drain(self, seconds_max: float) -> bool:
+        """Returns when everything handed in was answered, or after `seconds_max`; says whether it was.
+
+        What was not is logged, and told that it was not: a log that hangs must not keep the server from
+        ending.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds_max):
+                await self._idle.wait()
+            return True
+        left = [*self._under_way, *self._own, *self._queue]
+        deliveries = [each for each in left if isinstance(each, _Submission)]
+        logger.error(
+            "the log did not answer in time; these were not answered",
+            after_s=seconds_max,
+            deliveries=len(deliveries),
+            reports=sum(len(each.reports) for each in deliveries),
+            own_decisions=len(left) - len(deliveries),
+        )
+        error = NotReady("the server stopped before its log answered; send the delivery again")
+        _refuse((each.future for each in left), error)
+        return False
 
     async def _group(self) -> None:
-        round_ = Round(self.board)
-        own: asyncio.Future[int] | None = None
-        own_changes: list[Change] = []
-        taken: list[tuple[_Submission, _Outcome]] = []
+        own = [self._own.popleft()] if self._own else []
+        submissions: list[_Submission] = []
         items = 0
+        while self._queue and items < self.limits.group_items_max:
+            submission = self._queue.popleft()
+            submissions.append(submission)
+            items += _size(submission.reports)
+        self._queued_items -= items
+        self._under_way = [*own, *submissions]
+        decided = self._decided(own, submissions)
+        changes = decided.round.changes
         try:
-            if self._own:
-                make, own = self._own.popleft()
-                own_changes = make()
-                round_.add(own_changes)
-            while self._queue and items < self.limits.group_items_max:
-                submission = self._queue.popleft()
-                size = _size(submission.reports)
-                self._queued_items -= size
-                items += size
-                outcome = _Outcome(submission.refused)
-                taken.append((submission, outcome))
-                self._judge(round_, submission, outcome)
-            if round_.changes:
-                self.board.apply(await self._append(round_.changes))
-                self.fault = ""
-            self.board.confirm(round_.heard)
+            entries = await self._append(changes) if changes else ()
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
-            self._fail(error, taken, own)
+            self._fail(error, decided)
             return
-        for change in round_.changes:
+        finally:
+            self._under_way = []
+        try:
+            self.board.apply(entries)
+            self.board.confirm(decided.round.heard)
+        except BaseException:
+            # The board is not what the log says any more. It is made anew from the log: by the next start.
+            _refuse(decided.futures(), LogFailure(f"{DURABLE}; the server starts anew"))
+            raise
+        if changes:
+            self.fault = ""
+        for change in changes:
             self.changes_by_cause[change.cause] += 1
-        self._answer(taken)
-        if own is not None and not own.done():
-            own.set_result(len(own_changes))
+        self._answer(decided)
+
+    def _decided(self, own: list[_Own], submissions: list[_Submission]) -> _Decided:
+        """The decisions of a group. What cannot be decided costs itself only: the others are decided anew."""
+        while True:
+            decided = _Decided(Round(self.board), [], [])
+            current: _Own | _Submission | None = None
+            try:
+                for current in own:
+                    made = current.make()
+                    decided.round.add(made)
+                    decided.own.append((current, len(made)))
+                for current in submissions:
+                    outcome = _Outcome(current.refused)
+                    self._judge(decided.round, current, outcome)
+                    decided.judged.append((current, outcome))
+            except Exception as error:
+                logger.exception("a delivery cannot be decided", error=repr(error))
+                own = [each for each in own if each is not current]
+                submissions = [each for each in submissions if each is not current]
+                if current is not None:
+                    _refuse([current.future], LogFailure(UNDECIDED))
+            else:
+                return decided
 
     async def _append(self, changes: Sequence[Change]) -> Sequence[Entry]:
         began = perf_counter()
@@ -285,28 +358,40 @@ class Hub:
                 outcome.heard.append((evse, report))
             place += 1
 
-    def _answer(self, taken: list[tuple[_Submission, _Outcome]]) -> None:
+    def _answer(self, decided: _Decided) -> None:
+        """Tells all of a group what became of them. All is durable: what goes wrong here costs a receipt."""
         position = self._log.last
         now = self._clock()
-        raw = self.raw if self.raw is not None and self.raw.wanted else None
-        for submission, outcome in taken:
-            self._count(submission, outcome)
-            if raw is not None:
-                for evse, report in outcome.heard:
-                    raw.offer(evse, report)
-            if not submission.future.done():
-                outcome.refused.sort(key=lambda refusal: refusal.index)
-                submission.future.set_result(
-                    Receipt(
-                        outcome.accepted,
-                        outcome.unchanged,
-                        tuple(outcome.refused),
-                        position,
-                        outcome.stale,
-                        tuple(outcome.observed),
-                        now,
-                    )
-                )
+        for own, made in decided.own:
+            if not own.future.done():
+                own.future.set_result(made)
+        for submission, outcome in decided.judged:
+            try:
+                receipt = self._receipt(submission, outcome, position, now)
+            except Exception:
+                logger.exception("a receipt cannot be made", operator=submission.operator.name)
+                _refuse([submission.future], LogFailure(f"{DURABLE}, and kept its receipt from being made"))
+            else:
+                if not submission.future.done():
+                    submission.future.set_result(receipt)
+
+    def _receipt(
+        self, submission: _Submission, outcome: _Outcome, position: Position, now: Millis
+    ) -> Receipt:
+        self._count(submission, outcome)
+        if self.raw is not None and self.raw.wanted:
+            for evse, report in outcome.heard:
+                self.raw.offer(evse, report)
+        outcome.refused.sort(key=lambda refusal: refusal.index)
+        return Receipt(
+            outcome.accepted,
+            outcome.unchanged,
+            tuple(outcome.refused),
+            position,
+            outcome.stale,
+            tuple(outcome.observed),
+            now,
+        )
 
     def _count(self, submission: _Submission, outcome: _Outcome) -> None:
         tally = self.tallies.get(submission.operator.name)
@@ -320,26 +405,18 @@ class Hub:
         if submission.reports:
             tally.last_report_at = max(tally.last_report_at, submission.reports[-1].received_at)
 
-    def _fail(
-        self,
-        error: Exception,
-        taken: list[tuple[_Submission, _Outcome]],
-        own: asyncio.Future[int] | None,
-    ) -> None:
+    def _fail(self, error: Exception, decided: _Decided) -> None:
+        """Tells all of a group that nothing of it was logged."""
         self.failed_appends += 1
         if isinstance(error, LadestromError):
             if self.fault != str(error):
                 # Those who report try again: once is enough.
-                logger.error("append failed", error=str(error), deliveries=len(taken))
+                logger.error("append failed", error=str(error), deliveries=len(decided.judged))
             self.fault = str(error)
         else:
-            logger.error("group failed", deliveries=len(taken), exc_info=error)
-            error = LogFailure("an internal error stopped this delivery; nothing of it was accepted")
-        for submission, _ in taken:
-            if not submission.future.done():
-                submission.future.set_exception(error)
-        if own is not None and not own.done():
-            own.set_exception(error)
+            logger.error("append failed", deliveries=len(decided.judged), exc_info=error)
+            error = LogFailure(UNDECIDED)
+        _refuse(decided.futures(), error)
 
     async def expire(self) -> int:
         """Turns EVSEs UNKNOWN whose source is silent; says how many."""
@@ -460,6 +537,12 @@ class _Outcome:
     def refuse(self, index: int, reason: Reason, detail: str) -> None:
         if len(self.refused) < REFUSED_PER_RECEIPT_MAX:
             self.refused.append(Refusal(index, reason, detail))
+
+
+def _refuse(futures: Iterable[asyncio.Future[Receipt] | asyncio.Future[int]], error: LadestromError) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
 
 
 def _size(reports: Sequence[StatusReport]) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.errors import LadestromError
+from ladestrom.errors import LadestromError, PartlyTaken, Taken
 
 MEDIA_TYPE: Final = "application/problem+json"
 PAGES_PATH: Final = "/docs/errors"
@@ -26,6 +26,8 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
     code: str
     retry: bool
+    taken: Taken | msgspec.UnsetType = msgspec.UNSET
+    """Only where a part of a delivery was taken."""
 
 
 def problem(error: LadestromError, status: int | None = None) -> bytes:
@@ -40,6 +42,7 @@ def problem(error: LadestromError, status: int | None = None) -> bytes:
                 str(error),
                 error.code,
                 error.retry,
+                error.taken if isinstance(error, PartlyTaken) else msgspec.UNSET,
             )
         )
     )

@@ -45,6 +45,8 @@ T = TypeVar("T")
 
 NOW: Final[Millis] = 1_795_000_000_000
 """When every world begins: in November 2026."""
+DRAIN_S: Final = 3_600.0
+"""By the simulated clock."""
 EXPIRE_S: Final = 7.0
 AUDIT_S: Final = 0.5
 READ_STALL_CHANCE: Final = 0.2
@@ -247,7 +249,7 @@ class Server:
                 for data in self.broadcast.farewell(subscriber, self._rng.randrange(3_000)):
                     link.write(data)
             link.close(GOING_AWAY, "stop")
-        await self.hub.drain()
+        await self.hub.drain(DRAIN_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

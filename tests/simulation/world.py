@@ -23,7 +23,7 @@ from tests.simulation.losses import Loss
 from tests.simulation.nature import Kind, Nature, nature_of
 from tests.simulation.network import Link
 from tests.simulation.registry import EVSES, FINER_WISHES, NAMES, OPERATORS, STATIONS, WISHES, Registry
-from tests.simulation.serving import Server, SlowLog, scaled
+from tests.simulation.serving import DRAIN_S, Server, SlowLog, scaled
 from tests.simulation.truth import Truth, Wish
 
 from ladestrom.client.v2_session import Mode
@@ -192,7 +192,7 @@ class World:
         assert server is not None
         self._log.is_calm = True
         self.loss = None
-        await server.hub.drain()
+        await server.hub.drain(DRAIN_S)
         ends_s = self._loop.time() + REST_S_MAX
         rested: dict[Consumer, Position] = {}
         while not self._wrongs:

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from tests.building import NOW, GatedLog, make_change, make_evse, make_operator, make_report, make_station
 from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.errors import LogFailure, LogMisplaced, Overloaded
+from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded
 from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, Hub, HubLimits
 from ladestrom.model import (
     Change,
@@ -247,7 +248,7 @@ class TestDurability:
             at.log.gate.clear()
             task = at.submit(make_report(FIRST))
             await asyncio.sleep(0)
-            draining = asyncio.create_task(at.hub.drain())
+            draining = asyncio.create_task(at.hub.drain(DEADLINE_S))
             await at.appending()
             assert not draining.done()
             at.log.gate.set()
@@ -259,15 +260,32 @@ class TestDurability:
             task = at.submit(make_report(FIRST))
             deciding = asyncio.create_task(at.hub.reconcile([SECOND], []))
             await asyncio.sleep(0)
-            await at.hub.drain()
+            await at.hub.drain(DEADLINE_S)
             assert at.log.last.seq == 2
             await asyncio.gather(task, deciding)
 
+    async def test_draining_ends_at_its_limit_and_says_what_was_not_answered(self) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            under_way = at.submit(make_report(FIRST))
+            await at.appending()
+            waiting = at.submit(make_report(SECOND), make_report(THIRD))
+            own = asyncio.create_task(at.hub.reconcile([FOURTH], []))
+            await at.waiting(2)
+            with capture_logs() as logs:
+                assert not await at.hub.drain(0.05)
+            assert [(each["deliveries"], each["reports"], each["own_decisions"]) for each in logs] == [
+                (2, 3, 1)
+            ]
+            outcomes = await asyncio.gather(under_way, waiting, own, return_exceptions=True)
+            assert [type(each) for each in outcomes] == [NotReady] * 3
+            at.log.gate.set()
+
     async def test_an_idle_hub_is_drained(self) -> None:
         async with working() as at:
-            await at.hub.drain()
+            await at.hub.drain(DEADLINE_S)
             await at.submit(make_report(FIRST))
-            await at.hub.drain()
+            await at.hub.drain(DEADLINE_S)
 
     async def test_an_operator_that_left_does_not_hold_up_the_others(self) -> None:
         async with working() as at:
@@ -367,6 +385,60 @@ class TestFailure:
             with pytest.raises(LogFailure):
                 await asyncio.wait_for(at.submit(make_report("broken")), DEADLINE_S)
             assert (await at.submit(make_report(FIRST))).accepted == 1
+
+    async def test_what_cannot_be_decided_costs_nobody_else_of_its_group(self) -> None:
+        class Broken(Directory):
+            def find(self, written: str) -> tuple[Evse, ...]:
+                if written == "broken":
+                    raise RuntimeError("a mistake")
+                return super().find(written)
+
+        def mistaken() -> list[Change]:
+            raise RuntimeError("another mistake")
+
+        async with working(Broken([STATION])) as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            group = [
+                at.submit(make_report(SECOND)),
+                at.submit(make_report(THIRD), make_report("broken")),
+                at.submit(make_report(FOURTH)),
+            ]
+            own = asyncio.create_task(at.hub.decide(mistaken))
+            await at.waiting(4)
+            at.log.gate.set()
+            await first
+            outcomes = await asyncio.gather(*group, own, return_exceptions=True)
+            assert [type(each) for each in outcomes] == [Receipt, LogFailure, Receipt, LogFailure]
+            assert at.log.appends == [1, 2], "one append, without what could not be decided"
+            assert at.statuses() == dict.fromkeys((FIRST.key, SECOND.key, FOURTH.key), Status.AVAILABLE)
+            assert at.hub.queued_items == 0
+
+    async def test_a_receipt_that_cannot_be_made_costs_itself_and_says_that_its_reports_are_logged(
+        self,
+    ) -> None:
+        class Mistaken(Heard):
+            def offer(self, evse: Evse, report: StatusReport) -> None:
+                if evse == SECOND:
+                    raise RuntimeError("a mistake")
+                super().offer(evse, report)
+
+        async with working() as at:
+            at.hub.raw = Mistaken()
+            at.log.gate.clear()
+            blocking = at.submit(make_report(FIRST))
+            await at.appending()
+            group = [at.submit(make_report(SECOND)), at.submit(make_report(THIRD))]
+            await at.waiting(2)
+            at.log.gate.set()
+            await blocking
+            bad, good = await asyncio.gather(*group, return_exceptions=True)
+            assert isinstance(bad, LogFailure)
+            assert "is in the log" in str(bad)
+            assert isinstance(good, Receipt)
+            assert at.statuses()[SECOND.key] is Status.AVAILABLE
+            assert (await at.submit(make_report(FOURTH))).accepted == 1, "the writer goes on"
 
     async def test_an_error_in_what_is_to_be_decided_is_told_to_who_asked(self) -> None:
         def mistaken() -> list[Change]:

@@ -346,8 +346,9 @@ class SqliteLog:
             await self._run(self._reader, self._read_connection.close)
             await self._write(self._close)
         finally:
-            self._writer.shutdown(wait=True)
-            self._reader.shutdown(wait=True)
+            # A thread that hangs in a system call must not take the loop with it.
+            self._writer.shutdown(wait=False)
+            self._reader.shutdown(wait=False)
 
     def _close(self) -> None:
         # A log that cannot be written now is closed all the same.

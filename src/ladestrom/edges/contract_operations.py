@@ -387,6 +387,7 @@ OPERATIONS: Final = (
             "overloaded",
             "log_failure",
             "log_misplaced",
+            "partly_taken",
             "not_ready",
         ),
     ),

@@ -438,6 +438,9 @@ WORDS: Final[Mapping[str, Word]] = {
     "Problem.status": Word("The HTTP status.", {"minimum": 400, "maximum": 599}),
     "Problem.code": Word("Stable word for the error; go by this one.", {"pattern": "^[a-z_]+$"}),
     "Problem.retry": Word("Whether the same request may succeed later."),
+    "Problem.taken": Word("Only with `partly_taken`: how much of the delivery is in the log."),
+    "Taken.items": _count("Items that were decided, of all that were sent."),
+    "Taken.refused": _count("Items that were refused, for a reason of their own."),
 }
 
 

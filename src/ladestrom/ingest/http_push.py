@@ -239,7 +239,14 @@ class PushEndpoint:
             desk.reception.unreadable(operator, self._push.name, request.body, error, request)
             raise
         receipt = await desk.reception.take(operator, delivery, protocol=self._push.name)
-        answer = self._push.answer(request, delivery, receipt)
+        try:
+            answer = self._push.answer(request, delivery, receipt)
+        except Exception as error:
+            logger.exception("a delivery was taken and cannot be answered", protocol=self._push.name)
+            raise LadestromError(
+                f"the delivery is in the log ({receipt.accepted} accepted, {receipt.unchanged} unchanged, "
+                f"{len(receipt.refused)} refused), but an internal error kept its answer from being made"
+            ) from error
         body = without_keys(answer.body)
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.errors import OWN_FAILURES, LadestromError
+from ladestrom.errors import OWN_FAILURES, LadestromError, PartlyTaken, Taken
 from ladestrom.hub import Hub
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
@@ -47,8 +47,8 @@ class Reception:
             origin: the source, where it is one that we asked or followed.
 
         Raises:
-            Overloaded, LogFailure: the operator may try again. Of a delivery of more than
-                `PART_REPORTS_MAX` reports a part may have been taken; taking it again does no harm.
+            PartlyTaken: a part of it is in the log; taking all of it again does no harm.
+            Overloaded, LogFailure: nothing of it was taken; the operator may try again.
         """
         operator = self._hub.rights(operator)
         health = self.supervision.health(origin or Origin.push(operator.name, protocol))
@@ -57,10 +57,10 @@ class Reception:
             await self._registrar.register(operator, delivery)
         try:
             receipt = await self._submit(operator, delivery)
-            if delivery.unknown:
-                await self._hub.sign_off(operator.name, only=delivery.unknown)
-            if delivery.complete:
-                await self._hub.sign_off(operator.name, keep=_named(delivery), within=delivery.within)
+            try:
+                await self._sign_off_after(operator, delivery)
+            except OWN_FAILURES as error:
+                raise _partly(receipt, delivery, len(delivery.reports), error) from error
         except OWN_FAILURES:
             raise
         except LadestromError as error:
@@ -106,6 +106,13 @@ class Reception:
         """The source showed that all it told holds: none of it is silent. Says how many EVSEs that are."""
         return await self._hub.confirm(operator.name)
 
+    async def _sign_off_after(self, operator: Operator, delivery: Delivery) -> None:
+        """What a delivery says is unknown, or does not name although it names all, is unknown."""
+        if delivery.unknown:
+            await self._hub.sign_off(operator.name, only=delivery.unknown)
+        if delivery.complete:
+            await self._hub.sign_off(operator.name, keep=_named(delivery), within=delivery.within)
+
     async def _submit(self, operator: Operator, delivery: Delivery) -> Receipt:
         reports = delivery.reports
         if len(reports) <= PART_REPORTS_MAX:
@@ -114,10 +121,30 @@ class Reception:
         receipt = await self._hub.submit(operator, (), delivery.refused)
         places = _places(len(reports), delivery.refused)
         for start in range(0, len(reports), PART_REPORTS_MAX):
-            part = await self._hub.submit(operator, reports[start : start + PART_REPORTS_MAX])
+            try:
+                part = await self._hub.submit(operator, reports[start : start + PART_REPORTS_MAX])
+            except OWN_FAILURES as error:
+                if start == 0:
+                    raise
+                raise _partly(receipt, delivery, start, error) from error
             receipt = _joined(receipt, part, places, start)
         refused = sorted(receipt.refused, key=lambda refusal: refusal.index)
         return msgspec.structs.replace(receipt, refused=tuple(refused))
+
+
+def _partly(receipt: Receipt, delivery: Delivery, reports: int, error: LadestromError) -> PartlyTaken:
+    """The failure of a delivery of which so many reports were decided before."""
+    refused = len(delivery.refused)
+    total = refused + len(delivery.reports)
+    told = Taken(refused + reports, receipt.accepted, receipt.unchanged, len(receipt.refused))
+    rest = (
+        "what it does not name could not be taken back" if told.items == total else "the rest was not taken"
+    )
+    return PartlyTaken(
+        f"{told.items} of {total} items were decided ({told.accepted} accepted, {told.unchanged} unchanged, "
+        f"{told.refused} refused) and are in the log; {rest}: {error}. Send the whole delivery again",
+        told,
+    )
 
 
 def _named(delivery: Delivery) -> set[str]:

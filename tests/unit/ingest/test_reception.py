@@ -1,0 +1,92 @@
+"""Deliveries that are larger than what the hub is handed at once, and logs that fail in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from tests.building import NOW, GatedLog, make_evses, make_operator, make_report, make_station
+
+from ladestrom.core.board import Board
+from ladestrom.core.directory import Directory
+from ladestrom.errors import LogFailure, PartlyTaken, Taken
+from ladestrom.hub import Hub
+from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception
+from ladestrom.ingest.supervision import State
+from ladestrom.model import Reason, Refusal, Status
+from ladestrom.protocols.delivery import Delivery
+
+EVSES = make_evses(2 * PART_REPORTS_MAX + 10)
+ABC = make_operator()
+BAD = [Refusal(index, Reason.INVALID_ITEM, "bad") for index in (0, 7)]
+
+
+class World:
+    def __init__(self) -> None:
+        self.log = GatedLog()
+        self.board = Board()
+        self.hub = Hub(self.log, self.board, Directory([make_station(evses=EVSES)]), lambda: NOW)
+        self.reception = Reception(self.hub)
+
+    def delivery(self, status: Status = Status.CHARGING) -> Delivery:
+        reports = [make_report(evse, status) for evse in EVSES]
+        reports[3] = make_report("NO*ABC*E404")
+        return Delivery(reports=reports, refused=list(BAD))
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    work = asyncio.create_task(made.hub.run())
+    yield made
+    work.cancel()
+
+
+async def test_what_is_told_of_a_delivery_whose_second_part_fails_is_what_is_in_the_log(
+    world: World,
+) -> None:
+    world.log.failures[2] = LogFailure("no space")
+    with pytest.raises(PartlyTaken) as caught:
+        await world.reception.take(ABC, world.delivery(), protocol="plain")
+    assert caught.value.taken == Taken(PART_REPORTS_MAX + 2, PART_REPORTS_MAX - 1, 0, 3)
+    assert f"{PART_REPORTS_MAX + 2} of {len(EVSES) + 2} items" in str(caught.value)
+    assert world.log.last.seq == PART_REPORTS_MAX - 1
+    health = world.reception.supervision.sources["abc/plain"]
+    assert (health.failures, world.reception.supervision.state(health)) == ({}, State.NEW)
+
+
+async def test_sending_all_of_it_again_loses_nothing_and_doubles_nothing(world: World) -> None:
+    world.log.failures[2] = LogFailure("no space")
+    with pytest.raises(PartlyTaken):
+        await world.reception.take(ABC, world.delivery())
+    receipt = await world.reception.take(ABC, world.delivery())
+    assert (receipt.accepted, receipt.unchanged) == (len(EVSES) - PART_REPORTS_MAX, PART_REPORTS_MAX - 1)
+    assert [refusal.index for refusal in receipt.refused] == [0, 4, 7]
+    assert world.log.last.seq == len(EVSES) - 1
+
+
+async def test_of_a_delivery_whose_first_part_fails_nothing_is_told_to_be_taken(world: World) -> None:
+    world.log.failures[1] = LogFailure("no space")
+    with pytest.raises(LogFailure):
+        await world.reception.take(ABC, world.delivery())
+    assert world.log.last.seq == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Delivery(reports=[make_report(EVSES[1])], complete=True),
+        lambda: Delivery(reports=[make_report(EVSES[1])], unknown=[EVSES[0].key]),
+    ],
+)
+async def test_reports_are_told_to_be_taken_where_only_the_end_of_others_could_not_be_logged(
+    world: World, make: Callable[[], Delivery]
+) -> None:
+    await world.reception.take(ABC, Delivery(reports=[make_report(EVSES[0])]))
+    world.log.failures[3] = LogFailure("no space")
+    with pytest.raises(PartlyTaken) as caught:
+        await world.reception.take(ABC, make())
+    assert caught.value.taken == Taken(1, 1, 0, 0)
+    assert (await world.reception.take(ABC, make())).unchanged == 1
+    assert world.board.cells[EVSES[0].key].change.status is Status.UNKNOWN
