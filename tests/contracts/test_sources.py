@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.contracts.test_store import NOW, POSTGRES, _empty
+from tests.contracts.databases import postgresql
+from tests.contracts.test_store import NOW
 
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.errors import NotFound
@@ -20,16 +22,14 @@ from ladestrom.ports import SourceRecord
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlStore]:
     """An empty store with the operator `Acme`."""
-    where: str | Path = tmp_path / "store.db"
-    if request.param == "postgresql":
-        if POSTGRES is None:
-            pytest.skip("no PostgreSQL here: LADESTROM_TEST_POSTGRES has no URL")
-        where = POSTGRES
-        await _empty(where)
-    opened = await open_store(where)
-    await opened.put_operator(Operator("Acme", all=True), NOW)
-    yield opened
-    await opened.close()
+    async with AsyncExitStack() as stack:
+        where: str | Path = tmp_path / "store.db"
+        if request.param == "postgresql":
+            where = await stack.enter_async_context(postgresql())
+        opened = await open_store(where)
+        stack.push_async_callback(opened.close)
+        await opened.put_operator(Operator("Acme", all=True), NOW)
+        yield opened
 
 
 def source(name: str = "acme", **changes: Any) -> SourceRecord:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from tests.contracts.databases import postgresql
 
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, TooManyRequests
@@ -30,7 +29,6 @@ from ladestrom.ports import (
 
 Open = Callable[[], Awaitable[Store]]
 
-POSTGRES = os.environ.get("LADESTROM_TEST_POSTGRES")
 NOW = 1_700_000_000_000
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
 TYPE_2 = Connector("IEC_62196_T2", None)
@@ -39,34 +37,22 @@ TYPE_2 = Connector("IEC_62196_T2", None)
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
     """Opens the same, at first empty, store as often as it is asked to; closes all in the end."""
-    where: str | Path = tmp_path / "store.db"
-    if request.param == "postgresql":
-        if POSTGRES is None:
-            pytest.skip("no PostgreSQL here: LADESTROM_TEST_POSTGRES has no URL")
-        where = POSTGRES
-        await _empty(where)
-    stores: list[Store] = []
+    async with AsyncExitStack() as stack:
+        where: str | Path = tmp_path / "store.db"
+        if request.param == "postgresql":
+            where = await stack.enter_async_context(postgresql())
 
-    async def open_another() -> Store:
-        stores.append(await open_store(where))
-        return stores[-1]
+        async def open_another() -> Store:
+            store = await open_store(where)
+            stack.push_async_callback(store.close)
+            return store
 
-    yield open_another
-    for each in stores:
-        await each.close()
+        yield open_another
 
 
 @pytest.fixture
 async def store(opened: Open) -> Store:
     return await opened()
-
-
-async def _empty(url: str) -> None:
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
-    async with engine.begin() as connection:
-        await connection.execute(text("DROP SCHEMA public CASCADE"))
-        await connection.execute(text("CREATE SCHEMA public"))
-    await engine.dispose()
 
 
 def draft(native_id: str, *keys: str, uuid: str = "", **changes: Any) -> StationDraft:
