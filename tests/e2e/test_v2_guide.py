@@ -53,14 +53,14 @@ def guide() -> dict[str, Any]:
 class Follows:
     """The guide's consumer in Python, in a thread of its own. A context manager."""
 
-    def __init__(self, server: Serving, key: str = "stream") -> None:
+    def __init__(self, server: Serving, key: str = "stream", *, query: str = "") -> None:
         self.code = guide()
         self.board = self.code["Board"]()
         self.told: list[dict[str, Any]] = []
         self.ended: BaseException | None = None
         self._pool = ThreadPoolExecutor(1)
         self._loop = asyncio.new_event_loop()
-        url = f"ws://127.0.0.1:{server.port}{STREAM_PATH}"
+        url = f"ws://127.0.0.1:{server.port}{STREAM_PATH}{query}"
         self._task: asyncio.Task[None]
         self._work = self.code["follow"](url, server.keys[key], self.board, self.told.append)
 
@@ -104,8 +104,11 @@ def statuses(server: Serving) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_consumer_in_python_resumes_after_a_restart_and_misses_nothing(tmp_path: Path) -> None:
-    with Serving(tmp_path) as server, Follows(server) as follows:
+@pytest.mark.parametrize("query", ["", "?bbox=-180,-90,180,90"])
+def test_the_consumer_in_python_resumes_after_a_restart_and_misses_nothing(
+    tmp_path: Path, query: str
+) -> None:
+    with Serving(tmp_path) as server, Follows(server, query=query) as follows:
         follows.stands_at(server.app.view.seq)
         follows.stands_at(flip(server))
         server.stop()
@@ -220,7 +223,7 @@ const ticket = async () => {
 };
 const board = new Board();
 const say = ({ type, seq }) => console.log(JSON.stringify([type, seq ?? null, board.digest()]));
-follow(`${url.replace("http", "ws")}/api/v2/stream`, ticket, board, say);
+follow(`${url.replace("http", "ws")}/api/v2/stream?bbox=-180,-90,180,90`, ticket, board, say);
 """
 
 
