@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,7 +35,7 @@ from ladestrom.backends.database import STORE_FILE
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.config import Origin, Settings, shown
+from ladestrom.config import SETTINGS, Loaded, Origin, Settings, shown, value_of
 from ladestrom.config.address import ADDRESS_FILE, addresses, url_of
 from ladestrom.config.address import listening as listening_at
 from ladestrom.core.access import Keyring, may_report
@@ -134,6 +135,13 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 def clock() -> Millis:
     """Now, in milliseconds since the Unix epoch."""
     return time.time_ns() // 1_000_000
+
+
+class Reconfigured(msgspec.Struct, frozen=True):
+    """What became of settings that were read again, by their names."""
+
+    changed: tuple[str, ...]
+    need_restart: tuple[str, ...]
 
 
 class App:
@@ -294,7 +302,7 @@ class App:
                 *look.handlers(self.view, self.door, self.lookout, self._page),
                 *v2_edge.handlers(self.door, self.tickets),
                 *operations.handlers(self.metrics, self.watch.readiness, self.door),
-                *keys.handlers(self._key_desk()),
+                *keys.handlers(self._keys),
                 *admin.handlers(self._admin_desk()),
                 *contracts.handlers(served(self.settings)),
                 *error_pages.handlers(),
@@ -312,25 +320,13 @@ class App:
             logging_config=None,
         )
 
-    def _key_desk(self) -> keys.KeyDesk:
-        own, stream = self.settings.keys, self.settings.stream
+    @cached_property
+    def _keys(self) -> keys.KeyDesk:
         return keys.KeyDesk(
             door=self.door,
             store=self.store,
-            policy=keys.KeyPolicy(
-                policy=own.policy,
-                per_address_per_hour_max=own.per_address_per_hour_max,
-                self_made_max=own.self_made_max,
-                days=own.days,
-                proxies=frozenset(own.proxies),
-                contact=self.settings.page.contact,
-                url_public=self.settings.server.url_public,
-            ),
-            limits=keys.KeyLimits(
-                stream.consumers_per_key_max,
-                stream.inbound_kib_max * 1024,
-                stream.inbound_messages_per_minute_max,
-            ),
+            policy=_key_policy(self.settings),
+            limits=_key_limits(self.settings),
             use=self._use_of,
             changed=self._take_changes,
             clock=clock,
@@ -367,7 +363,7 @@ class App:
                 log_bytes=lambda: sum(file.stat().st_size for file in data.glob(f"{LOG_FILE}*")),
                 memory_bytes=_memory_bytes,
             ),
-            settings=shown(self.settings, self.origins),
+            settings=lambda: shown(self.settings, self.origins),
             sources=self.sources.told,
             pause=self._pause_source,
             shelf=Shelf(_quarantine(self.settings), self.sources),
@@ -429,6 +425,27 @@ class App:
             counted.update(endpoint.failures)
         counted.update({f"ocpi_{code}": count for code, count in self.ocpi.failures.items()})
         return counted
+
+    def reconfigure(self, loaded: Loaded) -> Reconfigured:
+        """Takes the settings that can change while it runs; says which did, and which need a restart."""
+        before, after = self.settings, loaded.settings
+        differ = [row for row in SETTINGS if value_of(before, row) != value_of(after, row)]
+        taken = {row.key: value_of(after, row) for row in differ if row.live}
+        settings = before
+        for key, value in taken.items():
+            section, name = key.split(".")
+            changed = msgspec.structs.replace(getattr(settings, section), **{name: value})
+            settings = msgspec.structs.replace(settings, **{section: changed})
+        self.settings = settings
+        self.origins = {**self.origins, **{key: loaded.origins[key] for key in taken}}
+        self.hub.limits = _hub_limits(settings)
+        self.broadcast.limits = _broadcast_limits(settings)
+        self.stream.limits = _stream_limits(settings)
+        self.stream.origins = frozenset(settings.server.origins)
+        self.ocpp.limits = _ocpp_limits(settings)
+        self.supervision.set_operators(self.operators.values(), settings.rules.stale_after_s)
+        self._keys.policy, self._keys.limits = _key_policy(settings), _key_limits(settings)
+        return Reconfigured(tuple(taken), tuple(row.key for row in differ if not row.live))
 
     # -- start and stop ----------------------------------------------------------------------------------
 
@@ -574,9 +591,11 @@ class App:
         self._serving = await _listening(made, listener, listening)
         self._server = made
         await self._listen_for_metrics()
-        await asyncio.to_thread(
-            _replace, self._address_file, msgspec.json.encode(addresses(self.settings.server, port))
-        )
+        with suppress(OSError):
+            # Commands that do not find it go by the settings.
+            await asyncio.to_thread(
+                _replace, self._address_file, msgspec.json.encode(addresses(self.settings.server, port))
+            )
         self.sources.start()
         interval = self.settings.registry.poll_ms / 1000
         for every_s, work in (
@@ -797,20 +816,6 @@ async def _listening(
     return serving
 
 
-async def until_signal() -> bool:
-    """Returns on SIGINT, SIGTERM or SIGUSR1; says whether another server takes over (SIGUSR1)."""
-    loop = asyncio.get_running_loop()
-    first: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def receive(number: signal.Signals) -> None:
-        if not first.done():
-            first.set_result(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        loop.add_signal_handler(number, receive, number)
-    return await first is signal.SIGUSR1
-
-
 async def _supervised(work: Coroutine[Any, Any, None]) -> None:
     """A loop that must not end: when it does, the process stops loudly instead of serving what is stale."""
     try:
@@ -928,6 +933,28 @@ def _stream_limits(settings: Settings) -> StreamLimits:
         ping_interval_s=stream.ping_interval_s,
         ping_timeout_s=stream.ping_timeout_s,
         stalled_s=stream.stalled_s,
+    )
+
+
+def _key_policy(settings: Settings) -> keys.KeyPolicy:
+    own = settings.keys
+    return keys.KeyPolicy(
+        policy=own.policy,
+        per_address_per_hour_max=own.per_address_per_hour_max,
+        self_made_max=own.self_made_max,
+        days=own.days,
+        proxies=frozenset(own.proxies),
+        contact=settings.page.contact,
+        url_public=settings.server.url_public,
+    )
+
+
+def _key_limits(settings: Settings) -> keys.KeyLimits:
+    stream = settings.stream
+    return keys.KeyLimits(
+        stream.consumers_per_key_max,
+        stream.inbound_kib_max * 1024,
+        stream.inbound_messages_per_minute_max,
     )
 
 

@@ -13,7 +13,10 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal
+
+from ladestrom.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -74,6 +77,8 @@ def configure(
     level: Literal["debug", "info", "warning", "error"] = "info",
     style: Literal["auto", "json", "console"] = "auto",
     stream: IO[str] | None = None,
+    *,
+    file: str = "",
 ) -> None:
     """Sets up logging for the process: one line per event, to `stream` (standard error where None).
 
@@ -84,10 +89,14 @@ def configure(
         level: the least level that is written.
         style: `json` is one object a line, `console` is for people, `auto` is console on a terminal.
         stream: where to write.
+        file: name of the file to write to instead; it is opened anew by each call.
+
+    Raises:
+        InvalidSetting: the file cannot be opened; what was set up before stays.
     """
     import structlog  # noqa: PLC0415 - a command that only prints a version does without
 
-    target = sys.stderr if stream is None else stream
+    target = _opened(file) if file else sys.stderr if stream is None else stream
     terminal = target.isatty()
     console = style == "console" or (style == "auto" and terminal)
     shared: list[Processor] = [
@@ -106,6 +115,7 @@ def configure(
         else structlog.processors.JSONRenderer(serializer=_json)
     )
     handler = _Handler(target)
+    handler.owns_stream = bool(file)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -129,10 +139,12 @@ def configure(
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.captureWarnings(capture=True)
     root = logging.getLogger()
-    for old in list(root.handlers):
-        if isinstance(old, _Handler):
-            root.removeHandler(old)
     root.addHandler(handler)
+    for old in list(root.handlers):
+        if isinstance(old, _Handler) and old is not handler:
+            root.removeHandler(old)
+            if old.owns_stream:
+                old.stream.close()
     root.setLevel(number)
     for name in (*QUIET, *SILENT):
         tells = number <= logging.DEBUG and name not in SILENT
@@ -141,6 +153,9 @@ def configure(
 
 class _Handler(logging.StreamHandler[IO[str]]):
     """Never prints a record that cannot be written: the standard library would show its arguments."""
+
+    owns_stream = False
+    """Whether the stream was opened for it."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
         error = sys.exc_info()[1]
@@ -153,6 +168,13 @@ class _Handler(logging.StreamHandler[IO[str]]):
             )
         except (OSError, ValueError):
             return
+
+
+def _opened(file: str) -> IO[str]:
+    try:
+        return Path(file).open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError as error:
+        raise InvalidSetting(f"logging.file: {file} cannot be opened ({error.strerror or error})") from error
 
 
 def redacted_traceback(error: BaseException) -> str:

@@ -505,7 +505,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """None: `app.until_signal` does."""
+        """None: `signals` does."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

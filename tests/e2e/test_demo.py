@@ -229,9 +229,12 @@ def test_ctrl_c_ends_it_while_somebody_follows_and_leaves_nothing_behind(tmp_pat
         assert list(running.temporary.iterdir()) == []
 
 
-def test_sigterm_ends_it_like_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_sigterm_and_the_end_of_its_terminal_end_it_like_ctrl_c(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     with Demo(tmp_path) as running:
-        running.stop(signal.SIGTERM)
+        running.stop(number)
         assert running.process.returncode == 0
 
 

@@ -71,6 +71,9 @@ def markdown() -> Iterator[str]:
     yield "overrides the file, and a command line option overrides both. All commands find their settings in"
     yield "this way. Unknown names and values out of range are errors. A variable whose name ends in `_FILE`"
     yield "names a file that contains the value."
+    yield ""
+    yield "A running server reads the file again when it gets SIGHUP. Settings of which the table says so"
+    yield "change at once. The log names those that changed, and those that need a restart."
     for section in msgspec.structs.fields(Settings):
         yield ""
         yield f"## `[{section.name}]`"
@@ -81,7 +84,8 @@ def markdown() -> Iterator[str]:
         yield "|---|---|---|---|---|"
         for row in SETTINGS:
             if row.section == section.name:
-                cells = (f"`{row.name}`", f"`{_toml(row.default)}`", row.accepts, row.help, row.why)
+                help_ = f"{row.help} SIGHUP changes it." if row.live else row.help
+                cells = (f"`{row.name}`", f"`{_toml(row.default)}`", row.accepts, help_, row.why)
                 yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""
     yield "## Names"

@@ -32,6 +32,7 @@ from ladestrom.errors import Conflict, InvalidSetting
 from ladestrom.logs import configure
 from ladestrom.model import Millis, Operator
 from ladestrom.ports import StationDraft
+from ladestrom.signals import Signals
 from ladestrom.simulator.companies import COMPANIES, Company
 from ladestrom.simulator.country import REGISTER, STATIONS_MAX, build
 from ladestrom.simulator.deliver import SPEED_MAX, Tally, drive
@@ -98,13 +99,15 @@ def demo(
 
         from ladestrom.cli.serve import run  # noqa: PLC0415 - the server's parts, after the screen
 
-        run(_show(screen, planned, loaded))
+        with Signals(hangup_stops=True) as signals:
+            run(_show(screen, planned, loaded, signals))
 
 
-async def _show(screen: Console, planned: Demo, loaded: Loaded) -> None:
-    from ladestrom.app import running, until_signal  # noqa: PLC0415 - likewise
+async def _show(screen: Console, planned: Demo, loaded: Loaded, signals: Signals) -> None:
+    from ladestrom.app import running  # noqa: PLC0415 - likewise
 
-    stopping = asyncio.create_task(until_signal())
+    signals.bind()
+    stopping = asyncio.create_task(signals.next())
     keys: dict[str, str] = {}
 
     async def prepare(store: Store) -> None:
@@ -200,7 +203,8 @@ def _loaded(config: Path | None, port: int, directory: Path) -> Loaded:
         "logging.level": None if "LADESTROM_LOGGING__LEVEL" in os.environ else "warning",
     }
     loaded = load(config, os.environ, given)
-    configure(loaded.settings.logging.level, loaded.settings.logging.format)
+    own = loaded.settings.logging
+    configure(own.level, own.format, file=own.file)
     ours = {name: Origin("demo") for name, value in given.items() if value is not None}
     return Loaded(loaded.settings, {**loaded.origins, **ours})
 

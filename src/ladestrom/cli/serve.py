@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 from cyclopts import Parameter
 
-from ladestrom.app import App, running, until_signal
+from ladestrom.app import App, running
 from ladestrom.cli.flags import NO_FLAGS, SettingFlags
 from ladestrom.config import Loaded, load
+from ladestrom.errors import InvalidSetting
 from ladestrom.logs import configure
+from ladestrom.signals import Signals
+
+logger = structlog.get_logger(__name__)
 
 
 def serve(
@@ -23,21 +28,58 @@ def serve(
 ) -> None:
     """Run the server until SIGINT or SIGTERM. Once it serves, it prints one line that begins with `ready`.
 
-    SIGUSR1 stops it too, and tells consumers that a restart follows.
+    SIGUSR1 stops it too, and tells consumers that a restart follows. SIGHUP reads the settings file again and
+    opens the log file again: the log names the settings that changed, and those that need a restart.
 
     Args:
         config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
         settings: Settings as options.
     """
-    loaded = load(config, os.environ, settings)
-    configure(loaded.settings.logging.level, loaded.settings.logging.format)
-    run(_serve(loaded))
+
+    def read() -> Loaded:
+        return load(config, os.environ, settings)
+
+    with Signals() as signals:
+        loaded = read()
+        _configure(loaded)
+        run(_serve(loaded, signals, read))
 
 
-async def _serve(loaded: Loaded) -> None:
-    async with running(loaded.settings, loaded.origins) as app:
-        print(ready_line(app), flush=True)
-        app.restarting = await until_signal()
+async def _serve(loaded: Loaded, signals: Signals, read: Callable[[], Loaded]) -> None:
+    signals.bind(starting=_cancelling())
+    try:
+        async with running(loaded.settings, loaded.origins) as app:
+            signals.starting = None
+            print(ready_line(app), flush=True)
+            while (meaning := await signals.next()) == "reload":
+                reload(app, read)
+            app.restarting = meaning == "restart"
+    except asyncio.CancelledError:
+        if not signals.stopped_by:
+            raise
+        logger.info("stopped before it was ready", signal=signals.stopped_by)
+
+
+def reload(app: App, read: Callable[[], Loaded]) -> None:
+    """Reads the settings again and opens the log file again. What is wrong is logged, and changes nothing."""
+    try:
+        loaded = read()
+        _configure(loaded)
+    except InvalidSetting as error:
+        logger.warning("the settings were not read again", problems=str(error).splitlines())
+        return
+    done = app.reconfigure(loaded)
+    logger.info("the settings were read again", changed=done.changed, need_restart=done.need_restart)
+
+
+def _cancelling() -> Callable[[], object]:
+    task = asyncio.current_task()
+    return task.cancel if task is not None else lambda: None
+
+
+def _configure(loaded: Loaded) -> None:
+    own = loaded.settings.logging
+    configure(own.level, own.format, file=own.file)
 
 
 def ready_line(app: App) -> str:

@@ -28,6 +28,42 @@ def _text(description: str, why: str, *, form: str = "text", short: str = "") ->
     return msgspec.Meta(description=description, extra={"why": why, "form": form, "short": short})
 
 
+LIVE: Final = frozenset(
+    {
+        "keys.days",
+        "keys.policy",
+        "keys.proxies",
+        "keys.self_made_max",
+        "log.checkpoint_entries",
+        "log.checkpoint_s",
+        "log.group_items_max",
+        "logging.file",
+        "logging.format",
+        "logging.level",
+        "ocpp.connections_max",
+        "ocpp.grace_s",
+        "ocpp.message_kib_max",
+        "ocpp.messages_per_minute_max",
+        "page.contact",
+        "page.tiles_attribution",
+        "page.title",
+        "page.visitors_max",
+        "registry.readings",
+        "reports.queue_items_max",
+        "rules.stale_after_s",
+        "server.origins",
+        "stream.consumers_max",
+        "stream.consumers_per_key_max",
+        "stream.gather_ms_max",
+        "stream.gather_ms_min",
+        "stream.raw_items_max",
+        "stream.selections_max",
+    }
+)
+"""Settings that SIGHUP changes while the server runs. All others need a restart: consumers are told them on
+connecting or in the published contracts, or the server was built with them."""
+
+
 _ORIGIN: Final = r"^https?://[^/\s]+$"
 _LOOPBACK_PORT: Final = r"^(((127\.0\.0\.1|\[::1\]):)?[0-9]{1,5})?$"
 _PUBLIC_URL: Final = r"^(https?://[^\s]*[^/\s])?$"
@@ -694,7 +730,7 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 class Logging(msgspec.Struct, frozen=True):
-    """What the program writes to standard error."""
+    """What the program writes of itself, to standard error or to a file."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -710,6 +746,15 @@ class Logging(msgspec.Struct, frozen=True):
             "People read terminals, programs read pipes.",
         ),
     ] = "auto"
+    file: Annotated[
+        str,
+        _text(
+            "File that log messages are appended to. SIGHUP opens it again, for programs that rotate log "
+            "files. Empty: standard error.",
+            "systemd and container runtimes read standard error.",
+            form="the name of a file",
+        ),
+    ] = ""
 
 
 class Ocpi(msgspec.Struct, frozen=True):
@@ -875,6 +920,11 @@ class Setting(msgspec.Struct, frozen=True):
     """What a text looks like, in words."""
     short: str = ""
     """A second, shorter flag, without the section."""
+
+    @property
+    def live(self) -> bool:
+        """Whether SIGHUP changes it while the server runs."""
+        return self.key in LIVE
 
     @property
     def key(self) -> str:

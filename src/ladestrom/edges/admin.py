@@ -93,7 +93,7 @@ class AdminDesk(msgspec.Struct, frozen=True, kw_only=True):
     log: Log
     broadcast: Broadcast
     process: Process
-    settings: Sequence[ShownSetting]
+    settings: Callable[[], Sequence[ShownSetting]]
     sources: Callable[[], list[ToldSource]]
     pause: Callable[[str, bool], Awaitable[None]]
     """Stops the source of this name, or lets it go on; raises NotFound."""
@@ -153,7 +153,7 @@ def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
     def settings(request: AnyRequest) -> Response[bytes]:
         """Every setting, its value, and where that came from."""
         _admit(desk, request)
-        return _answer(SettingList(list(desk.settings)))
+        return _answer(SettingList(list(desk.settings())))
 
     return [process, settings]
 

@@ -148,8 +148,8 @@ class KeyPolicy(msgspec.Struct, frozen=True):
     url_public: str = ""
 
 
-class KeyDesk(msgspec.Struct, frozen=True):
-    """What the endpoints need of the server."""
+class KeyDesk(msgspec.Struct):
+    """What the endpoints need of the server. Policy and limits are replaced when settings change."""
 
     door: Doorkeeper
     store: Store
@@ -169,16 +169,16 @@ def handlers(desk: KeyDesk) -> list[HTTPRouteHandler]:
 
 
 def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
-    door, policy = desk.door, desk.policy
-    rate = AddressRate(policy.per_address_per_hour_max)
+    door = desk.door
+    rate = AddressRate(desk.policy.per_address_per_hour_max)
 
     def count(request: AnyRequest, now: Millis) -> None:
         peer = request.client.host if request.client is not None else ""
         forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
-        wait_s = rate.admit(asking_address(peer, forwarded, policy.proxies), now)
+        wait_s = rate.admit(asking_address(peer, forwarded, desk.policy.proxies), now)
         if wait_s:
             raise TooManyRequests(
-                f"{policy.per_address_per_hour_max} keys were made from this address within an hour; "
+                f"{desk.policy.per_address_per_hour_max} keys were made from this address within an hour; "
                 f"try again in {wait_s} s",
                 retry_after_s=wait_s,
             )
@@ -186,10 +186,10 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
     @post("/api/v2/keys", status_code=201, request_max_body_size=BODY_BYTES_MAX)
     async def make(request: AnyRequest) -> Response[bytes]:
         """A key that reads, for whoever asks, where that is allowed."""
-        if policy.policy == "closed":
-            who = policy.contact or "who runs this server"
+        if desk.policy.policy == "closed":
+            who = desk.policy.contact or "who runs this server"
             raise KeysClosed(f"keys are not given out here by themselves; ask {who} for one")
-        _check_page(request, policy.url_public)
+        _check_page(request, desk.policy.url_public)
         wanted = await _read(request)
         now = desk.clock()
         text, record = self_made(
@@ -197,11 +197,11 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
             desk.random_bytes(ID_BYTES),
             asked(wanted.name, wanted.email, wanted.purpose),
             now,
-            days=policy.days,
-            approved=policy.policy == "open",
+            days=desk.policy.days,
+            approved=desk.policy.policy == "open",
         )
         count(request, now)
-        await desk.store.put_key(record, self_made_max=policy.self_made_max)
+        await desk.store.put_key(record, self_made_max=desk.policy.self_made_max)
         await desk.changed()
         logger.info("somebody made a key", id=record.id, state=key_state(record, now))
         return json_answer(msgspec.json.encode(MadeKey(**_made(desk, text, record, now))))
@@ -236,7 +236,7 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
         text, record = successor(
             desk.random_bytes(SECRET_BYTES), desk.random_bytes(ID_BYTES), old, now, old.expires_at
         )
-        await desk.store.put_key(record, self_made_max=policy.self_made_max if old.self_made else None)
+        await desk.store.put_key(record, self_made_max=desk.policy.self_made_max if old.self_made else None)
         ends_at = now + OVERLAP_MS if old.expires_at is None else min(old.expires_at, now + OVERLAP_MS)
         await desk.store.expire_key(old.id, ends_at)
         await desk.changed()
