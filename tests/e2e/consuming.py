@@ -66,7 +66,7 @@ class Consumer:
         Args:
             url: the server.
             key: with the scope `stream`.
-            every_s: drops the connection and comes back with `since` this often.
+            every_s: drops the connection so long after its first message, and comes back with `since`.
             chance: what its delays are multiplied with.
             digests: shared by consumers, so that each finds what another was told differently.
             since: where to begin, as if it had been told everything up to there.
@@ -106,10 +106,12 @@ class Consumer:
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s), self._following() as events:
+                async with asyncio.timeout(None) as stay, self._following() as events:
                     async for event in events:
                         self._note(event)
                         self._moved.set()
+                        if self._every_s is not None and stay.when() is None and isinstance(event, Received):
+                            stay.reschedule(asyncio.get_running_loop().time() + self._every_s)
             self.session.lose(0.0)
 
     @contextlib.asynccontextmanager

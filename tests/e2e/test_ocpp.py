@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.charging import FIRST, SECOND, Plugged, add, basic
 from tests.e2e.serving import Serving, tick
 from tests.e2e.wire import TEXT, Ended, Wire, refusal
-from tests.patience import until
+from tests.patience import scaled, until
 
 VERSIONS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 
@@ -307,7 +307,7 @@ def test_a_removed_charge_point_is_cut_off_and_its_evses_are_unknown(server: Ser
 
 
 def test_after_our_restart_those_that_do_not_return_are_unknown(tmp_path: Path) -> None:
-    settings = {"ocpp.grace_s": 3_600, "rules.start_grace_s": 1}
+    settings = {"ocpp.grace_s": 3_600, "rules.start_grace_s": scaled(3)}
     with Serving(tmp_path, settings) as server:
         password = add(server, "STAYS")
         with Plugged(server, "STAYS", password, "ocpp1.6") as cp:

@@ -26,7 +26,7 @@ from tests.e2e.running import (
     irve_register,
     made_up_evses,
 )
-from tests.patience import DEADLINE_S
+from tests.patience import DEADLINE_S, FACTOR
 from tests.programs import PIPE, program_beside
 from websockets.asyncio.client import connect
 
@@ -133,9 +133,10 @@ async def test_whoever_joins_late_or_comes_and_goes_ends_with_the_fold_that_rest
     file = world.recording(tmp_path / "sessions.jsonl", seed=1, count=2_000)
     url, key = world.running.url, world.stream_key
     async with Consumer(url, key, every_s=0.15) as restless:
-        # The recorded day passes in some four seconds, so that there is a middle to join in; who comes
-        # back on a busy machine is told the newest states only, so that few updates must do.
-        replaying = asyncio.create_task(world.replay(str(file), "--speed", "20000", "--json"))
+        # The recorded day passes in some eight seconds of a quiet machine, so that there is a middle to join in;
+        # who comes back on a busy one is told the newest states only, so that few updates must do.
+        speed = f"{10_000 / FACTOR:g}"
+        replaying = asyncio.create_task(world.replay(str(file), "--speed", speed, "--json"))
         await restless.until(lambda seen: seen.updates > STATIONS, what="in the middle of the replay")
         async with Consumer(url, key) as late:
             assert not replaying.done()

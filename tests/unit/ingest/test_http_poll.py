@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.building import NOW, make_operator, make_report, make_station
+from tests.patience import scaled
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
@@ -200,11 +201,11 @@ async def test_a_store_that_cannot_be_written_is_not_charged_to_the_source(desk:
 async def test_the_time_that_our_log_takes_is_not_the_rounds(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.limits = SourceLimits(round_s_max=0.2)
+    desk.limits = SourceLimits(round_s_max=scaled(1.0))
     append = desk.reception._hub._log.append
 
     async def slow(changes: Any) -> Any:
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(scaled(1.5))
         return await append(changes)
 
     monkeypatch.setattr(desk.reception._hub._log, "append", slow)
