@@ -343,7 +343,7 @@ def test_what_cannot_be_understood_is_answered_and_costs_nothing(server: Serving
             assert cp.hear()[0] == 4, text[:20]
         assert cp.ask("Reset", {"type": "Soft"})[1][0] == "NotSupported"
         assert cp.ask("Nonsense", {})[1][0] == "NotImplemented"
-        kind, (code, *_) = cp.ask("StatusNotification", {"connectorId": 1, "status": "Sleeping"})
+        kind, (code, *_) = cp.ask("StatusNotification", {"connectorId": -1, "status": "Available"})
         assert (kind, code) == (4, "PropertyConstraintViolation")
         cp.put(2, json.dumps([2, "b", "Heartbeat", {}]).encode())
         assert cp.hear()[:2] == [3, "b"]
