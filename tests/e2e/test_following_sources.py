@@ -318,7 +318,7 @@ class TestNobilRealtime:
     @pytest.fixture
     def service(self, hub: Serving) -> Iterator[Realtime]:
         with Realtime() as made:
-            follow(hub, "nobil-realtime", f"{made.ends.url}/Realtime", "enova-key")
+            follow(hub, "nobil-realtime", f"{made.ends.url}/Realtime", "enova-key", anywhere="yes")
             until(lambda: bool(made.open), "it connects")
             yield made
 

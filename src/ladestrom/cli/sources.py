@@ -61,6 +61,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
     certificate: Path | None = None,
     certificate_key: Path | None = None,
     poll: str | None = None,
+    anywhere: Annotated[bool, Parameter(negative=())] = False,
     where: Where = NOT_GIVEN,
 ) -> None:
     """Add a source, or replace the source of this name. `ladestrom sources protocols` lists the protocols.
@@ -77,6 +78,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
         certificate_key: File with the private key of that certificate, if it is not in the same file.
         poll: Time from the start of one round to the start of the next, such as 60s. Default: that of the
             protocol.
+        anywhere: Redirects, next pages and endpoints that the source names may lead to private networks too.
         where: Options of every command.
     """
     at = now()
@@ -88,6 +90,8 @@ def add(  # noqa: PLR0913 - each is an option of the command
             "underscores"
         )
     options = _options(option or (), protocol, row, is_stream=protocol in table.streams)
+    if anywhere:
+        options["anywhere"] = "yes"
     source = SourceRecord(
         name=name,
         operator=operator,

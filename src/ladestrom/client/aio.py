@@ -12,12 +12,13 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.uri import parse_uri
 
 from ladestrom.client.session import (
     FRAME_BYTES_MAX,
@@ -192,19 +193,44 @@ async def persist(
         await asyncio.sleep(wait_s)
 
 
+class _Connect(connect):
+    """A connection that follows redirects on its own host only: another one would be shown the key."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Implements `connect.process_redirect`."""
+        before = self.ws_uri
+        found = super().process_redirect(exc)
+        if isinstance(found, Exception):
+            return found
+        after = parse_uri(found)
+        is_upgrade = (before.secure, before.port, after.secure, after.port) == (False, 80, True, 443)
+        if after.host == before.host and (after.port == before.port or is_upgrade):
+            return found
+        return InvalidURI(found, "it is on another host")
+
+
 @asynccontextmanager
 async def websocket(
-    address: str, key: str | None, message_bytes_max: int, tls: ssl.SSLContext | None = None
+    address: str,
+    key: str | None,
+    message_bytes_max: int,
+    tls: ssl.SSLContext | None = None,
+    *,
+    at: str | None = None,
 ) -> AsyncGenerator[ClientConnection, None]:
     """A WebSocket that pings, and whose failures, in the body too, are `Gone` or errors for good.
+
+    `at` is the network address to connect to, where the host was looked up already.
 
     Raises:
         Gone: it could not be made, or ended.
         BadRequest, Unauthenticated, NotAllowed, NotFound: coming back is no use.
     """
+    found: dict[str, Any] = {} if at is None else {"host": at}
     try:
-        async with connect(
+        async with _Connect(
             address,
+            **found,
             additional_headers=authorization(key),
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=PING_INTERVAL_S,

@@ -3,7 +3,8 @@
 Knows HTTP. Must not know what is asked for: a protocol makes the request and reads the answer.
 
 A redirect to another host gets none of the headers that may hold a secret, nor our certificate; one from
-HTTPS to HTTP is not followed.
+HTTPS to HTTP is not followed. Only the host that an administrator named may be a private one: a redirect, a
+next page or whatever else the source names has to be on the public network, unless it is allowed `anywhere`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import msgspec
 from ladestrom import __version__
 from ladestrom.errors import LadestromError, SourceFailure
 from ladestrom.ingest import tls
-from ladestrom.ingest.addresses import pinned
+from ladestrom.ingest.addresses import Guard, Way
 from ladestrom.ingest.http_push import gunzip
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answered, Ask
@@ -62,7 +63,7 @@ class Fetcher:
         trust: ssl.SSLContext | None = None,
         bare_trust: ssl.SSLContext | None = None,
         proxy: str | None = None,
-        public_only: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         """Nothing is connected yet.
 
@@ -72,9 +73,10 @@ class Fetcher:
             trust: for the source itself, with the certificate that it is shown.
             bare_trust: for hosts that it redirects to, without one.
             proxy: address of an HTTP proxy.
-            public_only: whether the source named its address itself, so that it must be a public one.
+            guard: where calls may lead; anywhere where it is None.
         """
-        self._public_only = public_only
+        self.guard = guard or Guard(anywhere=True)
+        self._trust, self._bare_trust = trust, bare_trust
         self.certificate_expires_at: Millis | None = None
         """Of the certificate that the source showed last."""
         self._limits = limits
@@ -112,8 +114,7 @@ class Fetcher:
         redirects = 0
         while True:
             is_origin = _origin(ask.url) == origin or _is_upgrade(origin, _origin(ask.url))
-            client = self._client if is_origin else self._elsewhere
-            answered = await self._one(client, ask, is_origin=is_origin)
+            answered = await self._one(ask, is_origin=is_origin)
             location = answered.headers.get("location", "")
             if answered.status not in REDIRECTS or not location:
                 return answered
@@ -122,12 +123,31 @@ class Fetcher:
                 raise SourceFailure(f"{shown(ask.url)} redirects more than {REDIRECTS_MAX} times")
             ask = _redirected(ask, answered.status, location, origin)
 
-    async def _one(self, client: httpx2.AsyncClient, ask: Ask, *, is_origin: bool) -> Answered:
+    async def _one(self, ask: Ask, *, is_origin: bool) -> Answered:
+        way = await self.guard.way(ask.url)
+        if way is None:
+            client = self._client if is_origin else self._elsewhere
+            return await self._asked(client, ask, None, "", is_origin=is_origin)
+        # A client for this request alone: connections are told apart by the address that they are made to,
+        # and one to another host at the same address is not this host's.
+        trust = self._trust if is_origin else self._bare_trust
+        async with _client(trust, None) as client:
+            for address in way.addresses[:-1]:
+                try:
+                    return await self._asked(client, ask, way, address, is_origin=is_origin)
+                except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                    continue
+            return await self._asked(client, ask, way, way.addresses[-1], is_origin=is_origin)
+
+    async def _asked(
+        self, client: httpx2.AsyncClient, ask: Ask, way: Way | None, address: str, *, is_origin: bool
+    ) -> Answered:
         headers = {"user-agent": f"ladestrom/{__version__}", "accept-encoding": "gzip", **_lower(ask.headers)}
         url = httpx2.URL(ask.url)
         extensions: dict[str, str] = {}
-        if self._public_only:
-            url, headers["host"], extensions["sni_hostname"] = await pinned(ask.url)
+        if way is not None:
+            url = url.copy_with(host=address)
+            headers["host"], extensions["sni_hostname"] = way.host, way.origin.host
         async with client.stream(
             ask.method, url, headers=headers, content=ask.body or None, extensions=extensions
         ) as response:

@@ -31,6 +31,7 @@ from ladestrom.errors import (
     Unauthenticated,
 )
 from ladestrom.ingest import tls
+from ladestrom.ingest.addresses import Guard
 from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
 from ladestrom.ingest.pacing import Outcome, Pace, PaceLimits
 from ladestrom.ingest.quarantine import Kept
@@ -54,6 +55,8 @@ THREAD_BYTES_MIN: Final = 64 * 1024
 """A larger answer is read in a thread: the loop has others to serve meanwhile."""
 PUBLIC_ONLY: Final = "public_only"
 """Option of a source that named its address itself. Nobody sets it: the server does, of peers."""
+ANYWHERE: Final = "anywhere"
+"""Option of a source whose redirects, next pages and endpoints may lead to private networks too."""
 REFUSING: Final = frozenset({401, 403, 404, 405, 410})
 """Answers that stay the same until a person changes something."""
 WAITING: Final = frozenset({429, 503})
@@ -185,7 +188,7 @@ class Poller:
     def _fetcher(self) -> Fetcher | None:
         try:
             return make_fetcher(self.source, self._desk, self.health)
-        except InvalidSetting as error:
+        except LadestromError as error:
             self._desk.reception.supervision.failed(self.health, error)
             return None
 
@@ -310,7 +313,18 @@ def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:
         trust=trust,
         bare_trust=bare,
         proxy=source.options.get("proxy"),
-        public_only=PUBLIC_ONLY in source.options,
+        guard=guard_of(source),
+    )
+
+
+def guard_of(source: SourceRecord) -> Guard:
+    """Where the calls of a source may lead: to the address that it was given, and the public network."""
+    is_peer = PUBLIC_ONLY in source.options
+    return Guard(
+        None if is_peer else source.address,
+        anywhere=ANYWHERE in source.options,
+        secure=is_peer,
+        proxied="proxy" in source.options,
     )
 
 

@@ -16,7 +16,7 @@ import httpx2
 
 from ladestrom import __version__
 from ladestrom.errors import SourceFailure
-from ladestrom.ingest.addresses import pinned
+from ladestrom.ingest.addresses import Guard
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answered, Ask
 
@@ -41,7 +41,7 @@ class Calls:
             anywhere: HTTP and private addresses are good too.
         """
         self._clock = clock
-        self._anywhere = anywhere
+        self._guard = Guard(anywhere=anywhere, secure=True)
 
     async def run(self, conversation: Generator[Ask, Answered, T]) -> T:
         """Makes each request that a conversation yields, and gives what it returns.
@@ -67,7 +67,11 @@ class Calls:
 
     def _client(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
-            trust_env=False, timeout=CALLS_S_MAX, headers={"user-agent": f"ladestrom/{__version__}"}
+            trust_env=False,
+            timeout=CALLS_S_MAX,
+            headers={"user-agent": f"ladestrom/{__version__}"},
+            # A connection is made to an address; another host at the same one would be taken for this one.
+            limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
     async def _fetch(self, client: httpx2.AsyncClient, ask: Ask) -> Answered:
@@ -90,8 +94,10 @@ class Calls:
         parts = httpx2.URL(url)
         headers = dict(ask.headers)
         extensions: dict[str, str] = {}
-        if not self._anywhere:
-            parts, headers["host"], extensions["sni_hostname"] = await pinned(url)
+        way = await self._guard.way(url)
+        if way is not None:
+            parts = parts.copy_with(host=way.addresses[0])
+            headers["host"], extensions["sni_hostname"] = way.host, way.origin.host
         async with client.stream(
             ask.method, parts, headers=headers, content=ask.body or None, extensions=extensions
         ) as response:

@@ -27,7 +27,7 @@ from ladestrom.errors import (
     TooManyRequests,
     Unauthenticated,
 )
-from ladestrom.ingest.http_poll import PUBLIC_ONLY
+from ladestrom.ingest.http_poll import ANYWHERE, PUBLIC_ONLY
 from ladestrom.ingest.http_push import headers_of, read_body, respond
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_shelf import Shelf
@@ -407,7 +407,7 @@ def reconciled(peers: Iterable[OcpiPeer], every_s: int, *, anywhere: bool) -> li
         locations = ocpi.endpoint(endpoints, "locations", "SENDER")
         if peer.state != "registered" or locations is None or peer.their_token is None:
             continue
-        options = {"whole_every_s": "0"} | ({} if anywhere else {PUBLIC_ONLY: "yes"})
+        options = {"whole_every_s": "0"} | {ANYWHERE if anywhere else PUBLIC_ONLY: "yes"}
         if peer.version in ocpi_credentials.FLAT and peer.roles:
             options["party"] = peer.roles[0][1]
         registered_at = peer.registered_at or peer.made_at

@@ -18,7 +18,7 @@ from ladestrom import protocols
 from ladestrom.errors import BadRequest, InvalidPosition, InvalidSetting, LadestromError
 from ladestrom.formats.administration import ToldSource
 from ladestrom.ingest.extensions import Table
-from ladestrom.ingest.http_poll import Poller, SourceLimits, origin_of, settings_of
+from ladestrom.ingest.http_poll import ANYWHERE, Poller, SourceLimits, origin_of, settings_of
 from ladestrom.ingest.quarantine import Quarantined
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.supervision import Kind, Origin
@@ -34,9 +34,10 @@ logger = structlog.get_logger(__name__)
 TRANSPORT_OPTIONS: Final[Mapping[str, str]] = {
     "ca": "File of the authorities that are believed (PEM), instead of the system's.",
     "proxy": "Address of an HTTP proxy.",
+    ANYWHERE: "yes: redirects, next pages and endpoints may lead to private networks too; see --anywhere.",
 }
 """Options that say how a source is reached, whatever its protocol."""
-STREAM_TRANSPORT_OPTIONS: Final = frozenset({"ca"})
+STREAM_TRANSPORT_OPTIONS: Final = frozenset({"ca", ANYWHERE})
 SOURCE_ITEMS_MAX: Final = 1_000_000
 """Of one message of a source that we ask or follow; its bytes are limited before."""
 LOGGED: Final = "logged"

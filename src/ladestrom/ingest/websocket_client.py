@@ -474,10 +474,12 @@ class _RealtimeLine:
         try:
             answered = await self._fetcher.fetch(nobil_realtime.ask(self._settings))
             address = nobil_realtime.address(answered)
-        except (SourceFailure, MalformedBody) as error:
+            way = await self._fetcher.guard.way(address)
+        except (SourceFailure, MalformedBody, OSError) as error:
             raise Gone(str(error)) from error
         try:
-            async with websocket(address, None, MESSAGE_BYTES_MAX, self._trust) as socket:
+            at = None if way is None else way.addresses[0]
+            async with websocket(address, None, MESSAGE_BYTES_MAX, self._trust, at=at) as socket:
                 yield partial(_heard, receiver(socket))
         except LadestromError as error:
             # The address was for this once, and what is said of it may quote the secret that it holds.

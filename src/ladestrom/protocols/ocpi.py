@@ -266,7 +266,12 @@ def endpoint(endpoints: Sequence[Endpoint], identifier: str, role: str) -> Endpo
 
 def is_address(url: str) -> bool:
     """Whether it is an http or https address that can be asked."""
-    if not 0 < len(url) <= URL_CHARACTERS_MAX or not url.isascii() or not url.isprintable() or " " in url:
+    if (
+        not 0 < len(url) <= URL_CHARACTERS_MAX
+        or not url.isascii()
+        or not url.isprintable()
+        or {*" \\"} & {*url}
+    ):
         return False
     try:
         parts = urlsplit(url)

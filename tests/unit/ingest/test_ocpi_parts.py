@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from tests.patience import come_true
 from ladestrom.core.directory import Directory
 from ladestrom.errors import NotReady, SourceFailure, TooLarge
 from ladestrom.ingest import ocpi_shelf
-from ladestrom.ingest.addresses import is_public, pinned
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import reconciled
 from ladestrom.ingest.ocpi_shelf import Shelf
@@ -126,34 +124,6 @@ def asking(url: str) -> Generator[Ask, Answered, Answered]:
 
 
 class TestCalls:
-    @pytest.mark.parametrize(
-        "address",
-        [
-            "127.0.0.1",
-            "10.0.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "::1",
-            "fe80::1",
-            "fd00::1",
-            "::ffff:10.0.0.1",
-            "224.0.0.1",
-            "0.0.0.0",  # noqa: S104 - one of those that are refused
-        ],
-    )
-    def test_what_is_beside_us_is_not_public(self, address: str) -> None:
-        assert not is_public(ipaddress.ip_address(address))
-
-    @pytest.mark.parametrize("address", ["193.0.0.1", "2001:67c:2e8::1"])
-    def test_what_is_on_the_public_network_is(self, address: str) -> None:
-        assert is_public(ipaddress.ip_address(address))
-
-    async def test_a_host_is_called_where_it_was_found(self) -> None:
-        found = await pinned("https://193.0.0.1:8443/ocpi?x=1")
-        assert str(found.url) == "https://193.0.0.1:8443/ocpi?x=1"
-        assert (found.host, found.server_name) == ("193.0.0.1:8443", "193.0.0.1")
-
     @pytest.mark.parametrize(
         "url", ["http://193.0.0.1/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/"]
     )
@@ -316,4 +286,4 @@ def test_a_peer_is_asked_for_everything_on_the_public_network_only() -> None:
     (source,) = reconciled([registered()], 60, anywhere=False)
     assert source.options == {"whole_every_s": "0", "public_only": "yes", "party": "NOABC"}
     (source,) = reconciled([registered(version="2.2.1")], 60, anywhere=True)
-    assert source.options == {"whole_every_s": "0"}
+    assert source.options == {"whole_every_s": "0", "anywhere": "yes"}
