@@ -30,7 +30,7 @@ from litestar.config.compression import CompressionConfig
 from litestar.handlers import ASGIRouteHandler
 
 from ladestrom import __version__, protocols, server
-from ladestrom.backends.data_directory import DataDirectory
+from ladestrom.backends.data_directory import LOG_FILE, DataDirectory
 from ladestrom.backends.database import STORE_FILE
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
@@ -128,7 +128,6 @@ REPORTS_PATH: Final = "/api/v2/reports"
 PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}
 """Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
 NO_ORIGINS: Final[Mapping[str, Origin]] = MappingProxyType({})
-LOG_FILE: Final = "log.db"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 

@@ -275,6 +275,12 @@ class InvalidSetting(LadestromError):
     code = "invalid_setting"
 
 
+class InvalidBackup(LadestromError):
+    means = "A backup is not whole, is damaged, or was made by a newer version. Nothing was restored."
+    advice = "Use another backup, or, if the message says so, the version of the program that made it."
+    code = "invalid_backup"
+
+
 class InvalidRegister(LadestromError):
     means = "A register file cannot be read as a whole."
     advice = (

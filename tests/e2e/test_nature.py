@@ -10,7 +10,6 @@ import contextlib
 import json
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.e2e.serving import Serving, tick
 from tests.e2e.wire import Wire, request
 from tests.patience import DEADLINE_S, until
 from tests.powercut import Disk
+from tests.programs import PIPE, program, run
 
 E1, E2 = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
 EXPECTED = ("not ready", "append failed")
@@ -239,12 +239,12 @@ class TestDisk:
 def mounted(place: Path, mib: int) -> Iterator[None]:
     """A small disk in memory; skips the test where this user may not mount one."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+    if shutil.which("mount") is None or run(command).returncode:
         pytest.skip("this user may not mount a disk")
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        run(["umount", "--lazy", str(place)], check=True)
 
 
 HOLDER = """
@@ -262,14 +262,8 @@ class TestStore:
 
             def hold() -> Undo:
                 holder = stack.enter_context(
-                    subprocess.Popen(
-                        [sys.executable, "-c", HOLDER, str(server.data / "store.db")],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        text=True,
-                    )
+                    program([sys.executable, "-c", HOLDER, server.data / "store.db"], stdin=PIPE, stdout=PIPE)
                 )
-                stack.callback(holder.kill)
                 assert holder.stdout is not None
                 assert holder.stdout.readline() == "held\n"
                 return lambda: holder.communicate(timeout=DEADLINE_S)

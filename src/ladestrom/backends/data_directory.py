@@ -17,6 +17,7 @@ from typing import IO, Final, Self
 from ladestrom.errors import Conflict, InvalidSetting
 
 LOCK_FILE: Final = "lock"
+LOG_FILE: Final = "log.db"
 RESTORING_FOLDER: Final = "restoring"
 """Where `ladestrom restore` puts files until all of them are there."""
 WAL_SUFFIX: Final = "-wal"
@@ -68,6 +69,11 @@ class DataDirectory:
             )
         self.keep(LOCK_FILE, vital=True)
         return self
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked."""
+        return self.path / LOCK_FILE
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

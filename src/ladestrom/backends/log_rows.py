@@ -6,6 +6,8 @@ not know who writes, nor when.
 
 from __future__ import annotations
 
+import secrets
+import string
 from bisect import bisect_right
 from collections.abc import Callable
 from operator import attrgetter
@@ -36,6 +38,11 @@ WHAT_TO_DO: Final = (
 ENTRIES_AT_ONCE: Final = 10_000
 """Some 5 MB."""
 
+CLOSED: Final = "closed"
+"""The session of a log that was closed; else it is the durability and the start of the machine."""
+EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
+EPOCH_CHARS: Final = 8
+
 _TABLES: Final = frozenset({"meta", "entries", "board"})
 _ENTRIES: Final = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 _DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
@@ -50,6 +57,11 @@ _decode_row = msgspec.json.Decoder(BoardRow).decode
 def rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """All rows of a query."""
     return connection.execute(query, values).fetchall()
+
+
+def new_epoch() -> str:
+    """An epoch that no log had before."""
+    return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(EPOCH_CHARS))
 
 
 def is_damage(error: Exception) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import string
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ import structlog
 
 from ladestrom.backends import log_rows
 from ladestrom.backends.data_directory import WAL_SUFFIX, DataDirectory
-from ladestrom.backends.log_rows import FORMAT, WHAT_TO_DO, encode, rows
+from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, encode, new_epoch, rows
 from ladestrom.backends.tailing import Recent
 from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
 from ladestrom.model import Change, Entry, Millis, Position
@@ -36,10 +35,6 @@ BUSY_CHUNK_ROWS: Final = 64
 """Rows of a checkpoint's transaction while there are appends, so that few of them notice."""
 PAUSE: Final = 8
 """After such a transaction, in multiples of what it took."""
-EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
-EPOCH_CHARS: Final = 8
-CLOSED: Final = "closed"
-"""The session of a log that was closed; else it is the durability and the start of the machine."""
 MIB: Final = 1024 * 1024
 DAY_MS: Final = 86_400_000
 ANY_AGE: Final[Millis] = 2**62
@@ -151,7 +146,7 @@ class SqliteLog:
                     connection.execute(statement)
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('checkpoint', 0)")
-            connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (_new_epoch(),))
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (new_epoch(),))
             self._begin_session(connection)
         if self._durability is Durability.RELAXED:
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -186,7 +181,7 @@ class SqliteLog:
         if before.startswith(Durability.RELAXED) and before != f"{Durability.RELAXED} {boot_id}":
             # The machine went down under a log that was not synced: its end may be lost, and its numbers
             # would be given out again. A new epoch tells every consumer to begin with a snapshot.
-            changes["epoch"] = _new_epoch()
+            changes["epoch"] = new_epoch()
         connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.items())
 
     def _connect(self) -> apsw.Connection:
@@ -399,10 +394,6 @@ class SqliteLog:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _new_epoch() -> str:
-    return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(EPOCH_CHARS))
 
 
 def _boot_id() -> str:

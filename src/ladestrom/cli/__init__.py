@@ -47,6 +47,8 @@ COMMANDS: Final = (
     Command("ocpp", "ladestrom.cli.ocpp:app", "Manage charge points that connect over OCPP."),
     Command("replay", "ladestrom.cli.replay:replay", "Send recorded events to a server."),
     Command("tail", "ladestrom.cli.tail:tail", "Print changes as they happen."),
+    Command("backup", "ladestrom.cli.backups:backup", "Copy the data directory, also while the server runs."),
+    Command("restore", "ladestrom.cli.backups:restore", "Create a data directory from a backup."),
     Command("config", "ladestrom.cli.config:app", "Check, show and document the settings."),
     Command("doctor", "ladestrom.cli.doctor:doctor", "Check that this machine is fit to run the server."),
 )

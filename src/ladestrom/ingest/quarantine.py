@@ -123,9 +123,12 @@ class Quarantine:
         for number in range(NUMBERS_MAX):
             path = folder / f"{kept.received_at:013d}-{number:03d}{KEPT_SUFFIX}"
             with contextlib.suppress(FileExistsError):
-                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+                # Whoever copies the folder finds an empty file or a whole one.
+                beside = path.with_suffix(".new")
+                with os.fdopen(os.open(beside, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
                     file.write(content)
+                beside.replace(path)
                 break
         self._trim(folder)
 

@@ -31,6 +31,7 @@ from ladestrom.protocols.plain import CONNECTOR_MAX
 
 NOT_TOLD: Final = {
     "http": "the framework's own errors, with its own statuses",
+    "invalid_backup": "of the command line",
     "invalid_register": "of the command line",
     "invalid_setting": "of the command line",
     "log_damaged": "between the log and its readers; a consumer is told `reset`, or closed",

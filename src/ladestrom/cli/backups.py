@@ -1,0 +1,63 @@
+"""`ladestrom backup` and `ladestrom restore`: a copy of the data directory, and one made of a copy."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ladestrom.cli.where import NOT_GIVEN, Where, say
+
+if TYPE_CHECKING:
+    from ladestrom.backends.backup import Manifest
+
+MIB: Final = 1024 * 1024
+
+
+def backup(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
+    """Copy the log, the store and the quarantine of the data directory. A server may run meanwhile.
+
+    The copy is consistent and checked. It contains secrets: it can be read by its owner only. The settings
+    file and the certificates that sources use are not part of it.
+
+    Args:
+        directory: Directory to create. It must not exist, or must be empty.
+        where: Options of every command.
+    """
+    from ladestrom.backends.backup import make  # noqa: PLC0415 - loads slowly
+
+    data = where.directory()
+    say(f"data directory: {data}")
+    began_s = time.monotonic()
+    manifest = make(data.path, directory)
+    print(f"{directory}: {_shown(manifest)}, {time.monotonic() - began_s:.1f} s")
+
+
+def restore(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
+    """Create the data directory from a backup.
+
+    The whole board is restored. The log gets a new epoch: consumers that resume receive a snapshot.
+
+    Args:
+        directory: The backup.
+        where: Options of every command. The data directory must not exist, or must be empty.
+    """
+    from ladestrom.backends.backup import restore as restored  # noqa: PLC0415 - loads slowly
+
+    data = where.directory()
+    say(f"data directory: {data}")
+    began_s = time.monotonic()
+    manifest, epoch = restored(directory, data.path)
+    print(f"{data.path}: {_shown(manifest)}, {time.monotonic() - began_s:.1f} s")
+    print(f"made {manifest.made_at}; the log continues after {manifest.log.last} in the new epoch {epoch}")
+
+
+def _shown(manifest: Manifest) -> str:
+    """What is in a backup."""
+    tables = manifest.store.tables
+    entries = manifest.log.last - manifest.log.first + 1
+    return (
+        f"position {manifest.position}, {manifest.log.evses:,} EVSEs, {entries:,} entries, "
+        f"{tables['stations']:,} stations, {tables['operators']:,} operators, {tables['keys']:,} keys, "
+        f"{manifest.unread:,} unread deliveries, {manifest.total_bytes / MIB:.1f} MiB"
+    )
