@@ -146,7 +146,7 @@ class Life:
 
     async def _open(self) -> SqliteLog:
         path = self._files / "log.db"
-        log = self._log = await SqliteLog.open(path, durability=self._found.durability, retention_days=0)
+        log = self._log = await SqliteLog.open(path, durability=self._found.durability, retention_mib=0)
         log._write_connection.wal_autocheckpoint(self._random.choice(PAGES_PER_CHECKPOINT))
         self._fault(log)
         self._epoch = log.last.epoch
@@ -157,7 +157,7 @@ class Life:
             case 0:
                 await log.checkpoint(self._board.take_touched(), self._board.seq)
             case 1:
-                await log.trim(LATER_MS)
+                await log.trim()
             case 2:
                 await log.probe()
             case 3:

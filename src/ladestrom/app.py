@@ -32,6 +32,7 @@ from litestar.handlers import ASGIRouteHandler
 from ladestrom import __version__, protocols, server
 from ladestrom.backends.data_directory import LOG_FILE, DataDirectory
 from ladestrom.backends.database import STORE_FILE
+from ladestrom.backends.retention import DAY_MS, clock_doubt
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
@@ -457,6 +458,10 @@ class App:
 
     async def _recover_board(self) -> None:
         rows = await self.log.recover()
+        newest_at = rows[-1].change.received_at if rows else None
+        doubt = clock_doubt(clock(), newest_at, self.settings.log.retention_days * DAY_MS)
+        if doubt:
+            logger.warning("look at the clock", doubt=doubt)
         self.board.restore(rows, self.log.last.seq)
         self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
@@ -729,7 +734,7 @@ class App:
         ):
             return
         await self._checkpoint()
-        await self.log.trim(clock())
+        await self.log.trim()
 
     _checkpointed_s = 0.0
 

@@ -115,7 +115,7 @@ class Log(Protocol):
         """
         ...
 
-    async def trim(self, now: Millis) -> int:
+    async def trim(self) -> int:
         """Drops entries over the limits of age and size; says how many.
 
         Never any that the checkpoint does not cover, or that a reader that follows was not given yet.

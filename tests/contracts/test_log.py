@@ -212,7 +212,7 @@ class TestTail:
     async def test_one_before_the_oldest_entry_kept_begins_there(self, log: Log) -> None:
         await log.append(make_changes(60))
         await log.checkpoint([], 60)
-        await log.trim(NOW)
+        await log.trim()
         assert log.first > 1
         assert [entry.seq for entry in await log.read(0, 100)] == list(range(log.first, 61))
 
@@ -250,7 +250,7 @@ class TestRecover:
                     assert [entry.seq for entry in await log.append([decision])] == [before + 1]
             if random.random() < 0.2:
                 await log.checkpoint(board.take_touched(), board.seq)
-                await log.trim(NOW)
+                await log.trim()
             if random.random() < 0.1:
                 log = await place.reopen(log)
         expected = {key: (cell.seq, cell.change) for key, cell in board.cells.items()}
@@ -299,7 +299,7 @@ class TestRecover:
         board.restore(await (log := await place.reopen(log)).recover(), log.last.seq)
         board.apply(await log.append(late))
         await log.checkpoint(board.take_touched(), board.seq)
-        await log.trim(NOW + 10**12)
+        await log.trim()
         rows = await (await place.reopen(log)).recover()
         assert [row.change for row in rows] == early + late
 
@@ -315,16 +315,16 @@ class TestRecover:
 class TestTrim:
     async def test_nothing_is_dropped_that_no_checkpoint_has(self, log: Log) -> None:
         await log.append(make_changes(2 * KEPT_ENTRIES_MAX))
-        assert await log.trim(NOW + 10**12) == 0
+        assert await log.trim() == 0
         await log.checkpoint([], 10)
-        assert await log.trim(NOW + 10**12) == 10
+        assert await log.trim() == 10
         assert log.first == 11
         assert [entry.seq for entry in await everything(log)] == list(range(11, 2 * KEPT_ENTRIES_MAX + 1))
 
     async def test_the_last_entry_stays(self, place: Place, log: Log) -> None:
         await log.append(make_changes(3 * KEPT_ENTRIES_MAX))
         await log.checkpoint([], 3 * KEPT_ENTRIES_MAX)
-        while await log.trim(NOW + 10**12):
+        while await log.trim():
             pass
         again = await place.reopen(log)
         assert again.last.seq == 3 * KEPT_ENTRIES_MAX
@@ -334,12 +334,12 @@ class TestTrim:
         assert (await again.append(make_changes(1)))[0].seq == 3 * KEPT_ENTRIES_MAX + 1
 
     async def test_an_empty_log_has_nothing_to_drop(self, log: Log) -> None:
-        assert await log.trim(NOW) == 0
+        assert await log.trim() == 0
 
     async def test_what_was_dropped_is_skipped_by_those_who_read(self, log: Log) -> None:
         await log.append(make_changes(2 * KEPT_ENTRIES_MAX))
         await log.checkpoint([], 20)
-        await log.trim(NOW + 10**12)
+        await log.trim()
         assert [entry.seq for entry in await log.read(5, 3)] == [21, 22, 23]
 
     async def test_what_a_reader_that_follows_was_not_given_yet_stays(self, log: Log) -> None:
@@ -349,18 +349,18 @@ class TestTrim:
         reader = log.tail(0)
         async with contextlib.aclosing(reader):  # type: ignore[type-var]
             given = list(await anext(reader))
-            assert await log.trim(NOW + 10**12) == len(given)
+            assert await log.trim() == len(given)
             while given[-1].seq < count:
                 given += await anext(reader)
         assert given == logged(make_changes(count))
-        assert await log.trim(NOW + 10**12)
+        assert await log.trim()
 
     async def test_recovery_does_not_need_what_was_dropped(self, place: Place, log: Log) -> None:
         changes = make_changes(2 * KEPT_ENTRIES_MAX, evses=7)
         board = Board()
         board.apply(await log.append(changes))
         await log.checkpoint(board.take_touched(), board.seq)
-        assert await log.trim(NOW + 10**12)
+        assert await log.trim()
         board.apply(await log.append(make_changes(3, evses=3)))
         again = await place.reopen(log)
         assert {row.change.evse: row.change for row in await again.recover()} == {

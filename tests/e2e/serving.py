@@ -19,7 +19,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -288,6 +288,10 @@ class Serving:
             self.app = app
             self._started.set()
             await self._stopped.wait()
+
+    def logged(self) -> list[MutableMapping[str, Any]]:
+        """What the server has logged."""
+        return list(self._log.entries)
 
     def unexpected(self) -> list[str]:
         """Errors logged, and exceptions that nobody caught."""

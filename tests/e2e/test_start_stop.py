@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Final
 import apsw
 import pytest
 from tests.e2e.running import LADESTROM, Running, environment, free_port
-from tests.e2e.serving import LISTED, Fold, Serving, furnish, tick
+from tests.e2e.serving import LISTED, Fold, Serving, furnish, now, tick
 from tests.e2e.wire import CLOSE, TEXT, Wire, request
 from tests.patience import DEADLINE_S, until
 from tests.programs import run
@@ -138,6 +139,25 @@ def test_a_server_that_ends_while_it_starts_says_why_and_leaves_everything_close
                 server.start()
         server.start()
         assert server.report({"evse": E1, "status": "CHARGING"})["accepted"] == 1
+
+
+@pytest.mark.parametrize(("days", "doubt"), [(-1, "behind the newest entry"), (9, "the clock is wrong")])
+def test_a_clock_that_does_not_go_with_the_log_is_told_at_the_start_and_drops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, doubt: str
+) -> None:
+    with Serving(tmp_path, {"log.checkpoint_s": 1}) as server:
+        server.report({"evse": E1, "status": "CHARGING"})
+        _, seq = server.settled()
+        server.stop()
+        wrong_at = now() + days * 86_400_000
+        monkeypatch.setattr(time, "time_ns", lambda: wrong_at * 1_000_000)
+        server.start()
+        warned = [each for each in server.logged() if each["event"] == "look at the clock"]
+        assert len(warned) == 1
+        assert doubt in warned[0]["doubt"]
+        until(lambda: server.app._checkpoint_seq >= seq, "it has checkpointed")
+        server.stop()
+        assert server.app.log.first == 1
 
 
 def test_files_that_cannot_be_noted_at_the_end_do_not_keep_the_log_from_being_closed(tmp_path: Path) -> None:

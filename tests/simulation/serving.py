@@ -259,7 +259,7 @@ class Server:
         while True:
             await asyncio.sleep(self._rng.random() * self._nature.checkpoint_s)
             await self.log.checkpoint(self.board.take_touched(), self.board.seq)
-            await self.log.trim(self.now())
+            await self.log.trim()
 
     async def _expiries(self) -> None:
         while True:

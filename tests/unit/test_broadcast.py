@@ -818,7 +818,7 @@ class TestEvery:
                 await at.change(FIRST.evses[0])
             await at.taken()
             await at.log.checkpoint([], 10)
-            await at.log.trim(NOW)
+            await at.log.trim()
             assert at.broadcast.history_seq == 7
             early, right = Sink(), Sink()
             at.join(early, V2, since=Position("e", 6), every=True)
@@ -838,7 +838,7 @@ class TestEvery:
             stood = at.last(sink)
             at.log._retention_entries_max = 3
             await at.log.checkpoint([], 1_200)
-            await at.log.trim(NOW)
+            await at.log.trim()
             sink.paused = False
             await come_true(lambda: sink.overran is not None)
             assert sink.overran == Position("e", stood)
@@ -895,7 +895,7 @@ class TestEvery:
             else:
                 at.log._retention_entries_max = 3
                 await at.log.checkpoint([], 10)
-                await at.log.trim(NOW)
+                await at.log.trim()
             gate.set()
             await come_true(lambda: not at.broadcast._replays)
             assert sink.messages == []

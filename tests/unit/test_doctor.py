@@ -22,6 +22,7 @@ from ladestrom.cli.doctor import (
     examine,
     files,
     memory,
+    newest_entry,
     python,
     sqlite,
     sync,
@@ -76,6 +77,45 @@ def test_a_clock_that_is_behind_the_data_or_the_program_fails(
     now: int, newest_at: int | None, synchronised: bool | None, level: Level
 ) -> None:
     assert clock(now, newest_at, synchronised=synchronised).level is level
+
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("newest_at", "level", "found"),
+    [
+        (NOW, Level.OK, "agrees"),
+        (NOW + 300_000, Level.OK, "agrees"),
+        (NOW + 300_001, Level.WARN, "the clock is 0.1 hours behind the newest entry"),
+        (NOW + 3_650 * DAY_MS, Level.WARN, "the clock is 3,650 days behind the newest entry"),
+        (NOW - 7 * DAY_MS, Level.OK, "agrees"),
+        (
+            NOW - 8 * DAY_MS,
+            Level.WARN,
+            "is 8 days old: unless the server was off for so long, the clock is wrong",
+        ),
+    ],
+)
+def test_a_clock_that_does_not_go_with_the_log_is_told(newest_at: int, level: Level, found: str) -> None:
+    check = newest_entry(NOW, newest_at, 7)
+    assert check.level is level
+    assert found in check.found
+
+
+def test_the_newest_entry_of_the_log_is_compared_with_the_clock(tmp_path: Path) -> None:
+    body = json.dumps(
+        ["NOABCE1", "NOR_00001", "AVAILABLE", False, 1, 2, 1_000, "abc", "", "reported", "UNKNOWN", False]
+    )
+    made(
+        tmp_path / "log.db",
+        "CREATE TABLE entries (seq INTEGER PRIMARY KEY, at INTEGER, body TEXT)",
+        f"INSERT INTO entries VALUES (1, 1, '{body}')",  # noqa: S608 - as above
+    )
+    settings = load(None, {}, {"server.data": str(tmp_path)}).settings
+    (check,) = [check for check in examine(settings) if check.name == "clock and log"]
+    assert check.level is Level.WARN
+    assert "days old" in check.found
 
 
 @pytest.mark.parametrize(

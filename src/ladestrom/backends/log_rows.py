@@ -18,7 +18,7 @@ import msgspec
 
 from ladestrom.backends.memory import fold
 from ladestrom.errors import LogDamaged, LogFailure
-from ladestrom.model import Change, Entry
+from ladestrom.model import Change, Entry, Millis
 from ladestrom.ports import BoardRow
 
 FORMAT: Final = 1
@@ -97,6 +97,22 @@ def extent(connection: apsw.Connection) -> tuple[int, int]:
     """First and last sequence in the file; (1, 0) where there is none."""
     first, last = rows(connection, "SELECT min(seq), max(seq) FROM entries")[0]
     return (1, 0) if first is None else (int(first), int(last))
+
+
+def stamps(connection: apsw.Connection) -> tuple[Millis, Millis] | tuple[None, None]:
+    """Stamps of the oldest and of the newest entry in the file; None where there is none."""
+    first, last = extent(connection)
+    found = dict(rows(connection, "SELECT seq, at FROM entries WHERE seq IN (?, ?)", (first, last)))
+    if first not in found or last not in found:
+        return None, None
+    return int(found[first]), int(found[last])
+
+
+def newest_received_at(connection: apsw.Connection) -> Millis | None:
+    """When the newest entry was received, by the time of day; None where there is none."""
+    query = "SELECT json_extract(body, '$[6]') FROM entries ORDER BY seq DESC LIMIT 1"
+    found = rows(connection, query)
+    return int(found[0][0]) if found else None
 
 
 def entries(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from ladestrom.backends.tailing import Recent
 from ladestrom.errors import LogFailure
-from ladestrom.model import Change, Entry, Millis, Position
+from ladestrom.model import Change, Entry, Position
 from ladestrom.ports import BoardRow
 
 
@@ -58,8 +58,7 @@ class MemoryLog:
             self._rows[row.change.evse] = row
         self._checkpoint_seq = seq
 
-    async def trim(self, now: Millis) -> int:
-        del now
+    async def trim(self) -> int:
         over = min(len(self._entries) - self._retention_entries_max, self._checkpoint_seq - self._dropped)
         over = min(over, len(self._entries) - 1, self._recent.needed_after - self._dropped)
         if over <= 0:

@@ -21,9 +21,10 @@ from typing import Any, Final, Self, TypeVar
 import apsw
 import structlog
 
-from ladestrom.backends import log_rows
+from ladestrom.backends import log_rows, retention
 from ladestrom.backends.data_directory import WAL_SUFFIX, DataDirectory
 from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, encode, new_epoch, rows
+from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent
 from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
 from ladestrom.model import Change, Entry, Millis, Position
@@ -36,9 +37,6 @@ BUSY_CHUNK_ROWS: Final = 64
 PAUSE: Final = 8
 """After such a transaction, in multiples of what it took."""
 MIB: Final = 1024 * 1024
-DAY_MS: Final = 86_400_000
-ANY_AGE: Final[Millis] = 2**62
-"""Later than every entry, whatever the clock said when it was written."""
 SHM_SUFFIX: Final = "-shm"
 BUSY_MS_MAX: Final = 10_000
 """A copy that is being made of the file may hold a lock for a moment."""
@@ -47,6 +45,10 @@ BUSY_MS_MAX: Final = 10_000
 # the interpreter's lock and has to wait for it again behind the event loop, so a row at a time would cost a
 # switch interval a row.
 _APPEND: Final = "INSERT INTO entries (seq, at, body) SELECT ?1 + key, ?2, value FROM json_each(?3)"
+_FIRST_YOUNG: Final = """
+SELECT min(seq) FROM (SELECT seq, at FROM entries WHERE seq <= ? ORDER BY seq LIMIT ?)
+WHERE at BETWEEN ? AND ?
+"""
 _CHECKPOINT: Final = """
 INSERT INTO board (evse, seq, body)
 SELECT json_extract(value, '$[1][0]'), json_extract(value, '$[0]'), value FROM json_each(?) WHERE true
@@ -99,6 +101,7 @@ class SqliteLog:
         self._damage: LogDamaged | None = None
         """What was found when something was read or written."""
         self._checkpoint_seq = 0
+        self._ages: AgeClock
         self._written = 0
         """Last sequence in the file; -1 after an append of which nobody knows whether it took effect."""
         self._recent = Recent(0)
@@ -155,6 +158,8 @@ class SqliteLog:
         self._checkpoint_seq = int(meta["checkpoint"])
         self._first, self._written = log_rows.extent(connection)
         self._dropped = self._first - 1
+        oldest_at, newest_at = log_rows.stamps(connection)
+        self._ages = AgeClock(time.time_ns() // 1_000_000, oldest_at, newest_at, retention.elapsed_ms)
         self._recent = Recent(self._written)
         self._read_connection = self._connect()
         # SQLite opens the write-ahead log with the first query, and finds no other one then.
@@ -232,7 +237,7 @@ class SqliteLog:
             if self._written != start - 1:
                 # Of an append that was told as failed, or whose caller left: nobody has seen it.
                 connection.execute("DELETE FROM entries WHERE seq >= ?", (start,))
-            connection.execute(_APPEND, (start, time.time_ns() // 1_000_000, bodies))
+            connection.execute(_APPEND, (start, self._ages.now(), bodies))
         except apsw.Error as error:
             self._written = -1
             raise self._failure(error, "nothing was accepted; try again") from error
@@ -284,37 +289,38 @@ class SqliteLog:
         )
         self._checkpoint_seq = seq
 
-    async def trim(self, now: Millis) -> int:
+    async def trim(self) -> int:
         self._find()
         dropped = 0
         while True:
             end = min(self._checkpoint_seq, self._recent.last - 1, self._recent.needed_after)
-            count = await self._write(partial(self._trim, now, end))
+            count = await self._write(partial(self._trim, end))
             dropped += count
             if count < CHUNK_ROWS:
                 return dropped
 
-    def _trim(self, now: Millis, end: int) -> int:
+    def _trim(self, end: int) -> int:
         connection = self._write_connection
         used = rows(
             connection,
             "SELECT (page_count - freelist_count) * page_size"
             " FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         )[0][0]
-        oldest = now - self._retention_ms if used <= self._retention_bytes else ANY_AGE
-        cut = rows(
-            connection,
-            "SELECT max(seq) FROM (SELECT seq, at FROM entries WHERE seq <= ? ORDER BY seq LIMIT ?)"
-            " WHERE at < ?",
-            (end, CHUNK_ROWS, oldest),
-        )[0][0]
-        if cut is None:
+        is_full = used > self._retention_bytes
+        # In their order: all before the first that is young enough.
+        stays = None if is_full else rows(connection, _FIRST_YOUNG, (end, CHUNK_ROWS, *self._young()))[0][0]
+        cut = min(end, self._first + CHUNK_ROWS - 1) if stays is None else int(stays) - 1
+        count = cut + 1 - self._first
+        if count <= 0:
             return 0
-        count = int(cut) + 1 - self._first
-        self._dropped = int(cut)
+        self._dropped = cut
         self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
         self._first += count
         return count
+
+    def _young(self) -> tuple[Millis, Millis]:
+        """Stamps from the first to the second are of entries that stay."""
+        return self._ages.cut(self._retention_ms), self._ages.now()
 
     async def probe(self) -> None:
         self._find()

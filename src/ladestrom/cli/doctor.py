@@ -26,6 +26,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from ladestrom.backends.log_rows import newest_received_at
+from ladestrom.backends.retention import DAY_MS, clock_doubt
 from ladestrom.cli.where import NOT_GIVEN, Where
 from ladestrom.config import Settings
 
@@ -117,6 +119,9 @@ def examine(settings: Settings) -> Iterator[Check]:
     for name, query in DATABASES:
         if (directory / name).exists():
             yield database(directory / name, query)
+    newest_at = _received_at(directory / DATABASES[0][0])
+    if newest_at is not None:
+        yield newest_entry(time.time_ns() // 1_000_000, newest_at, settings.log.retention_days)
 
 
 def python(version: Sequence[int]) -> Check:
@@ -179,6 +184,20 @@ def clock(now: int, newest_at: int | None, *, synchronised: bool | None) -> Chec
             "run chrony or systemd-timesyncd (in a virtual machine, the host may keep the clock)",
         )
     return Check("clock", Level.OK, f"{shown}{', synchronised' if synchronised else ''}")
+
+
+def newest_entry(now: int, newest_at: int, retention_days: int) -> Check:
+    """The clock beside the newest entry of the log: entries are dropped with their age.
+
+    Args:
+        now: our clock, ms UTC.
+        newest_at: when the newest entry was received, ms UTC.
+        retention_days: how long entries are kept.
+    """
+    doubt = clock_doubt(now, newest_at, retention_days * DAY_MS)
+    if doubt:
+        return Check("clock and log", Level.WARN, doubt, "compare the clock with another one")
+    return Check("clock and log", Level.OK, "the newest entry of the log agrees with the clock")
 
 
 def files(limit: int | None, consumers_max: int) -> Check:
@@ -321,6 +340,20 @@ def _nearest(directory: Path) -> Path:
 def _newest_at(directory: Path) -> int | None:
     times = [path.stat().st_mtime_ns for name, _ in DATABASES if (path := directory / name).exists()]
     return max(times) // 1_000_000 if times else None
+
+
+def _received_at(log: Path) -> int | None:
+    """When the newest entry was received; None where there is none, or where it cannot be read."""
+    if not log.exists():
+        return None
+    try:
+        connection = apsw.Connection(str(log), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return newest_received_at(connection)
+        finally:
+            connection.close()
+    except apsw.Error:
+        return None
 
 
 def _synchronised() -> bool | None:

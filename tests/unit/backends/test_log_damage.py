@@ -89,7 +89,7 @@ async def test_a_damaged_entry_that_was_dropped_is_no_fault_any_more(tmp_path: P
         with pytest.raises(LogDamaged):
             await log.read(0, 10)
         await log.checkpoint([], ENTRIES)
-        assert await log.trim(10**15) > 5
+        assert await log.trim() > 5
         assert log.fault is None
 
 

@@ -18,7 +18,8 @@ from tests.powercut import Disk
 from ladestrom.backends import sqlite
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.backends.log_rows import FORMAT
-from ladestrom.backends.sqlite import CHUNK_ROWS, DAY_MS, Durability, SqliteLog
+from ladestrom.backends.retention import DAY_MS
+from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
 from ladestrom.errors import LogFailure, LogMisplaced
 from ladestrom.model import Change
 from ladestrom.ports import BoardRow
@@ -249,14 +250,14 @@ class TestFailedAppend:
                         await work()
                 disk.failure = None
                 await log.probe()
-                assert await log.trim(NOW) == 0
+                assert await log.trim() == 0
                 await log.checkpoint([BoardRow(2, change, 0, 0, "")], 2)
                 disk.failure = apsw.FullError("disk full")
                 with pytest.raises(LogFailure, match="cannot be written"):
-                    await log.trim(NOW + 10**12)
+                    await log.trim()
                 assert log.first == 1
                 disk.failure = None
-                assert await log.trim(NOW + 10**12) == 1
+                assert await log.trim() == 1
 
     async def test_a_log_on_a_full_disk_can_be_closed(self, tmp_path: Path) -> None:
         disk = Disk(Random(1))
@@ -445,9 +446,18 @@ class Deceptive:
 
 
 class Clock:
+    """The time of day, which may be set to anything, and the time that passes."""
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = NOW
+        self._elapsed = 0
         monkeypatch.setattr("ladestrom.backends.sqlite.time.time_ns", lambda: self.now * 1_000_000)
+        monkeypatch.setattr("ladestrom.backends.retention.elapsed_ms", lambda: self._elapsed)
+
+    def run(self, ms: float) -> None:
+        """Time passes, and the clock goes with it."""
+        self.now += int(ms)
+        self._elapsed += int(ms)
 
 
 @pytest.fixture
@@ -455,12 +465,99 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+HOUR_MS = 3_600_000
+WEEK: dict[str, float] = {"retention_days": 7, "retention_mib": NEVER_FULL_MIB}
+
+
 class TestTrim:
     async def filled(self, log: SqliteLog, clock: Clock, days: int, per_day: int) -> None:
         for _ in range(days):
             await log.append(make_changes(per_day))
-            clock.now += DAY_MS
+            clock.run(DAY_MS)
         await log.checkpoint([], log.last.seq)
+
+    @pytest.mark.parametrize("jump_days", [8, -8, 3_650, -20_000])
+    async def test_a_clock_that_jumps_while_the_log_is_open_drops_nothing_and_keeps_nothing(
+        self, tmp_path: Path, clock: Clock, jump_days: int
+    ) -> None:
+        async with opened(tmp_path / "log.db", **WEEK) as log:
+            await self.filled(log, clock, days=6, per_day=10)
+            clock.now += jump_days * DAY_MS
+            await log.append(make_changes(10))
+            await log.checkpoint([], log.last.seq)
+            assert await log.trim() == 0
+            clock.now -= jump_days * DAY_MS
+            assert await log.trim() == 0
+            clock.run(2 * DAY_MS)
+            assert await log.trim() == 10, "the first day is 8 days old"
+
+    @pytest.mark.parametrize("ahead_days", [8, 3_650])
+    async def test_a_clock_that_is_ahead_at_the_start_costs_a_day_for_each_hour_at_most(
+        self, tmp_path: Path, clock: Clock, ahead_days: int
+    ) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path, **WEEK) as log:
+            await self.filled(log, clock, days=6, per_day=10)
+        clock.now += ahead_days * DAY_MS
+        async with opened(path, **WEEK) as log:
+            assert await log.trim() == 0
+            clock.run(HOUR_MS / 4)
+            assert await log.trim() == 10, "six hours of history: the first day's entries came at once"
+            clock.run(HOUR_MS)
+            assert await log.trim() == 10
+            clock.now -= ahead_days * DAY_MS
+        async with opened(path, **WEEK) as log:
+            assert (log.first, await log.trim()) == (21, 0)
+            await log.append(make_changes(10))
+            await log.checkpoint([], log.last.seq)
+            clock.run(7 * DAY_MS + 1)
+            assert await log.trim() == 49, "what was written after it is not kept until that clock is reached"
+
+    async def test_a_log_whose_server_was_off_for_long_is_trimmed_within_hours(
+        self, tmp_path: Path, clock: Clock
+    ) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path, **WEEK) as log:
+            await self.filled(log, clock, days=7, per_day=10)
+        clock.now += 30 * DAY_MS
+        async with opened(path, **WEEK) as log:
+            dropped = 0
+            for _ in range(8):
+                clock.run(HOUR_MS)
+                dropped += await log.trim()
+            assert dropped == 69
+
+    async def test_a_clock_that_is_far_behind_at_the_start_does_not_stamp_entries_as_older(
+        self, tmp_path: Path, clock: Clock
+    ) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path, **WEEK) as log:
+            await self.filled(log, clock, days=2, per_day=10)
+        now, clock.now = clock.now, 1_000
+        async with opened(path, **WEEK) as log:
+            await self.filled(log, clock, days=2, per_day=10)
+            clock.now = now
+            assert await log.trim() == 0
+            # The day between the last entry and the restart is not known of.
+            clock.run(5 * DAY_MS)
+            assert await log.trim() == 10
+
+    async def test_stamps_of_an_earlier_version_that_go_back_and_forth_drop_no_younger_entry(
+        self, tmp_path: Path, clock: Clock
+    ) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path, **WEEK) as log:
+            await self.filled(log, clock, days=6, per_day=10)
+        connection = apsw.Connection(str(path))
+        connection.execute("UPDATE entries SET at = 1000 WHERE seq = 55")
+        connection.execute("UPDATE entries SET at = at + 315360000000 WHERE seq = 5")
+        connection.close()
+        async with opened(path, **WEEK) as log:
+            assert await log.trim() == 0
+            clock.run(2 * DAY_MS)
+            assert await log.trim() == 10, (
+                "neither is one that was written under a clock ten years ahead kept"
+            )
 
     async def test_entries_over_the_age_are_dropped_and_younger_ones_are_not(
         self, tmp_path: Path, clock: Clock
@@ -468,22 +565,22 @@ class TestTrim:
         async with opened(tmp_path / "log.db", retention_days=2.5, retention_mib=NEVER_FULL_MIB) as log:
             await self.filled(log, clock, days=5, per_day=10)
             # The entries are 5, 4, 3, 2 and 1 days old.
-            assert await log.trim(clock.now) == 30
+            assert await log.trim() == 30
             assert (log.first, [entry.seq for entry in await log.read(0, 1)]) == (31, [31])
-            assert await log.trim(clock.now) == 0
+            assert await log.trim() == 0
 
     async def test_many_entries_are_dropped_all(self, tmp_path: Path, clock: Clock) -> None:
         async with opened(tmp_path / "log.db", retention_days=1, retention_mib=NEVER_FULL_MIB) as log:
             await self.filled(log, clock, days=3, per_day=CHUNK_ROWS)
-            assert await log.trim(clock.now) == 2 * CHUNK_ROWS
+            assert await log.trim() == 2 * CHUNK_ROWS
 
     async def test_the_oldest_are_dropped_until_the_size_is_kept(self, tmp_path: Path, clock: Clock) -> None:
         async with opened(tmp_path / "log.db", retention_days=FOREVER_DAYS, retention_mib=2) as log:
             await self.filled(log, clock, days=4, per_day=5_000)
-            dropped = await log.trim(clock.now)
+            dropped = await log.trim()
             assert dropped in range(CHUNK_ROWS, 15_000, CHUNK_ROWS)
             assert log.first == dropped + 1
-            assert await log.trim(clock.now) == 0
+            assert await log.trim() == 0
 
     async def test_a_clock_that_was_ahead_does_not_keep_a_log_from_being_trimmed_by_size(
         self, tmp_path: Path, clock: Clock
@@ -491,20 +588,13 @@ class TestTrim:
         async with opened(tmp_path / "log.db", retention_days=7, retention_mib=0) as log:
             clock.now += 1_000 * DAY_MS
             await self.filled(log, clock, days=1, per_day=100)
-            assert await log.trim(NOW) == 99
-
-    async def test_nor_by_age_once_younger_ones_are_over_it(self, tmp_path: Path, clock: Clock) -> None:
-        async with opened(tmp_path / "log.db", retention_days=7, retention_mib=NEVER_FULL_MIB) as log:
-            clock.now += 1_000 * DAY_MS
-            await self.filled(log, clock, days=1, per_day=10)
-            clock.now = NOW
-            await self.filled(log, clock, days=1, per_day=10)
-            assert await log.trim(NOW + 8 * DAY_MS) == 19
+            clock.now -= 1_000 * DAY_MS
+            assert await log.trim() == 99
 
     async def test_where_it_begins_is_known_after_a_restart(self, tmp_path: Path, clock: Clock) -> None:
         async with opened(tmp_path / "log.db", retention_days=0) as log:
             await self.filled(log, clock, days=1, per_day=10)
-            await log.trim(clock.now)
+            await log.trim()
         async with opened(tmp_path / "log.db") as log:
             assert (log.first, log.last.seq) == (10, 10)
 

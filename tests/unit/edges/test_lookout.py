@@ -148,7 +148,7 @@ async def test_what_is_trimmed_while_it_reads_is_not_claimed() -> None:
 
     async def meanwhile() -> None:
         if len(reads) == 12:
-            await log.trim(NOW)
+            await log.trim()
 
     reads = counted(log, meanwhile)
     await made.recall(log)
