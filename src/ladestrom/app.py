@@ -96,6 +96,7 @@ from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.plain import Plain
+from ladestrom.quoting import quoted
 from ladestrom.watch import LOOK_S, PROBE_S, Watch
 
 logger = structlog.get_logger(__name__)
@@ -1014,7 +1015,8 @@ def certificate_subjects(pairs: Iterable[str]) -> dict[str, str]:
         operator, is_pair, subject = pair.partition("=")
         if not (is_pair and operator.strip() and subject.strip()):
             raise InvalidSetting(
-                f"reports.certificates has {pair[:60]!r}; write OPERATOR=SUBJECT, such as abc=CN=abc,O=ABC"
+                f"reports.certificates has {quoted(pair, 60)}; write OPERATOR=SUBJECT, such as "
+                "abc=CN=abc,O=ABC"
             )
         found[subject] = operator.strip()
     return found

@@ -36,6 +36,7 @@ from ladestrom.model import (
     Suppression,
 )
 from ladestrom.ports import Log
+from ladestrom.quoting import quoted
 
 T = TypeVar("T")
 
@@ -344,7 +345,8 @@ class Hub:
                 outcome.refuse(
                     place,
                     Reason.NOT_ALLOWED,
-                    f"{report.evse!r} is not among the EVSEs that {operator.name!r} may report on",
+                    f"{quoted(report.evse)} is not among the EVSEs that {quoted(operator.name)} may "
+                    "report on",
                 )
             else:
                 decision = decide(evse, report)
@@ -554,9 +556,9 @@ def _unknown(report: StatusReport, candidates: int) -> tuple[Reason, str]:
     if candidates:
         return (
             Reason.UNKNOWN_EVSE,
-            f"{report.evse[:80]!r} is the uid of {candidates} EVSEs; send the EVSE id instead",
+            f"{quoted(report.evse, 80)} is the uid of {candidates} EVSEs; send the EVSE id instead",
         )
-    what = f"no EVSE of the registry is known as {report.evse[:80]!r}"
+    what = f"no EVSE of the registry is known as {quoted(report.evse, 80)}"
     return Reason.UNKNOWN_EVSE, f"{what}; check the id, or have its station imported"
 
 

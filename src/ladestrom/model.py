@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.errors import InvalidPosition
+from ladestrom.quoting import quoted
 
 Millis = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
@@ -217,7 +218,7 @@ class Position(msgspec.Struct, frozen=True, order=True, gc=False):
         match = _POSITION.fullmatch(text)
         if match is None:
             raise InvalidPosition(
-                f"{text[:40]!r} is not a position; write EPOCH-SEQ as a message or ETag gave it"
+                f"{quoted(text, 40)} is not a position; write EPOCH-SEQ as a message or ETag gave it"
             )
         return cls(match[1], int(match[2]))
 

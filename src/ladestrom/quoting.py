@@ -16,10 +16,19 @@ def quoted(value: object, characters_max: int = QUOTED_CHARACTERS_MAX) -> str:
     What is longer than `characters_max` ends in `...`. Characters that a terminal would obey, or that cannot
     be seen, are escaped. What JSON does not have is quoted as a text.
     """
+    if isinstance(value, bytes):
+        value = value.decode(errors="backslashreplace")
     if isinstance(value, str):
         return _json(value if len(value) <= characters_max else f"{value[:characters_max]}...")
     text = _json(value)
     return text if len(text) <= characters_max else f"{text[:characters_max]}..."
+
+
+def cause(error: Exception) -> str:
+    """Why something failed, in words: an error of the system without Python's number and file name."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _json(value: object) -> str:

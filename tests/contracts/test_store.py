@@ -478,7 +478,7 @@ async def test_a_key_that_waits_is_approved_once_and_others_stay_as_they_are(sto
         await store.approve_key("AAAAAAAAAA", at)
         await store.approve_key("BBBBBBBBBB", at)
     assert list(await store.keys()) == [key(self_made=True, approved_at=NOW + 5), key("BBBBBBBBBB")]
-    with pytest.raises(NotFound, match="'nobody'"):
+    with pytest.raises(NotFound, match='"nobody"'):
         await store.approve_key("nobody", NOW)
 
 
@@ -532,7 +532,7 @@ async def test_a_key_is_revoked_once_and_for_good(store: Store) -> None:
     await store.revoke_key("AAAAAAAAAA", NOW + 5)
     await store.revoke_key("AAAAAAAAAA", NOW + 9)
     assert [each.revoked_at for each in await store.keys()] == [NOW + 5]
-    with pytest.raises(NotFound, match="'nobody'"):
+    with pytest.raises(NotFound, match='"nobody"'):
         await store.revoke_key("nobody", NOW)
 
 

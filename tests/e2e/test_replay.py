@@ -207,7 +207,7 @@ async def test_bad_lines_are_named_and_the_rest_is_sent(world: World) -> None:
     code, out, err = await world.replay("-", given=given.encode())
     assert code == 0
     assert "line 2 skipped: 1 fields" in err
-    assert "line 3 skipped: occupied is '2'" in err
+    assert 'line 3 skipped: occupied is "2"' in err
     assert "sent      2 of 2" in out
     assert "4, 2 bad" in out
     world.expect([Seen(at, world.evses[0], "CHARGING"), Seen(at + 2, world.evses[2], "CHARGING")])

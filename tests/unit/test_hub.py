@@ -141,7 +141,7 @@ class TestReceipts:
     async def test_a_refusal_says_which_id_and_what_to_do(self) -> None:
         async with working() as at:
             receipt = await at.submit(make_report("NO*ABC*E404"), make_report("x" * 255))
-        assert "'NO*ABC*E404'" in receipt.refused[0].detail
+        assert '"NO*ABC*E404"' in receipt.refused[0].detail
         assert "check the id" in receipt.refused[0].detail
         assert len(receipt.refused[1].detail) < 200
 

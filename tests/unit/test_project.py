@@ -296,6 +296,26 @@ class TestMake:
         assert self.plan(fresh, "test") == {"run", "build", "dev"}
 
 
+class TestMessages:
+    def test_no_text_shows_a_value_as_python_writes_it(self) -> None:
+        """`!r` and `repr` are for Python's own: messages quote by `quoting.quoted`."""
+        found = []
+        for path in sorted(PACKAGE.rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            own = {
+                inner
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef) and node.name == "__repr__"
+                for inner in ast.walk(node)
+            }
+            found += [
+                f"{path.relative_to(ROOT)}:{node.lineno}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FormattedValue) and node.conversion == ord("r") and node not in own
+            ]
+        assert found == []
+
+
 class TestLint:
     def test_every_exception_from_lint_has_a_reason(self) -> None:
         text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from ladestrom.backends.tables import charge_points
 from ladestrom.errors import BadRequest, Conflict, NotFound
 from ladestrom.model import Evse, Millis, evse_key
 from ladestrom.ports import ChargePoint
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -49,11 +50,11 @@ async def put(connection: AsyncConnection, point: ChargePoint) -> ChargePoint:
         BadRequest: an EVSE is not of its station.
     """
     if await _has(connection, point.id):
-        raise Conflict(f"there is a charge point {point.id!r} already")
+        raise Conflict(f"there is a charge point {quoted(point.id)} already")
     await operators.require(connection, point.operator)
     station = await registry.station(connection, point.station)
     if station is None or station.vanished_at is not None:
-        raise NotFound(f"the registry has no station {point.station!r}; import it first")
+        raise NotFound(f"the registry has no station {quoted(point.station)}; import it first")
     evses = tuple((number, _evse(station.evses, written).key) for number, written in point.evses)
     point = msgspec.structs.replace(point, evses=evses)
     row = msgspec.structs.asdict(point)
@@ -104,8 +105,8 @@ def _evse(evses: tuple[Evse, ...], written: str) -> Evse:
         if form in {evse.key, evse_key(evse.evse_id or ""), evse_key(evse.uid or "")}:
             return evse
     own = ", ".join(evse.written for evse in evses)
-    raise BadRequest(f"{written[:60]!r} is no EVSE of this station; it has {own[:400]}")
+    raise BadRequest(f"{quoted(written, 60)} is no EVSE of this station; it has {own[:400]}")
 
 
 def _missing(charge_point: str) -> NotFound:
-    return NotFound(f"there is no charge point {charge_point[:60]!r}; `ladestrom ocpp list` shows them")
+    return NotFound(f"there is no charge point {quoted(charge_point, 60)}; `ladestrom ocpp list` shows them")

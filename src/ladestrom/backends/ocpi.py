@@ -17,6 +17,7 @@ from ladestrom.backends.tables import ocpi_locations, ocpi_peers
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis
 from ladestrom.ports import OcpiPeer
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -95,7 +96,9 @@ class SqlPeers:
             revision = await registry.current_revision(connection, lock=True) + 1
             dropped = await connection.execute(delete(ocpi_peers).where(ocpi_peers.c.id == peer_id))
             if not dropped.rowcount:
-                raise NotFound(f"there is no peer {peer_id[:40]!r}; `ladestrom ocpi peers` shows the ids")
+                raise NotFound(
+                    f"there is no peer {quoted(peer_id, 40)}; `ladestrom ocpi peers` shows the ids"
+                )
             await registry.set_revision(connection, revision)
 
         await self._database.write(write)

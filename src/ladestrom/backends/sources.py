@@ -16,6 +16,7 @@ from ladestrom.backends.tables import sources
 from ladestrom.errors import NotFound
 from ladestrom.model import Millis
 from ladestrom.ports import SourceRecord
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -115,4 +116,4 @@ async def remember(
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no source {name[:100]!r}; `ladestrom sources list` shows the names")
+    return NotFound(f"there is no source {quoted(name, 100)}; `ladestrom sources list` shows the names")

@@ -44,6 +44,7 @@ from ladestrom.ports import (
     SourceRecord,
     StationDraft,
 )
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -383,7 +384,7 @@ def _key_record(row: Row[*tuple[Any, ...]]) -> KeyRecord:
 
 
 def _no_key(key_id: str) -> NotFound:
-    return NotFound(f"there is no key {key_id[:40]!r}; `ladestrom keys list` shows the ids")
+    return NotFound(f"there is no key {quoted(key_id, 40)}; `ladestrom keys list` shows the ids")
 
 
 async def _has(connection: AsyncConnection, column: ColumnElement[str], value: str) -> bool:

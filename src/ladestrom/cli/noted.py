@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ladestrom.cli.where import say
+from ladestrom.quoting import cause
 
 if TYPE_CHECKING:
     from ladestrom.ingest.supervision import Noted
@@ -33,7 +34,7 @@ def noted_sources(data: Path) -> Mapping[str, Noted]:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
-        say(f"warning: {path} cannot be read and is left out: {error}")
+        say(f"warning: {path} cannot be read and is left out: {cause(error)}")
         return {}
     if age_s > NOTED_AGE_S_MAX:
         say(f"warning: no server has written its state for {age_s:.0f} s; what is shown is as old")

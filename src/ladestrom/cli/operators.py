@@ -26,7 +26,7 @@ from ladestrom.core.coverage import Coverage, coverage
 from ladestrom.errors import NotFound
 from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.model import Millis
-from ladestrom.quoting import quoted
+from ladestrom.quoting import cause, quoted
 
 if TYPE_CHECKING:
     from ladestrom.model import Operator
@@ -261,5 +261,5 @@ def _freshness(path: Path) -> Mapping[str, Freshness] | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        say(f"warning: {path} cannot be read and is left out: {error}")
+        say(f"warning: {path} cannot be read and is left out: {cause(error)}")
         return None

@@ -26,7 +26,7 @@ from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound
 from ladestrom.model import Operator
 from ladestrom.ports import SourceRecord
-from ladestrom.quoting import quoted
+from ladestrom.quoting import cause, quoted
 
 if TYPE_CHECKING:
     from ladestrom.ingest.extensions import Table
@@ -335,7 +335,7 @@ def _secret(file: Path | None, variable: str | None) -> str | None:
             with file.open(encoding="utf-8") as opened_file:
                 secret = opened_file.read(SECRET_BYTES_MAX)
         except (OSError, ValueError) as error:
-            raise InvalidSetting(f"the secret cannot be read from {file}: {error}") from error
+            raise InvalidSetting(f"the secret cannot be read from {file}: {cause(error)}") from error
     else:
         return None
     secret = secret.strip()

@@ -31,6 +31,7 @@ from ladestrom.client.session import (
     refusal,
 )
 from ladestrom.errors import BadRequest
+from ladestrom.quoting import quoted
 
 OPEN_TIMEOUT_S: Final = 10.0
 PING_INTERVAL_S: Final = 20.0
@@ -299,10 +300,10 @@ def address(server: str, path: str, query: Mapping[str, str], schemes: Mapping[s
     try:
         parts = urlsplit(server)
     except ValueError as error:
-        raise BadRequest(f"{server!r} is not a server's address: {error}") from error
+        raise BadRequest(f"{quoted(server)} is not a server's address: {error}") from error
     scheme = schemes.get(parts.scheme)
     if scheme is None or not parts.netloc:
-        raise BadRequest(f"{server!r} is not a server's address; write http://HOST:PORT")
+        raise BadRequest(f"{quoted(server)} is not a server's address; write http://HOST:PORT")
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + path, urlencode(query, safe=",:"), ""))
 
 

@@ -15,6 +15,7 @@ import msgspec
 from ladestrom.client.reports import Observation
 from ladestrom.errors import TooLarge
 from ladestrom.model import Millis, Status
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,10 +135,10 @@ def _from_row(text: bytes, columns: tuple[int, int, int]) -> Observation:
         raise _Unreadable(f"{len(fields)} fields; expected {','.join(CSV_COLUMNS)}")
     at, evse, occupied = (fields[place] for place in columns)
     if not (at.isascii() and at.isdigit()):
-        raise _Unreadable(f"{at[:40]!r} is not an instant in milliseconds")
+        raise _Unreadable(f"{quoted(at, 40)} is not an instant in milliseconds")
     status = OCCUPIED.get(occupied.lower())
     if status is None:
-        raise _Unreadable(f"occupied is {occupied[:40]!r}; expected 0 or 1")
+        raise _Unreadable(f"occupied is {quoted(occupied, 40)}; expected 0 or 1")
     return Observation(_evse(evse), status, _instant(int(at[:20])))
 
 

@@ -21,6 +21,7 @@ from ladestrom.client.aio import retry_after_s
 from ladestrom.client.session import DELAY_MAX_S, WORTH_RETRYING, delay_s, refusal
 from ladestrom.errors import BadRequest, LadestromError, NotReady, TooLarge
 from ladestrom.model import Millis, Status
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -214,9 +215,9 @@ def report_address(server: str) -> str:
     try:
         url = httpx2.URL(server)
     except httpx2.InvalidURL as error:
-        raise BadRequest(f"{server!r} is not a server's address: {error}") from error
+        raise BadRequest(f"{quoted(server)} is not a server's address: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host:
-        raise BadRequest(f"{server!r} is not a server's address; write http://HOST:PORT")
+        raise BadRequest(f"{quoted(server)} is not a server's address; write http://HOST:PORT")
     return str(url).rstrip("/") + "/api/v2/reports"
 
 

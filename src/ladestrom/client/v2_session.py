@@ -45,6 +45,7 @@ from ladestrom.client.v2_events import (
 from ladestrom.core import digests
 from ladestrom.errors import BadRequest, TooManyRequests
 from ladestrom.model import Position
+from ladestrom.quoting import quoted
 
 HIDDEN: Final = frozenset({"PLANNED", "REMOVED"})
 """Statuses that are not part of the state."""
@@ -216,7 +217,7 @@ class V2Session:
 
     def _ended(self, read: Message) -> Event:
         if not isinstance(read.code, int):
-            return self._fault(FaultKind.MALFORMED, f"close with the code {read.code[:40]!r}")
+            return self._fault(FaultKind.MALFORMED, f"close with the code {quoted(read.code, 40)}")
         return Ended(read.code, read.reason)
 
     def _selected(self, _: Message) -> Selected:
@@ -374,7 +375,7 @@ def _checked(selection: Mapping[str, str]) -> dict[str, str]:
     """
     for name in selection:
         if name not in FILTERS:
-            raise BadRequest(f"{name[:40]!r} is no filter; the filters are {', '.join(FILTERS)}")
+            raise BadRequest(f"{quoted(name, 40)} is no filter; the filters are {', '.join(FILTERS)}")
     return {name: text for name, text in selection.items() if text.strip()}
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from ladestrom.config.table import BY_KEY, PREFIX, SETTINGS, SPECIALS, Setting, Settings
 from ladestrom.errors import InvalidSetting
+from ladestrom.quoting import cause
 
 SETTINGS_FILE_KIB_MAX: Final = 1024
 """Every setting with a page of comment to each is a tenth of this."""
@@ -133,7 +134,7 @@ def _from_file(file: Path | None, problems: list[str]) -> Iterator[Found]:
     try:
         document = tomllib.loads(_read(file, SETTINGS_FILE_KIB_MAX))
     except (OSError, ValueError) as error:
-        problems.append(f"settings file {file} cannot be read: {_reason(error)}")
+        problems.append(f"settings file {file} cannot be read: {cause(error)}")
         return
     yield from _matched(document, lambda _: Origin("file", str(file)), problems)
 
@@ -234,13 +235,7 @@ def _secret(name: str, path: str) -> str:
     try:
         return _read(Path(path), SECRET_FILE_KIB_MAX).rstrip("\r\n")
     except (OSError, ValueError) as error:
-        raise InvalidSetting(f"{name}: {path} cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InvalidSetting(f"{name}: {path} cannot be read: {cause(error)}") from error
 
 
 def _shortened(raw: object) -> str:

@@ -23,6 +23,7 @@ import msgspec
 from ladestrom.errors import BadRequest, KeyPending, NotAllowed, Unauthenticated
 from ladestrom.model import Evse, Millis, Operator, Station, evse_key
 from ladestrom.ports import KeyRecord
+from ladestrom.quoting import quoted
 
 KEY_PREFIX: Final = "lst"
 ID_LENGTH: Final = 10
@@ -334,7 +335,7 @@ def _scopes(scopes: Iterable[str]) -> tuple[Scope, ...]:
     given = set(scopes)
     unknown = given - set(Scope)
     if unknown or not given:
-        what = f"{min(unknown)!r:.40} is no scope" if unknown else "a key needs a scope"
+        what = f"{quoted(min(unknown), 40)} is no scope" if unknown else "a key needs a scope"
         raise BadRequest(f"{what}; write one or more of {', '.join(Scope)}")
     return tuple(scope for scope in Scope if scope in given)
 
@@ -347,10 +348,10 @@ def _name(name: str, what: str) -> str:
 
 
 def _party(written: str) -> str:
-    party = evse_key(written.strip())
+    party = evse_key("".join(written.split()))
     if not written.isascii() or _PARTY.fullmatch(party) is None:
         raise BadRequest(
-            f"{written[:40]!r} is no party; write the two letters of the country"
+            f"{quoted(written, 40)} is no party; write the two letters of the country"
             " and the three letters or digits of the operator, such as FR*ABC"
         )
     return party
@@ -360,11 +361,11 @@ def _prefix(written: str) -> str:
     prefix = evse_key(written.strip())
     if len(prefix) < PREFIX_CHARACTERS_MIN or len(prefix) > PREFIX_CHARACTERS_MAX:
         raise BadRequest(
-            f"the prefix {written[:60]!r} has {len(prefix)} characters without separators;"
+            f"the prefix {quoted(written, 60)} has {len(prefix)} characters without separators;"
             f" {PREFIX_CHARACTERS_MIN} to {PREFIX_CHARACTERS_MAX} are possible"
         )
     if not written.isascii() or _PREFIX.fullmatch(prefix) is None:
-        raise BadRequest(f"the prefix {written[:60]!r} has characters that no EVSE id begins with")
+        raise BadRequest(f"the prefix {quoted(written, 60)} has characters that no EVSE id begins with")
     return prefix
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ladestrom.model import NEVER, Evse, Outlet, Reading, Station, connector_uuid, evse_key
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from ladestrom.ports import StationDraft
@@ -113,9 +114,9 @@ def _identity_fault(station: Station) -> str | None:
     if not station.uuid and not station.native_id:
         return "it has no id"
     if station.uuid and UUID_FORM.fullmatch(station.uuid) is None:
-        return f"{station.uuid[:40]!r} is no uuid of a station; it has the form NOR_01333"
+        return f"{quoted(station.uuid, 40)} is no uuid of a station; it has the form NOR_01333"
     if _COUNTRY.fullmatch(station.country) is None:
-        return f"{station.country[:40]!r} is no country; it has three letters"
+        return f"{quoted(station.country, 40)} is no country; it has three letters"
     # Written so that what is not a number fails.
     if not (abs(station.latitude) <= 90 and abs(station.longitude) <= 180):  # noqa: PLR2004 - degrees
         return f"its position ({station.latitude}, {station.longitude}) is not on the globe"

@@ -10,6 +10,8 @@ import math
 import re
 from typing import Final
 
+from ladestrom.quoting import quoted as as_json
+
 FOLDABLE: Final = (str, int, float)
 TRUE: Final = frozenset({"1", "true", "vrai", "oui", "yes", "y", "t", "o"})
 FALSE: Final = frozenset({"", "0", "false", "faux", "non", "no", "n", "f"})
@@ -102,7 +104,7 @@ def clean(value: object, what: str, chars_max: int, notes: Notes) -> str:
 def quoted(value: object, chars_max: int = 40) -> str:
     """A source's value for a note or a reason: short, and without contact data."""
     text = _CONTACT.sub(" ", plain(value)[: 4 * chars_max]).strip()
-    return repr(text if len(text) <= chars_max else text[:chars_max] + "...")
+    return as_json(text, chars_max)
 
 
 def decimal(value: object) -> float | None:

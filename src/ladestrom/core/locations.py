@@ -100,7 +100,7 @@ def _draft(location: Mapping[str, object], party: str | None, written: str) -> S
     latitude, longitude = _position(location.get("coordinates"), notes)
     land = country(plain(location.get("country"))) or country(own[:2])
     if land is None:
-        raise Unusable(f"its country {quoted(location.get('country'))} is none, nor is {own[:2]!r}")
+        raise Unusable(f"its country {quoted(location.get('country'))} is none, nor is {quoted(own[:2])}")
 
     def text(field: str) -> str:
         return clean(location.get(field), field, TEXT_CHARACTERS_MAX, notes)

@@ -14,6 +14,7 @@ import msgspec
 from ladestrom.countries import country as country_code
 from ladestrom.errors import InvalidSelection
 from ladestrom.model import Station, Status, evse_key
+from ladestrom.quoting import quoted
 
 LONGITUDE_MAX = 180
 LATITUDE_MAX = 90
@@ -119,7 +120,8 @@ def _countries(text: str) -> frozenset[str]:
         code = country_code(value)
         if code is None:
             raise InvalidSelection(
-                f"country={value[:20]!r} is not a country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code"
+                f"country={quoted(value, 20)} is not a country; write NOR, SWE, FIN, DAN or an ISO 3166-1 "
+                "code"
             )
         found.add(code)
     return frozenset(found)
@@ -146,7 +148,9 @@ def _statuses(text: str) -> frozenset[Status]:
         return frozenset(Status(value.upper()) for value in _values("status", text))
     except ValueError:
         words = ", ".join(Status)
-        raise InvalidSelection(f"status={text[:40]!r} has an unknown word; the words are {words}") from None
+        raise InvalidSelection(
+            f"status={quoted(text, 40)} has an unknown word; the words are {words}"
+        ) from None
 
 
 def _box(text: str) -> Box:
@@ -154,14 +158,14 @@ def _box(text: str) -> Box:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
         raise InvalidSelection(
-            f"bbox={text[:60]!r} is not a box; write minLon,minLat,maxLon,maxLat in degrees"
+            f"bbox={quoted(text, 60)} is not a box; write minLon,minLat,maxLon,maxLat in degrees"
         ) from None
     if not all(math.isfinite(edge) for edge in (west, south, east, north)):
-        raise InvalidSelection(f"bbox={text[:60]!r} has an edge that is not a finite number")
+        raise InvalidSelection(f"bbox={quoted(text, 60)} has an edge that is not a finite number")
     in_range = all(abs(edge) <= LONGITUDE_MAX for edge in (west, east))
     if not in_range or not -LATITUDE_MAX <= south <= north <= LATITUDE_MAX:
         raise InvalidSelection(
-            f"bbox={text[:60]!r} is out of range; longitudes are -180 to 180, latitudes -90 to 90, "
+            f"bbox={quoted(text, 60)} is out of range; longitudes are -180 to 180, latitudes -90 to 90, "
             "minLat first"
         )
     return Box(west, south, east, north)

@@ -40,6 +40,7 @@ from ladestrom.hub import Hub
 from ladestrom.model import Millis
 from ladestrom.ports import Log
 from ladestrom.problem import without_keys
+from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
@@ -166,7 +167,7 @@ def _sources(desk: AdminDesk) -> list[HTTPRouteHandler]:
         for source in desk.sources():
             if source.source == name:
                 return _answer(source)
-        raise NotFound(f"there is no source {name[:100]!r} any more")
+        raise NotFound(f"there is no source {quoted(name, 100)} any more")
 
     @get("/api/v2/admin/sources", sync_to_thread=False)
     def sources(request: AnyRequest) -> Response[bytes]:

@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from ladestrom.core.view import View
 from ladestrom.errors import BadRequest, LadestromError, MethodNotAllowed, NotFound, TooLarge
 from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
@@ -98,9 +99,9 @@ def _named(request: AnyRequest, error: HTTPException) -> LadestromError:
     """The framework's error as one of ours, so that its code is stable."""
     match error.status_code:
         case 404:
-            return NotFound(f"nothing is at {request.url.path[:100]!r}")
+            return NotFound(f"nothing is at {quoted(request.url.path, 100)}")
         case 405:
-            return MethodNotAllowed(f"{request.method[:20]} is not for {request.url.path[:100]!r}")
+            return MethodNotAllowed(f"{request.method[:20]} is not for {quoted(request.url.path, 100)}")
         case status:
             return _OURS.get(status, _Http)(error.detail)
 

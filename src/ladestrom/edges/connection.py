@@ -27,6 +27,7 @@ from ladestrom.errors import BadRequest, NotAllowed, Overloaded, TooManyRequests
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.v2_stream import V2Dialect
 from ladestrom.model import Position
+from ladestrom.quoting import quoted
 
 CLOSE_S_MAX: Final = 5
 """How long a consumer has to answer our goodbye."""
@@ -457,5 +458,5 @@ def check_origin(headers: Mapping[str, str], allowed: frozenset[str]) -> None:
     origin = foreign_origin(headers)
     if origin and origin not in allowed and "*" not in allowed:
         raise NotAllowed(
-            f"pages of {origin[:100]!r} may not open this stream; ask its operator to allow the origin"
+            f"pages of {quoted(origin, 100)} may not open this stream; ask its operator to allow the origin"
         )

@@ -36,6 +36,7 @@ from ladestrom.errors import (
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Millis
 from ladestrom.ports import KeyRecord, Store
+from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
@@ -282,7 +283,7 @@ def _all(desk: KeyDesk) -> list[HTTPRouteHandler]:
         for record in await store.keys():
             if record.id == key_id:
                 return json_answer(msgspec.json.encode(_row(record, now)))
-        raise NotFound(f"there is no key {key_id[:40]!r} any more")
+        raise NotFound(f"there is no key {quoted(key_id, 40)} any more")
 
     @delete("/api/v2/keys/{key_id:str}")
     async def revoke(request: AnyRequest, key_id: FromPath[str]) -> None:
@@ -304,7 +305,9 @@ def _check_page(request: AnyRequest, url_public: str) -> None:
     origin = foreign_origin(request.headers)
     own = urlsplit(url_public)
     if origin and origin != f"{own.scheme}://{own.netloc}":
-        raise NotAllowed(f"pages of {origin[:100]!r} may not make keys here; open this server's own page")
+        raise NotAllowed(
+            f"pages of {quoted(origin, 100)} may not make keys here; open this server's own page"
+        )
 
 
 async def _read(request: AnyRequest) -> KeyRequest:

@@ -17,6 +17,7 @@ from ladestrom.edges.contract_served import JSON
 from ladestrom.edges.lookout import HOURS_MAX, Lookout
 from ladestrom.edges.query import whole_number
 from ladestrom.errors import NotFound
+from ladestrom.quoting import quoted
 
 
 class PageInfo(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ def handlers(view: View, door: Doorkeeper, lookout: Lookout, page: PageSource) -
         hours = whole_number(dict(request.query_params), "hours", HOURS_MAX, 1, HOURS_MAX)
         station = view.directory.stations.get(uuid.upper())
         if station is None:
-            raise NotFound(f"no station has the uuid {uuid[:40]!r}")
+            raise NotFound(f"no station has the uuid {quoted(uuid, 40)}")
         return json_answer(msgspec.json.encode(lookout.history_of(station, hours)))
 
     return [about, map_stations, map_state, overview, history]

@@ -21,6 +21,7 @@ from ladestrom.formats.v2 import Confirmed
 from ladestrom.model import NEVER, Evse, Millis, Operator
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import millis, shown
+from ladestrom.quoting import quoted
 
 STATUS: Final = "status"
 POINTS_MAX: Final = 50_000
@@ -46,7 +47,7 @@ def reader(view: View, confirmed: Confirmed, door: Doorkeeper) -> Reader:
         ]
         status = _status(found[0], view, confirmed) if len(found) == 1 else None
         if status is None:
-            raise NotFound(f"no status is known of {shown(point)!r}")
+            raise NotFound(f"no status is known of {quoted(shown(point))}")
         return _answer(status)
 
     return read
@@ -119,7 +120,7 @@ def _instant(text: str | None) -> Millis:
         # A plus sign that was not escaped arrives as a space.
         return millis(datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text))
     except (ValueError, OverflowError):
-        raise BadRequest(f"from={shown(text)!r} is no ISO 8601 instant") from None
+        raise BadRequest(f"from={quoted(shown(text))} is no ISO 8601 instant") from None
 
 
 def _answer(body: object) -> Answer:

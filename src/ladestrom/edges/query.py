@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ladestrom.errors import BadRequest
+from ladestrom.quoting import quoted
 
 SHOWN_CHARACTERS_MAX: Final = 20
 
@@ -22,5 +23,5 @@ def whole_number(query: Mapping[str, str], name: str, default: int, least: int, 
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
     if not is_number or not least <= int(text) <= most:
         shown = text[:SHOWN_CHARACTERS_MAX]
-        raise BadRequest(f"{name}={shown!r} is not a number from {least} to {most}")
+        raise BadRequest(f"{name}={quoted(shown)} is not a number from {least} to {most}")
     return int(text)

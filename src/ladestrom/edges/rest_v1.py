@@ -18,6 +18,7 @@ from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_
 from ladestrom.errors import NotFound
 from ladestrom.formats.nobil import NobilFormat
 from ladestrom.model import Station
+from ladestrom.quoting import quoted
 
 _CONNECTOR = re.compile(r"(.+)_([0-9]{2,4})")
 
@@ -35,7 +36,8 @@ def handlers(  # noqa: C901 - the handlers and what they share
         station = None if state is None else view.station(state)
         if state is None or station is None:
             raise NotFound(
-                f"no station {uuid[:40]!r} delivers real-time data; /api/v1/rest/chargers lists those that do"
+                f"no station {quoted(uuid, 40)} delivers real-time data; /api/v1/rest/chargers lists those "
+                "that do"
             )
         return state, station
 
@@ -54,7 +56,7 @@ def handlers(  # noqa: C901 - the handlers and what they share
         match = _CONNECTOR.fullmatch(uuid)
         if match is None:
             raise NotFound(
-                f"{uuid[:40]!r} is no connector; write a station's uuid, _ and two digits: NOR_01523_01"
+                f"{quoted(uuid, 40)} is no connector; write a station's uuid, _ and two digits: NOR_01523_01"
             )
         body = encoder.connector(*listed(match[1]), int(match[2]))
         if body is None:
@@ -82,7 +84,9 @@ def handlers(  # noqa: C901 - the handlers and what they share
         admit(request)
         code = country_code(country)
         if code is None:
-            raise NotFound(f"{country[:20]!r} is no country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code")
+            raise NotFound(
+                f"{quoted(country, 20)} is no country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code"
+            )
         return stations(request, Selection(country=frozenset({code})))
 
     return [connector, charger, chargers, chargers_of]

@@ -17,6 +17,7 @@ from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.freshness import SourceFreshness
 from ladestrom.formats.v2 import Confirmed, evse_state, instant, station_detail
 from ladestrom.hub import Hub
+from ladestrom.quoting import quoted
 
 
 class OperatorFreshness(msgspec.Struct, frozen=True):
@@ -46,10 +47,10 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
         tag = weak_etag(view)
         found = view.directory.find(evse)
         if not found:
-            raise NotFound(f"no EVSE is known as {evse[:80]!r}")
+            raise NotFound(f"no EVSE is known as {quoted(evse, 80)}")
         if len(found) > 1:
             ids = ", ".join(sorted(one.written for one in found))
-            raise Conflict(f"{evse[:80]!r} is the uid of {len(found)} EVSEs; ask for one of {ids[:500]}")
+            raise Conflict(f"{quoted(evse, 80)} is the uid of {len(found)} EVSEs; ask for one of {ids[:500]}")
         if matches(request, tag):
             return not_modified(tag)
         change = view.change_of(found[0])
@@ -64,7 +65,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
         tag = weak_etag(view)
         station = view.directory.stations.get(uuid.upper())
         if station is None:
-            raise NotFound(f"no station has the uuid {uuid[:40]!r}")
+            raise NotFound(f"no station has the uuid {quoted(uuid, 40)}")
         if matches(request, tag):
             return not_modified(tag)
         detail = station_detail(station, view.get(station.uuid), confirmed)

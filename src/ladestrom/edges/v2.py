@@ -23,6 +23,7 @@ from ladestrom.formats.contract_events import Close
 from ladestrom.formats.v2_stream import decode_select, refused
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem, without_keys
+from ladestrom.quoting import quoted
 
 STREAM_PATH: Final = "/api/v2/stream"
 EVENTS_PATH: Final = "/api/v2/events"
@@ -80,7 +81,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
     edge.admit(credential, headers)
     mode = query.get("mode", "latest")
     if mode not in MODES:
-        raise BadRequest(f"mode={mode[:20]!r} is unknown; write latest or every")
+        raise BadRequest(f"mode={quoted(mode, 20)} is unknown; write latest or every")
     batch_ms = whole_number(query, "batch_ms", BATCH_MS, 0, BATCH_MS_MAX)
     since = headers.get("last-event-id") or query.get("since")
     return Accepted(

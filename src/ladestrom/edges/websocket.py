@@ -26,6 +26,7 @@ from ladestrom.edges.framing import WINDOW_BITS
 from ladestrom.errors import BadRequest, LadestromError, TooManyRequests, UpgradeRequired
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
     types = frozenset(part.strip() for part in query.get("types", "").split(",") if part.strip()) or TYPES
     if not types <= TYPES:
         raise BadRequest(
-            f"types={query['types'][:60]!r} has an unknown word; the words are snapshot, update, raw"
+            f"types={quoted(query['types'], 60)} has an unknown word; the words are snapshot, update, raw"
         )
     since = query.get("since")
     return Accepted(

@@ -26,6 +26,7 @@ from ladestrom.ingest.addresses import Guard, Way
 from ladestrom.ingest.http_push import gunzip
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.quoting import quoted
 
 REDIRECTS_MAX: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -219,7 +220,7 @@ def _redirected(ask: Ask, status: int, location: str, origin: tuple[str, str, in
     url = urljoin(ask.url, location)
     target = _origin(url)
     if target[0] not in {"http", "https"}:
-        raise SourceFailure(f"{shown(ask.url)} redirects to {url[:80]!r}, which is no HTTP address")
+        raise SourceFailure(f"{shown(ask.url)} redirects to {quoted(url, 80)}, which is no HTTP address")
     if _origin(ask.url)[0] == "https" and target[0] == "http":
         raise SourceFailure(f"{shown(ask.url)} redirects from HTTPS to HTTP; that is not followed")
     headers: Mapping[str, str] = _lower(ask.headers)
@@ -244,7 +245,7 @@ async def _plain(body: bytes, encoding: str, limit: int) -> bytes:
             except LadestromError as error:
                 raise SourceFailure(f"the answer cannot be unpacked ({error})") from error
         case other:
-            raise SourceFailure(f"the answer is packed with {other[:40]!r}, and gzip was asked for")
+            raise SourceFailure(f"the answer is packed with {quoted(other, 40)}, and gzip was asked for")
 
 
 def _why(error: Exception) -> str:

@@ -35,6 +35,7 @@ from ladestrom.model import Millis, Operator
 from ladestrom.problem import without_keys
 from ladestrom.protocols.conversation import Answer, Push, Request
 from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
@@ -200,7 +201,7 @@ class PushEndpoint:
         turn = self._turns.setdefault(name, _Turn())
         if turn.waiting >= TURNS_MAX:
             raise TooManyRequests(
-                f"{turn.waiting} messages of {name!r} wait for their turn; send one after the other"
+                f"{turn.waiting} messages of {quoted(name)} wait for their turn; send one after the other"
             )
         turn.waiting += 1
         try:
@@ -272,7 +273,9 @@ async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int
         raise TooLarge(f"the body has {declared} bytes; at most {bytes_max} are taken: split it")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip"}:
-        raise UnsupportedEncoding(f"Content-Encoding {encoding[:40]!r} is not understood; use gzip or none")
+        raise UnsupportedEncoding(
+            f"Content-Encoding {quoted(encoding, 40)} is not understood; use gzip or none"
+        )
     body = await _read(receive, bytes_max)
     return body if encoding == "identity" else gunzip(body, bytes_max)
 

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from ladestrom.errors import LadestromError, NotReady, TooLarge
 from ladestrom.model import Millis
 from ladestrom.ports import Peers
+from ladestrom.quoting import quoted
 
 CACHE_BYTES_MAX: Final = 32 * 1024 * 1024
 """Of documents kept in memory: some ten thousand Locations, those that change."""
@@ -87,7 +88,9 @@ class Shelf:
             used = await self._peers.stored_bytes(operator)
         grown = used + len(document) - len(before or b"")
         if grown > OPERATOR_BYTES_MAX and grown > used:
-            raise TooLarge(f"{operator!r} has stored {used} bytes of Locations; at most {OPERATOR_BYTES_MAX}")
+            raise TooLarge(
+                f"{quoted(operator)} has stored {used} bytes of Locations; at most {OPERATOR_BYTES_MAX}"
+            )
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[key] = (document, stored)
         if self._writer is None or self._writer.done():

@@ -37,6 +37,7 @@ from ladestrom.ports import ChargePoint
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.ocpp import DIALECTS, NOTHING, Conversation, Outcome, agreed
 from ladestrom.protocols.ocpp_points import Points, layout
+from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
@@ -248,7 +249,7 @@ class OcppServer:
         station = self._stations.get(name)
         if station is None:
             shown = name[:ID_CHARACTERS_MAX]
-            raise NotFound(f"no charge point has the id {shown!r}; `ladestrom ocpp add` makes one")
+            raise NotFound(f"no charge point has the id {quoted(shown)}; `ladestrom ocpp add` makes one")
         headers = {key.lower(): value for key, value in scope["headers"]}
         admit(station.point, headers.get(b"authorization", b"").decode("latin-1"))
         if len(self._connections) >= self.limits.connections_max and station.connection is None:

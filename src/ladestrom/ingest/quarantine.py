@@ -28,6 +28,7 @@ from ladestrom.formats.administration import Unread
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Millis
 from ladestrom.problem import without_keys
+from ladestrom.quoting import quoted
 
 FOLDER: Final = "quarantine"
 KEPT_SUFFIX: Final = ".kept"
@@ -192,7 +193,7 @@ class Quarantine:
                     with contextlib.suppress(OSError, msgspec.DecodeError):
                         head, _, body = path.read_bytes().partition(b"\n")
                         return Quarantined(path.stem, _decode_kept(head), body, path)
-        raise NotFound(f"no delivery {unread_id[:60]!r} is kept")
+        raise NotFound(f"no delivery {quoted(unread_id, 60)} is kept")
 
     def handed_over(self, source: str) -> list[Quarantined]:
         """What the server is to take of a source."""

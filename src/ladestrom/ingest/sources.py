@@ -28,6 +28,7 @@ from ladestrom.ports import SourceRecord, Sources
 from ladestrom.protocols import Row
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
@@ -84,7 +85,7 @@ class SourceDesk:
         """
         found = self.operators.get(name)
         if found is None:
-            raise InvalidSetting(f"there is no operator {name!r} any more")
+            raise InvalidSetting(f"there is no operator {quoted(name)} any more")
         return found
 
     async def remember(self, source: SourceRecord, memory: Memory) -> None:
@@ -174,7 +175,7 @@ class SourceTasks:
         row = self._table.streams.get(source.protocol)
         if row is not None:
             return Follower(source, protocols.stream(row), self._desk)
-        raise InvalidSetting(f"there is no protocol {source.protocol!r} here")
+        raise InvalidSetting(f"there is no protocol {quoted(source.protocol)} here")
 
     async def _stop(self, name: str, *, give_up: bool) -> None:
         running = self._running[name]
@@ -288,7 +289,9 @@ def read_again(
         case Kind.PULL:
             row = _row(table.pulls, kept.protocol)
             if source is None:
-                raise BadRequest(f"the source {kept.source!r} is gone; its answers cannot be read without")
+                raise BadRequest(
+                    f"the source {quoted(kept.source)} is gone; its answers cannot be read without"
+                )
             deliveries = _round_again(found, row, settings_of(source, limits))
     return [msgspec.structs.replace(delivery, complete=False) for delivery in deliveries]
 
@@ -321,7 +324,7 @@ def _round_again(found: Quarantined, row: Row, settings: PullSettings) -> list[D
 def _row(rows: Mapping[str, Row], name: str) -> Row:
     row = rows.get(name)
     if row is None:
-        raise InvalidSetting(f"there is no protocol {name!r} here")
+        raise InvalidSetting(f"there is no protocol {quoted(name)} here")
     return row
 
 

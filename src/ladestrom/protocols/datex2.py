@@ -21,6 +21,7 @@ from ladestrom.protocols.conditional import asked, remembered
 from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
 from ladestrom.protocols.datex2_status import Exchange, Extent, Publication, delivery
 from ladestrom.protocols.delivery import Delivery, ParseLimits, shown
+from ladestrom.quoting import quoted
 
 XML: Final = "application/xml"
 JSON: Final = "application/json"
@@ -125,7 +126,7 @@ def _extent(word: str | None) -> Extent | None:
         return Extent(word)
     except ValueError:
         raise BadRequest(
-            f"{EXTENT} is {shown(word)!r}; it is {Extent.SNAPSHOT.value} or {Extent.DELTA.value}"
+            f"{EXTENT} is {quoted(shown(word))}; it is {Extent.SNAPSHOT.value} or {Extent.DELTA.value}"
         ) from None
 
 

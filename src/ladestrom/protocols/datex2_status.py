@@ -17,6 +17,7 @@ from ladestrom.core.words import Vocabulary, bare
 from ladestrom.errors import TooLarge
 from ladestrom.model import Millis, Reason, Status
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, millis, shown
+from ladestrom.quoting import quoted
 
 WORDS: Final = {
     "available": Status.AVAILABLE,
@@ -242,7 +243,7 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
         gathering.refuse(Reason.INVALID_ITEM, "the status refers to no charging point")
         return
     if not point.status:
-        gathering.refuse(Reason.INVALID_STATUS, f"{shown(point.reference)!r} has no status")
+        gathering.refuse(Reason.INVALID_STATUS, f"{quoted(shown(point.reference))} has no status")
         return
     status, raw = STATUSES.find(point.status), point.status
     if status is None and bare(point.status) in EXTENDED:
@@ -252,7 +253,8 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
         observed_at = instants.read(point.updated)
         if observed_at is None:
             gathering.refuse(
-                Reason.INVALID_TIME, f"lastUpdated {shown(point.updated)!r} is no date and time with its zone"
+                Reason.INVALID_TIME,
+                f"lastUpdated {quoted(shown(point.updated))} is no date and time with its zone",
             )
             return
     if said.said_at is not None and observed_at is not None:

@@ -14,6 +14,7 @@ import msgspec
 from ladestrom.core.rules import EARLIEST_AT, observation
 from ladestrom.model import Millis, Reason, Refusal, Status, StatusReport
 from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.quoting import quoted
 
 ID_CHARACTERS_MAX: Final = 255
 """The longest id of any protocol that we speak is 48 (OCPI) or 36 (a UUID)."""
@@ -129,7 +130,7 @@ class Gathering:
             return
         if observed_at is not None and observed_at < EARLIEST_AT:
             self.refuse(
-                Reason.INVALID_TIME, f"{evse[:SHOWN_CHARACTERS_MAX]!r} was observed before the year 2000"
+                Reason.INVALID_TIME, f"{quoted(evse, SHOWN_CHARACTERS_MAX)} was observed before the year 2000"
             )
             return
         at = observation(observed_at, self._received_at, self._skew_ms)

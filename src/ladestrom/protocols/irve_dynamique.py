@@ -26,6 +26,7 @@ from ladestrom.protocols import plain
 from ladestrom.protocols.conditional import asked, remembered
 from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, millis, shown
+from ladestrom.quoting import quoted
 
 ID: Final = "id_pdc_itinerance"
 STATE: Final = "etat_pdc"
@@ -79,14 +80,16 @@ def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = Fa
         name, value = (
             (STATE, row.etat_pdc) if _STATES.find(row.etat_pdc) is None else (OCCUPATION, row.occupation_pdc)
         )
-        gathering.refuse(Reason.INVALID_STATUS, f"{name} {shown(value)!r} is none of the schema's values")
+        gathering.refuse(
+            Reason.INVALID_STATUS, f"{name} {quoted(shown(value))} is none of the schema's values"
+        )
         return
     try:
         observed_at = millis(datetime.fromisoformat(row.horodatage.strip()))
     except (ValueError, OverflowError):
         gathering.refuse(
             Reason.INVALID_TIME,
-            f"{TIME} {shown(row.horodatage)!r} is no ISO 8601 instant; write 2026-11-22T10:00:00+01:00",
+            f"{TIME} {quoted(shown(row.horodatage))} is no ISO 8601 instant; write 2026-11-22T10:00:00+01:00",
         )
         return
     raw = f"{row.etat_pdc}/{row.occupation_pdc}"
@@ -162,7 +165,7 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
 
 def _is_complete(extent: str) -> bool:
     if extent not in {SNAPSHOT, DELTA}:
-        raise BadRequest(f"{EXTENT} is {shown(extent)!r}; it is {SNAPSHOT} or {DELTA}")
+        raise BadRequest(f"{EXTENT} is {quoted(shown(extent))}; it is {SNAPSHOT} or {DELTA}")
     return extent == SNAPSHOT
 
 

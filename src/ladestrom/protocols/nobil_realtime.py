@@ -19,6 +19,7 @@ from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, SourceFailur
 from ladestrom.model import Millis, Reason, Status
 from ladestrom.protocols.conversation import Answered, Ask, PullSettings
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
+from ladestrom.quoting import quoted
 
 KEY_HEADER: Final = "x-api-key"
 SCHEMES: Final = ("wss://", "ws://")
@@ -101,9 +102,9 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
     for message in messages:
         evse = message.evse_uid or message.other
         if not evse:
-            gathering.refuse(Reason.INVALID_ITEM, f"no evseUId (nobilId {shown(message.nobil_id)!r})")
+            gathering.refuse(Reason.INVALID_ITEM, f"no evseUId (nobilId {quoted(shown(message.nobil_id))})")
         elif message.status is None:
-            gathering.refuse(Reason.INVALID_STATUS, f"no status of {shown(evse)!r}")
+            gathering.refuse(Reason.INVALID_STATUS, f"no status of {quoted(shown(evse))}")
         else:
             gathering.word(evse, _STATUSES.find(message.status), None, message.status)
     return gathering.delivery()

@@ -18,6 +18,7 @@ from ladestrom.core.rules import UNKNOWN_PAIR, from_nobil_pair
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import Millis, Reason, connector_uuid
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
+from ladestrom.quoting import quoted
 
 SNAPSHOT: Final = "snapshot:init"
 UPDATE: Final = "status:update"
@@ -106,7 +107,7 @@ class _Told:
             self._unknown.append(connector_uuid(uuid, place + 1))
             return
         if place < 0:
-            self._gathering.refuse(Reason.INVALID_ITEM, f"connector {shown(place)} of {shown(uuid)!r}")
+            self._gathering.refuse(Reason.INVALID_ITEM, f"connector {shown(place)} of {quoted(shown(uuid))}")
             return
         pair = from_nobil_pair(status, error)
         self._gathering.word(

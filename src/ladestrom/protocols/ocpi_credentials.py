@@ -36,6 +36,7 @@ from ladestrom.protocols.ocpi import (
     read_details,
     read_versions,
 )
+from ladestrom.quoting import quoted
 
 ROLES_MAX: Final = 1_000
 """A hub reports every party behind it as a role (OCPI 2.3.0, section 7.3.1)."""
@@ -131,8 +132,8 @@ def _role(said: _Role) -> Role:
     party = party_of(said.country_code, said.party_id)
     if party is None:
         raise Refused(
-            f"{said.country_code[:10]!r} and {said.party_id[:10]!r} are no country and party: two letters,"
-            " and three letters or digits",
+            f"{quoted(said.country_code, 10)} and {quoted(said.party_id, 10)} are no country and party: "
+            "two letters, and three letters or digits",
             INVALID_PARAMETERS,
         )
     details = said.business_details

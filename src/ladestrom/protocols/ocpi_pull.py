@@ -41,6 +41,7 @@ from ladestrom.protocols.ocpi import (
     written,
 )
 from ladestrom.protocols.ocpi_locations import Page, read_page
+from ladestrom.quoting import quoted
 
 PAGE_LOCATIONS: Final = 500
 """Asked for at once; most peers answer with fewer (`X-Limit`)."""
@@ -297,14 +298,18 @@ def _party(options: Mapping[str, str]) -> str | None:
     written_party = said.replace("*", "").replace("-", "")
     found = party_of(written_party[:2], written_party[2:])
     if found is None:
-        raise InvalidSetting(f"the option party is {said[:20]!r}; write country and party, such as NO*ABC")
+        raise InvalidSetting(
+            f"the option party is {quoted(said, 20)}; write country and party, such as NO*ABC"
+        )
     return found
 
 
 def _number(options: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     said = options.get(name, str(default))
     if not (said.isascii() and said.isdigit()) or not low <= int(said[:18]) <= high:
-        raise InvalidSetting(f"the option {name} is {said[:20]!r}; a number from {low} to {high} is right")
+        raise InvalidSetting(
+            f"the option {name} is {quoted(said, 20)}; a number from {low} to {high} is right"
+        )
     return int(said)
 
 

@@ -31,6 +31,7 @@ from ladestrom.protocols.ocpi import (
     written,
 )
 from ladestrom.protocols.ocpi_locations import Statuses
+from ladestrom.quoting import quoted
 
 DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 """Of one stored Location: a thousand EVSEs of 1 KiB each."""
@@ -307,7 +308,9 @@ def _check_ids(given: Object, where: Target) -> None:
         if said is None:
             given.pop(member, None)
         elif str(said).strip().upper() != own.strip().upper():
-            raise Refused(f"{member} is {shown(said)!r}, and the path says {own!r}", INVALID_PARAMETERS)
+            raise Refused(
+                f"{member} is {quoted(shown(said))}, and the path says {quoted(own)}", INVALID_PARAMETERS
+            )
 
 
 def _dated(given: Object, sent: Sent) -> Millis | None:
@@ -318,7 +321,8 @@ def _dated(given: Object, sent: Sent) -> Millis | None:
     at = instant(said)
     if at is None:
         raise Refused(
-            f"last_updated is {shown(said)!r}; write it as {written(sent.received_at)}", INVALID_PARAMETERS
+            f"last_updated is {quoted(shown(said))}; write it as {written(sent.received_at)}",
+            INVALID_PARAMETERS,
         )
     return at
 

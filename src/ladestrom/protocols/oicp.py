@@ -23,6 +23,7 @@ from ladestrom.ports import RecordRefusal
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem, shown
 from ladestrom.protocols.oicp_data import DATA_ERROR, INCONSISTENT_EVSE, drafts, party_of
+from ladestrom.quoting import quoted
 
 PATH: Final = re.compile(r"evsepush/v2[0-9]/operators/([^/]{1,64})/(status|data)-records")
 """Behind `/api/oicp`. Hubject serves status at v21, data at v22 and v23; the records did not change what they
@@ -150,7 +151,7 @@ class Oicp:
         action = message.action.casefold()
         if action not in ACTIONS:
             raise MalformedBody(
-                f"ActionType is {shown(message.action)!r}; it is fullLoad, update, insert or delete"
+                f"ActionType is {quoted(shown(message.action))}; it is fullLoad, update, insert or delete"
             )
         group, member = _group(message, place[2])
         if group is None:
@@ -279,7 +280,9 @@ def _check(operator: Operator, written: str, key: str) -> None:
     if not is_own and not any(
         bare.startswith(own) or own.startswith(bare) for own in operator.prefixes if bare
     ):
-        raise NotAllowed(f"OperatorID {shown(written)!r} is none of the parties of {operator.name!r}")
+        raise NotAllowed(
+            f"OperatorID {quoted(shown(written))} is none of the parties of {quoted(operator.name)}"
+        )
 
 
 def _decoded(body: bytes) -> _PushMessage:

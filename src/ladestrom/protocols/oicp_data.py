@@ -156,7 +156,7 @@ def _own_key(written: str, operator: Operator, seen: Collection[str]) -> str:
     """The EVSE's key. EvseIDs have to be the operator's, or its sub-operators' (status code 018)."""
     key = evse_key(written)
     if not (operator.all or key.lstrip("+").startswith(operator.parties + operator.prefixes)):
-        raise Foreign(f"it is not among the EVSEs that {operator.name!r} may report on")
+        raise Foreign(f"it is not among the EVSEs that {quoted(operator.name)} may report on")
     if key in seen:
         raise Unusable("the EVSE stands in the message twice")
     return key

@@ -34,6 +34,7 @@ from ladestrom.protocols.delivery import (
     millis,
     shown,
 )
+from ladestrom.quoting import quoted
 
 CONNECTOR_MAX: Final = 998
 
@@ -173,7 +174,7 @@ def _status(said: str | int, *, error: bool) -> tuple[Status, bool, str] | Probl
     if isinstance(said, str):
         status = _STATUSES.find(said)
         if status is None:
-            return Problem(Reason.INVALID_STATUS, f"status {shown(said)!r} is none of {WORDS}")
+            return Problem(Reason.INVALID_STATUS, f"status {quoted(shown(said))} is none of {WORDS}")
         return status, False, said
     pair = from_nobil_pair(said, int(error))
     if pair is None:

@@ -136,7 +136,7 @@ def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[Stat
             key = evse_key(plain(fields.get(POINT_ID)))
             yield RecordRefusal(key if _ID_FORM.fullmatch(key) else where, str(reason))
     if not found:
-        raise InvalidRegister(f"no row of the file has an {POINT_ID!r}: it is not IRVE statique")
+        raise InvalidRegister(f"no row of the file has an {quoted(POINT_ID)}: it is not IRVE statique")
     yield from gathering.stations()
 
 
@@ -251,7 +251,9 @@ def _id(fields: Mapping[str, object], field: str) -> str:
 def _facts(fields: Mapping[str, object], station: str, point: str, limits: Limits, notes: Notes) -> _Facts:
     land = country(station[:2]) or country(point[:2])
     if land is None:
-        raise Unusable(f"its ids begin with {station[:2]!r} and {point[:2]!r}, which are no countries")
+        raise Unusable(
+            f"its ids begin with {quoted(station[:2])} and {quoted(point[:2])}, which are no countries"
+        )
     longitude, latitude = pair(fields.get(POSITION))
     where = place(latitude, longitude, FRANCE if land in _FRENCH else ())
     if where.note:

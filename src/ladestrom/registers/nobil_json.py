@@ -43,7 +43,7 @@ def records(chunks: Iterable[bytes], limits: Limits) -> Iterator[object]:
     if scanner.peek():
         raise InvalidRegister("the file goes on after the end of its JSON document")
     if not found:
-        raise InvalidRegister(f"the file is JSON, but has no {_LIST!r}")
+        raise InvalidRegister(f"the file is JSON, but has no {quoted(_LIST)}")
 
 
 def _envelope(scanner: JsonScanner) -> Iterator[object]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ladestrom.core.locations import draft
 from ladestrom.errors import InvalidRegister
 from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.quoting import quoted
 from ladestrom.registers.limits import DEFAULT, Limits
 from ladestrom.registers.scan import JsonScanner, bounded, decoded, decoded_record
 
@@ -68,7 +69,7 @@ def _records(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
         elif first == b"{":
             yield from _object(scanner)
         else:
-            raise InvalidRegister(f"the file is no JSON of Locations: {first!r} where one should begin")
+            raise InvalidRegister(f"the file is no JSON of Locations: {quoted(first)} where one should begin")
 
 
 def _list(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
@@ -96,7 +97,7 @@ def _object(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
         else:
             value = scanner.value()
             if isinstance(value, str):
-                raise InvalidRegister(f"{name[:40]!r} of the file's object cannot be read: {value}")
+                raise InvalidRegister(f"{quoted(name, 40)} of the file's object cannot be read: {value}")
             members[name] = decoded(value)
         if not scanner.take(b","):
             scanner.expect(b"}")

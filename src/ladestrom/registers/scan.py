@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from ladestrom.errors import InvalidRegister
+from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,7 +131,9 @@ class JsonScanner:
             found = self.peek()
             if not found:
                 raise InvalidRegister(_CUT_OFF)
-            raise InvalidRegister(f"the file is no JSON: {byte.decode()!r} expected, {found!r} found")
+            raise InvalidRegister(
+                f"the file is no JSON: {quoted(byte.decode())} expected, {quoted(found)} found"
+            )
 
     def value(self) -> bytes | str:
         """The bytes of the next value; or, where it is over a limit and was skipped, the reason.
@@ -156,7 +159,7 @@ class JsonScanner:
             if end < len(self._buffer) or not self._fill():
                 break
         if end == self._at:
-            raise InvalidRegister(f"the file is no JSON: a value expected, {self.peek()!r} found")
+            raise InvalidRegister(f"the file is no JSON: a value expected, {quoted(self.peek())} found")
         return self._cut(end)
 
     def _string(self) -> bytes | str:

@@ -18,7 +18,7 @@ def register(run: Run, data: Path) -> None:
 
 
 @pytest.mark.usefixtures("register")
-@pytest.mark.parametrize("written", ["FR*ABC", "FR-ABC", "fr abc".replace(" ", ""), "FRABC"])
+@pytest.mark.parametrize("written", ["FR*ABC", "FR-ABC", "fr abc", "FRABC"])
 def test_a_party_is_understood_in_every_written_form(run: Run, written: str) -> None:
     told = run("operators", "add", "Acme", "--party", written)
     assert told.stdout.splitlines() == [

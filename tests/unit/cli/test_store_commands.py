@@ -86,7 +86,7 @@ def test_a_revoked_key_is_listed_so_and_cannot_be_rotated(run: Run, data: Path) 
     (row,) = json.loads(run("keys", "list", "--json").stdout)
     assert (row["id"], row["state"]) == (key_id, "revoked")
     assert "is revoked" in run("keys", "rotate", key_id, code=2).stderr
-    assert "there is no key 'nobody'" in run("keys", "revoke", "nobody", code=2).stderr
+    assert 'there is no key "nobody"' in run("keys", "revoke", "nobody", code=2).stderr
 
 
 def test_a_key_that_waits_is_listed_with_its_holder_and_is_approved(run: Run, data: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_key_that_waits_is_listed_with_its_holder_and_is_approved(run: Run, da
     assert [(each.self_made, each.email) for each in keys(data)] == [(True, "name@example.org")] * 2
     run("keys", "revoke", key_id)
     assert "cannot be approved" in run("keys", "approve", key_id, code=2).stderr
-    assert "there is no key 'nobody'" in run("keys", "approve", "nobody", code=2).stderr
+    assert 'there is no key "nobody"' in run("keys", "approve", "nobody", code=2).stderr
 
 
 def test_a_list_makes_no_store_where_there_is_none(run: Run, data: Path) -> None:
@@ -148,8 +148,8 @@ def test_an_operator_is_added_then_replaced_and_it_is_said_which(run: Run) -> No
     ("arguments", "words"),
     [
         ([], "needs a party, a prefix or the right"),
-        (["--party", "FRANCE"], "'FRANCE' is no party"),
-        (["--prefix", "F"], "the prefix 'F' has 1 characters"),
+        (["--party", "FRANCE"], '"FRANCE" is no party'),
+        (["--prefix", "F"], 'the prefix "F" has 1 characters'),
         (["--all", "--stale-after", "1"], '"1" is not a duration'),
         (["--all", "--stale-after", "0s"], "stale_after_s is 0"),
     ],

@@ -515,7 +515,7 @@ async def test_a_selection_between_two_events_gives_the_stream_up_too(event_serv
 
 async def test_what_cannot_be_selected_is_refused_at_once(stream_server: StreamServer) -> None:
     following = follower(stream_server, V2Session())
-    with pytest.raises(BadRequest, match="'colour' is no filter"):
+    with pytest.raises(BadRequest, match='"colour" is no filter'):
         await following.select({"colour": "red"})
     for _ in range(100):
         await following.select({"country": "SWE"})

@@ -334,7 +334,7 @@ def test_only_so_many_selections_wait() -> None:
 
 
 def test_a_filter_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(BadRequest, match="'colour' is no filter"):
+    with pytest.raises(BadRequest, match='"colour" is no filter'):
         V2Session({"colour": "red"})
 
 

@@ -123,7 +123,7 @@ def test_too_few_random_bytes_are_refused(secret: bytes, key_id: bytes) -> None:
     ("changes", "words"),
     [
         ({"scopes": []}, "needs a scope"),
-        ({"scopes": ["write"]}, "'write' is no scope"),
+        ({"scopes": ["write"]}, '"write" is no scope'),
         ({"scopes": ["report"]}, "needs an operator"),
         ({"name": " "}, "name"),
         ({"name": "x" * (NAME_CHARACTERS_MAX + 1)}, "name"),
@@ -339,7 +339,7 @@ def test_a_party_is_the_same_in_every_written_form(written: str) -> None:
 def test_what_is_no_party_is_refused_and_named(written: str) -> None:
     with pytest.raises(BadRequest, match="is no party") as caught:
         operator_from("Acme", parties=[written])
-    assert repr(written) in str(caught.value)
+    assert f'"{written}" is no party' in str(caught.value)
 
 
 @pytest.mark.parametrize(

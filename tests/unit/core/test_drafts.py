@@ -43,11 +43,11 @@ def test_a_draft_in_order_has_no_fault() -> None:
     ("changes", "words"),
     [
         ({"native_id": ""}, "it has no id"),
-        ({"uuid": "NOR_1"}, "'NOR_1' is no uuid"),
+        ({"uuid": "NOR_1"}, '"NOR_1" is no uuid'),
         ({"uuid": "nor_01333"}, "is no uuid"),
         ({"uuid": "NOR_1234567890"}, "is no uuid"),
         ({"uuid": "NOR_01333\n"}, "is no uuid"),
-        ({"country": "FR"}, "'FR' is no country"),
+        ({"country": "FR"}, '"FR" is no country'),
         ({"country": "fra"}, "is no country"),
         ({"latitude": math.nan}, "not on the globe"),
         ({"longitude": math.inf}, "not on the globe"),

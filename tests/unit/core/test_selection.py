@@ -79,8 +79,8 @@ class TestReading:
     @pytest.mark.parametrize(
         ("parameters", "hint"),
         [
-            ({"country": "ZZZ"}, "country='ZZZ' is not a country"),
-            ({"country": "NOR,Norge"}, "'Norge'"),
+            ({"country": "ZZZ"}, 'country="ZZZ" is not a country'),
+            ({"country": "NOR,Norge"}, '"Norge"'),
             ({"status": "BUSY"}, "AVAILABLE, BLOCKED"),
             ({"bbox": "1,2,3"}, "minLon,minLat,maxLon,maxLat"),
             ({"bbox": "1,2,3,4,5"}, "minLon,minLat,maxLon,maxLat"),

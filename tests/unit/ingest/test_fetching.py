@@ -71,7 +71,7 @@ async def test_gzip_is_asked_for_and_unpacked(other: Answering) -> None:
     [
         (gzip.compress(bytes(50_000_000), mtime=0), "gzip", "cannot be unpacked"),
         (b"no gzip", "gzip", "cannot be unpacked"),
-        (b"\x1b", "br", "packed with 'br'"),
+        (b"\x1b", "br", 'packed with "br"'),
     ],
     ids=["bomb", "garbage", "brotli"],
 )

@@ -110,7 +110,7 @@ class TestPush:
         assert push(query).complete is complete
 
     def test_and_nothing_else(self) -> None:
-        with pytest.raises(BadRequest, match="'all'"):
+        with pytest.raises(BadRequest, match='"all"'):
             push({"extent": "all"})
 
     def test_it_is_answered_as_the_plain_interface_does(self) -> None:

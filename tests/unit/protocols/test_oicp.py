@@ -309,7 +309,7 @@ class TestData:
         assert drafts(data(Address={}))[0].station.country == "NOR"
         german = make_operator(all=True, may_register=True)
         (refusal,) = drafts(data("+49*810*000*438", Address={"Country": "Lummerland"}), operator=german)
-        assert "'Lummerland'" in refusal.reason
+        assert '"Lummerland"' in refusal.reason
 
     def test_the_name_is_the_first_that_is_one(self) -> None:
         names = [{"lang": "nb"}, {"lang": "en", "value": "Square"}]

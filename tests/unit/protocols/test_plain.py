@@ -205,9 +205,9 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("status", "reason", "hint"),
         [
-            ("chargin", Reason.INVALID_STATUS, "'chargin' is none of AVAILABLE, BLOCKED"),
-            ("Occupied", Reason.INVALID_STATUS, "'Occupied' is none of"),
-            ("", Reason.INVALID_STATUS, "'' is none of"),
+            ("chargin", Reason.INVALID_STATUS, '"chargin" is none of AVAILABLE, BLOCKED'),
+            ("Occupied", Reason.INVALID_STATUS, '"Occupied" is none of'),
+            ("", Reason.INVALID_STATUS, '"" is none of'),
             ("x" * 5_000, Reason.INVALID_STATUS, "is none of"),
             (2, Reason.INVALID_STATUS, "status 2 is none of -1 (unknown), 0 (available), 1 (occupied)"),
             (-2, Reason.INVALID_STATUS, "status -2"),

@@ -230,7 +230,7 @@ class TestPoints:
         draft = one(point("NO*ABC*E1", connector=[{"connectorType": "chademo"}]), point("no-abc-e1"))
         assert len(draft.station.evses) == 1
         assert draft.station.outlets[0].connector.standard == "CHADEMO"
-        assert draft.notes == ("point 'no-abc-e1' occurs more than once; the first is taken",)
+        assert draft.notes == ('point "no-abc-e1" occurs more than once; the first is taken',)
 
     def test_a_point_without_an_id_is_left_out_with_a_note(self) -> None:
         draft = one(point(), point(None), point("a@b"))
@@ -246,7 +246,7 @@ class TestPoints:
         two = [{"externalIdentifier": f"NO*ABC*E{number}"} for number in (7, 8)]
         draft = one(point("cp-0007", connector=two))
         assert draft.station.evses[0].evse_id == "NO*ABC*E7"
-        assert "a point has several EVSE ids; 'NO*ABC*E7' is taken" in draft.notes
+        assert 'a point has several EVSE ids; "NO*ABC*E7" is taken' in draft.notes
 
     @pytest.mark.parametrize("written", ["XX*ABC", "ABCD", "A", "[three letters]"])
     def test_an_operators_id_that_cannot_be_one_is_no_party(self, written: str) -> None:

@@ -278,9 +278,9 @@ def test_power_is_in_kilowatts_and_great_numbers_are_watts(said: object, power_k
 
 
 def test_powers_that_were_not_taken_as_written_are_noted() -> None:
-    assert draft(row(puissance_nominale="22000")).notes == ("the power '22000' is taken for watts",)
+    assert draft(row(puissance_nominale="22000")).notes == ('the power "22000" is taken for watts',)
     assert draft(row(puissance_nominale="beaucoup")).notes == (
-        "the power 'beaucoup' cannot be one and was left out",
+        'the power "beaucoup" cannot be one and was left out',
     )
     assert draft(row(puissance_nominale=None)).notes == ()
 
@@ -323,7 +323,7 @@ def test_a_point_without_plugs_has_one_of_an_unknown_kind() -> None:
 
 def test_what_is_no_truth_value_is_false_and_noted() -> None:
     assert draft(row(prise_type_chademo="peut-être")).notes == (
-        "prise_type_chademo 'peut-être' is neither true nor false; false is taken",
+        'prise_type_chademo "peut-être" is neither true nor false; false is taken',
     )
 
 
@@ -439,7 +439,7 @@ def test_a_csv_line_that_is_no_row_is_refused_and_costs_no_other(line: bytes, re
         (b"id_pdc_itinerance;coordonneesXY\n", "no column id_station_itinerance"),
         (b'"id_pdc', "header"),
         (b'"a"b\n', "header"),
-        (b'{"a": 1}\n{"b": 2}\n', "no row of the file has an 'id_pdc_itinerance'"),
+        (b'{"a": 1}\n{"b": 2}\n', 'no row of the file has an "id_pdc_itinerance"'),
         (b"x" * 5_000_000, "no line end in its first 4194304 bytes"),
         (b"\x1f\x8b\x08\x00\x00", "no column"),
     ],

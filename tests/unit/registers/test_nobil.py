@@ -107,8 +107,8 @@ def test_a_document_without_stations_is_read() -> None:
         (b" \n\t ", "empty"),
         (b"PK\x03\x04", "neither JSON nor XML"),
         (b"\x1f\x8b\x08\x00", "neither JSON nor XML"),
-        (b"{}", "has no 'chargerstations'"),
-        (b"[{}]", "has no 'chargerstations'"),
+        (b"{}", 'has no "chargerstations"'),
+        (b"[{}]", 'has no "chargerstations"'),
         (b"[]", "expected"),
         (b'{"chargerstations": null}', "expected"),
         (b'{"chargerstations": []} x', "goes on after the end"),
@@ -116,8 +116,8 @@ def test_a_document_without_stations_is_read() -> None:
         (b'{"Provider": nobil, "chargerstations": []}', "no valid JSON"),
         (b'{"chargerstations": [}]}', "no JSON"),
         (b'{"chargerstations": [,]}', "no JSON"),
-        (b'{"chargerstations" []}', "':' expected"),
-        (b'{"error": "Invalid key: tell post@example.org"}', "'Invalid key: tell'"),
+        (b'{"chargerstations" []}', '":" expected'),
+        (b'{"error": "Invalid key: tell post@example.org"}', '"Invalid key: tell"'),
         (b'[{"error": {"code": 7}}]', "NOBIL answered with an error"),
     ],
 )
@@ -642,7 +642,7 @@ def test_a_status_without_a_readable_time_is_not_used_and_noted(at: object) -> N
 def test_an_unknown_status_is_not_used_and_noted() -> None:
     one = draft(connector(status=("7", "0", AT)), connector(status=("", "0", AT)))
     assert one.readings == ()
-    assert one.notes == ("connector 1 has an unknown status '7'; it is not used",)
+    assert one.notes == ('connector 1 has an unknown status "7"; it is not used',)
 
 
 def test_of_several_connectors_of_an_evse_the_newest_status_counts() -> None:

@@ -117,8 +117,8 @@ def test_the_declared_encoding_is_used(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ("<error>Invalid key, tell post@example.org</error>", "'Invalid key, tell'"),
-        ("<chargerstations><error>Too many</error></chargerstations>", "'Too many'"),
+        ("<error>Invalid key, tell post@example.org</error>", '"Invalid key, tell"'),
+        ("<chargerstations><error>Too many</error></chargerstations>", '"Too many"'),
         ("<html><body>Not found</body></html>", "holds no 'chargerstations'"),
         ("<chargerstations>", "cannot be read as XML"),
         ("<chargerstations></chargerstation>", "cannot be read as XML"),

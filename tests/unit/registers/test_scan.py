@@ -128,7 +128,7 @@ def test_what_is_no_value_is_no_json(document: bytes) -> None:
 
 
 def test_another_byte_than_expected_is_no_json() -> None:
-    with pytest.raises(InvalidRegister, match="':' expected, b'=' found"):
+    with pytest.raises(InvalidRegister, match='":" expected, "=" found'):
         scanner(b" = 1").expect(b":")
     with pytest.raises(InvalidRegister, match="cut off"):
         scanner(b"  ").expect(b":")

@@ -23,6 +23,7 @@ from litestar.params import FromPath
 
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, packed
 from ladestrom.errors import NotFound
+from ladestrom.quoting import quoted
 
 VIEWS: Final[Mapping[str, str]] = {
     "/": "map",
@@ -99,7 +100,7 @@ class Assets:
         if name not in self._read:
             path = self._known.get(name)
             if path is None:
-                raise NotFound(f"the page has no file {name[:100]!r}")
+                raise NotFound(f"the page has no file {quoted(name, 100)}")
             self._read[name] = _asset(TYPES[path.suffix], path.read_bytes())
         return self._read[name]
 
