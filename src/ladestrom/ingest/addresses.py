@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import httpx2
 
 from ladestrom.errors import SourceFailure
+from ladestrom.quoting import quoted
 
 ADDRESSES_MAX: Final = 4
 """Of one host that are tried, one after the other."""
@@ -164,9 +165,9 @@ def origin_of(url: str) -> Origin:
         parts = httpx2.URL(url)
         port = parts.port
     except (httpx2.InvalidURL, ValueError) as error:
-        raise SourceFailure(f"{url[:80]!r} is no address that can be called ({error})") from error
+        raise SourceFailure(f"{quoted(url, 80)} is no address that can be called ({error})") from error
     if parts.scheme not in PORTS or not parts.host:
-        raise SourceFailure(f"{url[:80]!r} is no HTTP address")
+        raise SourceFailure(f"{quoted(url, 80)} is no HTTP address")
     host = parts.raw_host.decode("ascii").strip("[]").lower()
     return Origin(parts.scheme, host, port or PORTS[parts.scheme])
 
@@ -225,9 +226,9 @@ def _check_written(url: str, origin: Origin) -> None:
         return
     host = origin.host
     if len(host) > HOST_CHARACTERS_MAX or _NAME.fullmatch(host) is None:
-        raise SourceFailure(f"{host[:80]!r} is no name of a host")
+        raise SourceFailure(f"{quoted(host, 80)} is no name of a host")
     if _NUMBER.fullmatch(host.rpartition(".")[2]) is not None and not _is_dotted(host):
-        raise SourceFailure(f"{host[:80]!r} is no IPv4 address; write it as four numbers")
+        raise SourceFailure(f"{quoted(host, 80)} is no IPv4 address; write it as four numbers")
 
 
 def _is_dotted(host: str) -> bool:
