@@ -182,7 +182,7 @@ class TestReception:
         by_place = {refusal.index: refusal.detail for refusal in found.refused}
         assert (by_place[0], by_place[7]) == ("first", "eighth")
         assert 'NO*XXX*E0"' in by_place[1]
-        assert f"NO*XXX*E{PART_REPORTS_MAX}'" in by_place[PART_REPORTS_MAX + 2]
+        assert f'NO*XXX*E{PART_REPORTS_MAX}"' in by_place[PART_REPORTS_MAX + 2]
 
     async def test_what_the_source_knows_nothing_of_is_unknown_and_taken_again_however_old(
         self, reception: Reception
