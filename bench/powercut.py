@@ -155,7 +155,7 @@ class Life:
     async def _step(self, log: SqliteLog) -> None:
         match self._random.randrange(14):
             case 0:
-                await log.checkpoint(self._board.take_touched(), self._board.seq)
+                await log.checkpoint(self._board.rows(self._board.take_touched()), self._board.seq)
             case 1:
                 await log.trim()
             case 2:

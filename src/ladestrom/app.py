@@ -741,13 +741,13 @@ class App:
 
     async def _checkpoint(self) -> None:
         seq = self.board.seq
-        rows = self.board.take_touched()
-        if not rows and seq == self._checkpoint_seq:
+        touched = self.board.take_touched()
+        if not touched and seq == self._checkpoint_seq:
             return
         try:
-            await self.log.checkpoint(rows, seq)
+            await self.log.checkpoint(self.board.rows(touched), seq)
         except BaseException:
-            self.board.touch(rows)
+            self.board.touch(touched)
             raise
         self._checkpoint_seq = seq
         self._checkpointed_s = asyncio.get_running_loop().time()

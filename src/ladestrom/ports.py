@@ -108,10 +108,11 @@ class Log(Protocol):
         """
         ...
 
-    async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
+    async def checkpoint(self, rows: Iterable[BoardRow], seq: int) -> None:
         """Keeps `rows`, the newest state of EVSEs touched since the last checkpoint.
 
-        Every change with a sequence up to `seq` is in these or in earlier rows.
+        Every change with a sequence up to `seq` is in these or in earlier rows. They are taken piece by piece
+        while earlier ones are written; a row may be newer than `seq`.
         """
         ...
 

@@ -249,7 +249,7 @@ class TestRecover:
                 if isinstance(decision, Change):
                     assert [entry.seq for entry in await log.append([decision])] == [before + 1]
             if random.random() < 0.2:
-                await log.checkpoint(board.take_touched(), board.seq)
+                await log.checkpoint(board.rows(board.take_touched()), board.seq)
                 await log.trim()
             if random.random() < 0.1:
                 log = await place.reopen(log)
@@ -298,7 +298,7 @@ class TestRecover:
         board = Board()
         board.restore(await (log := await place.reopen(log)).recover(), log.last.seq)
         board.apply(await log.append(late))
-        await log.checkpoint(board.take_touched(), board.seq)
+        await log.checkpoint(board.rows(board.take_touched()), board.seq)
         await log.trim()
         rows = await (await place.reopen(log)).recover()
         assert [row.change for row in rows] == early + late
@@ -359,7 +359,7 @@ class TestTrim:
         changes = make_changes(2 * KEPT_ENTRIES_MAX, evses=7)
         board = Board()
         board.apply(await log.append(changes))
-        await log.checkpoint(board.take_touched(), board.seq)
+        await log.checkpoint(board.rows(board.take_touched()), board.seq)
         assert await log.trim()
         board.apply(await log.append(make_changes(3, evses=3)))
         again = await place.reopen(log)

@@ -118,7 +118,8 @@ def test_checkpoint_and_replay_give_the_board_wherever_the_replay_begins(
     for reports in parts:
         recorded.take(reports)
         if data.draw(st.booleans()):
-            kept.update((row.change.evse, row) for row in recorded.board.take_touched())
+            touched = recorded.board.rows(recorded.board.take_touched())
+            kept.update((row.change.evse, row) for row in touched)
             checkpoint = recorded.board.seq
     begin = data.draw(st.integers(0, checkpoint))
     recovered = folded(recorded.log[begin:], kept.values())

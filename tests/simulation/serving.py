@@ -253,12 +253,12 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.log.checkpoint(self.board.take_touched(), self.board.seq)
+        await self.log.checkpoint(self.board.rows(self.board.take_touched()), self.board.seq)
 
     async def _checkpoints(self) -> None:
         while True:
             await asyncio.sleep(self._rng.random() * self._nature.checkpoint_s)
-            await self.log.checkpoint(self.board.take_touched(), self.board.seq)
+            await self.log.checkpoint(self.board.rows(self.board.take_touched()), self.board.seq)
             await self.log.trim()
 
     async def _expiries(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from ladestrom.backends.tailing import Recent
 from ladestrom.errors import LogFailure
@@ -53,7 +53,7 @@ class MemoryLog:
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
 
-    async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
+    async def checkpoint(self, rows: Iterable[BoardRow], seq: int) -> None:
         for row in rows:
             self._rows[row.change.evse] = row
         self._checkpoint_seq = seq

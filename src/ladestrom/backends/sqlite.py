@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -34,8 +35,15 @@ CHUNK_ROWS: Final = 1_000
 """Rows a checkpoint or trim handles in one transaction, at some 20 us each: appends have to wait for it."""
 BUSY_CHUNK_ROWS: Final = 64
 """Rows of a checkpoint's transaction while there are appends, so that few of them notice."""
+APPENDS_MAX: Final = 2
+"""How long such a transaction with more rows may take, in appends: where a sync takes most of the time, rows
+cost next to nothing, and a checkpoint in small pieces would take half an hour."""
+APPEND_WEIGHT: Final = 0.2
+"""Of the last append in what one takes."""
 PAUSE: Final = 8
 """After such a transaction, in multiples of what it took."""
+PAUSE_S_MAX: Final = 0.25
+"""But not longer: 100,000 EVSEs beside steady reports take a minute on a disk whose sync takes 100 ms."""
 MIB: Final = 1024 * 1024
 SHM_SUFFIX: Final = "-shm"
 BUSY_MS_MAX: Final = 10_000
@@ -93,6 +101,8 @@ class SqliteLog:
         self._first = 1
         self._dropped = 0
         """Entries up to here were dropped, or are about to be."""
+        self._append_s = 0.0
+        """How long an append takes, of late."""
         self._writes = 0
         """Handed to the writer's thread, and not done yet."""
         self._waits_since_s = self._succeeded_s = time.monotonic()
@@ -225,14 +235,15 @@ class SqliteLog:
         start = self._recent.last + 1
         bodies = encode(changes).decode()
         await self._write(partial(self._append, start, start + len(changes) - 1, bodies))
-        if self._directory is not None:
-            self._require(self._directory.misplaced_vital())
+        misplaced = "" if self._directory is None else self._directory.misplaced_vital()
+        if misplaced:
+            raise self._refuse(misplaced)
         entries = [Entry(seq, change) for seq, change in enumerate(changes, start)]
         self._recent.add(entries)
         return entries
 
     def _append(self, start: int, end: int, bodies: str) -> None:
-        connection = self._write_connection
+        connection, began_s = self._write_connection, time.perf_counter()
         try:
             if self._written != start - 1:
                 # Of an append that was told as failed, or whose caller left: nobody has seen it.
@@ -242,6 +253,7 @@ class SqliteLog:
             self._written = -1
             raise self._failure(error, "nothing was accepted; try again") from error
         self._written = end
+        self._append_s += (time.perf_counter() - began_s - self._append_s) * APPEND_WEIGHT
 
     def look(self) -> None:
         """Looks whether all files are in place; `fault` says so where one is not.
@@ -252,15 +264,17 @@ class SqliteLog:
             self._find()
 
     def _find(self) -> None:
-        self._require("" if self._directory is None else self._directory.misplaced())
-
-    def _require(self, misplaced: str) -> None:
-        """Raises where a file is misplaced: what was written to it is not to be relied on."""
-        self._misplaced = None
+        """Raises where a file is misplaced."""
+        misplaced = "" if self._directory is None else self._directory.misplaced()
         if misplaced:
-            self._written = -1
-            self._misplaced = LogMisplaced(f"{misplaced}. Nothing was accepted")
-            raise self._misplaced
+            raise self._refuse(misplaced)
+        self._misplaced = None
+
+    def _refuse(self, misplaced: str) -> LogMisplaced:
+        """What was written is not to be relied on."""
+        self._written = -1
+        self._misplaced = LogMisplaced(f"{misplaced}. Nothing was accepted")
+        return self._misplaced
 
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         return await self._run(self._reader, partial(self._read, after, self._recent.last, limit))
@@ -271,19 +285,19 @@ class SqliteLog:
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
 
-    async def checkpoint(self, rows: Sequence[BoardRow], seq: int) -> None:
+    async def checkpoint(self, rows: Iterable[BoardRow], seq: int) -> None:
         self._find()
-        start, count = 0, BUSY_CHUNK_ROWS
-        while start < len(rows):
-            bodies = encode(rows[start : start + count]).decode()
-            last, began = self._recent.last, time.perf_counter()
-            await self._write(partial(self._transact, [(_CHECKPOINT, (bodies,))]))
-            start += count
-            if self._recent.last == last:
-                count = min(2 * count, CHUNK_ROWS)
-            else:
+        left, count = iter(rows), BUSY_CHUNK_ROWS
+        while chunk := list(islice(left, count)):
+            last = self._recent.last
+            took_s = await self._write(partial(self._transact, [(_CHECKPOINT, (encode(chunk).decode(),))]))
+            is_busy = self._recent.last != last
+            if is_busy and took_s > APPENDS_MAX * self._append_s:
                 count = BUSY_CHUNK_ROWS
-                await asyncio.sleep(PAUSE * (time.perf_counter() - began))
+            else:
+                count = min(2 * count, CHUNK_ROWS)
+            if is_busy:
+                await asyncio.sleep(min(PAUSE * took_s, PAUSE_S_MAX))
         await self._write(
             partial(self._transact, [("UPDATE meta SET value = ? WHERE name = 'checkpoint'", (seq,))])
         )
@@ -327,14 +341,16 @@ class SqliteLog:
         statement = "INSERT OR REPLACE INTO meta VALUES ('probed_at', ?)"
         await self._write(partial(self._transact, [(statement, (time.time_ns() // 1_000_000,))]))
 
-    def _transact(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
-        connection = self._write_connection
+    def _transact(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> float:
+        """Runs statements in one transaction; says how long that took, in seconds."""
+        connection, began_s = self._write_connection, time.perf_counter()
         try:
             with connection:
                 for statement, values in statements:
                     connection.execute(statement, values)
         except apsw.Error as error:
             raise self._failure(error, "try again") from error
+        return time.perf_counter() - began_s
 
     def _failure(self, error: apsw.Error, advice: str) -> LogFailure:
         """What to say of a write that failed."""

@@ -7,7 +7,7 @@ Knows nothing of registries, ownership or time: what is passed in was resolved a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -109,15 +109,18 @@ class Board:
                 cell.source = source
         self._touched.update(heard)
 
-    def take_touched(self) -> list[BoardRow]:
-        """Rows changed or confirmed since the last call, for a checkpoint."""
-        rows = [self.cells[key].row() for key in self._touched]
-        self._touched.clear()
-        return rows
+    def take_touched(self) -> set[str]:
+        """Keys of EVSEs that were changed or confirmed since the last call, for a checkpoint."""
+        taken, self._touched = self._touched, set()
+        return taken
 
-    def touch(self, rows: Iterable[BoardRow]) -> None:
-        """Gives rows back that a failed checkpoint did not keep."""
-        self._touched.update(row.change.evse for row in rows)
+    def rows(self, keys: Iterable[str]) -> Iterator[BoardRow]:
+        """What a checkpoint keeps of these EVSEs, each as it is when it is asked for."""
+        return (self.cells[key].row() for key in keys)
+
+    def touch(self, keys: Iterable[str]) -> None:
+        """Gives EVSEs back that a failed checkpoint did not keep."""
+        self._touched.update(keys)
 
     def expire(
         self, now: Millis, stale_after_ms: Callable[[str], int], keys: Iterable[str] | None = None

@@ -3,8 +3,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from ladestrom.backends import sqlite
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.backends.log_rows import FORMAT
 from ladestrom.backends.retention import DAY_MS
-from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
+from ladestrom.backends.sqlite import CHUNK_ROWS, PAUSE_S_MAX, Durability, SqliteLog
 from ladestrom.errors import LogFailure, LogMisplaced
 from ladestrom.model import Change
 from ladestrom.ports import BoardRow
@@ -406,26 +407,75 @@ class TestMisplacedFiles:
 
 
 class TestCheckpoint:
-    async def test_it_pauses_where_there_are_appends(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pauses: list[float] = []
+    @pytest.fixture
+    def pauses(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """How long checkpoints rested; they do not here."""
+        found: list[float] = []
         sleep = asyncio.sleep
 
         async def pause(seconds: float) -> None:
-            pauses.append(seconds)
+            found.append(seconds)
             await sleep(0)
 
+        monkeypatch.setattr("ladestrom.backends.sqlite.asyncio.sleep", pause)
+        return found
+
+    async def test_it_pauses_where_there_are_appends(self, tmp_path: Path, pauses: list[float]) -> None:
         changes = make_changes(10 * CHUNK_ROWS)
         rows = [BoardRow(seq, change, NOW, NOW, "abc") for seq, change in enumerate(changes, 1)]
         async with opened(tmp_path / "log.db") as log:
             await log.append(changes)
-            monkeypatch.setattr("ladestrom.backends.sqlite.asyncio.sleep", pause)
             await log.checkpoint(rows, log.last.seq)
             assert pauses == []
             await asyncio.gather(log.checkpoint(rows, log.last.seq), log.append(make_changes(1)))
             assert 1 <= len(pauses) <= 2
             assert all(pauses)
+
+    async def test_on_a_disk_that_is_slow_to_sync_it_takes_few_syncs_and_short_pauses(
+        self, tmp_path: Path, pauses: list[float]
+    ) -> None:
+        disk = Disk(Random(1))
+        changes = make_changes(20 * CHUNK_ROWS)
+        rows = [BoardRow(seq, change, NOW, NOW, "abc") for seq, change in enumerate(changes, 1)]
+        with disk.mounted():
+            async with opened(tmp_path / "log.db") as log:
+                await log.append(changes)
+                # Far more than the rows of a transaction take, even where much else goes on.
+                disk.sync_s = 0.3
+                for _ in range(12):
+                    await log.append(make_changes(1))
+                checkpoint = asyncio.create_task(log.checkpoint(rows, log.last.seq))
+                appends = 0
+                while not checkpoint.done():
+                    await log.append(make_changes(1))
+                    appends += 1
+                disk.sync_s = 0.0
+        assert appends <= 2 * len(rows) // CHUNK_ROWS, "pieces of the smallest size would be over 300"
+        assert max(pauses) <= PAUSE_S_MAX
+
+    async def test_rows_are_asked_for_piece_by_piece_while_earlier_ones_are_written(
+        self, tmp_path: Path
+    ) -> None:
+        changes = make_changes(5 * CHUNK_ROWS)
+        made = 0
+
+        def rows() -> Iterator[BoardRow]:
+            nonlocal made
+            for seq, change in enumerate(changes, 1):
+                made += 1
+                yield BoardRow(seq, change, NOW, NOW, "abc")
+
+        async with opened(tmp_path / "log.db") as log:
+            await log.append(changes)
+            checkpoint = asyncio.create_task(log.checkpoint(rows(), len(changes)))
+            steps = [0]
+            while not checkpoint.done():
+                await asyncio.sleep(0)
+                steps.append(made)
+            assert max(later - earlier for earlier, later in pairwise(steps)) <= CHUNK_ROWS
+            await checkpoint
+        async with opened(tmp_path / "log.db") as log:
+            assert len(await log.recover()) == len(changes)
 
 
 class Deceptive:
