@@ -211,6 +211,23 @@ class Hub:
         self._wake.set()
         return await future
 
+    def tried(
+        self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
+    ) -> Receipt:
+        """What `submit` would answer now. Nothing is logged, counted or told to anybody."""
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        outcome = _Outcome(refused)
+        self._judge(Round(self.board), _Submission(operator, reports, refused, future), outcome)
+        outcome.refused.sort(key=lambda refusal: refusal.index)
+        return Receipt(
+            outcome.accepted,
+            outcome.unchanged,
+            tuple(outcome.refused),
+            self._log.last,
+            outcome.stale,
+            dry_run=True,
+        )
+
     async def decide(self, make: Callable[[], list[Change]]) -> int:
         """Logs decisions that are no operator's: expired, withdrawn, registered. Says how many, once durable.
 

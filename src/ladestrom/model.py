@@ -251,6 +251,8 @@ class Receipt(msgspec.Struct, frozen=True):
     """When each accepted item was observed; those by which an EVSE became known are left out."""
     durable_at: Millis = NEVER
     """When the accepted items were in the log, on our clock."""
+    dry_run: bool = False
+    """Nothing was stored: it is what would have become of the items."""
 
 
 class Operator(msgspec.Struct, frozen=True):

@@ -385,3 +385,78 @@ def test_a_full_queue_refuses_whole_deliveries_for_now(tmp_path: Path) -> None:
         until(lambda: server.app.hub.queued_items == 0, "the queue empties")
         assert server.post(items).status_code == 200
         assert seq(server.get("/api/v1/rest/chargers")) > 0
+
+
+# -- trying ------------------------------------------------------------------------------------------------
+
+
+def counted(server: Serving) -> tuple[object, ...]:
+    """All that a delivery changes on the server."""
+    app = server.app
+    tallies = {
+        name: (tally.reports, tally.changes, dict(tally.refused)) for name, tally in app.hub.tallies.items()
+    }
+    sources = {name: (health.deliveries, health.items) for name, health in app.supervision.sources.items()}
+    return server.settled(), tallies, sources, list(server.data.rglob("*.json*"))
+
+
+def test_a_dry_run_gets_the_receipt_of_a_delivery_and_stores_nothing(server: Serving) -> None:
+    items = [
+        {"evse": E1, "status": "CHARGING", "observed_at": tick()},
+        {"evse": E1, "status": "CHARGING", "observed_at": tick()},
+        {"evse": "NO*ALF*E9", "status": "CHARGING"},
+        {"evse": SWEDISH, "status": "CHARGING"},
+        {"evse": E2, "status": "BUSY"},
+    ]
+    server.report({"evse": E2, "status": "AVAILABLE"})
+    before = counted(server)
+    tried = server.post(items, path="/api/v2/reports?dry_run=1", headers={"Idempotency-Key": "one"})
+    assert tried.status_code == 200
+    assert tried.headers["x-dry-run"] == "1"
+    assert counted(server) == before
+    real = server.post(items, headers={"Idempotency-Key": "one"})
+    told, receipt = tried.json(), real.json()
+    assert told.pop("dry_run") is True
+    assert "dry_run" not in receipt
+    assert (told["accepted"], told["unchanged"], len(told["refused"])) == (1, 1, 3)
+    assert {**told, "position": ""} == {**receipt, "position": ""}
+
+
+def test_what_cannot_be_read_is_refused_in_a_dry_run_too_and_not_kept(server: Serving) -> None:
+    before = counted(server)
+    answer = server.post(b"[{", path="/api/v2/reports?dry_run=1")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+    assert server.post([], path="/api/v2/reports?dry_run=maybe").status_code == 400
+    assert counted(server) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/push/irve", f"id_pdc_itinerance,etat_pdc,occupation_pdc,horodatage\n{E1},en_service,occupe,\n"),
+        ("/dynamique/status/", "{}"),
+        ("/api/oicp/evsepush/v21/operators/NO*ALF/status-records", "{}"),
+        ("/push/datex2", "{}"),
+    ],
+)
+def test_every_push_path_can_be_tried(server: Serving, path: str, body: str) -> None:
+    before = counted(server)
+    answer = server.post(body.encode(), path=f"{path}?dry_run=1")
+    assert answer.status_code < 500
+    assert counted(server) == before
+
+
+def test_members_that_nobody_knows_are_named_in_the_receipt(shared: Serving) -> None:
+    plain = {"evse": E1, "status": "CHARGING", "observed_at": tick()}
+    assert "ignored" not in shared.report(plain)
+    receipt = shared.report(plain, {**plain, "colour": "red", "Status": 1}, {**plain, "status": 7.5, "x": {}})
+    assert receipt["ignored"] == [
+        {"index": 1, "members": ["colour", "Status"]},
+        {"index": 2, "members": ["x"]},
+    ]
+    many = shared.report(*[{**plain, "m" * 100: 1, **{f"n{n}": 1 for n in range(50)}}] * 150)["ignored"]
+    assert len(many) == 100
+    assert len(many[0]["members"]) == 20
+    assert many[0]["members"][0] == "m" * 40
+    single = shared.post({**plain, "colour": "red"}).json()
+    assert single["ignored"] == [{"index": 0, "members": ["colour"]}]

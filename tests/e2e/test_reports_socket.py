@@ -46,6 +46,18 @@ def item(status: str, at: int | None = None) -> dict[str, Any]:
     return {"evse": E1, "status": status, "observed_at": tick() if at is None else at}
 
 
+def test_a_connection_can_be_for_trying_only(server: Serving) -> None:
+    before = server.settled()
+    with Wire(server.port) as wire:
+        wire.open(f"{PATH}?dry_run=1", server.bearer("alfa"))
+        for status in ("CHARGING", "AVAILABLE"):
+            say(wire, item(status))
+            told = wire.message()
+            assert told["dry_run"] is True
+            assert told["accepted"] + told["unchanged"] == 1
+    assert server.settled() == before
+
+
 def test_each_message_is_answered_by_its_receipt(server: Serving, wire: Wire) -> None:
     say(wire, item("UNKNOWN"))
     wire.message()

@@ -375,7 +375,7 @@ OPERATIONS: Final = (
             "same again."
         ),
         scope=Scope.REPORT,
-        parameters=("idempotencyKey", "contentEncoding"),
+        parameters=("dry_run", "idempotencyKey", "contentEncoding"),
         answer=reference("Receipt"),
         refusals=(
             "bad_request",

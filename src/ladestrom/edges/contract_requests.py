@@ -23,7 +23,7 @@ from ladestrom.errors import LadestromError
 from ladestrom.formats.contract_schemas import POSITION, Schema, components
 from ladestrom.model import Status
 from ladestrom.protocols.delivery import ADJUSTED_MAX, ID_CHARACTERS_MAX
-from ladestrom.protocols.plain import CONNECTOR_MAX
+from ladestrom.protocols.plain import CONNECTOR_MAX, IGNORED_MAX
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +194,12 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string", "minLength": 1},
         example="NOR",
     ),
+    "dry_run": Parameter(
+        name="dry_run",
+        description="1: the same checks and the same receipt, and nothing is stored. All push paths take it.",
+        schema={"type": "integer", "enum": [0, 1], "default": 0},
+        example=1,
+    ),
     "evsePath": Parameter(
         name="evse",
         place="path",
@@ -251,6 +257,7 @@ WIRE_LIMITS: Final = {
     "Report.uuid": {"maxLength": ID_CHARACTERS_MAX},
     "Report.connector": {"maximum": CONNECTOR_MAX},
     "Receipt.adjusted": {"maxItems": ADJUSTED_MAX},
+    "Receipt.ignored": {"maxItems": IGNORED_MAX},
 }
 RECEIPT: Final = "What became of the items of one delivery."
 _REPORT_FORMS: Final = (

@@ -31,10 +31,10 @@ from ladestrom.errors import (
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.idempotency import Receipts
 from ladestrom.ingest.reception import Reception
-from ladestrom.model import Millis, Operator
+from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.problem import without_keys
 from ladestrom.protocols.conversation import Answer, Push, Request
-from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
@@ -52,6 +52,9 @@ Raises:
     Unauthenticated, NotAllowed: it may not report any more.
 """
 
+DRY_RUN: Final = "dry_run"
+"""In the query: the same checks and the same answer, and nothing is stored."""
+DRY_RUN_HEADER: Final = "x-dry-run"
 BODY_GRACE_S: Final = 10
 """A body has this long, and a second more for each 64 KiB that arrived."""
 BODY_BYTES_PER_S_MIN: Final = 64 * 1024
@@ -177,11 +180,10 @@ class PushEndpoint:
         body: bytes = b"",
     ) -> Request:
         """The request as a protocol sees it."""
-        query: bytes = scope["query_string"]
         return Request(
             method=scope["method"],
             path=self._path(scope) if path is None else path,
-            query=_query(query) if query else {},
+            query=query_of(scope),
             headers=_headers(scope) if headers is None else headers,
             body=body,
         )
@@ -194,7 +196,7 @@ class PushEndpoint:
             raise NotFound("nothing is here")
         headers = _headers(scope)
         reporter = self._reporter(scope, headers)
-        if not self._push.sequential:
+        if not self._push.sequential or self._request(scope).query.get(DRY_RUN) == "1":
             request = self._request(scope, headers, path, await self._body(headers, receive))
             return await self._answered(reporter, request, None)
         name = reporter().name
@@ -216,7 +218,7 @@ class PushEndpoint:
 
     async def _answered(self, reporter: Reporter, request: Request, turn: _Turn | None) -> Answer:
         key = request.headers.get("idempotency-key")
-        if key is None:
+        if key is None or _is_dry_run(request):
             return await self.deliver(reporter, request, turn)
         what = b"%b\0%b" % (request.path.encode(), request.body) if request.path else request.body
         return await self._desk.receipts.once(
@@ -232,6 +234,9 @@ class PushEndpoint:
         desk = self._desk
         operator = reporter()
         now = desk.clock()
+        if _is_dry_run(request):
+            delivery = self._push.receive(request, operator, now, desk.limits.parse)
+            return self._told(request, delivery, desk.reception.tried(operator, delivery))
         if turn is not None:
             now = turn.last_at = max(now, turn.last_at + 1)
         try:
@@ -241,13 +246,19 @@ class PushEndpoint:
             raise
         receipt = await desk.reception.take(operator, delivery, protocol=self._push.name)
         try:
-            answer = self._push.answer(request, delivery, receipt)
+            return self._told(request, delivery, receipt)
         except Exception as error:
             logger.exception("a delivery was taken and cannot be answered", protocol=self._push.name)
             raise LadestromError(
                 f"the delivery is in the log ({receipt.accepted} accepted, {receipt.unchanged} unchanged, "
                 f"{len(receipt.refused)} refused), but an internal error kept its answer from being made"
             ) from error
+
+    def _told(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:
+        answer = self._push.answer(request, delivery, receipt)
+        if receipt.dry_run:
+            # Answers of some protocols have no room for it.
+            answer = msgspec.structs.replace(answer, headers=(*answer.headers, (DRY_RUN_HEADER, "1")))
         body = without_keys(answer.body)
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
 
@@ -257,6 +268,18 @@ class PushEndpoint:
             return partial(certificates.operator, headers, (scope.get("client") or ("",))[0])
         door = self._desk.door
         return partial(door.reporter, door.credential(headers, Scope.REPORT, basic=self._basic).key_id)
+
+
+def _is_dry_run(request: Request) -> bool:
+    """Whether the request only asks what would become of its items.
+
+    Raises:
+        BadRequest: `dry_run` is neither 1 nor 0.
+    """
+    said = request.query.get(DRY_RUN, "0")
+    if said not in {"0", "1"}:
+        raise BadRequest(f"{DRY_RUN}={quoted(said, 40)} is not 1 or 0")
+    return said == "1"
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int) -> bytes:
@@ -375,8 +398,11 @@ def _headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def _query(text: bytes) -> dict[str, str]:
-    """The fields of a query; none of one that has too many."""
+def query_of(scope: MutableMapping[str, Any]) -> dict[str, str]:
+    """The fields of a request's query; none of one that has too many."""
+    text: bytes = scope["query_string"]
+    if not text:
+        return {}
     try:
         pairs = parse_qsl(text.decode("latin-1"), max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:

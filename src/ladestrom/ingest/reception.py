@@ -69,6 +69,10 @@ class Reception:
         self.supervision.taken(health, delivery, receipt)
         return receipt
 
+    def tried(self, operator: Operator, delivery: Delivery) -> Receipt:
+        """What `take` would answer now; nothing is taken or counted. Its stations are not looked at."""
+        return self._hub.tried(self._hub.rights(operator), delivery.reports, delivery.refused)
+
     def unreadable(
         self,
         operator: Operator,

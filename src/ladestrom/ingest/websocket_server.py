@@ -6,7 +6,7 @@ Messages may be sent without waiting for receipts (pipelining); receipts come in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,15 @@ import structlog
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import LadestromError, NotReady, Unauthenticated, UpgradeRequired
-from ladestrom.ingest.http_push import PushEndpoint, Receive, Reporter, Send, headers_of, respond
+from ladestrom.ingest.http_push import (
+    PushEndpoint,
+    Receive,
+    Reporter,
+    Send,
+    headers_of,
+    query_of,
+    respond,
+)
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.conversation import Answer, Request
 
@@ -54,14 +62,15 @@ class ReportSocket:
         await send({"type": "websocket.accept"})
         self.connections += 1
         try:
-            await self._converse(key_id, receive, send)
+            await self._converse(key_id, query_of(scope), receive, send)
         finally:
             self.connections -= 1
 
-    async def _converse(self, key_id: str, receive: Receive, send: Send) -> None:
+    async def _converse(self, key_id: str, query: Mapping[str, str], receive: Receive, send: Send) -> None:
         pending: Pending = asyncio.Queue(PIPELINE_MESSAGES_MAX)
         writer = asyncio.create_task(self._answer(pending, send))
-        reader = asyncio.create_task(self._read(partial(self._door.reporter, key_id), pending, receive))
+        answered = partial(self._receipt, partial(self._door.reporter, key_id), query)
+        reader = asyncio.create_task(self._read(answered, pending, receive))
         is_live = True
         try:
             while is_live and not (reader.done() or writer.done()):
@@ -80,18 +89,20 @@ class ReportSocket:
             reader.cancel()
             writer.cancel()
 
-    async def _read(self, reporter: Reporter, pending: Pending, receive: Receive) -> None:
+    async def _read(
+        self, answered: Callable[[bytes], Coroutine[Any, Any, bytes]], pending: Pending, receive: Receive
+    ) -> None:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
             body = text.encode() if text is not None else (message.get("bytes") or b"")
-            await pending.put(asyncio.create_task(self._receipt(reporter, body)))
+            await pending.put(asyncio.create_task(answered(body)))
 
-    async def _receipt(self, reporter: Reporter, body: bytes) -> bytes:
+    async def _receipt(self, reporter: Reporter, query: Mapping[str, str], body: bytes) -> bytes:
         try:
-            answer = await self._endpoint.deliver(reporter, Request("POST", "", {}, {}, body))
+            answer = await self._endpoint.deliver(reporter, Request("POST", "", query, {}, body))
         except LadestromError as error:
             return problem(error)
         except Exception:

@@ -36,6 +36,15 @@ class ParseLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How far an observation may be ahead of our clock."""
 
 
+class Ignored(msgspec.Struct, frozen=True, gc=False):
+    """Members of one item that were not used, because they are not known."""
+
+    index: int
+    """Place in the delivery, from 0."""
+    members: tuple[str, ...]
+    """The first twenty, shortened to forty characters each."""
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one message brought: reports in order, and the items that were refused by their place."""
 
@@ -43,6 +52,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     refused: list[Refusal] = msgspec.field(default_factory=list)
     adjusted: list[Refusal] = msgspec.field(default_factory=list)
     """Items that were taken with the receive time, as their own was too far ahead; the first hundred."""
+    ignored: list[Ignored] = msgspec.field(default_factory=list)
+    """Items with members that nobody knows; the first hundred."""
     complete: bool = False
     """It names all EVSEs that its source has: those of this source that it lacks are unknown from now on."""
     within: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ A message is one item or a list. A bad item is refused by its place and costs no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +29,7 @@ from ladestrom.protocols.delivery import (
     ID_CHARACTERS_MAX,
     UNREADABLE,
     Delivery,
+    Ignored,
     ParseLimits,
     Problem,
     ahead,
@@ -37,12 +39,17 @@ from ladestrom.protocols.delivery import (
 from ladestrom.quoting import quoted
 
 CONNECTOR_MAX: Final = 998
+IGNORED_MAX: Final = 100
+"""Items whose unknown members are named: as many as are named for their times."""
+MEMBERS_MAX: Final = 20
+MEMBER_CHARACTERS_MAX: Final = 40
+"""A receipt must not grow with what a sender puts into its items."""
 
 WORDS: Final = ", ".join(Status)
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One item as it is written; unknown members are ignored."""
+    """One item as it is written; unknown members are ignored, and named in the receipt."""
 
     status: str | int
     """One of the nine words in any spelling, or the NOBIL stream's number."""
@@ -54,10 +61,18 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     timestamp: int | None = None
 
 
+class _Known(Item, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An item without unknown members, as nearly all are: looking for them costs only those who send some."""
+
+
+_decode_known = msgspec.json.Decoder(list[_Known]).decode
+_decode_known_item = msgspec.json.Decoder(_Known).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_items = msgspec.json.Decoder(list[Item]).decode
 _decode_item = msgspec.json.Decoder(Item).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_MEMBERS: Final = frozenset(Item.__struct_fields__)
 _WORDS: Final[dict[str | int, tuple[Status, bool, str]]] = {
     status.value: (status, False, status.value) for status in Status
 }
@@ -76,10 +91,12 @@ def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, sk
         raise MalformedBody(
             "the body is neither a JSON object nor a list of them; send one report or a list of reports"
         )
+    ignored: list[Ignored] = []
+    items: Sequence[Item | Problem]
     try:
-        items: Sequence[Item | Problem] = _decode_items(body) if start == b"[" else [_decode_item(body)]
+        items = _decode_known(body) if start == b"[" else [_decode_known_item(body)]
     except msgspec.ValidationError:
-        items = _one_by_one(body, start == b"[")
+        items, ignored = _leniently(body, start == b"[")
     except UNREADABLE as error:
         raise _malformed(error) from error
     if len(items) > items_max:
@@ -95,7 +112,7 @@ def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, sk
             reports.append(read)
             if read.observed_at is received_at and isinstance(item, Item) and _is_dated(item):
                 _note(adjusted, index, skew_ms)
-    return Delivery(reports=reports, refused=refused, adjusted=adjusted)
+    return Delivery(reports=reports, refused=refused, adjusted=adjusted, ignored=ignored)
 
 
 def _is_dated(item: Item) -> bool:
@@ -105,6 +122,27 @@ def _is_dated(item: Item) -> bool:
 def _note(adjusted: list[Refusal], index: int, skew_ms: int) -> None:
     if len(adjusted) < ADJUSTED_MAX:
         adjusted.append(Refusal(index, Reason.FUTURE_TIME, ahead(skew_ms)))
+
+
+def _leniently(body: bytes, is_list: bool) -> tuple[Sequence[Item | Problem], list[Ignored]]:
+    """Items of which some have unknown members, or cannot be read; and which members those are."""
+    items: Sequence[Item | Problem]
+    try:
+        items = _decode_items(body) if is_list else [_decode_item(body)]
+    except msgspec.ValidationError:
+        items = _one_by_one(body, is_list)
+    except UNREADABLE as error:
+        raise _malformed(error) from error
+    ignored: list[Ignored] = []
+    for index, raw in enumerate(_decode_raws(body) if is_list else [_decode_raw(body)]):
+        with suppress(*UNREADABLE):
+            unknown = [name for name in _decode_members(raw) if name not in _MEMBERS]
+            if unknown:
+                names = (name[:MEMBER_CHARACTERS_MAX] for name in unknown[:MEMBERS_MAX])
+                ignored.append(Ignored(index, tuple(names)))
+                if len(ignored) == IGNORED_MAX:
+                    break
+    return items, ignored
 
 
 def _one_by_one(body: bytes, is_list: bool) -> list[Item | Problem]:
@@ -209,16 +247,19 @@ class _Answer(msgspec.Struct, frozen=True):
     position: str
     stale: int
     adjusted: Sequence[Refusal] | msgspec.UnsetType = msgspec.UNSET
+    ignored: Sequence[Ignored] | msgspec.UnsetType = msgspec.UNSET
+    dry_run: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def answer(receipt: Receipt, adjusted: Sequence[Refusal] = ()) -> bytes:
+def answer(receipt: Receipt, adjusted: Sequence[Refusal] = (), ignored: Sequence[Ignored] = ()) -> bytes:
     """The receipt as JSON: accepted, unchanged (of these `stale` were older than what we have), refused,
     position.
 
-    `adjusted` is there only where times had to be replaced.
+    `adjusted` is there only where times had to be replaced, `ignored` where items had unknown members, and
+    `dry_run` where nothing was stored.
     """
     return _encode(
         _Answer(
@@ -228,6 +269,8 @@ def answer(receipt: Receipt, adjusted: Sequence[Refusal] = ()) -> bytes:
             str(receipt.position),
             receipt.stale,
             adjusted or msgspec.UNSET,
+            ignored or msgspec.UNSET,
+            receipt.dry_run or msgspec.UNSET,
         )
     )
 
@@ -248,7 +291,7 @@ class Plain:
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
         """The receipt."""
-        return Answer(200, answer(receipt, delivery.adjusted))
+        return Answer(200, answer(receipt, delivery.adjusted, delivery.ignored))
 
     def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
         """Problem details."""

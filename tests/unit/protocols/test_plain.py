@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status, StatusReport
 from ladestrom.protocols import plain
-from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.delivery import Delivery, Ignored
 
 SKEW_MS = 300_000
 ITEMS_MAX = 10_000
@@ -67,7 +68,9 @@ class TestMessages:
         assert receive(b"[]") == Delivery(reports=[])
 
     def test_unknown_members_are_ignored(self) -> None:
-        assert sent(GOOD | {"colour": {"deep": [1, {"x": None}]}, "Status": "x"}) == sent(GOOD)
+        found = sent(GOOD | {"colour": {"deep": [1, {"x": None}]}, "Status": "x"})
+        assert found.ignored == [Ignored(0, ("colour", "Status"))]
+        assert msgspec.structs.replace(found, ignored=[]) == sent(GOOD)
 
     @pytest.mark.parametrize(
         "body",
