@@ -111,6 +111,8 @@ SAMPLES = [
     ("sources", "remove", "x"),
     ("sources", "quarantine", "x"),
     ("sources", "replay", "x"),
+    ("backup", "copy"),
+    ("restore", "copy"),
     ("tail",),
     ("replay", "none.csv"),
     ("demo",),
