@@ -87,12 +87,12 @@ def simulated(running: Running, seed: int, limit: int | None) -> Load:
     began = now - SIMULATED_DAYS * DAY_MS
     fill(running.data, drafts, now)
     traffic = Traffic([draft.station for draft in drafts], random.Random(seed), began)
-    names = [point.evse.written for point in traffic.points]
+    names = [point.evse.name for point in traffic.points]
     seen = [
         Seen(each.at, names[each.point], each.status.value, int(each.error)) for each in traffic.until(now)
     ]
     places = {
-        evse.written: (draft.station.longitude, draft.station.latitude)
+        evse.name: (draft.station.longitude, draft.station.latitude)
         for draft in drafts
         for evse in draft.station.evses
     }

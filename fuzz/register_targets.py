@@ -106,8 +106,8 @@ def _check_evses(station: Station, limits: Limits) -> None:
     assert len(keys) == len(set(keys))
     for evse in station.evses:
         assert evse.station == station.uuid
-        # A short uid finds its EVSE, but is no key of a registry.
-        assert evse.key == evse_key(evse.evse_id or evse.uid or "") or (evse.key == "" and not evse.evse_id)
+        # A uid finds its EVSE, and is no key of a registry.
+        assert evse.key in {evse_key(evse.evse_id or ""), ""}
         assert evse.party is None or (len(evse.party) == 5 and evse.party.isascii() and evse.party.isupper())
     for outlet in station.outlets:
         power_kw = outlet.connector.power_kw

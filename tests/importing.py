@@ -35,6 +35,26 @@ def irve(path: Path, count: int, *, start: int = 0, packed: bool = False, statio
     return path
 
 
+def ocpi(path: Path, count: int) -> Path:
+    """The charge points of as many stations of `irve`, in Locations of OCPI."""
+    locations = [
+        {
+            "country_code": "FR",
+            "party_id": "ABC",
+            "id": f"LOC{place:05d}",
+            "country": "FRA",
+            "coordinates": {"latitude": "48.8", "longitude": f"{2 + place / 10_000:.4f}"},
+            "evses": [
+                {"uid": f"{place}-{point}", "evse_id": f"FR*ABC*E{place:05d}*{point}", "status": "AVAILABLE"}
+                for point in (1, 2)
+            ],
+        }
+        for place in range(count)
+    ]
+    path.write_text(json.dumps(locations))
+    return path
+
+
 def counts(output: str) -> dict[str, int]:
     """The table that an import prints."""
     found = re.findall(r"^([a-z]+) +([0-9,]+)$", output, re.MULTILINE)

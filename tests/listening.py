@@ -96,7 +96,7 @@ class Truth:
 
     def evses(self, selection: Selection, seq: int) -> dict[str, tuple[str, int, str]]:
         """Status, error and instant by EVSE id that a consumer of version 2 has at `seq`."""
-        written = {evse.key: evse.written for station in self.stations.values() for evse in station.evses}
+        written = {evse.key: evse.name for station in self.stations.values() for evse in station.evses}
         return {
             written[key]: (change.status.value, int(change.error), instant(change.changed_at))
             for key, change in self.held(seq).items()

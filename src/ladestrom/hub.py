@@ -343,22 +343,18 @@ class Hub:
 
     def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome) -> None:
         operator = self.rights(submission.operator)
-        find = self.directory.find
+        owns = partial(may_report, operator)
+        resolve = self.directory.resolve
         decide = round_.decide
         place = 0
         taken_places = {refusal.index for refusal in submission.refused}
         for report in submission.reports:
             while place in taken_places:
                 place += 1
-            found = find(report.evse)
-            if not found and report.also:
-                found = find(report.also)
-            if len(found) > 1:
-                # A uid that operators share means to each of them its own.
-                found = tuple(evse for evse in found if may_report(operator, evse)) or found[:1]
-            if len(found) != 1:
-                outcome.refuse(place, *_unknown(report, len(found)))
-            elif not may_report(operator, evse := found[0]):
+            own, found = resolve(report.evse, report.also, owns)
+            if len(own) > 1 or not (own or found):
+                outcome.refuse(place, *_unknown(report, len(own)))
+            elif not own:
                 outcome.refuse(
                     place,
                     Reason.NOT_ALLOWED,
@@ -366,6 +362,7 @@ class Hub:
                     "report on",
                 )
             else:
+                evse = own[0]
                 decision = decide(evse, report)
                 if isinstance(decision, Suppression):
                     outcome.unchanged += 1
@@ -464,16 +461,15 @@ class Hub:
             within: of all of them, those of these parties, or whose key begins so; empty is no bound.
         """
         cells = self.board.cells
-        kept = {evse.key for written in keep for evse in self.directory.find(written)}
+        kept = {evse.key for written in keep for evse in self.directory.meant(written)}
         if only is None:
             keys = [key for key, cell in cells.items() if cell.source == source and key not in kept]
             if within:
                 part = Operator(source, parties=within, prefixes=within)
-                keys = [
-                    key for key in keys if any(may_report(part, evse) for evse in self.directory.find(key))
-                ]
+                by_key = self.directory.by_key
+                keys = [key for key in keys if (evse := by_key(key)) is not None and may_report(part, evse)]
         else:
-            keys = [evse.key for written in only for evse in self.directory.find(written)]
+            keys = [evse.key for written in only for evse in self.directory.meant(written)]
 
         def off(chunk: Sequence[str]) -> list[Change]:
             now = self._clock()

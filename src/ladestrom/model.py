@@ -2,6 +2,19 @@
 
 Knows nothing but itself. Instants are whole milliseconds since the Unix epoch, UTC (`Millis`);
 a field that holds one ends in `_at`. Positions are degrees, WGS 84. Powers are kilowatts.
+
+What somebody writes as an id compares in one of these forms, and in no other:
+
+- An EVSE id (`NO*ABC*E1`, `+49*810*000*438`) as its `evse_key`: ASCII letters and digits in upper case,
+  without `*`, `-` and spaces, and ids of DIN 91286 without their `+`. ISO 15118-2, annex H, and eMI3 make the
+  separators optional and know no case. What has any other character is no EVSE id.
+- An operator's own id of an EVSE (uid) or of a Location as its `local_key`: ASCII letters in upper case, all
+  else as it is. OCPI 2.2.1, section 16.1: a CiString is printable ASCII and compares without case.
+- A registry key of an EVSE (`NOR_01333_01`) in upper case.
+- Ids of charge points (OCPP-J 1.6, section 3.1.1) and names of operators, keys and sources as they are.
+
+Only ASCII letters have a case here. Unicode maps the long s, the sharp s and ligatures to capitals of ASCII,
+and ids that look unlike would be one.
 """
 
 from __future__ import annotations
@@ -21,7 +34,12 @@ Millis = int
 NEVER: Final = -1
 """The instant of what is not known yet (the NOBIL stream's `timestamp` of an unknown connector)."""
 
-KEY_SEPARATORS: Final = str.maketrans("", "", "*-")
+WIRE_SEPARATORS: Final = str.maketrans("", "", "*-")
+"""What consumers leave out when they compare names of EVSEs."""
+_ID_SEPARATORS: Final = str.maketrans("", "", "*- ")
+_UPPER: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+PARTY_CHARACTERS: Final = 5
+"""Country and party without separator (ISO 15118-2, annex H): what an EVSE id in letters begins with."""
 
 
 class Status(StrEnum):
@@ -82,7 +100,8 @@ class Connector(msgspec.Struct, frozen=True, gc=False):
 class Evse(msgspec.Struct, frozen=True):
     """A charging point: serves one vehicle at a time, and is what has a status.
 
-    `key` is its identity everywhere inside: unique in the registry, in the form of `evse_key`.
+    `key` is its identity everywhere inside, and unique in the registry: the `evse_key` of its EVSE id where
+    the registry lets it hold that one, else a registry key, `NOR_01333_01` (`core.drafts`, `core.merge`).
     """
 
     key: str
@@ -91,14 +110,19 @@ class Evse(msgspec.Struct, frozen=True):
     evse_id: str | None = None
     """`NO*ABC*E1234` as its register writes it."""
     uid: str | None = None
-    """The operator's own id, where it is known and is not the `evse_id`."""
+    """The operator's own id, where it is known and is not the `evse_id`. Others may have the same."""
     party: str | None = None
     """Who operates it, as the register says: country and party without separator, `NOABC`."""
 
     @property
-    def written(self) -> str:
-        """The id shown to people: the `evse_id`, else the uid, else the key."""
-        return self.evse_id or self.uid or self.key
+    def name(self) -> str:
+        """What the EVSE is called on the wire, unique as its key is: the EVSE id that it holds, else its key.
+
+        Consumers compare names in upper case and without `*` and `-`: then it equals the key.
+        """
+        if self.evse_id is None or evse_key(self.evse_id) != self.key:
+            return self.key
+        return self.evse_id.replace(" ", "").replace("+", "")
 
 
 class Outlet(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +152,8 @@ class Station(msgspec.Struct, frozen=True):
     """Which register it is from: `nobil`, `irve`, ..."""
     native_id: str = ""
     """Its id in that register."""
+    told: int = 0
+    """Hash of what its register told of it (`core.drafts.fingerprint`); 0 where that is not known."""
     vanished_at: Millis | None = None
     """When an import of its register first lacked it."""
 
@@ -147,7 +173,7 @@ class StatusReport(msgspec.Struct, frozen=True, gc=False):
     """What an operator claims about one EVSE."""
 
     evse: str
-    """As the operator wrote it: an EVSE id or uid, or a connector of a station (`NOR_01333_01`)."""
+    """As the operator wrote it: EVSE id, uid, registry key, or a connector by its place or NOBIL id."""
     status: Status
     error: bool
     observed_at: Millis
@@ -271,13 +297,56 @@ class Operator(msgspec.Struct, frozen=True):
 
 
 def evse_key(written: str) -> str:
-    """The form in which EVSE ids compare: upper case, without `*` and `-`.
+    """The form in which EVSE ids compare; empty for what cannot be an EVSE id."""
+    if not written.isascii():
+        return ""
+    form = written.upper().translate(_ID_SEPARATORS)
+    if form[:1] == "+" and form[1:].isdigit():
+        form = form[1:]
+    return form if form.isalnum() else ""
 
-    Source: ISO 15118-1 and eMI3 make the separators optional; OCPI CiString ignores case.
+
+def local_key(written: str) -> str:
+    """The form in which ids compare that an operator gives out itself, such as a uid."""
+    return written.strip(" ").translate(_UPPER)
+
+
+def registry_key(written: str) -> str:
+    """The form in which registry keys compare; empty for what is none."""
+    form = written.translate(_UPPER)
+    return form if _REGISTRY_KEY.fullmatch(form) else ""
+
+
+def party_in(key: str) -> str | None:
+    """Whose an EVSE id says that it is (`NOABC` of `NOABCE1`), given its `evse_key`.
+
+    None for ids in digits (DIN 91286), which name an operator that has no party, and for too short ids.
     """
-    return written.upper().translate(KEY_SEPARATORS)
+    return key[:PARTY_CHARACTERS] if key[:2].isalpha() and len(key) > PARTY_CHARACTERS else None
 
 
 def connector_uuid(station: str, ordinal: int) -> str:
     """The NOBIL id of a connector: `NOR_01333_01` for ordinal 1; at least two digits."""
     return f"{station}_{ordinal:02d}"
+
+
+def connector_place(station: str, ordinal: int) -> str:
+    """A connector of a station by its place in registry order, from 1, as reports name it.
+
+    Not its NOBIL id: that may be the registry key of another EVSE, as EVSEs keep their keys when connectors
+    come and go.
+    """
+    return f"connector {ordinal} of {station}"
+
+
+def placed_connector(written: str) -> tuple[str, int] | None:
+    """Station and ordinal of what `connector_place` made, or of a connector's NOBIL id; None for all else."""
+    form = written.translate(_UPPER)
+    match = _CONNECTOR_PLACE.fullmatch(form)
+    if match is not None:
+        return match[2], int(match[1])
+    return (form.rpartition("_")[0], int(form.rpartition("_")[2])) if _REGISTRY_KEY.fullmatch(form) else None
+
+
+_REGISTRY_KEY = re.compile(r"[A-Z]{3}_[0-9]{5,12}_[0-9]{2,4}")
+_CONNECTOR_PLACE = re.compile(r"CONNECTOR ([0-9]{1,4}) OF ([A-Z]{3}_[0-9]{5,12})")

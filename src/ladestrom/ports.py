@@ -12,6 +12,7 @@ import msgspec
 
 from ladestrom.errors import LogFailure
 from ladestrom.model import (
+    NEVER,
     Change,
     Entry,
     Millis,
@@ -149,6 +150,8 @@ class StationDraft(msgspec.Struct, frozen=True):
     """Index of the EVSE in the station, and what the register says of its status."""
     notes: tuple[str, ...] = ()
     """What was odd about the record and how it was read."""
+    updated_at: Millis = NEVER
+    """When the register says that the record was updated; `NEVER` where it does not."""
 
 
 class RecordRefusal(msgspec.Struct, frozen=True):

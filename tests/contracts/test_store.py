@@ -13,6 +13,7 @@ import pytest
 from tests.contracts.databases import postgresql
 
 from ladestrom.backends.sql import SqlStore, open_store
+from ladestrom.core.drafts import fingerprint
 from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, TooManyRequests
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
 from ladestrom.ports import (
@@ -139,6 +140,7 @@ async def test_what_is_imported_comes_back_word_for_word(store: Store, opened: O
             msgspec.structs.replace(given.station.evses[0], station="NOR_01333"),
             Evse("NOR_01333_01", "NOR_01333"),
         ),
+        told=fingerprint(given.station),
     )
     for each in (store, await opened()):
         delta = await each.registry_since(0)
@@ -341,7 +343,7 @@ async def test_refusals_of_the_register_and_of_the_store_are_counted_together(st
         draft("", "C"),
     ]
     report = await store.import_stations("irve", records, NOW, complete=True)
-    assert [each.record for each in report.refused] == ["line 1", "record 4", "b"]
+    assert [each.record for each in report.refused] == ["line 1", "record 4", "a"]
     assert report.refused_count == 3
     many = [RecordRefusal(f"line {line}", "no") for line in range(1_200)]
     report = await store.import_stations("irve", many, NOW, complete=False)

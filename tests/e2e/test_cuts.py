@@ -46,17 +46,17 @@ def observations(drafts: Sequence[StationDraft], days: int, count: int) -> list[
     began = now() - days * DAY_MS
     traffic = Traffic([draft.station for draft in drafts], random.Random(SEED), began)
     events = [*traffic.board(), *traffic.until(now(), count)][:count]
-    names = [point.evse.written for point in traffic.points]
+    names = [point.evse.name for point in traffic.points]
     return [Seen(each.at, names[each.point], each.status.value, int(each.error)) for each in events]
 
 
 def survived(directory: Path, *, cuts: int, count: int, seed: int = SEED) -> list[Outcome]:
     """Four consumers in a simulated country."""
     drafts = build(STATIONS, random.Random(SEED))
-    evses = {evse.written for draft in drafts for evse in draft.station.evses}
+    evses = {evse.name for draft in drafts for evse in draft.station.evses}
     west, south, east, north = SOUTH
     southern = {
-        evse.written
+        evse.name
         for draft in drafts
         for evse in draft.station.evses
         if west <= draft.station.longitude <= east and south <= draft.station.latitude <= north

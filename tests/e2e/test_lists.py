@@ -224,7 +224,7 @@ def test_a_walk_sees_each_once_while_others_come_and_statuses_change(tmp_path: P
             number += 1
             # In turn one before the cursor and one behind it.
             uuid = f"{'AAA' if number % 2 else 'ZZZ'}_{number:05d}"
-            new = station(uuid, uuid[:3], (1, 1), [evse(f"NO*ALF*E9{number}", party="NOALF")])
+            new = station(uuid, uuid[:3], (1, 1), [evse(f"NO*ALF*E900*{number}", party="NOALF")])
             server.import_stations([new], complete=False)
             server.in_step()
             settled(server)
@@ -233,7 +233,9 @@ def test_a_walk_sees_each_once_while_others_come_and_statuses_change(tmp_path: P
     assert len(seen) == len(set(seen))
     there = [each.station.uuid for each in drafts] if name == "uuid" else list(named_all(20))
     assert set(there) <= set(seen)
-    assert any(each.startswith(("ZZZ", "NO*ALF*E9")) for each in seen), "what comes behind the cursor is seen"
+    assert any(each.startswith(("ZZZ", "NO*ALF*E900")) for each in seen), (
+        "what comes behind the cursor is seen"
+    )
 
 
 def named_all(stations: int) -> Iterator[str]:

@@ -494,7 +494,7 @@ def as_the_log_has_it(server: Serving, uuid: str, hours: int = 24) -> dict[str, 
     assert end - start == hours * HOUR_MS
     assert start <= complete <= end <= now()
     entries = logged(server)
-    names = {one.key: one.written for one in server.app.directory.stations[uuid].evses}
+    names = {one.key: one.name for one in server.app.directory.stations[uuid].evses}
     assert [each["evse"] for each in found["evses"]] == list(names.values())
     for (key, written), each in zip(names.items(), found["evses"], strict=True):
         assert each["evse"] == written

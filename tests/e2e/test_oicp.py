@@ -139,7 +139,7 @@ def known(server: Serving) -> dict[str, set[str]]:
     """EVSEs by station of those in Germany."""
     found = server.app.directory.stations.values()
     return {
-        station.name: {evse.written for evse in server.app.directory.present(station.uuid)}
+        station.name: {evse.name for evse in server.app.directory.present(station.uuid)}
         for station in found
         if station.country == "DEU"
     }

@@ -59,10 +59,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         "NO%2AALF%2AE1342",
         UID,
         UID.upper(),
-        UID.replace("-", ""),
     ],
 )
-def test_an_evse_is_found_by_any_written_form_of_its_id_or_uid(server: Serving, written: str) -> None:
+def test_an_evse_is_found_by_any_written_form_of_its_id_and_by_its_uid(server: Serving, written: str) -> None:
     answer = server.get(f"/api/v2/evses/{written}")
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
@@ -87,7 +86,14 @@ def test_an_evse_of_an_old_record_is_found_by_its_connector(server: Serving) -> 
 
 
 def test_an_evse_that_is_not_known(server: Serving) -> None:
-    for written in ("NO*ALF*E1", "%20", "x" * 300, "%F0%9F%94%8C"):
+    for written in (
+        "NO*ALF*E1",
+        UID.replace("-", ""),
+        "NO*ALF*E1342%C2%AD",
+        "%20",
+        "x" * 300,
+        "%F0%9F%94%8C",
+    ):
         answer = server.get(f"/api/v2/evses/{written}")
         assert answer.status_code == 404
         assert answer.json()["code"] == "not_found"

@@ -252,6 +252,6 @@ def test_the_log_replayed_gives_the_board_whatever_was_decided_in_between(
                 recorded.add([change for change in back if change is not None])
             case "move":
                 for evse, report in stream[:1]:
-                    there = make_evse(evse.written, report.source)
+                    there = make_evse(evse.name, report.source)
                     recorded.add(board.move(there, now) or ())
     assert_recovered(recorded.board, folded(recorded.log))

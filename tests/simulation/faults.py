@@ -23,6 +23,7 @@ from ladestrom.client.session import Session
 from ladestrom.client.v2_session import V2Session
 from ladestrom.core.audience import Audiences
 from ladestrom.core.channel import Channel
+from ladestrom.core.directory import Directory
 from ladestrom.core.view import View
 from ladestrom.formats import v2_stream
 from ladestrom.formats.nobil import NobilFormat
@@ -331,10 +332,10 @@ FAULTS: Final = (
     # -- a registry that changes -----------------------------------------------------------------------------
     Fault(
         "who has left is named otherwise",
-        v2_stream,
-        "written",
-        "view.directory.left.get(key, key)",
-        "key",
+        Directory,
+        "name",
+        "self.left.get(key, key)",
+        "key + '9'",
         kind=Kind.COMING,
     ),
     Fault(

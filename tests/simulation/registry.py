@@ -40,7 +40,7 @@ STATIONS: Final = (
     _station("DAN_00006", (55.7, 12.6), "Alfa", ["DK*ALF*E6*1", "dk*alf*e6*2"]),
 )
 EVSES: Final = tuple(evse for station in STATIONS for evse in station.evses)
-NAMES: Final[Mapping[str, str]] = {evse.key: evse.written for evse in EVSES}
+NAMES: Final[Mapping[str, str]] = {evse.key: evse.name for evse in EVSES}
 
 EVERYWHERE: Final = frozenset(station.uuid for station in STATIONS)
 NORWAY: Final = frozenset({"NOR_00001", "NOR_00002", "NOR_00003"})

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from ladestrom.backends import operators, registry
 from ladestrom.backends.tables import charge_points
 from ladestrom.errors import BadRequest, Conflict, NotFound
-from ladestrom.model import Evse, Millis, evse_key
+from ladestrom.model import Evse, Millis, evse_key, local_key, registry_key
 from ladestrom.ports import ChargePoint
 from ladestrom.quoting import quoted
 
@@ -100,11 +100,14 @@ async def _has(connection: AsyncConnection, charge_point: str) -> bool:
 
 
 def _evse(evses: tuple[Evse, ...], written: str) -> Evse:
-    form = evse_key(written)
+    key = evse_key(written) or registry_key(written)
     for evse in evses:
-        if form in {evse.key, evse_key(evse.evse_id or ""), evse_key(evse.uid or "")}:
+        if key and key in {evse.key, evse_key(evse.evse_id or "")}:
             return evse
-    own = ", ".join(evse.written for evse in evses)
+    for evse in evses:
+        if evse.uid and local_key(evse.uid) == local_key(written):
+            return evse
+    own = ", ".join(evse.name for evse in evses)
     raise BadRequest(f"{quoted(written, 60)} is no EVSE of this station; it has {own[:400]}")
 
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from ladestrom.backends.tables import evses, numbers, readings, stations
+from ladestrom.backends.tables import evses, numbers, operators, readings, stations
 from ladestrom.backends.tables import revision as revisions
 from ladestrom.core import drafts, merge
 from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status
@@ -50,6 +50,7 @@ _Layout = tuple[
     list[tuple[int, str, float | None]],
 ]
 _decode_layout = msgspec.json.Decoder(_Layout).decode
+_decode_words = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode = msgspec.json.Encoder().encode
 
 _STATION_COLUMNS: Final = (
@@ -64,6 +65,7 @@ _STATION_COLUMNS: Final = (
     stations.c.address,
     stations.c.city,
     stations.c.layout,
+    stations.c.told,
     stations.c.vanished_at,
 )
 _READING_COLUMNS: Final = (
@@ -138,7 +140,7 @@ async def import_stations(
         present = select(stations.c.uuid, stations.c.native_id).where(_present(register))
         by_uuid = {each.uuid: each.native_id for each in await connection.execute(present)}
         gone = merge.vanishing(register, named, by_uuid, holders, force=force_vanish)
-    accepted = merge.claim(named, holders, gone)
+    accepted = merge.claim(register, named, holders, gone, await _parties(connection, register))
     settlement = merge.settle(accepted, holders, free)
     writer = _Writer(connection, revision, now)
     await writer.stations(settlement, gone)
@@ -156,8 +158,8 @@ async def import_stations(
         refused=(gathered.refused + accepted.refused)[: merge.REFUSALS_KEPT_MAX],
         refused_count=gathered.refused_count + len(accepted.refused),
         evses=await _evse_count(connection, register),
-        notes=gathered.notes,
-        notes_count=gathered.notes_count,
+        notes=(gathered.notes + accepted.notes)[: merge.NOTES_KEPT_MAX],
+        notes_count=gathered.notes_count + len(accepted.notes),
     )
 
 
@@ -268,13 +270,25 @@ async def _holders(connection: AsyncConnection, keys: Iterable[str]) -> dict[str
     found: dict[str, merge.Holder] = {}
     for chunk in _chunks(keys):
         query = (
-            select(evses.c.key, evses.c.station, stations.c.vanished_at)
+            select(evses.c.key, evses.c.station, stations.c.vanished_at, stations.c.register)
             .join(stations, stations.c.uuid == evses.c.station)
             .where(evses.c.key.in_(chunk))
         )
-        for key, station, vanished_at in await connection.execute(query):
-            found[key] = merge.Holder(station, vanished_at is not None)
+        for key, station, vanished_at, register in await connection.execute(query):
+            found[key] = merge.Holder(station, vanished_at is not None, register)
     return found
+
+
+async def _parties(connection: AsyncConnection, register: str) -> merge.Parties:
+    """Registers in which operators describe their stations, this one too, and each operator's parties."""
+    owners = {
+        row.name: _decode_words(row.parties)
+        for row in await connection.execute(select(operators.c.name, operators.c.parties))
+    }
+    query = select(stations.c.register).where(stations.c.register.contains(":")).distinct()
+    known = (await connection.execute(query)).scalars()
+    described = filter(drafts.is_described, {register, *known})
+    return {each: owners.get(each.partition(":")[2], ()) for each in described}
 
 
 async def _evse_count(connection: AsyncConnection, register: str) -> int:
@@ -322,6 +336,7 @@ def _columns(station: Station) -> dict[str, Any]:
         "address": station.address,
         "city": station.city,
         "layout": _encode(layout).decode(),
+        "told": station.told,
         "vanished_at": station.vanished_at,
     }
 
@@ -340,6 +355,7 @@ def _station(row: Row[*tuple[Any, ...]]) -> Station:
         address,
         city,
         layout,
+        told,
         gone_at,
     ) = row
     points, connectors = _decode_layout(layout)
@@ -356,6 +372,7 @@ def _station(row: Row[*tuple[Any, ...]]) -> Station:
         city=_interned(city),
         register=intern(register),
         native_id=native_id,
+        told=told,
         vanished_at=gone_at,
     )
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -59,11 +60,13 @@ stations = Table(
     Column("address", Text),
     Column("city", Text),
     Column("layout", Text, nullable=False),
+    Column("told", BigInteger, nullable=False, server_default=text("0")),
     Column("vanished_at", BigInteger),
     Column("revision", BigInteger, nullable=False, index=True),
     Index("ix_stations_register_native_id", "register", "native_id"),
 )
-"""`layout` is JSON: EVSEs as [key, evse_id, uid, party], and connectors as [EVSE, standard, power in kW]."""
+"""`layout` is JSON: EVSEs as [key, evse_id, uid, party], and connectors as [EVSE, standard, power in kW].
+`told` is a hash of what the register told; 0 where that is not known."""
 
 evses = Table(
     "evses",

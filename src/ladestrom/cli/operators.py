@@ -173,7 +173,7 @@ def show(
     if covered.examples:
         print("\nexamples:")
         for evse in covered.examples:
-            print(f"  {evse.written} (station {evse.station})")
+            print(f"  {evse.name} (station {evse.station})")
     for line in _warnings(covered):
         say(f"warning: {line}")
 

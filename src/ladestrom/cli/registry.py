@@ -77,6 +77,6 @@ async def _parties(where: Where) -> list[PartyRow]:
 def _has(row: PartyRow, search: str) -> bool:
     key, text = evse_key(search), search.casefold()
     return (
-        any(key in each for each in (row.party, row.prefix) if each)
+        bool(key and any(key in each for each in (row.party, row.prefix) if each))
         or text in (row.operator or "").casefold()
     )

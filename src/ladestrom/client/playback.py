@@ -10,7 +10,7 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from ladestrom.model import evse_key
+from ladestrom.core.digests import wire_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def lanes(observations: Sequence[Observation], count: int) -> list[list[Observat
     for each in observations:
         lane = lane_of.get(each.evse)
         if lane is None:
-            lane = lane_of[each.evse] = dealt[zlib.crc32(evse_key(each.evse).encode()) % count]
+            lane = lane_of[each.evse] = dealt[zlib.crc32(wire_key(each.evse).encode()) % count]
         lane.append(each)
     return dealt
 

@@ -40,7 +40,7 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """What is reported of one EVSE; also its form on the wire."""
 
     evse: str
-    """EVSE id or uid, in any written form."""
+    """EVSE id in any written form, registry key, or uid."""
     status: Status
     observed_at: Millis
     error: int = 0

@@ -40,6 +40,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     cause: str = ""
     was: Was | None = None
     """In changes: what it was before."""
+    uid: str | None = None
+    """The operator's own id, where it has one; another operator may have the same."""
 
 
 class Greeted(msgspec.Struct, frozen=True):

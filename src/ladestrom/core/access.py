@@ -21,8 +21,8 @@ from typing import Final, Literal
 import msgspec
 
 from ladestrom.errors import BadRequest, KeyPending, NotAllowed, Unauthenticated
-from ladestrom.model import Evse, Millis, Operator, Station, evse_key
-from ladestrom.ports import KeyRecord
+from ladestrom.model import WIRE_SEPARATORS, Evse, Millis, Operator, Station, evse_key, party_in
+from ladestrom.ports import KeyRecord, StationDraft
 from ladestrom.quoting import quoted
 
 KEY_PREFIX: Final = "lst"
@@ -265,11 +265,19 @@ def key_state(record: KeyRecord, now: Millis) -> Literal["live", "pending", "exp
 
 
 def may_report(operator: Operator, evse: Evse) -> bool:
-    """Whether the operator may report on the EVSE: it may on all, is its party, or has a prefix of its key.
+    """Whether the operator may report on the EVSE: it may on all, is its party, or has a prefix of its ids.
 
     The party is what the register says, never what the EVSE id seems to say.
     """
-    return operator.all or evse.party in operator.parties or evse.key.startswith(operator.prefixes)
+    if operator.all or evse.party in operator.parties:
+        return True
+    return bool(operator.prefixes) and any(form.startswith(operator.prefixes) for form in prefixed(evse))
+
+
+def prefixed(evse: Evse) -> tuple[str, ...]:
+    """What a prefix is the beginning of: the EVSE's key, and its EVSE id where it is not held by that."""
+    key = evse_key(evse.evse_id or "")
+    return (evse.key, key) if key and key != evse.key else (evse.key,)
 
 
 def may_register(operator: Operator, station: Station) -> bool:
@@ -281,6 +289,31 @@ def may_register(operator: Operator, station: Station) -> bool:
     return operator.may_register and (
         operator.all or all(evse.party in operator.parties for evse in station.evses)
     )
+
+
+def rightful(operator: Operator, draft: StationDraft) -> StationDraft:
+    """The operator's description of a station, without EVSE ids of others: each is noted.
+
+    It may give its EVSEs ids of its own parties and prefixes. An EVSE whose id names one of its parties is
+    that party's, whoever the station is of.
+    """
+    if operator.all:
+        return draft
+    evses: list[Evse] = []
+    notes: list[str] = []
+    for evse in draft.station.evses:
+        key = evse_key(evse.evse_id or evse.key)
+        party = party_in(key)
+        own = evse
+        if party is not None and party in operator.parties:
+            own = msgspec.structs.replace(evse, party=party)
+        elif key and not key.startswith(operator.prefixes):
+            own = msgspec.structs.replace(evse, key="", evse_id=None)
+            written = quoted(evse.evse_id or key, PREFIX_CHARACTERS_MAX)
+            notes.append(f"the EVSE id {written} was left out: it is of no party or prefix of the operator")
+        evses.append(own)
+    station = msgspec.structs.replace(draft.station, evses=tuple(evses))
+    return msgspec.structs.replace(draft, station=station, notes=(*draft.notes, *notes))
 
 
 def operator_from(
@@ -349,7 +382,7 @@ def _name(name: str, what: str) -> str:
 
 def _party(written: str) -> str:
     party = evse_key("".join(written.split()))
-    if not written.isascii() or _PARTY.fullmatch(party) is None:
+    if _PARTY.fullmatch(party) is None:
         raise BadRequest(
             f"{quoted(written, 40)} is no party; write the two letters of the country"
             " and the three letters or digits of the operator, such as FR*ABC"
@@ -358,7 +391,7 @@ def _party(written: str) -> str:
 
 
 def _prefix(written: str) -> str:
-    prefix = evse_key(written.strip())
+    prefix = written.strip().upper().translate(WIRE_SEPARATORS).removeprefix("+")
     if len(prefix) < PREFIX_CHARACTERS_MIN or len(prefix) > PREFIX_CHARACTERS_MAX:
         raise BadRequest(
             f"the prefix {quoted(written, 60)} has {len(prefix)} characters without separators;"

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.access import may_report
-from ladestrom.model import Evse, Operator, Station
+from ladestrom.core.access import may_report, prefixed
+from ladestrom.model import Evse, Operator, Station, evse_key
 
 EXAMPLES: Final = 5
 """Enough to see whether a right is the one that was meant."""
@@ -73,7 +73,8 @@ def _rights(operator: Operator, covered: list[Evse]) -> Iterator[Right]:
     for party in operator.parties:
         yield Right("party", party, by_party[party])
     for prefix in operator.prefixes:
-        yield Right("prefix", prefix, sum(evse.key.startswith(prefix) for evse in covered))
+        begins = (any(form.startswith(prefix) for form in prefixed(evse)) for evse in covered)
+        yield Right("prefix", prefix, sum(begins))
 
 
 def parties(stations: Iterable[Station], operators: Iterable[Operator]) -> list[PartyRow]:
@@ -124,14 +125,15 @@ class _Reporters:
     def of(self, evse: Evse) -> set[str]:
         """The operators that `may_report` lets report on an EVSE."""
         names = self._all | self._by_party.get(evse.party, set())
-        for length in self._lengths:
-            names |= self._by_prefix.get(evse.key[:length], set())
+        for form in prefixed(evse):
+            for length in self._lengths:
+                names |= self._by_prefix.get(form[:length], set())
         return names
 
 
 def _prefix(evse: Evse) -> str | None:
     """How the EVSE id begins; a key that was made from the station's uuid is no EVSE id."""
-    return None if evse.evse_id is None else evse.key[:ID_PREFIX_CHARACTERS]
+    return None if evse.evse_id is None else evse_key(evse.evse_id)[:ID_PREFIX_CHARACTERS] or None
 
 
 def _present(stations: Iterable[Station]) -> Iterator[Station]:

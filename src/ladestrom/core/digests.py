@@ -13,7 +13,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from ladestrom.model import KEY_SEPARATORS
+from ladestrom.model import WIRE_SEPARATORS
 
 WORD: Final = 0xFFFF_FFFF
 """Keeps a number within 32 bits."""
@@ -21,7 +21,7 @@ WORD: Final = 0xFFFF_FFFF
 
 def wire_key(name: str) -> str:
     """The form in which consumers compare names of EVSEs: upper case, without `*` and `-`."""
-    return name.upper().translate(KEY_SEPARATORS)
+    return name.upper().translate(WIRE_SEPARATORS)
 
 
 def term(name: str, status: str, error: int, changed_at: str | None) -> int:

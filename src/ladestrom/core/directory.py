@@ -5,12 +5,15 @@ Knows nothing of statuses. Filled from the store; holds what is present and what
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
-from ladestrom.model import Evse, Station, evse_key
+from ladestrom.core.drafts import is_described
+from ladestrom.model import Evse, Station, evse_key, local_key, placed_connector, registry_key
 
-_CONNECTOR = re.compile(r"([A-Z]{3}_[0-9]{5,12})_([0-9]{2,4})")
+LEFT_MAX: Final = 100_000
+"""EVSEs that left their stations whose names are kept, the newest: some 20 MB. An older one is told by its
+key, which consumers take for the same name."""
 
 
 class Directory:
@@ -19,10 +22,15 @@ class Directory:
     def __init__(self, stations: Iterable[Station] = ()) -> None:
         self.stations: dict[str, Station] = {}
         self.left: dict[str, str] = {}
-        """EVSEs that left their station: key to the id as written, for those who are told so."""
+        """EVSEs that left their station: key to the name, for those who are told so. At most `LEFT_MAX`."""
         self.revision = 0
         """Of the store (`ports.Store.revision`) when stations were last taken from it."""
-        self._forms: dict[str, Evse | tuple[Evse, ...]] = {}
+        self._keys = _Index()
+        self._ids = _Index()
+        """By EVSE ids, of those that have another key."""
+        self._uids = _Index()
+        self._described: dict[tuple[str, str], str] = {}
+        """Stations that operators describe, by register and id there."""
         self._evse_count = 0
         for station in stations:
             self.put(station)
@@ -36,13 +44,14 @@ class Directory:
         before = self.present(station.uuid)
         known = self.stations.get(station.uuid)
         self.stations[station.uuid] = station
+        if is_described(station.register):
+            self._described[station.register, station.native_id] = station.uuid
         after = self.present(station.uuid)
         if known is not None and known.evses != station.evses:
             keys = {evse.key for evse in station.evses}
-            self.left.update((evse.key, evse.written) for evse in known.evses if evse.key not in keys)
-        if before:
-            for evse in before:
-                self._forget(evse)
+            self._remember(evse for evse in known.evses if evse.key not in keys)
+        for evse in before:
+            self._forget(evse)
         for evse in after:
             self._learn(evse)
         self._evse_count += len(after) - len(before)
@@ -50,6 +59,14 @@ class Directory:
             return ()
         keys = {evse.key for evse in after}
         return tuple(evse for evse in before if evse.key not in keys)
+
+    def described(self, register: str, native_id: str) -> Station | None:
+        """The station that an operator described, by its register (`ocpi:abc`) and its id there.
+
+        It may have vanished.
+        """
+        uuid = self._described.get((register, native_id))
+        return None if uuid is None else self.stations[uuid]
 
     def present(self, uuid: str) -> tuple[Evse, ...]:
         """EVSEs of a station that has not vanished; empty for unknown stations."""
@@ -61,32 +78,55 @@ class Directory:
         for uuid in self.stations:
             yield from self.present(uuid)
 
+    def by_key(self, key: str) -> Evse | None:
+        """The EVSE present that has this key; on its way from one station to another, at the newer one."""
+        found = self._keys.get(key)
+        return found[-1] if found else None
+
     def has(self, key: str) -> bool:
         """Whether an EVSE with this key is present."""
-        return any(evse.key == key for evse in self.find(key))
+        return bool(self._keys.get(key))
 
     def find(self, written: str) -> tuple[Evse, ...]:
-        """EVSEs that an id may mean, in any written form; more than one where operators share a uid."""
-        form = written
-        found = self._forms.get(form)
-        if found is None:
-            form = evse_key(written)
-            found = self._forms.get(form)
-            if found is None:
-                evse = self.connector(form)
-                return () if evse is None else (evse,)
-        if not isinstance(found, tuple):
-            return (found,)
-        # A uid never hides the EVSE whose key it happens to equal.
-        own = [evse for evse in found if evse.key == form]
-        return tuple(own[-1:]) or found
+        """EVSEs that an EVSE id, a registry key or a connector means, in any written form.
 
-    def connector(self, written: str) -> Evse | None:
-        """The EVSE of a connector in NOBIL's form, `NOR_01333_01`; the suffix counts from 1."""
-        match = _CONNECTOR.fullmatch(written)
-        if match is None or not self.present(match[1]):
-            return None
-        return self.outlet(match[1], int(match[2]) - 1)
+        The one that holds the id; where none does, those whose records have it all the same. A connector is
+        meant by its place, and by its NOBIL id where that is no registry key of an EVSE.
+        """
+        holder = self.by_key(written)
+        if holder is not None:
+            return (holder,)
+        key = evse_key(written)
+        holder = self.by_key(key or registry_key(written))
+        if holder is None and not key:
+            holder = self._placed(written)
+        if holder is not None:
+            return (holder,)
+        return self._ids.get(key) if key else ()
+
+    def find_uid(self, written: str) -> tuple[Evse, ...]:
+        """EVSEs that have this uid; more than one where operators share it."""
+        return self._uids.get(local_key(written))
+
+    def resolve(
+        self, written: str, also: str, owns: Callable[[Evse], bool]
+    ) -> tuple[tuple[Evse, ...], tuple[Evse, ...]]:
+        """What an operator means by an id of an EVSE: its own ones; and what the id means to everybody.
+
+        A uid means an EVSE of the operator's own, and never anybody else's. `also` is the uid, where the
+        operator says both; else it is empty.
+        """
+        found = self.find(written)
+        own = tuple(filter(owns, found))
+        for each in () if own else filter(None, (also, written)):
+            own = own or tuple(filter(owns, self.meant(each)))
+        return own, found
+
+    def meant(self, written: str) -> tuple[Evse, ...]:
+        """Every EVSE that an id may mean to somebody: by key, by the EVSE id in its record, or by uid."""
+        return tuple(
+            dict.fromkeys((*self.find(written), *self._ids.get(evse_key(written)), *self.find_uid(written)))
+        )
 
     def outlet(self, uuid: str, index: int) -> Evse | None:
         """The EVSE of a station's connector; `index` counts from 0 in registry order."""
@@ -97,30 +137,63 @@ class Directory:
             return None
         return station.evses[station.outlets[index].evse]
 
+    def name(self, key: str, uuid: str) -> str:
+        """The name on the wire of the EVSE that has, or had, this key at this station."""
+        evse = self.by_key(key)
+        if evse is not None:
+            return evse.name
+        station = self.stations.get(uuid)
+        for gone in () if station is None else station.evses:
+            if gone.key == key:
+                return gone.name
+        return self.left.get(key, key)
+
+    def _placed(self, written: str) -> Evse | None:
+        place = placed_connector(written)
+        return None if place is None else self.outlet(place[0], place[1] - 1)
+
+    def _remember(self, evses: Iterable[Evse]) -> None:
+        for evse in evses:
+            self.left.pop(evse.key, None)
+            self.left[evse.key] = evse.name
+        while len(self.left) > LEFT_MAX:
+            del self.left[next(iter(self.left))]
+
     def _learn(self, evse: Evse) -> None:
-        for form in _forms_of(evse):
-            known = self._forms.get(form)
-            if known is None:
-                self._forms[form] = evse
-            else:
-                self._forms[form] = (*known, evse) if isinstance(known, tuple) else (known, evse)
+        for index, form in self._forms_of(evse):
+            index.add(form, evse)
 
     def _forget(self, evse: Evse) -> None:
-        for form in _forms_of(evse):
-            known = self._forms[form]
-            rest = tuple(
-                other for other in (known if isinstance(known, tuple) else (known,)) if other != evse
-            )
-            if not rest:
-                del self._forms[form]
-            else:
-                self._forms[form] = rest[0] if len(rest) == 1 else rest
+        for index, form in self._forms_of(evse):
+            index.discard(form, evse)
+
+    def _forms_of(self, evse: Evse) -> Iterator[tuple[_Index, str]]:
+        yield self._keys, evse.key
+        if evse.evse_id and (form := evse_key(evse.evse_id)) and form != evse.key:
+            yield self._ids, form
+        if evse.uid:
+            yield self._uids, local_key(evse.uid)
 
 
-def _forms_of(evse: Evse) -> set[str]:
-    forms = {evse.key}
-    if evse.evse_id:
-        forms.add(evse_key(evse.evse_id))
-    if evse.uid:
-        forms.add(evse_key(evse.uid))
-    return forms
+class _Index:
+    """EVSEs by a form of an id. Most forms mean one EVSE, which is kept without a tuple around it."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Evse | tuple[Evse, ...]] = {}
+
+    def get(self, form: str) -> tuple[Evse, ...]:
+        found = self._found.get(form)
+        if found is None:
+            return ()
+        return found if isinstance(found, tuple) else (found,)
+
+    def add(self, form: str, evse: Evse) -> None:
+        known = self.get(form)
+        self._found[form] = (*known, evse) if known else evse
+
+    def discard(self, form: str, evse: Evse) -> None:
+        rest = tuple(other for other in self.get(form) if other != evse)
+        if not rest:
+            self._found.pop(form, None)
+        else:
+            self._found[form] = rest[0] if len(rest) == 1 else rest

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import math
 import re
+from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ladestrom.model import NEVER, Evse, Outlet, Reading, Station, connector_uuid, evse_key
+from ladestrom.model import (
+    NEVER,
+    Evse,
+    Outlet,
+    Reading,
+    Station,
+    connector_uuid,
+    evse_key,
+    local_key,
+    party_in,
+    registry_key,
+)
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
@@ -20,11 +32,13 @@ if TYPE_CHECKING:
 
 NUMBER_DIGITS_MAX: Final = 9
 """Of a uuid. NOBIL has six; what is longer is no number that somebody counted up to."""
+FINGERPRINT_BYTES: Final = 8
 INSTANT_MAX: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps."""
 
 UUID_FORM: Final = re.compile(rf"[A-Z]{{3}}_[0-9]{{5,{NUMBER_DIGITS_MAX}}}")
 _COUNTRY = re.compile(r"[A-Z]{3}")
+_encode = msgspec.json.Encoder().encode
 
 
 def fault(draft: StationDraft) -> str | None:
@@ -40,18 +54,25 @@ def fault(draft: StationDraft) -> str | None:
     )
 
 
-def completed(draft: StationDraft, register: str, uuid: str) -> tuple[Station, tuple[Reading, ...]]:
+def is_described(register: str) -> bool:
+    """Whether the register is one operator's own description of its stations (`ocpi:abc`)."""
+    return ":" in register
+
+
+def completed(
+    draft: StationDraft, register: str, uuid: str, before: Station | None = None
+) -> tuple[Station, tuple[Reading, ...]]:
     """The station with its uuid, register and EVSE keys, and the newest reading of each of its EVSEs.
 
-    Of a draft without fault. EVSEs without key get the id of their first connector, `NOR_01333_01`.
+    Of a draft without fault. An EVSE that cannot be held by its EVSE id gets a registry key: the one that it
+    had in the station `before`, where it is known by its uid or its place; a new one gets that of its first
+    connector, `NOR_01333_01`, or the next that no EVSE of the station had.
     """
     own = draft.station
-    ordinals: dict[int, int] = {}
-    for ordinal, outlet in enumerate(own.outlets, 1):
-        ordinals.setdefault(outlet.evse, ordinal)
+    keys = _Keys(own, uuid, before)
     evses = tuple(
         Evse(
-            key=evse_key(evse.key) or connector_uuid(uuid, ordinals[index]),
+            key=keys.of[index],
             station=uuid,
             evse_id=evse.evse_id,
             uid=evse.uid,
@@ -64,8 +85,71 @@ def completed(draft: StationDraft, register: str, uuid: str) -> tuple[Station, t
         read = msgspec.structs.replace(reading, evse=evses[index].key)
         if supersedes(read, newest.get(read.evse)):
             newest[read.evse] = read
-    station = msgspec.structs.replace(own, uuid=uuid, evses=evses, register=register, vanished_at=None)
+    station = msgspec.structs.replace(
+        own, uuid=uuid, evses=evses, register=register, vanished_at=None, told=fingerprint(own)
+    )
     return station, tuple(newest.values())
+
+
+def fingerprint(station: Station) -> int:
+    """A hash of what a register says of a station: 63 bits, never 0.
+
+    By it a record that says what it said before is known, also where not all that it says was taken.
+    """
+    evses = tuple(
+        msgspec.structs.replace(evse, key=evse_key(evse.evse_id or evse.key), station="")
+        for evse in station.evses
+    )
+    said = msgspec.structs.replace(station, uuid="", evses=evses, register="", vanished_at=None, told=0)
+    content = blake2b(_encode(said), digest_size=FINGERPRINT_BYTES)
+    return (int.from_bytes(content.digest(), "big") >> 1) or 1
+
+
+def held_key(evse: Evse) -> str:
+    """The EVSE id by which the registry may hold an EVSE, as a key; empty where it may not.
+
+    The id has to be of the party that the record says operates the EVSE. An id in digits (DIN 91286) names no
+    party, and a record may name none either.
+    """
+    key = evse_key(evse.key)
+    return "" if evse.party is not None and party_in(key) not in {None, evse.party} else key
+
+
+class _Keys:
+    """The keys of a station's EVSEs, by their places in it."""
+
+    def __init__(self, station: Station, uuid: str, before: Station | None) -> None:
+        self.of: dict[int, str] = {}
+        self._ordinals: dict[int, int] = {}
+        for ordinal, outlet in enumerate(station.outlets, 1):
+            self._ordinals.setdefault(outlet.evse, ordinal)
+        had = {} if before is None else {evse.key: evse for evse in before.evses if registry_key(evse.key)}
+        by_id = {form: key for key, evse in had.items() for form in _forms(evse)}
+        self.of.update((index, key) for index, evse in enumerate(station.evses) if (key := held_key(evse)))
+        taken = set(self.of.values())
+        without: list[int] = []
+        for index, evse in enumerate(station.evses):
+            if index in self.of:
+                continue
+            known = (by_id[form] for form in _forms(evse) if form in by_id)
+            key = evse.key if evse.key in had else next(known, "")
+            if key and key not in taken:
+                taken.add(key)
+                self.of[index] = key
+            else:
+                without.append(index)
+        numbers = (int(key.rpartition("_")[2]) for key in (*had, *taken) if registry_key(key))
+        following = max(len(station.outlets), *numbers, 0) + 1
+        for index in without:
+            key = connector_uuid(uuid, self._ordinals[index])
+            other = had.get(key)
+            is_another = other is not None and bool(_forms(other)) and bool(_forms(station.evses[index]))
+            if key in taken or is_another:
+                # A key that passed to another EVSE at once would be taken for the same EVSE.
+                key = connector_uuid(uuid, following)
+                following += 1
+            taken.add(key)
+            self.of[index] = key
 
 
 def joined(known: Station, draft: StationDraft) -> StationDraft:
@@ -73,13 +157,13 @@ def joined(known: Station, draft: StationDraft) -> StationDraft:
     come last. Of a draft whose EVSEs have keys.
     """
     own = draft.station
-    fresh = {evse_key(evse.key): index for index, evse in enumerate(own.evses)}
+    fresh = {_form(evse): index for index, evse in enumerate(own.evses)}
     parts = [
-        (own, fresh[evse.key]) if evse.key in fresh else (known, index)
+        (own, fresh[form]) if (form := _form(evse)) in fresh else (known, index)
         for index, evse in enumerate(known.evses)
     ]
-    stood = {evse.key for evse in known.evses}
-    parts += [(own, index) for key, index in fresh.items() if key not in stood]
+    stood = {_form(evse) for evse in known.evses}
+    parts += [(own, index) for form, index in fresh.items() if form not in stood]
     places = {index: place for place, (station, index) in enumerate(parts) if station is own}
     station = msgspec.structs.replace(
         own,
@@ -103,6 +187,17 @@ def doubled_key(station: Station) -> str | None:
             return evse.key
         keys.add(evse.key)
     return None
+
+
+def _forms(evse: Evse) -> tuple[str, ...]:
+    """By what an EVSE is known within its station: its EVSE id, and its uid."""
+    key = evse_key(evse.evse_id or evse.key)
+    return (*((key,) if key else ()), *((f"uid {local_key(evse.uid)}",) if evse.uid else ()))
+
+
+def _form(evse: Evse) -> str:
+    """What tells an EVSE from the others of its station."""
+    return (*_forms(evse), evse.key)[0]
 
 
 def supersedes(reading: Reading, stored: Reading | None) -> bool:
@@ -132,7 +227,7 @@ def _outlet_fault(station: Station) -> str | None:
         if power_kw is not None and not math.isfinite(power_kw):
             return f"connector {ordinal} has a power that is no number"
     for index, evse in enumerate(station.evses):
-        if not evse_key(evse.key) and index not in with_outlet:
+        if not held_key(evse) and index not in with_outlet:
             return f"EVSE {index + 1} has neither an id nor a connector"
     return None
 

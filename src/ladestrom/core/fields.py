@@ -82,6 +82,18 @@ def plain(value: object) -> str:
     return " ".join(_UNPRINTABLE.sub(" ", text).split())
 
 
+def identifier(value: object) -> str:
+    """An id as it is written, without white space around it; empty for what can be none.
+
+    Nothing within it is folded: two ids that differ would become one. One with characters that nobody sees is
+    none.
+    """
+    if isinstance(value, bool) or not isinstance(value, FOLDABLE):
+        return ""
+    text = value.strip() if isinstance(value, str) else plain(value)
+    return text if text.isprintable() else ""
+
+
 def clean(value: object, what: str, chars_max: int, notes: Notes) -> str:
     """Free text for the registry: `plain`, without contact data, cut to `chars_max` characters.
 

@@ -18,12 +18,23 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
 from ladestrom.core.places import place
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.core.words import Vocabulary
 from ladestrom.countries import country
-from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status, evse_key
+from ladestrom.model import (
+    NEVER,
+    Connector,
+    Evse,
+    Millis,
+    Outlet,
+    Reading,
+    Station,
+    Status,
+    evse_key,
+    local_key,
+)
 from ladestrom.ports import RecordRefusal, StationDraft
 
 REGISTER: Final = "ocpi"
@@ -38,7 +49,8 @@ NOTES_MAX: Final = 20
 POWER_KW_MAX: Final = 10_000.0
 """The largest plug there is, MCS, is specified for 3,750 kW."""
 
-_PARTY: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{3}")
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+_PARTY_ID: Final = re.compile(r"[A-Z0-9]{3}")
 _STANDARD: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _LINE_TO_LINE_V: Final = 350.0
 """`max_voltage` is line to neutral for three phases; who writes 400 means between the lines."""
@@ -50,13 +62,13 @@ def party_of(country_code: object, party_id: object) -> str | None:
     """`NOABC` of `no` and `abc`; None where they are no party."""
     if not isinstance(country_code, str) or not isinstance(party_id, str):
         return None
-    written = f"{country_code.strip()}{party_id.strip()}".upper()
-    return written if _PARTY.fullmatch(written) else None
+    letters, own = local_key(country_code), local_key(party_id)
+    return letters + own if _COUNTRY.fullmatch(letters) and _PARTY_ID.fullmatch(own) else None
 
 
 def native_id(party: str, location_id: str) -> str:
     """What a location is called in the registry, `NO*ABC*LOC1`: OCPI ids compare without case."""
-    return f"{party[:2]}*{party[2:]}*{location_id.strip().upper()}"
+    return f"{party[:2]}*{party[2:]}*{local_key(location_id)}"
 
 
 def status_of(word: str) -> Status | None:
@@ -69,7 +81,7 @@ def doubled(evse_ids: Iterable[str | None]) -> frozenset[str]:
 
     Peers whose chargers speak OCPP 1.x make an EVSE of each connector, and some give all of them one id.
     """
-    counted = Counter(evse_key(each) for each in evse_ids if each)
+    counted = Counter(filter(None, (evse_key(each) for each in evse_ids if each)))
     return frozenset(key for key, count in counted.items() if count > 1)
 
 
@@ -83,7 +95,7 @@ def draft(location: Mapping[str, object], party: str | None = None) -> StationDr
         location: the object.
         party: whose it is where it does not say so itself (`NOABC`); OCPI 2.1.1 has it in the address only.
     """
-    written = plain(location.get("id"))
+    written = identifier(location.get("id"))
     try:
         return _draft(location, party, written)
     except Unusable as reason:
@@ -123,7 +135,10 @@ def _draft(location: Mapping[str, object], party: str | None, written: str) -> S
         register=REGISTER,
         native_id=native_id(own, written),
     )
-    return StationDraft(station, tuple(points.readings), notes.all())
+    updated_at = instant(location.get("last_updated"))
+    return StationDraft(
+        station, tuple(points.readings), notes.all(), NEVER if updated_at is None else updated_at
+    )
 
 
 def _position(coordinates: object, notes: Notes) -> tuple[float, float]:
@@ -161,25 +176,29 @@ class _Points:
     def read(self, evses: object) -> None:
         """Takes in a list of EVSE objects; those that are removed are left out."""
         found = [each for each in _objects(evses) if not _is_removed(each)]
-        twice = doubled(plain(each.get("evse_id")) for each in found)
+        twice = doubled(identifier(each.get("evse_id")) for each in found)
         if twice:
             self._notes.add("several of its EVSEs have one EVSE id; their uids tell them apart")
         for each in found:
             self._add(each, twice)
 
     def _add(self, said: Mapping[str, object], twice: frozenset[str]) -> None:
-        uid, evse_id = plain(said.get("uid")), plain(said.get("evse_id"))
+        uid, evse_id = identifier(said.get("uid")), identifier(said.get("evse_id"))
         key = evse_key(evse_id)
-        if not key or len(evse_id) > ID_CHARACTERS_MAX or key in twice:
+        if not key or len(evse_id) > ID_CHARACTERS_MAX:
+            if said.get("evse_id"):
+                self._notes.add(f"the EVSE id {quoted(said.get('evse_id'))} is none")
+            evse_id, key = "", ""
+        elif key in twice:
             evse_id, key = "", ""
         if not 0 < len(uid) <= ID_CHARACTERS_MAX:
             self._notes.add(f"an EVSE has the uid {quoted(uid)}")
             uid = ""
-        if not (uid or key) or uid.upper() in self._uids:
+        if not (uid or key) or local_key(uid) in self._uids:
             self._notes.add("an EVSE that nothing tells from others was left out")
             return
         if uid:
-            self._uids.add(uid.upper())
+            self._uids.add(local_key(uid))
         index = len(self.evses)
         self.evses.append(Evse(key, station="", evse_id=evse_id or None, uid=uid or None, party=self._party))
         connectors = [_connector(each, self._notes) for each in _objects(said.get("connectors"))]

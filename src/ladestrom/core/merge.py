@@ -7,15 +7,16 @@ what `settle` returns. The steps, in order: `gather`, `name`, `vanishing`, `clai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from ladestrom.core.drafts import UUID_FORM, completed, doubled_key, fault
+from ladestrom.core.drafts import UUID_FORM, completed, doubled_key, fault, is_described
 from ladestrom.errors import Conflict
-from ladestrom.model import Reading, Station
+from ladestrom.model import NEVER, Millis, Reading, Station, evse_key, party_in
 from ladestrom.ports import RecordNote, RecordRefusal, StationDraft
 
 REFUSALS_KEPT_MAX: Final = 1_000
@@ -30,6 +31,7 @@ NOBIL_COUNTRIES: Final = frozenset({"NOR", "SWE", "FIN", "DAN", "ISL"})
 FIRST_NUMBER: Final = 1
 FIRST_NUMBER_BESIDE_NOBIL: Final = 900_001
 """Well beyond NOBIL's own ids, which grow by some thousands a year."""
+NO_PARTIES: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -62,6 +64,13 @@ class Candidate(msgspec.Struct, frozen=True):
     readings: tuple[Reading, ...]
     before: Station | None
     keys: frozenset[str]
+    age: tuple[Millis, int] = (NEVER, 0)
+    """When its register says that it was updated, and its place: what is newer is greater."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether its record says something else than before."""
+        return self.before is None or self.before.told != self.station.told
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -72,10 +81,16 @@ class Named(msgspec.Struct, frozen=True):
     """Native ids, uuids, EVSE keys or places of records that were refused."""
     refused: tuple[RecordRefusal, ...] = ()
     """Those that were refused since the register was read."""
+    notes: tuple[RecordNote, ...] = ()
+    """What was left out of those that were taken."""
 
     def keys(self) -> frozenset[str]:
-        """Every EVSE key of candidates, and all that may be one of a refused record; for their holders."""
-        return self.refused_ids.union(*(candidate.keys for candidate in self.candidates.values()))
+        """Every EVSE key and EVSE id of candidates, and all that may be one of a refused record; for their
+        holders.
+        """
+        ids = (set(_unheld(candidate.station)) for candidate in self.candidates.values())
+        keys = (candidate.keys for candidate in self.candidates.values())
+        return self.refused_ids.union(*keys, *ids)
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -83,6 +98,11 @@ class Holder(msgspec.Struct, frozen=True):
 
     uuid: str
     vanished: bool
+    register: str = ""
+
+
+Parties = Mapping[str, Collection[str]]
+"""Registers in which operators describe their stations (`ocpi:abc`), and the parties of each operator."""
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -162,7 +182,8 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
         uuid = own.uuid or uuids.get(own.native_id, "")
         reason = fault(draft) or _taken(uuid, register, before.get(uuid), candidates)
         if reason is None:
-            station, readings = completed(draft, register, uuid or _free_uuid(free, own.country))
+            known_as = uuid or _free_uuid(free, own.country)
+            station, readings = completed(draft, register, known_as, before.get(known_as))
             double = doubled_key(station)
             reason = None if double is None else f"its EVSE {double} stands in it twice"
         if reason is not None:
@@ -170,7 +191,9 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
             refused_ids.update(filter(None, (uuid, own.native_id)))
             continue
         keys = frozenset(evse.key for evse in station.evses)
-        candidates[station.uuid] = Candidate(station, readings, before.get(station.uuid), keys)
+        candidates[station.uuid] = Candidate(
+            station, readings, before.get(station.uuid), keys, (draft.updated_at, place)
+        )
         if not own.uuid:
             uuids[own.native_id] = station.uuid
             _use(free, station.uuid)
@@ -212,24 +235,53 @@ def vanishing(
     return gone
 
 
-def claim(named: Named, holders: Mapping[str, Holder], gone: Iterable[str]) -> Named:
-    """Refuses the candidates that want an EVSE key of another station; returns the others.
+def claim(
+    register: str,
+    named: Named,
+    holders: Mapping[str, Holder],
+    gone: Iterable[str],
+    parties: Parties = NO_PARTIES,
+) -> Named:
+    """Takes out of each candidate the EVSEs that are at another station, and refuses what has none left then.
 
-    `holders` says whose the keys are before the import. A key is free when its holder has vanished, or
-    gives it up in this import. Of two that want a free one, the first gets it.
+    One EVSE is at one station. A holder that has vanished, or whose record lacks the EVSE now, lets go of it.
+    Else it stays where it is, but for two cases: within the register, the newest record that lists it has it;
+    and the register of the operator whose party its id names goes before all other registers. A record that
+    says what it said before never takes an EVSE from another station.
+
+    An EVSE that is not held by its EVSE id loses that where another station holds it, in a register in which
+    an operator describes its own stations.
+
+    Args:
+        register: of the candidates.
+        named: the candidates.
+        holders: whose the keys are before the import.
+        gone: uuids of stations that vanish in this import.
+        parties: of the operators whose registers these are, by register.
     """
-    claims = _Claims(named.candidates, holders, frozenset(gone))
-    for candidate in named.candidates.values():
-        claims.add(candidate)
-    refused = (
-        RecordRefusal(
-            named.candidates[uuid].station.native_id or uuid,
-            f"its EVSE {key} belongs to {holder}; one EVSE cannot be at two stations",
+    claims = _Claims(register, named.candidates, holders, frozenset(gone), parties)
+    accepted: dict[str, Candidate] = {}
+    refused: list[RecordRefusal] = []
+    notes: list[RecordNote] = []
+    for uuid, candidate in named.candidates.items():
+        record = candidate.station.native_id or uuid
+        keys = [evse.key for evse in candidate.station.evses]
+        lost = {key: winner for key in keys if (winner := claims.winner(key)) != uuid}
+        before = candidate.before
+        is_there = before is not None and before.vanished_at is None
+        if lost and len(lost) == len(keys) and not is_there:
+            reason = f"its EVSE {keys[0]} belongs to {lost[keys[0]]}; one EVSE cannot be at two stations"
+            refused.append(RecordRefusal(record, reason))
+            continue
+        unheld = _unheld(candidate.station) if is_described(register) else ()
+        foreign = {form: winner for form in unheld if (winner := claims.winner(form)) not in {None, uuid}}
+        accepted[uuid] = _reduced(candidate, frozenset(lost), foreign) if lost or foreign else candidate
+        notes += (RecordNote(record, f"its EVSE {key} was left out: it is at {lost[key]}") for key in lost)
+        notes += (
+            RecordNote(record, f"the EVSE id {form} was left out: {foreign[form]} has the EVSE of that id")
+            for form in foreign
         )
-        for uuid, (key, holder) in claims.refused.items()
-    )
-    accepted = {uuid: each for uuid, each in named.candidates.items() if uuid not in claims.refused}
-    return Named(accepted, named.refused_ids, (*named.refused, *refused))
+    return Named(accepted, named.refused_ids, (*named.refused, *refused), tuple(notes))
 
 
 def settle(accepted: Named, holders: Mapping[str, Holder], numbers: Mapping[str, int]) -> Settlement:
@@ -294,69 +346,88 @@ def stripped(station: Station, keys: frozenset[str]) -> Station:
     )
 
 
+def _unheld(station: Station) -> Iterator[str]:
+    """EVSE ids that a station's record has for EVSEs which are not held by them, as keys."""
+    for evse in station.evses:
+        form = evse_key(evse.evse_id or "")
+        if form and form != evse.key:
+            yield form
+
+
+def _reduced(candidate: Candidate, lost: frozenset[str], foreign: Collection[str]) -> Candidate:
+    """A candidate without the EVSEs that have these keys, and without these EVSE ids of others."""
+    station = stripped(candidate.station, lost)
+    evses = tuple(
+        evse
+        if evse.evse_id is None or evse_key(evse.evse_id) not in foreign
+        else msgspec.structs.replace(evse, evse_id=None)
+        for evse in station.evses
+    )
+    return msgspec.structs.replace(
+        candidate,
+        station=msgspec.structs.replace(station, evses=evses),
+        readings=tuple(reading for reading in candidate.readings if reading.evse not in lost),
+        keys=candidate.keys - lost,
+    )
+
+
 class _Claims:
-    """Who gets which EVSE key. Each candidate is refused at most once, so that the work is linear."""
+    """Who gets which EVSE key. Each key is decided by itself."""
 
     def __init__(
-        self, candidates: Mapping[str, Candidate], holders: Mapping[str, Holder], gone: frozenset[str]
+        self,
+        register: str,
+        candidates: Mapping[str, Candidate],
+        holders: Mapping[str, Holder],
+        gone: frozenset[str],
+        parties: Parties,
     ) -> None:
-        self.refused: dict[str, tuple[str, str]] = {}
-        """Uuid of the candidate to the key it may not have, and whose that is."""
+        self._register = register
         self._candidates = candidates
         self._holders = holders
         self._gone = gone
-        self._owners: dict[str, str] = {}
-        self._held: dict[str, list[str]] = {}
-        for key, holder in holders.items():
-            self._held.setdefault(holder.uuid, []).append(key)
-            candidate = candidates.get(holder.uuid)
-            if candidate is not None and key in candidate.keys:
-                self._owners[key] = holder.uuid
+        self._parties = parties
+        self._claimants: dict[str, list[str]] = {}
+        for uuid, candidate in candidates.items():
+            for key in candidate.keys:
+                self._claimants.setdefault(key, []).append(uuid)
 
-    def add(self, candidate: Candidate) -> None:
-        uuid = candidate.station.uuid
-        for evse in candidate.station.evses:
-            other = self._other(uuid, evse.key)
-            if other is not None:
-                self._refuse(uuid, evse.key, other)
-                return
-        for evse in candidate.station.evses:
-            self._owners[evse.key] = uuid
-
-    def _other(self, uuid: str, key: str) -> str | None:
-        owner = self._owners.get(key)
-        if owner is not None:
-            return owner if owner != uuid else None
+    def winner(self, key: str) -> str | None:
+        """Uuid of the station that has it after the import; None where none has."""
+        claimants = self._claimants.get(key, [])
         holder = self._holders.get(key)
-        if holder is None or holder.uuid == uuid or self._is_free(holder):
-            return None
+        if holder is None or self._lets_go(holder, key):
+            return self._newest(claimants)
+        if not claimants or claimants == [holder.uuid]:
+            return holder.uuid
+        takers = [uuid for uuid in claimants if self._candidates[uuid].is_changed]
+        if holder.register == self._register:
+            return self._newest(takers) or holder.uuid
+        if takers and self._is_own(self._register, key) and not self._is_own(holder.register, key):
+            return self._newest(takers)
         return holder.uuid
 
-    def _is_free(self, holder: Holder) -> bool:
-        """Whether a holder that is not among the owners lets go of its keys."""
-        if holder.uuid in self._candidates and holder.uuid not in self.refused:
-            return True
+    def _lets_go(self, holder: Holder, key: str) -> bool:
+        if holder.uuid in self._candidates:
+            return key not in self._candidates[holder.uuid].keys
         return holder.vanished or holder.uuid in self._gone
 
-    def _refuse(self, uuid: str, key: str, other: str) -> None:
-        """Refuses a candidate, and those that already took keys which it was to give up and now keeps."""
-        queue = [(uuid, key, other)]
-        while queue:
-            uuid, key, other = queue.pop()
-            if uuid in self.refused:
-                continue
-            self.refused[uuid] = (key, other)
-            for evse in self._candidates[uuid].station.evses:
-                if self._owners.get(evse.key) == uuid:
-                    del self._owners[evse.key]
-            before = self._candidates[uuid].before
-            if before is None or before.vanished_at is not None:
-                continue
-            for held in self._held.get(uuid, ()):
-                taker = self._owners.get(held)
-                if taker is not None:
-                    queue.append((taker, held, uuid))
-                self._owners[held] = uuid
+    def _newest(self, uuids: Iterable[str]) -> str | None:
+        return max(
+            uuids,
+            key=lambda uuid: (self._candidates[uuid].is_changed, self._candidates[uuid].age),
+            default=None,
+        )
+
+    def _is_own(self, register: str, key: str) -> bool:
+        """Whether it is the register of the operator whose party the key names."""
+        return party_in(key) in self._parties.get(register, ())
+
+
+def is_nobils(uuid: str) -> bool:
+    """Whether NOBIL gave out a station's uuid, or that in a registry key: it means the same everywhere."""
+    country, _, number = uuid.partition("_")
+    return country in NOBIL_COUNTRIES and int(number.partition("_")[0]) < FIRST_NUMBER_BESIDE_NOBIL
 
 
 def _uuids_by_native_id(register: str, stations: Iterable[Station]) -> dict[str, str]:

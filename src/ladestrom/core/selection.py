@@ -13,7 +13,7 @@ import msgspec
 
 from ladestrom.countries import country as country_code
 from ladestrom.errors import InvalidSelection
-from ladestrom.model import Station, Status, evse_key
+from ladestrom.model import PARTY_CHARACTERS, Station, Status, evse_key, local_key, registry_key
 from ladestrom.quoting import quoted
 
 LONGITUDE_MAX = 180
@@ -45,7 +45,7 @@ class Selection(msgspec.Struct, frozen=True):
     country: frozenset[str] = frozenset()
     station: frozenset[str] = frozenset()
     operator: frozenset[str] = frozenset()
-    """Lower-case names, or parties in the form of `evse_key`."""
+    """Lower-case names, or parties in the form of `evse_key`, in small letters."""
     box: Box | None = None
     evse: frozenset[str] = frozenset()
     """EVSE keys."""
@@ -128,19 +128,30 @@ def _countries(text: str) -> frozenset[str]:
 
 
 def _stations(text: str) -> frozenset[str]:
-    return frozenset(value.upper() for value in _values("station", text))
+    return frozenset(local_key(value) for value in _values("station", text))
 
 
 def _operators(text: str) -> frozenset[str]:
     names = set()
     for value in _values("operator", text):
         names.add(value.casefold())
-        names.add(evse_key(value).casefold())
+        party = evse_key(value)
+        if len(party) == PARTY_CHARACTERS:
+            names.add(party.casefold())
     return frozenset(names)
 
 
 def _evses(text: str) -> frozenset[str]:
-    return frozenset(evse_key(value) for value in _values("evse", text))
+    found = set()
+    for value in _values("evse", text):
+        key = evse_key(value) or registry_key(value)
+        if not key:
+            raise InvalidSelection(
+                f"evse={quoted(value, 60)} is no name of an EVSE; write its EVSE id, or its registry key"
+                " (NOR_01333_01)"
+            )
+        found.add(key)
+    return frozenset(found)
 
 
 def _statuses(text: str) -> frozenset[Status]:

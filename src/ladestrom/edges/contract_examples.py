@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ladestrom import __version__
+from ladestrom.core import digests
 from ladestrom.credentials import TICKET_S
 from ladestrom.edges.keys import KeyLimits, KeyList, KeyRow, KeyUse, MadeKey, OwnKey, RotatedKey
 from ladestrom.edges.lists import EvsePage, StationPage
@@ -110,18 +111,30 @@ _DETAIL: Final = StationDetail(
     vanished_at=None,
     evses=(_STATE,),
 )
-_ROW: Final = EvseRow(STATION, EVSE, Status.CHARGING, 0, CHANGED_AT, CHANGED_AT, OPERATOR, Cause.REPORTED)
-_CHANGE: Final = ChangeRow(
-    STATION,
-    EVSE,
-    Status.CHARGING,
-    0,
-    CHANGED_AT,
-    CHANGED_AT,
-    OPERATOR,
-    Cause.REPORTED,
-    Was(Status.AVAILABLE, 0),
+_ROW: Final = EvseRow(
+    station=STATION,
+    evse=EVSE,
+    uid="4711",
+    status=Status.CHARGING,
+    error=0,
+    changed_at=CHANGED_AT,
+    observed_at=CHANGED_AT,
+    source=OPERATOR,
+    cause=Cause.REPORTED,
 )
+_CHANGE: Final = ChangeRow(
+    station=STATION,
+    evse=EVSE,
+    uid="4711",
+    status=Status.CHARGING,
+    error=0,
+    changed_at=CHANGED_AT,
+    observed_at=CHANGED_AT,
+    source=OPERATOR,
+    cause=Cause.REPORTED,
+    was=Was(Status.AVAILABLE, 0),
+)
+_DIGEST: Final = digests.written(digests.term(EVSE, Status.CHARGING.value, 0, CHANGED_AT))
 _HELLO: Final = Hello(
     server=f"ladestrom/{__version__}",
     epoch=EPOCH,
@@ -340,7 +353,7 @@ SENT: Final[Sequence[Any]] = (
     _HELLO,
     Snapshot(EPOCH, SEQ - 1, 1, 1, (_ROW,)),
     Changes(EPOCH, SEQ - 1, SEQ, (_CHANGE,)),
-    Heartbeat(EPOCH, SEQ, SEQ, OBSERVED_AT, 1, "4731ce62"),
+    Heartbeat(EPOCH, SEQ, SEQ, OBSERVED_AT, 1, _DIGEST),
     Reset(EPOCH, "epoch"),
     Drain(4_200),
     Selected(EPOCH, SEQ),

@@ -109,7 +109,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     ),
     "evse": Parameter(
         name="evse",
-        description="EVSEs by their ids in any written form.",
+        description="EVSEs by their names: EVSE ids in any written form, or registry keys.",
         schema=_WORD,
         example=["NO*FJL*E1234"],
         values_max=VALUES_MAX,

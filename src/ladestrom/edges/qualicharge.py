@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -42,9 +43,11 @@ def reader(view: View, confirmed: Confirmed, door: Doorkeeper) -> Reader:
             raise NotFound(f"statuses are at {STATUS}/")
         if not point:
             return _answer([status async for status in _list(request, operator, view, confirmed)])
-        found = [
-            evse for evse in view.directory.find(point) if operator is None or may_report(operator, evse)
-        ]
+        directory = view.directory
+        if operator is None:
+            found = directory.find(point) or directory.find_uid(point)
+        else:
+            found, _ = directory.resolve(point, "", partial(may_report, operator))
         status = _status(found[0], view, confirmed) if len(found) == 1 else None
         if status is None:
             raise NotFound(f"no status is known of {quoted(shown(point))}")
@@ -82,7 +85,7 @@ async def _wanted(view: View, points: frozenset[str], stations: frozenset[str]) 
     """EVSEs with these ids and of these stations; all of them where neither is given."""
     told: set[str] = set()
     for point in sorted(points):
-        for evse in view.directory.find(point):
+        for evse in view.directory.meant(point):
             told.add(evse.key)
             yield evse
     if points and not stations:

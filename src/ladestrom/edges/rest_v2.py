@@ -42,14 +42,14 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
 
     @get("/api/v2/evses/{evse:str}", sync_to_thread=False)
     def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:
-        """One EVSE, by any written form of its id or uid."""
+        """One EVSE, by any written form of its EVSE id, its registry key, or its uid."""
         door.look(request.headers)
         tag = weak_etag(view)
-        found = view.directory.find(evse)
+        found = view.directory.find(evse) or view.directory.find_uid(evse)
         if not found:
             raise NotFound(f"no EVSE is known as {quoted(evse, 80)}")
         if len(found) > 1:
-            ids = ", ".join(sorted(one.written for one in found))
+            ids = ", ".join(sorted(one.name for one in found))
             raise Conflict(f"{quoted(evse, 80)} is the uid of {len(found)} EVSEs; ask for one of {ids[:500]}")
         if matches(request, tag):
             return not_modified(tag)

@@ -65,8 +65,12 @@ _NUMBER: Final = {"format": "int64", "minimum": 0, "maximum": 2**48 - 1}
 WORDS: Final[Mapping[str, Word]] = {
     # -- of EVSEs, stations and connectors
     "station": Word("The registry's uuid of the station.", {"pattern": STATION_UUID}),
-    "evse": Word("Id of the EVSE as its register writes it.", {"minLength": 1}),
-    "uid": Word("The operator's own id of the EVSE, where it has another one."),
+    "evse": Word(
+        "Name of the EVSE, unique on the board: its EVSE id, where the registry lets it hold that one, else "
+        "its registry key (`NOR_01333_01`). Names compare in upper case and without `*` and `-`.",
+        {"minLength": 1},
+    ),
+    "uid": Word("The operator's own id of the EVSE, if it has one. Another operator may use the same."),
     "uuid": Word("The registry's uuid of the station.", {"pattern": STATION_UUID}),
     "status": Word("Status of the EVSE."),
     "error": Word("1 while a fault is reported, though the EVSE may be usable; else 0.", {"enum": [0, 1]}),
@@ -182,7 +186,8 @@ WORDS: Final[Mapping[str, Word]] = {
     "Select.bbox": Word("As in the query; empty: everywhere.", DEFAULT_TEXT, replaces=True),
     # -- of reports
     "Report.evse": Word(
-        "Id or uid of the EVSE in any written form (`FR*ABC*E123`, `frabce123`, `FR-ABC-E123`).",
+        "EVSE id in any written form (`FR*ABC*E123`, `frabce123`, `FR-ABC-E123`), registry key "
+        "(`NOR_01333_01`), or your own uid, in small letters or capitals.",
         {"minLength": 1},
     ),
     "Report.uuid": Word("With `connector`, instead of `evse`: uuid of the station.", {"minLength": 1}),

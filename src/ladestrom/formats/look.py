@@ -148,7 +148,7 @@ def station_history(
         complete_from=complete,
         evses=[
             EvseHistory(
-                evse.written,
+                evse.name,
                 [HistorySegment(_instant(one.at), one.status, int(one.error)) for one in own],
             )
             for evse, own in segments.items()

@@ -25,7 +25,7 @@ class EvseState(msgspec.Struct, frozen=True):
     """One EVSE: its status, since when, and when that was last confirmed."""
 
     evse: str
-    """Its id as the register writes it."""
+    """Its name on the wire, unique on the board (`model.Evse.name`)."""
     station: str
     status: Status
     error: int
@@ -80,7 +80,7 @@ def evse_state(evse: Evse, station: Station, change: Change | None, confirmed: C
     index = station.evses.index(evse)
     heard = confirmed(evse)
     return EvseState(
-        evse=evse.written,
+        evse=evse.name,
         station=station.uuid,
         status=Status.UNKNOWN if change is None else change.status,
         error=0 if change is None else int(change.error),

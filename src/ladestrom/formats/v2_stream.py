@@ -24,13 +24,15 @@ PART_BYTES_MAX: Final = 192 * 1024
 """Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
 
 
-class EvseRow(msgspec.Struct, frozen=True):
+class EvseRow(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one EVSE in a snapshot."""
 
     station: str
     """Registry uuid, `NOR_01333`."""
     evse: str
-    """The EVSE's id as its register writes it."""
+    """The EVSE's name, unique on the board (`model.Evse.name`)."""
+    uid: str | msgspec.UnsetType = msgspec.UNSET
+    """The operator's own id of the EVSE, where it has one. Other operators may have the same."""
     status: Status
     error: int
     """1 while a fault is reported, else 0."""
@@ -50,11 +52,12 @@ class Was(msgspec.Struct, frozen=True):
     error: int
 
 
-class ChangeRow(msgspec.Struct, frozen=True):
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     """One change of one EVSE: its new state, and what it was before."""
 
     station: str
     evse: str
+    uid: str | msgspec.UnsetType = msgspec.UNSET
     status: Status
     error: int
     changed_at: str | None
@@ -181,12 +184,25 @@ def decode_select(text: str) -> Select:
     return _decode_select(text)
 
 
-def change_row(change: Change, evse: str) -> bytes:
-    """One change, encoded; `evse` is the id as written."""
+Identity = tuple[str, str | msgspec.UnsetType]
+"""What an EVSE is called on the wire, and its uid."""
+
+
+def identity(view: View, change: Change) -> Identity:
+    """Of the EVSE of a change. One that no record has any more is called as it was, and has no uid."""
+    evse = view.directory.by_key(change.evse)
+    if evse is None:
+        return view.directory.name(change.evse, change.station), msgspec.UNSET
+    return evse.name, evse.uid or msgspec.UNSET
+
+
+def change_row(change: Change, who: Identity) -> bytes:
+    """One change, encoded."""
     return _encode(
         ChangeRow(
             station=change.station,
-            evse=evse,
+            evse=who[0],
+            uid=who[1],
             status=change.status,
             error=int(change.error),
             changed_at=instant(change.changed_at),
@@ -198,12 +214,13 @@ def change_row(change: Change, evse: str) -> bytes:
     )
 
 
-def evse_row(change: Change, evse: str) -> bytes:
+def evse_row(change: Change, who: Identity) -> bytes:
     """The state that a change left, encoded."""
     return _encode(
         EvseRow(
             station=change.station,
-            evse=evse,
+            evse=who[0],
+            uid=who[1],
             status=change.status,
             error=int(change.error),
             changed_at=instant(change.changed_at),
@@ -289,12 +306,12 @@ class V2Dialect:
 
     def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
         """`snapshot` in parts; the consumer moves with the last one."""
-        rows = []
-        for state, station in view.covered(selection):
-            names = {evse.key: evse.written for evse in station.evses}
-            for key, (_, change) in state.changes.items():
-                if _is_selected(selection, change):
-                    rows.append(evse_row(change, names.get(key) or written(view, change)))
+        rows = [
+            evse_row(change, identity(view, change))
+            for state, _ in view.covered(selection)
+            for _, change in state.changes.values()
+            if _is_selected(selection, change)
+        ]
         payloads = snapshot(view.epoch, seq, rows)
         at = Position(view.epoch, seq)
         last = len(payloads) - 1
@@ -306,11 +323,11 @@ class V2Dialect:
     def row(self, view: View, state: StationState, change: Change) -> bytes:
         """One change's part of a message."""
         del state
-        return change_row(change, written(view, change))
+        return change_row(change, identity(view, change))
 
     def entry(self, view: View, change: Change) -> bytes:
         """The same, from the log."""
-        return change_row(change, written(view, change))
+        return change_row(change, identity(view, change))
 
     def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
         """Newest states of EVSEs that changed after `after`, in order.
@@ -325,7 +342,7 @@ class V2Dialect:
             and not _has_moved_on(view, selection, held)
         ]
         found.sort(key=itemgetter(0))
-        return [change_row(change, written(view, change)) for _, change in found]
+        return [change_row(change, identity(view, change)) for _, change in found]
 
     def wanted(self, selection: Selection, change: Change) -> bool:
         """Filters on EVSE and status; a change that leads out of the selected statuses is wanted too."""
@@ -361,10 +378,12 @@ class V2Dialect:
 
     def term(self, view: View, change: Change | None) -> tuple[int, int]:
         """One, and the term of its row."""
+        del view
         if change is None or not is_listed(change):
             return 0, 0
-        name, changed_at = written(view, change), instant(change.changed_at)
-        return 1, digests.term(name, change.status.value, int(change.error), changed_at)
+        # The key is the name in the form in which names compare.
+        changed_at = instant(change.changed_at)
+        return 1, digests.term(change.evse, change.status.value, int(change.error), changed_at)
 
     def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
         """The same; zeros for what is not listed or not selected."""
@@ -406,19 +425,8 @@ def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) ->
     seq, change = held
     if change.status is not Status.REMOVED:
         return False
-    for evse in view.directory.find(change.evse):
-        elsewhere = view.change_of(evse)
-        if evse.key == change.evse and elsewhere is not None and elsewhere[0] > seq:
-            return selection.covers(view.directory.stations[evse.station])
-    return False
-
-
-def written(view: View, change: Change) -> str:
-    """The id of a change's EVSE as its register writes it; its key where none of its records is known."""
-    key = change.evse
-    station = view.directory.stations.get(change.station)
-    evses: tuple[Evse, ...] = () if station is None else station.evses
-    found = next((evse.written for evse in evses if evse.key == key), None)
-    if found is None:
-        found = next((evse.written for evse in view.directory.find(key) if evse.key == key), None)
-    return found or view.directory.left.get(key, key)
+    evse = view.directory.by_key(change.evse)
+    elsewhere = None if evse is None else view.change_of(evse)
+    if evse is None or elsewhere is None or elsewhere[0] <= seq:
+        return False
+    return selection.covers(view.directory.stations[evse.station])

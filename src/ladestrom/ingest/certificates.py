@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from ladestrom.errors import NotAllowed, Unauthenticated
-from ladestrom.model import Operator
+from ladestrom.model import Operator, local_key
 
 
 class Certificates:
@@ -56,5 +56,8 @@ class Certificates:
 
 
 def _form(subject: str) -> str:
-    """Subjects compare without regard to case and to spaces around their parts."""
-    return ",".join(part.strip() for part in subject.split(",")).casefold()
+    """Subjects compare without regard to the case of ASCII letters and to spaces around their parts.
+
+    Case mapping of Unicode would make one of subjects that differ (`ss` and the sharp s).
+    """
+    return local_key(",".join(part.strip() for part in subject.split(",")))

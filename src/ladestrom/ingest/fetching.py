@@ -156,7 +156,7 @@ class Fetcher:
                 self._look_at_certificate(response)
             limit = self._limits.answer_bytes_max
             declared = response.headers.get("content-length", "")
-            if declared.isdigit() and int(declared) > limit:
+            if declared.isascii() and declared.isdigit() and int(declared) > limit:
                 raise SourceFailure(f"the answer has {declared} bytes; at most {limit} are read")
             body = bytearray()
             async for piece in response.aiter_raw():

@@ -220,7 +220,8 @@ class PushEndpoint:
         key = request.headers.get("idempotency-key")
         if key is None or _is_dry_run(request):
             return await self.deliver(reporter, request, turn)
-        what = b"%b\0%b" % (request.path.encode(), request.body) if request.path else request.body
+        path = f"{self.path}/{request.path}".encode()
+        what = b"%d %b %b" % (len(path), path, request.body)
         return await self._desk.receipts.once(
             reporter().name, key, what, lambda: self.deliver(reporter, request, turn)
         )
@@ -292,7 +293,7 @@ async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int
         BadRequest: the connection ended, or it did not arrive in time.
     """
     declared = headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > bytes_max:
+    if declared.isascii() and declared.isdigit() and int(declared) > bytes_max:
         raise TooLarge(f"the body has {declared} bytes; at most {bytes_max} are taken: split it")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip"}:

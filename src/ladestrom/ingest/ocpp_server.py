@@ -266,10 +266,10 @@ class OcppServer:
     def _remember(self, station: _Station) -> None:
         """What it said before, here or before our restart, is not to look newer than what it says now."""
         for key in station.evses():
-            for evse in self._directory.find(key):
-                heard = self._heard(evse)
-                if heard is not None and heard[1] == station.operator.name:
-                    station.points.not_before(key, heard[0])
+            evse = self._directory.by_key(key)
+            heard = None if evse is None else self._heard(evse)
+            if heard is not None and heard[1] == station.operator.name:
+                station.points.not_before(key, heard[0])
 
     def _update(self, station: _Station, point: ChargePoint, operator: Operator) -> None:
         if point.secret_sha256 != station.point.secret_sha256 and station.connection is not None:

@@ -8,15 +8,15 @@ another's station.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from ladestrom.core.access import may_register
+from ladestrom.core.access import may_register, rightful
 from ladestrom.core.directory import Directory
-from ladestrom.core.drafts import completed, fault, joined
+from ladestrom.core.drafts import fingerprint, held_key, joined
 from ladestrom.errors import LadestromError
 from ladestrom.model import Millis, Operator, Station
 from ladestrom.ports import StationDraft, Store
@@ -81,7 +81,6 @@ class Registrar:
 
     def _wanted(self, operator: Operator, delivery: Delivery) -> Iterator[StationDraft]:
         refused = []
-        known = self._registered(operator) if delivery.partial_stations else {}
         for draft in delivery.stations:
             if not isinstance(draft, StationDraft):
                 refused.append(f"{draft.record}: {draft.reason}")
@@ -89,41 +88,29 @@ class Registrar:
                 refused.append(f"{draft.station.native_id}: it has EVSEs of other parties")
             else:
                 own = draft.station
-                station = known.get((f"{own.register}:{operator.name}", own.native_id))
-                whole = draft if station is None else joined(station, draft)
-                if delivery.all_stations or self._is_new(operator, whole, delivery):
+                whole = rightful(operator, draft)
+                known = self._directory.described(f"{own.register}:{operator.name}", own.native_id)
+                if delivery.partial_stations and known is not None and known.vanished_at is None:
+                    whole = joined(known, whole)
+                if delivery.all_stations or self._is_new(known, whole):
                     yield whole
         if refused:
             _log(operator.name, refused)
 
-    def _is_new(self, operator: Operator, draft: StationDraft, delivery: Delivery) -> bool:
+    def _is_new(self, known: Station | None, draft: StationDraft) -> bool:
+        """Whether the registry is to be told of a station.
+
+        It is where the record says something else than before, or an EVSE that it lost to another is free.
+        """
         own = draft.station
-        register = f"{own.register}:{operator.name}"
-        ids = [evse.key or evse.uid or "" for evse in own.evses]
-        if not ids:
-            # Nothing of it is to be shown: that matters only where something is.
-            ids = [*delivery.unknown, *(report.evse for report in delivery.reports)]
-        known = self._known(register, own.native_id, ids)
-        if known is None:
+        if known is None or known.vanished_at is not None:
             return bool(own.evses)
-        return fault(draft) is not None or completed(draft, register, known.uuid)[0] != known
-
-    def _known(self, register: str, native_id: str, ids: Iterable[str]) -> Station | None:
-        for written in ids:
-            for evse in self._directory.find(written):
-                station = self._directory.stations[evse.station]
-                if station.register == register and station.native_id == native_id:
-                    return station
-        return None
-
-    def _registered(self, operator: Operator) -> dict[tuple[str, str], Station]:
-        """Stations of the operator's registers, by register and native id."""
-        mine = f":{operator.name}"
-        return {
-            (station.register, station.native_id): station
-            for station in self._directory.stations.values()
-            if station.vanished_at is None and station.register.endswith(mine)
-        }
+        if known.told != fingerprint(own):
+            # A station of which nothing is to be shown matters only where something is.
+            return bool(own.evses or known.evses)
+        held = {evse.key for evse in known.evses}
+        wanted = {held_key(evse) for evse in own.evses} - held - {""}
+        return not all(map(self._directory.has, wanted))
 
     async def _import(self, before: asyncio.Task[None] | None) -> None:
         if before is not None:
@@ -134,7 +121,9 @@ class Registrar:
         complete, self._complete = self._complete, set()
         for register, offered in waiting.items():
             drafts = [
-                draft for operator, draft in offered if may_register(self._rights(operator), draft.station)
+                rightful(rights, draft)
+                for operator, draft in offered
+                if may_register(rights := self._rights(operator), draft.station)
             ]
             if not drafts:
                 continue
@@ -150,6 +139,9 @@ class Registrar:
                 continue
             if report.refused:
                 _log(register, [f"{refusal.record}: {refusal.reason}" for refusal in report.refused])
+            if report.notes:
+                first = [f"{each.record}: {each.note}" for each in report.notes[:TOLD_MAX]]
+                logger.info("stations were noted", of=register, count=report.notes_count, first=first)
         try:
             await self._refresh()
         except LadestromError as error:

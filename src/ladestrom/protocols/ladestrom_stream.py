@@ -6,6 +6,9 @@
 Whether a message may come at all, and when a snapshot is complete, is the session's to say
 (`client.v2_session`); here it is read by itself. A status that the other board lost is nothing that somebody
 observed, and so no report: the EVSE is given up, and taken again by whatever comes next, however old that is.
+
+A registry key is a name of the other board, unless NOBIL gave its station the number. An EVSE that has no
+other name is found by its uid, among those of the operator that the source reports for.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.merge import is_nobils
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Millis, Status
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis
+from ladestrom.model import Millis, Reason, Status, registry_key
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
+from ladestrom.quoting import quoted
 
 _STATUSES: Final = Vocabulary({status.value: status for status in Status})
 
@@ -28,6 +33,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     evse: str
     status: str
+    uid: str | None = None
     error: int = 0
     observed_at: datetime | None = None
     changed_at: datetime | None = None
@@ -64,11 +70,23 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
         status = _STATUSES.find(row.status)
         written_at = row.observed_at or row.changed_at
         at = None if written_at is None else millis(written_at)
-        if status is None:
-            gathering.word(row.evse, None, at, row.status)
+        written, also = _ids(row)
+        if not written:
+            what = f"{quoted(shown(row.evse))} is a name of the other board only, and the EVSE has no uid"
+            gathering.refuse(Reason.UNKNOWN_EVSE, what)
+        elif status is None:
+            gathering.word(written, None, at, row.status, also)
         elif status is Status.UNKNOWN and not row.error:
-            unknown.append(row.evse)
+            unknown.append(written)
         else:
-            gathering.report(row.evse, status, row.error == 1, at, row.status)
+            gathering.report(written, status, row.error == 1, at, row.status, also)
     made = gathering.delivery()
     return msgspec.structs.replace(made, unknown=unknown) if unknown else made
+
+
+def _ids(row: Row) -> tuple[str, str]:
+    """By what the EVSE is known here too, and another one; empty where it is known by nothing."""
+    key = registry_key(row.evse)
+    if key and not is_nobils(key):
+        return row.uid or "", ""
+    return row.evse, row.uid or ""

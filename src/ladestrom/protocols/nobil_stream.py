@@ -16,7 +16,7 @@ import msgspec
 
 from ladestrom.core.rules import UNKNOWN_PAIR, from_nobil_pair
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Millis, Reason, connector_uuid
+from ladestrom.model import Millis, Reason, connector_place
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
 from ladestrom.quoting import quoted
 
@@ -104,14 +104,14 @@ class _Told:
 
     def add(self, uuid: str, place: int, status: int, error: int, at: Millis) -> None:
         if (status, error) == UNKNOWN_PAIR:
-            self._unknown.append(connector_uuid(uuid, place + 1))
+            self._unknown.append(connector_place(uuid, place + 1))
             return
         if place < 0:
             self._gathering.refuse(Reason.INVALID_ITEM, f"connector {shown(place)} of {quoted(shown(uuid))}")
             return
         pair = from_nobil_pair(status, error)
         self._gathering.word(
-            connector_uuid(uuid, place + 1),
+            connector_place(uuid, place + 1),
             None if pair is None else pair[0],
             at if at >= 0 else None,
             f"{status}/{error}",

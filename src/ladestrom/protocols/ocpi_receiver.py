@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ladestrom.core.locations import ID_CHARACTERS_MAX, doubled, draft, instant, party_of, status_of
-from ladestrom.model import Millis, Receipt, Status
+from ladestrom.model import Millis, Receipt, Status, local_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, shown
 from ladestrom.protocols.ocpi import (
@@ -264,9 +264,9 @@ class _Place:
 
 def _index(parent: Object, name: str, key: str, own: str) -> int | None:
     """Where a list of an object has the one with this id; ids compare without case."""
-    wanted = own.strip().upper()
+    wanted = local_key(own)
     for index, each in enumerate(_listed(parent, name)):
-        if isinstance(each, dict) and str(each.get(key, "")).strip().upper() == wanted:
+        if isinstance(each, dict) and local_key(str(each.get(key, ""))) == wanted:
             return index
     return None
 
@@ -307,7 +307,7 @@ def _check_ids(given: Object, where: Target) -> None:
         said = given.get(member)
         if said is None:
             given.pop(member, None)
-        elif str(said).strip().upper() != own.strip().upper():
+        elif local_key(str(said)) != local_key(own):
             raise Refused(
                 f"{member} is {quoted(shown(said))}, and the path says {quoted(own)}", INVALID_PARAMETERS
             )
@@ -348,8 +348,8 @@ def _statuses(sent: Sent, location: Object, evses: list[Object]) -> Statuses:
         Refused: it has not, or its time cannot be read.
     """
     gathered = _none(sent)
-    own = {_ids(evse)[0].strip().upper() for evse in evses}
-    others = [evse for evse in _evses(location) if _ids(evse)[0].strip().upper() not in own]
+    own = {local_key(_ids(evse)[0]) for evse in evses}
+    others = [evse for evse in _evses(location) if local_key(_ids(evse)[0]) not in own]
     twice = doubled(_ids(evse)[1] for evse in (*others, *evses))
     for evse in evses:
         if location.get("publish") is False:

@@ -156,7 +156,7 @@ class Oicp:
         group, member = _group(message, place[2])
         if group is None:
             raise MalformedBody(f"the message has no {member}")
-        named = evse_key(group.operator_id) or asserted
+        named = evse_key(group.operator_id) if group.operator_id else asserted
         if named != asserted:
             _check(operator, group.operator_id, named)
         gathering = Gathering(operator.name, received_at, limits.skew_ms)
@@ -271,15 +271,10 @@ def _read_record(raw: msgspec.Raw) -> Record | Problem:
 
 
 def _check(operator: Operator, written: str, key: str) -> None:
-    """Whether the operator may speak as this OperatorID; each EVSE is looked at for itself.
-
-    DIN 91286 ids begin with `+49`; prefixes are written without the sign.
-    """
-    bare = key.lstrip("+")
+    """Whether the operator may speak as this OperatorID; each EVSE is looked at for itself."""
     is_own = operator.all or key in operator.parties
-    if not is_own and not any(
-        bare.startswith(own) or own.startswith(bare) for own in operator.prefixes if bare
-    ):
+    is_own = is_own or any(key.startswith(own) or own.startswith(key) for own in operator.prefixes)
+    if not key or not is_own:
         raise NotAllowed(
             f"OperatorID {quoted(shown(written))} is none of the parties of {quoted(operator.name)}"
         )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
 from ladestrom.core.places import Place, pair, place
 from ladestrom.countries import country
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
@@ -126,13 +126,14 @@ def drafts(
 
 
 def party_of(written: str) -> str:
-    """The operator's part of an EVSE id: `DEABC` of `DE*ABC*E1`, `+49810` of `+49*810*000*438`; empty where
-    it has none.
+    """The operator's part of an EVSE id: `DEABC` of `DE*ABC*E1`, `49810` of `+49*810*000*438`.
+
+    Empty where it has none.
     """
-    if written[:1] == "+" or written[:1].isdigit():
-        return "".join(written.split("*")[:2])
-    key = evse_key(written)[:5]
-    return key if _PARTY.fullmatch(key) else ""
+    key = evse_key(written)
+    if key[:1].isdigit():
+        return evse_key("".join(written.split("*")[:2]))
+    return key[:5] if _PARTY.fullmatch(key[:5]) else ""
 
 
 def _fields(raw: msgspec.Raw) -> Fields:
@@ -146,7 +147,7 @@ def _fields(raw: msgspec.Raw) -> Fields:
 
 
 def _evse_id(fields: Fields) -> str:
-    written = plain(fields.get("EvseID") or fields.get("EVSEID"))
+    written = identifier(fields.get("EvseID") or fields.get("EVSEID"))
     if _EVSE_ID.fullmatch(written) is None:
         raise Unusable(f"EvseID {quoted(written)} is none")
     return written
@@ -155,7 +156,7 @@ def _evse_id(fields: Fields) -> str:
 def _own_key(written: str, operator: Operator, seen: Collection[str]) -> str:
     """The EVSE's key. EvseIDs have to be the operator's, or its sub-operators' (status code 018)."""
     key = evse_key(written)
-    if not (operator.all or key.lstrip("+").startswith(operator.parties + operator.prefixes)):
+    if not (operator.all or key.startswith(operator.parties + operator.prefixes)):
         raise Foreign(f"it is not among the EVSEs that {quoted(operator.name)} may report on")
     if key in seen:
         raise Unusable("the EVSE stands in the message twice")
@@ -163,7 +164,7 @@ def _own_key(written: str, operator: Operator, seen: Collection[str]) -> str:
 
 
 def _native_id(fields: Fields, party: str, key: str) -> str:
-    station = plain(fields.get("ChargingStationID") or fields.get("ChargingStationId"))
+    station = identifier(fields.get("ChargingStationID") or fields.get("ChargingStationId"))
     return f"{party}:{station}"[:NATIVE_ID_CHARACTERS_MAX] if station else key
 
 
@@ -189,7 +190,7 @@ def _draft(native_id: str, group: _Group, operator_name: str | None) -> StationD
     name = clean(_name(fields), "name", NAME_CHARACTERS_MAX, notes)
     station = Station(
         uuid="",
-        name=name or f"{street} {number}".strip() or group.evses[0].written,
+        name=name or f"{street} {number}".strip() or group.evses[0].evse_id or native_id,
         country=group.country,
         latitude=group.place.latitude,
         longitude=group.place.longitude,

@@ -21,7 +21,7 @@ import msgspec
 from ladestrom.core.rules import EARLIEST_AT, from_nobil_pair, observation
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, TooLarge
-from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_uuid
+from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_place
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import (
@@ -237,7 +237,7 @@ def _connector(item: Item) -> str | Problem:
         return Problem(
             Reason.INVALID_ITEM, f"uuid has {len(item.uuid)} characters; 1 to {ID_CHARACTERS_MAX} are right"
         )
-    return connector_uuid(item.uuid.upper(), item.connector + 1)
+    return connector_place(item.uuid, item.connector + 1)
 
 
 class _Answer(msgspec.Struct, frozen=True):

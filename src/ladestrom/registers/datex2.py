@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
 from ladestrom.core.places import place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
-from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
+from ladestrom.model import Connector, Evse, Outlet, Station, evse_key, local_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.registers import datex2_json, datex2_xml
 from ladestrom.registers import datex2_tables as tables
@@ -43,7 +43,7 @@ _OPERATOR_FORM: Final = re.compile(r"(?:([A-Z]{2})[*-]?)?([A-Z0-9]{3})", re.IGNO
 _ID_CHARACTERS: Final = re.compile(r"[!-?A-~][ -?A-~]*")
 """Printable ASCII without `@`."""
 _KEY_CHARS_MIN: Final = 6
-"""A shorter id of a point is a number within its station: it finds the point, but is no key of a registry."""
+"""A shorter EVSE id is a number within its station: it finds the point, but is no key of a registry."""
 _SEARCH_DEPTH_MAX: Final = 8
 """Below a location: an address is 3 deep in it, coordinates are 2."""
 _ADDRESS_LINES: Final = frozenset({"street", "housenumber", "generaltextline"})
@@ -196,9 +196,9 @@ def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> l
         if evse is None:
             notes.add(f"point {number} has no id and was left out")
             continue
-        identity = evse.key or evse_key(evse.uid or "")
+        identity = evse.key or f"uid {local_key(evse.uid or '')}"
         if identity in points:
-            notes.add(f"point {quoted(evse.written)} occurs more than once; the first is taken")
+            notes.add(f"point {quoted(evse.evse_id or evse.uid)} occurs more than once; the first is taken")
             continue
         connectors = _connectors(point, f"point {number}", notes)
         outlets += len(connectors)
@@ -225,11 +225,11 @@ def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> l
 def _evse(point: Node, party: str | None, limits: Limits, notes: Notes) -> Evse | None:
     uid = _id(point, limits)
     evse_id = _evse_id(point, limits, notes) or (uid if _EVSE_FORM.fullmatch(uid) else "")
-    if evse_key(uid) == evse_key(evse_id):
+    if evse_id and evse_key(uid) == evse_key(evse_id):
         uid = ""
     if not uid and not evse_id:
         return None
-    key = evse_key(evse_id or uid)
+    key = evse_key(evse_id)
     return Evse(
         key=key if len(key) >= _KEY_CHARS_MIN else "",
         station="",
@@ -257,24 +257,24 @@ def _evse_id(point: Node, limits: Limits, notes: Notes) -> str:
 
 
 def _evse_ids(node: Node) -> Iterator[str]:
-    written = plain(_word(node.get("evseId")))
+    written = identifier(_word(node.get("evseId")))
     if written:
         yield written
-    for identifier, kind in _identifiers(node):
-        if kind in tables.EVSE_ID_TYPES or (not kind and _EVSE_FORM.fullmatch(identifier)):
-            yield identifier
+    for written, kind in _identifiers(node):
+        if kind in tables.EVSE_ID_TYPES or (not kind and _EVSE_FORM.fullmatch(written)):
+            yield written
 
 
 def _identifiers(node: Node) -> Iterator[tuple[str, str]]:
     """External identifiers and what kind each is of, in small letters; empty where that is not said."""
     for one in _list(node.get("externalIdentifier")):
         if isinstance(one, Mapping):
-            identifier = plain(_word(one.get("identifier"))) or plain(one.get("value"))
+            written = identifier(_word(one.get("identifier"))) or identifier(one.get("value"))
             kind = plain(_word(one.get("typeOfIdentifier"))) or plain(_word(one.get("otherTypeOfIdentifier")))
-            if identifier:
-                yield identifier, kind.casefold()
-        elif plain(one):
-            yield plain(one), ""
+            if written:
+                yield written, kind.casefold()
+        elif identifier(one):
+            yield identifier(one), ""
 
 
 def _connectors(point: Node, what: str, notes: Notes) -> tuple[Connector, ...]:
@@ -334,14 +334,14 @@ def _operator_party(station: Node, site: Node, written_country: str) -> str | No
     """Country and party of the operator's id, `DE*ABC` or `ABC` in the station's country."""
     for node in (station, site):
         organisation = _typed(_first(node.get("operator")))[1]
-        ids = [plain(_word(organisation.get("operatorId")))]
+        ids = [identifier(_word(organisation.get("operatorId")))]
         ids += [
-            identifier
-            for identifier, kind in _identifiers(organisation)
+            written
+            for written, kind in _identifiers(organisation)
             if kind in tables.OPERATOR_ID_TYPES or not kind
         ]
-        for written in ids:
-            match = _OPERATOR_FORM.fullmatch(written)
+        for said in ids:
+            match = _OPERATOR_FORM.fullmatch(said)
             if match is None:
                 continue
             letters = match[1] or (written_country if len(written_country) == _ALPHA_2_CHARS else "")
@@ -462,10 +462,9 @@ def _typed(node: object) -> tuple[str, Node]:
 
 def _id(node: Node, limits: Limits) -> str:
     """The id of an object; empty where it has none that can be one."""
-    written = plain(node.get("idG", node.get("@id", node.get("id"))))
-    if len(written) > limits.id_chars_max or not _ID_CHARACTERS.fullmatch(written) or not evse_key(written):
-        return ""
-    return written
+    written = identifier(node.get("idG", node.get("@id", node.get("id"))))
+    is_one = _ID_CHARACTERS.fullmatch(written) and written.strip("*- ")
+    return written if is_one and len(written) <= limits.id_chars_max else ""
 
 
 def _nodes(node: Node, name: str) -> list[Node]:

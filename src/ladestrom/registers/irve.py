@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, plain, quoted, truth
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted, truth
 from ladestrom.core.places import FRANCE, pair, place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
@@ -133,7 +133,7 @@ def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[Stat
         try:
             gathering.add(fields)
         except Unusable as reason:
-            key = evse_key(plain(fields.get(POINT_ID)))
+            key = evse_key(identifier(fields.get(POINT_ID)))
             yield RecordRefusal(key if _ID_FORM.fullmatch(key) else where, str(reason))
     if not found:
         raise InvalidRegister(f"no row of the file has an {quoted(POINT_ID)}: it is not IRVE statique")
@@ -176,7 +176,7 @@ class _Gathering:
                 group.facts = _filled(group.facts, facts)
         connectors = _plugs(fields, group.notes)
         connectors = self._connectors.setdefault(connectors, connectors)
-        written = plain(fields.get(POINT_ID))
+        written = identifier(fields.get(POINT_ID))
         self._put(point, _Point(group, "" if written == point else written, connectors, updated_on))
 
     def _put(self, key: str, point: _Point) -> None:
@@ -242,7 +242,7 @@ def _id(fields: Mapping[str, object], field: str) -> str:
         raise Unusable(
             f"its {field} is {quoted(written)}: nothing tells it from others; it needs one of AFIREV's"
         )
-    key = evse_key(written)
+    key = evse_key(identifier(fields.get(field)))
     if not _ID_FORM.fullmatch(key):
         raise Unusable(f"its {field} {quoted(written)} is not of the schema's form (FRABCE123456)")
     return key

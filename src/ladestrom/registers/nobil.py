@@ -12,11 +12,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ladestrom.core.fields import Notes, Unusable, clean, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, identifier, plain, quoted
 from ladestrom.core.places import NORDIC, pair, place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
-from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status, evse_key
+from ladestrom.model import (
+    NEVER,
+    Connector,
+    Evse,
+    Millis,
+    Outlet,
+    Reading,
+    Station,
+    Status,
+    evse_key,
+    local_key,
+)
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.registers import nobil_json, nobil_xml
 from ladestrom.registers import nobil_tables as tables
@@ -46,8 +57,8 @@ _UID_FORM: Final = re.compile(r"(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})|[
 _ID_CHARACTERS: Final = re.compile(r"[!-?A-~][ -?A-~]*")
 """Printable ASCII without `@`."""
 _OCPI_LOCATION: Final = re.compile(r"([A-Z]{2})#([A-Z0-9]{3})#.*", re.IGNORECASE | re.ASCII)
-_KEY_CHARS_MIN: Final = 6
-"""A shorter uid is a number within its station, as dumps of 2021 have them, and no key of a registry."""
+_UID_CHARS_MIN: Final = 6
+"""A shorter uid is a number within its station, as dumps of 2021 have them."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_YEAR: Final = 2010
@@ -192,7 +203,14 @@ def _draft(
         register="nobil",
         native_id=native if _ID.fullmatch(native := plain(metadata.get("id"))) else uuid,
     )
-    return StationDraft(station, _readings(points, connectors, notes), notes.all())
+    updated_at = _instant(plain(metadata.get("updated")))
+    return StationDraft(
+        station,
+        _readings(points, connectors, notes),
+        notes.all(),
+        # Norwegian local time: it only tells which of two records is the newer.
+        NEVER if updated_at is None else updated_at,
+    )
 
 
 def _connectors(conn: object, limits: Limits, notes: Notes) -> list[Mapping[str, object]]:
@@ -271,30 +289,30 @@ def _points(
     ids_of_uid: dict[str, set[str]] = {}
     for identity in identities:
         if identity.uid and identity.evse_id:
-            ids_of_uid.setdefault(evse_key(identity.uid), set()).add(evse_key(identity.evse_id))
+            ids_of_uid.setdefault(local_key(identity.uid), set()).add(evse_key(identity.evse_id))
 
     grouped: dict[str, list[int]] = {}
     for index, identity in enumerate(identities):
-        uid = evse_key(identity.uid)
+        uid = local_key(identity.uid)
         known = ids_of_uid.get(uid, set())
-        group = evse_key(identity.evse_id) or (next(iter(known)) if len(known) == 1 else uid)
-        grouped.setdefault(group or f"connector {index + 1}", []).append(index)
+        group = evse_key(identity.evse_id) or (next(iter(known)) if len(known) == 1 else f"uid {uid}")
+        grouped.setdefault(group if uid or identity.evse_id else f"connector {index + 1}", []).append(index)
 
     points: list[_Point] = []
     for members in grouped.values():
         evse_id = next((identities[i].evse_id for i in members if identities[i].evse_id), "")
-        uids = {evse_key(identities[i].uid): identities[i].uid for i in members if identities[i].uid}
+        uids = {local_key(identities[i].uid): identities[i].uid for i in members if identities[i].uid}
         own = [uid for key, uid in uids.items() if len(ids_of_uid.get(key, ())) <= 1]
         if len(own) < len(uids):
             notes.add("several EVSE ids share a uid, which is taken for that of their charger and left out")
         if len(own) > 1:
             notes.add(f"EVSE {evse_id} has several uids; the first is taken")
         uid = own[0] if own else ""
-        if uid and len(evse_key(uid)) < _KEY_CHARS_MIN:
+        if uid and len(uid) < _UID_CHARS_MIN:
             notes.add("its EVSE uids are numbers within the station; they only tell what belongs together")
             uid = ""
         evse = Evse(
-            key=evse_key(evse_id or uid),
+            key=evse_key(evse_id),
             station=uuid,
             evse_id=evse_id or None,
             uid=uid or None,
@@ -312,16 +330,17 @@ def _ids(connector: Mapping[str, object], limits: Limits, notes: Notes) -> _Iden
     """
     evse_id = uid = ""
     for kind in (tables.EVSE_ID, tables.EVSE_UID):
-        value = _entered(connector, kind)
-        if not value:
+        said = _mapping(connector.get(kind)).get("attrval")
+        value = identifier(said)
+        if not plain(said):
             continue
-        if len(value) > limits.id_chars_max or not _ID_CHARACTERS.fullmatch(value) or not evse_key(value):
-            notes.add(f"attribute {kind} {quoted(value)} cannot be an id and was left out")
+        if len(value) > limits.id_chars_max or not _ID_CHARACTERS.fullmatch(value) or not value.strip("*- "):
+            notes.add(f"attribute {kind} {quoted(said)} cannot be an id and was left out")
         elif not _UID_FORM.fullmatch(value) and (_party(value) or _STARRED_FORM.fullmatch(value)):
             evse_id = evse_id or value
         else:
             uid = value
-    return _Identity(evse_id, "" if evse_key(uid) == evse_key(evse_id) else uid)
+    return _Identity(evse_id, "" if evse_id and evse_key(uid) == evse_key(evse_id) else uid)
 
 
 def _party(evse_id: str) -> str | None:

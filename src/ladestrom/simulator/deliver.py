@@ -156,7 +156,7 @@ class _Wire:
             case Form.COMPACT:
                 return point.evse.key.lower()
             case _:
-                return point.evse.written
+                return point.evse.name
 
 
 def _iso(at: Millis) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.importing import counts, irve
+from tests.importing import counts, irve, ocpi
 from tests.unit.cli.conftest import Run
 
 from ladestrom.backends.sql import SqlStore, open_store
@@ -203,19 +203,18 @@ def test_most_of_a_register_vanishes_only_when_forced(run: Run, data: Path) -> N
 
 def test_refused_records_are_counted_by_reason_and_cost_the_others_nothing(run: Run, data: Path) -> None:
     run("import", "irve", irve(data.parent / "first", 30))
-    # The same charge points under another station id, and ten new ones.
-    other = irve(data.parent / "other", 40, station="FRXYZP")
-    told = run("import", "irve", other, "--partial")
+    # The same charge points in another register, and ten new stations.
+    told = run("import", "ocpi", ocpi(data.parent / "other", 40), "--partial")
     assert (counts(told.stdout)["refused"], counts(told.stdout)["added"]) == (30, 10)
     kind, example, *_ = told.stdout.split("refused, by reason:\n")[1].splitlines()
     assert kind.split()[0] == "30"
-    assert "for example FRXYZP00000: its EVSE FRABCE000001 belongs to FRA_00001" in example
+    assert "for example FR*ABC*LOC00000: its EVSE FRABCE000001 belongs to FRA_00001" in example
 
 
 def test_an_import_of_which_everything_was_refused_ends_with_1(run: Run, data: Path) -> None:
     run("import", "irve", irve(data.parent / "first", 3))
-    other = irve(data.parent / "other", 3, station="FRXYZP")
-    assert counts(run("import", "irve", other, "--partial", code=1).stdout)["refused"] == 3
+    other = ocpi(data.parent / "other", 3)
+    assert counts(run("import", "ocpi", other, "--partial", code=1).stdout)["refused"] == 3
 
 
 def test_the_nobil_sample_brings_readings_and_changes_nothing_the_second_time(

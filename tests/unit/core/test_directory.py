@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, TYPE_2, make_evse, make_evses, make_station
 
+from ladestrom.core import directory as directory_module
 from ladestrom.core.directory import Directory
-from ladestrom.model import Outlet, Station, connector_uuid
+from ladestrom.model import Outlet, Station, connector_place, connector_uuid
 
 WRITTEN = "NO*ABC*E1001*1"
 FORMS: list[Callable[[str], str]] = [
@@ -28,11 +29,22 @@ class TestFind:
         directory = Directory([make_station(evses=[evse])])
         assert directory.find(form(WRITTEN)) == (evse,)
 
-    @pytest.mark.parametrize("form", FORMS)
-    def test_it_is_found_by_every_written_form_of_its_uid(self, form: Callable[[str], str]) -> None:
+    @pytest.mark.parametrize("form", FORMS[:3])
+    def test_it_is_found_by_its_uid_in_small_letters_and_capitals(self, form: Callable[[str], str]) -> None:
         evse = make_evse(WRITTEN, uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff")
         directory = Directory([make_station(evses=[evse])])
-        assert directory.find(form("7381cc78-a032-4f23-a46f-3e0ebe4590ff")) == (evse,)
+        assert directory.find_uid(form("7381cc78-a032-4f23-a46f-3e0ebe4590ff")) == (evse,)
+
+    def test_a_uid_has_no_other_written_form(self) -> None:
+        directory = Directory([make_station(evses=[make_evse(WRITTEN, uid="A-1")])])
+        assert directory.find_uid("a-1")
+        for other in ("A1", "A*1", "A 1", "\uff21-1", "A-\u0661", "A-1\u00ad"):
+            assert directory.find_uid(other) == ()
+
+    def test_what_is_found_by_ids_is_never_found_by_a_uid(self) -> None:
+        directory = Directory([make_station(evses=[make_evse(WRITTEN, uid="4711")])])
+        assert directory.find("4711") == ()
+        assert directory.meant("4711") == directory.find(WRITTEN)
 
     def test_one_whose_key_is_not_its_id_is_found_by_both(self) -> None:
         evse = make_evse(WRITTEN, key="NOR_00001_01")
@@ -52,7 +64,31 @@ class TestFind:
         yours = make_evse("NO*XYZ*E1", "NOR_00002", uid="4711")
         third = make_evse("NO*UVW*E1", "NOR_00003", uid="4711")
         directory = Directory([make_station(evse.station, [evse]) for evse in (mine, yours, third)])
-        assert set(directory.find("4711")) == {mine, yours, third}
+        assert set(directory.find_uid("4711")) == {mine, yours, third}
+
+    def test_a_uid_means_to_an_operator_its_own_evse_and_never_anothers(self) -> None:
+        mine = make_evse("NO*ABC*E1", "NOR_00001", uid="4711")
+        yours = make_evse("NO*XYZ*E1", "NOR_00002", uid="4711")
+        directory = Directory([make_station(evse.station, [evse]) for evse in (mine, yours)])
+        assert directory.resolve("4711", "", lambda evse: evse is mine) == ((mine,), ())
+        assert directory.resolve("NO*UVW*E1", "4711", lambda evse: evse is yours) == ((yours,), ())
+        assert directory.resolve("4711", "4711", lambda _: False) == ((), ())
+
+    def test_an_id_of_another_is_found_and_is_not_the_operators(self) -> None:
+        mine = make_evse("NO*ABC*E1", "NOR_00001", uid="NO*XYZ*E1")
+        yours = make_evse("NO*XYZ*E1", "NOR_00002")
+        directory = Directory([make_station(evse.station, [evse]) for evse in (mine, yours)])
+        assert directory.resolve("NO*XYZ*E1", "", lambda evse: evse is yours) == ((yours,), (yours,))
+        assert directory.resolve("NO*XYZ*E1", "", lambda _: False) == ((), (yours,))
+        # To the operator whose uid it is, it means that operator's own EVSE.
+        assert directory.resolve("NO*XYZ*E1", "", lambda evse: evse is mine) == ((mine,), (yours,))
+
+    def test_an_id_that_an_evse_is_not_held_by_finds_it_for_its_own_operator(self) -> None:
+        held = make_evse("NO*ABC*E1", "NOR_00001")
+        other = make_evse("NO*ABC*E1", "NOR_00002", key="NOR_00002_01", party="NOXYZ")
+        directory = Directory([make_station(evse.station, [evse]) for evse in (other, held)])
+        assert directory.find("NO*ABC*E1") == (held,)
+        assert directory.resolve("NO*ABC*E1", "", lambda evse: evse is other) == ((other,), (held,))
 
     def test_a_uid_never_hides_the_evse_whose_key_it_equals(self) -> None:
         true = make_evse("NO*ABC*E1", "NOR_00001")
@@ -61,12 +97,12 @@ class TestFind:
             directory = Directory(make_station(evse.station, [evse]) for evse in stations)
             assert directory.find("NO*ABC*E1") == (true,)
 
-    def test_such_a_uid_means_its_own_evse_once_the_other_has_vanished(self) -> None:
+    def test_nor_does_it_take_the_place_of_one_that_has_vanished(self) -> None:
         true = make_evse("NO*ABC*E1", "NOR_00001")
         false = make_evse("NO*XYZ*E1", "NOR_00002", uid="no-abc-e1")
         directory = Directory([make_station("NOR_00001", [true]), make_station("NOR_00002", [false])])
         directory.put(make_station("NOR_00001", [true], vanished_at=NOW))
-        assert directory.find("NO*ABC*E1") == (false,)
+        assert directory.find("NO*ABC*E1") == ()
 
     def test_a_key_is_there_where_an_evse_has_it_and_not_where_one_has_it_as_uid(self) -> None:
         directory = Directory([make_station(evses=[make_evse("NO*ABC*E1", uid="4711")])])
@@ -89,6 +125,12 @@ class TestConnectors:
     )
     def test_what_is_no_connector_of_a_station_means_nothing(self, written: str) -> None:
         assert Directory([make_station("NOR_01333", evses=2, connectors=2)]).find(written) == ()
+
+    def test_its_nobil_id_gives_way_to_the_registry_key_of_another_evse_and_its_place_does_not(self) -> None:
+        first, second = (make_evse(key=f"NOR_00001_{n:02d}", evse_id=None, uid=f"{n}") for n in (2, 1))
+        directory = Directory([make_station(evses=[first, second])])
+        assert directory.find("NOR_00001_02") == (first,)
+        assert directory.find(connector_place("NOR_00001", 2)) == (second,)
 
     def test_a_station_of_more_than_a_hundred_connectors_has_them_all(self) -> None:
         station = make_station("NOR_01333", evses=120)
@@ -187,8 +229,16 @@ def test_what_is_found_does_not_depend_on_how_the_registry_came_to_be(puts: list
     for written in ("A1", "B2"):
         found = directory.find(written)
         holders = [evse for evse in present if evse.key == written]
-        if holders:
-            assert len(found) == 1
-            assert found[0] in holders
-        else:
-            assert set(found) == {evse for evse in present if evse.uid == written}
+        assert len(found) == bool(holders)
+        assert set(found) <= set(holders)
+        assert set(directory.find_uid(written)) == {evse for evse in present if evse.uid == written}
+
+
+def test_the_names_of_those_that_left_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_module, "LEFT_MAX", 2)
+    evses = make_evses(4)
+    directory = Directory([make_station(evses=evses)])
+    directory.put(make_station(evses=evses[:1]))
+    assert list(directory.left) == [evse.key for evse in evses[2:]]
+    names = [directory.name(evse.key, "NOR_00001") for evse in evses]
+    assert names == [evses[0].name, evses[1].key, evses[2].name, evses[3].name]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -8,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladestrom.core.drafts import completed, doubled_key, fault, joined, supersedes
-from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status
+from ladestrom.core.drafts import completed, doubled_key, fault, fingerprint, joined, supersedes
+from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status, evse_key
 from ladestrom.ports import StationDraft
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
@@ -83,6 +85,92 @@ def test_an_evse_without_id_gets_the_id_of_its_first_connector() -> None:
     station, _ = completed(draft(), "irve", "FRA_00007")
     assert [evse.key for evse in station.evses] == ["FRABCE1", "FRABCE2", "FRA_00007_03"]
     assert {evse.station for evse in station.evses} == {"FRA_00007"}
+
+
+def local(*uids: str | None, ids: Sequence[str | None] = ()) -> StationDraft:
+    """A station whose EVSEs have these uids and EVSE ids, and one connector each."""
+    pairs = zip_longest(uids, ids)
+    evses = tuple(
+        Evse(evse_key(evse_id or ""), "", evse_id=evse_id, uid=uid, party="FRABC") for uid, evse_id in pairs
+    )
+    return draft(evses=evses, outlets=tuple(Outlet(index, CCS) for index in range(len(evses))))
+
+
+def keys(given_draft: StationDraft, before: Station | None = None) -> list[str]:
+    return [evse.key for evse in completed(given_draft, "ocpi:abc", "FRA_00007", before)[0].evses]
+
+
+def numbers(given_draft: StationDraft, before: Station | None = None) -> list[int]:
+    return [int(key.removeprefix("FRA_00007_")) for key in keys(given_draft, before)]
+
+
+class TestRegistryKeys:
+    BEFORE, _ = completed(local("a", "b", "c"), "ocpi:abc", "FRA_00007")
+
+    def test_an_evse_keeps_its_key_where_its_uid_stands_elsewhere(self) -> None:
+        assert numbers(local("c", "A", "b"), self.BEFORE) == [3, 1, 2]
+        assert numbers(local("c"), self.BEFORE) == [3]
+
+    def test_a_new_evse_gets_no_key_that_another_had(self) -> None:
+        assert numbers(local("new", "a", "c"), self.BEFORE) == [4, 1, 3]
+        assert numbers(local("new", "newer"), self.BEFORE) == [4, 5]
+
+    def test_an_evse_without_uid_is_known_by_its_place(self) -> None:
+        before, _ = completed(local(None, None), "nobil", "FRA_00007")
+        assert numbers(local("a", "b", None), before) == [1, 2, 3]
+        assert numbers(local(None, None), self.BEFORE) == [1, 2]
+
+    def test_an_evse_that_gets_an_evse_id_is_held_by_it(self) -> None:
+        assert keys(local("a", "b", ids=("FR*ABC*E1", None)), self.BEFORE) == ["FRABCE1", "FRA_00007_02"]
+
+    def test_the_same_uid_twice_is_two_evses(self) -> None:
+        assert numbers(local("a", "a", "b"), self.BEFORE) == [1, 4, 2]
+
+    @pytest.mark.parametrize("evse_id", ["FR*XYZ*E1", "frxyze1"])
+    def test_an_id_of_another_party_than_the_records_does_not_hold_an_evse(self, evse_id: str) -> None:
+        station, _ = completed(local("a", ids=(evse_id,)), "datex", "FRA_00007")
+        assert [(evse.key, evse.name) for evse in station.evses] == [("FRA_00007_01", "FRA_00007_01")]
+        again, _ = completed(local("x", None, ids=(None, evse_id)), "datex", "FRA_00007", station)
+        assert [evse.key for evse in again.evses] == ["FRA_00007_03", "FRA_00007_01"]
+
+    @pytest.mark.parametrize("evse_id", ["+49*810*000*438", "49*810*000*438"])
+    def test_an_id_in_digits_names_no_party(self, evse_id: str) -> None:
+        assert keys(local("a", ids=(evse_id,))) == ["49810000438"]
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=5), min_size=2, max_size=4
+    )
+)
+def test_a_registry_key_never_passes_to_an_evse_with_another_uid(imports: list[list[str | None]]) -> None:
+    before: Station | None = None
+    for uids in imports:
+        station, _ = completed(local(*uids), "ocpi:abc", "FRA_00007", before)
+        assert len({evse.key for evse in station.evses}) == len(uids)
+        had = {} if before is None else {evse.key: evse.uid for evse in before.evses}
+        for evse in station.evses:
+            other = had.get(evse.key)
+            assert other is None or evse.uid is None or other == evse.uid
+        before = station
+
+
+class TestFingerprint:
+    def test_it_says_whether_the_record_says_the_same(self) -> None:
+        one = fingerprint(draft().station)
+        assert one == fingerprint(draft(uuid="FRA_00007", register="irve", vanished_at=5, told=7).station)
+        assert 0 < one < 2**63
+        others = [
+            draft(name="Another"),
+            draft(outlets=draft().station.outlets[:-1]),
+            draft(evses=(*draft().station.evses[:2], Evse("", "", uid="1"))),
+        ]
+        assert len({one, *(fingerprint(each.station) for each in others)}) == 4
+
+    def test_keys_that_the_registry_gave_do_not_count(self) -> None:
+        given_draft = local("a", "b", ids=("FR*ABC*E1", None))
+        station, _ = completed(given_draft, "ocpi:abc", "FRA_00007")
+        assert station.told == fingerprint(given_draft.station) == fingerprint(station)
 
 
 def test_a_completed_station_has_uuid_and_register_and_has_not_vanished() -> None:

@@ -49,6 +49,16 @@ class TestReading:
     def test_evses_are_ids_in_any_written_form(self) -> None:
         assert read({"evse": "no*abc*e1,NO-ABC-E2"}).evse == {"NOABCE1", "NOABCE2"}
 
+    def test_evses_may_be_registry_keys(self) -> None:
+        assert read({"evse": "nor_01333_01"}).evse == {"NOR_01333_01"}
+
+    @pytest.mark.parametrize(
+        "written", ["uid 4711/1", "NO*ABC*E1\u00ad", "\ufb01*ABC*E1", "NOR_01333", "+NO*ABC*E1"]
+    )
+    def test_what_can_be_no_name_of_an_evse_is_refused(self, written: str) -> None:
+        with pytest.raises(InvalidSelection, match="is no name of an EVSE"):
+            read({"evse": written})
+
     def test_statuses_are_words_in_any_case(self) -> None:
         assert read({"status": "available,CHARGING"}).status == {Status.AVAILABLE, Status.CHARGING}
 
@@ -103,7 +113,7 @@ class TestReading:
 
     @pytest.mark.parametrize("name", sorted(EVSE_FILTERS - {"bbox"}))
     def test_a_filter_lists_no_more_than_its_limit(self, name: str) -> None:
-        value = {"country": "NO", "status": "UNKNOWN"}.get(name, "NOR_00001")
+        value = {"country": "NO", "status": "UNKNOWN", "evse": "NO*ABC*E1"}.get(name, "NOR_00001")
         read({name: ",".join([value] * VALUES_MAX)})
         with pytest.raises(InvalidSelection, match=f"{VALUES_MAX + 1} values"):
             read({name: ",".join([value] * (VALUES_MAX + 1))})

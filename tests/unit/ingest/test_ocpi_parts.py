@@ -13,6 +13,7 @@ from tests.e2e.peers.ocpi_sender import OcpiSender
 from tests.patience import come_true
 
 from ladestrom.core.directory import Directory
+from ladestrom.core.drafts import fingerprint
 from ladestrom.errors import NotReady, SourceFailure, TooLarge
 from ladestrom.ingest import ocpi_shelf
 from ladestrom.ingest.ocpi_calls import Calls
@@ -160,7 +161,9 @@ class Store:
             own = each.station
             uuid = f"NOR_{len(self.imports) * 100 + number:05d}"
             evses = tuple(msgspec.structs.replace(evse, station=uuid) for evse in own.evses)
-            self.directory.put(msgspec.structs.replace(own, uuid=uuid, register=register, evses=evses))
+            told = fingerprint(own)
+            station = msgspec.structs.replace(own, uuid=uuid, register=register, evses=evses, told=told)
+            self.directory.put(station)
         return ImportReport((), (), 0, (), (), (), 0, 0)
 
 

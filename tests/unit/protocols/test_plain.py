@@ -13,7 +13,7 @@ from tests.building import NOW
 
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Position, Reason, Receipt, Refusal, Status, StatusReport
+from ladestrom.model import Position, Reason, Receipt, Refusal, Status, StatusReport, placed_connector
 from ladestrom.protocols import plain
 from ladestrom.protocols.delivery import Delivery, Ignored
 
@@ -55,7 +55,9 @@ class TestMessages:
                 StatusReport(
                     "FR*ABC*E123", Status.CHARGING, False, 1_794_996_000_000, NOW, "abc", "CHARGING"
                 ),
-                StatusReport("NOR_01333_01", Status.CHARGING, False, 1_362_520_099_000, NOW, "abc", "1/0"),
+                StatusReport(
+                    "connector 1 of NOR_01333", Status.CHARGING, False, 1_362_520_099_000, NOW, "abc", "1/0"
+                ),
             ],
             refused=[],
             adjusted=[],
@@ -128,16 +130,18 @@ class TestMessages:
 
 class TestIdentity:
     @pytest.mark.parametrize(
-        ("uuid", "connector", "written"),
+        ("uuid", "connector", "place"),
         [
-            ("NOR_01333", 0, "NOR_01333_01"),
-            ("nor_01333", 8, "NOR_01333_09"),
-            ("NOR_01333", 9, "NOR_01333_10"),
-            ("NOR_01333", 998, "NOR_01333_999"),
+            ("NOR_01333", 0, ("NOR_01333", 1)),
+            ("nor_01333", 8, ("NOR_01333", 9)),
+            ("NOR_01333", 9, ("NOR_01333", 10)),
+            ("NOR_01333", 998, ("NOR_01333", 999)),
         ],
     )
-    def test_a_connector_is_named_as_rest_names_it(self, uuid: str, connector: int, written: str) -> None:
-        assert one(uuid=uuid, connector=connector, status=0).evse == written
+    def test_a_connector_is_named_by_its_place(
+        self, uuid: str, connector: int, place: tuple[str, int]
+    ) -> None:
+        assert placed_connector(one(uuid=uuid, connector=connector, status=0).evse) == place
 
     def test_an_evse_id_is_kept_as_written(self) -> None:
         assert one(evse="fr*abc-E123 ", status="AVAILABLE").evse == "fr*abc-E123 "

@@ -104,5 +104,5 @@ def test_a_pair_that_the_nobil_stream_does_not_have_makes_the_connector_unknown(
     frame = b'{"type":"status:update","data":{"uuid":"NOR_00001","connectors":[{"status":7,"error":0}]}}'
     delivery = nobil_stream.receive(frame, "abc", NOW, LIMITS)
     (report,) = delivery.reports
-    assert (report.evse, report.status, report.raw) == ("NOR_00001_01", Status.UNKNOWN, "7/0")
+    assert (report.evse, report.status, report.raw) == ("connector 1 of NOR_00001", Status.UNKNOWN, "7/0")
     assert delivery.unmapped == 1
