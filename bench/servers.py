@@ -25,7 +25,7 @@ import msgspec
 from bench.consumers import HERE, Reader, compiled, upgrade
 from bench.feeding import Publications, Records, Reports, Road, Template
 from bench.intake import on_core
-from tests.e2e.running import REGISTER_PREFIX, Running, free_port, irve_register, made_up_evse
+from tests.e2e.running import LADESTROM, REGISTER_PREFIX, Running, free_port, irve_register, made_up_evse
 
 SERVER_CORE: Final = 0
 OPERATORS: Final = 8
@@ -128,6 +128,7 @@ class Ladestrom:
         stations: int = 2_500,
         evses: int = 4,
         settings: Mapping[str, str] | None = None,
+        program: Sequence[str | Path] = LADESTROM,
     ) -> Iterator[Ladestrom]:
         """One that runs on the servers' core until the block ends."""
         home = directory / "ladestrom"
@@ -138,7 +139,7 @@ class Ladestrom:
             "stream.consumers_per_key_max": str(CONSUMERS_PER_KEY_MAX),
             **(settings or {}),
         }
-        with Running(home, wanted, before_exec=on_core(SERVER_CORE)) as running:
+        with Running(home, wanted, before_exec=on_core(SERVER_CORE), program=program) as running:
             yield cls(running, api, stations, evses)
 
     def request(self, *, deflate: bool = False) -> bytes:

@@ -71,6 +71,7 @@ class Running:
         settings: Mapping[str, str] | None = None,
         *,
         before_exec: Callable[[], None] | None = None,
+        program: Sequence[str | Path] = LADESTROM,
     ) -> None:
         """Nothing runs yet.
 
@@ -78,6 +79,7 @@ class Running:
             directory: where `data` is made.
             settings: by `section.name`.
             before_exec: runs in the server's process before the server does (to pin it to a core).
+            program: what runs the server, where that is not `ladestrom` itself.
         """
         self.data = directory / "data"
         self.port = free_port()
@@ -88,6 +90,7 @@ class Running:
         self.starts = 0
         self._environment = environment({**PATIENT, **(settings or {})})
         self._before_exec = before_exec
+        self._program = program
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
 
@@ -137,7 +140,7 @@ class Running:
             raise NotRunning("the server runs already")
         self._ready.clear()
         self.process = begin(
-            [*LADESTROM, "serve", "--data", self.data, "--port", str(self.port)],
+            [*self._program, "serve", "--data", self.data, "--port", str(self.port)],
             stdout=PIPE,
             stderr=STDOUT,
             env=self._environment,
