@@ -81,6 +81,9 @@ class Tap:
     def overrun(self, position: Position) -> None:
         raise AssertionError(f"overrun at {position}")
 
+    def interrupted(self, position: Position) -> None:
+        raise AssertionError(f"interrupted at {position}")
+
 
 class Engine:
     """Everything between a report and a consumer's bytes, with so many EVSEs that are available."""

@@ -53,6 +53,10 @@ STAY_S: Final = 20.0
 """Mean time that a consumer stays."""
 SELECT_EVERY_S: Final = 10.0
 """Mean time from one selection to the next, of those that can choose anew."""
+PONG_EVERY_S: Final = 15.0
+"""Servers take who says nothing for longer than a minute for gone."""
+PONG: Final = struct.pack("!BB", 0x8A, 0x80) + bytes(4)
+"""RFC 6455, section 5.5.3; the mask is 0."""
 ANSWER_DEADLINE_S: Final = 60.0
 RECEIVE_BYTES: Final = 256 * 1024
 AFTERWARDS_S: Final = 10.0
@@ -163,7 +167,7 @@ class Crowd:
             if not head.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")):
                 raise ConnectionError(f"refused: {head[:100]!r}")
             self.came += 1
-            moving = asyncio.ensure_future(self._go(stay, writer, selects="/v2/stream" in path))
+            moving = asyncio.ensure_future(self._go(stay, writer, path))
             try:
                 while data := await reader.read(RECEIVE_BYTES):
                     self.bytes += len(data)
@@ -173,8 +177,9 @@ class Crowd:
         finally:
             writer.transport.abort()
 
-    async def _go(self, stay: asyncio.Timeout, writer: asyncio.StreamWriter, *, selects: bool) -> None:
+    async def _go(self, stay: asyncio.Timeout, writer: asyncio.StreamWriter, path: str) -> None:
         """Chooses anew now and then, and leaves when it is time."""
+        selects, is_events = "/v2/stream" in path, "/events" in path
         rng, loop = self._rng, asyncio.get_running_loop()
         leaving = asyncio.ensure_future(self._leaving.wait())
         try:
@@ -182,9 +187,13 @@ class Crowd:
             left_s = rng.expovariate(1 / self._load.stay_s)
             ends_s = loop.time() + left_s
             while (now_s := loop.time()) < ends_s and not leaving.done():
-                wait_s = min(ends_s - now_s, rng.expovariate(1 / SELECT_EVERY_S))
+                wait_s = min(ends_s - now_s, rng.expovariate(1 / SELECT_EVERY_S), PONG_EVERY_S)
                 await asyncio.wait({leaving}, timeout=wait_s)
-                if selects and loop.time() < ends_s and not leaving.done():
+                if not is_events:
+                    # Instead of an answer to each ping: who says nothing for long is taken for gone.
+                    writer.write(PONG)
+                is_due = wait_s < PONG_EVERY_S and loop.time() < ends_s
+                if selects and is_due and not leaving.done():
                     writer.write(_select(rng.choice(self._selections)))
                     self.selected += 1
         finally:

@@ -196,6 +196,10 @@ class Consumer:
         if not self.stalled and not self.paused:
             self._take()
 
+    def interrupted(self, position: Position) -> None:
+        """Called by the broadcast."""
+        raise AssertionError(f"interrupted at {position}")
+
     def overrun(self, position: Position) -> None:
         """Called by the broadcast."""
         self.overran = position

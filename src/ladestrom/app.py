@@ -29,7 +29,7 @@ from litestar import Litestar, asgi
 from litestar.config.compression import CompressionConfig
 from litestar.handlers import ASGIRouteHandler
 
-from ladestrom import __version__, protocols, server
+from ladestrom import __version__, protocols, server, tasks
 from ladestrom.backends.data_directory import LOG_FILE, DataDirectory
 from ladestrom.backends.database import STORE_FILE
 from ladestrom.backends.retention import DAY_MS, clock_doubt
@@ -237,7 +237,7 @@ class App:
             clock,
             _ocpi_settings(settings),
         )
-        self.watch = Watch(self.hub, log, store, Path(settings.server.data))
+        self.watch = Watch(self.hub, log, store, Path(settings.server.data), lambda: self.broadcast.fault)
         self.metrics = self._metrics()
         self.web = self._web(encoder)
         self._revision = 0
@@ -453,8 +453,8 @@ class App:
     async def recover(self) -> None:
         """Fills board and view from the log, then brings the registry and the keys up to date."""
         await self._recover_board()
-        self._start(self.hub.run())
-        self._start(self.broadcast.run())
+        self._start(self.hub.run(), "hub")
+        self._start(self.broadcast.run(), "broadcast")
         await self.refresh(everything=True)
 
     async def _recover_board(self) -> None:
@@ -468,8 +468,17 @@ class App:
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
         self.lookout.panorama.load(row.change for row in rows)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(_supervised(work)))
+    failed = False
+    """Whether it stops because of a defect of ours."""
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(tasks.start(work, name, self._stop_loudly))
+
+    def _stop_loudly(self, _: Exception) -> None:
+        """What must not end has ended: nobody is to be served what is stale, and the process starts anew."""
+        self.failed = True
+        logger.critical("an essential task ended; stopping")
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def refresh(self, *, everything: bool = False) -> None:
         """Takes what was written to the store since the last time: who may do what, then stations."""
@@ -593,7 +602,7 @@ class App:
         )
         port = listener.getsockname()[1]
         self.url = listening_at(self.settings.server, port)
-        self._serving = await _listening(made, listener, listening)
+        self._serving = await self._listening(made, listener, listening)
         self._server = made
         await self._listen_for_metrics()
         with suppress(OSError):
@@ -616,12 +625,34 @@ class App:
             (PROBE_S, self.watch.probe_log),
             (1.0, self._checkpoint_when_due),
         ):
-            self._housekeeping.append(asyncio.create_task(_supervised(_every(every_s, work, self._stopping))))
-        self._start(self.lookout.recall(self.log))
+            keeping = _every(every_s, work, self._stopping)
+            self._housekeeping.append(tasks.start(keeping, "housekeeping", self._stop_loudly))
+        self._start(self.lookout.recall(self.log), "recall of the history")
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         self.ready_s = time.monotonic() - _process_started_s()
+
+    async def _listening(
+        self, made: server.Server, listener: socket.socket, listening: asyncio.Event
+    ) -> asyncio.Task[Exception | None]:
+        """Starts a server, and returns its task when it listens.
+
+        Raises:
+            InvalidSetting: it ended before; says why.
+        """
+        serving = tasks.start(_serve(made, listener, listening), "HTTP server", self._stop_loudly)
+        started = tasks.start(_set(listening), "start of the HTTP server", tasks.awaited)
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if serving.done():
+            where = "{}:{}".format(*listener.getsockname()[:2])
+            listener.close()
+            error = serving.result()
+            raise InvalidSetting(
+                f"the server ended while it began to listen on {where}" + (f": {error}" if error else "")
+            ) from error
+        return serving
 
     metrics_url = ""
     """Where metrics need no key; empty where they always do."""
@@ -640,7 +671,7 @@ class App:
             keep_alive_s=int(self.settings.server.keep_alive_s),
             listening=listening.set,
         )
-        self._metrics_serving = await _listening(made, listener, listening)
+        self._metrics_serving = await self._listening(made, listener, listening)
         self._metrics_server = made
         self.metrics_url = f"{url_of(host, listener.getsockname()[1])}{operations.METRICS_PATH}"
         logger.info("metrics without a key", url=self.metrics_url)
@@ -799,37 +830,19 @@ async def running(
             await app.stop()
 
 
-async def _listening(
-    made: server.Server, listener: socket.socket, listening: asyncio.Event
-) -> asyncio.Task[None]:
-    """Starts a server, and returns its task when it listens.
-
-    Raises:
-        InvalidSetting: it ended before; says why.
-    """
-    serving = asyncio.create_task(made.serve(sockets=[listener]))
-    started = asyncio.create_task(listening.wait())
-    await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
-    started.cancel()
-    if serving.done():
-        where = "{}:{}".format(*listener.getsockname()[:2])
-        listener.close()
-        error = serving.exception()
-        raise InvalidSetting(
-            f"the server ended while it began to listen on {where}" + (f": {error}" if error else "")
-        ) from error
-    return serving
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
-async def _supervised(work: Coroutine[Any, Any, None]) -> None:
-    """A loop that must not end: when it does, the process stops loudly instead of serving what is stale."""
+async def _serve(made: server.Server, listener: socket.socket, listening: asyncio.Event) -> Exception | None:
+    """Until the server ends. Gives what kept it from listening; what ends it later is raised."""
     try:
-        await work
-    except asyncio.CancelledError:
-        raise
-    except BaseException:
-        logger.critical("an essential loop failed; stopping", exc_info=True)
-        os.kill(os.getpid(), signal.SIGTERM)
+        await made.serve(sockets=[listener])
+    except Exception as error:
+        if listening.is_set():
+            raise
+        return error
+    return None
 
 
 async def _ended(work: Callable[[], Awaitable[None]], seconds_max: float) -> None:

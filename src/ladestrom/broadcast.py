@@ -18,6 +18,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from ladestrom import tasks
 from ladestrom.core.audience import Audience, Audiences
 from ladestrom.core.channel import (
     CHUNK_BYTES_MAX,
@@ -32,7 +33,7 @@ from ladestrom.core.channel import (
 from ladestrom.core.digests import WORD
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View
-from ladestrom.errors import Overloaded
+from ladestrom.errors import LogDamaged, LogFailure, Overloaded
 from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.model import Change, Entry, Evse, Millis, Position, StatusReport
 from ladestrom.ports import Log
@@ -86,6 +87,12 @@ REPLAY_ENTRIES_MAX: Final = 500
 """Entries of the log read at once for a consumer that wants each change."""
 REPLAY_WAIT_S: Final = 0.05
 """Between two looks at whether such a consumer takes more."""
+REPLAY_READ_S_MAX: Final = 5.0
+"""How long a read for such a consumer may fail or hang before it is closed: much less than the 20 s from one
+heartbeat to the next."""
+READ_AGAIN_S_MIN: Final = 0.1
+"""Before a read of the log that failed is tried again; before each next try it is twice as long."""
+READ_AGAIN_S_MAX: Final = 5.0
 
 
 class BroadcastLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +155,12 @@ class Broadcast:
         self.bytes_out = 0
         self.caught_up = 0
         """Times a consumer that was behind got the newest states instead of each change."""
+        self.fault = ""
+        """Why consumers are not told of what is in the log; empty while they are."""
+        self.read_failures = 0
+        """Reads of the log that failed; most succeed when they are tried again."""
+        self.interrupted = 0
+        """Consumers closed that wanted each change, as the log could not be read on for them."""
         self.overruns = 0
         """Consumers closed that wanted each change and could not keep up."""
         self._log = log
@@ -170,7 +183,7 @@ class Broadcast:
         self._slice_ends_s = 0.0
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
-        self._replays: set[asyncio.Task[None]] = set()
+        self._replays: dict[Subscriber, asyncio.Task[None]] = {}
 
     @property
     def consumers(self) -> int:
@@ -208,7 +221,6 @@ class Broadcast:
             Overloaded: too many different selections are in use; this one may be tried again later.
         """
         channel = self._channel(wishes)
-        dialect = self._dialects[wishes.dialect]
         subscriber = Subscriber(sink, channel, every=every)
         channel.subscribers.add(subscriber)
         self.wanted = self.wanted or wishes.raw
@@ -218,7 +230,14 @@ class Broadcast:
         if since is not None and reason is None:
             self._resume(subscriber, since.seq)
             return subscriber
-        for message in () if reason is None else dialect.reset(self.view, reason):
+        self._begin(subscriber, reason, snapshot=snapshot)
+        return subscriber
+
+    def _begin(self, subscriber: Subscriber, reason: str | None, *, snapshot: bool) -> None:
+        """The consumer begins anew, with a snapshot where it wants one; `reason`: why it cannot resume."""
+        channel = subscriber.channel
+        wishes = channel.wishes
+        for message in () if reason is None else self._dialects[wishes.dialect].reset(self.view, reason):
             self._write(subscriber, self._frame(wishes.framing, message))
         subscriber.move(Phase.LIVE)
         self._flush(channel)
@@ -233,7 +252,6 @@ class Broadcast:
                 self._write(subscriber, frame, 0 if number else 1)
         subscriber.begin()
         self.pump(subscriber)
-        return subscriber
 
     def check_room(self, wishes: Wishes) -> None:
         """Whether a consumer with these wishes could join now.
@@ -307,9 +325,11 @@ class Broadcast:
                 # Its position is from elsewhere: all who follow this channel move up to it.
                 self._beat(channel)
         if subscriber.every:
-            task = asyncio.get_running_loop().create_task(self._replay(subscriber))
-            self._replays.add(task)
-            task.add_done_callback(self._replays.discard)
+            task = tasks.start(
+                self._replay(subscriber), "replay of the log", lambda _: self._interrupt(subscriber)
+            )
+            self._replays[subscriber] = task
+            task.add_done_callback(lambda _: self._replays.pop(subscriber, None))
         else:
             self.pump(subscriber)
 
@@ -318,6 +338,9 @@ class Broadcast:
         if subscriber.phase is Phase.CLOSED:
             return
         subscriber.move(Phase.CLOSED)
+        replay = self._replays.get(subscriber)
+        if replay is not None and replay is not asyncio.current_task():
+            replay.cancel()
         channel = subscriber.channel
         channel.subscribers.discard(subscriber)
         if not channel.subscribers:
@@ -400,10 +423,58 @@ class Broadcast:
             self._write(subscriber, frames, len(messages))
 
     async def _replay(self, subscriber: Subscriber) -> None:
-        """Writes each missed change from the log, in order, to a consumer that wants every one."""
+        """Writes each missed change from the log, in order, to a consumer that wants every one.
+
+        Where one of them cannot be read any more, the consumer begins anew; where none can be read now, it is
+        closed with its position. It is never left without a word.
+        """
+        try:
+            await self._replay_entries(subscriber)
+        except LogDamaged as error:
+            logger.warning(
+                "a consumer of each change begins anew: the log has a gap",
+                position=str(Position(self.view.epoch, subscriber.seq)),
+                error=str(error),
+            )
+            if subscriber.is_at(Phase.REPLAYING):
+                self._begin(subscriber, "expired", snapshot=True)
+        except (LogFailure, TimeoutError) as error:
+            logger.warning("a consumer of each change is closed: the log cannot be read", error=repr(error))
+            self._interrupt(subscriber)
+
+    async def _read(self, after: int, limit: int) -> Sequence[Entry]:
+        """Entries of the log; a read that fails is tried again for a while.
+
+        Raises:
+            LogDamaged: the next entry cannot be read.
+            TimeoutError: nothing can be read now.
+        """
+        wait_s = READ_AGAIN_S_MIN
+        async with asyncio.timeout(REPLAY_READ_S_MAX):
+            while True:
+                try:
+                    return await self._log.read(after, limit)
+                except LogDamaged:
+                    raise
+                except LogFailure as error:
+                    self.read_failures += 1
+                    logger.warning("the log cannot be read; it is tried again", error=str(error))
+                    await asyncio.sleep(wait_s)
+                    wait_s *= 2
+
+    def _interrupt(self, subscriber: Subscriber) -> None:
+        if subscriber.is_at(Phase.CLOSED):
+            return
+        self.interrupted += 1
+        position = Position(self.view.epoch, subscriber.told)
+        self.leave(subscriber)
+        subscriber.sink.interrupted(position)
+
+    async def _replay_entries(self, subscriber: Subscriber) -> None:
         channel, view = subscriber.channel, self.view
         wishes = channel.wishes
         dialect = self._dialects[wishes.dialect]
+        heard_s = self._clock_s()
         while subscriber.is_at(Phase.REPLAYING):
             self._flush(channel)
             target, follows = channel.chain, channel.end
@@ -414,9 +485,8 @@ class Broadcast:
                 if subscriber.seq < self.history_seq:
                     self._overrun(subscriber)
                     return
-                entries = await self._log.read(
-                    subscriber.seq, min(REPLAY_ENTRIES_MAX, target - subscriber.seq)
-                )
+                limit = min(REPLAY_ENTRIES_MAX, target - subscriber.seq)
+                entries = await self._read(subscriber.seq, limit)
                 if not subscriber.is_at(Phase.REPLAYING):
                     break
                 if not entries or entries[0].seq != subscriber.seq + 1:
@@ -430,7 +500,10 @@ class Broadcast:
                     and dialect.wanted(wishes.selection, entry.change)
                 ]
                 subscriber.seq = entries[-1].seq
-                if rows or subscriber.seq == target:
+                # What is not selected may be long: an empty message is a sign of life, as a heartbeat is.
+                is_silent = self._clock_s() - heard_s > self.limits.heartbeat_s / 2
+                if rows or subscriber.seq == target or is_silent:
+                    heard_s = self._clock_s()
                     for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
                         self._write(subscriber, self._frame(wishes.framing, message))
                     subscriber.told = subscriber.seq
@@ -478,22 +551,37 @@ class Broadcast:
     async def run(self) -> None:
         """Works until cancelled."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow())
-                tasks.create_task(self._deliver())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow())
+                group.create_task(self._deliver())
         finally:
-            for replay in list(self._replays):
+            for replay in list(self._replays.values()):
                 replay.cancel()
             if self._alarm is not None:
                 self._alarm.cancel()
 
     async def _follow(self) -> None:
-        async for entries in self._log.tail(self.view.seq):
-            self.take(entries)
-            if self.followed is not None:
-                self.followed(entries)
-            if len(entries) > ENTRIES_PER_TURN_MAX:
-                await asyncio.sleep(0)
+        wait_s = READ_AGAIN_S_MIN
+        while True:
+            try:
+                async for entries in self._log.tail(self.view.seq):
+                    self.fault, wait_s = "", READ_AGAIN_S_MIN
+                    self.take(entries)
+                    if self.followed is not None:
+                        self.followed(entries)
+                    if len(entries) > ENTRIES_PER_TURN_MAX:
+                        await asyncio.sleep(0)
+            except LogDamaged:
+                # The view cannot go on without the entry. A process that starts anew has a checkpoint
+                # instead, and tells those who resume what changed.
+                raise
+            except LogFailure as error:
+                self.read_failures += 1
+                if not self.fault:
+                    logger.warning("the log cannot be followed; it is tried again", error=str(error))
+                self.fault = str(error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, READ_AGAIN_S_MAX)
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Applies entries to the view and makes their bytes; the next pass writes them."""

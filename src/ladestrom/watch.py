@@ -33,7 +33,10 @@ time between two looks, less than 5 s."""
 class Watch:
     """Watches one server's log, store and files. Each method is called again and again."""
 
-    def __init__(self, hub: Hub, log: SqliteLog, store: Store, data: Path) -> None:
+    def __init__(
+        self, hub: Hub, log: SqliteLog, store: Store, data: Path, stream: Callable[[], str] = str
+    ) -> None:
+        """Nothing was looked at yet; `stream` says why readers are not told of what is in the log."""
         self._hub = hub
         self._log = log
         self._store = store
@@ -48,6 +51,7 @@ class Watch:
             "log": self._log_reason,
             "board": lambda: "",
             "files": self._files_reason,
+            "stream": stream,
         }
         self.readiness = Readiness({name: self._public(check) for name, check in checks.items()})
 

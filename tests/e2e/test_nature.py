@@ -272,6 +272,32 @@ class TestStore:
                 assert report(server, "BLOCKED", E2)["accepted"] == 1, "reports do not need the store"
 
 
+class TestDamage:
+    def test_a_consumer_of_each_change_that_resumes_over_a_damaged_entry_begins_anew_and_the_server_says_so(
+        self, tmp_path: Path
+    ) -> None:
+        with Serving(tmp_path) as server:
+            self.resumes(server)
+
+    def resumes(self, server: Serving) -> None:
+        server.expected = (*EXPECTED, "damaged", "begins anew")
+        for word in ("CHARGING", "AVAILABLE", "CHARGING", "AVAILABLE"):
+            report(server, word)
+        _, last = server.settled()
+        with contextlib.closing(apsw.Connection(str(server.data / "log.db"))) as log:
+            log.execute("UPDATE entries SET body = '[1, 2' WHERE seq = ?", (last - 1,))
+        since = f"{server.app.view.epoch}-{last - 3}"
+        with Wire(server.port) as wire:
+            wire.open(f"/api/v2/stream?mode=every&batch_ms=0&since={since}", server.bearer())
+            told = [wire.message() for _ in range(3)]
+            assert [message["type"] for message in told] == ["hello", "reset", "snapshot"]
+            assert (told[1]["reason"], told[2]["seq"]) == ("expired", last)
+            becomes_unready(server, "log", f"entry {last - 1}")
+            report(server, "OUTOFORDER")
+            message = wire.message()
+            assert (message["type"], message["prev"], message["seq"]) == ("changes", last, last + 1)
+
+
 class TestDescriptors:
     def test_a_server_without_a_free_descriptor_says_so_to_whoever_is_connected(self, tmp_path: Path) -> None:
         with Running(tmp_path, before_exec=few_descriptors) as running:

@@ -17,7 +17,7 @@ from ladestrom.config import load
 from ladestrom.errors import InvalidSetting, LogFailure
 from ladestrom.model import Change, Entry
 
-CHECKS = ("store", "log", "board", "files")
+CHECKS = ("store", "log", "board", "files", "stream")
 E1 = "NO*ALF*E1333*1"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

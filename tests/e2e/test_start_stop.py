@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Final
 
 import apsw
 import pytest
-from tests.e2e.running import LADESTROM, Running, environment, free_port
+from tests.e2e.running import LADESTROM, NotRunning, Running, environment, free_port
 from tests.e2e.serving import LISTED, Fold, Serving, furnish, now, tick
 from tests.e2e.wire import CLOSE, TEXT, Wire, request
 from tests.patience import DEADLINE_S, until
@@ -93,6 +94,43 @@ def test_a_signal_tells_consumers_and_ends_with_0(
         assert running.process.wait(DEADLINE_S) == 0
     assert running.stop() == 0
     assert "Traceback" not in running.said()
+
+
+DEFECT = """
+import asyncio, sys
+from ladestrom import app
+from ladestrom.broadcast import Broadcast
+from ladestrom.cli import main
+
+serving = asyncio.Event()
+listen = app.App.listen
+
+async def listened(self):
+    await listen(self)
+    asyncio.get_running_loop().call_later(0.1, serving.set)
+
+async def wrong(self):
+    await serving.wait()
+    raise ValueError("a defect")
+
+app.App.listen = listened
+Broadcast.{method} = wrong
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("method", ["_deliver", "_follow"])
+def test_a_server_of_which_a_part_has_ended_that_must_not_end_stops_with_1(
+    tmp_path: Path, method: str
+) -> None:
+    furnish(tmp_path / "data")
+    program = (sys.executable, "-c", DEFECT.format(method=method))
+    with Running(tmp_path, program=program) as running:
+        with contextlib.suppress(NotRunning):
+            running.start()
+        assert running.process is not None
+        assert running.process.wait(DEADLINE_S) == 1
+        until(lambda: "an essential task ended" in running.said(), "it says so")
 
 
 # -- starting ----------------------------------------------------------------------------------------------

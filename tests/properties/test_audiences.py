@@ -95,6 +95,9 @@ class Ignoring:
     def overrun(self, position: Position) -> None:
         """Nothing."""
 
+    def interrupted(self, position: Position) -> None:
+        """Nothing."""
+
 
 class Crowd(RuleBasedStateMachine):
     """Consumers of one broadcast, and what each has to hear."""

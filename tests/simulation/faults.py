@@ -123,7 +123,7 @@ FAULTS: Final = (
     Fault(
         "a snapshot's age is not made up for",
         Broadcast,
-        "join",
+        "_begin",
         "next = made.next",
         "next = channel.end",
         kind=Kind.CHOOSY,
@@ -145,7 +145,7 @@ FAULTS: Final = (
     Fault(
         "a snapshot holds what is still to be told",
         Broadcast,
-        "join",
+        "_begin",
         "self._flush(channel)",
         "pass",
         kind=Kind.CHOOSY,
@@ -160,7 +160,7 @@ FAULTS: Final = (
     Fault(
         "a reset has no snapshot",
         Broadcast,
-        "join",
+        "_begin",
         "if snapshot:",
         "if snapshot and reason is None:",
         kind=Kind.TORRENT,
@@ -279,7 +279,7 @@ FAULTS: Final = (
     Fault(
         "a replay misses what came meanwhile",
         Broadcast,
-        "_replay",
+        "_replay_entries",
         "next = follows",
         "next = channel.end",
         kind=Kind.CHOOSY,
@@ -287,7 +287,7 @@ FAULTS: Final = (
     Fault(
         "a replay passes over what the log dropped",
         Broadcast,
-        "_replay",
+        "_replay_entries",
         "if not entries or entries[0].seq != subscriber.seq + 1:",
         "if not entries:",
         kind=Kind.TORRENT,
@@ -295,7 +295,7 @@ FAULTS: Final = (
     Fault(
         "a replay ends one change early",
         Broadcast,
-        "_replay",
+        "_replay_entries",
         "channel.chain, channel.end",
         "channel.chain - 1, channel.end",
     ),

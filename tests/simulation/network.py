@@ -128,6 +128,10 @@ class Link:
         if self._carrier is None and not self.is_cut:
             self._carry_soon()
 
+    def interrupted(self, position: Position) -> None:
+        """Implements `Sink.interrupted`."""
+        raise AssertionError(f"interrupted at {position}")
+
     def overrun(self, position: Position) -> None:
         """Implements `Sink.overrun`."""
         self.subscriber = None

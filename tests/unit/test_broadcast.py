@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -15,13 +15,14 @@ from tests.patience import come_true, scaled
 
 import ladestrom.broadcast
 import ladestrom.core.channel
+from ladestrom import tasks
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import COMPRESSED_FRAMES_MAX, Broadcast, BroadcastLimits
 from ladestrom.core.channel import Channel, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View
-from ladestrom.errors import Overloaded
+from ladestrom.errors import LogDamaged, LogFailure, LogTrimmed, Overloaded
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
@@ -33,6 +34,7 @@ ALL = Wishes(EVERYTHING)
 SILENT = Wishes(EVERYTHING, raw=False)
 V2 = Wishes(EVERYTHING, raw=False, dialect="v2")
 NORWAY = Selection(country=frozenset({"NOR"}))
+Read = Callable[[int, int], Coroutine[Any, Any, Sequence[Entry]]]
 V2_LIMITS = Limits(
     history_seq=0, message_bytes_max=0, inbound_bytes_max=0, inbound_messages_per_minute_max=0, heartbeat_s=20
 )
@@ -45,6 +47,7 @@ class Sink:
         self.paused = False
         self.written: list[bytes] = []
         self.overran: Position | None = None
+        self.stopped_at: Position | None = None
         self._left = pauses_after
 
     def write(self, data: bytes) -> None:
@@ -55,6 +58,9 @@ class Sink:
 
     def overrun(self, position: Position) -> None:
         self.overran = position
+
+    def interrupted(self, position: Position) -> None:
+        self.stopped_at = position
 
     @property
     def messages(self) -> list[Any]:
@@ -900,6 +906,145 @@ class TestEvery:
             await come_true(lambda: not at.broadcast._replays)
             assert sink.messages == []
             assert (sink.overran == Position("e", 2)) is not leaves
+
+
+class TestUnreadable:
+    """The log cannot be read, now or any more, and nobody is left without a word."""
+
+    async def at_a_replay(self, at: Serving, sink: Sink, read: Read) -> Read:
+        """Somebody wants each change since 3 of 14, of which the log is read in this way."""
+        for _ in range(7):
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+        await at.taken()
+        right, at.log.read = at.log.read, read  # type: ignore[method-assign, assignment]
+        at.join(sink, V2, since=Position("e", 3), every=True)
+        return right
+
+    async def test_a_read_that_fails_once_is_tried_again_and_each_change_is_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ladestrom.broadcast, "READ_AGAIN_S_MIN", 0.001)
+        async with serving() as at:
+            sink, tries = Sink(), 0
+
+            async def fails_once(after: int, limit: int) -> Sequence[Entry]:
+                nonlocal tries
+                tries += 1
+                if tries == 1:
+                    raise LogFailure("a disk error")
+                return await right(after, limit)
+
+            right = await self.at_a_replay(at, sink, fails_once)
+            await come_true(lambda: at.last(sink) == 14)
+            assert [message["prev"] for message in sink.told("changes")] == [3]
+            assert (at.broadcast.read_failures, at.broadcast.interrupted) == (1, 0)
+
+    @pytest.mark.parametrize("hangs", [True, False])
+    async def test_one_for_whom_nothing_can_be_read_is_closed_with_its_position(
+        self, hangs: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ladestrom.broadcast, "REPLAY_READ_S_MAX", 0.05)
+
+        async def fails(after: int, limit: int) -> Sequence[Entry]:
+            if hangs:
+                await asyncio.Event().wait()
+            raise LogFailure("a disk error")
+
+        async with serving() as at:
+            sink = Sink()
+            await self.at_a_replay(at, sink, fails)
+            await come_true(lambda: sink.stopped_at is not None)
+            assert sink.stopped_at == Position("e", 3)
+            assert (at.broadcast.consumers, at.broadcast.interrupted) == (0, 1)
+            await come_true(lambda: not at.broadcast._replays)
+
+    async def test_one_that_resumes_from_before_a_damaged_entry_begins_anew_and_is_told_what_follows(
+        self,
+    ) -> None:
+        async def damaged(after: int, limit: int) -> Sequence[Entry]:
+            raise LogDamaged("entry 7 cannot be read", 7)
+
+        async with serving() as at:
+            sink = Sink()
+            await self.at_a_replay(at, sink, damaged)
+            await come_true(lambda: bool(sink.told("snapshot")))
+            await at.change(FIRST.evses[1])
+            await come_true(lambda: at.last(sink) == 15)
+            assert [message["type"] for message in sink.messages] == ["reset", "snapshot", "changes"]
+            assert sink.messages[0]["reason"] == "expired"
+
+    async def test_one_whose_replay_ends_by_a_defect_is_closed_with_its_position_and_that_is_counted(
+        self,
+    ) -> None:
+        async def wrong(after: int, limit: int) -> Sequence[Entry]:
+            raise ValueError("a defect")
+
+        async with serving() as at:
+            sink, before = Sink(), tasks.deaths["replay of the log"]
+            await self.at_a_replay(at, sink, wrong)
+            await come_true(lambda: sink.stopped_at is not None)
+            assert sink.stopped_at == Position("e", 3)
+            assert tasks.deaths["replay of the log"] == before + 1
+
+    async def test_one_whose_selection_has_nothing_for_long_hears_that_the_replay_goes_on(self) -> None:
+        now_s = 0.0
+
+        def clock_s() -> float:
+            nonlocal now_s
+            now_s += 1
+            return now_s
+
+        async with serving(heartbeat_s=3) as at:
+            for _ in range(3_000):
+                await at.change(FIRST.evses[0])
+            await at.taken()
+            at.broadcast._clock_s = clock_s
+            sink = Sink()
+            wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            at.join(sink, wishes, since=Position("e", 0), every=True)
+            await come_true(lambda: at.last(sink) >= 3_000)
+            told = sink.told("changes")
+            assert len(told) > 2
+            assert [message["prev"] for message in told[1:]] == [message["seq"] for message in told[:-1]]
+
+    async def test_a_log_that_cannot_be_followed_for_a_while_loses_nobody_anything(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ladestrom.broadcast, "READ_AGAIN_S_MIN", 0.001)
+        at = Serving(STATIONS)
+        right, failing = at.log.tail, True
+
+        async def tail(after: int) -> AsyncIterator[Sequence[Entry]]:
+            if failing:
+                raise LogFailure("a disk error")
+            async for entries in right(after):
+                yield entries
+
+        at.log.tail = tail  # type: ignore[method-assign]
+        task = asyncio.create_task(at.broadcast.run())
+        try:
+            sink = Sink()
+            at.join(sink, SILENT)
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await come_true(lambda: at.broadcast.read_failures > 2)
+            assert at.broadcast.fault == "a disk error"
+            failing = False
+            await come_true(lambda: at.last(sink) == 2)
+            assert at.broadcast.fault == ""
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def test_a_gap_in_what_is_followed_ends_the_broadcast(self) -> None:
+        at = Serving(STATIONS)
+
+        async def tail(after: int) -> AsyncIterator[Sequence[Entry]]:
+            yield []
+            raise LogTrimmed("entry 1 is no longer in the log")
+
+        at.log.tail = tail  # type: ignore[method-assign]
+        with pytest.raises(ExceptionGroup):
+            await at.broadcast.run()
 
 
 async def test_it_stops_when_it_is_cancelled() -> None:

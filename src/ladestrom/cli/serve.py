@@ -58,6 +58,10 @@ async def _serve(loaded: Loaded, signals: Signals, read: Callable[[], Loaded]) -
         if not signals.stopped_by:
             raise
         logger.info("stopped before it was ready", signal=signals.stopped_by)
+    else:
+        if app.failed:
+            # The log has said why. Whoever watches the process learns that it did not end as it was told to.
+            raise SystemExit(1)
 
 
 def reload(app: App, read: Callable[[], Loaded]) -> None:

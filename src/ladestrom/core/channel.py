@@ -62,6 +62,10 @@ class Sink(Protocol):
         """The consumer wants each change and could not keep up: it is closed, and told where it stood."""
         ...
 
+    def interrupted(self, position: Position) -> None:
+        """What comes next cannot be read now: the consumer is closed, and told where it stood."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Hands bytes over; keeps a reference, not a copy. Never waits, never raises."""
         ...

@@ -18,12 +18,20 @@ import msgspec
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
+from ladestrom import tasks
 from ladestrom.broadcast import Broadcast
 from ladestrom.core.access import VISITOR, Credential, Scope
 from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.credentials import Doorkeeper, Tickets, presented_key
 from ladestrom.edges.send_queue import SendQueue
-from ladestrom.errors import BadRequest, NotAllowed, Overloaded, TooManyRequests, Unauthenticated
+from ladestrom.errors import (
+    BadRequest,
+    LogFailure,
+    NotAllowed,
+    Overloaded,
+    TooManyRequests,
+    Unauthenticated,
+)
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.v2_stream import V2Dialect
 from ladestrom.model import Position
@@ -294,7 +302,11 @@ class Connection(asyncio.Protocol):
     def caught_up(self) -> None:
         """The consumer has taken what waited for it."""
         if self._subscriber is not None:
-            self._edge.broadcast.pump(self._subscriber)
+            try:
+                self._edge.broadcast.pump(self._subscriber)
+            except Exception as error:  # noqa: BLE001 - or it would be told nothing more, and stay
+                tasks.note("catching up of a consumer", error)
+                self.abort("failed")
 
     # -- being a consumer --------------------------------------------------------------------------------
 
@@ -344,6 +356,11 @@ class Connection(asyncio.Protocol):
         """The consumer wants each change and could not keep up. It still gets all up to this position."""
         self._count()
         self._end(SLOW, f"too slow for mode=every; you stood at {position}", "slow")
+
+    def interrupted(self, position: Position) -> None:
+        """What comes next cannot be read now. The consumer still gets all up to this position."""
+        self._count()
+        self._end(LogFailure.close_code, f"cannot read on now; you stood at {position}", "interrupted")
 
     def shutdown(self) -> None:
         """The server stops: the consumer is told. Called by uvicorn, too."""

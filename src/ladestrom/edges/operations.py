@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from ladestrom import __version__
+from ladestrom import __version__, tasks
 from ladestrom.broadcast import Broadcast
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
@@ -146,10 +146,16 @@ class Metrics(Collector):
         )
         for code, count in self._failures().items():
             failed.add_metric([code], count)
-        yield from (changes, closed, failed)
+        died = CounterMetricFamily(
+            "ladestrom_tasks_failed", "Work that ended by an internal error", labels=["task"]
+        )
+        for task, count in tasks.deaths.items():
+            died.add_metric([task], count)
+        yield from (changes, closed, failed, died)
         broadcast = self._broadcast
         for sample in (
             _Sample("ladestrom_log_append_failures", "Appends that failed", self._hub.failed_appends),
+            _Sample("ladestrom_log_read_failures", "Reads of the log that failed", broadcast.read_failures),
             _Sample("ladestrom_stream_bytes", "Bytes handed to consumers", broadcast.bytes_out),
             _Sample("ladestrom_stream_frames_made", "Frames encoded", broadcast.frames),
             _Sample("ladestrom_stream_raw_sent", "Raw messages made", broadcast.raw_sent),

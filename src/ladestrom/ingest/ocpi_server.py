@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from ladestrom import tasks
 from ladestrom.core.locations import native_id
 from ladestrom.errors import (
     BadRequest,
@@ -263,7 +264,7 @@ class OcpiServer:
     async def _read_again(self) -> None:
         """Reads the peers: whoever is being registered may call before the server was told of its token."""
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
+            self._reading = tasks.start(self._read(), "reading of OCPI peers", tasks.awaited)
         await asyncio.shield(self._reading)
 
     async def _read(self) -> None:

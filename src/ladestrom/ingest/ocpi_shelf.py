@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
+from ladestrom import tasks
 from ladestrom.errors import LadestromError, NotReady, TooLarge
 from ladestrom.model import Millis
 from ladestrom.ports import Peers
@@ -94,7 +95,7 @@ class Shelf:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[key] = (document, stored)
         if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
+            self._writer = tasks.start(self._write(), "store of OCPI locations", self._give_up)
         await stored
         self._used_bytes[operator] = self._used_bytes.get(operator, used) + len(document) - len(before or b"")
         self._remember(key, document)
@@ -103,6 +104,11 @@ class Shelf:
         """Returns when everything that was put is stored."""
         if self._writer is not None:
             await asyncio.wait({self._writer})
+
+    def _give_up(self, _: Exception) -> None:
+        """Nobody writes what waits: who waits is told so."""
+        waiting, self._waiting = self._waiting, {}
+        self._tell(waiting, NotReady("an internal error kept the Location from being stored"))
 
     async def _write(self) -> None:
         while self._waiting:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
 import structlog
 
+from ladestrom import tasks
 from ladestrom.core.charge_points import ID_CHARACTERS_MAX, admit
 from ladestrom.core.directory import Directory
 from ladestrom.errors import (
@@ -303,7 +305,18 @@ class OcppServer:
 
     def _sign_off(self, operator: Operator, evses: Collection[str], station: _Station | None = None) -> None:
         if evses:
-            self._start(self._lose(operator, evses, station))
+            # A defect of ours must not leave statuses that nobody vouches for: it is tried again, too.
+            again = partial(self._sign_off_later, operator, evses, station)
+            task = tasks.start(self._lose(operator, evses, station), "sign-off of a charge point", again)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _sign_off_later(
+        self, operator: Operator, evses: Collection[str], station: _Station | None, _: Exception
+    ) -> None:
+        if not self._is_stopping:
+            loop = asyncio.get_running_loop()
+            loop.call_later(SIGN_OFF_RETRY_S, self._sign_off, operator, evses, station)
 
     async def _lose(self, operator: Operator, evses: Collection[str], station: _Station | None) -> None:
         """Signs EVSEs off, unless their charge point returns before that succeeds."""
@@ -315,11 +328,6 @@ class OcppServer:
                 await asyncio.sleep(SIGN_OFF_RETRY_S)
             else:
                 return
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 class _Station:

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from ladestrom import tasks
 from ladestrom.core.access import may_register, rightful
 from ladestrom.core.directory import Directory
 from ladestrom.core.drafts import fingerprint, held_key, joined
@@ -75,7 +76,7 @@ class Registrar:
             if is_all:
                 self._complete.add(register)
         if self._next is None or self._next.done():
-            self._next = asyncio.create_task(self._import(self._round))
+            self._next = tasks.start(self._import(self._round), "import of stations", tasks.awaited)
             self._round = self._next
         await asyncio.shield(self._next)
 

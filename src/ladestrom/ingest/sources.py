@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from ladestrom import protocols
+from ladestrom import protocols, tasks
 from ladestrom.errors import BadRequest, InvalidPosition, InvalidSetting, LadestromError
 from ladestrom.formats.administration import ToldSource
 from ladestrom.ingest.extensions import Table
@@ -113,6 +113,8 @@ class _Running(msgspec.Struct, frozen=True):
     source: SourceRecord
     shell: Poller | Follower
     task: asyncio.Task[None]
+    ending: asyncio.Event
+    """Set when it is told to end."""
 
 
 class SourceTasks:
@@ -165,8 +167,9 @@ class SourceTasks:
             health = self._desk.reception.supervision.health(origin_of(source, Kind.PULL))
             self._desk.reception.supervision.note(health, InvalidSetting.code, str(error))
             return
-        task = asyncio.create_task(_guarded(source, shell), name=f"source {source.name}")
-        self._running[source.name] = _Running(source, shell, task)
+        ending = asyncio.Event()
+        task = tasks.start(self._run(source, shell, ending), "source", tasks.awaited)
+        self._running[source.name] = _Running(source, shell, task, ending)
 
     def _shell(self, source: SourceRecord) -> Poller | Follower:
         row = self._table.pulls.get(source.protocol)
@@ -179,6 +182,7 @@ class SourceTasks:
 
     async def _stop(self, name: str, *, give_up: bool) -> None:
         running = self._running[name]
+        running.ending.set()
         running.task.cancel()
         with suppress(asyncio.CancelledError):
             await running.task
@@ -186,9 +190,39 @@ class SourceTasks:
         del self._running[name]
         if give_up and isinstance(running.shell, Follower):
             # It was to be in step, and is not any more. Its log may not be writable for long.
-            task = asyncio.create_task(running.shell.insist_on_giving_up())
+            task = tasks.start(
+                self._give_up(running.source, running.shell), "giving up of a source", tasks.awaited
+            )
             self._given_up.add(task)
             task.add_done_callback(self._given_up.discard)
+
+    async def _run(self, source: SourceRecord, shell: Poller | Follower, ending: asyncio.Event) -> None:
+        """Until cancelled. One that ends by a defect of ours costs itself only, is told of, and rests."""
+        supervision = self._desk.reception.supervision
+        while not ending.is_set():
+            try:
+                await shell.run()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                tasks.note("source", error, source=source.name)
+            if ending.is_set():
+                # It was told to end, and did not get so far without an error.
+                return
+            told = "an internal error stopped it; it was logged"
+            supervision.note(shell.health, LadestromError.code, told)
+            rest_s = self._desk.limits.pace.rest_s
+            shell.health.next_at = self._desk.clock() + rest_s * 1000
+            await asyncio.sleep(rest_s)
+
+    async def _give_up(self, source: SourceRecord, shell: Follower) -> None:
+        """Until it is done: statuses that nobody vouches for must not stay because of a defect of ours."""
+        while True:
+            try:
+                await shell.insist_on_giving_up()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                tasks.note("giving up of a source", error, source=source.name)
+                await asyncio.sleep(self._desk.limits.pace.rest_s)
+            else:
+                return
 
     async def stop(self) -> None:
         """Ends all; what they told stays as it is."""
@@ -335,14 +369,3 @@ def _is_same(running: SourceRecord, wanted: SourceRecord | None) -> bool:
         and wanted.paused_at is None
         and msgspec.structs.replace(wanted, memory=running.memory) == running
     )
-
-
-async def _guarded(source: SourceRecord, shell: Poller | Follower) -> None:
-    """A source that ends by a defect of ours costs itself only, and is told of."""
-    try:
-        await shell.run()
-    except asyncio.CancelledError:
-        raise
-    except Exception:
-        logger.exception("a source ended", source=source.name, protocol=source.protocol)
-        shell.health.failed_last = True

@@ -123,21 +123,25 @@ class Follower:
 
     async def run(self) -> None:
         """Follows until cancelled."""
-        watch = asyncio.create_task(self._watch())
-        pace, clock = self._pace, self._desk.clock
         try:
-            while True:
-                began_at = clock()
-                pace.begin()
-                outcome = await self._attempt()
-                pace.end(outcome, began_at, clock(), self._desk.chance())
-                self.health.breaker, self.health.failures_in_row = pace.breaker, pace.failures
-                self.health.next_at = pace.next_at
-                await asyncio.sleep(max(0.0, (pace.next_at - clock()) / 1000))
+            # One cannot end without the other: a connection that nobody watches is never given up.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch())
+                group.create_task(self._keep_on())
         finally:
-            watch.cancel()
             self._gone()
             await self._remember(at_once=True)
+
+    async def _keep_on(self) -> None:
+        pace, clock = self._pace, self._desk.clock
+        while True:
+            began_at = clock()
+            pace.begin()
+            outcome = await self._attempt()
+            pace.end(outcome, began_at, clock(), self._desk.chance())
+            self.health.breaker, self.health.failures_in_row = pace.breaker, pace.failures
+            self.health.next_at = pace.next_at
+            await asyncio.sleep(max(0.0, (pace.next_at - clock()) / 1000))
 
     async def give_up(self) -> int:
         """Everything that it told becomes unknown; says how many EVSEs that are."""

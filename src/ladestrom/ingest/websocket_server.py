@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from ladestrom import tasks
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import LadestromError, NotReady, Unauthenticated, UpgradeRequired
@@ -68,9 +69,10 @@ class ReportSocket:
 
     async def _converse(self, key_id: str, query: Mapping[str, str], receive: Receive, send: Send) -> None:
         pending: Pending = asyncio.Queue(PIPELINE_MESSAGES_MAX)
-        writer = asyncio.create_task(self._answer(pending, send))
+        writer = tasks.start(self._answer(pending, send), "receipts of a report socket", tasks.awaited)
         answered = partial(self._receipt, partial(self._door.reporter, key_id), query)
-        reader = asyncio.create_task(self._read(answered, pending, receive))
+        reading = self._read(answered, pending, receive)
+        reader = tasks.start(reading, "reading of a report socket", tasks.awaited)
         is_live = True
         try:
             while is_live and not (reader.done() or writer.done()):
@@ -98,7 +100,7 @@ class ReportSocket:
                 return
             text = message.get("text")
             body = text.encode() if text is not None else (message.get("bytes") or b"")
-            await pending.put(asyncio.create_task(answered(body)))
+            await pending.put(tasks.start(answered(body), "a report message", tasks.awaited))
 
     async def _receipt(self, reporter: Reporter, query: Mapping[str, str], body: bytes) -> bytes:
         try:

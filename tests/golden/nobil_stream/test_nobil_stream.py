@@ -101,6 +101,9 @@ class Road:
     def overrun(self, position: Position) -> None:
         raise AssertionError(f"overrun at {position}")
 
+    def interrupted(self, position: Position) -> None:
+        raise AssertionError(f"interrupted at {position}")
+
 
 def registered(written: dict[str, Any]) -> Station:
     uuid = written["uuid"]

@@ -28,6 +28,9 @@ class Ignoring:
     def overrun(self, position: Position) -> None:
         """Nothing."""
 
+    def interrupted(self, position: Position) -> None:
+        """Nothing."""
+
     def write(self, data: bytes) -> None:
         """Nothing."""
 

@@ -101,6 +101,25 @@ class TestShelf:
         await shelf.put(KEY, b"3", b"1")
         assert kept.documents[KEY] == b"3"
 
+    async def test_a_defect_of_ours_leaves_nobody_waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ocpi_shelf, "BATCH_DOCUMENTS_MAX", 1)
+        kept = Kept()
+
+        async def wrong(*_: Any) -> None:
+            await kept.gate.wait()
+            raise ValueError("a defect")
+
+        monkeypatch.setattr(kept, "put_locations", wrong)
+        shelf = shelf_of(kept)
+        kept.gate.clear()
+        putting = [asyncio.create_task(shelf.put(("abc", str(number)), b"{}", None)) for number in range(3)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        kept.gate.set()
+        for each in putting:
+            with pytest.raises(NotReady):
+                await each
+
     async def test_an_operator_stores_so_much_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ocpi_shelf, "OPERATOR_BYTES_MAX", 10)
         shelf = shelf_of(Kept())

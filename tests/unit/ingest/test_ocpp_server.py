@@ -13,6 +13,7 @@ import pytest
 from tests.building import NOW, GatedLog, make_operator, make_station
 from tests.patience import come_true
 
+from ladestrom import tasks
 from ladestrom.core.board import Board
 from ladestrom.core.charge_points import enrol
 from ladestrom.core.directory import Directory
@@ -149,6 +150,28 @@ async def test_signing_off_is_tried_until_it_is_logged(world: World, monkeypatch
     socket.leave()
     await come_true(lambda: world.status() is Status.UNKNOWN)
     assert len(world.log.appends) == 3
+
+
+async def test_signing_off_is_tried_again_after_a_defect_of_ours_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ladestrom.ingest.ocpp_server.SIGN_OFF_RETRY_S", 0.001)
+    right, tries = world.reception.sign_off, 0
+
+    async def wrong(*arguments: Any, **named: Any) -> int:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ValueError("a defect")
+        return await right(*arguments, **named)
+
+    monkeypatch.setattr(world.reception, "sign_off", wrong)
+    socket = Socket(world)
+    await socket.status(1, "Available")
+    before = tasks.deaths["sign-off of a charge point"]
+    socket.leave()
+    await come_true(lambda: world.status() is Status.UNKNOWN)
+    assert tasks.deaths["sign-off of a charge point"] == before + 1
 
 
 async def test_who_is_there_and_says_nothing_new_is_not_silent(world: World) -> None:

@@ -1,0 +1,54 @@
+"""The one way to start a task: whoever starts it says what its death means for those whom it serves.
+
+A task that ends by an exception would otherwise be noticed by nobody, and those whom it serves would wait for
+ever. Tasks within one block (`asyncio.TaskGroup`) end that block, and need nothing of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import structlog
+
+T = TypeVar("T")
+
+logger = structlog.get_logger(__name__)
+
+deaths: Final[Counter[str]] = Counter()
+"""Times that work of this process ended by a defect of ours, by its name."""
+
+
+def start(work: Coroutine[Any, Any, T], name: str, died: Callable[[Exception], None]) -> asyncio.Task[T]:
+    """Starts a task.
+
+    Args:
+        work: what it does.
+        name: what it is, for the log and the metrics; the same for all of its kind.
+        died: ends what the task serves, or serves it otherwise. It is called once, after the task ended by an
+            exception, which is logged and counted already.
+    """
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(partial(_ended, died))
+    return task
+
+
+def awaited(error: Exception) -> None:
+    """For tasks that somebody awaits at all times: who does gets the exception, and needs nothing else."""
+    del error
+
+
+def _ended(died: Callable[[Exception], None], task: asyncio.Task[Any]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, Exception):
+        note(task.get_name(), error)
+        died(error)
+
+
+def note(name: str, error: Exception, **what: str) -> None:
+    """Logs and counts a defect of ours that ended some work, which is begun anew or told of."""
+    deaths[name] += 1
+    logger.error("a task ended by an error", task=name, exc_info=error, **what)
