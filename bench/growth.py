@@ -125,7 +125,7 @@ class Engine:
         for evse in self._random.sample(self.evses, count):
             self._charging ^= {evse.key}
             status = Status.CHARGING if evse.key in self._charging else Status.AVAILABLE
-            made.append(StatusReport(evse.key, status, False, self._at, self._at, "bench", status.value))
+            made.append(StatusReport(evse.key, status, False, self._at, "bench", status.value))
         return made
 
     async def take(self, reports: Sequence[StatusReport]) -> None:

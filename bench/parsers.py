@@ -337,7 +337,7 @@ def conversed(subprotocol: str) -> Parse:
     def parse(body: bytes) -> Delivery:
         frames = body.split(b"\n")
         where = Layout({number: f"NO*ABC*E{number}" for number in range(1, EVSES * 4)})
-        talk = Conversation(dialect, Points("abc", LIMITS.skew_ms, where), 60, NOW)
+        talk = Conversation(dialect, Points("abc", where), 60, NOW)
         found = Delivery(reports=[])
         for frame in frames:
             outcome = talk.receive(frame, NOW)
@@ -351,7 +351,7 @@ def conversed(subprotocol: str) -> Parse:
 
 def pushed(push: Any, path: str = "") -> Parse:
     """What a push makes of a body."""
-    return lambda body: push.receive(Request("POST", path, {}, {}, body), OPERATOR, NOW, LIMITS)
+    return lambda body: push.receive(Request("POST", path, {}, {}, body), OPERATOR, LIMITS)
 
 
 def ladestrom_snapshot(evses: int) -> bytes:
@@ -393,9 +393,7 @@ def realtime_changes(evses: int) -> bytes:
 def realtime_lines(body: bytes) -> Delivery:
     """One message for each EVSE: the service has no bulk form."""
     reports = [
-        report
-        for line in body.splitlines()
-        for report in nobil_realtime.receive(line, "abc", NOW, LIMITS).reports
+        report for line in body.splitlines() for report in nobil_realtime.receive(line, "abc", LIMITS).reports
     ]
     return Delivery(reports=reports)
 
@@ -404,11 +402,9 @@ SAMPLES: Final = (
     Sample(
         "ladestrom, snapshot",
         ladestrom_snapshot,
-        lambda body: ladestrom_stream.receive(body, "abc", NOW, LIMITS),
+        lambda body: ladestrom_stream.receive(body, "abc", LIMITS),
     ),
-    Sample(
-        "nobil stream, snapshot", nobil_snapshot, lambda body: nobil_stream.receive(body, "abc", NOW, LIMITS)
-    ),
+    Sample("nobil stream, snapshot", nobil_snapshot, lambda body: nobil_stream.receive(body, "abc", LIMITS)),
     Sample("nobil real-time, single", realtime_changes, realtime_lines),
     Sample("plain, list", plain_list, pushed(plain.Plain())),
     Sample(
@@ -416,11 +412,11 @@ SAMPLES: Final = (
         oicp_full_load,
         pushed(oicp.Oicp(), "evsepush/v21/operators/NO*ABC/status-records"),
     ),
-    Sample("oicp, Swiss file", oicp_file, lambda body: oicp_pull.read(body, "abc", NOW, LIMITS)),
+    Sample("oicp, Swiss file", oicp_file, lambda body: oicp_pull.read(body, "abc", LIMITS)),
     Sample("irve, CSV", irve_file, pushed(irve_dynamique.IrveDynamique())),
     Sample("datex2, XML", datex_xml, pushed(datex2.Datex2())),
     Sample("datex2, JSON", datex_json, pushed(datex2.Datex2())),
-    Sample("ocpi, page of Locations", ocpi_page, lambda body: read_page(body, "abc", NOW, LIMITS).delivery),
+    Sample("ocpi, page of Locations", ocpi_page, lambda body: read_page(body, "abc", LIMITS).delivery),
     Sample("qualicharge, bulk", qualicharge_list, pushed(qualicharge.Qualicharge(), "status/bulk")),
     Sample("ocpp 1.6, StatusNotification", ocpp_statuses, conversed("ocpp1.6")),
     Sample("ocpp 2.0.1, NotifyEvent", ocpp_events, conversed("ocpp2.0.1")),

@@ -34,7 +34,7 @@ from unittest.mock import patch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import apsw
-from tests.building import NOW, logged, make_change, make_evse
+from tests.building import NOW, apply, logged, make_change, make_evse
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
@@ -42,7 +42,7 @@ from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.core.board import Board
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change, Entry, Status
-from ladestrom.ports import BoardRow
+from ladestrom.ports import BoardRow, Times
 
 LIVES_MAX: Final = 12
 """Power cuts of one log, before another begins."""
@@ -155,7 +155,9 @@ class Life:
     async def _step(self, log: SqliteLog) -> None:
         match self._random.randrange(14):
             case 0:
-                await log.checkpoint(self._board.rows(self._board.take_touched()), self._board.seq)
+                await log.checkpoint(
+                    self._board.rows(self._board.take_touched()), self._board.seq, Times(NOW, NOW)
+                )
             case 1:
                 await log.trim()
             case 2:
@@ -165,7 +167,7 @@ class Life:
                 await log.close()
             case _:
                 self._under_way = self._made()
-                self._board.apply(await log.append(self._under_way))
+                apply(self._board, await log.append(self._under_way))
                 self._acknowledged += self._under_way
                 self._found.acknowledged += len(self._under_way)
                 self._under_way = []
@@ -217,7 +219,7 @@ class Life:
         if list(looked.entries) != logged(told)[looked.first - 1 : last]:
             self._wrong("an entry is another than it was")
         board = Board()
-        board.apply(logged(told[:last]))
+        apply(board, logged(told[:last]))
         expected = {key: (cell.seq, cell.change) for key, cell in board.cells.items()}
         if {row.change.evse: (row.seq, row.change) for row in looked.rows} != expected:
             self._wrong("the board is not the fold of the entries")

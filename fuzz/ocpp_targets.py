@@ -36,7 +36,7 @@ PLACE: Final = Station(
 
 def fuzz(dialect: Dialect, data: bytes) -> None:
     """One connection."""
-    points = Points("abc", SKEW_MS, layout(PLACE, {}))
+    points = Points("abc", layout(PLACE, {}))
     talk = Conversation(dialect, points, 60, NOW)
     now = NOW
     open_calls: set[str] = set()
@@ -47,7 +47,7 @@ def fuzz(dialect: Dialect, data: bytes) -> None:
         else:
             now += RESULT_MS_MAX
             outcome = talk.wake(now)
-        _check_reports(outcome, now)
+        _check_reports(outcome)
         if outcome.call is not None:
             kind, name, action, payload = json.loads(outcome.call)
             assert (kind, action) == (2, "TriggerMessage")
@@ -55,7 +55,7 @@ def fuzz(dialect: Dialect, data: bytes) -> None:
             assert name not in open_calls
             open_calls.add(name)
         assert talk.due_at is None or talk.due_at <= now + RESULT_MS_MAX
-    _check_reports(Outcome(points.restated(now)), now)
+    _check_reports(Outcome(points.restated()))
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
@@ -94,14 +94,13 @@ def _frame(line: bytes) -> Any:
         return None
 
 
-def _check_reports(outcome: Outcome, now: int) -> None:
+def _check_reports(outcome: Outcome) -> None:
     if outcome.delivery is None:
         return
     keys = {evse.key for evse in PLACE.evses}
     for report in outcome.delivery.reports:
         assert report.evse in keys
-        assert EARLIEST_AT <= report.observed_at <= now + SKEW_MS + 10_000
-        assert report.received_at == now
+        assert report.observed_at is None or report.observed_at >= EARLIEST_AT
         assert len(report.raw) <= RAW_CHARACTERS_MAX + ID_CHARACTERS_MAX
     places = [refusal.index for refusal in outcome.delivery.refused]
     assert len(places) == len(set(places))

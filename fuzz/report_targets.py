@@ -15,7 +15,7 @@ from typing import Any, Final
 from ladestrom.core.drafts import completed, fault
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import LadestromError
-from ladestrom.model import Operator, Reason
+from ladestrom.model import Operator
 from ladestrom.ports import StationDraft
 from ladestrom.protocols import (
     _blueprint,
@@ -31,7 +31,6 @@ from ladestrom.protocols import (
 )
 from ladestrom.protocols.conversation import Request, Stream
 from ladestrom.protocols.delivery import (
-    ADJUSTED_MAX,
     ID_CHARACTERS_MAX,
     RAW_CHARACTERS_MAX,
     Delivery,
@@ -40,7 +39,7 @@ from ladestrom.protocols.delivery import (
 
 NOW: Final = 1_795_000_000_000
 OPERATOR: Final = Operator("abc", parties=("NOABC", "DEABC"), prefixes=("FRABC",), may_register=True)
-LIMITS: Final = (ParseLimits(), ParseLimits(items_max=2, skew_ms=0))
+LIMITS: Final = (ParseLimits(), ParseLimits(items_max=2))
 """As they are, and such as small inputs reach."""
 DETAIL_CHARACTERS_MAX: Final = 1_000
 
@@ -53,15 +52,14 @@ def check(delivery: Delivery, limits: ParseLimits) -> None:
     assert len(reports) + len(refused) <= limits.items_max
     for report in reports:
         assert 0 < len(report.evse) <= ID_CHARACTERS_MAX
-        assert EARLIEST_AT <= report.observed_at <= NOW + limits.skew_ms
-        assert (report.received_at, report.source) == (NOW, OPERATOR.name)
+        assert report.observed_at is None or report.observed_at >= EARLIEST_AT
+        assert report.source == OPERATOR.name
         assert len(report.raw) <= RAW_CHARACTERS_MAX
     places = [refusal.index for refusal in refused]
     assert places == sorted(set(places))
     assert all(0 <= place < len(reports) + len(refused) for place in places)
     assert all(0 < len(refusal.detail) <= DETAIL_CHARACTERS_MAX for refusal in refused)
-    assert len(delivery.adjusted) <= ADJUSTED_MAX
-    assert all(refusal.reason is Reason.FUTURE_TIME for refusal in delivery.adjusted)
+    assert 0 <= delivery.unmapped <= len(reports)
     keys: set[str] = set()
     for one in delivery.stations:
         if isinstance(one, StationDraft):
@@ -86,7 +84,7 @@ def pushed(push: Any, path: str = "", **query: str) -> Parse:
     """What a push makes of a body."""
 
     def parse(data: bytes, limits: ParseLimits) -> Delivery:
-        delivery: Delivery = push.receive(Request("POST", path, query, {}, data), OPERATOR, NOW, limits)
+        delivery: Delivery = push.receive(Request("POST", path, query, {}, data), OPERATOR, limits)
         return delivery
 
     return parse
@@ -94,12 +92,12 @@ def pushed(push: Any, path: str = "", **query: str) -> Parse:
 
 def oicp_file(data: bytes, limits: ParseLimits) -> Delivery:
     """A file of OICP statuses."""
-    return oicp_pull.read(data, OPERATOR.name, NOW, limits)
+    return oicp_pull.read(data, OPERATOR.name, limits)
 
 
 def streamed(receive: Stream) -> Parse:
     """What a stream makes of a frame."""
-    return lambda data, limits: receive(data, OPERATOR.name, NOW, limits)
+    return lambda data, limits: receive(data, OPERATOR.name, limits)
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {

@@ -14,12 +14,16 @@ from typing import Any, Final
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board, Round
+from ladestrom.core.precedence import Taking, taking
+from ladestrom.hub import OURS
 from ladestrom.model import (
+    Beginning,
     Cause,
     Change,
     Connector,
     Entry,
     Evse,
+    Feed,
     Millis,
     Operator,
     Outlet,
@@ -29,9 +33,12 @@ from ladestrom.model import (
     Suppression,
     evse_key,
 )
+from ladestrom.ports import Times
 
 NOW: Final[Millis] = 1_795_000_000_000
 """An instant in November 2026."""
+TIMES: Final = Times(NOW, NOW)
+FEED: Final = Feed("abc")
 TYPE_2: Final = Connector("IEC_62196_T2", 22.0)
 CCS: Final = Connector("IEC_62196_T2_COMBO", 150.0)
 EVERY_STATUS: Final = tuple(Status)
@@ -77,22 +84,27 @@ def make_operator(name: str = "abc", **members: Any) -> Operator:
 def make_report(
     evse: Evse | str = "NO*ABC*E1",
     status: Status = Status.AVAILABLE,
-    observed_at: Millis = NOW,
+    observed_at: Millis | None = NOW,
     *,
     error: bool = False,
-    received_at: Millis | None = None,
     source: str = "abc",
 ) -> StatusReport:
-    """A report that was received when it was observed, unless told otherwise."""
+    """A report; `observed_at` is None where it does not say when."""
     return StatusReport(
         evse=evse.key if isinstance(evse, Evse) else evse,
         status=status,
         error=error,
         observed_at=observed_at,
-        received_at=observed_at if received_at is None else received_at,
         source=source,
         raw=status.value,
     )
+
+
+def make_taking(
+    received_at: Millis = NOW, feed: Feed = FEED, arrival: int = 1, began: Beginning | None = None
+) -> Taking:
+    """How a delivery is taken; silence is judged by the same clock."""
+    return taking(feed, received_at, received_at, arrival, began)
 
 
 def make_change(
@@ -134,27 +146,63 @@ def logged(changes: Iterable[Change], after: int = 0) -> list[Entry]:
 def register(board: Board, evses: Iterable[Evse], now: Millis = NOW) -> list[Entry]:
     """Brings EVSEs onto a board; returns what was logged."""
     found = (board.register(evse, now) for evse in evses)
-    entries = logged([change for change in found if change is not None], board.seq)
-    board.apply(entries)
+    return put(board, [change for change in found if change is not None], now)
+
+
+def put(board: Board, changes: Iterable[Change], now: Millis = NOW) -> list[Entry]:
+    """Puts decisions of our own onto a board; returns what was logged."""
+    return apply(board, logged(changes, board.seq), now)
+
+
+def apply(board: Board, entries: Sequence[Entry], now: Millis = NOW) -> list[Entry]:
+    """Puts onto a board what was logged, and returns it."""
+    round_ = Round(board)
+    round_.add((entry.change for entry in entries), make_taking(now, OURS, board.arrive()))
+    board.commit(round_, entries)
+    return list(entries)
+
+
+def commit(board: Board, round_: Round) -> list[Entry]:
+    """Makes a round's decisions the board's; returns what was logged."""
+    entries = logged(round_.changes, board.seq)
+    board.commit(round_, entries)
     return entries
 
 
-def take(board: Board, reports: Iterable[tuple[Evse, StatusReport]]) -> list[Change]:
-    """Decides one round of reports and applies it; returns the changes."""
+def take(
+    board: Board,
+    reports: Iterable[tuple[Evse, StatusReport]],
+    received_at: Millis = NOW,
+    feed: Feed = FEED,
+    began: Beginning | None = None,
+) -> list[Change]:
+    """Decides one delivery and puts it onto the board; returns the changes."""
     round_ = Round(board)
+    taken = make_taking(received_at, feed, board.arrive(), began)
     for evse, report in reports:
-        round_.decide(evse, report)
-    board.apply(logged(round_.changes, board.seq))
-    board.confirm(round_.heard)
+        round_.decide(evse, report, taken)
+    commit(board, round_)
     return round_.changes
 
 
-def hear(board: Board, evse: Evse, report: StatusReport) -> Change | Suppression:
-    """Decides one report and applies it; returns the decision."""
+def hear(
+    board: Board,
+    evse: Evse,
+    report: StatusReport,
+    received_at: Millis | None = None,
+    feed: Feed | None = None,
+    began: Beginning | None = None,
+) -> Change | Suppression:
+    """Decides one report and puts it onto the board; returns the decision.
+
+    It is received when it was observed, on a feed of its source, unless told otherwise.
+    """
+    if received_at is None:
+        received_at = NOW if report.observed_at is None else report.observed_at
     round_ = Round(board)
-    decision = round_.decide(evse, report)
-    board.apply(logged(round_.changes, board.seq))
-    board.confirm(round_.heard)
+    taken = make_taking(received_at, feed or Feed(report.source), board.arrive(), began)
+    decision = round_.decide(evse, report, taken)
+    commit(board, round_)
     return decision
 
 

@@ -216,9 +216,7 @@ class App:
             SourceDesk(self.reception, store, _source_limits(settings), clock, lambda: log.last),
             self.protocols,
         )
-        desk = Desk(
-            self.reception, self.door, receipts, clock, _push_limits(settings), self._certificates(settings)
-        )
+        desk = Desk(self.reception, self.door, receipts, _push_limits(settings), self._certificates(settings))
         self.reports = PushEndpoint(REPORTS_PATH, Plain(), desk, basic=False)
         readers = {"qualicharge": qualicharge.reader(self.view, self.hub.confirmed, self.door)}
         self.pushes = [
@@ -228,7 +226,7 @@ class App:
             for name, row in self.protocols.pushes.items()
             if name != Plain.name
         ]
-        self.ocpp = OcppServer(self.reception, directory, self.hub.confirmed, clock, _ocpp_limits(settings))
+        self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
         self.ocpi = OcpiServer(
             self.reception,
             store.peers,
@@ -458,12 +456,11 @@ class App:
         await self.refresh(everything=True)
 
     async def _recover_board(self) -> None:
-        rows = await self.log.recover()
+        rows = await self.hub.recover()
         newest_at = rows[-1].change.received_at if rows else None
         doubt = clock_doubt(clock(), newest_at, self.settings.log.retention_days * DAY_MS)
         if doubt:
             logger.warning("look at the clock", doubt=doubt)
-        self.board.restore(rows, self.log.last.seq)
         self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
         self.lookout.panorama.load(row.change for row in rows)
@@ -558,8 +555,7 @@ class App:
 
     async def _take_readings(self, readings: Iterable[Reading]) -> None:
         """Takes statuses of registers. One that is older than `rules.stale_after_s` says nothing of now."""
-        now = clock()
-        oldest_at = now - self.settings.rules.stale_after_s * 1000
+        oldest_at = clock() - self.settings.rules.stale_after_s * 1000
         reports = []
         for reading in readings:
             cell = self.board.cells.get(reading.evse)
@@ -569,8 +565,7 @@ class App:
                         reading.evse,
                         reading.status,
                         reading.error,
-                        min(reading.observed_at, now),
-                        now,
+                        reading.observed_at,
                         REGISTER.name,
                         reading.raw,
                     )
@@ -772,11 +767,11 @@ class App:
 
     async def _checkpoint(self) -> None:
         seq = self.board.seq
-        touched = self.board.take_touched()
+        touched, times = self.board.take_touched(), self.hub.times()
         if not touched and seq == self._checkpoint_seq:
             return
         try:
-            await self.log.checkpoint(self.board.rows(touched), seq)
+            await self.log.checkpoint(self.board.rows(touched), seq, times)
         except BaseException:
             self.board.touch(touched)
             raise
@@ -914,7 +909,7 @@ def _source_limits(settings: Settings) -> SourceLimits:
             answer_bytes_max=sources.answer_mib_max * 1024 * 1024, answer_s_max=sources.answer_s_max
         ),
         pace=PaceLimits(failures_max=sources.failures_max, rest_s=sources.rest_s),
-        parse=ParseLimits(items_max=SOURCE_ITEMS_MAX, skew_ms=settings.rules.clock_skew_s * 1000),
+        parse=ParseLimits(items_max=SOURCE_ITEMS_MAX),
         round_s_max=sources.round_s_max,
         lost_after_s=sources.lost_after_s,
     )
@@ -926,6 +921,7 @@ def _hub_limits(settings: Settings) -> HubLimits:
         group_items_max=settings.log.group_items_max,
         stale_after_s=settings.rules.stale_after_s,
         start_grace_s=settings.rules.start_grace_s,
+        skew_ms=settings.rules.clock_skew_s * 1000,
     )
 
 
@@ -990,7 +986,7 @@ def _told_limits(settings: Settings) -> Limits:
 def _push_limits(settings: Settings) -> PushLimits:
     return PushLimits(
         body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
-        parse=ParseLimits(items_max=settings.reports.items_max, skew_ms=settings.rules.clock_skew_s * 1000),
+        parse=ParseLimits(items_max=settings.reports.items_max),
     )
 
 
@@ -1013,7 +1009,6 @@ def _ocpp_limits(settings: Settings) -> OcppLimits:
         message_bytes_max=ocpp.message_kib_max * 1024,
         messages_per_minute_max=ocpp.messages_per_minute_max,
         stale_after_s=settings.rules.stale_after_s,
-        skew_ms=settings.rules.clock_skew_s * 1000,
     )
 
 

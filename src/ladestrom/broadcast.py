@@ -712,7 +712,7 @@ class Broadcast:
                 digest += term
         return total, digest & WORD
 
-    def offer(self, evse: Evse, report: StatusReport) -> None:
+    def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None:
         """Takes a report that the hub heard, for `status:raw`; dropped when a pass has enough of them."""
         if self._raw_left <= 0:
             self.raw_dropped += 1
@@ -726,7 +726,9 @@ class Broadcast:
         for channel in channels:
             wishes = channel.wishes
             if wishes.dialect not in made:
-                made[wishes.dialect] = self._dialects[wishes.dialect].raw(self.view, evse, report)
+                made[wishes.dialect] = self._dialects[wishes.dialect].raw(
+                    self.view, evse, report, observed_at
+                )
                 self.raw_sent += len(made[wishes.dialect])
             for message in made[wishes.dialect]:
                 channel.push(self._frame(wishes.framing, message), self.view.seq)

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -20,11 +20,15 @@ import structlog
 from ladestrom.core.access import may_report
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
+from ladestrom.core.precedence import Taking, observation, taking
+from ladestrom.core.timekeeping import Timekeeper
 from ladestrom.errors import LadestromError, LogFailure, LogMisplaced, NotReady, Overloaded
 from ladestrom.model import (
+    Beginning,
     Change,
     Entry,
     Evse,
+    Feed,
     Millis,
     Operator,
     Position,
@@ -35,10 +39,12 @@ from ladestrom.model import (
     StatusReport,
     Suppression,
 )
-from ladestrom.ports import Log
+from ladestrom.ports import BoardRow, Log, Times
 from ladestrom.quoting import quoted
 
 T = TypeVar("T")
+Decision = Callable[[Round, Taking], int]
+"""Decides something that is no operator's, and says how many EVSEs that concerns."""
 
 logger = structlog.get_logger(__name__)
 
@@ -53,6 +59,10 @@ DURABLE: Final = (
     "what was accepted of this delivery is in the log, and sending it again does no harm; an internal error "
     "came after that"
 )
+ADJUSTED_MAX: Final = 100
+"""Adjusted times told one by one in a receipt."""
+OURS: Final = Feed("")
+"""What is decided here, and is no source's word."""
 CHUNK_EVSES: Final = 5_000
 """EVSEs handled in one group of our own decisions, before reports get their turn again: some 20 ms."""
 
@@ -66,7 +76,9 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Reports decided and appended at once: bounds how long one group holds up the loop, some 20 ms."""
     stale_after_s: int = 86_400
     start_grace_s: int = 600
-    """After a start nobody is taken for silent: we were deaf ourselves."""
+    """After a start, a suspension or a jump of the clock nobody is taken for silent: we were deaf."""
+    skew_ms: int = 300_000
+    """How far an observation may be ahead of our clock without being told of."""
 
 
 class RawListener(Protocol):
@@ -74,7 +86,7 @@ class RawListener(Protocol):
 
     wanted: bool
 
-    def offer(self, evse: Evse, report: StatusReport) -> None: ...
+    def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None: ...
 
 
 class _Submission(msgspec.Struct, frozen=True, gc=False):
@@ -83,13 +95,15 @@ class _Submission(msgspec.Struct, frozen=True, gc=False):
     operator: Operator
     reports: Sequence[StatusReport]
     refused: Sequence[Refusal]
+    feed: Feed
+    began: Beginning | None
     future: asyncio.Future[Receipt]
 
 
 class _Own(msgspec.Struct, frozen=True, gc=False):
     """Decisions of our own that wait for their group."""
 
-    make: Callable[[], list[Change]]
+    make: Decision
     future: asyncio.Future[int]
 
 
@@ -130,6 +144,8 @@ class Hub:
         clock: Callable[[], Millis],
         limits: HubLimits | None = None,
         rights: Callable[[Operator], Operator] = lambda operator: operator,
+        *,
+        steady: Callable[[], Millis] = lambda: monotonic_ns() // 1_000_000,
     ) -> None:
         """Nothing is decided before `run`.
 
@@ -137,9 +153,10 @@ class Hub:
             log: where changes become durable.
             board: what is known, recovered from the log.
             directory: finds EVSEs.
-            clock: gives the time.
+            clock: gives the time; it may be set.
             limits: of queue, group and silence.
             rights: gives an operator with the rights that it has now; what is handed in may be old.
+            steady: a clock in milliseconds that only goes on; by it silence is judged.
         """
         self.limits = limits or HubLimits()
         self.rights = rights
@@ -157,7 +174,8 @@ class Hub:
         """Done when the append that is under way is; None where none is."""
         self._log = log
         self._clock = clock
-        self._started_at = clock()
+        self._steady = steady
+        self._times = Timekeeper(clock(), steady(), self._grace_ms)
         self._operators: tuple[str, ...] = ()
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
@@ -174,9 +192,40 @@ class Hub:
         """Reports waiting for their group."""
         return self._queued_items
 
+    @property
+    def _grace_ms(self) -> int:
+        return self.limits.start_grace_s * 1000
+
     def now(self) -> Millis:
-        """The hub's clock: the one by which silence is judged."""
+        """The time."""
         return self._clock()
+
+    def times(self) -> Times:
+        """What the log is to keep of our clocks."""
+        return self._times.times(self._steady())
+
+    async def recover(self) -> Sequence[BoardRow]:
+        """Fills the board with what the log has, and goes on with its times. Before `run`.
+
+        Raises:
+            LogDamaged: the board cannot be made of what is in the log.
+        """
+        rows = await self._log.recover()
+        times = self._log.times
+        now, steady = self._clock(), self._steady()
+        self._times = Timekeeper(now, steady, self._grace_ms, times)
+        shift_ms = 0 if times is None else now - times.heard_at - self._times.down_ms
+        self.board.restore(rows, self._log.last.seq, shift_ms, now)
+        return rows
+
+    def begin(self) -> Beginning:
+        """A round begins in which a source is asked, or a delivery that is complete begins to arrive."""
+        return Beginning(self.board.arrive(), self._times.receive(self._clock()))
+
+    def _taking(self, feed: Feed, began: Beginning | None = None) -> Taking:
+        received_at = self._times.receive(self._clock())
+        heard_at = self._times.instant(self._steady())
+        return taking(feed, received_at, heard_at, self.board.arrive(), began)
 
     def set_operators(self, operators: Iterable[Operator]) -> None:
         """Takes the operators' own limits of silence."""
@@ -193,7 +242,12 @@ class Hub:
         return {name: Tally() for name in self._operators} | self.tallies
 
     async def submit(
-        self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
+        self,
+        operator: Operator,
+        reports: Sequence[StatusReport],
+        refused: Sequence[Refusal] = (),
+        feed: Feed | None = None,
+        began: Beginning | None = None,
     ) -> Receipt:
         """Implements `ports.Intake.submit`."""
         items = _size(reports)
@@ -205,19 +259,25 @@ class Hub:
                 f"{self._queued_items} reports are waiting to be logged; send this delivery again in a second"
             )
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Submission(operator, reports, refused, future))
+        on = feed or Feed(operator.name)
+        self._queue.append(_Submission(operator, reports, refused, on, began, future))
         self._queued_items += items
         self._idle.clear()
         self._wake.set()
         return await future
 
     def tried(
-        self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
+        self,
+        operator: Operator,
+        reports: Sequence[StatusReport],
+        refused: Sequence[Refusal] = (),
+        feed: Feed | None = None,
     ) -> Receipt:
         """What `submit` would answer now. Nothing is logged, counted or told to anybody."""
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        on = feed or Feed(operator.name)
         outcome = _Outcome(refused)
-        self._judge(Round(self.board), _Submission(operator, reports, refused, future), outcome)
+        self._judge(Round(self.board), _Submission(operator, reports, refused, on, None, future), outcome)
         outcome.refused.sort(key=lambda refusal: refusal.index)
         return Receipt(
             outcome.accepted,
@@ -225,13 +285,15 @@ class Hub:
             tuple(outcome.refused),
             self._log.last,
             outcome.stale,
+            tuple(outcome.adjusted),
             dry_run=True,
         )
 
-    async def decide(self, make: Callable[[], list[Change]]) -> int:
+    async def decide(self, make: Decision) -> int:
         """Logs decisions that are no operator's: expired, withdrawn, registered. Says how many, once durable.
 
-        `make` is called when its group is decided, so that it sees the board with nothing in between.
+        `make` is called when its group is decided, so that it sees the board with nothing in between; it adds
+        its changes to the round.
 
         Raises:
             LogFailure: none was logged; calling again may succeed.
@@ -294,8 +356,7 @@ class Hub:
         finally:
             self._under_way = []
         try:
-            self.board.apply(entries)
-            self.board.confirm(decided.round.heard)
+            self.board.commit(decided.round, entries)
         except BaseException:
             # The board is not what the log says any more. It is made anew from the log: by the next start.
             _refuse(decided.futures(), LogFailure(f"{DURABLE}; the server starts anew"))
@@ -313,9 +374,7 @@ class Hub:
             current: _Own | _Submission | None = None
             try:
                 for current in own:
-                    made = current.make()
-                    decided.round.add(made)
-                    decided.own.append((current, len(made)))
+                    decided.own.append((current, current.make(decided.round, self._taking(OURS))))
                 for current in submissions:
                     outcome = _Outcome(current.refused)
                     self._judge(decided.round, current, outcome)
@@ -344,8 +403,10 @@ class Hub:
     def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome) -> None:
         operator = self.rights(submission.operator)
         owns = partial(may_report, operator)
+        taken = outcome.taking = self._taking(submission.feed, submission.began)
         resolve = self.directory.resolve
         decide = round_.decide
+        ahead = taken.received_at + self.limits.skew_ms
         place = 0
         taken_places = {refusal.index for refusal in submission.refused}
         for report in submission.reports:
@@ -363,15 +424,17 @@ class Hub:
                 )
             else:
                 evse = own[0]
-                decision = decide(evse, report)
+                decision = decide(evse, report, taken)
                 if isinstance(decision, Suppression):
                     outcome.unchanged += 1
                     outcome.stale += decision.reason is Reason.STALE
                 else:
                     outcome.accepted += 1
                     if decision.was_status not in UNHEARD:
-                        outcome.observed.append(report.observed_at)
+                        outcome.observed.append(decision.observed_at)
                 outcome.heard.append((evse, report))
+                if report.observed_at is not None and report.observed_at > ahead and not taken.by_receipt:
+                    outcome.adjust(place, self.limits.skew_ms)
             place += 1
 
     def _answer(self, decided: _Decided) -> None:
@@ -395,9 +458,10 @@ class Hub:
         self, submission: _Submission, outcome: _Outcome, position: Position, now: Millis
     ) -> Receipt:
         self._count(submission, outcome)
-        if self.raw is not None and self.raw.wanted:
+        taken = outcome.taking
+        if self.raw is not None and self.raw.wanted and taken is not None:
             for evse, report in outcome.heard:
-                self.raw.offer(evse, report)
+                self.raw.offer(evse, report, observation(report, taken))
         outcome.refused.sort(key=lambda refusal: refusal.index)
         return Receipt(
             outcome.accepted,
@@ -405,6 +469,8 @@ class Hub:
             tuple(outcome.refused),
             position,
             outcome.stale,
+            tuple(outcome.adjusted),
+            now if taken is None else taken.received_at,
             tuple(outcome.observed),
             now,
         )
@@ -418,8 +484,8 @@ class Hub:
         tally.stale += outcome.stale
         for refusal in outcome.refused:
             tally.refused[refusal.reason] += 1
-        if submission.reports:
-            tally.last_report_at = max(tally.last_report_at, submission.reports[-1].received_at)
+        if submission.reports and outcome.taking is not None:
+            tally.last_report_at = outcome.taking.received_at
 
     def _fail(self, error: Exception, decided: _Decided) -> None:
         """Tells all of a group that nothing of it was logged."""
@@ -435,13 +501,23 @@ class Hub:
         _refuse(decided.futures(), error)
 
     async def expire(self) -> int:
-        """Turns EVSEs UNKNOWN whose source is silent; says how many."""
-        now = self._clock()
-        if now < self._started_at + self.limits.start_grace_s * 1000:
+        """Turns EVSEs UNKNOWN whose source is silent; says how many. To be called every ten seconds."""
+        wall, steady = self._clock(), self._steady()
+        can_judge = self._times.look(wall, steady, self._grace_ms)
+        ahead_ms = self._times.was_ahead(wall, steady)
+        if ahead_ms:
+            self.board.shift_recovered(ahead_ms)
+        if not can_judge:
             return 0
+
+        def silent(keys: Sequence[str], round_: Round, taken: Taking) -> int:
+            found = self.board.expire(taken.heard_at, taken.received_at, self._stale_after, keys)
+            round_.add(found, taken)
+            return len(found)
+
         expired = 0
         for keys in _chunks(list(self.board.cells)):
-            expired += await self.decide(partial(self.board.expire, now, self._stale_after, keys))
+            expired += await self.decide(partial(silent, keys))
         return expired
 
     async def sign_off(
@@ -451,6 +527,8 @@ class Hub:
         only: Collection[str] | None = None,
         keep: Collection[str] = (),
         within: tuple[str, ...] = (),
+        feed: str | None = None,
+        before: Beginning | None = None,
     ) -> int:
         """A source is lost: EVSEs whose status it told last become UNKNOWN. Says how many, once durable.
 
@@ -459,11 +537,14 @@ class Hub:
             only: these EVSEs, by any of their ids; all of them where it is None.
             keep: except these, by any of their ids.
             within: of all of them, those of these parties, or whose key begins so; empty is no bound.
+            feed: only what was heard last on this feed; on any of the source's where it is None.
+            before: only what was heard last before this; before now where it is None.
         """
         cells = self.board.cells
         kept = {evse.key for written in keep for evse in self.directory.meant(written)}
+        until = self.board.arrivals if before is None else before.arrival - 1
         if only is None:
-            keys = [key for key, cell in cells.items() if cell.source == source and key not in kept]
+            keys = [key for key, row in cells.items() if row.source == source and key not in kept]
             if within:
                 part = Operator(source, parties=within, prefixes=within)
                 by_key = self.directory.by_key
@@ -471,29 +552,42 @@ class Hub:
         else:
             keys = [evse.key for written in only for evse in self.directory.meant(written)]
 
-        def off(chunk: Sequence[str]) -> list[Change]:
-            now = self._clock()
-            own = (key for key in chunk if key not in kept and key in cells and cells[key].source == source)
-            found = (self.board.withdraw(key, now) for key in own)
-            return [change for change in found if change is not None]
+        def off(chunk: Sequence[str], round_: Round, taken: Taking) -> int:
+            made = 0
+            for key in chunk:
+                row = cells.get(key)
+                if (
+                    row is not None
+                    and key not in kept
+                    and row.source == source
+                    and row.arrival <= until
+                    and _was_heard_on(row, feed)
+                    and (change := self.board.give_up(key, taken.received_at)) is not None
+                ):
+                    round_.add([change], taken)
+                    made += 1
+            return made
 
         made = 0
         for chunk in _chunks(keys):
             made += await self.decide(partial(off, chunk))
         return made
 
-    async def confirm(self, source: str) -> int:
-        """A source showed that all it told last holds: its EVSEs count as heard now. Says how many.
+    async def confirm(self, source: str, feed: str) -> int:
+        """A source showed that all holds that it told on a feed: its EVSEs count as heard now. Says how many.
 
         Nothing is logged, as with every confirmation, and no observation gets another time.
         """
+        cells = self.board.cells
+
+        def hear(keys: Sequence[str], round_: Round, taken: Taking) -> int:
+            own = [key for key in keys if (row := cells[key]).source == source and row.feed in {feed, ""}]
+            round_.hear(own, taken)
+            return len(own)
+
         confirmed = 0
-        for keys in _chunks(list(self.board.cells)):
-            now = self._clock()
-            own = {key: cell for key in keys if (cell := self.board.cells[key]).source == source}
-            self.board.confirm({key: (cell.observed_at, now, source) for key, cell in own.items()})
-            confirmed += len(own)
-            await asyncio.sleep(0)
+        for keys in _chunks(list(cells)):
+            confirmed += await self.decide(partial(hear, keys))
         return confirmed
 
     def _stale_after(self, source: str) -> int:
@@ -501,22 +595,24 @@ class Hub:
 
     async def reconcile(self, evses: Iterable[Evse], gone: Iterable[str]) -> int:
         """Brings EVSEs onto the board that operators may report on; takes off those that are gone (keys)."""
-        now = self._clock()
         board = self.board
 
-        def off(chunk: Sequence[str]) -> list[Change]:
-            found = (board.withdraw(key, now, Status.REMOVED) for key in chunk)
-            return [change for change in found if change is not None]
+        def off(chunk: Sequence[str], round_: Round, taken: Taking) -> int:
+            found = (board.withdraw(key, taken.received_at) for key in chunk)
+            changes = [change for change in found if change is not None]
+            round_.add(changes, taken)
+            return len(changes)
 
-        def on(chunk: Sequence[Evse]) -> list[Change]:
+        def on(chunk: Sequence[Evse], round_: Round, taken: Taking) -> int:
             changes: list[Change] = []
             for evse in chunk:
-                moved = board.move(evse, now)
+                moved = board.move(evse, taken.received_at)
                 if moved is not None:
                     changes += moved
-                elif (change := board.register(evse, now)) is not None:
+                elif (change := board.register(evse, taken.received_at)) is not None:
                     changes.append(change)
-            return changes
+            round_.add(changes, taken)
+            return len(changes)
 
         made = 0
         for keys in _chunks(list(gone)):
@@ -539,19 +635,44 @@ class Hub:
 class _Outcome:
     """What becomes of one submission."""
 
-    __slots__ = ("accepted", "heard", "observed", "refused", "stale", "unchanged")
+    __slots__ = (
+        "accepted",
+        "adjusted",
+        "heard",
+        "observed",
+        "refused",
+        "stale",
+        "taking",
+        "unchanged",
+    )
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
         self.accepted = 0
         self.unchanged = 0
         self.stale = 0
         self.refused = list(refused)
+        self.adjusted: list[Refusal] = []
+        self.taking: Taking | None = None
         self.heard: list[tuple[Evse, StatusReport]] = []
         self.observed: list[Millis] = []
 
     def refuse(self, index: int, reason: Reason, detail: str) -> None:
         if len(self.refused) < REFUSED_PER_RECEIPT_MAX:
             self.refused.append(Refusal(index, reason, detail))
+
+    def adjust(self, index: int, skew_ms: int) -> None:
+        if len(self.adjusted) < ADJUSTED_MAX:
+            detail = (
+                f"observed more than {skew_ms // 1000} s ahead of our clock; "
+                "the receive time was taken instead"
+            )
+            self.adjusted.append(Refusal(index, Reason.FUTURE_TIME, detail))
+
+
+def _was_heard_on(row: BoardRow, feed: str | None) -> bool:
+    """Whether an EVSE was heard last on a feed, or nobody knows any more on which."""
+    heard_on = row.feed if row.more is None else row.more.heard_on
+    return feed is None or heard_on in {feed, ""}
 
 
 def _refuse(futures: Iterable[asyncio.Future[Receipt] | asyncio.Future[int]], error: LadestromError) -> None:

@@ -34,6 +34,9 @@ Millis = int
 NEVER: Final = -1
 """The instant of what is not known yet (the NOBIL stream's `timestamp` of an unknown connector)."""
 
+AS_OBSERVED: Final = 0
+"""A stamp that says the same as the `observed_at` beside it."""
+
 WIRE_SEPARATORS: Final = str.maketrans("", "", "*-")
 """What consumers leave out when they compare names of EVSEs."""
 _ID_SEPARATORS: Final = str.maketrans("", "", "*- ")
@@ -63,8 +66,10 @@ class Cause(StrEnum):
     """An operator said so."""
     EXPIRED = "expired"
     """The source was silent for longer than its `stale_after_s`."""
+    DISCONNECTED = "disconnected"
+    """The source signed off, its connection was lost, or its complete list has the EVSE no more."""
     WITHDRAWN = "withdrawn"
-    """The source signed off, or the EVSE vanished from its register."""
+    """The EVSE left its register."""
     REGISTERED = "registered"
     """The EVSE came onto the board: it is known now, its status is not."""
 
@@ -169,17 +174,50 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     raw: str
 
 
+class Order(StrEnum):
+    """What decides which of two words is newer that one feed brings about an EVSE."""
+
+    ARRIVAL = "arrival"
+    """Arrival alone, whatever the stamps: one OCPP connection, one followed stream, OICP."""
+    UPDATES = "updates"
+    """The stamps. Where they are equal, or either is missing or was capped, arrival (OCPI)."""
+    STAMPS = "stamps"
+    """The stamps, and for a word without one its arrival. Of equal stamps, the rank of the statuses."""
+
+
+class Feed(msgspec.Struct, frozen=True, gc=False):
+    """A way in which words come: a connection, a followed stream, an operator's pushes in one protocol.
+
+    Words of one feed stand in an order; those of different feeds are to each other as of different sources.
+    """
+
+    name: str
+    """The same for the same feed, over restarts too."""
+    order: Order = Order.STAMPS
+    by_receipt: bool = False
+    """Its stamps say nothing of statuses: each word counts from when it was received."""
+    max_age_s: int | None = None
+    """An observation that is older is taken as UNKNOWN."""
+
+
+class Beginning(msgspec.Struct, frozen=True, gc=False):
+    """When a round began in which a source is asked, or a delivery that is complete."""
+
+    arrival: int
+    """Its place in the order of arrivals."""
+    at: Millis
+    """Our clock."""
+
+
 class StatusReport(msgspec.Struct, frozen=True, gc=False):
-    """What an operator claims about one EVSE."""
+    """What a source claims about one EVSE: a word."""
 
     evse: str
     """As the operator wrote it: EVSE id, uid, registry key, or a connector by its place or NOBIL id."""
     status: Status
     error: bool
-    observed_at: Millis
-    """The operator's clock."""
-    received_at: Millis
-    """Our clock."""
+    observed_at: Millis | None
+    """Its stamp, by the operator's clock, as it was written; None where the word has none."""
     source: str
     """Name of the operator."""
     raw: str
@@ -197,14 +235,18 @@ class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):
     status: Status
     error: bool
     changed_at: Millis
-    """`NEVER` while nothing is known."""
+    """`NEVER` while nothing is known. Never goes back."""
     observed_at: Millis
+    """When it counts as observed: never after `received_at`."""
     received_at: Millis
+    """Our clock, when this was decided."""
     source: str
     raw: str
     cause: Cause
     was_status: Status
     was_error: bool
+    stamp: Millis = AS_OBSERVED
+    """The word's own stamp where it counts otherwise; `NEVER` where it had none."""
 
 
 class Suppression(msgspec.Struct, frozen=True, gc=False):
@@ -273,6 +315,10 @@ class Receipt(msgspec.Struct, frozen=True):
     position: Position
     stale: int = 0
     """Of the unchanged items, those older than what the board has."""
+    adjusted: tuple[Refusal, ...] = ()
+    """Items that were taken with the receive time, as their own was too far ahead; the first hundred."""
+    received_at: Millis = NEVER
+    """When the delivery was taken, on our clock."""
     observed: tuple[Millis, ...] = ()
     """When each accepted item was observed; those by which an EVSE became known are left out."""
     durable_at: Millis = NEVER
@@ -292,6 +338,10 @@ class Operator(msgspec.Struct, frozen=True):
     all: bool = False
     stale_after_s: int | None = None
     """Silence after which its EVSEs become unknown; None is the setting's value."""
+    max_age_s: int | None = None
+    """An observation that is older is taken as UNKNOWN; None is no limit."""
+    by_receipt: bool = False
+    """Whether its words count from when they were received, as their stamps say nothing of statuses."""
     may_register: bool = False
     """Whether stations that it describes come into the registry, where they are its own."""
 

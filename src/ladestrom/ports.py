@@ -12,37 +12,107 @@ import msgspec
 
 from ladestrom.errors import LogFailure
 from ladestrom.model import (
+    AS_OBSERVED,
     NEVER,
+    Beginning,
     Change,
     Entry,
+    Feed,
     Millis,
     Operator,
+    Order,
     Position,
     Reading,
     Receipt,
     Refusal,
     Station,
+    Status,
     StatusReport,
 )
 
 
-class BoardRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One EVSE of the board as a checkpoint keeps it: its last change and what confirmed it since."""
+class Said(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The last word of one feed about an EVSE."""
+
+    feed: str
+    """Empty where that is not known, after a crash."""
+    source: str
+    """Name of the operator."""
+    status: Status
+    error: bool
+    stamp: Millis
+    """As it was written; `NEVER` where it had none."""
+    at: Millis
+    """When it counts as observed."""
+    arrival: int = 0
+
+
+class More(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What the board keeps of an EVSE that several feeds tell of, or whose stamps were ahead of us."""
+
+    heard_on: str
+    """The feed on which it was heard last."""
+    own_arrival: int
+    """Of the last word of the feed that the row is of, or of the loss of its status."""
+    others: tuple[Said, ...] = ()
+    """The last words of other feeds."""
+    capped: Said | None = None
+    """The last word whose stamp was ahead of its receipt: the same word again counts as it did."""
+
+
+class BoardRow(msgspec.Struct, gc=False, array_like=True):
+    """One EVSE of the board, in memory and in a checkpoint: its last change and what was heard of it since.
+
+    A row on the board is replaced and not changed, so that a checkpoint may have it meanwhile.
+    """
 
     seq: int
     change: Change
     observed_at: Millis
-    received_at: Millis
+    """When it was last observed: by the change, or by what confirmed it since."""
+    heard_at: Millis
+    """When it was last heard of, on the clock by which silence is judged."""
     source: str
+    """Whose it is: who changed it, or confirmed it by a later observation."""
+    stamp: Millis = AS_OBSERVED
+    """Of that source's last word: as it was written, `NEVER` without one, `AS_OBSERVED` where it is that."""
+    feed: str = ""
+    """On which that source told it; empty where that is not known, after a crash."""
+    order: Order = Order.STAMPS
+    """Of that feed."""
+    arrival: int = 0
+    """Of the last word that was heard of it, in the order in which all deliveries arrive."""
+    more: More | None = None
+
+
+class Times(msgspec.Struct, frozen=True, gc=False):
+    """What a log keeps of its writer's clocks."""
+
+    given_at: Millis
+    """The last receive time that was given."""
+    heard_at: Millis
+    """The same instant on the clock by which silence is judged."""
 
 
 class Intake(Protocol):
     """Where transports hand in reports."""
 
     async def submit(
-        self, operator: Operator, reports: Sequence[StatusReport], refused: Sequence[Refusal] = ()
+        self,
+        operator: Operator,
+        reports: Sequence[StatusReport],
+        refused: Sequence[Refusal] = (),
+        feed: Feed | None = None,
+        began: Beginning | None = None,
     ) -> Receipt:
-        """Returns once every accepted report is in the log; `refused` are items the parser refused.
+        """Returns once every accepted report is in the log.
+
+        Args:
+            operator: whose reports these are.
+            reports: in the order in which they were told.
+            refused: items that the parser refused.
+            feed: on which they came; a feed of the operator's own where it is None.
+            began: when the round began of which this is a page; its words arrived then.
 
         Raises:
             Overloaded: the queue is full; nothing was changed; the operator may try again.
@@ -109,11 +179,16 @@ class Log(Protocol):
         """
         ...
 
-    async def checkpoint(self, rows: Iterable[BoardRow], seq: int) -> None:
+    @property
+    def times(self) -> Times | None:
+        """What is known of the writer's clocks as of `last`, once the board was recovered."""
+        ...
+
+    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
         """Keeps `rows`, the newest state of EVSEs touched since the last checkpoint.
 
-        Every change with a sequence up to `seq` is in these or in earlier rows. They are taken piece by piece
-        while earlier ones are written; a row may be newer than `seq`.
+        Every change with a sequence up to `seq` is in these or in earlier rows, and was received by `times`.
+        They are taken piece by piece while earlier ones are written; a row may be newer than `seq`.
         """
         ...
 
@@ -343,6 +418,10 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """File of its key, where that is another."""
     poll_s: int | None = None
     """None is the protocol's own."""
+    max_age_s: int | None = None
+    """An observation that is older is taken as UNKNOWN; None is as its operator has it."""
+    by_receipt: bool | None = None
+    """Whether its words count from when they were received; None is as its operator has it."""
     paused_at: Millis | None = None
     memory: dict[str, str] = msgspec.field(default_factory=dict)
     """What the last round found out (`protocols.conversation.Memory`)."""

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.building import NOW, hear, logged, make_change, make_changes, make_evses, make_report
+from tests.building import NOW, TIMES, apply, hear, logged, make_change, make_changes, make_evses, make_report
 from tests.patience import come_true
 
 from ladestrom.backends.memory import MemoryLog
@@ -211,7 +211,7 @@ class TestTail:
 
     async def test_one_before_the_oldest_entry_kept_begins_there(self, log: Log) -> None:
         await log.append(make_changes(60))
-        await log.checkpoint([], 60)
+        await log.checkpoint([], 60, TIMES)
         await log.trim()
         assert log.first > 1
         assert [entry.seq for entry in await log.read(0, 100)] == list(range(log.first, 61))
@@ -249,7 +249,7 @@ class TestRecover:
                 if isinstance(decision, Change):
                     assert [entry.seq for entry in await log.append([decision])] == [before + 1]
             if random.random() < 0.2:
-                await log.checkpoint(board.rows(board.take_touched()), board.seq)
+                await log.checkpoint(board.rows(board.take_touched()), board.seq, TIMES)
                 await log.trim()
             if random.random() < 0.1:
                 log = await place.reopen(log)
@@ -265,19 +265,19 @@ class TestRecover:
         change = make_changes(1)[0]
         await log.append([change])
         row = BoardRow(1, change, NOW + 5, NOW + 6, "xyz")
-        await log.checkpoint([row], 1)
+        await log.checkpoint([row], 1, TIMES)
         again = await place.reopen(log)
         assert await again.recover() == [row]
 
-    async def test_a_change_after_the_checkpoint_does_not_move_clocks_back(
+    async def test_a_change_after_the_checkpoint_counts_as_it_is_and_as_heard_no_earlier(
         self, place: Place, log: Log
     ) -> None:
         first, second = make_changes(2, evses=1)
         await log.append([first])
-        await log.checkpoint([BoardRow(1, first, NOW + 50, NOW + 60, "xyz")], 1)
+        await log.checkpoint([BoardRow(1, first, NOW + 50, NOW + 60, "abc")], 1, TIMES)
         await log.append([second])
         again = await place.reopen(log)
-        assert await again.recover() == [BoardRow(2, second, NOW + 50, NOW + 60, "abc")]
+        assert await again.recover() == [BoardRow(2, second, second.observed_at, NOW + 60, "abc")]
 
     async def test_a_checkpoint_that_was_cut_off_is_made_up_for_by_the_entries(
         self, place: Place, log: Log
@@ -286,7 +286,7 @@ class TestRecover:
         await log.append(changes)
         rows = [BoardRow(seq, changes[seq - 1], NOW, NOW, "abc") for seq in (7, 9)]
         # The rows were kept, the position up to which all are was not.
-        await log.checkpoint(rows, 0)
+        await log.checkpoint(rows, 0, TIMES)
         again = await place.reopen(log)
         assert {row.change.evse: (row.seq, row.change) for row in await again.recover()} == {
             entry.change.evse: (entry.seq, entry.change) for entry in logged(changes)
@@ -297,8 +297,8 @@ class TestRecover:
         await log.append(early)
         board = Board()
         board.restore(await (log := await place.reopen(log)).recover(), log.last.seq)
-        board.apply(await log.append(late))
-        await log.checkpoint(board.rows(board.take_touched()), board.seq)
+        apply(board, await log.append(late))
+        await log.checkpoint(board.rows(board.take_touched()), board.seq, TIMES)
         await log.trim()
         rows = await (await place.reopen(log)).recover()
         assert [row.change for row in rows] == early + late
@@ -307,7 +307,7 @@ class TestRecover:
         changes = make_changes(2 * CHUNK_ROWS + 1)
         entries = await log.append(changes)
         rows = [BoardRow(entry.seq, entry.change, NOW, NOW, "abc") for entry in entries]
-        await log.checkpoint(rows, log.last.seq)
+        await log.checkpoint(rows, log.last.seq, TIMES)
         again = await place.reopen(log)
         assert await again.recover() == rows
 
@@ -316,14 +316,14 @@ class TestTrim:
     async def test_nothing_is_dropped_that_no_checkpoint_has(self, log: Log) -> None:
         await log.append(make_changes(2 * KEPT_ENTRIES_MAX))
         assert await log.trim() == 0
-        await log.checkpoint([], 10)
+        await log.checkpoint([], 10, TIMES)
         assert await log.trim() == 10
         assert log.first == 11
         assert [entry.seq for entry in await everything(log)] == list(range(11, 2 * KEPT_ENTRIES_MAX + 1))
 
     async def test_the_last_entry_stays(self, place: Place, log: Log) -> None:
         await log.append(make_changes(3 * KEPT_ENTRIES_MAX))
-        await log.checkpoint([], 3 * KEPT_ENTRIES_MAX)
+        await log.checkpoint([], 3 * KEPT_ENTRIES_MAX, TIMES)
         while await log.trim():
             pass
         again = await place.reopen(log)
@@ -338,14 +338,14 @@ class TestTrim:
 
     async def test_what_was_dropped_is_skipped_by_those_who_read(self, log: Log) -> None:
         await log.append(make_changes(2 * KEPT_ENTRIES_MAX))
-        await log.checkpoint([], 20)
+        await log.checkpoint([], 20, TIMES)
         await log.trim()
         assert [entry.seq for entry in await log.read(5, 3)] == [21, 22, 23]
 
     async def test_what_a_reader_that_follows_was_not_given_yet_stays(self, log: Log) -> None:
         count = 3 * RECENT_ENTRIES_MAX
         await log.append(make_changes(count))
-        await log.checkpoint([], count)
+        await log.checkpoint([], count, TIMES)
         reader = log.tail(0)
         async with contextlib.aclosing(reader):  # type: ignore[type-var]
             given = list(await anext(reader))
@@ -358,10 +358,10 @@ class TestTrim:
     async def test_recovery_does_not_need_what_was_dropped(self, place: Place, log: Log) -> None:
         changes = make_changes(2 * KEPT_ENTRIES_MAX, evses=7)
         board = Board()
-        board.apply(await log.append(changes))
-        await log.checkpoint(board.rows(board.take_touched()), board.seq)
+        apply(board, await log.append(changes))
+        await log.checkpoint(board.rows(board.take_touched()), board.seq, TIMES)
         assert await log.trim()
-        board.apply(await log.append(make_changes(3, evses=3)))
+        apply(board, await log.append(make_changes(3, evses=3)))
         again = await place.reopen(log)
         assert {row.change.evse: row.change for row in await again.recover()} == {
             key: cell.change for key, cell in board.cells.items()

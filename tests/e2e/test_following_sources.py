@@ -93,7 +93,7 @@ def is_in(hub: Serving, state: str) -> None:
 
 def sign_off(server: Serving, operator: str) -> None:
     """The operator is lost there."""
-    work = server.app.reception.sign_off(server.app.operators[operator])
+    work = server.app.reception.sign_off(server.app.operators[operator], f"{operator}/plain")
     asyncio.run_coroutine_threadsafe(work, server._loop).result(DEADLINE_S)
 
 
@@ -128,7 +128,7 @@ def test_a_source_that_is_lost_for_long_takes_all_it_told_with_it_and_brings_it_
     becomes(hub, "AVAILABLE")
     hub.report({"evse": "NO*ALF*E1342", "status": "RESERVED"})
     upstream.stop()
-    assert becomes(hub, "UNKNOWN")["cause"] == "withdrawn"
+    assert becomes(hub, "UNKNOWN")["cause"] == "disconnected"
     becomes(hub, "UNKNOWN", E2)
     assert evse(hub, "NO*ALF*E1342")["status"] == "RESERVED", "another source's is not touched"
     is_in(hub, "lost")
@@ -174,7 +174,7 @@ def test_a_source_that_is_paused_tells_of_nothing_and_of_everything_when_it_goes
     follows(hub, upstream, protocol)
     becomes(hub, "OUTOFORDER", SWEDISH)
     hub.write(lambda store: store.pause_source("above", now(), now()))
-    assert becomes(hub, "UNKNOWN", SWEDISH)["cause"] == "withdrawn"
+    assert becomes(hub, "UNKNOWN", SWEDISH)["cause"] == "disconnected"
     hub.write(lambda store: store.pause_source("above", None, now()))
     becomes(hub, "OUTOFORDER", SWEDISH)
 
@@ -207,11 +207,11 @@ def test_a_key_that_is_not_admitted_is_not_tried_again_and_again(
 def test_a_source_in_step_confirms_what_it_told(hub: Serving, upstream: Serving) -> None:
     follows(hub, upstream, "ladestrom")
     becomes(hub, "AVAILABLE")
-    before = hub.call(lambda: hub.app.board.cells["NOALFE13331"].received_at)
+    before = hub.call(lambda: hub.app.board.cells["NOALFE13331"].heard_at)
     operator = hub.app.operators["upstream"]
-    work = hub.app.reception.confirm(operator)
+    work = hub.app.reception.confirm(operator, "upstream/above")
     assert asyncio.run_coroutine_threadsafe(work, hub._loop).result(DEADLINE_S) == 3
-    assert hub.call(lambda: hub.app.board.cells["NOALFE13331"].received_at) > before
+    assert hub.call(lambda: hub.app.board.cells["NOALFE13331"].heard_at) > before
     assert evse(hub)["observed_at"].startswith("2023"), "it was not observed again"
 
 

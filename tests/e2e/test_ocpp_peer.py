@@ -78,7 +78,7 @@ def test_a_charge_point_that_is_not_ours_goes_through_its_day(server: Serving, v
 def said(dialect: Dialect) -> Iterator[list[Any]]:
     """Every result and every call that we ever send in this version."""
     version = dialect.subprotocol.removeprefix("ocpp")
-    point = Points("abc", 0, layout(make_station("NOR_00001", evses=2), {}))
+    point = Points("abc", layout(make_station("NOR_00001", evses=2), {}))
     for action in dialect.actions:
         talk = Conversation(dialect, point, 60, NOW)
         payload = {

@@ -137,7 +137,7 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
     server.expected = ("did not answer in time",)
     released = threading.Event()
     hub = server.app.hub
-    report = StatusReport(IDS[0], Status.CHARGING, False, now(), now(), "alfa", "CHARGING")
+    report = StatusReport(IDS[0], Status.CHARGING, False, now(), "alfa", "CHARGING")
     server.call(lambda: server.app.log._writer.submit(released.wait, DEADLINE_S))
     try:
         submitting = asyncio.run_coroutine_threadsafe(

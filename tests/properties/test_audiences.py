@@ -199,9 +199,9 @@ class Crowd(RuleBasedStateMachine):
     @rule(number=st.integers(0, len(EVSES) - 1), at=st.integers(0, len(UUIDS) - 1))
     def report(self, number: int, at: int) -> None:
         evse: Evse = msgspec.structs.replace(EVSES[number], station=UUIDS[at])
-        told = self.broadcast._dialects["v1"].raw(self.broadcast.view, evse, make_report(evse))
+        told = self.broadcast._dialects["v1"].raw(self.broadcast.view, evse, make_report(evse), NOW)
         before = self._heard()
-        self.broadcast.offer(evse, make_report(evse))
+        self.broadcast.offer(evse, make_report(evse), NOW)
         for channel in self.broadcast._channels.values():
             wishes = channel.wishes
             hears = wishes.raw and wishes.selection.covers(self.directory.stations[evse.station])

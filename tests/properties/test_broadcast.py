@@ -105,7 +105,7 @@ class World:
         self.broadcast.take(entries)
 
     async def offer(self, number: int) -> None:
-        self.broadcast.offer(EVSES[number], make_report(EVSES[number], Status.CHARGING, NOW))
+        self.broadcast.offer(EVSES[number], make_report(EVSES[number], Status.CHARGING, NOW), NOW)
 
     async def deliver(self, seconds: float) -> None:
         self.now_s += seconds

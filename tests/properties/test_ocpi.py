@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.building import NOW
 from tests.properties.mutations import broken, values, with_other_values
 
 from ladestrom.protocols.delivery import ParseLimits
@@ -81,7 +80,7 @@ def test_a_bad_evse_costs_no_other(bad: Any, place: int) -> None:
     evses: list[Any] = [{"uid": str(number), "status": "CHARGING"} for number in range(3)]
     evses.insert(place, bad)
     data = json.dumps([{"id": "LOC1", "evses": evses}]).encode()
-    delivery = read_page(data, "abc", NOW, ParseLimits()).delivery
+    delivery = read_page(data, "abc", ParseLimits()).delivery
     assert [report.evse for report in delivery.reports] == ["0", "1", "2"]
     assert [refusal.index for refusal in delivery.refused] == [place]
 

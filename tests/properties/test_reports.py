@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.building import NOW, make_operator
+from tests.building import make_operator
 from tests.properties.mutations import broken, values, with_other_values
 
 from ladestrom.protocols import irve_dynamique
@@ -102,7 +102,7 @@ def oicp(records: list[Any]) -> Delivery:
     request = Request(
         "POST", "evsepush/v21/operators/NO*ABC/status-records", {}, {}, json.dumps(body).encode()
     )
-    return Oicp().receive(request, make_operator(), NOW, ParseLimits())
+    return Oicp().receive(request, make_operator(), ParseLimits())
 
 
 @given(
@@ -123,7 +123,7 @@ def test_a_bad_status_in_a_list_costs_no_other(bad: Any, place: int) -> None:
     rows: list[Any] = [{**ROW, "id_pdc_itinerance": f"FRABCE{number}"} for number in range(3)]
     rows.insert(place, bad)
     request = Request("POST", "status/bulk", {}, {}, json.dumps(rows).encode())
-    delivery = Qualicharge().receive(request, make_operator(), NOW, ParseLimits())
+    delivery = Qualicharge().receive(request, make_operator(), ParseLimits())
     assert named(delivery) == [f"FRABCE{number}" for number in range(3)]
     assert [refusal.index for refusal in delivery.refused] == [place]
 
@@ -136,6 +136,6 @@ def test_a_bad_row_of_a_file_costs_no_other(bad: str, place: int) -> None:
     rows = [f"FRABCE{number},en_service,libre,2026-11-01T08:00:00Z" for number in range(3)]
     rows.insert(place, bad)
     text = "\n".join(["id_pdc_itinerance,etat_pdc,occupation_pdc,horodatage", *rows])
-    delivery = irve_dynamique.receive(text.encode(), "abc", NOW, ParseLimits())
+    delivery = irve_dynamique.receive(text.encode(), "abc", ParseLimits())
     assert named(delivery) == [f"FRABCE{number}" for number in range(3)]
     assert [refusal.index for refusal in delivery.refused] == ([place] if bad.strip(",") else [])

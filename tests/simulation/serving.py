@@ -28,9 +28,10 @@ from ladestrom.backends import tailing
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
 from ladestrom.core import channel
-from ladestrom.core.board import Board
+from ladestrom.core.board import Board, Round
 from ladestrom.core.channel import Channel, Sink, Subscriber, Wishes
 from ladestrom.core.directory import Directory
+from ladestrom.core.precedence import Taking
 from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
 from ladestrom.core.view import View
 from ladestrom.edges.framing import FRAMINGS
@@ -171,7 +172,12 @@ class Server:
             Limits(0, nature.part_bytes_max, 64 * 1024, 100, math.ceil(nature.heartbeat_s)), Attribution()
         )
         self.hub = Hub(
-            log, self.board, self.directory, self.now, HubLimits(stale_after_s=25, start_grace_s=5)
+            log,
+            self.board,
+            self.directory,
+            self.now,
+            HubLimits(stale_after_s=25, start_grace_s=5),
+            steady=self.now,
         )
         self.broadcast = Broadcast(
             log,
@@ -201,8 +207,7 @@ class Server:
     async def start(self) -> None:
         """Recovers, brings the registry onto the board, and opens."""
         self.log.reopen()
-        rows = await self.log.recover()
-        self.board.restore(rows, self.log.last.seq)
+        rows = await self.hub.recover()
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
         self._run(self.hub.run())
         self._run(self.broadcast.run())
@@ -253,12 +258,16 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.log.checkpoint(self.board.rows(self.board.take_touched()), self.board.seq)
+        await self.log.checkpoint(
+            self.board.rows(self.board.take_touched()), self.board.seq, self.hub.times()
+        )
 
     async def _checkpoints(self) -> None:
         while True:
             await asyncio.sleep(self._rng.random() * self._nature.checkpoint_s)
-            await self.log.checkpoint(self.board.rows(self.board.take_touched()), self.board.seq)
+            await self.log.checkpoint(
+                self.board.rows(self.board.take_touched()), self.board.seq, self.hub.times()
+            )
             await self.log.trim()
 
     async def _expiries(self) -> None:
@@ -310,9 +319,12 @@ class Server:
     async def withdraw(self, uuid: str) -> None:
         """The source of a station signs off."""
 
-        def make() -> list[Change]:
-            found = (self.board.withdraw(evse.key, self.now()) for evse in self.directory.present(uuid))
-            return [change for change in found if change is not None]
+        def make(round_: Round, taken: Taking) -> int:
+            present = self.directory.present(uuid)
+            found = (self.board.give_up(evse.key, taken.received_at) for evse in present)
+            changes = [change for change in found if change is not None]
+            round_.add(changes, taken)
+            return len(changes)
 
         if self.is_open:
             with contextlib.suppress(LogFailure):

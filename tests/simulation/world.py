@@ -251,7 +251,7 @@ class World:
             reports = []
             for evse, status, error, observed_at in self._observed(rng, evses, now):
                 reports.append(
-                    StatusReport(evse.key, status, error, observed_at, now, operator.name, status.value)
+                    StatusReport(evse.key, status, error, observed_at, operator.name, status.value)
                 )
             while True:
                 server = self._server

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
-from tests.building import NOW, make_change, make_evse, make_report, make_station
+from tests.building import NOW, TIMES, make_change, make_evse, make_report, make_station
 from tests.listening import FRAMINGS
 from tests.patience import come_true, scaled
 
@@ -244,7 +244,7 @@ class TestJoin:
             at.join(witness, SILENT)
             await at.change(FIRST.evses[0])
             await at.delivered(witness)
-            at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]))
+            at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]), NOW)
             await come_true(lambda: len(raws.messages) == 1)
             assert [message["type"] for message in nothing.messages] == ["snapshot:init"]
             assert [message["type"] for message in raws.messages] == ["status:raw"]
@@ -268,7 +268,7 @@ class TestJoin:
             at.join(witness)
             await at.change(FIRST.evses[0], SECOND.evses[0])
             for evse in (FIRST.evses[0], SECOND.evses[0]):
-                at.broadcast.offer(evse, make_report(evse))
+                at.broadcast.offer(evse, make_report(evse), NOW)
             await at.delivered(witness)
             await come_true(lambda: len(witness.told("status:raw")) == 2 and len(sink.messages) == 3)
             assert [station["uuid"] for station in sink.messages[0]["data"]] == [SECOND.uuid]
@@ -366,7 +366,7 @@ class TestShared:
         async with serving() as at:
             await at.change(FIRST.evses[0])
             await at.taken()
-            at.broadcast.offer(FIRST.evses[0], make_report())
+            at.broadcast.offer(FIRST.evses[0], make_report(), NOW)
             assert at.broadcast.frames == 0
 
     async def test_bytes_out_are_counted(self) -> None:
@@ -535,7 +535,7 @@ class TestRaw:
             wants, wants_not = Sink(), Sink()
             at.join(wants)
             at.join(wants_not, SILENT)
-            at.broadcast.offer(FIRST.evses[1], make_report(FIRST.evses[1], Status.CHARGING, NOW + 5))
+            at.broadcast.offer(FIRST.evses[1], make_report(FIRST.evses[1], Status.CHARGING, None), NOW + 5)
             await come_true(lambda: len(wants.messages) == 2)
             assert wants.messages[1]["data"] == {
                 "uuid": FIRST.uuid,
@@ -566,13 +566,13 @@ class TestRaw:
             sink = Sink()
             at.join(sink)
             for _ in range(25):
-                at.broadcast.offer(FIRST.evses[0], make_report())
+                at.broadcast.offer(FIRST.evses[0], make_report(), NOW)
             await at.change(*[FIRST.evses[0]] * 30)
             await at.delivered(sink)
             assert len(sink.told("status:raw")) == 10
             assert [message["seq"] for message in sink.told("status:update")] == list(range(2, 32))
             assert (at.broadcast.raw_sent, at.broadcast.raw_dropped) == (10, 15)
-            at.broadcast.offer(FIRST.evses[0], make_report())
+            at.broadcast.offer(FIRST.evses[0], make_report(), NOW)
             await come_true(lambda: len(sink.told("status:raw")) == 11)
 
     async def test_those_of_stations_that_nobody_selected_take_no_place(self) -> None:
@@ -581,8 +581,8 @@ class TestRaw:
             await at.taken()
             sink = Sink()
             at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))))
-            at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]))
-            at.broadcast.offer(SECOND.evses[0], make_report(SECOND.evses[0]))
+            at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]), NOW)
+            at.broadcast.offer(SECOND.evses[0], make_report(SECOND.evses[0]), NOW)
             await come_true(lambda: len(sink.told("status:raw")) == 1)
 
 
@@ -823,7 +823,7 @@ class TestEvery:
             for _ in range(10):
                 await at.change(FIRST.evses[0])
             await at.taken()
-            await at.log.checkpoint([], 10)
+            await at.log.checkpoint([], 10, TIMES)
             await at.log.trim()
             assert at.broadcast.history_seq == 7
             early, right = Sink(), Sink()
@@ -843,7 +843,7 @@ class TestEvery:
             await come_true(lambda: sink.paused)
             stood = at.last(sink)
             at.log._retention_entries_max = 3
-            await at.log.checkpoint([], 1_200)
+            await at.log.checkpoint([], 1_200, TIMES)
             await at.log.trim()
             sink.paused = False
             await come_true(lambda: sink.overran is not None)
@@ -900,7 +900,7 @@ class TestEvery:
                 at.broadcast.leave(subscriber)
             else:
                 at.log._retention_entries_max = 3
-                await at.log.checkpoint([], 10)
+                await at.log.checkpoint([], 10, TIMES)
                 await at.log.trim()
             gate.set()
             await come_true(lambda: not at.broadcast._replays)

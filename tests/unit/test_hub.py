@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given, settings
@@ -12,12 +12,12 @@ from structlog.testing import capture_logs
 from tests.building import NOW, GatedLog, make_change, make_evse, make_operator, make_report, make_station
 from tests.patience import DEADLINE_S, come_true
 
-from ladestrom.core.board import Board
+from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
+from ladestrom.core.precedence import Taking
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded
-from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, Hub, HubLimits
+from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, Decision, Hub, HubLimits
 from ladestrom.model import (
-    Change,
     Evse,
     Operator,
     Position,
@@ -36,11 +36,27 @@ XYZ = make_operator("xyz", parties=("NOXYZ",))
 
 
 class Clock:
+    """The wall's clock, and the steady one, which goes with it unless the wall's is set."""
+
     def __init__(self) -> None:
         self.now = NOW
+        self._set_by = 0
 
     def __call__(self) -> int:
         return self.now
+
+    @property
+    def steady(self) -> int:
+        return self.now - self._set_by
+
+    def pass_(self, ms: int) -> None:
+        """Time passes."""
+        self.now += ms
+
+    def set(self, now: int) -> None:
+        """Somebody sets the wall's clock."""
+        self._set_by += now - self.now
+        self.now = now
 
 
 class Heard:
@@ -48,10 +64,10 @@ class Heard:
 
     def __init__(self, *, wanted: bool = True) -> None:
         self.wanted = wanted
-        self.reports: list[tuple[Evse, StatusReport]] = []
+        self.reports: list[tuple[Evse, StatusReport, int]] = []
 
-    def offer(self, evse: Evse, report: StatusReport) -> None:
-        self.reports.append((evse, report))
+    def offer(self, evse: Evse, report: StatusReport, observed_at: int) -> None:
+        self.reports.append((evse, report, observed_at))
 
 
 class Working:
@@ -70,6 +86,7 @@ class Working:
             self.clock,
             limits,
             lambda operator: self.rights.get(operator.name, operator),
+            steady=lambda: self.clock.steady,
         )
 
     def submit(self, *reports: StatusReport, operator: Operator = ABC) -> asyncio.Task[Receipt]:
@@ -148,10 +165,11 @@ class TestReceipts:
     async def test_deliveries_are_tallied_by_operator(self) -> None:
         async with working() as at:
             await at.submit(make_report(FIRST), make_report(FIRST), make_report(FIRST, observed_at=NOW - 1))
-            await at.submit(make_report("E404", received_at=NOW + 5))
+            at.clock.now += 5
+            await at.submit(make_report("E404"))
             await at.hub.submit(XYZ, [make_report(FIRST)], [Refusal(1, Reason.INVALID_ITEM, "bad")])
             mine, yours = at.hub.tallies["abc"], at.hub.tallies["xyz"]
-        assert (mine.reports, mine.changes, mine.stale) == (4, 1, 1)
+        assert (mine.reports, mine.changes, mine.stale) == (4, 1, 0)
         assert mine.refused == Counter({Reason.UNKNOWN_EVSE: 1})
         assert mine.last_report_at == NOW + 5
         assert yours.refused == Counter({Reason.INVALID_ITEM: 1, Reason.NOT_ALLOWED: 1})
@@ -238,6 +256,7 @@ class TestDurability:
     async def test_confirmations_alone_append_nothing(self) -> None:
         async with working() as at:
             await at.submit(make_report(FIRST))
+            at.clock.now += 9
             await at.submit(make_report(FIRST, observed_at=NOW + 5))
             assert at.log.appends == [1]
             assert at.hub.confirmed(FIRST) == (NOW + 5, "abc")
@@ -393,7 +412,7 @@ class TestFailure:
                     raise RuntimeError("a mistake")
                 return super().find(written)
 
-        def mistaken() -> list[Change]:
+        def mistaken(*_: object) -> int:
             raise RuntimeError("another mistake")
 
         async with working(Broken([STATION])) as at:
@@ -419,10 +438,10 @@ class TestFailure:
         self,
     ) -> None:
         class Mistaken(Heard):
-            def offer(self, evse: Evse, report: StatusReport) -> None:
+            def offer(self, evse: Evse, report: StatusReport, observed_at: int) -> None:
                 if evse == SECOND:
                     raise RuntimeError("a mistake")
-                super().offer(evse, report)
+                super().offer(evse, report, observed_at)
 
         async with working() as at:
             at.hub.raw = Mistaken()
@@ -441,7 +460,7 @@ class TestFailure:
             assert (await at.submit(make_report(FOURTH))).accepted == 1, "the writer goes on"
 
     async def test_an_error_in_what_is_to_be_decided_is_told_to_who_asked(self) -> None:
-        def mistaken() -> list[Change]:
+        def mistaken(*_: object) -> int:
             raise RuntimeError("a mistake")
 
         async with working() as at:
@@ -610,7 +629,7 @@ class TestOwnership:
         async with working(self.directory()) as at:
             at.hub.raw = heard = Heard()
             await at.submit(make_report("NO*XYZ*E2*1"), make_report("E404"), make_report(self.MINE))
-        assert [evse for evse, _ in heard.reports] == [self.MINE]
+        assert [evse for evse, _, _ in heard.reports] == [self.MINE]
 
 
 class TestRaw:
@@ -618,13 +637,16 @@ class TestRaw:
         async with working() as at:
             at.hub.raw = heard = Heard()
             at.log.gate.clear()
-            reports = [make_report(FIRST), make_report(FIRST), make_report(FIRST, observed_at=NOW - 1)]
+            observed = {NOW - 1: NOW - 1, NOW: NOW, None: NOW, NOW + 1: NOW}
+            reports = [make_report(FIRST, observed_at=stamp) for stamp in observed]
             task = at.submit(*reports)
             await at.appending()
             assert heard.reports == []
             at.log.gate.set()
             await task
-        assert heard.reports == [(FIRST, report) for report in reports]
+        assert heard.reports == [
+            (FIRST, report, at) for report, at in zip(reports, observed.values(), strict=True)
+        ]
 
     async def test_nothing_is_told_while_nobody_wants_it(self) -> None:
         async with working() as at:
@@ -658,7 +680,8 @@ class TestExpiry:
     async def test_after_a_start_nobody_is_taken_for_silent(self) -> None:
         async with working(limits=HubLimits(stale_after_s=1, start_grace_s=600)) as at:
             await at.submit(make_report(FIRST))
-            assert await self.expired(at, NOW + 599_999) == 0
+            for seconds in range(0, 600, 10):
+                assert await self.expired(at, NOW + seconds * 1000) == 0
             assert await self.expired(at, NOW + 600_000) == 1
 
     async def test_a_report_that_arrives_before_the_decision_is_not_overridden(self) -> None:
@@ -684,7 +707,8 @@ class TestExpiry:
         async with working() as at:
             await at.submit(make_report(FIRST, Status.CHARGING))
             now = NOW + 2 * DAY_MS
-            await at.submit(make_report(FIRST, Status.CHARGING, received_at=now))
+            at.clock.now = now
+            await at.submit(make_report(FIRST, Status.CHARGING))
             assert await self.expired(at, now) == 0
 
     async def test_all_evses_are_looked_at_however_many_there_are(self) -> None:
@@ -735,10 +759,11 @@ class TestReconcile:
 async def test_a_decision_sees_the_board_with_nothing_in_between() -> None:
     seen: list[Status] = []
 
-    def look(board: Board) -> Callable[[], list[Change]]:
-        def make() -> list[Change]:
+    def look(board: Board) -> Decision:
+        def make(round_: Round, taken: Taking) -> int:
             seen.extend(cell.change.status for cell in board.cells.values())
-            return [make_change(SECOND)]
+            round_.add([make_change(SECOND)], taken)
+            return 1
 
         return make
 

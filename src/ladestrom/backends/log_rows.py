@@ -16,13 +16,17 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from ladestrom.backends.memory import fold
+from ladestrom.core.board import fold
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.model import Change, Entry, Millis
-from ladestrom.ports import BoardRow
+from ladestrom.ports import BoardRow, Times
 
-FORMAT: Final = 1
-"""Version of the file's tables; another one is refused."""
+FORMAT: Final = 2
+"""Version of the file's tables. An older one that can be read as it is becomes this one, so that the program
+that wrote it does not misread it; a newer one is refused.
+"""
+FORMATS_READ: Final = frozenset({1, FORMAT})
+"""Rows of format 1 lack their last members, and entries say `withdrawn` of a source that signed off."""
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
@@ -82,14 +86,14 @@ def check_format(connection: apsw.Connection, name: str) -> None:
     found = rows(connection, "SELECT value FROM meta WHERE name = 'format'") if tables >= _TABLES else []
     if not found:
         raise LogFailure(f"{name} is a database, but no log of ladestrom: choose another directory")
-    if found[0][0] != FORMAT:
+    if found[0][0] not in FORMATS_READ:
         raise LogFailure(
             f"{name} has format {found[0][0]}, this program reads {FORMAT}: use the version that wrote it"
         )
 
 
 def meta(connection: apsw.Connection) -> dict[str, Any]:
-    """What the log says of itself: `format`, `epoch`, `checkpoint`, `session`."""
+    """What the log says of itself: `format`, `epoch`, `checkpoint`, `session`, `given_at`, `heard_at`."""
     return dict(rows(connection, "SELECT name, value FROM meta"))
 
 
@@ -146,12 +150,20 @@ def entries(
     return found
 
 
-def board(connection: apsw.Connection, checkpoint: int, last: int) -> list[BoardRow]:
-    """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay.
+def kept_times(connection: apsw.Connection) -> Times | None:
+    """The writer's clocks as of the last checkpoint; None where a log of format 1 has none."""
+    said = meta(connection)
+    given_at, heard_at = said.get("given_at"), said.get("heard_at")
+    return None if given_at is None or heard_at is None else Times(int(given_at), int(heard_at))
+
+
+def board(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[list[BoardRow], Times | None]:
+    """The board as of `last`, one row per EVSE, in order of `seq`, by checkpoint and replay; the clocks then.
 
     Raises:
         LogDamaged: it cannot be made; says what is damaged or missing.
     """
+    times = kept_times(connection)
     found: dict[str, BoardRow] = {}
     try:
         for (body,) in connection.execute("SELECT body FROM board"):
@@ -164,9 +176,9 @@ def board(connection: apsw.Connection, checkpoint: int, last: int) -> list[Board
     seq = checkpoint
     while seq < last:
         for entry in entries(connection, seq, last, ENTRIES_AT_ONCE):
-            fold(found, entry)
+            times = fold(found, entry, times)
             seq = entry.seq
-    return sorted(found.values(), key=lambda row: row.seq)
+    return sorted(found.values(), key=lambda row: row.seq), times
 
 
 def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:

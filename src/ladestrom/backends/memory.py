@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 
+import msgspec
+
 from ladestrom.backends.tailing import Recent
+from ladestrom.core.board import fold
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change, Entry, Position
-from ladestrom.ports import BoardRow
+from ladestrom.ports import BoardRow, Times
 
 
 class MemoryLog:
@@ -21,6 +24,8 @@ class MemoryLog:
         self._dropped = 0
         self._rows: dict[str, BoardRow] = {}
         self._checkpoint_seq = 0
+        self._kept_times: Times | None = None
+        self._times: Times | None = None
         self._recent = Recent(0)
         self._retention_entries_max = retention_entries_max
 
@@ -32,10 +37,17 @@ class MemoryLog:
     def first(self) -> int:
         return self._dropped + 1
 
+    @property
+    def times(self) -> Times | None:
+        return self._times
+
     async def recover(self) -> Sequence[BoardRow]:
-        rows = dict(self._rows)
+        # Copies, as the rows that come of this are the board's own.
+        rows = {key: msgspec.structs.replace(row) for key, row in self._rows.items()}
+        times = self._kept_times
         for entry in self._entries:
-            fold(rows, entry)
+            times = fold(rows, entry, times)
+        self._times = times
         return sorted(rows.values(), key=lambda row: row.seq)
 
     async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
@@ -53,10 +65,11 @@ class MemoryLog:
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
 
-    async def checkpoint(self, rows: Iterable[BoardRow], seq: int) -> None:
+    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
         for row in rows:
-            self._rows[row.change.evse] = row
+            self._rows[row.change.evse] = msgspec.structs.replace(row)
         self._checkpoint_seq = seq
+        self._kept_times = times
 
     async def trim(self) -> int:
         over = min(len(self._entries) - self._retention_entries_max, self._checkpoint_seq - self._dropped)
@@ -72,16 +85,3 @@ class MemoryLog:
 
     async def close(self) -> None:
         return
-
-
-def fold(rows: dict[str, BoardRow], entry: Entry) -> None:
-    """Applies an entry to checkpointed rows; entries that a row already contains change nothing."""
-    change = entry.change
-    row = rows.get(change.evse)
-    if row is not None and entry.seq <= row.seq:
-        return
-    observed_at, received_at = change.observed_at, change.received_at
-    if row is not None:
-        observed_at = max(observed_at, row.observed_at)
-        received_at = max(received_at, row.received_at)
-    rows[change.evse] = BoardRow(entry.seq, change, observed_at, received_at, change.source)

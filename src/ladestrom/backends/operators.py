@@ -32,6 +32,8 @@ async def every(connection: AsyncConnection) -> Sequence[Operator]:
             all=row.all,
             stale_after_s=row.stale_after_s,
             may_register=row.may_register,
+            max_age_s=row.max_age_s,
+            by_receipt=row.by_receipt,
         )
         for row in rows
     ]
@@ -45,6 +47,8 @@ async def put(connection: AsyncConnection, operator: Operator, now: Millis) -> b
         "all": operator.all,
         "stale_after_s": operator.stale_after_s,
         "may_register": operator.may_register,
+        "max_age_s": operator.max_age_s,
+        "by_receipt": operator.by_receipt,
         "changed_at": now,
     }
     replaced = await connection.execute(

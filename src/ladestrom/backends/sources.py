@@ -39,6 +39,8 @@ async def every(connection: AsyncConnection) -> list[SourceRecord]:
             certificate=row.certificate,
             certificate_key=row.certificate_key,
             poll_s=row.poll_s,
+            max_age_s=row.max_age_s,
+            by_receipt=row.by_receipt,
             paused_at=row.paused_at,
             memory=_decode(row.memory),
             added_at=row.added_at,

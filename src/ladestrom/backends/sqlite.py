@@ -29,7 +29,7 @@ from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent
 from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
 from ladestrom.model import Change, Entry, Millis, Position
-from ladestrom.ports import BoardRow
+from ladestrom.ports import BoardRow, Times
 
 CHUNK_ROWS: Final = 1_000
 """Rows a checkpoint or trim handles in one transaction, at some 20 us each: appends have to wait for it."""
@@ -112,6 +112,7 @@ class SqliteLog:
         """What was found when something was read or written."""
         self._checkpoint_seq = 0
         self._ages: AgeClock
+        self._times: Times | None = None
         self._written = 0
         """Last sequence in the file; -1 after an append of which nobody knows whether it took effect."""
         self._recent = Recent(0)
@@ -157,7 +158,7 @@ class SqliteLog:
             for statement in log_rows.SCHEMA.split(";"):
                 if statement.strip():
                     connection.execute(statement)
-            connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('format', ?)", (FORMAT,))
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('checkpoint', 0)")
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (new_epoch(),))
             self._begin_session(connection)
@@ -222,10 +223,15 @@ class SqliteLog:
             damage = self._damage = None
         return damage
 
+    @property
+    def times(self) -> Times | None:
+        return self._times
+
     async def recover(self) -> Sequence[BoardRow]:
-        return await self._write(
+        found, self._times = await self._write(
             lambda: log_rows.board(self._write_connection, self._checkpoint_seq, self._recent.last)
         )
+        return found
 
     async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
         if not changes:
@@ -285,7 +291,7 @@ class SqliteLog:
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
 
-    async def checkpoint(self, rows: Iterable[BoardRow], seq: int) -> None:
+    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
         self._find()
         left, count = iter(rows), BUSY_CHUNK_ROWS
         while chunk := list(islice(left, count)):
@@ -298,9 +304,9 @@ class SqliteLog:
                 count = min(2 * count, CHUNK_ROWS)
             if is_busy:
                 await asyncio.sleep(min(PAUSE * took_s, PAUSE_S_MAX))
-        await self._write(
-            partial(self._transact, [("UPDATE meta SET value = ? WHERE name = 'checkpoint'", (seq,))])
-        )
+        kept = {"checkpoint": seq, "given_at": times.given_at, "heard_at": times.heard_at}
+        statement = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        await self._write(partial(self._transact, [(statement, pair) for pair in kept.items()]))
         self._checkpoint_seq = seq
 
     async def trim(self) -> int:

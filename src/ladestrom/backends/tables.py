@@ -96,6 +96,8 @@ operators = Table(
     Column("all", Boolean, nullable=False),
     Column("stale_after_s", BigInteger),
     Column("may_register", Boolean, nullable=False, server_default=false()),
+    Column("max_age_s", BigInteger),
+    Column("by_receipt", Boolean, nullable=False, server_default=false()),
     Column("added_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
 )
@@ -172,6 +174,8 @@ sources = Table(
     Column("certificate", Text),
     Column("certificate_key", Text),
     Column("poll_s", BigInteger),
+    Column("max_age_s", BigInteger),
+    Column("by_receipt", Boolean),
     Column("paused_at", BigInteger),
     Column("memory", Text, nullable=False),
     Column("added_at", BigInteger, nullable=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from cyclopts import App, Parameter
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 FRESHNESS_MIB_MAX: Final = 16
 """A hundred bytes for each of a hundred thousand operators is less."""
 
+Times = Literal["source", "receipt"]
+
 app: Final = App(name="operators", help="Manage operators and what each may report on.")
 
 
@@ -48,7 +50,7 @@ class Freshness(msgspec.Struct, frozen=True):
 
 
 @app.command
-def add(
+def add(  # noqa: PLR0913 - each is an option of the command
     name: str,
     *,
     party: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
@@ -56,6 +58,8 @@ def add(
     all_evses: Annotated[bool, Parameter(name="--all")] = False,
     stale_after: str | None = None,
     registers: bool = False,
+    max_age: str | None = None,
+    times: Times = "source",
     where: Where = NOT_GIVEN,
 ) -> None:
     """Add an operator, or replace the rights of the operator that has this name.
@@ -73,6 +77,10 @@ def add(
             setting `rules.stale_after_s`.
         registers: Stations that the operator describes are added to the registry. All their EVSEs belong to
             its party.
+        max_age: How old an observation may be when it arrives, such as 1d. An older one makes the EVSE
+            UNKNOWN: the system behind the operator's interface has stopped. Default: any age.
+        times: Where the time of an observation comes from: the source, or its receipt here. Use receipt if
+            the operator's times are wrong.
         where: Options of every command.
     """
     operator = operator_from(
@@ -82,6 +90,11 @@ def add(
         all_evses=all_evses,
         stale_after_s=None if stale_after is None else duration_s(stale_after, "--stale-after"),
         may_register=registers,
+    )
+    operator = msgspec.structs.replace(
+        operator,
+        max_age_s=None if max_age is None else duration_s(max_age, "--max-age"),
+        by_receipt=times == "receipt",
     )
     added, covered = asyncio.run(_put(where, operator))
     print(
@@ -165,6 +178,10 @@ def show(
     print(f"{operator.name} may report on {_rights(operator)}")
     print(_covers(covered))
     print(f"stale after: {_stale_after(operator)}")
+    if operator.max_age_s is not None:
+        print(f"observations are believed for: {shown_duration(operator.max_age_s)}")
+    if operator.by_receipt:
+        print("observations count from their receipt")
     print(f"may add stations to the registry: {'yes' if operator.may_register else 'no'}")
     print()
     print_table(

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -44,6 +44,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 app: Final = App(name="sources", help="Manage the sources that the server polls or follows.")
 
+Times = Literal["source", "receipt"]
 Options = Annotated[list[str] | None, Parameter(name="--option")]
 
 
@@ -62,6 +63,8 @@ def add(  # noqa: PLR0913 - each is an option of the command
     certificate_key: Path | None = None,
     poll: str | None = None,
     anywhere: Annotated[bool, Parameter(negative=())] = False,
+    max_age: str | None = None,
+    times: Times | None = None,
     where: Where = NOT_GIVEN,
 ) -> None:
     """Add a source, or replace the source of this name. `ladestrom sources protocols` lists the protocols.
@@ -79,6 +82,10 @@ def add(  # noqa: PLR0913 - each is an option of the command
         poll: Time from the start of one round to the start of the next, such as 60s. Default: that of the
             protocol.
         anywhere: Redirects, next pages and endpoints that the source names may lead to private networks too.
+        max_age: How old an observation may be when it arrives, such as 1d. An older one makes the EVSE
+            UNKNOWN: the system behind the address has stopped. Default: that of the operator.
+        times: Where the time of an observation comes from: the source, or its receipt here. Default: that of
+            the operator.
         where: Options of every command.
     """
     at = now()
@@ -102,6 +109,8 @@ def add(  # noqa: PLR0913 - each is an option of the command
         certificate=_file(certificate, "--certificate"),
         certificate_key=_file(certificate_key, "--certificate-key"),
         poll_s=_poll(poll, is_stream=protocol in table.streams),
+        max_age_s=None if max_age is None else duration_s(max_age, "--max-age"),
+        by_receipt=None if times is None else times == "receipt",
         added_at=at,
         changed_at=at,
     )

@@ -22,7 +22,7 @@ from ladestrom.errors import InvalidSetting
 from ladestrom.hub import Hub
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import Failed, Poller, SourceLimits, make_fetcher
-from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Origin
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Millis, Operator, Receipt, Refusal, Station
@@ -74,9 +74,15 @@ class _Listening(Reception):
         self.unknown = 0
 
     async def take(
-        self, operator: Operator, delivery: Delivery, *, protocol: str = "", origin: Origin | None = None
+        self,
+        operator: Operator,
+        delivery: Delivery,
+        *,
+        protocol: str = "",
+        origin: Origin | None = None,
+        way: Way | None = None,
     ) -> Receipt:
-        receipt = await super().take(operator, delivery, protocol=protocol, origin=origin)
+        receipt = await super().take(operator, delivery, protocol=protocol, origin=origin, way=way)
         self.receipts.append(receipt)
         self.unknown += len(delivery.unknown)
         return receipt

@@ -1,8 +1,10 @@
-"""The board: last known status of every EVSE that some operator may report on. Decide, apply, expire.
+"""The board: last known status of every EVSE that some operator may report on. Decide, commit, expire.
 
-`Round.decide` changes nothing that anyone sees; `Board.apply` runs after the append succeeded. A failed
-append therefore leaves nothing to undo, and recovery is a board made of the log's rows.
-Knows nothing of registries, ownership or time: what is passed in was resolved and allowed.
+`Round.decide` changes nothing that anyone sees; `Board.commit` runs after the append succeeded. A failed
+append therefore leaves nothing to undo. Recovery is the checkpoint's rows and `fold` over the entries that
+came after: the same function by which a decision makes its row.
+Knows nothing of registries, ownership or clocks: what is passed in was resolved, allowed and timed.
+How two words compare is in `core.precedence`.
 """
 
 from __future__ import annotations
@@ -12,20 +14,33 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.rules import normal_error, rank
+from ladestrom.core.precedence import (
+    Taking,
+    counted,
+    is_lost,
+    is_of,
+    last_word,
+    own_word,
+    precedes,
+    raised,
+    supersedes,
+)
+from ladestrom.core.rules import STEP_BACK_MS_MAX, normal_error
 from ladestrom.model import (
+    AS_OBSERVED,
     NEVER,
     Cause,
     Change,
     Entry,
     Evse,
     Millis,
+    Order,
     Reason,
     Status,
     StatusReport,
     Suppression,
 )
-from ladestrom.ports import BoardRow
+from ladestrom.ports import BoardRow, More, Said, Times
 
 UNCHANGED: Final = Suppression(Reason.UNCHANGED)
 STALE: Final = Suppression(Reason.STALE)
@@ -38,76 +53,73 @@ EXPIRABLE: Final = frozenset(Status) - {Status.UNKNOWN, Status.PLANNED, Status.R
 
 So does UNKNOWN with an error.
 """
-
-
-class Cell:
-    """One EVSE on the board: its last change, and what confirmed it since."""
-
-    __slots__ = ("change", "observed_at", "received_at", "seq", "source")
-
-    def __init__(self, row: BoardRow) -> None:
-        self.change = row.change
-        self.seq = row.seq
-        self.observed_at = row.observed_at
-        self.received_at = row.received_at
-        self.source = row.source
-
-    def row(self) -> BoardRow:
-        """What a checkpoint keeps of it."""
-        return BoardRow(self.seq, self.change, self.observed_at, self.received_at, self.source)
+FEEDS_MAX: Final = 8
+"""Other feeds of one EVSE whose last words are kept; more than report on one anywhere."""
 
 
 class Board:
     """Last known status by EVSE key."""
 
     def __init__(self, rows: Iterable[BoardRow] = ()) -> None:
-        self.cells: dict[str, Cell] = {row.change.evse: Cell(row) for row in rows}
-        self.seq = max((cell.seq for cell in self.cells.values()), default=0)
+        self.cells: dict[str, BoardRow] = {row.change.evse: row for row in rows}
+        self.seq = max((row.seq for row in self.cells.values()), default=0)
         """Every change up to here is on the board."""
+        self.arrivals = max((row.arrival for row in self.cells.values()), default=0)
+        """Number of the last delivery that arrived, and of the last round that began."""
+        self._recovered = self.arrivals
         self._touched: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.cells)
 
-    def restore(self, rows: Iterable[BoardRow], seq: int) -> None:
+    def restore(
+        self, rows: Iterable[BoardRow], seq: int, shift_ms: int = 0, now: Millis | None = None
+    ) -> None:
         """Fills an empty board with what the log recovered at `seq`.
 
         All of it goes into the next checkpoint, as it holds entries that came after the last one.
+
+        Args:
+            rows: they are the board's from now on.
+            seq: of the last entry.
+            shift_ms: from the clock of the process before, by which silence was judged, to ours.
+            now: by that clock of ours; nothing was heard later.
         """
-        self.cells.update((row.change.evse, Cell(row)) for row in rows)
+        cells = self.cells
+        arrivals = self.arrivals
+        for row in rows:
+            row.heard_at += shift_ms
+            if now is not None and row.heard_at > now:
+                row.heard_at = now
+            arrivals = max(arrivals, row.arrival)
+            cells[row.change.evse] = row
         self.seq = seq
-        self._touched.update(self.cells)
+        self.arrivals = self._recovered = arrivals
+        self._touched.update(cells)
 
-    def apply(self, entries: Sequence[Entry]) -> None:
-        """Makes durable changes the board's state. Applying an entry again changes nothing."""
-        cells = self.cells
+    def shift_recovered(self, shift_ms: int) -> None:
+        """Moves when rows were heard that were not heard again since `restore`."""
+        for key, row in self.cells.items():
+            if row.arrival <= self._recovered:
+                row.heard_at += shift_ms
+                self._touched.add(key)
+
+    def arrive(self) -> int:
+        """The number of a delivery that arrives, or of a round that begins: one more than the last."""
+        self.arrivals += 1
+        return self.arrivals
+
+    def commit(self, round_: Round, entries: Sequence[Entry]) -> None:
+        """Makes a round's decisions the board's state. `entries` are its changes, now durable."""
+        staged = round_.staged
         for entry in entries:
-            change = entry.change
-            cell = cells.get(change.evse)
-            if cell is None:
-                cells[change.evse] = Cell(
-                    BoardRow(entry.seq, change, change.observed_at, change.received_at, change.source)
-                )
-            elif entry.seq > cell.seq:
-                cell.change = change
-                cell.seq = entry.seq
-                cell.observed_at = max(cell.observed_at, change.observed_at)
-                cell.received_at = max(cell.received_at, change.received_at)
-                cell.source = change.source
-            self._touched.add(change.evse)
+            row = staged[entry.change.evse]
+            if row.change is entry.change:
+                row.seq = entry.seq
         if entries:
-            self.seq = max(self.seq, entries[-1].seq)
-
-    def confirm(self, heard: dict[str, tuple[Millis, Millis, str]]) -> None:
-        """Moves the clocks of EVSEs whose status was confirmed: observed_at, received_at, source."""
-        cells = self.cells
-        for key, (observed_at, received_at, source) in heard.items():
-            cell = cells[key]
-            cell.observed_at = max(cell.observed_at, observed_at)
-            if received_at >= cell.received_at:
-                cell.received_at = received_at
-                cell.source = source
-        self._touched.update(heard)
+            self.seq = entries[-1].seq
+        self.cells.update(staged)
+        self._touched.update(staged)
 
     def take_touched(self) -> set[str]:
         """Keys of EVSEs that were changed or confirmed since the last call, for a checkpoint."""
@@ -116,40 +128,54 @@ class Board:
 
     def rows(self, keys: Iterable[str]) -> Iterator[BoardRow]:
         """What a checkpoint keeps of these EVSEs, each as it is when it is asked for."""
-        return (self.cells[key].row() for key in keys)
+        return (self.cells[key] for key in keys)
 
     def touch(self, keys: Iterable[str]) -> None:
         """Gives EVSEs back that a failed checkpoint did not keep."""
         self._touched.update(keys)
 
     def expire(
-        self, now: Millis, stale_after_ms: Callable[[str], int], keys: Iterable[str] | None = None
+        self,
+        now: Millis,
+        received_at: Millis,
+        stale_after_ms: Callable[[str], int],
+        keys: Iterable[str] | None = None,
     ) -> list[Change]:
         """Changes to UNKNOWN for EVSEs whose source was silent too long.
 
-        Silence counts on our clock, from the last report that was not older than what the board has.
-        `stale_after_ms` gives the limit of a source; `keys` narrows the search.
+        Args:
+            now: by the clock by which silence is judged.
+            received_at: when the changes are decided.
+            stale_after_ms: the limit of a source.
+            keys: narrows the search.
         """
         changes = []
         for key in self.cells if keys is None else keys:
-            cell = self.cells.get(key)
-            if cell is None or not _claims(cell.change):
+            row = self.cells.get(key)
+            if row is None or not claims(row.change):
                 continue
-            if now - cell.received_at > stale_after_ms(cell.source):
-                changes.append(_lost(cell, Status.UNKNOWN, Cause.EXPIRED, now))
+            if now - row.heard_at > stale_after_ms(row.source):
+                changes.append(_ended(row, Status.UNKNOWN, Cause.EXPIRED, received_at))
         return changes
 
-    def withdraw(self, key: str, now: Millis, status: Status = Status.UNKNOWN) -> Change | None:
-        """The change for an EVSE whose source signed off (UNKNOWN) or that is gone (REMOVED)."""
-        cell = self.cells.get(key)
-        if cell is None or (cell.change.status is status and not cell.change.error):
+    def give_up(self, key: str, received_at: Millis) -> Change | None:
+        """The change for an EVSE whose source signed off; None where it claims nothing that could end."""
+        row = self.cells.get(key)
+        if row is None or not claims(row.change):
             return None
-        return _lost(cell, status, Cause.WITHDRAWN, now)
+        return _ended(row, Status.UNKNOWN, Cause.DISCONNECTED, received_at)
 
-    def register(self, evse: Evse, now: Millis) -> Change | None:
+    def withdraw(self, key: str, received_at: Millis) -> Change | None:
+        """The change for an EVSE that left its register; None where it is not on the board."""
+        row = self.cells.get(key)
+        if row is None or _vanished(row.change):
+            return None
+        return _ended(row, Status.REMOVED, Cause.WITHDRAWN, received_at)
+
+    def register(self, evse: Evse, received_at: Millis) -> Change | None:
         """The change that brings an EVSE onto the board, or back; None where it is there already."""
-        cell = self.cells.get(evse.key)
-        if cell is not None and cell.change.station == evse.station and not _vanished(cell.change):
+        row = self.cells.get(evse.key)
+        if row is not None and row.change.station == evse.station and not _vanished(row.change):
             return None
         return Change(
             evse=evse.key,
@@ -157,137 +183,370 @@ class Board:
             status=Status.UNKNOWN,
             error=False,
             changed_at=NEVER,
-            observed_at=NEVER if cell is None else cell.observed_at,
-            received_at=now,
+            observed_at=NEVER,
+            received_at=received_at,
             source="",
             raw="",
             cause=Cause.REGISTERED,
-            was_status=Status.REMOVED if cell is None else cell.change.status,
-            was_error=False if cell is None else cell.change.error,
+            was_status=Status.REMOVED if row is None else row.change.status,
+            was_error=False if row is None else row.change.error,
         )
 
-    def move(self, evse: Evse, now: Millis) -> tuple[Change, Change] | None:
+    def move(self, evse: Evse, received_at: Millis) -> tuple[Change, Change] | None:
         """The changes for an EVSE that went to another station: off the one, onto the other as it was.
 
         None where it is not on the board, or is there already.
         """
-        cell = self.cells.get(evse.key)
-        if cell is None or cell.change.station == evse.station or _vanished(cell.change):
+        row = self.cells.get(evse.key)
+        if row is None or row.change.station == evse.station or _vanished(row.change):
             return None
-        off = _lost(cell, Status.REMOVED, Cause.WITHDRAWN, now)
+        off = _ended(row, Status.REMOVED, Cause.WITHDRAWN, received_at)
         on = msgspec.structs.replace(
-            cell.change,
+            row.change,
             station=evse.station,
-            observed_at=cell.observed_at,
-            received_at=cell.received_at,
-            source=cell.source,
+            observed_at=row.observed_at,
+            received_at=received_at,
+            source=row.source,
             cause=Cause.REGISTERED,
             was_status=Status.REMOVED,
             was_error=False,
+            stamp=row.stamp,
         )
         return off, on
 
 
 class Round:
-    """The decisions for one append: reports in, changes out, seen by nobody before `Board.apply`.
+    """The decisions for one append: reports in, changes out, seen by nobody before `Board.commit`.
 
     Splitting reports into other rounds gives the same changes: each decision sees the ones before.
     """
 
-    __slots__ = ("_board", "_staged", "_stations", "changes", "heard")
+    __slots__ = ("_board", "changes", "staged")
 
     def __init__(self, board: Board) -> None:
         self._board = board.cells
-        self._staged: dict[str, tuple[Status, bool, Millis]] = {}
-        self._stations: dict[str, str] = {}
-        """Where changes of this round are."""
         self.changes: list[Change] = []
-        self.heard: dict[str, tuple[Millis, Millis, str]] = {}
+        self.staged: dict[str, BoardRow] = {}
+        """Rows as they are after this round, by EVSE key."""
 
-    def decide(self, evse: Evse, report: StatusReport) -> Change | Suppression:
+    def decide(self, evse: Evse, report: StatusReport, taking: Taking) -> Change | Suppression:
         """Whether the report changes the board.
 
-        The newest observation wins, not the last received; a confirmation moves the clock only; two
-        statuses observed at the same instant are decided by rank. UNKNOWN without error, which is what we
-        set ourselves, has the lowest rank and so yields to any report that is not older.
+        This is the way of nearly all reports: of a feed that alone tells of an EVSE, each observed later than
+        the one before. All others go by `_judge`, which would decide these too.
         """
         key = evse.key
+        row = self.staged.get(key)
+        if row is None:
+            row = self._board.get(key)
+        if report.observed_at is None or taking.by_receipt:
+            at, stamp = taking.arrived_at, NEVER
+        else:
+            at, stamp = report.observed_at, AS_OBSERVED
+        if (
+            row is None
+            or row.more is not None
+            or row.feed != taking.feed
+            or row.stamp != stamp
+            or row.arrival > taking.arrival
+            or row.observed_at > taking.horizon
+            or not taking.oldest <= at <= taking.received_at
+        ):
+            return self._judge(evse, report, taking, row)
+        before = row.change
         status = report.status
         error = normal_error(status, report.error)
-        observed_at = report.observed_at
-        before = self._before(key)
-        was_status, was_error = NOT_THERE
-        if before is not None:
-            was_status, was_error, was_observed_at = before
-            if observed_at < was_observed_at:
-                return STALE
-            if status is was_status and error is was_error:
-                self._staged[key] = (status, error, observed_at)
-                self.heard[key] = (observed_at, report.received_at, report.source)
-                return UNCHANGED
-            if observed_at == was_observed_at and rank(status, error) < rank(was_status, was_error):
-                return STALE
-        self._staged[key] = (status, error, observed_at)
-        self.heard.pop(key, None)
-        if self._leave(evse, report.received_at):
-            was_status, was_error = NOT_THERE
+        if status is before.status and error is before.error:
+            observed_at = at if at > row.observed_at else row.observed_at  # noqa: FURB136 - twice as fast
+            self.staged[key] = BoardRow(
+                row.seq,
+                before,
+                observed_at,
+                taking.heard_at,
+                row.source,
+                stamp,
+                row.feed,
+                row.order,
+                taking.arrival,
+            )
+            return UNCHANGED
+        if (
+            at <= row.observed_at
+            or before.cause is not Cause.REPORTED
+            or before.station != evse.station
+            or before.changed_at > taking.horizon
+        ):
+            return self._judge(evse, report, taking, row)
         made = Change(
             key,
-            evse.station,
+            before.station,
             status,
             error,
-            observed_at,
-            observed_at,
-            report.received_at,
+            at if at > before.changed_at else before.changed_at,  # noqa: FURB136 - likewise
+            at,
+            taking.received_at,
+            report.source,
+            report.raw,
+            Cause.REPORTED,
+            before.status,
+            before.error,
+            stamp,
+        )
+        self.staged[key] = BoardRow(
+            0, made, at, taking.heard_at, report.source, stamp, row.feed, taking.order, taking.arrival
+        )
+        self.changes.append(made)
+        return made
+
+    def _judge(
+        self, evse: Evse, report: StatusReport, taking: Taking, row: BoardRow | None
+    ) -> Change | Suppression:
+        word = counted(report, taking, row)
+        if row is None:
+            return self._change(evse, report, taking, row, word, word.at)
+        own = last_word(row, word, taking)
+        if own is not None:
+            word = raised(word, own, taking)
+        before = row.change
+        if word.status is before.status and word.error is before.error:
+            self.staged[evse.key] = _confirmed(row, word, own, taking)
+            return UNCHANGED
+        at = precedes(row, word, own, taking)
+        if at is not None:
+            return self._change(evse, report, taking, row, word, at)
+        if not is_of(row, word) and (own is None or supersedes(word, own, taking.order)):
+            # What it said decides later whether it says it again.
+            self.staged[evse.key] = _with_other(row, word)
+        return STALE
+
+    def _change(
+        self,
+        evse: Evse,
+        report: StatusReport,
+        taking: Taking,
+        row: BoardRow | None,
+        word: Said,
+        at: Millis,
+    ) -> Change:
+        if row is None:
+            was_status, was_error = NOT_THERE
+            changed_at = at
+        else:
+            was_status, was_error = row.change.status, row.change.error
+            if row.change.station != evse.station:
+                # Its report came before `Board.move`.
+                if not _vanished(row.change):
+                    self.add([_ended(row, Status.REMOVED, Cause.WITHDRAWN, taking.received_at)], taking)
+                was_status, was_error = NOT_THERE
+            changed_at = _not_back(at, row.change, taking.received_at)
+        made = Change(
+            evse.key,
+            evse.station,
+            word.status,
+            word.error,
+            changed_at,
+            at,
+            taking.received_at,
             report.source,
             report.raw,
             Cause.REPORTED,
             was_status,
             was_error,
+            AS_OBSERVED if word.stamp == at else word.stamp,
         )
+        after = follow(row, made, 0, taking.heard_at, word, taking.order)
+        self.staged[evse.key] = after
         self.changes.append(made)
         return made
 
-    def _leave(self, evse: Evse, now: Millis) -> bool:
-        """Takes an EVSE off the station that it was at, where its report came before `Board.move`.
-
-        Says whether it was at another one.
-        """
-        cell = self._board.get(evse.key)
-        if cell is not None and self._stations.get(evse.key, cell.change.station) != evse.station:
-            if not _vanished(cell.change):
-                self.changes.append(_lost(cell, Status.REMOVED, Cause.WITHDRAWN, now))
-            self._stations[evse.key] = evse.station
-            return True
-        return False
-
-    def _before(self, key: str) -> tuple[Status, bool, Millis] | None:
-        staged = self._staged.get(key)
-        if staged is not None:
-            return staged
-        cell = self._board.get(key)
-        return None if cell is None else (cell.change.status, cell.change.error, cell.observed_at)
-
-    def add(self, changes: Iterable[Change]) -> None:
-        """Adds decisions that are no operator's: expired, withdrawn, registered."""
+    def add(self, changes: Iterable[Change], taking: Taking) -> None:
+        """Adds decisions that are no operator's: expired, disconnected, withdrawn, registered."""
         for change in changes:
-            self._staged[change.evse] = (change.status, change.error, change.observed_at)
-            self._stations[change.evse] = change.station
-            self.heard.pop(change.evse, None)
+            row = self.staged.get(change.evse)
+            if row is None:
+                row = self._board.get(change.evse)
+            after = follow(row, change, 0, taking.heard_at)
+            if is_lost(after):
+                # Only what is said from now on is said since.
+                after.arrival = taking.arrival
+                if after.more is not None:
+                    after.more = msgspec.structs.replace(after.more, own_arrival=taking.arrival)
+            self.staged[change.evse] = after
             self.changes.append(change)
 
+    def hear(self, keys: Iterable[str], taking: Taking) -> None:
+        """Their source says that what it told of these EVSEs holds: they count as heard."""
+        for key in keys:
+            row = self.staged.get(key) or self._board[key]
+            more = row.more and msgspec.structs.replace(row.more, heard_on=taking.feed)
+            self.staged[key] = msgspec.structs.replace(
+                row, heard_at=taking.heard_at, arrival=max(row.arrival, taking.arrival), more=more
+            )
 
-def _lost(cell: Cell, status: Status, cause: Cause, now: Millis) -> Change:
-    change = cell.change
+
+def fold(rows: dict[str, BoardRow], entry: Entry, times: Times | None = None) -> Times:
+    """Applies an entry of the log to recovered rows; one that a row already contains changes nothing.
+
+    Args:
+        rows: by EVSE key.
+        entry: the next one, in the log's order.
+        times: what is known of the writer's clocks before it.
+
+    Returns:
+        What is known of them after it: the receive time that was given last is that of the last entry.
+    """
+    change = entry.change
+    given_at = change.received_at
+    heard_at = given_at
+    if times is not None:
+        # More time than this is no silence, as it may be a clock that was set.
+        heard_at = times.heard_at + min(max(0, given_at - times.given_at), STEP_BACK_MS_MAX)
+    row = rows.get(change.evse)
+    if row is None or entry.seq > row.seq:
+        rows[change.evse] = follow(row, change, entry.seq, heard_at)
+    return Times(given_at, heard_at)
+
+
+def follow(
+    row: BoardRow | None,
+    change: Change,
+    seq: int,
+    heard_at: Millis,
+    word: Said | None = None,
+    order: Order = Order.STAMPS,
+) -> BoardRow:
+    """The row after a change: what a decision stages, and what recovery makes of the log.
+
+    Args:
+        row: what was before; None where the EVSE was not on the board.
+        change: of which everything is in the log.
+        seq: of its entry.
+        heard_at: when it was heard.
+        word: that made it, where it is known: after a crash it is not.
+        order: of the word's feed.
+    """
+    if change.cause is not Cause.REPORTED:
+        if row is None or (change.cause is Cause.REGISTERED and change.status is Status.UNKNOWN):
+            # It came, or came back: what was said of it before counts no more.
+            arrival = 0 if row is None else row.arrival
+            return BoardRow(
+                seq, change, change.observed_at, heard_at, change.source, change.stamp, arrival=arrival
+            )
+        return BoardRow(
+            seq,
+            change,
+            change.observed_at,
+            row.heard_at,
+            change.source,
+            row.stamp,
+            row.feed,
+            row.order,
+            row.arrival,
+            row.more,
+        )
+    if word is None:
+        stamp = change.stamp or change.observed_at
+        arrival = 0 if row is None else row.arrival
+        word = Said("", change.source, change.status, change.error, stamp, change.observed_at, arrival)
+    after = BoardRow(
+        seq,
+        change,
+        change.observed_at,
+        heard_at if row is None else max(heard_at, row.heard_at),
+        change.source,
+        change.stamp,
+        word.feed,
+        order,
+        word.arrival if row is None else max(word.arrival, row.arrival),
+    )
+    others: tuple[Said, ...] = ()
+    kept: Said | None = None
+    if row is not None:
+        if row.more is not None:
+            others, kept = row.more.others, row.more.capped
+        if not is_of(row, word):
+            others = _others(row, word)
+    if word.stamp > change.observed_at:
+        kept = msgspec.structs.replace(word, at=change.observed_at)
+    if others or kept is not None or word.arrival != after.arrival:
+        after.more = More(word.feed, word.arrival, others, kept)
+    return after
+
+
+def _confirmed(row: BoardRow, word: Said, own: Said | None, taking: Taking) -> BoardRow:
+    """The row after a word that says what the board says, whatever its stamp.
+
+    Who confirms owns the EVSE only where the observation is later.
+    """
+    is_later = word.at > row.observed_at or row.observed_at > taking.horizon
+    is_last = own is None or supersedes(word, own, taking.order)
+    after = BoardRow(
+        row.seq,
+        row.change,
+        word.at if is_later else row.observed_at,
+        taking.heard_at,
+        row.source,
+        row.stamp,
+        row.feed,
+        row.order,
+        max(row.arrival, word.arrival),
+    )
+    before = row.more or More(row.feed, row.arrival)
+    others, own_arrival, capped = before.others, before.own_arrival, before.capped
+    is_own = is_of(row, word)
+    if is_later or is_own:
+        if is_later or (is_last and not is_lost(row)):
+            after.stamp = AS_OBSERVED if word.stamp == after.observed_at else word.stamp
+            own_arrival = word.arrival
+        if not is_own:
+            others = _others(row, word)
+        after.source, after.feed, after.order = word.source, word.feed, taking.order
+    elif is_last:
+        others = _among(others, word)
+    if word.stamp > word.at:
+        capped = word
+    if others or capped is not None or word.feed != after.feed or own_arrival != after.arrival:
+        after.more = More(word.feed, own_arrival, others, capped)
+    return after
+
+
+def _with_other(row: BoardRow, word: Said) -> BoardRow:
+    """The row with the last word of a feed that it is not of."""
+    before = row.more or More(row.feed, row.arrival)
+    capped = word if word.stamp > word.at else before.capped
+    more = More(before.heard_on, before.own_arrival, _among(before.others, word), capped)
+    return msgspec.structs.replace(row, more=more)
+
+
+def _others(row: BoardRow, word: Said) -> tuple[Said, ...]:
+    """The last words of the feeds that a row is not of any more, once it is of the feed of `word`."""
+    before = () if row.more is None else row.more.others
+    others = tuple(each for each in before if not _is_same_feed(each, word))
+    own = own_word(row)
+    return others if own is None else _among(others, own)
+
+
+def _among(others: tuple[Said, ...], word: Said) -> tuple[Said, ...]:
+    """The last words with one more, in place of what its feed said before."""
+    return (*(each for each in others if not _is_same_feed(each, word)), word)[-FEEDS_MAX:]
+
+
+def _is_same_feed(one: Said, other: Said) -> bool:
+    return one.source == other.source and (one.feed == other.feed or not one.feed or not other.feed)
+
+
+def _ended(row: BoardRow, status: Status, cause: Cause, received_at: Millis) -> Change:
+    """The change that takes a status away."""
+    change = row.change
     return Change(
         evse=change.evse,
         station=change.station,
         status=status,
         error=False,
-        changed_at=now,
-        observed_at=cell.observed_at,
-        received_at=now,
-        source=cell.source,
+        changed_at=_not_back(received_at, change, received_at),
+        observed_at=row.observed_at,
+        received_at=received_at,
+        source=row.source,
         raw="",
         cause=cause,
         was_status=change.status,
@@ -295,7 +554,17 @@ def _lost(cell: Cell, status: Status, cause: Cause, now: Millis) -> Change:
     )
 
 
-def _claims(change: Change) -> bool:
+def _not_back(at: Millis, before: Change, received_at: Millis) -> Millis:
+    """`changed_at` of a change: never before that of the one before, unless a wrong clock gave that."""
+    return (
+        at
+        if at > before.changed_at or before.changed_at > received_at + STEP_BACK_MS_MAX
+        else before.changed_at
+    )
+
+
+def claims(change: Change) -> bool:
+    """Whether a status says something of this moment, and so ends when nobody confirms it."""
     return change.status in EXPIRABLE or (change.status is Status.UNKNOWN and change.error)
 
 

@@ -32,6 +32,13 @@ EARLIEST_AT: Final[Millis] = 946_684_800_000
 """2000-01-01. An earlier observation is an error of units (seconds for milliseconds) or of the clock."""
 
 
+STEP_BACK_MS_MAX: Final[Millis] = 300_000
+"""Five minutes. A smaller step back of our clock is held at the last time given.
+
+A stamp that is further ahead was given by a clock that was wrong.
+"""
+
+
 def rank(status: Status, error: bool) -> int:
     """Place in the order that decides ties; different for every pair of status and error."""
     return RANK[status] * 2 + error
@@ -105,10 +112,3 @@ def station_status(pairs: Iterable[tuple[int, int]]) -> int:
     if -1 in statuses or not statuses:
         return -1
     return 0 if 0 in statuses else 1
-
-
-def observation(observed_at: Millis | None, received_at: Millis, skew_ms: int) -> Millis:
-    """When it became so: by the operator's clock, unless that is missing or too far ahead of ours."""
-    if observed_at is None or observed_at > received_at + skew_ms:
-        return received_at
-    return observed_at

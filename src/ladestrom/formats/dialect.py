@@ -88,6 +88,6 @@ class Dialect(Protocol):
         """The same; zeros where the EVSE is not part of the selected state."""
         ...
 
-    def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
+    def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
         """A report that was heard, change or not; nothing where the dialect does not tell."""
         ...

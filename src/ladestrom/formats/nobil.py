@@ -210,7 +210,7 @@ class NobilDialect:
         del view, selection, change
         return 0, 0
 
-    def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
+    def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
         """`status:raw` for each connector of the EVSE."""
         state = view.get(evse.station)
         station = None if state is None else view.station(state)
@@ -220,7 +220,7 @@ class NobilDialect:
         return [
             Message(payload, RAW)
             for index in encoder.listed_index(state, station, evse.key)
-            if (payload := encoder.raw(station.uuid, index, report.status, report.error, report.observed_at))
+            if (payload := encoder.raw(station.uuid, index, report.status, report.error, observed_at))
         ]
 
 

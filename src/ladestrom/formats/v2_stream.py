@@ -389,9 +389,9 @@ class V2Dialect:
         """The same; zeros for what is not listed or not selected."""
         return self.term(view, change) if change is not None and _is_selected(selection, change) else (0, 0)
 
-    def raw(self, view: View, evse: Evse, report: StatusReport) -> Sequence[Message]:
+    def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
         """Nothing: version 2 tells changes only."""
-        del view, evse, report
+        del view, evse, report, observed_at
         return ()
 
 

@@ -35,9 +35,9 @@ from ladestrom.ingest.addresses import Guard
 from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
 from ladestrom.ingest.pacing import Outcome, Pace, PaceLimits
 from ladestrom.ingest.quarantine import Kept
-from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Kind, Origin
-from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.model import Beginning, Millis, Operator, Receipt
 from ladestrom.ports import SourceRecord
 from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, Round
 from ladestrom.protocols.delivery import Delivery, ParseLimits
@@ -232,6 +232,7 @@ class Poller:
         operator = desk.operator(self.source.operator)
         settings = settings_of(self.source, desk.limits.parse, may_register=operator.may_register)
         conversation = self._pull(settings, self._memory, desk.clock())
+        way = way_of(self.source, desk.reception.begin())
         told: Answered | Receipt | None = None
         asks = 0
         try:
@@ -249,7 +250,9 @@ class Poller:
                     case _:
                         with _stopped(deadline):
                             told = await insist(
-                                partial(desk.reception.take, operator, step, origin=self.health.origin),
+                                partial(
+                                    desk.reception.take, operator, step, origin=self.health.origin, way=way
+                                ),
                                 attempts_max=TAKE_ATTEMPTS_MAX,
                             )
         finally:
@@ -326,6 +329,11 @@ def guard_of(source: SourceRecord) -> Guard:
         secure=is_peer,
         proxied="proxy" in source.options,
     )
+
+
+def way_of(source: SourceRecord, began: Beginning | None = None) -> Way:
+    """How what a source says came: with the rules that it has of its own."""
+    return Way(began=began, max_age_s=source.max_age_s, by_receipt=source.by_receipt)
 
 
 async def insist(work: Callable[[], Awaitable[T]], *, attempts_max: int | None = None) -> T:

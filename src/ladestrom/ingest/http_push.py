@@ -30,8 +30,8 @@ from ladestrom.errors import (
 )
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.idempotency import Receipts
-from ladestrom.ingest.reception import Reception
-from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.ingest.reception import Reception, Way
+from ladestrom.model import Beginning, Operator, Receipt
 from ladestrom.problem import without_keys
 from ladestrom.protocols.conversation import Answer, Push, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
@@ -86,7 +86,6 @@ class Desk(msgspec.Struct, frozen=True):
     reception: Reception
     door: Doorkeeper
     receipts: Receipts[Answer]
-    clock: Callable[[], Millis]
     limits: PushLimits = PushLimits()
     certificates: Certificates | None = None
 
@@ -94,11 +93,10 @@ class Desk(msgspec.Struct, frozen=True):
 class _Turn:
     """An operator's turn at a protocol whose messages keep their order."""
 
-    __slots__ = ("last_at", "lock", "waiting")
+    __slots__ = ("lock", "waiting")
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.last_at: Millis = 0
         self.waiting = 0
         """Messages that have or wait for it. Their bodies are read when they have it."""
 
@@ -196,9 +194,10 @@ class PushEndpoint:
             raise NotFound("nothing is here")
         headers = _headers(scope)
         reporter = self._reporter(scope, headers)
+        began = self._desk.reception.begin()
         if not self._push.sequential or self._request(scope).query.get(DRY_RUN) == "1":
             request = self._request(scope, headers, path, await self._body(headers, receive))
-            return await self._answered(reporter, request, None)
+            return await self._answered(reporter, request, began)
         name = reporter().name
         turn = self._turns.setdefault(name, _Turn())
         if turn.waiting >= TURNS_MAX:
@@ -208,44 +207,46 @@ class PushEndpoint:
         turn.waiting += 1
         try:
             async with turn.lock:
+                began = self._desk.reception.begin()
                 request = self._request(scope, headers, path, await self._body(headers, receive))
-                return await self._answered(reporter, request, turn)
+                return await self._answered(reporter, request, began)
         finally:
             turn.waiting -= 1
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         return await read_body(headers, receive, self._desk.limits.body_bytes_max)
 
-    async def _answered(self, reporter: Reporter, request: Request, turn: _Turn | None) -> Answer:
+    async def _answered(self, reporter: Reporter, request: Request, began: Beginning) -> Answer:
         key = request.headers.get("idempotency-key")
         if key is None or _is_dry_run(request):
-            return await self.deliver(reporter, request, turn)
+            return await self.deliver(reporter, request, began)
         path = f"{self.path}/{request.path}".encode()
         what = b"%d %b %b" % (len(path), path, request.body)
         return await self._desk.receipts.once(
-            reporter().name, key, what, lambda: self.deliver(reporter, request, turn)
+            reporter().name, key, what, lambda: self.deliver(reporter, request, began)
         )
 
-    async def deliver(self, reporter: Reporter, request: Request, turn: _Turn | None = None) -> Answer:
+    async def deliver(self, reporter: Reporter, request: Request, began: Beginning | None = None) -> Answer:
         """One message in, its answer out, once what was accepted is durable.
+
+        `began` is when it began to arrive: one that is complete does not take back what was heard since.
 
         Raises:
             LadestromError: nothing of it was taken; its sender may not report any more, for one.
         """
         desk = self._desk
         operator = reporter()
-        now = desk.clock()
         if _is_dry_run(request):
-            delivery = self._push.receive(request, operator, now, desk.limits.parse)
-            return self._told(request, delivery, desk.reception.tried(operator, delivery))
-        if turn is not None:
-            now = turn.last_at = max(now, turn.last_at + 1)
+            delivery = self._push.receive(request, operator, desk.limits.parse)
+            tried = desk.reception.tried(operator, delivery, self._push.name)
+            return self._told(request, delivery, tried)
         try:
-            delivery = self._push.receive(request, operator, now, desk.limits.parse)
+            delivery = self._push.receive(request, operator, desk.limits.parse)
         except (BadRequest, TooLarge) as error:
             desk.reception.unreadable(operator, self._push.name, request.body, error, request)
             raise
-        receipt = await desk.reception.take(operator, delivery, protocol=self._push.name)
+        way = Way(began=began) if delivery.complete else None
+        receipt = await desk.reception.take(operator, delivery, protocol=self._push.name, way=way)
         try:
             return self._told(request, delivery, receipt)
         except Exception as error:

@@ -32,8 +32,9 @@ from ladestrom.ingest.http_poll import ANYWHERE, PUBLIC_ONLY
 from ladestrom.ingest.http_push import headers_of, read_body, respond
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_shelf import Shelf
-from ladestrom.ingest.reception import Reception
-from ladestrom.model import Millis, Operator
+from ladestrom.ingest.reception import Reception, feed_of
+from ladestrom.ingest.supervision import Origin
+from ladestrom.model import Millis, Operator, Order
 from ladestrom.ports import OcpiPeer, Peers, SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_receiver
 from ladestrom.protocols.conversation import Request
@@ -170,7 +171,9 @@ class OcpiServer:
             evses: list[str] = []
             for document in await self._peers.locations(name):
                 evses += ocpi_locations.evse_ids(document)
-            await self._reception.sign_off(self._operator(name) or Operator(name), evses)
+            operator = self._operator(name) or Operator(name)
+            feed = feed_of(operator, Origin.push(name, PROTOCOL), Order.UPDATES).name
+            await self._reception.sign_off(operator, feed, evses)
             self._left.discard(name)
 
     async def drain(self) -> None:

@@ -33,8 +33,9 @@ from ladestrom.errors import (
     Unauthenticated,
     UpgradeRequired,
 )
-from ladestrom.ingest.reception import Reception
-from ladestrom.model import Evse, Millis, Operator
+from ladestrom.ingest.reception import Reception, Way, feed_of
+from ladestrom.ingest.supervision import Origin
+from ladestrom.model import Millis, Operator, Order
 from ladestrom.ports import ChargePoint
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.ocpp import DIALECTS, NOTHING, Conversation, Outcome, agreed
@@ -45,9 +46,6 @@ logger = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-
-Heard = Callable[[Evse], tuple[Millis, str] | None]
-"""When an EVSE was last observed, and by whom."""
 
 PATH: Final = "/ocpp/"
 PROTOCOL: Final = "ocpp"
@@ -75,7 +73,6 @@ class OcppLimits(msgspec.Struct, frozen=True, kw_only=True):
     message_bytes_max: int = 256 * 1024
     messages_per_minute_max: int = 1_200
     stale_after_s: int = 86_400
-    skew_ms: int = 300_000
 
 
 class Close(msgspec.Struct, frozen=True):
@@ -95,7 +92,6 @@ class OcppServer:
         self,
         reception: Reception,
         directory: Directory,
-        heard: Heard,
         clock: Callable[[], Millis],
         limits: OcppLimits,
     ) -> None:
@@ -105,7 +101,6 @@ class OcppServer:
         self.messages = 0
         self._reception = reception
         self._directory = directory
-        self._heard = heard
         self._clock = clock
         self._stations: dict[str, _Station] = {}
         self._connections: set[_Connection] = set()
@@ -184,7 +179,6 @@ class OcppServer:
         if station.connection is not None:
             station.connection.end(Close(Conflict.close_code, "another connection has this id"))
         station.arrive(connection, self._clock())
-        self._remember(station)
         self._connections.add(connection)
         self._seen[station.point.id] = self._clock()
         try:
@@ -200,13 +194,18 @@ class OcppServer:
                 # Who was silent had its grace.
                 self._await_return(station, 0 if connection.ended is SILENT else self.limits.grace_s)
 
-    async def take(self, station: _Station, outcome: Outcome) -> bool:
+    async def take(self, connection: _Connection, outcome: Outcome) -> bool:
         """Logs what a message brought; whether that succeeded."""
-        if outcome.delivery is None or self._stations.get(station.point.id) is not station:
-            # What one that was removed says while it is cut off does not count.
+        station = connection.station
+        is_here = self._stations.get(station.point.id) is station
+        if outcome.delivery is None or not is_here or station.connection is not connection:
+            # What one that was removed says while it is cut off does not count, nor what comes late on a
+            # connection after the charge point has made another.
             return True
         try:
-            await self._reception.take(station.operator, outcome.delivery, protocol=PROTOCOL)
+            await self._reception.take(
+                station.operator, outcome.delivery, protocol=PROTOCOL, way=Way(of=station.point.id)
+            )
         except LadestromError as error:
             self.failures[error.code] += 1
             return False
@@ -222,16 +221,17 @@ class OcppServer:
             error = MalformedBody(f"{station.point.id}: {outcome.refused.detail}")
             self._reception.unreadable(station.operator, PROTOCOL, content, error)
 
-    async def confirm(self, station: _Station) -> None:
+    async def confirm(self, connection: _Connection) -> None:
         """A charge point that is there and says nothing new is not silent: what it said last holds."""
+        station = connection.station
         now = self._clock()
         stale_after_s = station.operator.stale_after_s or self.limits.stale_after_s
         if now - station.confirmed_at < max(stale_after_s // 4, CONFIRM_S_MIN) * 1000:
             return
         station.confirmed_at = now
-        delivery = station.points.restated(now)
+        delivery = station.points.restated()
         if delivery.reports:
-            await self.take(station, Outcome(delivery))
+            await self.take(connection, Outcome(delivery))
 
     def now(self) -> Millis:
         """The clock."""
@@ -259,19 +259,11 @@ class OcppServer:
         return station
 
     def _new(self, point: ChargePoint, operator: Operator) -> _Station:
-        station = _Station(point, operator, Points(operator.name, self.limits.skew_ms))
+        station = _Station(point, operator, Points(operator.name))
         station.points.layout = layout(self._directory.stations.get(point.station), dict(point.evses))
         if not self._has_begun and point.last_seen_at is not None:
             self._await_return(station, self.limits.start_grace_s)
         return station
-
-    def _remember(self, station: _Station) -> None:
-        """What it said before, here or before our restart, is not to look newer than what it says now."""
-        for key in station.evses():
-            evse = self._directory.by_key(key)
-            heard = None if evse is None else self._heard(evse)
-            if heard is not None and heard[1] == station.operator.name:
-                station.points.not_before(key, heard[0])
 
     def _update(self, station: _Station, point: ChargePoint, operator: Operator) -> None:
         if point.secret_sha256 != station.point.secret_sha256 and station.connection is not None:
@@ -282,14 +274,14 @@ class OcppServer:
         station.point = point
         station.operator = operator
         station.points.layout = layout(self._directory.stations.get(point.station), dict(point.evses))
-        self._sign_off(station.operator, before - station.evses())
+        self._sign_off(station, before - station.evses())
 
     def _drop(self, station: _Station) -> None:
         station.forgive()
         if station.connection is not None:
             station.connection.end(Close(NotAllowed.close_code, "this charge point was removed"))
             station.connection = None
-        self._sign_off(station.operator, station.evses())
+        self._sign_off(station, station.evses())
 
     def _await_return(self, station: _Station, grace_s: float) -> None:
         station.forgive()
@@ -301,28 +293,33 @@ class OcppServer:
         station.grace = None
         if station.connection is None:
             logger.info("charge point gone", charge_point=station.point.id)
-            self._sign_off(station.operator, station.evses(), station)
+            self._sign_off(station, station.evses(), unless_back=True)
 
-    def _sign_off(self, operator: Operator, evses: Collection[str], station: _Station | None = None) -> None:
+    def _sign_off(self, station: _Station, evses: Collection[str], *, unless_back: bool = False) -> None:
         if evses:
             # A defect of ours must not leave statuses that nobody vouches for: it is tried again, too.
-            again = partial(self._sign_off_later, operator, evses, station)
-            task = tasks.start(self._lose(operator, evses, station), "sign-off of a charge point", again)
+            again = partial(self._sign_off_later, station, evses, unless_back)
+            lose = self._lose(station, evses, unless_back=unless_back)
+            task = tasks.start(lose, "sign-off of a charge point", again)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _sign_off_later(
-        self, operator: Operator, evses: Collection[str], station: _Station | None, _: Exception
+        self, station: _Station, evses: Collection[str], unless_back: bool, _: Exception
     ) -> None:
         if not self._is_stopping:
-            loop = asyncio.get_running_loop()
-            loop.call_later(SIGN_OFF_RETRY_S, self._sign_off, operator, evses, station)
+            again = partial(self._sign_off, station, evses, unless_back=unless_back)
+            asyncio.get_running_loop().call_later(SIGN_OFF_RETRY_S, again)
 
-    async def _lose(self, operator: Operator, evses: Collection[str], station: _Station | None) -> None:
-        """Signs EVSEs off, unless their charge point returns before that succeeds."""
-        while station is None or station.connection is None:
+    async def _lose(self, station: _Station, evses: Collection[str], *, unless_back: bool) -> None:
+        """Signs off what was heard last of a charge point, unless it returns before that succeeds."""
+        operator = station.operator
+        origin = Origin.push(operator.name, PROTOCOL)
+        feed = feed_of(operator, origin, Order.ARRIVAL, Way(of=station.point.id)).name
+        before = self._reception.begin()
+        while not unless_back or station.connection is None:
             try:
-                await self._reception.sign_off(operator, evses)
+                await self._reception.sign_off(operator, feed, evses, before=before)
             except LadestromError as error:
                 logger.warning("signing off is tried again", operator=operator.name, error=str(error))
                 await asyncio.sleep(SIGN_OFF_RETRY_S)
@@ -370,14 +367,14 @@ class _Connection:
         "_minute_began_s",
         "_send",
         "_server",
-        "_station",
         "_timer",
         "ended",
+        "station",
     )
 
     def __init__(self, server: OcppServer, station: _Station, conversation: Conversation, send: Send) -> None:
         self._server = server
-        self._station = station
+        self.station = station
         self._conversation = conversation
         self._send = send
         self._timer: asyncio.Timeout | None = None
@@ -443,15 +440,15 @@ class _Connection:
             )
             return
         outcome = self._conversation.receive(body, self._server.now())
-        self._server.refused(self._station, body, outcome)
+        self._server.refused(self.station, body, outcome)
         await self._do(outcome)
-        await self._server.confirm(self._station)
+        await self._server.confirm(self)
 
     async def _do(self, outcome: Outcome) -> None:
         if outcome is NOTHING:
             return
         answer = outcome.answer
-        if not await self._server.take(self._station, outcome):
+        if not await self._server.take(self, outcome):
             answer = outcome.instead
             self._conversation.ask_again(self._server.now())
         for text in (answer, outcome.call):

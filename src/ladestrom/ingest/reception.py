@@ -8,16 +8,32 @@ from typing import Final
 import msgspec
 
 from ladestrom.errors import OWN_FAILURES, LadestromError, PartlyTaken, Taken
-from ladestrom.hub import Hub
+from ladestrom.hub import ADJUSTED_MAX, Hub
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
-from ladestrom.ingest.supervision import Origin, Supervision
-from ladestrom.model import Millis, Operator, Receipt, Refusal
+from ladestrom.ingest.supervision import Kind, Origin, Supervision
+from ladestrom.model import Beginning, Feed, Millis, Operator, Order, Receipt, Refusal
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery
 
 PART_REPORTS_MAX: Final = 5_000
 """Handed to the hub at once; some 20 ms, after which others have their turn."""
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """How a delivery came, beside who sent it."""
+
+    of: str = ""
+    """The one of several that speak in one protocol for one operator, such as a charge point."""
+    began: Beginning | None = None
+    """When the round began that it is part of."""
+    max_age_s: int | None = None
+    """Of the source; None is as its operator has it."""
+    by_receipt: bool | None = None
+    """Likewise."""
+
+
+PUSHED: Final = Way()
 
 
 class Reception:
@@ -37,6 +53,7 @@ class Reception:
         *,
         protocol: str = "",
         origin: Origin | None = None,
+        way: Way | None = None,
     ) -> Receipt:
         """Returns once what was accepted is durable.
 
@@ -45,20 +62,26 @@ class Reception:
             delivery: what its message brought.
             protocol: in which the operator sent it.
             origin: the source, where it is one that we asked or followed.
+            way: what is known of how it came; a push like any other where it is None.
 
         Raises:
             PartlyTaken: a part of it is in the log; taking all of it again does no harm.
             Overloaded, LogFailure: nothing of it was taken; the operator may try again.
         """
         operator = self._hub.rights(operator)
-        health = self.supervision.health(origin or Origin.push(operator.name, protocol))
+        source = origin or Origin.push(operator.name, protocol)
+        health = self.supervision.health(source)
+        how = way or PUSHED
+        feed = feed_of(operator, source, delivery.order, how)
+        # A part of what a source has arrives when it does; what is said to be all is as old as its beginning.
+        began = how.began if how.began is not None or not delivery.complete else self._hub.begin()
         if delivery.stations and operator.may_register and self._registrar is not None:
             # First, as its statuses are refused where its EVSEs are not known.
             await self._registrar.register(operator, delivery)
         try:
-            receipt = await self._submit(operator, delivery)
+            receipt = await self._submit(operator, delivery, feed, began)
             try:
-                await self._sign_off_after(operator, delivery)
+                await self._sign_off_after(operator, delivery, feed, began)
             except OWN_FAILURES as error:
                 raise _partly(receipt, delivery, len(delivery.reports), error) from error
         except OWN_FAILURES:
@@ -69,9 +92,11 @@ class Reception:
         self.supervision.taken(health, delivery, receipt)
         return receipt
 
-    def tried(self, operator: Operator, delivery: Delivery) -> Receipt:
+    def tried(self, operator: Operator, delivery: Delivery, protocol: str) -> Receipt:
         """What `take` would answer now; nothing is taken or counted. Its stations are not looked at."""
-        return self._hub.tried(self._hub.rights(operator), delivery.reports, delivery.refused)
+        operator = self._hub.rights(operator)
+        feed = feed_of(operator, Origin.push(operator.name, protocol), delivery.order)
+        return self._hub.tried(operator, delivery.reports, delivery.refused, feed)
 
     def unreadable(
         self,
@@ -97,43 +122,84 @@ class Reception:
             )
         self.supervision.unreadable(self.supervision.health(origin), kept, body)
 
+    def begin(self) -> Beginning:
+        """A round begins in which a source is asked, or a request of which the delivery may be complete."""
+        return self._hub.begin()
+
     async def sign_off(
-        self, operator: Operator, evses: Collection[str] | None = None, *, keep: Collection[str] = ()
+        self,
+        operator: Operator,
+        feed: str,
+        evses: Collection[str] | None = None,
+        *,
+        before: Beginning | None = None,
     ) -> int:
-        """The source is lost: its EVSEs become unknown, all or those written here. Says how many.
+        """A feed is lost: the EVSEs that were heard last on it become unknown. Says how many.
 
-        An EVSE whose status another source told last keeps it, and so do those of `keep`.
+        Args:
+            operator: whose it is.
+            feed: its name.
+            evses: only these, as they are written.
+            before: only what was heard before this.
         """
-        return await self._hub.sign_off(operator.name, only=evses, keep=keep)
+        return await self._hub.sign_off(operator.name, only=evses, feed=feed, before=before)
 
-    async def confirm(self, operator: Operator) -> int:
-        """The source showed that all it told holds: none of it is silent. Says how many EVSEs that are."""
-        return await self._hub.confirm(operator.name)
+    async def keep_only(self, operator: Operator, feed: str, evses: Collection[str]) -> int:
+        """The source has told of all EVSEs that it has on a feed; others that it told on it are unknown."""
+        return await self._hub.sign_off(operator.name, keep=evses, feed=feed)
 
-    async def _sign_off_after(self, operator: Operator, delivery: Delivery) -> None:
+    async def confirm(self, operator: Operator, feed: str) -> int:
+        """What the source told on a feed holds: none of it is silent. Says how many EVSEs that are."""
+        return await self._hub.confirm(operator.name, feed)
+
+    async def _sign_off_after(
+        self, operator: Operator, delivery: Delivery, feed: Feed, began: Beginning | None
+    ) -> None:
         """What a delivery says is unknown, or does not name although it names all, is unknown."""
         if delivery.unknown:
-            await self._hub.sign_off(operator.name, only=delivery.unknown)
+            await self._hub.sign_off(operator.name, only=delivery.unknown, feed=feed.name)
         if delivery.complete:
-            await self._hub.sign_off(operator.name, keep=_named(delivery), within=delivery.within)
+            await self._hub.sign_off(
+                operator.name, keep=_named(delivery), within=delivery.within, before=began
+            )
 
-    async def _submit(self, operator: Operator, delivery: Delivery) -> Receipt:
+    async def _submit(
+        self, operator: Operator, delivery: Delivery, feed: Feed, began: Beginning | None
+    ) -> Receipt:
         reports = delivery.reports
         if len(reports) <= PART_REPORTS_MAX:
-            return await self._hub.submit(operator, reports, delivery.refused)
+            return await self._hub.submit(operator, reports, delivery.refused, feed, began)
         # What the parser refused goes first, so that each part counts its own places only.
-        receipt = await self._hub.submit(operator, (), delivery.refused)
+        receipt = await self._hub.submit(operator, (), delivery.refused, feed, began)
         places = _places(len(reports), delivery.refused)
         for start in range(0, len(reports), PART_REPORTS_MAX):
+            some = reports[start : start + PART_REPORTS_MAX]
             try:
-                part = await self._hub.submit(operator, reports[start : start + PART_REPORTS_MAX])
+                part = await self._hub.submit(operator, some, (), feed, began)
             except OWN_FAILURES as error:
                 if start == 0:
                     raise
                 raise _partly(receipt, delivery, start, error) from error
             receipt = _joined(receipt, part, places, start)
         refused = sorted(receipt.refused, key=lambda refusal: refusal.index)
-        return msgspec.structs.replace(receipt, refused=tuple(refused))
+        return msgspec.structs.replace(
+            receipt, refused=tuple(refused), adjusted=receipt.adjusted[:ADJUSTED_MAX]
+        )
+
+
+def feed_of(operator: Operator, source: Origin, order: Order, way: Way = PUSHED) -> Feed:
+    """On which feed a source's words come.
+
+    What a peer of OCPI pushes and what it answers when it is asked are one feed, as its stamps and our
+    requests say which of two is newer. Each connection of a charge point's is one with those before.
+    """
+    pushes = source.kind is Kind.PUSH or order is Order.UPDATES
+    name = f"{operator.name}/{source.protocol if pushes else source.name}"
+    if way.of:
+        name += f"/{way.of}"
+    max_age_s = operator.max_age_s if way.max_age_s is None else way.max_age_s
+    by_receipt = operator.by_receipt if way.by_receipt is None else way.by_receipt
+    return Feed(name, order, by_receipt, max_age_s)
 
 
 def _partly(receipt: Receipt, delivery: Delivery, reports: int, error: LadestromError) -> PartlyTaken:
@@ -174,15 +240,17 @@ def _places(reports: int, refused: Sequence[Refusal]) -> list[int]:
 
 
 def _joined(whole: Receipt, part: Receipt, places: Sequence[int], start: int) -> Receipt:
+    def placed(items: Sequence[Refusal]) -> tuple[Refusal, ...]:
+        return tuple(Refusal(places[start + each.index], each.reason, each.detail) for each in items)
+
     return Receipt(
         whole.accepted + part.accepted,
         whole.unchanged + part.unchanged,
-        whole.refused
-        + tuple(
-            Refusal(places[start + refusal.index], refusal.reason, refusal.detail) for refusal in part.refused
-        ),
+        whole.refused + placed(part.refused),
         part.position,
         whole.stale + part.stale,
+        whole.adjusted + placed(part.adjusted),
+        whole.received_at,
         whole.observed + part.observed,
         part.durable_at,
     )

@@ -18,12 +18,19 @@ from ladestrom import protocols, tasks
 from ladestrom.errors import BadRequest, InvalidPosition, InvalidSetting, LadestromError
 from ladestrom.formats.administration import ToldSource
 from ladestrom.ingest.extensions import Table
-from ladestrom.ingest.http_poll import ANYWHERE, Poller, SourceLimits, origin_of, settings_of
+from ladestrom.ingest.http_poll import (
+    ANYWHERE,
+    Poller,
+    SourceLimits,
+    origin_of,
+    settings_of,
+    way_of,
+)
 from ladestrom.ingest.quarantine import Quarantined
-from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Kind, Origin
 from ladestrom.ingest.websocket_client import Follower
-from ladestrom.model import Millis, Operator, Position, Receipt
+from ladestrom.model import Beginning, Millis, Operator, Position, Receipt
 from ladestrom.ports import SourceRecord, Sources
 from ladestrom.protocols import Row
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request
@@ -280,8 +287,11 @@ class SourceTasks:
         operator = desk.operator(found.kept.operator)
         origin = Origin(found.kept.source, operator.name, found.kept.protocol, Kind(found.kept.kind))
         source = self._known.get(found.kept.source)
+        # It arrived before everything that came since, and what it says without a time held then.
+        began = Beginning(0, found.kept.received_at)
+        way = Way(began=began) if source is None else way_of(source, began)
         return [
-            await desk.reception.take(operator, delivery, origin=origin)
+            await desk.reception.take(operator, delivery, origin=origin, way=way)
             for delivery in read_again(found, self._table, operator, source, desk.limits.parse)
         ]
 
@@ -316,10 +326,10 @@ def read_again(
             row = table.pushes[kept.protocol]
             headers = {"content-type": kept.media_type} if kept.media_type else {}
             request = Request(kept.method or "POST", kept.path, {}, headers, found.body)
-            deliveries = [protocols.push(row).receive(request, operator, kept.received_at, limits)]
+            deliveries = [protocols.push(row).receive(request, operator, limits)]
         case Kind.FOLLOW:
             row = _row(table.streams, kept.protocol)
-            deliveries = [protocols.stream(row)(found.body, operator.name, kept.received_at, limits)]
+            deliveries = [protocols.stream(row)(found.body, operator.name, limits)]
         case Kind.PULL:
             row = _row(table.pulls, kept.protocol)
             if source is None:

@@ -248,9 +248,8 @@ class Supervision:
             health.refused[refusal.reason.value] += 1
         health.last_delivery_at = health.last_heard_at = now
         health.failed_last = False
-        received_at = delivery.reports[0].received_at if delivery.reports else now
         for observed_at in receipt.observed:
-            delay_s = max(0, received_at - observed_at) / 1000
+            delay_s = max(0, receipt.received_at - observed_at) / 1000
             health.delays[bisect_left(DELAY_BUCKETS_S, delay_s)] += 1
             health.delay_sum_s += delay_s
             health.published += 1

@@ -31,11 +31,12 @@ from ladestrom.client.v2_session import V2Session
 from ladestrom.errors import OWN_FAILURES, InvalidPosition, LadestromError, MalformedBody, SourceFailure
 from ladestrom.ingest import tls
 from ladestrom.ingest.fetching import Fetcher
-from ladestrom.ingest.http_poll import Desk, insist, make_fetcher, origin_of, settings_of
+from ladestrom.ingest.http_poll import Desk, insist, make_fetcher, origin_of, settings_of, way_of
 from ladestrom.ingest.pacing import Outcome, Pace
 from ladestrom.ingest.quarantine import Kept
+from ladestrom.ingest.reception import feed_of
 from ladestrom.ingest.supervision import Health, Kind
-from ladestrom.model import Position
+from ladestrom.model import Feed, Operator, Order, Position
 from ladestrom.ports import SourceRecord
 from ladestrom.protocols import nobil_realtime
 from ladestrom.protocols.conversation import Stream
@@ -153,7 +154,7 @@ class Follower:
             self._taken = None
             await self._keep()
             operator = self._desk.operator(self.source.operator)
-            return await self._desk.reception.sign_off(operator)
+            return await self._desk.reception.sign_off(operator, self._feed(operator).name)
 
     async def _attempt(self) -> Outcome:
         """One line, until it is of no use any more."""
@@ -219,20 +220,21 @@ class Follower:
         desk = self._desk
         operator = desk.operator(self.source.operator)
         if told.frame is not None:
-            now = desk.clock()
             try:
-                delivery = self._stream(told.frame, operator.name, now, desk.limits.parse)
+                delivery = self._stream(told.frame, operator.name, desk.limits.parse)
             except LadestromError as error:
-                self._unreadable(told.frame, error, now)
+                self._unreadable(told.frame, error, desk.clock())
                 if self._line is not None and self._line.has_state:
                     raise _Unreadable from error
                 return
             # A snapshot is complete with its last part: `all_of` says when, and of what.
             delivery = msgspec.structs.replace(delivery, complete=False)
             if delivery.reports or delivery.refused or delivery.unknown:
-                await insist(partial(desk.reception.take, operator, delivery, origin=self.health.origin))
+                take, way = desk.reception.take, way_of(self.source)
+                await insist(partial(take, operator, delivery, origin=self.health.origin, way=way))
         if told.all_of is not None:
-            await insist(partial(desk.reception.sign_off, operator, keep=told.all_of))
+            keep_only, feed = desk.reception.keep_only, self._feed(operator).name
+            await insist(partial(keep_only, operator, feed, told.all_of))
         desk.reception.supervision.heard(self.health)
         if told.in_step:
             self._pace.failures = 0
@@ -240,6 +242,9 @@ class Follower:
             self._here.set()
             self._away.clear()
             self.health.connected = True
+
+    def _feed(self, operator: Operator) -> Feed:
+        return feed_of(operator, self.health.origin, Order.ARRIVAL, way_of(self.source))
 
     def _unreadable(self, frame: bytes, error: LadestromError, now: int) -> None:
         kept = Kept(
@@ -279,7 +284,8 @@ class Follower:
         """All that the source told holds: not before what it told last was taken."""
         async with self._turn:
             if self._here.is_set():
-                await self._desk.reception.confirm(self._desk.operator(self.source.operator))
+                operator = self._desk.operator(self.source.operator)
+                await self._desk.reception.confirm(operator, self._feed(operator).name)
 
     async def insist_on_giving_up(self) -> None:
         """Gives everything up; tries again for as long as that cannot be logged."""

@@ -61,7 +61,7 @@ _decode_page = msgspec.json.Decoder(Page).decode
 _decode_point = msgspec.json.Decoder(Point).decode
 
 
-def read(body: bytes, source: str, received_at: Millis, limits: ParseLimits) -> tuple[Delivery, str | None]:
+def read(body: bytes, source: str, limits: ParseLimits) -> tuple[Delivery, str | None]:
     """Reads one message: what it brings, and where the next page is.
 
     Raises:
@@ -74,7 +74,7 @@ def read(body: bytes, source: str, received_at: Millis, limits: ParseLimits) -> 
         raise MalformedBody(f"the message is no list of points ({error})") from error
     if len(page.points) > limits.items_max:
         raise TooLarge(f"the message has {len(page.points)} points; at most {limits.items_max} are taken")
-    gathering = Gathering(source, received_at, limits.skew_ms)
+    gathering = Gathering(source)
     for raw in page.points:
         try:
             point = _decode_point(raw)
@@ -92,15 +92,13 @@ class BlueprintPush:
     name = "blueprint"
     sequential = False
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
-    ) -> Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Reads one request.
 
         Raises:
             MalformedBody, TooLarge: as `read`.
         """
-        return read(request.body, operator.name, received_at, limits)[0]
+        return read(request.body, operator.name, limits)[0]
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
         """Once it is durable."""
@@ -134,7 +132,7 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
         if answered.status != OK:
             raise SourceFailure(f"the source answered {answered.status}")
         first = first or answered
-        delivery, following = read(answered.body, settings.source, answered.received_at, settings.limits)
+        delivery, following = read(answered.body, settings.source, settings.limits)
         yield delivery
         url = None if following is None else urljoin(answered.url, following)
     return {"etag": first.headers.get("etag", "")} if first is not None else memory

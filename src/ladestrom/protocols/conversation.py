@@ -44,11 +44,9 @@ class Push(Protocol):
     name: str
     sequential: bool
     """Whether an operator's messages are taken one after the other. Where they carry no times, that is all
-    that says which of two is the newer: each gets a receive time of its own, later than the one before."""
+    that says which of two is the newer."""
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
-    ) -> Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Reads one request, a POST, of this operator: `operator.name` is the reports' source.
 
         Raises:
@@ -120,7 +118,7 @@ Pull = Callable[[PullSettings, Memory, Millis], Round]
 class Stream(Protocol):
     """A protocol in which we keep a connection, and are told."""
 
-    def __call__(self, frame: bytes, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+    def __call__(self, frame: bytes, source: str, limits: ParseLimits) -> Delivery:
         """Reads one message. One that tells of no EVSE is an empty delivery.
 
         Raises:

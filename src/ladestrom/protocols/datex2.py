@@ -44,13 +44,10 @@ class Datex2Delivery(Delivery, frozen=True, kw_only=True, gc=False):
 
     exchange: Exchange | None = None
     """How it was exchanged; None where the message does not say, and gets a plain receipt."""
-    received_at: Millis = 0
     is_xml: bool = False
 
 
-def receive(
-    body: bytes, source: str, received_at: Millis, limits: ParseLimits, extent: Extent | None = None
-) -> Datex2Delivery:
+def receive(body: bytes, source: str, limits: ParseLimits, extent: Extent | None = None) -> Datex2Delivery:
     """Reads one message, XML or JSON as its first character says.
 
     `extent` says whether it holds all points of its sender, where that is known better than the message says.
@@ -63,15 +60,13 @@ def receive(
     publication = datex2_xml.read(body, limits.items_max) if is_xml else datex2_json.read(body)
     if not publication.found:
         _explain(publication)
-    made = delivery(publication, source, received_at, limits, extent)
+    made = delivery(publication, source, limits, extent)
     return Datex2Delivery(
         reports=made.reports,
         refused=made.refused,
-        adjusted=made.adjusted,
         complete=made.complete,
         unmapped=made.unmapped,
         exchange=publication.exchange,
-        received_at=received_at,
         is_xml=is_xml,
     )
 
@@ -93,12 +88,10 @@ class Datex2:
     name = "datex2"
     sequential = True
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
-    ) -> Datex2Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Datex2Delivery:
         """Implements `Push.receive`."""
         extent = _extent(request.query.get(EXTENT))
-        return receive(request.body, operator.name, received_at, limits, extent)
+        return receive(request.body, operator.name, limits, extent)
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
         """An acknowledgement where the message came in a container, else the receipt of the plain interface.
@@ -106,11 +99,11 @@ class Datex2:
         Source: DATEX II Exchange 2020, ReturnInformation.
         """
         if not isinstance(delivery, Datex2Delivery) or delivery.exchange is None:
-            return Answer(200, plain.answer(receipt, delivery.adjusted))
+            return Answer(200, plain.answer(receipt))
         make = _xml if delivery.is_xml else _json
         return Answer(
             200,
-            make(delivery.exchange, _iso(delivery.received_at), _return_status(receipt), _told(receipt)),
+            make(delivery.exchange, _iso(receipt.received_at), _return_status(receipt), _told(receipt)),
             XML if delivery.is_xml else JSON,
         )
 
@@ -213,5 +206,5 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     answered = yield from asked(settings, memory, now, f"{JSON}, {XML}")
     if answered is None:
         return memory
-    yield receive(answered.body, settings.source, answered.received_at, settings.limits, extent)
+    yield receive(answered.body, settings.source, settings.limits, extent)
     return remembered(answered, now)

@@ -115,7 +115,6 @@ class Publication(msgspec.Struct):
 def delivery(
     publication: Publication,
     source: str,
-    received_at: Millis,
     limits: ParseLimits,
     extent: Extent | None = None,
 ) -> Delivery:
@@ -135,7 +134,7 @@ def delivery(
     published_at = instants.read(publication.published)
     points = stations = 0
     named = True
-    gathering = Gathering(source, received_at, limits.skew_ms)
+    gathering = Gathering(source)
     for site in publication.sites:
         for station in site.parts:
             stations += 1

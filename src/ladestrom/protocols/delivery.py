@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.rules import EARLIEST_AT, observation
-from ladestrom.model import Millis, Reason, Refusal, Status, StatusReport
+from ladestrom.core.rules import EARLIEST_AT
+from ladestrom.model import Millis, Order, Reason, Refusal, Status, StatusReport
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.quoting import quoted
 
@@ -22,8 +22,6 @@ SHOWN_CHARACTERS_MAX: Final = 64
 """Of a wrong value in what is told about it."""
 RAW_CHARACTERS_MAX: Final = 64
 """Of a source's own word that is kept beside the status."""
-ADJUSTED_MAX: Final = 100
-"""Adjusted times told one by one in an answer."""
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises for text that is no JSON at all."""
 
@@ -32,8 +30,6 @@ class ParseLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one message may be."""
 
     items_max: int = 10_000
-    skew_ms: int = 300_000
-    """How far an observation may be ahead of our clock."""
 
 
 class Ignored(msgspec.Struct, frozen=True, gc=False):
@@ -50,10 +46,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     reports: list[StatusReport]
     refused: list[Refusal] = msgspec.field(default_factory=list)
-    adjusted: list[Refusal] = msgspec.field(default_factory=list)
-    """Items that were taken with the receive time, as their own was too far ahead; the first hundred."""
     ignored: list[Ignored] = msgspec.field(default_factory=list)
     """Items with members that nobody knows; the first hundred."""
+    order: Order = Order.STAMPS
+    """What decides between its words and others of the same source."""
     complete: bool = False
     """It names all EVSEs that its source has: those of this source that it lacks are unknown from now on."""
     within: tuple[str, ...] = ()
@@ -86,24 +82,13 @@ class Gathering:
     Places count what the message holds, from 0, refused items included.
     """
 
-    __slots__ = (
-        "_adjusted",
-        "_place",
-        "_received_at",
-        "_refused",
-        "_reports",
-        "_skew_ms",
-        "_source",
-        "unmapped",
-    )
+    __slots__ = ("_order", "_place", "_refused", "_reports", "_source", "unmapped")
 
-    def __init__(self, source: str, received_at: Millis, skew_ms: int) -> None:
+    def __init__(self, source: str, order: Order = Order.STAMPS) -> None:
         self._source = source
-        self._received_at = received_at
-        self._skew_ms = skew_ms
+        self._order = order
         self._reports: list[StatusReport] = []
         self._refused: list[Refusal] = []
-        self._adjusted: list[Refusal] = []
         self._place = 0
         self.unmapped = 0
         """Status words so far that the protocol does not have."""
@@ -144,13 +129,8 @@ class Gathering:
                 Reason.INVALID_TIME, f"{quoted(evse, SHOWN_CHARACTERS_MAX)} was observed before the year 2000"
             )
             return
-        at = observation(observed_at, self._received_at, self._skew_ms)
-        if observed_at is not None and at != observed_at and len(self._adjusted) < ADJUSTED_MAX:
-            self._adjusted.append(Refusal(self._place, Reason.FUTURE_TIME, ahead(self._skew_ms)))
         self._reports.append(
-            StatusReport(
-                evse, status, error, at, self._received_at, self._source, raw[:RAW_CHARACTERS_MAX], also
-            )
+            StatusReport(evse, status, error, observed_at, self._source, raw[:RAW_CHARACTERS_MAX], also)
         )
         self._place += 1
 
@@ -170,17 +150,12 @@ class Gathering:
         return Delivery(
             reports=self._reports,
             refused=self._refused,
-            adjusted=self._adjusted,
+            order=self._order,
             complete=complete,
             within=within,
             unmapped=self.unmapped,
             stations=stations or [],
         )
-
-
-def ahead(skew_ms: int) -> str:
-    """What is told of an observation too far ahead."""
-    return f"observed more than {skew_ms // 1000} s ahead of our clock; the receive time was taken instead"
 
 
 def millis(at: datetime) -> Millis:

@@ -105,9 +105,7 @@ def _respelled(row: Row) -> Status | None:
     return None if state is None or occupation is None else PAIRS[state, occupation]
 
 
-def receive(
-    body: bytes, source: str, received_at: Millis, limits: ParseLimits, *, complete: bool = False
-) -> Delivery:
+def receive(body: bytes, source: str, limits: ParseLimits, *, complete: bool = False) -> Delivery:
     """Reads a file. A row that cannot be read costs no other.
 
     Times without a zone are UTC, as version 3 has it.
@@ -116,7 +114,7 @@ def receive(
         MalformedBody: it has no header with the schema's columns; nothing of it is used.
         TooLarge: it has more than `limits.items_max` rows; nothing of it is used.
     """
-    gathering = Gathering(source, received_at, limits.skew_ms)
+    gathering = Gathering(source)
     for count, row in enumerate(_rows(body), start=1):
         if count > limits.items_max:
             raise TooLarge(f"the file has more than {limits.items_max} rows: split it")
@@ -130,16 +128,14 @@ class IrveDynamique:
     name = "irve"
     sequential = False
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
-    ) -> Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`."""
         complete = _is_complete(request.query.get(EXTENT, DELTA))
-        return receive(request.body, operator.name, received_at, limits, complete=complete)
+        return receive(request.body, operator.name, limits, complete=complete)
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
         """The receipt of the plain interface; `index` counts the file's rows from 0, its header left out."""
-        return Answer(200, plain.answer(receipt, delivery.adjusted))
+        return Answer(200, plain.answer(receipt))
 
     def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
         """Problem details."""
@@ -159,7 +155,7 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     if answered is None:
         return memory
     complete = _is_complete(settings.options.get(EXTENT, SNAPSHOT))
-    yield receive(answered.body, settings.source, answered.received_at, settings.limits, complete=complete)
+    yield receive(answered.body, settings.source, settings.limits, complete=complete)
     return remembered(answered, now)
 
 

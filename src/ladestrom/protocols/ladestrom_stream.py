@@ -21,7 +21,7 @@ import msgspec
 from ladestrom.core.merge import is_nobils
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Millis, Reason, Status, registry_key
+from ladestrom.model import Order, Reason, Status, registry_key
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 from ladestrom.quoting import quoted
 
@@ -50,7 +50,7 @@ class Message(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Message).decode
 
 
-def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     """Reads one message. Of an EVSE that is told of several times, what came last counts.
 
     Raises:
@@ -64,7 +64,7 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
     rows = message.evses or message.changes
     if len(rows) > limits.items_max:
         raise TooLarge(f"the message has {len(rows)} EVSEs; at most {limits.items_max} are taken")
-    gathering = Gathering(source, received_at, limits.skew_ms)
+    gathering = Gathering(source, Order.ARRIVAL)
     unknown: list[str] = []
     for row in {row.evse: row for row in rows}.values():
         status = _STATUSES.find(row.status)

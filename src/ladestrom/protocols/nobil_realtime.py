@@ -16,7 +16,7 @@ import msgspec
 
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, SourceFailure, TooLarge, Unauthenticated
-from ladestrom.model import Millis, Reason, Status
+from ladestrom.model import Order, Reason, Status
 from ladestrom.protocols.conversation import Answered, Ask, PullSettings
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
 from ladestrom.quoting import quoted
@@ -84,7 +84,7 @@ def address(answered: Answered) -> str:
     return found
 
 
-def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     """Reads one message, or a list of them.
 
     Raises:
@@ -98,7 +98,7 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
         raise MalformedBody(f"the message is none of NOBIL Real-time ({error})") from error
     if len(messages) > limits.items_max:
         raise TooLarge(f"the message has {len(messages)} changes; at most {limits.items_max} are taken")
-    gathering = Gathering(source, received_at, limits.skew_ms)
+    gathering = Gathering(source, Order.ARRIVAL)
     for message in messages:
         evse = message.evse_uid or message.other
         if not evse:

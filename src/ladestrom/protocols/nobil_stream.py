@@ -16,7 +16,7 @@ import msgspec
 
 from ladestrom.core.rules import UNKNOWN_PAIR, from_nobil_pair
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import Millis, Reason, connector_place
+from ladestrom.model import Millis, Order, Reason, connector_place
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
 from ladestrom.quoting import quoted
 
@@ -61,7 +61,7 @@ _decode_station = msgspec.json.Decoder(Station).decode
 _decode_heard = msgspec.json.Decoder(Heard).decode
 
 
-def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
+def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     """Reads one message. A snapshot is complete; one of another type tells of nothing.
 
     Raises:
@@ -76,7 +76,7 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
             case "status:update":
                 stations = [_decode_station(head.data)]
             case "status:raw":
-                return _heard(_decode_heard(head.data), source, received_at, limits)
+                return _heard(_decode_heard(head.data), source)
             case _:
                 stations = []
     except (*UNREADABLE, msgspec.ValidationError) as error:
@@ -84,22 +84,22 @@ def receive(frame: bytes, source: str, received_at: Millis, limits: ParseLimits)
     connectors = sum(len(station.connectors) for station in stations)
     if connectors > limits.items_max:
         raise TooLarge(f"the message has {connectors} connectors; at most {limits.items_max} are taken")
-    told = _Told(source, received_at, limits)
+    told = _Told(source)
     for station in stations:
         for place, each in enumerate(station.connectors):
             told.add(station.uuid, place, each.status, each.error, each.timestamp)
     return told.delivery(complete=head.type == SNAPSHOT)
 
 
-def _heard(heard: Heard, source: str, received_at: Millis, limits: ParseLimits) -> Delivery:
-    told = _Told(source, received_at, limits)
+def _heard(heard: Heard, source: str) -> Delivery:
+    told = _Told(source)
     told.add(heard.uuid, heard.connector, heard.status, heard.error, heard.timestamp)
     return told.delivery(complete=False)
 
 
 class _Told:
-    def __init__(self, source: str, received_at: Millis, limits: ParseLimits) -> None:
-        self._gathering = Gathering(source, received_at, limits.skew_ms)
+    def __init__(self, source: str) -> None:
+        self._gathering = Gathering(source, Order.ARRIVAL)
         self._unknown: list[str] = []
 
     def add(self, uuid: str, place: int, status: int, error: int, at: Millis) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from ladestrom.core.locations import doubled, draft, instant, party_of, status_of
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import NEVER, Millis, Reason, evse_key
+from ladestrom.model import NEVER, Millis, Order, Reason, evse_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 
@@ -63,7 +63,6 @@ _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 def read_page(
     data: bytes | msgspec.Raw,
     source: str,
-    received_at: Millis,
     limits: ParseLimits,
     *,
     party: str | None = None,
@@ -74,7 +73,6 @@ def read_page(
     Args:
         data: the list.
         source: name of the operator.
-        received_at: when it came.
         limits: what it may be.
         party: whose Locations are that do not say so (2.1.1).
         with_stations: whether the stations that it describes are wanted too, which takes longer.
@@ -83,7 +81,7 @@ def read_page(
         MalformedBody: it is no list.
         TooLarge: it has more EVSEs than `items_max`.
     """
-    gathered = Statuses(source, received_at, limits)
+    gathered = Statuses(source, limits)
     newest_at = NEVER
     locations: Iterable[Location | dict[str, object]]
     try:
@@ -145,10 +143,10 @@ def _bare(made: StationDraft | RecordRefusal) -> StationDraft | RecordRefusal:
 class Statuses:
     """The statuses of Locations, one after the other."""
 
-    def __init__(self, source: str, received_at: Millis, limits: ParseLimits) -> None:
+    def __init__(self, source: str, limits: ParseLimits) -> None:
         self.named: list[str] = []
         """Every EVSE that was read, by all its ids."""
-        self._gathering = Gathering(source, received_at, limits.skew_ms)
+        self._gathering = Gathering(source, Order.UPDATES)
         self._unknown: list[str] = []
         self._items_max = limits.items_max
         self._items = 0

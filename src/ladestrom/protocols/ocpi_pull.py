@@ -22,7 +22,7 @@ import msgspec
 from ladestrom.core.locations import party_of
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidSetting
-from ladestrom.model import NEVER, Millis, Receipt
+from ladestrom.model import NEVER, Millis, Order, Receipt
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
 from ladestrom.protocols.delivery import UNREADABLE, Delivery
 from ladestrom.protocols.ocpi import (
@@ -105,7 +105,13 @@ class _Walk:
         yield from self._pages(*first)
         if self._is_whole:
             # What another way told of parties that this peer does not have is not its to take back.
-            yield Delivery(reports=[], complete=True, named=self._named, within=tuple(sorted(self._parties)))
+            yield Delivery(
+                reports=[],
+                order=Order.UPDATES,
+                complete=True,
+                named=self._named,
+                within=tuple(sorted(self._parties)),
+            )
         return {
             "address": self._settings.address,
             "locations": self._locations,
@@ -194,7 +200,6 @@ class _Walk:
         page = read_page(
             data,
             settings.source,
-            answered.received_at,
             settings.limits,
             party=self._party,
             with_stations=settings.may_register,

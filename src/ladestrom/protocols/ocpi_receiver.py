@@ -338,7 +338,7 @@ def _is_removed(evse: Object) -> bool:
 
 
 def _none(sent: Sent) -> Statuses:
-    return Statuses(sent.source, sent.received_at, sent.limits)
+    return Statuses(sent.source, sent.limits)
 
 
 def _statuses(sent: Sent, location: Object, evses: list[Object]) -> Statuses:

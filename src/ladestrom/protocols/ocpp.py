@@ -265,5 +265,5 @@ class Conversation:
         self._refused.clear()
         if not silent:
             return NOTHING
-        delivery = self.points.restated(now, silent)
+        delivery = self.points.restated(silent)
         return Outcome(delivery) if delivery.reports else NOTHING

@@ -95,7 +95,7 @@ class Turn:
         self.heartbeat_s = heartbeat_s
         self.transaction = transaction
         """Number for a transaction that starts."""
-        self.into: Gathering = points.gathering(now)
+        self.into: Gathering = points.gathering()
         self.heard: list[Connector] = []
         """Who said its status."""
         self.booted = False

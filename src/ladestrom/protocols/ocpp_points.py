@@ -19,8 +19,8 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.rules import EARLIEST_AT, observation
-from ladestrom.model import Millis, Reason, Station, Status, StatusReport
+from ladestrom.core.rules import EARLIEST_AT
+from ladestrom.model import Millis, Order, Reason, Station, Status, StatusReport
 from ladestrom.protocols.delivery import Delivery, Gathering, shown
 
 WHOLE: Final = 0
@@ -89,15 +89,15 @@ def unmapped(word: str) -> Said:
 
 
 class _Told:
-    """The last that one connector, EVSE or charge point said of itself."""
+    """The last that one connector, EVSE or charge point said of itself, in the order in which it was said."""
 
-    __slots__ = ("at", "problem", "problem_at", "said")
+    __slots__ = ("problem", "said", "turn")
 
     def __init__(self) -> None:
         self.said: Said | None = None
-        self.at: Millis = EARLIEST_AT
         self.problem = False
-        self.problem_at: Millis = EARLIEST_AT
+        self.turn = 0
+        """When it was said: one more than what was said before, of whatever."""
 
     @property
     def is_hard(self) -> bool:
@@ -113,25 +113,29 @@ class _Evse:
         self.whole = _Told()
         self.members: dict[Connector, _Told] = {}
         self.reported: Said | None = None
-        self.reported_at: Millis = EARLIEST_AT
+        self.reported_at: Millis | None = None
+        """The stamp of the last report; when it was said, where it had none."""
 
 
 class Points:
-    """One charge point, over all its connections. Its source is the operator that reports through it."""
+    """One charge point, over all its connections. Its source is the operator that reports through it.
 
-    __slots__ = ("_evses", "_skew_ms", "_source", "_station", "layout")
+    What it says later is newer, whatever its clock says: on one connection, and from one to the next.
+    """
 
-    def __init__(self, source: str, skew_ms: int, where: Layout = NOWHERE) -> None:
+    __slots__ = ("_evses", "_source", "_station", "_turn", "layout")
+
+    def __init__(self, source: str, where: Layout = NOWHERE) -> None:
         self.layout = where
         """May be replaced when the registry changes."""
         self._source = source
-        self._skew_ms = skew_ms
         self._station = _Told()
         self._evses: dict[str, _Evse] = {}
+        self._turn = 0
 
-    def gathering(self, now: Millis) -> Gathering:
+    def gathering(self) -> Gathering:
         """Where reports of one message go."""
-        return Gathering(self._source, now, self._skew_ms)
+        return Gathering(self._source, Order.ARRIVAL)
 
     def connectors(self, *, each: bool) -> Iterator[Connector]:
         """All that the registry has, by number; of every EVSE `each` of its connectors, or the first."""
@@ -155,31 +159,27 @@ class Points:
         `observed_at` is None where it does not say when. A clock that was never set (before 2000) says
         nothing either.
         """
-        at = self._instant(observed_at, now)
+        self._turn += 1
         into.unmapped += not said.is_mapped
+        when = _When(observed_at, now)
         if where[0] == WHOLE:
-            self._tell_all(into, said, at)
+            self._tell_all(into, said, when)
             return
         found = self._find(into, where)
         if found is None:
             return
-        written, evse = found
-        told = _told(evse, where)
+        told = _told(found[1], where)
         if told is None:
             into.refuse(Reason.INVALID_ITEM, f"EVSE {where[0]} has more than {MEMBERS_MAX} connectors")
-        elif at < told.at:
-            # Older than what it said before: the board decides that too, and counts it.
-            into.report(written, said.status, said.error, at, said.raw)
-        else:
-            told.said = said
-            told.at = at
-            self._report(into, written, evse)
+            return
+        told.said = said
+        told.turn = self._turn
+        self._report(into, *found, when)
 
     def problem(
         self, into: Gathering, where: Connector, is_there: bool, observed_at: Millis | None, now: Millis
     ) -> None:
         """A connector, an EVSE or the charge point has a problem, or has none any more."""
-        at = self._instant(observed_at, now)
         if where[0] == WHOLE:
             told: _Told | None = self._station
             concerned = [(key, evse) for key, evse in self._evses.items() if key in self._written()]
@@ -189,21 +189,11 @@ class Points:
                 return
             concerned = [found]
             told = _told(found[1], where)
-        if told is None or at < told.problem_at:
+        if told is None:
             return
         told.problem = is_there
-        told.problem_at = at
         for written, evse in concerned:
-            self._report(into, written, evse)
-
-    def not_before(self, written: str, at: Millis) -> None:
-        """What is reported of an EVSE from now on is not older than this, which it said itself.
-
-        Charge points tell when a status began. What was reported of it may be younger: as of when the whole
-        was lifted, or by its place in its second; and this object may be younger than both.
-        """
-        evse = self._evses.setdefault(written, _Evse())
-        evse.reported_at = max(evse.reported_at, at)
+            self._report(into, written, evse, _When(observed_at, now))
 
     def rebooted(self) -> None:
         """It started anew, and is going to say everything again: what it said before does not count."""
@@ -213,7 +203,7 @@ class Points:
             evse.members.clear()
             evse.reported = None
 
-    def restated(self, now: Millis, numbers: frozenset[int] | None = None) -> Delivery:
+    def restated(self, numbers: frozenset[int] | None = None) -> Delivery:
         """What it said last, once more and as of then: it still holds. Of all EVSEs, or of these numbers."""
         reports = []
         for number, written in self.layout.evses.items():
@@ -222,14 +212,9 @@ class Points:
                 continue
             said = evse.reported
             reports.append(
-                StatusReport(written, said.status, said.error, evse.reported_at, now, self._source, said.raw)
+                StatusReport(written, said.status, said.error, evse.reported_at, self._source, said.raw)
             )
-        return Delivery(reports=reports)
-
-    def _instant(self, observed_at: Millis | None, now: Millis) -> Millis:
-        if observed_at is None or observed_at < EARLIEST_AT:
-            return now
-        return observation(observed_at, now, self._skew_ms)
+        return Delivery(reports=reports, order=Order.ARRIVAL)
 
     def _written(self) -> frozenset[str]:
         return frozenset(self.layout.evses.values())
@@ -244,46 +229,47 @@ class Points:
             evse = self._evses[written] = _Evse()
         return written, evse
 
-    def _tell_all(self, into: Gathering, said: Said, at: Millis) -> None:
+    def _tell_all(self, into: Gathering, said: Said, when: _When) -> None:
         station = self._station
-        if at < station.at:
-            return
         was_hard = station.is_hard
         station.said = said
-        station.at = at
+        station.turn = self._turn
         for written in sorted(self._written()):
             evse = self._evses.get(written)
             if evse is None:
                 evse = self._evses[written] = _Evse()
-            if not self._report(into, written, evse) and was_hard:
+            if not self._report(into, written, evse, when) and was_hard:
                 # What lay over it is gone, and it has said nothing of itself.
-                evse.reported = nothing = Said(Status.UNKNOWN, said.raw)
-                evse.reported_at = max(at, evse.reported_at + 1)
-                into.report(written, nothing.status, nothing.error, evse.reported_at, nothing.raw)
+                self._put(into, written, evse, Said(Status.UNKNOWN, said.raw), when)
 
-    def _report(self, into: Gathering, written: str, evse: _Evse) -> bool:
+    def _report(self, into: Gathering, written: str, evse: _Evse, when: _When) -> bool:
         """Reports what the EVSE is now; whether that is known."""
         station = self._station
         said = station.said if station.is_hard else _own(evse)
         if said is None:
             return False
-        error, at = said.error, 0
+        error = said.error
         for told in (station, evse.whole, *evse.members.values()):
             error = error or told.problem or (told.said is not None and told.said.error)
-            at = max(at, told.at, told.problem_at)
         if error is not said.error:
             said = Said(said.status, said.raw, error)
-        before = evse.reported
-        at = max(at, evse.reported_at)
-        if at == evse.reported_at and (
-            before is None or before.status is not said.status or before.error is not said.error
-        ):
-            # Clocks of whole seconds: what it says later in the same second came later.
-            at += 1
-        evse.reported = said
-        evse.reported_at = at
-        into.report(written, said.status, said.error, at, said.raw)
+        self._put(into, written, evse, said, when)
         return True
+
+    def _put(self, into: Gathering, written: str, evse: _Evse, said: Said, when: _When) -> None:
+        evse.reported = said
+        evse.reported_at = when.said_at
+        into.report(written, said.status, said.error, when.stamp, said.raw)
+
+
+class _When:
+    """When something was said: its stamp, where it has one, and ours."""
+
+    __slots__ = ("said_at", "stamp")
+
+    def __init__(self, observed_at: Millis | None, now: Millis) -> None:
+        self.stamp = None if observed_at is None or observed_at < EARLIEST_AT else observed_at
+        self.said_at = now if self.stamp is None else self.stamp
 
 
 def _told(evse: _Evse, where: Connector) -> _Told | None:
@@ -302,12 +288,12 @@ def _own(evse: _Evse) -> Said | None:
         return whole.said
     if len(evse.members) == 1:
         (told,) = evse.members.values()
-        newest_at, found = told.at, told.said
+        newest, found = told.turn, told.said
     else:
-        newest_at = max(told.at for told in evse.members.values())
+        newest = max(told.turn for told in evse.members.values())
         found = _first(evse)
     # Of the two that tell of a car, the one that spoke last.
-    return whole.said if whole.said is not None and (found is None or whole.at > newest_at) else found
+    return whole.said if whole.said is not None and (found is None or whole.turn > newest) else found
 
 
 def _first(evse: _Evse) -> Said | None:

@@ -18,7 +18,7 @@ import msgspec
 
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, NotAllowed, NotFound, TooLarge
-from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, evse_key
+from ladestrom.model import Operator, Order, Reason, Receipt, Refusal, Status, evse_key
 from ladestrom.ports import RecordRefusal
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem, shown
@@ -131,9 +131,7 @@ class Oicp:
     sequential = True
     """OICP 2.3, "Data push operations": they must be used sequentially."""
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
-    ) -> Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`.
 
         Raises:
@@ -159,7 +157,7 @@ class Oicp:
         named = evse_key(group.operator_id) if group.operator_id else asserted
         if named != asserted:
             _check(operator, group.operator_id, named)
-        gathering = Gathering(operator.name, received_at, limits.skew_ms)
+        gathering = Gathering(operator.name, Order.ARRIVAL)
         if place[2] == "status":
             return _statuses(action, group, named, operator, gathering, limits)
         return _data(action, group, named, operator, gathering, limits)

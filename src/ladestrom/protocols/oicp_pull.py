@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
-from ladestrom.model import Millis, Receipt
+from ladestrom.model import Millis, Order, Receipt
 from ladestrom.protocols.conditional import OK, asked, remembered
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
@@ -81,14 +81,14 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
             part = evses[start : start + IDS_PER_REQUEST_MAX]
             message: dict[str, object] = {"ProviderID": provider, "EvseID": part}
             answered = yield from _posted(f"{address}-by-id", settings, message)
-            yield read(answered.body, settings.source, answered.received_at, settings.limits)
+            yield read(answered.body, settings.source, settings.limits)
         return {}
     if operators:
         message = {"ProviderID": provider, "OperatorID": operators}
         answered = yield from _posted(f"{address}-by-operator-id", settings, message)
     else:
         answered = yield from _posted(address, settings, {"ProviderID": provider})
-    yield read(answered.body, settings.source, answered.received_at, settings.limits, complete=True)
+    yield read(answered.body, settings.source, settings.limits, complete=True)
     return {}
 
 
@@ -102,13 +102,11 @@ def pull_file(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     answered = yield from asked(settings, memory, now, "application/json")
     if answered is None:
         return memory
-    yield read(answered.body, settings.source, answered.received_at, settings.limits, complete=True)
+    yield read(answered.body, settings.source, settings.limits, complete=True)
     return remembered(answered, now)
 
 
-def read(
-    body: bytes, source: str, received_at: Millis, limits: ParseLimits, *, complete: bool = False
-) -> Delivery:
+def read(body: bytes, source: str, limits: ParseLimits, *, complete: bool = False) -> Delivery:
     """Statuses out of an answer or a file.
 
     Raises:
@@ -125,7 +123,7 @@ def read(
         raise SourceFailure(
             f"the source answered with status code {shown(listing.status.code)}: {shown(told)}"
         )
-    gathering = Gathering(source, received_at, limits.skew_ms)
+    gathering = Gathering(source, Order.ARRIVAL)
     count = 0
     for group in _groups(listing):
         for record in read_records(group.status_records):

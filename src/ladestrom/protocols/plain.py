@@ -18,21 +18,19 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.rules import EARLIEST_AT, from_nobil_pair, observation
+from ladestrom.core.rules import EARLIEST_AT, from_nobil_pair
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, TooLarge
-from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_place
+from ladestrom.model import Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_place
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import (
-    ADJUSTED_MAX,
     ID_CHARACTERS_MAX,
     UNREADABLE,
     Delivery,
     Ignored,
     ParseLimits,
     Problem,
-    ahead,
     millis,
     shown,
 )
@@ -79,7 +77,7 @@ _WORDS: Final[dict[str | int, tuple[Status, bool, str]]] = {
 _STATUSES: Final = Vocabulary({status.value: status for status in Status})
 
 
-def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, skew_ms: int) -> Delivery:
+def receive(body: bytes, source: str, *, items_max: int) -> Delivery:
     """Reads one message.
 
     Raises:
@@ -103,25 +101,13 @@ def receive(body: bytes, source: str, received_at: Millis, *, items_max: int, sk
         raise TooLarge(f"the list has {len(items)} items; at most {items_max} are taken: split it")
     reports: list[StatusReport] = []
     refused: list[Refusal] = []
-    adjusted: list[Refusal] = []
     for index, item in enumerate(items):
-        read = item if isinstance(item, Problem) else _report(item, source, received_at, skew_ms)
+        read = item if isinstance(item, Problem) else _report(item, source)
         if isinstance(read, Problem):
             refused.append(Refusal(index, read.reason, read.detail))
         else:
             reports.append(read)
-            if read.observed_at is received_at and isinstance(item, Item) and _is_dated(item):
-                _note(adjusted, index, skew_ms)
-    return Delivery(reports=reports, refused=refused, adjusted=adjusted, ignored=ignored)
-
-
-def _is_dated(item: Item) -> bool:
-    return item.observed_at is not None or item.timestamp is not None
-
-
-def _note(adjusted: list[Refusal], index: int, skew_ms: int) -> None:
-    if len(adjusted) < ADJUSTED_MAX:
-        adjusted.append(Refusal(index, Reason.FUTURE_TIME, ahead(skew_ms)))
+    return Delivery(reports=reports, refused=refused, ignored=ignored)
 
 
 def _leniently(body: bytes, is_list: bool) -> tuple[Sequence[Item | Problem], list[Ignored]]:
@@ -173,7 +159,7 @@ def _explain(error: msgspec.ValidationError) -> Problem:
     return Problem(Reason.INVALID_ITEM, detail)
 
 
-def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> StatusReport | Problem:
+def _report(item: Item, source: str) -> StatusReport | Problem:
     written = item.evse
     said = item.status
     error = item.error
@@ -202,9 +188,7 @@ def _report(item: Item, source: str, received_at: Millis, skew_ms: int) -> Statu
             Reason.INVALID_TIME,
             f"{shown(at)} is before the year 2000; write milliseconds since 1970 (not seconds), or ISO 8601",
         )
-    return StatusReport(
-        written, status, error or is_error, observation(at, received_at, skew_ms), received_at, source, raw
-    )
+    return StatusReport(written, status, error or is_error, at, source, raw)
 
 
 def _status(said: str | int, *, error: bool) -> tuple[Status, bool, str] | Problem:
@@ -254,12 +238,12 @@ class _Answer(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def answer(receipt: Receipt, adjusted: Sequence[Refusal] = (), ignored: Sequence[Ignored] = ()) -> bytes:
+def answer(receipt: Receipt, ignored: Sequence[Ignored] = ()) -> bytes:
     """The receipt as JSON: accepted, unchanged (of these `stale` were older than what we have), refused,
     position.
 
-    `adjusted` is there only where times had to be replaced, `ignored` where items had unknown members, and
-    `dry_run` where nothing was stored.
+    `adjusted` is there only where a time was too far ahead of ours, `ignored` where items had unknown
+    members, and `dry_run` where nothing was stored.
     """
     return _encode(
         _Answer(
@@ -268,7 +252,7 @@ def answer(receipt: Receipt, adjusted: Sequence[Refusal] = (), ignored: Sequence
             receipt.refused,
             str(receipt.position),
             receipt.stale,
-            adjusted or msgspec.UNSET,
+            receipt.adjusted or msgspec.UNSET,
             ignored or msgspec.UNSET,
             receipt.dry_run or msgspec.UNSET,
         )
@@ -281,17 +265,13 @@ class Plain:
     name = "plain"
     sequential = False
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
-    ) -> Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`."""
-        return receive(
-            request.body, operator.name, received_at, items_max=limits.items_max, skew_ms=limits.skew_ms
-        )
+        return receive(request.body, operator.name, items_max=limits.items_max)
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
         """The receipt."""
-        return Answer(200, answer(receipt, delivery.adjusted, delivery.ignored))
+        return Answer(200, answer(receipt, delivery.ignored))
 
     def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
         """Problem details."""

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from ladestrom.errors import LadestromError, MalformedBody, NotFound, TooLarge
-from ladestrom.model import Millis, Operator, Reason, Receipt, Refusal
+from ladestrom.model import Operator, Reason, Receipt, Refusal
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem
 from ladestrom.protocols.irve_dynamique import Row, gather
@@ -58,9 +58,7 @@ class Qualicharge:
     name = "qualicharge"
     sequential = False
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: Millis, limits: ParseLimits
-    ) -> Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`.
 
         Raises:
@@ -75,7 +73,7 @@ class Qualicharge:
             raise TooLarge(
                 f"the list has {len(rows)} statuses; at most {limits.items_max} are taken: split it"
             )
-        gathering = Gathering(operator.name, received_at, limits.skew_ms)
+        gathering = Gathering(operator.name)
         for row in rows:
             gather(gathering, row, refuses_words=True)
         return gathering.delivery()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.building import NOW
 
 from ladestrom.protocols import datex2
 from ladestrom.protocols.delivery import ParseLimits
@@ -19,7 +18,7 @@ SAMPLES = sorted(path for path in HERE.iterdir() if path.suffix in {".json", ".x
 
 
 def read(path: Path) -> str:
-    delivery = datex2.receive(path.read_bytes(), "abc", NOW, ParseLimits())
+    delivery = datex2.receive(path.read_bytes(), "abc", ParseLimits())
     told = {
         "complete": delivery.complete,
         "exchange": msgspec.to_builtins(delivery.exchange),
@@ -29,7 +28,7 @@ def read(path: Path) -> str:
                 report.status,
                 report.error,
                 "received"
-                if report.observed_at == NOW
+                if report.observed_at is None
                 else datetime.fromtimestamp(report.observed_at / 1000, UTC).isoformat(),
                 report.raw,
             ]

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.building import NOW
 from tests.conftest import SharedFile
 
 from ladestrom.model import Status
@@ -22,7 +21,7 @@ SAMPLES = sorted(HERE.glob("*.csv"))
 
 
 def received(body: bytes) -> Delivery:
-    return irve_dynamique.receive(body, "abc", NOW, ParseLimits())
+    return irve_dynamique.receive(body, "abc", ParseLimits())
 
 
 def read(path: Path) -> str:
@@ -34,14 +33,13 @@ def read(path: Path) -> str:
                 report.status,
                 report.error,
                 "received"
-                if report.observed_at == NOW
+                if report.observed_at is None
                 else datetime.fromtimestamp(report.observed_at / 1000, UTC).isoformat(),
                 report.raw,
             ]
             for report in delivery.reports
         ],
         "refused": [[refusal.index, refusal.reason, refusal.detail] for refusal in delivery.refused],
-        "adjusted": [refusal.index for refusal in delivery.adjusted],
     }
     return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 

@@ -41,7 +41,6 @@ class Road:
     """Everything between an operator and a consumer, without sockets."""
 
     def __init__(self, stations: list[Station], received_at: int) -> None:
-        self.received_at = received_at
         self.lines: list[str] = []
         """What came out: receipts, and behind each the frames that its message made."""
         self._frames: list[str] = []
@@ -79,9 +78,9 @@ class Road:
 
     async def report(self, message: Any) -> None:
         body = json.dumps(message).encode()
-        delivery = plain.receive(body, OPERATOR.name, self.received_at, items_max=10, skew_ms=300_000)
+        delivery = plain.receive(body, OPERATOR.name, items_max=10)
         receipt = await self._hub.submit(OPERATOR, delivery.reports, delivery.refused)
-        self.lines.append(f"< {plain.answer(receipt, delivery.adjusted).decode()}")
+        self.lines.append(f"< {plain.answer(receipt).decode()}")
         await self._settled()
         self._tell()
 

@@ -26,9 +26,10 @@ def shown(outcome: Outcome) -> list[str]:
     if outcome.delivery is not None:
         for report in outcome.delivery.reports:
             told = msgspec.to_builtins(report)
+            observed = "now" if report.observed_at is None else f"{report.observed_at - NOW:+d}"
             lines.append(
                 f"  report {told['evse']} {told['status']} error={int(told['error'])} "
-                f"observed={told['observed_at'] - NOW:+d} raw={told['raw']!r}"
+                f"observed={observed} raw={told['raw']!r}"
             )
         lines += [f"  refuse {each.reason.value}: {each.detail}" for each in outcome.delivery.refused]
     lines += [f"  answer {text}" for text in (outcome.answer,) if text is not None]
@@ -42,7 +43,7 @@ def played(path: Path) -> str:
     sizes = {name: int(value) for name, value in (member.split("=") for member in members)}
     dialect = agreed([version])
     assert dialect is not None
-    points = Points("abc", 300_000, layout(make_station("NOR_00001", **sizes), {}))
+    points = Points("abc", layout(make_station("NOR_00001", **sizes), {}))
     talk = Conversation(dialect, points, 60, NOW)
     now = NOW
     lines = []

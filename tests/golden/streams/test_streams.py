@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.building import NOW
 
 from ladestrom.errors import LadestromError
 from ladestrom.protocols import _blueprint, ladestrom_stream, nobil_realtime, nobil_stream
@@ -19,10 +18,10 @@ SAMPLES = sorted(HERE.glob("*.jsonl"))
 LIMITS = ParseLimits(items_max=4)
 
 READERS: dict[str, Callable[[bytes], Delivery]] = {
-    "blueprint": lambda frame: _blueprint.read(frame, "abc", NOW, LIMITS)[0],
-    "ladestrom_stream": lambda frame: ladestrom_stream.receive(frame, "abc", NOW, LIMITS),
-    "nobil_realtime": lambda frame: nobil_realtime.receive(frame, "abc", NOW, LIMITS),
-    "nobil_stream": lambda frame: nobil_stream.receive(frame, "abc", NOW, LIMITS),
+    "blueprint": lambda frame: _blueprint.read(frame, "abc", LIMITS)[0],
+    "ladestrom_stream": lambda frame: ladestrom_stream.receive(frame, "abc", LIMITS),
+    "nobil_realtime": lambda frame: nobil_realtime.receive(frame, "abc", LIMITS),
+    "nobil_stream": lambda frame: nobil_stream.receive(frame, "abc", LIMITS),
 }
 
 
@@ -39,7 +38,7 @@ def told(name: str, line: bytes) -> dict[str, object]:
                 report.evse,
                 report.status,
                 report.error,
-                "received" if report.observed_at == NOW else report.observed_at,
+                "received" if report.observed_at is None else report.observed_at,
                 report.raw,
             ]
             for report in delivery.reports

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.building import logged, make_changes
+from tests.building import TIMES, logged, make_changes
 
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.errors import LogDamaged
@@ -88,7 +88,7 @@ async def test_a_damaged_entry_that_was_dropped_is_no_fault_any_more(tmp_path: P
         damage(path, BROKEN, 5)
         with pytest.raises(LogDamaged):
             await log.read(0, 10)
-        await log.checkpoint([], ENTRIES)
+        await log.checkpoint([], ENTRIES, TIMES)
         assert await log.trim() > 5
         assert log.fault is None
 
@@ -101,7 +101,7 @@ async def test_a_log_whose_board_cannot_be_recovered_says_which_entry_it_is_and_
     async with filled(path) as log:
         changes = make_changes(ENTRIES)
         rows = [BoardRow(seq, changes[seq - 1], 0, 0, "abc") for seq in range(1, 11)]
-        await log.checkpoint(rows, 10)
+        await log.checkpoint(rows, 10, TIMES)
     damage(path, statement, 9)
     log = await SqliteLog.open(path)
     assert len(await log.recover()) == ENTRIES, "what the checkpoint has is not read"

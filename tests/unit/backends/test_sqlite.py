@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import pytest
 from bench.powercut import Fault, campaign
-from tests.building import NOW, logged, make_change, make_changes, make_evse
+from tests.building import NOW, TIMES, logged, make_change, make_changes, make_evse
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
@@ -246,13 +246,13 @@ class TestFailedAppend:
             async with opened(tmp_path / "log.db", retention_days=0) as log:
                 await log.append([change, change])
                 disk.failure = apsw.FullError("disk full")
-                for work in (log.probe, lambda: log.checkpoint([BoardRow(2, change, 0, 0, "")], 2)):
+                for work in (log.probe, lambda: log.checkpoint([BoardRow(2, change, 0, 0, "")], 2, TIMES)):
                     with pytest.raises(LogFailure, match="cannot be written"):
                         await work()
                 disk.failure = None
                 await log.probe()
                 assert await log.trim() == 0
-                await log.checkpoint([BoardRow(2, change, 0, 0, "")], 2)
+                await log.checkpoint([BoardRow(2, change, 0, 0, "")], 2, TIMES)
                 disk.failure = apsw.FullError("disk full")
                 with pytest.raises(LogFailure, match="cannot be written"):
                     await log.trim()
@@ -340,7 +340,11 @@ class TestMisplacedFiles:
             log = await SqliteLog.open(folder / "log.db", directory=directory)
             await log.append(kept)
             undo = meddle(folder)
-            for work in (lambda: log.append(make_changes(2, 50)), log.probe, lambda: log.checkpoint([], 3)):
+            for work in (
+                lambda: log.append(make_changes(2, 50)),
+                log.probe,
+                lambda: log.checkpoint([], 3, TIMES),
+            ):
                 with pytest.raises(LogMisplaced, match="Nothing was accepted"):
                     await work()
             assert "Nothing was accepted" in str(log.fault)
@@ -425,9 +429,9 @@ class TestCheckpoint:
         rows = [BoardRow(seq, change, NOW, NOW, "abc") for seq, change in enumerate(changes, 1)]
         async with opened(tmp_path / "log.db") as log:
             await log.append(changes)
-            await log.checkpoint(rows, log.last.seq)
+            await log.checkpoint(rows, log.last.seq, TIMES)
             assert pauses == []
-            await asyncio.gather(log.checkpoint(rows, log.last.seq), log.append(make_changes(1)))
+            await asyncio.gather(log.checkpoint(rows, log.last.seq, TIMES), log.append(make_changes(1)))
             assert 1 <= len(pauses) <= 2
             assert all(pauses)
 
@@ -444,7 +448,7 @@ class TestCheckpoint:
                 disk.sync_s = 0.3
                 for _ in range(12):
                     await log.append(make_changes(1))
-                checkpoint = asyncio.create_task(log.checkpoint(rows, log.last.seq))
+                checkpoint = asyncio.create_task(log.checkpoint(rows, log.last.seq, TIMES))
                 appends = 0
                 while not checkpoint.done():
                     await log.append(make_changes(1))
@@ -524,7 +528,7 @@ class TestTrim:
         for _ in range(days):
             await log.append(make_changes(per_day))
             clock.run(DAY_MS)
-        await log.checkpoint([], log.last.seq)
+        await log.checkpoint([], log.last.seq, TIMES)
 
     @pytest.mark.parametrize("jump_days", [8, -8, 3_650, -20_000])
     async def test_a_clock_that_jumps_while_the_log_is_open_drops_nothing_and_keeps_nothing(
@@ -534,7 +538,7 @@ class TestTrim:
             await self.filled(log, clock, days=6, per_day=10)
             clock.now += jump_days * DAY_MS
             await log.append(make_changes(10))
-            await log.checkpoint([], log.last.seq)
+            await log.checkpoint([], log.last.seq, TIMES)
             assert await log.trim() == 0
             clock.now -= jump_days * DAY_MS
             assert await log.trim() == 0
@@ -559,7 +563,7 @@ class TestTrim:
         async with opened(path, **WEEK) as log:
             assert (log.first, await log.trim()) == (21, 0)
             await log.append(make_changes(10))
-            await log.checkpoint([], log.last.seq)
+            await log.checkpoint([], log.last.seq, TIMES)
             clock.run(7 * DAY_MS + 1)
             assert await log.trim() == 49, "what was written after it is not kept until that clock is reached"
 
@@ -735,7 +739,7 @@ class TestFiles:
         path = tmp_path / "log.db"
         async with opened(path) as log:
             await log.append(make_changes(10))
-            await log.checkpoint([], 5)
+            await log.checkpoint([], 5, TIMES)
         self.write(path, statement)
         async with opened(path) as log:
             with pytest.raises(LogFailure, match=missing):
@@ -748,7 +752,7 @@ class TestFiles:
         path = tmp_path / "log.db"
         async with opened(path) as log:
             (entry,) = await log.append([make_change()])
-            await log.checkpoint([BoardRow(1, entry.change, 0, 0, "")], 0)
+            await log.checkpoint([BoardRow(1, entry.change, 0, 0, "")], 0, TIMES)
         self.write(path, statement)
         async with opened(path) as log:
             with pytest.raises(LogFailure, match="is damaged"):
@@ -759,7 +763,9 @@ class TestFiles:
         path = tmp_path / "log.db"
         async with opened(path) as log:
             entries = await log.append(make_changes(100))
-            await log.checkpoint([BoardRow(entry.seq, entry.change, 0, 0, "") for entry in entries], 50)
+            await log.checkpoint(
+                [BoardRow(entry.seq, entry.change, 0, 0, "") for entry in entries], 50, TIMES
+            )
         whole = path.read_bytes()
         told: list[str] = []
         for number in range(150):
@@ -819,5 +825,5 @@ async def test_an_evse_with_any_name_is_kept_in_the_checkpoint(tmp_path: Path) -
     row = BoardRow(1, change, NOW, NOW, "abc")
     async with opened(tmp_path / "log.db") as log:
         await log.append([change])
-        await log.checkpoint([row], 1)
+        await log.checkpoint([row], 1, TIMES)
         assert await log.recover() == [row]

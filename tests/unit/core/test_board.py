@@ -2,27 +2,46 @@ from __future__ import annotations
 
 from itertools import product
 
+import msgspec
 import pytest
 from tests.building import (
+    FEED,
     NOW,
+    TIMES,
     hear,
     logged,
     make_change,
     make_evse,
     make_evses,
     make_report,
+    make_taking,
+    put,
     register,
     take,
 )
 
-from ladestrom.core.board import STALE, UNCHANGED, Board, Round
-from ladestrom.core.rules import rank
-from ladestrom.model import NEVER, Cause, Change, Reason, Status, Suppression
-from ladestrom.ports import BoardRow
+from ladestrom.core.board import FEEDS_MAX, STALE, UNCHANGED, Board, Round, fold
+from ladestrom.core.rules import STEP_BACK_MS_MAX, rank
+from ladestrom.model import (
+    NEVER,
+    Beginning,
+    Cause,
+    Change,
+    Feed,
+    Order,
+    Reason,
+    Status,
+    StatusReport,
+    Suppression,
+)
+from ladestrom.ports import BoardRow, Times
 
+S = 1_000
 DAY_MS = 86_400_000
 EVSE = make_evse()
 PAIRS = list(product(Status, (False, True)))
+ORDERED = Feed("cp", Order.ARRIVAL)
+OCPI = Feed("abc/ocpi", Order.UPDATES)
 
 
 def registered() -> Board:
@@ -40,9 +59,30 @@ def changed(decision: Change | Suppression) -> Change:
     return decision
 
 
+def is_change(decision: Change | Suppression) -> bool:
+    return isinstance(decision, Change)
+
+
+def said(
+    status: Status, stamp: int | None = NOW, source: str = "abc", *, error: bool = False
+) -> StatusReport:
+    return make_report(EVSE, status, stamp, source=source, error=error)
+
+
+def held(board: Board) -> tuple[Status, int]:
+    row = board.cells[EVSE.key]
+    return row.change.status, row.observed_at
+
+
+def lose(board: Board, at: int = NOW + DAY_MS) -> None:
+    change = board.give_up(EVSE.key, at)
+    assert change is not None
+    put(board, [change], at)
+
+
 class TestDecide:
     def test_the_first_report_of_an_evse_is_a_change(self) -> None:
-        change = changed(hear(registered(), EVSE, make_report(status=Status.CHARGING)))
+        change = changed(hear(registered(), EVSE, said(Status.CHARGING)))
         assert (change.status, change.changed_at, change.cause) == (Status.CHARGING, NOW, Cause.REPORTED)
         assert (change.was_status, change.was_error) == (Status.UNKNOWN, False)
 
@@ -52,17 +92,15 @@ class TestDecide:
         assert board.cells[EVSE.key].change.status is Status.AVAILABLE
 
     def test_a_change_keeps_who_said_what_and_when(self) -> None:
-        report = make_report(status=Status.BLOCKED, observed_at=NOW - 7, received_at=NOW, source="xyz")
-        change = changed(hear(registered(), EVSE, report))
-        assert change.evse == EVSE.key
-        assert change.station == EVSE.station
+        change = changed(hear(registered(), EVSE, said(Status.BLOCKED, NOW - 7, "xyz"), NOW))
+        assert (change.evse, change.station) == (EVSE.key, EVSE.station)
         assert (change.observed_at, change.received_at) == (NOW - 7, NOW)
         assert (change.source, change.raw) == ("xyz", "BLOCKED")
 
     def test_a_newer_report_of_another_status_is_a_change_and_says_what_was_before(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=Status.AVAILABLE, error=True))
-        change = changed(hear(board, EVSE, make_report(status=Status.CHARGING, observed_at=NOW + 1)))
+        hear(board, EVSE, said(Status.AVAILABLE, error=True))
+        change = changed(hear(board, EVSE, said(Status.CHARGING, NOW + 1)))
         assert (change.was_status, change.was_error) == (Status.AVAILABLE, True)
 
     def test_another_error_alone_is_a_change(self) -> None:
@@ -71,80 +109,103 @@ class TestDecide:
         change = changed(hear(board, EVSE, make_report(error=True, observed_at=NOW + 1)))
         assert (change.status, change.error, change.changed_at) == (Status.AVAILABLE, True, NOW + 1)
 
-    def test_an_older_report_is_stale_whatever_it_says(self) -> None:
+    @pytest.mark.parametrize("source", ["abc", "xyz"])
+    def test_an_older_report_of_another_status_is_stale(self, source: str) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=Status.CHARGING))
+        hear(board, EVSE, said(Status.CHARGING))
         for status, error in PAIRS:
-            assert hear(board, EVSE, make_report(status=status, error=error, observed_at=NOW - 1)) is STALE
-        assert board.cells[EVSE.key].observed_at == NOW
+            if (status, error) != (Status.CHARGING, False):
+                report = said(status, NOW - 1, source, error=error)
+                assert hear(board, EVSE, report, NOW) is STALE
+        assert held(board) == (Status.CHARGING, NOW)
 
     def test_a_report_older_than_what_was_confirmed_is_stale(self) -> None:
         board = registered()
         hear(board, EVSE, make_report())
         hear(board, EVSE, make_report(observed_at=NOW + 10))
-        assert hear(board, EVSE, make_report(status=Status.CHARGING, observed_at=NOW + 9)) is STALE
+        assert hear(board, EVSE, said(Status.CHARGING, NOW + 9)) is STALE
 
-    def test_of_two_observed_at_once_the_rank_decides(self) -> None:
+    @pytest.mark.parametrize("source", ["abc", "xyz"])
+    def test_of_two_observed_at_once_the_rank_decides_of_one_unordered_source_or_two(
+        self, source: str
+    ) -> None:
         for was, says in product(PAIRS, PAIRS):
             board = registered()
-            hear(board, EVSE, make_report(status=was[0], error=was[1]))
-            hear(board, EVSE, make_report(status=says[0], error=says[1]))
-            held = board.cells[EVSE.key].change
+            hear(board, EVSE, said(was[0], error=was[1]))
+            hear(board, EVSE, said(says[0], NOW, source, error=says[1]))
+            change = board.cells[EVSE.key].change
             status, error = max(was, says, key=lambda pair: rank(*pair))
-            assert (held.status, held.error) == (status, error or status is Status.OUTOFORDER)
+            assert (change.status, change.error) == (status, error or status is Status.OUTOFORDER)
 
     def test_out_of_order_is_the_same_whether_its_error_was_told_or_not(self) -> None:
         board = registered()
-        assert changed(hear(board, EVSE, make_report(status=Status.OUTOFORDER))).error is True
-        assert hear(board, EVSE, make_report(status=Status.OUTOFORDER, error=True)) is UNCHANGED
+        assert changed(hear(board, EVSE, said(Status.OUTOFORDER))).error is True
+        assert hear(board, EVSE, said(Status.OUTOFORDER, error=True)) is UNCHANGED
 
-    def test_nothing_is_seen_before_it_is_applied(self) -> None:
+    def test_nothing_is_seen_before_it_is_committed(self) -> None:
         board = registered()
         round_ = Round(board)
-        round_.decide(EVSE, make_report(status=Status.CHARGING))
-        round_.decide(EVSE, make_report(status=Status.CHARGING, observed_at=NOW + 1))
-        cell = board.cells[EVSE.key]
-        assert (cell.change.status, cell.observed_at) == (Status.UNKNOWN, NEVER)
+        round_.decide(EVSE, said(Status.CHARGING), make_taking())
+        round_.decide(EVSE, said(Status.CHARGING, NOW + 1), make_taking(NOW + 1))
+        assert held(board) == (Status.UNKNOWN, NEVER)
         assert board.seq == 1
 
     def test_a_decision_sees_those_before_it_in_its_round(self) -> None:
         board = registered()
-        round_ = Round(board)
-        round_.decide(EVSE, make_report(status=Status.CHARGING, observed_at=NOW + 5))
-        assert round_.decide(EVSE, make_report(status=Status.AVAILABLE, observed_at=NOW)) is STALE
-        assert round_.decide(EVSE, make_report(status=Status.CHARGING, observed_at=NOW + 6)) is UNCHANGED
-        last = changed(round_.decide(EVSE, make_report(observed_at=NOW + 7)))
+        round_, taken = Round(board), make_taking(NOW + 9)
+        round_.decide(EVSE, said(Status.CHARGING, NOW + 5), taken)
+        assert round_.decide(EVSE, said(Status.AVAILABLE, NOW), taken) is STALE
+        assert round_.decide(EVSE, said(Status.CHARGING, NOW + 6), taken) is UNCHANGED
+        last = changed(round_.decide(EVSE, said(Status.AVAILABLE, NOW + 7), taken))
         assert last.was_status is Status.CHARGING
         assert [change.status for change in round_.changes] == [Status.CHARGING, Status.AVAILABLE]
 
     def test_an_expiry_in_the_same_round_yields_to_a_report_as_old_as_what_expired(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=Status.CHARGING))
+        hear(board, EVSE, said(Status.CHARGING))
+        at = NOW + 2 * DAY_MS
         round_ = Round(board)
-        round_.add(board.expire(NOW + 2 * DAY_MS, silent_after_a_day))
-        round_.decide(EVSE, make_report(status=Status.CHARGING, received_at=NOW + 2 * DAY_MS))
+        round_.add(board.expire(at, at, silent_after_a_day), make_taking(at, arrival=5))
+        round_.decide(EVSE, said(Status.CHARGING), make_taking(at, arrival=6))
         assert [change.status for change in round_.changes] == [Status.UNKNOWN, Status.CHARGING]
 
 
 class TestConfirm:
+    """Rule 2: an unchanged report is a confirmation whatever its stamp."""
+
     def test_a_confirmation_moves_the_clocks_and_not_the_change(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=Status.CHARGING))
-        decision = hear(
-            board,
-            EVSE,
-            make_report(status=Status.CHARGING, observed_at=NOW + 60, received_at=NOW + 65, source="xyz"),
-        )
-        cell = board.cells[EVSE.key]
-        assert decision is UNCHANGED
-        assert (cell.observed_at, cell.received_at, cell.source) == (NOW + 60, NOW + 65, "xyz")
-        assert (cell.change.changed_at, cell.change.source, cell.seq) == (NOW, "abc", 2)
+        hear(board, EVSE, said(Status.CHARGING))
+        assert hear(board, EVSE, said(Status.CHARGING, NOW + 60, "xyz"), NOW + 65) is UNCHANGED
+        row = board.cells[EVSE.key]
+        assert (row.observed_at, row.heard_at, row.source) == (NOW + 60, NOW + 65, "xyz")
+        assert (row.change.changed_at, row.change.source, row.seq) == (NOW, "abc", 2)
 
-    def test_the_source_is_who_was_heard_last(self) -> None:
+    @pytest.mark.parametrize("feed", [FEED, ORDERED, OCPI])
+    @pytest.mark.parametrize("stamp", [NOW - 1, NOW - DAY_MS, NOW, None])
+    def test_an_older_one_counts_silence_anew_and_moves_no_observation_back(
+        self, feed: Feed, stamp: int | None
+    ) -> None:
         board = registered()
-        hear(board, EVSE, make_report(source="first"))
-        hear(board, EVSE, make_report(source="second"))
-        assert board.cells[EVSE.key].source == "second"
+        hear(board, EVSE, said(Status.CHARGING), NOW, feed)
+        later = NOW + DAY_MS
+        assert hear(board, EVSE, said(Status.CHARGING, stamp), later, feed) is UNCHANGED
+        assert held(board) == (Status.CHARGING, later if stamp is None else NOW)
+        assert board.expire(later + DAY_MS, later + DAY_MS, silent_after_a_day) == []
+
+    @pytest.mark.parametrize("stamp", [NOW, NOW - 1])
+    def test_who_confirms_without_a_later_observation_does_not_own(self, stamp: int) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING))
+        hear(board, EVSE, said(Status.CHARGING, stamp, "xyz"), NOW + 9)
+        row = board.cells[EVSE.key]
+        assert (row.source, row.heard_at) == ("abc", NOW + 9)
+
+    def test_who_confirms_by_a_later_observation_owns(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING))
+        hear(board, EVSE, said(Status.CHARGING, NOW + 1, "xyz"), NOW + 9)
+        assert board.cells[EVSE.key].source == "xyz"
 
     def test_a_change_counts_as_heard_after_the_confirmations_before_it_in_its_round(self) -> None:
         board = registered()
@@ -152,52 +213,435 @@ class TestConfirm:
         take(
             board,
             [
-                (EVSE, make_report(source="second", observed_at=NOW + 1, received_at=NOW + 9)),
-                (EVSE, make_report(EVSE, Status.CHARGING, NOW + 2, received_at=NOW + 9, source="third")),
+                (EVSE, said(Status.AVAILABLE, NOW + 1, "second")),
+                (EVSE, said(Status.CHARGING, NOW + 2, "third")),
             ],
+            NOW + 9,
         )
-        cell = board.cells[EVSE.key]
-        assert (cell.source, cell.observed_at, cell.received_at) == ("third", NOW + 2, NOW + 9)
+        row = board.cells[EVSE.key]
+        assert (row.source, row.observed_at, row.heard_at) == ("third", NOW + 2, NOW + 9)
 
-    def test_so_does_a_decision_of_our_own(self) -> None:
+    def test_what_a_source_says_of_all_at_once_is_heard_and_moves_nothing_else(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report())
+        hear(board, EVSE, said(Status.CHARGING))
         round_ = Round(board)
-        round_.decide(EVSE, make_report(observed_at=NOW + 1))
-        round_.add([make_change(EVSE, Status.UNKNOWN, NOW + 9, cause=Cause.WITHDRAWN)])
-        assert round_.heard == {}
+        round_.hear([EVSE.key], make_taking(NOW + 9))
+        board.commit(round_, ())
+        row = board.cells[EVSE.key]
+        assert (row.heard_at, row.observed_at, row.change.changed_at) == (NOW + 9, NOW, NOW)
 
-    def test_our_clock_never_moves_back(self) -> None:
+
+class TestCapped:
+    """Rule 4: a stamp ahead of its receipt counts as received; the same word again counts as it did."""
+
+    def test_a_stamp_ahead_of_receipt_counts_as_received_however_little(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(received_at=NOW + 100))
-        hear(board, EVSE, make_report(observed_at=NOW + 1, received_at=NOW + 50))
-        cell = board.cells[EVSE.key]
-        assert (cell.observed_at, cell.received_at) == (NOW + 1, NOW + 100)
+        change = changed(hear(board, EVSE, said(Status.CHARGING, NOW + 1), NOW))
+        assert (change.observed_at, change.changed_at, change.stamp) == (NOW, NOW, NOW + 1)
+
+    def test_a_clock_that_is_put_right_is_not_older(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW + 7_200 * S), NOW)
+        assert changed(hear(board, EVSE, said(Status.AVAILABLE, NOW + S), NOW + S)).status is Status.AVAILABLE
+
+    @pytest.mark.parametrize("later", [60 * S, 7_200 * S, 10 * DAY_MS])
+    def test_the_same_word_again_counts_as_it_did_even_once_its_time_has_come(self, later: int) -> None:
+        board = registered()
+        word = said(Status.CHARGING, NOW + 7_200 * S)
+        hear(board, EVSE, word, NOW)
+        hear(board, EVSE, said(Status.AVAILABLE, NOW + S), NOW + S)
+        assert hear(board, EVSE, word, NOW + later) is STALE
+        assert held(board) == (Status.AVAILABLE, NOW + S)
+
+    def test_a_confirmation_by_it_moves_no_observation(self) -> None:
+        board = registered()
+        word = said(Status.CHARGING, NOW + 7_200 * S)
+        hear(board, EVSE, word, NOW)
+        assert hear(board, EVSE, word, NOW + 60 * S) is UNCHANGED
+        assert held(board) == (Status.CHARGING, NOW)
+
+    def test_it_is_kept_in_a_confirmation_and_of_a_word_that_did_not_hold_too(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING))
+        confirmation = said(Status.CHARGING, NOW + DAY_MS)
+        hear(board, EVSE, confirmation, NOW + S)
+        hear(board, EVSE, said(Status.AVAILABLE, NOW + 2 * S))
+        assert hear(board, EVSE, confirmation, NOW + 60 * S) is STALE
+
+    def test_it_is_in_the_checkpoint_and_made_of_the_log_after_a_crash(self) -> None:
+        board = registered()
+        word = said(Status.CHARGING, NOW + 7_200 * S)
+        first = changed(hear(board, EVSE, word, NOW))
+        row = msgspec.convert(msgspec.to_builtins(board.cells[EVSE.key]), BoardRow)
+        folded: dict[str, BoardRow] = {}
+        fold(folded, logged([first])[0])
+        for found in (row, folded[EVSE.key]):
+            again = Board([found])
+            hear(again, EVSE, said(Status.AVAILABLE, NOW + S), NOW + S)
+            assert hear(again, EVSE, word, NOW + 60 * S) is STALE
+
+    def test_another_word_that_is_ahead_counts_from_its_own_receipt(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW + 7_200 * S), NOW)
+        word = said(Status.AVAILABLE, NOW + 7_200 * S)
+        assert changed(hear(board, EVSE, word, NOW + S)).observed_at == NOW + S
 
 
-class TestApply:
+class TestOrdered:
+    """Rule 5: in an ordered source arrival alone decides, whatever the stamps."""
+
+    @pytest.mark.parametrize("first", [NOW, NOW + 120 * S, None, NOW - 5])
+    @pytest.mark.parametrize("second", [NOW - DAY_MS, NOW, NOW + 9, None])
+    def test_the_later_word_holds(self, first: int | None, second: int | None) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.AVAILABLE, first), NOW, ORDERED)
+        change = changed(hear(board, EVSE, said(Status.CHARGING, second), NOW + S, ORDERED))
+        assert change.status is Status.CHARGING
+        assert change.observed_at <= NOW + S
+
+    def test_it_counts_from_the_one_before_where_its_clock_says_less_and_keeps_its_own_stamp(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.AVAILABLE, None), NOW, ORDERED)
+        change = changed(hear(board, EVSE, said(Status.CHARGING, NOW - 20 * S), NOW + S, ORDERED))
+        assert (change.observed_at, change.stamp) == (NOW, NOW - 20 * S)
+        old = said(Status.AVAILABLE, NOW - 10 * S, "xyz")
+        assert hear(board, EVSE, old, NOW + 2 * S) is STALE, "of another source it is older all the same"
+
+    def test_between_two_sources_stamps_decide(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.AVAILABLE, NOW, "xyz"))
+        assert hear(board, EVSE, said(Status.CHARGING, NOW - S), NOW + S, ORDERED) is STALE
+        assert is_change(hear(board, EVSE, said(Status.CHARGING, NOW + S), NOW + S, ORDERED))
+
+    def test_words_of_a_page_arrived_when_its_round_began(self) -> None:
+        board = registered()
+        feed = Feed("abc/oicp", Order.ARRIVAL)
+        hear(board, EVSE, said(Status.AVAILABLE, None), NOW, feed)
+        began = Beginning(board.arrive(), NOW + S)
+        hear(board, EVSE, said(Status.CHARGING, None), NOW + 2 * S, feed)
+        assert hear(board, EVSE, said(Status.AVAILABLE, None), NOW + 3 * S, feed, began) is STALE
+        assert held(board) == (Status.CHARGING, NOW + 2 * S)
+
+    def test_with_times_by_receipt_no_stamp_counts(self) -> None:
+        board = registered()
+        feed = Feed("abc", by_receipt=True)
+        hear(board, EVSE, said(Status.CHARGING, NOW + DAY_MS), NOW, feed)
+        change = changed(hear(board, EVSE, said(Status.AVAILABLE, NOW - DAY_MS), NOW + S, feed))
+        assert (change.observed_at, change.stamp) == (NOW + S, NEVER)
+
+
+class TestUpdates:
+    """Rule 5: in OCPI stamps decide; where they do not, the later arrival does."""
+
+    def test_stamps_decide_whatever_arrived_later(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW), NOW, OCPI)
+        assert hear(board, EVSE, said(Status.AVAILABLE, NOW - S), NOW + S, OCPI) is STALE
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (NOW, NOW),
+            (NOW, None),
+            (None, NOW - S),
+            (None, None),
+            (NOW + DAY_MS, NOW - S),
+            (NOW, NOW + DAY_MS),
+        ],
+    )
+    def test_equal_missing_and_capped_stamps_leave_it_to_arrival(
+        self, first: int | None, second: int | None
+    ) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.OUTOFORDER, first), NOW, OCPI)
+        assert is_change(hear(board, EVSE, said(Status.AVAILABLE, second), NOW + S, OCPI))
+
+    def test_after_a_word_without_a_time_stamps_count_from_the_next_one_on(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, None), NOW, OCPI)
+        change = changed(hear(board, EVSE, said(Status.AVAILABLE, NOW - 5 * S), NOW + S, OCPI))
+        assert (change.observed_at, change.stamp) == (NOW, NOW - 5 * S)
+        assert hear(board, EVSE, said(Status.BLOCKED, NOW - 6 * S), NOW + 2 * S, OCPI) is STALE
+        assert is_change(hear(board, EVSE, said(Status.BLOCKED, NOW - 4 * S), NOW + 3 * S, OCPI))
+
+    @pytest.mark.parametrize("stamp", [NOW, None])
+    def test_a_page_whose_round_began_before_does_not_take_back_what_was_pushed_since(
+        self, stamp: int | None
+    ) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.AVAILABLE, stamp), NOW, OCPI)
+        began = Beginning(board.arrive(), NOW + S)
+        hear(board, EVSE, said(Status.CHARGING, stamp), NOW + 2 * S, OCPI)
+        assert hear(board, EVSE, said(Status.AVAILABLE, stamp), NOW + 3 * S, OCPI, began) is STALE
+
+
+class TestSeveralSources:
+    """Rule 5: a source's own last word once more is never a change, unless the status was lost."""
+
+    @pytest.mark.parametrize("order", Order)
+    def test_two_sources_without_times_that_disagree_do_not_flip_the_board_at_every_poll(
+        self, order: Order
+    ) -> None:
+        board = registered()
+        feeds = {"abc": Feed("abc/a", order), "xyz": Feed("xyz/b", order)}
+        words = {"abc": Status.AVAILABLE, "xyz": Status.CHARGING}
+        for later in range(20):
+            for source, feed in feeds.items():
+                hear(board, EVSE, said(words[source], None, source), NOW + later * S, feed)
+        assert board.seq == 3
+        assert held(board)[0] is Status.CHARGING
+
+    def test_a_new_word_of_either_counts(self) -> None:
+        board = registered()
+        a, b = Feed("abc/a", Order.ARRIVAL), Feed("xyz/b", Order.ARRIVAL)
+        hear(board, EVSE, said(Status.AVAILABLE, None), NOW, a)
+        hear(board, EVSE, said(Status.CHARGING, None, "xyz"), NOW + 1, b)
+        hear(board, EVSE, said(Status.AVAILABLE, None), NOW + 2, a)
+        assert held(board)[0] is Status.CHARGING
+        assert is_change(hear(board, EVSE, said(Status.BLOCKED, None), NOW + 3, a))
+        assert hear(board, EVSE, said(Status.CHARGING, None, "xyz"), NOW + 4, b) is STALE
+        assert is_change(hear(board, EVSE, said(Status.RESERVED, None, "xyz"), NOW + 5, b))
+
+    def test_an_equal_stamp_says_nothing_new_either(self) -> None:
+        board = registered()
+        word = said(Status.AVAILABLE, NOW - 9 * S)
+        hear(board, EVSE, word, NOW, OCPI)
+        hear(board, EVSE, said(Status.CHARGING, NOW - 9 * S, "xyz"), NOW + 1)
+        assert held(board)[0] is Status.CHARGING
+        assert hear(board, EVSE, word, NOW + 2, OCPI) is STALE
+
+    def test_its_own_last_word_counts_again_where_the_status_was_lost(self) -> None:
+        board = registered()
+        a, b = Feed("abc/a", Order.ARRIVAL), Feed("xyz/b", Order.ARRIVAL)
+        hear(board, EVSE, said(Status.AVAILABLE, None), NOW, a)
+        hear(board, EVSE, said(Status.CHARGING, None, "xyz"), NOW + 1, b)
+        lose(board, NOW + 2)
+        assert is_change(hear(board, EVSE, said(Status.AVAILABLE, None), NOW + 3, a))
+
+    def test_they_are_kept_in_the_checkpoint(self) -> None:
+        board = registered()
+        a, b = Feed("abc/a", Order.ARRIVAL), Feed("xyz/b", Order.ARRIVAL)
+        hear(board, EVSE, said(Status.AVAILABLE, None), NOW, a)
+        hear(board, EVSE, said(Status.CHARGING, None, "xyz"), NOW + 1, b)
+        again = Board([msgspec.convert(msgspec.to_builtins(board.cells[EVSE.key]), BoardRow)])
+        assert hear(again, EVSE, said(Status.AVAILABLE, None), NOW + 3, a) is STALE
+
+    def test_the_last_words_of_a_few_feeds_are_kept(self) -> None:
+        board = registered()
+        for number in range(2 * FEEDS_MAX):
+            feed = Feed(f"t{number}", Order.ARRIVAL)
+            hear(board, EVSE, said(PAIRS[number][0], None, f"t{number}"), NOW + 99 + number, feed)
+        more = board.cells[EVSE.key].more
+        assert more is not None
+        assert len(more.others) == FEEDS_MAX
+
+
+class TestLoss:
+    """Rule 7: what ends a lost status."""
+
+    def lost(self, feed: Feed = FEED, stamp: int | None = NOW) -> Board:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, stamp), NOW, feed)
+        lose(board)
+        return board
+
+    AFTER = NOW + DAY_MS + 5 * S
+
+    @pytest.mark.parametrize("source", ["abc", "xyz"])
+    @pytest.mark.parametrize("stamp", [NOW, NOW - DAY_MS])
+    def test_the_status_that_was_lost_revives_it_from_anyone_with_the_observation_that_it_had(
+        self, source: str, stamp: int
+    ) -> None:
+        board = self.lost()
+        change = changed(hear(board, EVSE, said(Status.CHARGING, stamp, source), self.AFTER))
+        assert (change.status, change.observed_at) == (Status.CHARGING, NOW)
+
+    @pytest.mark.parametrize("source", ["abc", "xyz"])
+    def test_so_does_any_word_that_is_not_older_than_the_last_observation(self, source: str) -> None:
+        board = self.lost()
+        assert hear(board, EVSE, said(Status.AVAILABLE, NOW - 1, source), self.AFTER) is STALE
+        assert is_change(hear(board, EVSE, said(Status.AVAILABLE, NOW, source), self.AFTER))
+
+    def test_in_an_ordered_conversation_any_new_word_of_the_source_that_lost_it_does(self) -> None:
+        board = self.lost(ORDERED)
+        older = said(Status.AVAILABLE, NOW - DAY_MS)
+        change = changed(hear(board, EVSE, older, self.AFTER, ORDERED))
+        assert (change.status, change.observed_at) == (Status.AVAILABLE, NOW - DAY_MS)
+
+    @pytest.mark.parametrize("feed", [FEED, OCPI])
+    def test_so_does_one_of_a_new_round_but_not_of_one_that_began_before(self, feed: Feed) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW), NOW, feed)
+        before = Beginning(board.arrive(), NOW + S)
+        lose(board)
+        older = said(Status.AVAILABLE, NOW - S)
+        assert hear(board, EVSE, older, self.AFTER, feed, before) is STALE
+        since = Beginning(board.arrive(), self.AFTER)
+        assert changed(hear(board, EVSE, older, self.AFTER, feed, since)).observed_at == NOW - S
+
+    def test_of_another_source_an_older_word_of_a_new_round_does_not(self) -> None:
+        board = self.lost()
+        since = Beginning(board.arrive(), self.AFTER)
+        assert hear(board, EVSE, said(Status.AVAILABLE, NOW - S, "xyz"), self.AFTER, None, since) is STALE
+
+    def test_what_was_revived_by_an_older_word_is_not_lost_by_a_maximum(self) -> None:
+        board = self.lost(ORDERED)
+        hear(board, EVSE, said(Status.AVAILABLE, NOW - DAY_MS), self.AFTER, ORDERED)
+        newer = said(Status.BLOCKED, NOW - S, "xyz")
+        assert is_change(hear(board, EVSE, newer, self.AFTER + S)), "newer than what revived it"
+
+    def test_when_it_changed_never_goes_back(self) -> None:
+        board = self.lost()
+        change = changed(hear(board, EVSE, said(Status.CHARGING, NOW), self.AFTER))
+        assert change.changed_at == NOW + DAY_MS
+        later = changed(hear(board, EVSE, said(Status.AVAILABLE, NOW + S), self.AFTER + S))
+        assert (later.observed_at, later.changed_at) == (NOW + S, NOW + DAY_MS)
+
+    def test_a_later_word_that_says_unknown_settles_it(self) -> None:
+        board = self.lost()
+        assert hear(board, EVSE, said(Status.UNKNOWN, NOW + S), self.AFTER) is UNCHANGED
+        assert hear(board, EVSE, said(Status.CHARGING, NOW, "xyz"), self.AFTER) is STALE
+
+    def test_a_log_of_before_says_withdrawn_of_a_status_that_was_lost(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING))
+        old = msgspec.structs.replace(
+            board.give_up(EVSE.key, self.AFTER) or make_change(), cause=Cause.WITHDRAWN
+        )
+        put(board, [old], self.AFTER)
+        assert is_change(hear(board, EVSE, said(Status.CHARGING, NOW - S), self.AFTER))
+
+    def test_the_daily_list_of_a_peer_whose_patch_has_no_time_revives_what_it_told_a_second_older(
+        self,
+    ) -> None:
+        """OCPI 2.1.1: a PATCH without a time, and each day a list in which the same status is a second older."""
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, None), NOW, OCPI)
+        listed = said(Status.CHARGING, NOW - S)
+        for day in range(1, 9):
+            at = NOW + day * DAY_MS
+            assert board.expire(at, at, silent_after_a_day) == []
+            assert hear(board, EVSE, listed, at, OCPI, Beginning(board.arrive(), at)) is UNCHANGED
+        at = NOW + 10 * DAY_MS
+        put(board, board.expire(at, at, silent_after_a_day), at)
+        assert held(board)[0] is Status.UNKNOWN
+        revived = hear(board, EVSE, listed, at + S, OCPI, Beginning(board.arrive(), at))
+        assert changed(revived).status is Status.CHARGING
+
+
+class TestMaxAge:
+    """Rule 7: an observation that is too old is taken as UNKNOWN, and revives nothing."""
+
+    FEED = Feed("abc", max_age_s=86_400)
+
+    def test_an_old_observation_says_unknown(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW - 2 * DAY_MS - 1), NOW - DAY_MS, self.FEED)
+        assert board.cells[EVSE.key].change.status is Status.UNKNOWN
+        assert is_change(hear(board, EVSE, said(Status.CHARGING, NOW - DAY_MS), NOW, self.FEED))
+
+    def test_what_a_dead_system_goes_on_saying_ends_when_it_is_too_old(self) -> None:
+        board = registered()
+        word = said(Status.CHARGING, NOW)
+        hear(board, EVSE, word, NOW, self.FEED)
+        assert hear(board, EVSE, word, NOW + DAY_MS, self.FEED) is UNCHANGED
+        change = changed(hear(board, EVSE, word, NOW + DAY_MS + 1, self.FEED))
+        assert (change.status, change.raw) == (Status.UNKNOWN, "CHARGING")
+        assert hear(board, EVSE, word, NOW + DAY_MS + 2, self.FEED) is UNCHANGED
+
+    @pytest.mark.parametrize("feed", [FEED, Feed("abc", Order.ARRIVAL, max_age_s=86_400)])
+    def test_it_revives_nothing(self, feed: Feed) -> None:
+        board = registered()
+        feed = msgspec.structs.replace(feed, max_age_s=86_400)
+        hear(board, EVSE, said(Status.CHARGING, NOW), NOW, feed)
+        lose(board, NOW + 2 * DAY_MS)
+        assert hear(board, EVSE, said(Status.CHARGING, NOW), NOW + 2 * DAY_MS, feed) is UNCHANGED
+        assert held(board)[0] is Status.UNKNOWN
+
+    def test_it_ends_nothing_that_another_source_observed_later(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.AVAILABLE, NOW, "xyz"))
+        assert hear(board, EVSE, said(Status.CHARGING, NOW - 2 * DAY_MS), NOW, self.FEED) is STALE
+
+
+class TestWrongClock:
+    """A stamp further ahead of the receive time than five minutes was given by a clock that was wrong."""
+
+    AHEAD = NOW + 3_650 * DAY_MS
+
+    @pytest.mark.parametrize("source", ["abc", "xyz"])
+    @pytest.mark.parametrize("stamp", [None, NOW, NOW - DAY_MS])
+    @pytest.mark.parametrize("order", Order)
+    def test_any_word_received_now_beats_it(self, source: str, stamp: int | None, order: Order) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, None), self.AHEAD)
+        change = changed(hear(board, EVSE, said(Status.AVAILABLE, stamp, source), NOW, Feed("x", order)))
+        assert (change.observed_at, change.changed_at) == ((NOW if stamp is None else stamp),) * 2
+
+    def test_so_does_a_confirmation(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, None), self.AHEAD)
+        assert hear(board, EVSE, said(Status.CHARGING, None, "xyz"), NOW) is UNCHANGED
+        assert held(board) == (Status.CHARGING, NOW)
+        assert board.cells[EVSE.key].source == "xyz"
+
+    def test_what_was_lost_while_it_was_wrong_is_revived(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, None), self.AHEAD)
+        lose(board, self.AHEAD)
+        change = changed(hear(board, EVSE, said(Status.AVAILABLE, None), NOW))
+        assert (change.observed_at, change.changed_at) == (NOW, NOW)
+
+    def test_words_that_were_capped_or_kept_then_count_no_more(self) -> None:
+        board = registered()
+        word = said(Status.CHARGING, self.AHEAD + DAY_MS)
+        hear(board, EVSE, word, self.AHEAD, OCPI)
+        hear(board, EVSE, said(Status.AVAILABLE, None, "xyz"), NOW)
+        assert changed(hear(board, EVSE, word, NOW + S, OCPI)).observed_at == NOW + S
+
+    def test_after_a_small_step_back_words_without_a_time_are_not_older(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, None), NOW)
+        at = NOW - STEP_BACK_MS_MAX + S
+        assert changed(hear(board, EVSE, said(Status.AVAILABLE, None), at)).observed_at == at
+        assert changed(hear(board, EVSE, said(Status.BLOCKED, None, "xyz"), at - S)).observed_at == at - S
+
+
+class TestFold:
+    """Recovery makes of the log what the decision made."""
+
     def test_an_entry_applied_again_changes_nothing(self) -> None:
-        board = Board()
+        rows: dict[str, BoardRow] = {}
         entries = logged([make_change(status=Status.CHARGING), make_change(changed_at=NOW + 1)])
-        board.apply(entries)
-        board.apply(entries)
-        cell = board.cells[EVSE.key]
-        assert (cell.seq, cell.change) == (2, entries[1].change)
+        for entry in entries * 2:
+            fold(rows, entry)
+        assert (rows[EVSE.key].seq, rows[EVSE.key].change) == (2, entries[1].change)
 
-    def test_nothing_applied_is_nothing_changed(self) -> None:
-        board = Board()
-        board.apply([])
-        assert (len(board), board.seq) == (0, 0)
+    def test_a_step_of_the_clock_between_two_entries_is_no_silence(self) -> None:
+        first, second = logged([make_change(), make_change(changed_at=NOW + 3_650 * DAY_MS)])
+        times = fold({}, second, fold({}, first, TIMES))
+        assert times == Times(NOW + 3_650 * DAY_MS, NOW + STEP_BACK_MS_MAX)
+        assert fold({}, first, times) == Times(NOW, NOW + STEP_BACK_MS_MAX)
 
+    def test_a_row_of_the_first_format_is_read_as_it_is(self) -> None:
+        old = [7, msgspec.to_builtins(make_change(EVSE))[:12], NOW + 5, NOW + 6, "abc"]
+        row = msgspec.convert(old, BoardRow)
+        assert row == BoardRow(7, make_change(EVSE), NOW + 5, NOW + 6, "abc")
+        board = Board([row])
+        assert hear(board, EVSE, said(Status.AVAILABLE, NOW + 9)) is UNCHANGED
+        assert board.cells[EVSE.key].feed == "abc"
+
+
+class TestBoard:
     def test_a_board_made_of_rows_is_as_far_as_the_newest_of_them(self) -> None:
         other = make_evse("NO*ABC*E2")
         rows = [
             BoardRow(7, make_change(EVSE), NOW + 5, NOW + 6, "abc"),
-            BoardRow(9, make_change(other), NOW, NOW, "abc"),
+            BoardRow(9, make_change(other), NOW, NOW, "abc", arrival=4),
         ]
         board = Board(rows)
-        assert (board.seq, len(board)) == (9, 2)
-        assert [board.cells[key].row() for key in (EVSE.key, other.key)] == rows
+        assert (board.seq, len(board), board.arrivals) == (9, 2, 4)
+        assert [board.cells[key] for key in (EVSE.key, other.key)] == rows
 
     def test_an_empty_board_is_at_the_beginning(self) -> None:
         assert Board().seq == 0
@@ -227,112 +671,119 @@ class TestTouched:
 
 
 class TestExpire:
+    def expired(self, board: Board, at: int) -> list[Change]:
+        return board.expire(at, at, silent_after_a_day)
+
     def test_an_evse_whose_source_is_silent_for_longer_than_its_limit_becomes_unknown(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=Status.CHARGING, error=True))
-        assert board.expire(NOW + DAY_MS, silent_after_a_day) == []
-        (change,) = board.expire(NOW + DAY_MS + 1, silent_after_a_day)
+        hear(board, EVSE, said(Status.CHARGING, error=True))
+        assert self.expired(board, NOW + DAY_MS) == []
+        (change,) = self.expired(board, NOW + DAY_MS + 1)
         assert (change.status, change.error, change.cause) == (Status.UNKNOWN, False, Cause.EXPIRED)
         assert (change.was_status, change.was_error) == (Status.CHARGING, True)
         assert (change.changed_at, change.received_at) == (NOW + DAY_MS + 1, NOW + DAY_MS + 1)
         assert (change.observed_at, change.raw) == (NOW, "")
 
+    def test_silence_is_judged_by_its_own_clock_and_dated_by_the_receive_time(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING))
+        assert board.expire(NOW + DAY_MS, NOW + 99 * DAY_MS, silent_after_a_day) == []
+        (change,) = board.expire(NOW + DAY_MS + 1, NOW + 5, silent_after_a_day)
+        assert change.received_at == change.changed_at == NOW + 5
+
     def test_silence_counts_on_our_clock_not_on_the_operators(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(observed_at=NOW - 30 * DAY_MS, received_at=NOW))
-        assert board.expire(NOW + DAY_MS, silent_after_a_day) == []
+        hear(board, EVSE, make_report(observed_at=NOW - 30 * DAY_MS), NOW)
+        assert self.expired(board, NOW + DAY_MS) == []
 
     def test_a_confirmation_ends_the_silence(self) -> None:
         board = registered()
         hear(board, EVSE, make_report())
-        hear(board, EVSE, make_report(observed_at=NOW, received_at=NOW + DAY_MS))
-        assert board.expire(NOW + 2 * DAY_MS, silent_after_a_day) == []
-        assert len(board.expire(NOW + 2 * DAY_MS + 1, silent_after_a_day)) == 1
+        hear(board, EVSE, make_report(), NOW + DAY_MS)
+        assert self.expired(board, NOW + 2 * DAY_MS) == []
+        assert len(self.expired(board, NOW + 2 * DAY_MS + 1)) == 1
 
-    def test_a_stale_report_does_not(self) -> None:
+    def test_a_stale_report_of_another_status_does_not(self) -> None:
         board = registered()
         hear(board, EVSE, make_report())
-        hear(board, EVSE, make_report(observed_at=NOW - 1, received_at=NOW + DAY_MS))
-        assert len(board.expire(NOW + DAY_MS + 1, silent_after_a_day)) == 1
+        hear(board, EVSE, said(Status.CHARGING, NOW - 1), NOW + DAY_MS)
+        assert len(self.expired(board, NOW + DAY_MS + 1)) == 1
 
-    def test_each_source_has_its_own_limit_and_the_last_that_was_heard_counts(self) -> None:
+    def test_each_source_has_its_own_limit_and_whose_it_is_counts(self) -> None:
         first, second, third = make_evses(3)
         board = Board()
-        take(
-            board,
-            [
-                (first, make_report(first, source="quick")),
-                (second, make_report(second, source="slow")),
-                (third, make_report(third, source="quick")),
-            ],
-        )
-        hear(board, third, make_report(third, source="slow"))
+        for evse, source in ((first, "quick"), (second, "slow"), (third, "quick")):
+            hear(board, evse, make_report(evse, source=source))
+        hear(board, third, make_report(third, observed_at=NOW + 1, source="slow"))
         limits = {"quick": 1_000, "slow": DAY_MS}
-        assert [found.evse for found in board.expire(NOW + 1_001, limits.__getitem__)] == [first.key]
+        at = NOW + 1_002
+        assert [found.evse for found in board.expire(at, at, limits.__getitem__)] == [first.key]
 
     def test_it_looks_at_the_given_evses_only_and_knows_them_all(self) -> None:
         first, second = make_evses(2)
         board = Board()
         take(board, [(first, make_report(first)), (second, make_report(second))])
-        found = board.expire(NOW + 2 * DAY_MS, silent_after_a_day, [second.key, "NOABCE404"])
+        at = NOW + 2 * DAY_MS
+        found = board.expire(at, at, silent_after_a_day, [second.key, "NOABCE404"])
         assert [change.evse for change in found] == [second.key]
 
     @pytest.mark.parametrize("status", [Status.UNKNOWN, Status.PLANNED, Status.REMOVED])
     def test_what_claims_nothing_of_this_moment_does_not_end(self, status: Status) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=status))
-        assert board.expire(NOW + 2 * DAY_MS, silent_after_a_day) == []
+        hear(board, EVSE, said(status))
+        assert self.expired(board, NOW + 2 * DAY_MS) == []
+        assert board.give_up(EVSE.key, NOW) is None
 
     def test_an_error_ends_even_where_the_status_is_unknown(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=Status.UNKNOWN, error=True))
-        (change,) = board.expire(NOW + 2 * DAY_MS, silent_after_a_day)
+        hear(board, EVSE, said(Status.UNKNOWN, error=True))
+        (change,) = self.expired(board, NOW + 2 * DAY_MS)
         assert (change.status, change.error, change.was_error) == (Status.UNKNOWN, False, True)
 
     def test_what_has_expired_does_not_expire_again(self) -> None:
         board = registered()
         hear(board, EVSE, make_report())
-        board.apply(logged(board.expire(NOW + 2 * DAY_MS, silent_after_a_day), board.seq))
-        assert board.expire(NOW + 9 * DAY_MS, silent_after_a_day) == []
+        put(board, self.expired(board, NOW + 2 * DAY_MS), NOW + 2 * DAY_MS)
+        assert self.expired(board, NOW + 9 * DAY_MS) == []
 
-    def test_a_report_as_old_as_before_revives_it(self) -> None:
-        board = registered()
-        hear(board, EVSE, make_report(status=Status.CHARGING))
-        board.apply(logged(board.expire(NOW + 2 * DAY_MS, silent_after_a_day), board.seq))
-        again = make_report(status=Status.CHARGING, received_at=NOW + 3 * DAY_MS)
-        change = changed(hear(board, EVSE, again))
-        assert (change.status, change.changed_at, change.cause) == (Status.CHARGING, NOW, Cause.REPORTED)
 
-    def test_an_older_one_does_not(self) -> None:
+class TestGiveUp:
+    def test_an_evse_whose_source_signed_off_becomes_unknown(self) -> None:
         board = registered()
-        hear(board, EVSE, make_report(status=Status.CHARGING))
-        board.apply(logged(board.expire(NOW + 2 * DAY_MS, silent_after_a_day), board.seq))
-        assert hear(board, EVSE, make_report(observed_at=NOW - 1)) is STALE
+        hear(board, EVSE, said(Status.CHARGING))
+        change = board.give_up(EVSE.key, NOW + 5)
+        assert change is not None
+        assert (change.status, change.cause, change.changed_at) == (
+            Status.UNKNOWN,
+            Cause.DISCONNECTED,
+            NOW + 5,
+        )
+        assert (change.was_status, change.source) == (Status.CHARGING, "abc")
+
+    def test_its_error_ends_too(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.UNKNOWN, error=True))
+        change = board.give_up(EVSE.key, NOW + 5)
+        assert change is not None
+        assert (change.status, change.error) == (Status.UNKNOWN, False)
+
+    def test_what_is_not_on_the_board_or_lost_already_cannot_be_given_up(self) -> None:
+        assert Board().give_up(EVSE.key, NOW) is None
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING))
+        lose(board)
+        assert board.give_up(EVSE.key, NOW + 2 * DAY_MS) is None
 
 
 class TestWithdraw:
-    def test_an_evse_whose_source_signed_off_becomes_unknown(self) -> None:
-        board = registered()
-        hear(board, EVSE, make_report(status=Status.CHARGING))
-        change = board.withdraw(EVSE.key, NOW + 5)
-        assert change is not None
-        assert (change.status, change.cause, change.changed_at) == (Status.UNKNOWN, Cause.WITHDRAWN, NOW + 5)
-        assert change.was_status is Status.CHARGING
-
     def test_one_that_is_gone_becomes_removed_once(self) -> None:
         board = registered()
-        change = board.withdraw(EVSE.key, NOW + 5, Status.REMOVED)
-        assert change is not None
-        board.apply(logged([change], board.seq))
-        assert board.cells[EVSE.key].change.status is Status.REMOVED
-        assert board.withdraw(EVSE.key, NOW + 6, Status.REMOVED) is None
-
-    def test_its_error_is_withdrawn_too(self) -> None:
-        board = registered()
-        hear(board, EVSE, make_report(status=Status.UNKNOWN, error=True))
         change = board.withdraw(EVSE.key, NOW + 5)
         assert change is not None
-        assert (change.status, change.error) == (Status.UNKNOWN, False)
+        assert change.cause is Cause.WITHDRAWN
+        put(board, [change])
+        assert board.cells[EVSE.key].change.status is Status.REMOVED
+        assert board.withdraw(EVSE.key, NOW + 6) is None
 
     def test_what_is_not_on_the_board_cannot_be_withdrawn(self) -> None:
         assert Board().withdraw(EVSE.key, NOW) is None
@@ -355,9 +806,9 @@ class TestRegister:
     def test_one_that_was_gone_comes_back_with_nothing_known(self) -> None:
         board = registered()
         hear(board, EVSE, make_report(status=Status.CHARGING))
-        gone = board.withdraw(EVSE.key, NOW + 5, Status.REMOVED)
+        gone = board.withdraw(EVSE.key, NOW + 5)
         assert gone is not None
-        board.apply(logged([gone], board.seq))
+        put(board, [gone])
         change = board.register(EVSE, NOW + 9)
         assert change is not None
         assert (change.status, change.was_status, change.changed_at) == (
@@ -366,14 +817,14 @@ class TestRegister:
             NEVER,
         )
 
-    def test_reports_from_before_it_was_gone_stay_stale_after_it_came_back(self) -> None:
+    def test_any_report_counts_once_it_came_back(self) -> None:
         board = registered()
         hear(board, EVSE, make_report(status=Status.CHARGING))
-        gone = board.withdraw(EVSE.key, NOW + 5, Status.REMOVED)
+        gone = board.withdraw(EVSE.key, NOW + 5)
         assert gone is not None
-        board.apply(logged([gone], board.seq))
+        put(board, [gone])
         register(board, [EVSE], NOW + 9)
-        assert hear(board, EVSE, make_report(observed_at=NOW - 1)) is STALE
+        assert is_change(hear(board, EVSE, make_report(observed_at=NOW - 1)))
 
     def test_one_that_moved_is_registered_at_its_new_station(self) -> None:
         board = registered()
@@ -407,32 +858,37 @@ class TestMove:
     def test_it_is_on_the_board_as_it_was_and_confirmed_as_before(self) -> None:
         board = registered()
         hear(board, self.HERE, make_report(status=Status.CHARGING))
-        board.apply(logged(board.move(self.THERE, NOW + 9) or (), board.seq))
-        cell = board.cells[EVSE.key]
-        assert (cell.change.station, cell.change.status) == ("NOR_00002", Status.CHARGING)
+        put(board, board.move(self.THERE, NOW + 9) or ())
+        row = board.cells[EVSE.key]
+        assert (row.change.station, row.change.status) == ("NOR_00002", Status.CHARGING)
+        assert (row.feed, row.heard_at, row.observed_at) == ("abc", NOW, NOW)
         assert hear(board, self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1)) is UNCHANGED
 
     def test_one_that_is_there_or_is_gone_or_never_was_does_not_move(self) -> None:
         assert Board().move(self.THERE, NOW) is None
         board = registered()
         assert board.move(self.HERE, NOW) is None
-        gone = board.withdraw(EVSE.key, NOW, Status.REMOVED)
+        gone = board.withdraw(EVSE.key, NOW)
         assert gone is not None
-        board.apply(logged([gone], board.seq))
+        put(board, [gone])
         assert board.move(self.THERE, NOW) is None
 
     def test_a_report_on_one_that_is_gone_from_its_old_station_does_not_take_it_off_again(self) -> None:
         board = registered()
-        gone = board.withdraw(EVSE.key, NOW, Status.REMOVED)
+        gone = board.withdraw(EVSE.key, NOW)
         assert gone is not None
-        board.apply(logged([gone], board.seq))
-        changes = take(board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))])
+        put(board, [gone])
+        changes = take(
+            board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))], NOW + 1
+        )
         assert [(change.station, change.status) for change in changes] == [("NOR_00002", Status.CHARGING)]
 
     def test_a_report_that_comes_before_the_move_says_that_the_evse_was_not_there(self) -> None:
         board = registered()
         hear(board, self.HERE, make_report(status=Status.AVAILABLE, error=True))
-        changes = take(board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))])
+        changes = take(
+            board, [(self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1))], NOW + 1
+        )
         assert [
             (change.station, change.status, change.was_status, change.was_error) for change in changes
         ] == [
@@ -448,6 +904,25 @@ class TestRestore:
         board.restore(rows, 7)
         assert (board.seq, len(board)) == (7, 1)
         assert list(board.rows(board.take_touched())) == rows
+
+    def test_when_it_was_heard_is_told_by_the_clock_of_now_and_never_later_than_that(self) -> None:
+        first, second = make_evses(2)
+        rows = [
+            BoardRow(1, make_change(first), NOW, NOW + 10, "abc"),
+            BoardRow(2, make_change(second), NOW, NOW + 90, "abc"),
+        ]
+        board = Board()
+        board.restore(rows, 2, 5, NOW + 50)
+        assert [row.heard_at for row in board.cells.values()] == [NOW + 15, NOW + 50]
+
+    def test_what_is_learned_later_of_our_absence_holds_for_what_was_not_heard_since(self) -> None:
+        first, second = make_evses(2)
+        rows = [BoardRow(seq, make_change(evse), NOW, NOW, "abc") for seq, evse in enumerate((first, second))]
+        board = Board()
+        board.restore(rows, 2)
+        hear(board, first, make_report(first, observed_at=NOW + 1))
+        board.shift_recovered(100)
+        assert [row.heard_at for row in board.cells.values()] == [NOW + 1, NOW + 100]
 
 
 def test_the_reasons_of_suppressions_are_not_told_as_refusals() -> None:

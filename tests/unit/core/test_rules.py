@@ -4,7 +4,6 @@ import json
 from itertools import pairwise, product
 
 import pytest
-from tests.building import NOW
 from tests.conftest import SharedFile
 
 from ladestrom.core.rules import (
@@ -13,14 +12,12 @@ from ladestrom.core.rules import (
     from_nobil_pair,
     nobil_pairs,
     normal_error,
-    observation,
     rank,
     station_status,
 )
 from ladestrom.model import Status
 
 PAIRS = list(product(Status, (False, True)))
-SKEW_MS = 300_000
 
 
 def test_every_status_and_error_has_a_rank_of_its_own() -> None:
@@ -154,17 +151,3 @@ class TestStationStatus:
         shown = [(-1, 0), (0, 0), (1, 0), (-1, 1)]
         for connectors in product(shown, repeat=3):
             assert station_status(connectors) == station_status(reversed(connectors))
-
-
-class TestObservation:
-    def test_it_is_when_the_operator_says(self) -> None:
-        assert observation(NOW - 5, NOW, SKEW_MS) == NOW - 5
-
-    def test_it_is_the_receive_time_where_the_operator_does_not_say(self) -> None:
-        assert observation(None, NOW, SKEW_MS) == NOW
-
-    def test_a_clock_that_is_a_little_ahead_is_believed(self) -> None:
-        assert observation(NOW + SKEW_MS, NOW, SKEW_MS) == NOW + SKEW_MS
-
-    def test_a_clock_that_is_further_ahead_is_not(self) -> None:
-        assert observation(NOW + SKEW_MS + 1, NOW, SKEW_MS) == NOW

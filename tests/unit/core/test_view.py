@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.building import NOW, logged, make_change, make_evse, make_evses, make_station
+from tests.building import NOW, apply, logged, make_change, make_evse, make_evses, make_station
 
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
@@ -115,7 +115,7 @@ def test_loading_the_rows_of_a_board_gives_the_view_that_its_changes_gave() -> N
     evses = [ONE.evses[0], TWO.evses[0], ONE.evses[0], THREE.evses[0], TWO.evses[0]]
     entries = logged(make_change(evse, Status.CHARGING, NOW + place) for place, evse in enumerate(evses))
     board = Board()
-    board.apply(entries)
+    apply(board, entries)
     rows = sorted((cell.seq, cell.change) for cell in board.cells.values())
     applied, loaded = View(Directory(), "e"), View(Directory(), "e")
     for entry in entries:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.building import NOW, make_change, make_station
+from tests.building import NOW, TIMES, make_change, make_station
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.directory import Directory
@@ -143,7 +143,7 @@ async def test_what_comes_while_it_reads_is_in_it_once() -> None:
 async def test_what_is_trimmed_while_it_reads_is_not_claimed() -> None:
     log = MemoryLog(retention_entries_max=10)
     await log.append(back(100))
-    await log.checkpoint([], 100)
+    await log.checkpoint([], 100, TIMES)
     made, _ = await started(log)
 
     async def meanwhile() -> None:

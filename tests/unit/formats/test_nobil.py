@@ -260,7 +260,7 @@ class TestRaw:
         station = make_station("NOR_01333", evses=2, connectors=2)
         view = view_of(*unheard(station.evses), stations=[station])
         report = make_report(station.evses[1], Status.CHARGING, AT)
-        messages = DIALECT.raw(view, station.evses[1], report)
+        messages = DIALECT.raw(view, station.evses[1], report, AT)
         assert [json.loads(message.payload)["data"]["connector"] for message in messages] == [2, 3]
         assert {message.kind for message in messages} == {"status:raw"}
         assert {message.position for message in messages} == {None}
@@ -268,7 +268,7 @@ class TestRaw:
     def test_it_says_what_was_reported_not_what_holds(self) -> None:
         view = view_of(said(Status.CHARGING))
         (message,) = DIALECT.raw(
-            view, STATION.evses[0], make_report(status=Status.AVAILABLE, observed_at=AT - 9)
+            view, STATION.evses[0], make_report(status=Status.AVAILABLE, observed_at=None), AT - 9
         )
         assert json.loads(message.payload)["data"] == {
             "uuid": "NOR_01333",
@@ -281,13 +281,13 @@ class TestRaw:
     @pytest.mark.parametrize("status", [Status.PLANNED, Status.REMOVED])
     def test_what_is_not_listed_is_not_told(self, status: Status) -> None:
         view = view_of(said(Status.AVAILABLE))
-        assert DIALECT.raw(view, STATION.evses[0], make_report(status=status)) == []
+        assert DIALECT.raw(view, STATION.evses[0], make_report(status=status), NOW) == []
 
     def test_nor_are_stations_that_are_unknown_or_vanished(self) -> None:
-        assert DIALECT.raw(view_of(), STATION.evses[0], make_report()) == ()
+        assert DIALECT.raw(view_of(), STATION.evses[0], make_report(), NOW) == ()
         view = view_of(said(Status.AVAILABLE))
         view.directory.put(make_station("NOR_01333", vanished_at=NOW))
-        assert DIALECT.raw(view, STATION.evses[0], make_report()) == ()
+        assert DIALECT.raw(view, STATION.evses[0], make_report(), NOW) == ()
 
 
 def test_version_1_has_nothing_else_to_say() -> None:

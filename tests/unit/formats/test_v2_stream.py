@@ -169,7 +169,7 @@ class TestMessages:
         ]
 
     def test_raw_reports_are_not_told(self) -> None:
-        assert DIALECT.raw(view_of(said(1)), ONE.evses[0], make_report()) == ()
+        assert DIALECT.raw(view_of(said(1)), ONE.evses[0], make_report(), NOW) == ()
 
     def test_an_evse_that_left_its_register_is_told_by_the_id_that_it_had_there(self) -> None:
         view = view_of(said(1), said(2))

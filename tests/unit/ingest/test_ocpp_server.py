@@ -41,16 +41,14 @@ class World:
         self.log = GatedLog()
         self.board = Board()
         self.directory = Directory([PLACE])
-        self.hub = Hub(self.log, self.board, self.directory, lambda: self.time)
+        self.hub = Hub(self.log, self.board, self.directory, lambda: self.time, steady=lambda: self.time)
         self.reception = Reception(self.hub)
         self.limits = limits
         self.restart()
 
     def restart(self) -> None:
         """A server that knows nothing of what was said."""
-        self.server = OcppServer(
-            self.reception, self.directory, self.hub.confirmed, lambda: self.time, self.limits
-        )
+        self.server = OcppServer(self.reception, self.directory, lambda: self.time, self.limits)
         self.follow(POINT)
 
     def follow(self, *points: ChargePoint) -> None:
@@ -122,7 +120,7 @@ async def test_after_two_heartbeats_of_silence_the_connection_ends_and_the_evses
         await socket.status(1, "Available")
         assert world.status() is Status.AVAILABLE
         await come_true(lambda: world.status() is Status.UNKNOWN)
-        assert world.board.cells[FIRST].change.cause is Cause.WITHDRAWN
+        assert world.board.cells[FIRST].change.cause is Cause.DISCONNECTED
         await socket.task
         assert socket.sent[-1]["type"] == "websocket.close"
         assert socket.sent[-1]["code"] == 1001
@@ -181,7 +179,7 @@ async def test_who_is_there_and_says_nothing_new_is_not_silent(world: World) -> 
     observed_at, seq = before.observed_at, world.log.last.seq
     world.time += 100_000
     socket.say(2, "beat", "Heartbeat", {})
-    await come_true(lambda: world.board.cells[FIRST].received_at == world.time)
+    await come_true(lambda: world.board.cells[FIRST].heard_at == world.time)
     assert world.board.cells[FIRST].observed_at == observed_at
     assert world.log.last.seq == seq
 
@@ -237,7 +235,7 @@ async def test_evses_that_its_station_loses_are_unknown(world: World) -> None:
 
 async def test_coming_and_going_are_noted() -> None:
     async with started(OcppLimits(start_grace_s=0)) as world:
-        await world.reception.take(OPERATOR, world.server._new(POINT, OPERATOR).points.restated(world.time))
+        await world.reception.take(OPERATOR, world.server._new(POINT, OPERATOR).points.restated())
         socket = Socket(world)
         await socket.status(1, "Available")
         socket.put({"type": "websocket.disconnect", "code": 1006})

@@ -17,7 +17,8 @@ from ladestrom.errors import LadestromError, MalformedBody
 from ladestrom.ingest import http_push
 from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import Receipts
-from ladestrom.model import Operator, Position, Receipt
+from ladestrom.ingest.reception import Way
+from ladestrom.model import Beginning, Operator, Position, Receipt
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
@@ -36,18 +37,14 @@ class Push:
     def __init__(self, *, sequential: bool = True) -> None:
         self.sequential = sequential
         self.requests: list[Request] = []
-        self.times: list[int] = []
 
-    def receive(
-        self, request: Request, operator: Operator, received_at: int, limits: ParseLimits
-    ) -> Delivery:
+    def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         assert operator == make_operator()
         if request.body == b"broken":
             raise MalformedBody("it is broken")
         if request.body == b"mistake":
             raise KeyError("mistake")
         self.requests.append(request)
-        self.times.append(received_at)
         return Delivery(reports=[])
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:
@@ -67,8 +64,13 @@ class Reception:
         self.most = 0
         self.unreadables: list[bytes] = []
 
-    async def take(self, operator: Operator, delivery: Delivery, *, protocol: str = "") -> Receipt:
-        assert protocol == "test"
+    def begin(self) -> Beginning:
+        return Beginning(1, NOW)
+
+    async def take(
+        self, operator: Operator, delivery: Delivery, *, protocol: str = "", way: Way | None = None
+    ) -> Receipt:
+        assert (protocol, way) == ("test", None)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
@@ -223,20 +225,12 @@ async def test_messages_that_keep_their_order_are_taken_one_after_the_other() ->
     assert [request.body for request in peer.push.requests] == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_each_of_them_has_a_time_of_its_own_later_than_the_one_before() -> None:
-    peer = Peer(Push())
-    for _ in range(3):
-        await peer.send()
-    assert peer.push.times == [NOW, NOW + 1, NOW + 2]
-
-
-async def test_others_are_taken_together_and_at_the_time_that_it_is() -> None:
+async def test_others_are_taken_together() -> None:
     peer = Peer(Push(sequential=False))
     tasks = await sent_together(peer, 5)
     assert peer.reception.under_way == 5
     peer.reception.gate.set()
     await asyncio.gather(*tasks)
-    assert peer.push.times == [NOW] * 5
 
 
 async def test_more_than_a_number_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:

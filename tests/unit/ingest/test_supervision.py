@@ -50,18 +50,19 @@ def receipt(*observed_s_ago: float, durable_at: int = NOW, **changes: Any) -> Re
     return Receipt(
         position=Position("epoch", 1),
         observed=tuple(int(NOW - ago * S) for ago in observed_s_ago),
+        received_at=NOW,
         durable_at=durable_at,
         **given,
     )
 
 
-def delivery(received_at: int = NOW) -> Delivery:
-    return Delivery(reports=[make_report(received_at=received_at)])
+def delivery() -> Delivery:
+    return Delivery(reports=[make_report()])
 
 
-def take(supervision: Supervision, made: Receipt, received_at: int = NOW) -> Health:
+def take(supervision: Supervision, made: Receipt) -> Health:
     health = supervision.health(PULL)
-    supervision.taken(health, delivery(received_at), made)
+    supervision.taken(health, delivery(), made)
     return health
 
 
@@ -160,7 +161,7 @@ class TestReception:
         self, reception: Reception
     ) -> None:
         def told(status: Status, at: int) -> Delivery:
-            return Delivery(reports=[make_report("NO*ABC*E1*001", status, at, received_at=NOW)])
+            return Delivery(reports=[make_report("NO*ABC*E1*001", status, at)])
 
         first = await reception.take(make_operator(), told(Status.AVAILABLE, NOW - 90_000), protocol="plain")
         second = await reception.take(make_operator(), told(Status.CHARGING, NOW - 70_000), protocol="plain")
@@ -190,7 +191,7 @@ class TestReception:
         operator = make_operator()
 
         def told(at: int) -> Delivery:
-            return Delivery(reports=[make_report("NO*ABC*E1*001", Status.CHARGING, at, received_at=NOW)])
+            return Delivery(reports=[make_report("NO*ABC*E1*001", Status.CHARGING, at)])
 
         await reception.take(operator, told(NOW - 50))
         await reception.take(operator, Delivery(reports=[], unknown=["no-abc-e1-001", "never heard of"]))

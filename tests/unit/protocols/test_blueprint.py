@@ -28,7 +28,7 @@ def answered(body: bytes, status: int = 200, headers: Mapping[str, str] | None =
 def test_a_push_is_read_taken_and_answered() -> None:
     push = _blueprint.BlueprintPush()
     request = Request("POST", "", {}, {}, PAGE)
-    delivery = push.receive(request, make_operator(), NOW, ParseLimits())
+    delivery = push.receive(request, make_operator(), ParseLimits())
     assert [(report.evse, report.status) for report in delivery.reports] == [("NO*ABC*E1", Status.AVAILABLE)]
     assert push.answer(request, delivery, RECEIPT).body == b'{"taken":1,"refused":0}'
     assert push.refuse(request, MalformedBody("no")).status == 400

@@ -59,7 +59,7 @@ def message(
 
 def receive(document: Any, extent: Extent | None = None, limits: ParseLimits = LIMITS) -> Delivery:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return datex2.receive(body, "abc", NOW, limits, extent)
+    return datex2.receive(body, "abc", limits, extent)
 
 
 def one(
@@ -246,7 +246,7 @@ class TestInstants:
 
     def test_without_any_instant_it_was_observed_when_it_was_received(self) -> None:
         document = message(site(station(point())), published=None)
-        assert [report.observed_at for report in receive(document).reports] == [NOW]
+        assert [report.observed_at for report in receive(document).reports] == [None]
 
     def test_a_station_that_works_again_puts_an_older_status_of_its_points_right(self) -> None:
         """The point is as it was at T0, the station failed at T1 and is back at T2."""
@@ -270,10 +270,9 @@ class TestInstants:
         delivery = receive(message(site(station(point(lastUpdated=written)))))
         assert [refusal.reason for refusal in delivery.refused] == [Reason.INVALID_TIME]
 
-    def test_an_instant_ahead_of_our_clock_is_the_receive_time(self) -> None:
-        delivery = receive(message(site(station(point(lastUpdated="2027-01-01T00:00:00Z")))))
-        assert delivery.reports[0].observed_at == NOW
-        assert [note.reason for note in delivery.adjusted] == [Reason.FUTURE_TIME]
+    def test_an_instant_ahead_of_our_clock_is_handed_on_as_it_is_written(self) -> None:
+        (report,) = receive(message(site(station(point(lastUpdated="2027-01-01T00:00:00Z"))))).reports
+        assert report.observed_at == 1_798_761_600_000
 
 
 class TestExtent:
@@ -329,16 +328,21 @@ XML_OF_TWO = b"""<p type="EnergyInfrastructureStatusPublication"><energyInfrastr
 
 class TestPush:
     RECEIPT = Receipt(
-        1, 2, (Refusal(3, Reason.UNKNOWN_EVSE, "<no> 'E-9' \x01"),), Position("abc", 7), stale=1
+        1,
+        2,
+        (Refusal(3, Reason.UNKNOWN_EVSE, "<no> 'E-9' \x01"),),
+        Position("abc", 7),
+        stale=1,
+        received_at=NOW,
     )
 
     def taken(self, body: bytes, **query: str) -> tuple[Request, datex2.Datex2Delivery]:
         request = Request("POST", "", query, {}, body)
-        return request, datex2.Datex2().receive(request, OPERATOR, NOW, LIMITS)
+        return request, datex2.Datex2().receive(request, OPERATOR, LIMITS)
 
     def test_reports_are_the_operators(self) -> None:
         _, delivery = self.taken(XML_OF_TWO)
-        assert {(report.source, report.received_at) for report in delivery.reports} == {("abc", NOW)}
+        assert {report.source for report in delivery.reports} == {"abc"}
 
     @pytest.mark.parametrize(("extent", "complete"), [("snapshot", True), ("delta", False)])
     def test_the_query_says_what_a_message_holds(self, extent: str, complete: bool) -> None:
@@ -526,6 +530,7 @@ def test_the_published_samples_are_read(name: str) -> None:
     delivery = receive(path.read_bytes())
     assert (len(delivery.reports), delivery.refused) == (1, [])
     assert delivery.reports[0].status is Status.CHARGING
+    assert delivery.reports[0].observed_at is not None
     assert delivery.reports[0].observed_at < NOW
 
 

@@ -8,7 +8,6 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from tests.building import NOW
 
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import Reason, Status
@@ -27,7 +26,7 @@ def receive(document: Any, **limits: Any) -> Delivery:
     if isinstance(document, str):
         document = document.encode()
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return datex2.receive(body, "abc", NOW, ParseLimits(**limits))
+    return datex2.receive(body, "abc", ParseLimits(**limits))
 
 
 def told(document: Any) -> list[tuple[str, Status]]:

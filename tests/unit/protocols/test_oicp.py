@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft4Validator
-from tests.building import NOW, make_operator
+from tests.building import make_operator
 from tests.conftest import SharedFile
 
 from ladestrom.errors import (
@@ -49,7 +49,7 @@ def receive(
     body: object, path: str = STATUS_PATH, operator: Operator | None = None, limits: ParseLimits | None = None
 ) -> Delivery:
     who = operator or make_operator(may_register=True)
-    return Oicp().receive(request(body, path), who, NOW, limits or ParseLimits())
+    return Oicp().receive(request(body, path), who, limits or ParseLimits())
 
 
 def described(*records: object, action: str = "insert", operator: Operator | None = None) -> Delivery:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.building import NOW, make_operator
+from tests.building import make_operator
 
 from ladestrom.errors import MalformedBody, NotFound, TooLarge, Unauthenticated
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
@@ -29,7 +29,7 @@ def request(body: object, path: str) -> Request:
 
 
 def receive(body: object, path: str = MANY, limits: ParseLimits | None = None) -> Delivery:
-    return Qualicharge().receive(request(body, path), make_operator(), NOW, limits or ParseLimits())
+    return Qualicharge().receive(request(body, path), make_operator(), limits or ParseLimits())
 
 
 def told(receipt: Receipt, path: str = MANY, body: object = b"") -> tuple[int, dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from tests.building import NOW, make_operator
+from tests.building import make_operator
 
 from ladestrom.model import Reason, Status
 from ladestrom.protocols import (
@@ -27,30 +27,30 @@ FIELDS = ("id_pdc_itinerance", "etat_pdc", "occupation_pdc", "horodatage")
 
 def irve(state: str, occupation: str) -> Delivery:
     body = f"{','.join(FIELDS)}\nFRABCE1,{state},{occupation},{AT}"
-    return irve_dynamique.receive(body.encode(), "abc", NOW, LIMITS)
+    return irve_dynamique.receive(body.encode(), "abc", LIMITS)
 
 
 def qualicharge(word: str) -> Delivery:
     body = json.dumps(dict(zip(FIELDS, ["FRABCE1", "en_service", word, AT], strict=True)))
     request = Request("POST", "status", {}, {}, body.encode())
-    return Qualicharge().receive(request, make_operator(), NOW, LIMITS)
+    return Qualicharge().receive(request, make_operator(), LIMITS)
 
 
 def ocpi(word: str) -> Delivery:
     evse = {"uid": "1", "status": word, "last_updated": AT}
     return ocpi_locations.read_page(
-        json.dumps([{"id": "L1", "evses": [evse]}]).encode(), "abc", NOW, LIMITS
+        json.dumps([{"id": "L1", "evses": [evse]}]).encode(), "abc", LIMITS
     ).delivery
 
 
 def realtime(word: str) -> Delivery:
     frame = json.dumps({"nobilId": "NOR_00001", "evseUId": "1", "status": word})
-    return nobil_realtime.receive(frame.encode(), "abc", NOW, LIMITS)
+    return nobil_realtime.receive(frame.encode(), "abc", LIMITS)
 
 
 def ladestrom(word: str) -> Delivery:
     frame = json.dumps({"type": "changes", "changes": [{"evse": "NO*ABC*E1", "status": word}]})
-    return ladestrom_stream.receive(frame.encode(), "abc", NOW, LIMITS)
+    return ladestrom_stream.receive(frame.encode(), "abc", LIMITS)
 
 
 READERS = {
@@ -102,7 +102,7 @@ def test_the_national_api_whose_senders_read_the_answer_refuses_such_a_word(word
 
 def test_a_pair_that_the_nobil_stream_does_not_have_makes_the_connector_unknown() -> None:
     frame = b'{"type":"status:update","data":{"uuid":"NOR_00001","connectors":[{"status":7,"error":0}]}}'
-    delivery = nobil_stream.receive(frame, "abc", NOW, LIMITS)
+    delivery = nobil_stream.receive(frame, "abc", LIMITS)
     (report,) = delivery.reports
     assert (report.evse, report.status, report.raw) == ("connector 1 of NOR_00001", Status.UNKNOWN, "7/0")
     assert delivery.unmapped == 1
