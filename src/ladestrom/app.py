@@ -43,8 +43,9 @@ from ladestrom.core.access import Keyring, may_report
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
+from ladestrom.core.shares import PlaceLimits
 from ladestrom.core.view import View
-from ladestrom.credentials import Doorkeeper, Tickets
+from ladestrom.credentials import TICKET_LIMITS, ClientAddresses, Doorkeeper, Tickets
 from ladestrom.edges import (
     admin,
     contract_served,
@@ -82,6 +83,7 @@ from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import OcpiServer, OcpiSettings, reconciled
 from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
 from ladestrom.ingest.pacing import PaceLimits
+from ladestrom.ingest.pending import PendingBytes
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.registrar import Registrar
@@ -93,7 +95,6 @@ from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocke
 from ladestrom.model import NEVER, Evse, Millis, Operator, Reading, StatusReport
 from ladestrom.ports import ChargePoint
 from ladestrom.protocols import ocpi, ocpi_credentials
-from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.plain import Plain
 from ladestrom.quoting import quoted
@@ -187,7 +188,8 @@ class App:
         )
         self.hub.raw = self.broadcast
         self.broadcast.writer = self.hub
-        self.tickets = Tickets(clock)
+        self.addresses = ClientAddresses(settings.keys.proxies)
+        self.tickets = Tickets(clock, _ticket_limits(settings))
         self.stream = StreamEdge(
             self.broadcast,
             self.door,
@@ -195,6 +197,7 @@ class App:
             _stream_limits(settings),
             v2,
             frozenset(settings.server.origins),
+            self.addresses,
         )
         self.lookout = Lookout(
             self.view,
@@ -204,9 +207,6 @@ class App:
             skew_ms=settings.rules.clock_skew_s * 1000,
         )
         self.broadcast.followed = self.lookout.follow
-        receipts: Receipts[Answer] = Receipts(
-            settings.reports.idempotency_keys_max, settings.reports.idempotency_hours, clock
-        )
         self.protocols = extensions.table()
         self.supervision = Supervision(clock, _quarantine(settings))
         self.reception = Reception(
@@ -216,7 +216,7 @@ class App:
             SourceDesk(self.reception, store, _source_limits(settings), clock, lambda: log.last),
             self.protocols,
         )
-        desk = Desk(self.reception, self.door, receipts, _push_limits(settings), self._certificates(settings))
+        desk = self._push_desk()
         self.reports = PushEndpoint(REPORTS_PATH, Plain(), desk, basic=False)
         readers = {"qualicharge": qualicharge.reader(self.view, self.hub.confirmed, self.door)}
         self.pushes = [
@@ -268,8 +268,20 @@ class App:
         )
         return metrics
 
+    def _push_desk(self) -> Desk:
+        """What all paths share on which operators send."""
+        settings, reports = self.settings, self.settings.reports
+        return Desk(
+            self.reception,
+            self.door,
+            Receipts(reports.idempotency_keys_max, reports.idempotency_hours, clock),
+            _push_limits(settings),
+            self._certificates(settings),
+            PendingBytes(reports.pending_per_operator_mib_max * 1024 * 1024),
+        )
+
     def _web(self, encoder: NobilFormat) -> Litestar:
-        socket = ReportSocket(self.reports, self.door)
+        socket = ReportSocket(self.reports, self.door, self.settings.reports.sockets_per_key_max)
 
         @asgi(REPORTS_PATH, copy_scope=False)
         async def reports(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
@@ -299,7 +311,7 @@ class App:
                 *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
                 *look.handlers(self.view, self.door, self.lookout, self._page),
-                *v2_edge.handlers(self.door, self.tickets),
+                *v2_edge.handlers(self.door, self.tickets, self.addresses),
                 *operations.handlers(self.metrics, self.watch.readiness, self.door),
                 *keys.handlers(self._keys),
                 *admin.handlers(self._admin_desk()),
@@ -323,6 +335,7 @@ class App:
     def _keys(self) -> keys.KeyDesk:
         return keys.KeyDesk(
             door=self.door,
+            addresses=self.addresses,
             store=self.store,
             policy=_key_policy(self.settings),
             limits=_key_limits(self.settings),
@@ -441,6 +454,8 @@ class App:
         self.broadcast.limits = _broadcast_limits(settings)
         self.stream.limits = _stream_limits(settings)
         self.stream.origins = frozenset(settings.server.origins)
+        self.addresses.trust(settings.keys.proxies)
+        self.tickets.limit(_ticket_limits(settings))
         self.ocpp.limits = _ocpp_limits(settings)
         self.supervision.set_operators(self.operators.values(), settings.rules.stale_after_s)
         self._keys.policy, self._keys.limits = _key_policy(settings), _key_limits(settings)
@@ -590,6 +605,7 @@ class App:
         made = server.make(
             Methods(self.web),
             self.stream,
+            connections_per_address_max=_connections_per_address_max(self.settings),
             header_timeout_s=self.settings.server.header_timeout_s,
             keep_alive_s=int(self.settings.server.keep_alive_s),
             drain_s=int(self.settings.server.drain_s),
@@ -918,6 +934,7 @@ def _source_limits(settings: Settings) -> SourceLimits:
 def _hub_limits(settings: Settings) -> HubLimits:
     return HubLimits(
         queue_items_max=settings.reports.queue_items_max,
+        queue_items_per_operator_max=settings.reports.queue_items_per_operator_max,
         group_items_max=settings.log.group_items_max,
         stale_after_s=settings.rules.stale_after_s,
         start_grace_s=settings.rules.start_grace_s,
@@ -940,6 +957,9 @@ def _stream_limits(settings: Settings) -> StreamLimits:
     return StreamLimits(
         consumers_max=stream.consumers_max,
         consumers_per_key_max=stream.consumers_per_key_max,
+        consumers_per_address_max=stream.consumers_per_address_max,
+        visitors_per_address_max=settings.page.visitors_per_address_max,
+        selections_share_max=stream.selections_share_max,
         visitors_max=settings.page.visitors_max,
         write_buffer_bytes_max=stream.write_buffer_kib_max * 1024,
         inbound_bytes_max=stream.inbound_kib_max * 1024,
@@ -955,9 +975,9 @@ def _key_policy(settings: Settings) -> keys.KeyPolicy:
     return keys.KeyPolicy(
         policy=own.policy,
         per_address_per_hour_max=own.per_address_per_hour_max,
+        per_address_per_day_max=own.per_address_per_day_max,
         self_made_max=own.self_made_max,
         days=own.days,
-        proxies=frozenset(own.proxies),
         contact=settings.page.contact,
         url_public=settings.server.url_public,
     )
@@ -970,6 +990,25 @@ def _key_limits(settings: Settings) -> keys.KeyLimits:
         stream.inbound_kib_max * 1024,
         stream.inbound_messages_per_minute_max,
     )
+
+
+def _ticket_limits(settings: Settings) -> PlaceLimits:
+    """A ticket opens one connection, so each holder may have as many as connections."""
+    stream, page = settings.stream, settings.page
+    return PlaceLimits(
+        total_max=TICKET_LIMITS.total_max,
+        per_key_max=stream.consumers_per_key_max,
+        per_address_max=stream.consumers_per_address_max,
+        visitors_max=TICKET_LIMITS.visitors_max,
+        visitors_per_address_max=page.visitors_per_address_max,
+    )
+
+
+def _connections_per_address_max(settings: Settings) -> int:
+    files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files_max == resource.RLIM_INFINITY:
+        return settings.server.connections_per_address_max
+    return min(settings.server.connections_per_address_max, files_max // 2)
 
 
 def _told_limits(settings: Settings) -> Limits:
@@ -1006,6 +1045,7 @@ def _ocpp_limits(settings: Settings) -> OcppLimits:
         grace_s=ocpp.grace_s,
         start_grace_s=settings.rules.start_grace_s,
         connections_max=ocpp.connections_max,
+        connections_per_operator_max=ocpp.connections_per_operator_max,
         message_bytes_max=ocpp.message_kib_max * 1024,
         messages_per_minute_max=ocpp.messages_per_minute_max,
         stale_after_s=settings.rules.stale_after_s,

@@ -1,4 +1,4 @@
-"""Whose request it is: from headers and query to a credential.
+"""Whose request it is: from headers and query to a credential, and to the address that it counts for.
 
 Holds the keyring in force, and notes to the minute when keys were used. The keyring is replaced as a whole
 when the store changed.
@@ -10,23 +10,36 @@ import base64
 import binascii
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import msgspec
+import structlog
 
 from ladestrom.core.access import VISITOR, Credential, Keyring, Scope
-from ladestrom.errors import KeyPending, LadestromError, NotAllowed, TooManyRequests, Unauthenticated
+from ladestrom.core.shares import Asker, PlaceLimits, Places, asking_address, is_loopback, network_of
+from ladestrom.errors import KeyPending, LadestromError, NotAllowed, Unauthenticated
 from ladestrom.model import Millis, Operator
 from ladestrom.ports import KeyRecord
+
+logger = structlog.get_logger(__name__)
 
 MINUTE_MS: Final = 60_000
 QUERY_NAMES: Final = ("key", "apikey")
 """Both published forms of the NOBIL stream; understood on version 1 paths only."""
 TICKET_S: Final = 60
 TICKET_BYTES: Final = 24
-TICKETS_MAX: Final = 100_000
-"""Tickets not used yet: as many as consumers could come back within a minute, five times over."""
+TICKET_LIMITS: Final = PlaceLimits(
+    total_max=100_000,
+    per_key_max=5_000,
+    per_address_max=5_000,
+    visitors_max=5_000,
+    visitors_per_address_max=50,
+)
+"""Tickets that were not used yet. A ticket opens one connection, so each holder may have as many of them. In
+all, five times as many as consumers could come back within a minute."""
+PROXIES_TOLD_MAX: Final = 16
+"""Proxies that are warned of, once each."""
 
 
 class Use(msgspec.Struct):
@@ -219,28 +232,93 @@ def _password(credentials: str) -> str:
     return pair.partition(":")[2].strip()
 
 
+class ClientAddresses:
+    """Where requests come from: the client's IP address, where a proxy that is trusted names it."""
+
+    def __init__(self, proxies: Collection[str] = ()) -> None:
+        self._told: set[str] = set()
+        self.trust(proxies)
+
+    def trust(self, proxies: Collection[str]) -> None:
+        """Believes these proxies from now on."""
+        self._proxies = frozenset(asking_address(proxy, "", ()) for proxy in proxies)
+
+    def network(self, peer: str, forwarded: str = "") -> str:
+        """The address of a request, as `network_of` gives it.
+
+        Args:
+            peer: the other end of the connection.
+            forwarded: the header `X-Forwarded-For`; empty where there is none.
+        """
+        return network_of(self._address(peer, forwarded))
+
+    def sharer(self, peer: str, forwarded: str = "") -> str:
+        """The same where the address has a share of its own, else empty.
+
+        The machine's own address has none: it is that of all clients behind a local proxy that `keys.proxies`
+        does not name, and each of them could use up what belongs to all.
+        """
+        address = self._address(peer, forwarded)
+        return "" if is_loopback(address) or self._is_proxy(address) else network_of(address)
+
+    def asker(self, credential: Credential, peer: str, forwarded: str = "") -> Asker:
+        """Whom a request counts for."""
+        return Asker(credential.key_id, self.sharer(peer, forwarded))
+
+    def _address(self, peer: str, forwarded: str) -> str:
+        address = asking_address(peer, forwarded, self._proxies)
+        if (
+            forwarded
+            and len(self._told) < PROXIES_TOLD_MAX
+            and not self._is_proxy(asking_address(peer, "", ()))
+        ):
+            self._tell(peer)
+        return address
+
+    def _is_proxy(self, address: str) -> bool:
+        return address in self._proxies
+
+    def _tell(self, peer: str) -> None:
+        if peer not in self._told:
+            self._told.add(peer)
+            logger.warning(
+                "a request came through a proxy that keys.proxies does not name; all clients of that proxy "
+                "count as one address",
+                proxy=peer,
+            )
+
+
 class Tickets:
     """Single-use tickets for browsers, which cannot send a key in a header of a stream's request."""
 
-    def __init__(self, clock: Callable[[], Millis]) -> None:
+    def __init__(self, clock: Callable[[], Millis], limits: PlaceLimits = TICKET_LIMITS) -> None:
         self._clock = clock
-        self._open: OrderedDict[str, tuple[Millis, str, Credential]] = OrderedDict()
+        self._open: OrderedDict[str, tuple[Millis, str, Asker, Credential]] = OrderedDict()
+        self._places = Places("unused tickets", limits)
 
-    def issue(self, credential: Credential, origin: str) -> str:
+    def limit(self, limits: PlaceLimits) -> None:
+        """Has these limits from now on."""
+        self._places.limits = limits
+
+    def issue(self, credential: Credential, origin: str, address: str = "") -> str:
         """A ticket that opens one stream within `TICKET_S`, for pages of this origin only.
 
-        Empty stands for the server's own host, and for programs.
+        An empty origin stands for the server's own host, and for programs. The ticket counts for its key and
+        for the address (`ClientAddresses.sharer`).
 
         Raises:
-            TooManyRequests: too many tickets are open.
+            TooManyRequests: the key, the address or the visitors have too many tickets that were not used.
+            Overloaded: there are too many in all.
         """
         now = self._clock()
         while self._open and next(iter(self._open.values()))[0] <= now:
-            self._open.popitem(last=False)
-        if len(self._open) >= TICKETS_MAX:
-            raise TooManyRequests("too many tickets are open; try again in a minute")
+            _, (_, _, expired, _) = self._open.popitem(last=False)
+            self._places.give_back(expired)
+        asker = Asker(credential.key_id, address)
+        self._places.check(asker)
+        self._places.take(asker)
         ticket = f"lst_ticket_{secrets.token_hex(TICKET_BYTES)}"
-        self._open[ticket] = (now + TICKET_S * 1000, origin, credential)
+        self._open[ticket] = (now + TICKET_S * 1000, origin, asker, credential)
         return ticket
 
     def redeem(self, ticket: str, origin: str) -> Credential:
@@ -249,9 +327,12 @@ class Tickets:
         Raises:
             Unauthenticated: there is no such ticket, or no more, or it is for pages of another origin.
         """
-        until, issued_to, credential = self._open.pop(ticket, (0, "", None))
-        if credential is None or until <= self._clock():
+        found = self._open.pop(ticket, None)
+        if found is not None:
+            self._places.give_back(found[2])
+        if found is None or found[0] <= self._clock():
             raise Unauthenticated("the ticket was used, has expired, or was never issued; get a new one")
+        _, issued_to, _, credential = found
         if issued_to != origin:
             raise Unauthenticated("the ticket was issued for pages of another origin")
         return credential

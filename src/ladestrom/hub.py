@@ -22,7 +22,14 @@ from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking, observation, taking
 from ladestrom.core.timekeeping import Timekeeper
-from ladestrom.errors import LadestromError, LogFailure, LogMisplaced, NotReady, Overloaded
+from ladestrom.errors import (
+    LadestromError,
+    LogFailure,
+    LogMisplaced,
+    NotReady,
+    Overloaded,
+    TooManyRequests,
+)
 from ladestrom.model import (
     Beginning,
     Change,
@@ -72,6 +79,8 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     queue_items_max: int = 200_000
     """Reports waiting for their group: 5 s at 40,000 changes/s."""
+    queue_items_per_operator_max: int = 100_000
+    """Of these, reports of one operator."""
     group_items_max: int = 5_000
     """Reports decided and appended at once: bounds how long one group holds up the loop, some 20 ms."""
     stale_after_s: int = 86_400
@@ -180,6 +189,8 @@ class Hub:
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
         self._queued_items = 0
+        self._queued_by: dict[str, int] = {}
+        """Of these, by operator."""
         self._own: deque[_Own] = deque()
         self._under_way: list[_Submission | _Own] = []
         """The group that is being logged."""
@@ -254,6 +265,12 @@ class Hub:
         if isinstance(self._log.fault, LogMisplaced):
             # Confirmations are refused, too: who follows the log must not take silence for agreement.
             raise LogMisplaced(str(self._log.fault))
+        own = self._queued_by.get(operator.name, 0)
+        if own and own + items > self.limits.queue_items_per_operator_max:
+            raise TooManyRequests(
+                f"{own} reports of {operator.name!r} are waiting to be logged; send this delivery again "
+                "in a second"
+            )
         if self._queued_items + items > self.limits.queue_items_max and self._queued_items:
             raise Overloaded(
                 f"{self._queued_items} reports are waiting to be logged; send this delivery again in a second"
@@ -262,6 +279,7 @@ class Hub:
         on = feed or Feed(operator.name)
         self._queue.append(_Submission(operator, reports, refused, on, began, future))
         self._queued_items += items
+        self._queued_by[operator.name] = own + items
         self._idle.clear()
         self._wake.set()
         return await future
@@ -343,8 +361,9 @@ class Hub:
         while self._queue and items < self.limits.group_items_max:
             submission = self._queue.popleft()
             submissions.append(submission)
-            items += _size(submission.reports)
-        self._queued_items -= items
+            size = _size(submission.reports)
+            self._unqueue(submission.operator.name, size)
+            items += size
         self._under_way = [*own, *submissions]
         decided = self._decided(own, submissions)
         changes = decided.round.changes
@@ -387,6 +406,12 @@ class Hub:
                     _refuse([current.future], LogFailure(UNDECIDED))
             else:
                 return decided
+
+    def _unqueue(self, operator: str, items: int) -> None:
+        self._queued_items -= items
+        left = self._queued_by.pop(operator) - items
+        if left:
+            self._queued_by[operator] = left
 
     async def _append(self, changes: Sequence[Change]) -> Sequence[Entry]:
         began = perf_counter()

@@ -23,10 +23,19 @@ from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 from websockets.http11 import Response
 
-from ladestrom.edges.connection import CLOSE_S_MAX, StreamEdge
+from ladestrom.core.shares import Held
+from ladestrom.credentials import ClientAddresses
+from ladestrom.edges.connection import CLOSE_S_MAX, StreamEdge, peer_of
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH, EventConnection, V2StreamConnection
 from ladestrom.edges.websocket import PATHS, BadHandshake, Core, StreamConnection, refusal
-from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound, TooLarge
+from ladestrom.errors import (
+    BadRequest,
+    InvalidSetting,
+    LadestromError,
+    NotFound,
+    TooLarge,
+    TooManyRequests,
+)
 from ladestrom.problem import MEDIA_TYPE, problem
 
 WEBSOCKET_BYTES_MAX = 8 * 1024 * 1024
@@ -50,6 +59,31 @@ HANDSHAKE_CHARACTERS_MAX: Final = 200
 UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
 
 
+class Gate:
+    """Lets each IP address have so many connections at once, whatever becomes of them."""
+
+    def __init__(self, addresses: ClientAddresses, per_address_max: int) -> None:
+        self._addresses = addresses
+        self._per_address_max = per_address_max
+        self._held = Held()
+
+    def enter(self, peer: str) -> Callable[[], None] | None:
+        """Takes a place; what is returned gives it back. None where the address has no share of its own.
+
+        Raises:
+            TooManyRequests: the address has its share.
+        """
+        address = self._addresses.sharer(peer)
+        if not address:
+            return None
+        if self._held[address] >= self._per_address_max:
+            raise TooManyRequests(
+                f"this IP address: {self._per_address_max} connections at a time; close some of them"
+            )
+        self._held.take(address)
+        return partial(self._held.give_back, address)
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection; `bound` makes the class for a server.
 
@@ -58,7 +92,10 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     edge: ClassVar[StreamEdge]
+    gate: ClassVar[Gate]
     header_timeout_s: ClassVar[float]
+    _when_lost: Callable[[], None] | None = None
+    """Gives back the place of the connection; who has the transport calls it in the end."""
     _deadline: asyncio.TimerHandle | None = None
     _begun = False
     """Between the first byte of a request and its last."""
@@ -76,21 +113,31 @@ class HttpProtocol(HttpToolsProtocol):
     _stall: asyncio.TimerHandle | None = None
 
     @classmethod
-    def bound(cls, edge: StreamEdge, header_timeout_s: float) -> type[HttpProtocol]:
+    def bound(cls, edge: StreamEdge, gate: Gate, header_timeout_s: float) -> type[HttpProtocol]:
         """The class with what its objects need, as uvicorn makes them itself."""
-        return type("BoundHttpProtocol", (cls,), {"edge": edge, "header_timeout_s": header_timeout_s})
+        needed = {"edge": edge, "gate": gate, "header_timeout_s": header_timeout_s}
+        return type("BoundHttpProtocol", (cls,), needed)
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock of the first request's head."""
+        """Starts the clock of the first request's head, unless its address has too many connections."""
         super().connection_made(transport)
+        try:
+            self._when_lost = self.gate.enter(peer_of(transport))
+        except TooManyRequests as error:
+            self.transport.write(_refusal(error, error.status))
+            self._leaving_bytes = 0
+            self.transport.close()
+            return
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clocks."""
+        """Stops the clocks, and gives back the place."""
         self._stop_clock()
         self._stop_stall()
+        if self._when_lost is not None:
+            self._when_lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -210,7 +257,9 @@ class HttpProtocol(HttpToolsProtocol):
         path = target.partition("?")[0]
         method, state = self.parser.get_method(), self.server_state
         if path in STREAMS:
-            protocol: asyncio.Protocol = STREAMS[path](self.edge, state, target, _named(self.headers))
+            protocol: StreamConnection | WebSocketProtocol = STREAMS[path](
+                self.edge, state, target, _named(self.headers)
+            )
             # The pure core reads lines of 8 KiB at most, and needs neither the query nor other headers.
             needed = [pair for pair in self.headers if pair[0].startswith(UPGRADE_HEADERS)]
             head = _head(method, path.encode(), needed)
@@ -236,7 +285,7 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._last()
 
-    def _hand_over(self, protocol: asyncio.Protocol, begin: Callable[[], None]) -> None:
+    def _hand_over(self, protocol: Successor, begin: Callable[[], None]) -> None:
         """Gives the transport to another protocol, which begins when nothing of ours is left on it.
 
         A timer that went on here, or a callback of the transport that came here, would end a connection that
@@ -249,6 +298,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.connections.discard(self)
         self.flow.resume_reading()
+        protocol.when_lost, self._when_lost = self._when_lost, None
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         begin()
@@ -271,12 +321,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._last()
 
     def _say_refusal(self, error: LadestromError, status: int) -> None:
-        body = problem(error, status)
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self.transport.write(_refusal(error, status))
         self._begun = True
         self.end()
 
@@ -349,6 +394,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._stall = None
 
 
+def _refusal(error: LadestromError, status: int) -> bytes:
+    body = problem(error, status)
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n"
+    )
+    if error.retry:
+        head += f"retry-after: {error.retry_after_s}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
 def _named(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers by name; those that come several times as one list (RFC 9110, section 5.3)."""
     named: dict[str, str] = {}
@@ -392,6 +448,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _partial_began_s = 0.0
     _partial_bytes = 0
     _end: asyncio.TimerHandle | None = None
+    when_lost: Callable[[], None] | None = None
+    """Is called once when the connection has ended."""
 
     def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         """Takes our pure core, which refuses upgrades as we do."""
@@ -404,6 +462,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._stop_partial()
         if self._end is not None:
             self._end.cancel()
+        if self.when_lost is not None:
+            self.when_lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -489,6 +549,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
 
+Successor = StreamConnection | EventConnection | WebSocketProtocol
+"""What may follow HTTP on a connection."""
+
+
 def _refused(status: int, text: str) -> Response:
     # Without a text it is uvicorn that refuses, where the application has no WebSocket.
     if text:
@@ -561,6 +625,7 @@ def make(
     app: Any,  # noqa: ANN401 - an ASGI application; uvicorn's own type is private
     edge: StreamEdge,
     *,
+    connections_per_address_max: int,
     header_timeout_s: float,
     keep_alive_s: int,
     drain_s: int,
@@ -569,7 +634,7 @@ def make(
     """The server for one application."""
     config = uvicorn.Config(
         app,
-        http=HttpProtocol.bound(edge, header_timeout_s),
+        http=HttpProtocol.bound(edge, Gate(edge.addresses, connections_per_address_max), header_timeout_s),
         ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_BYTES_MAX,
         # Reports come compressed over HTTP, where unpacking is bounded better.

@@ -199,6 +199,10 @@ def test_a_setting_that_changes_is_used_and_told_from_then_on(row: Setting, live
     assert app.broadcast.limits.gather_ms_max == settings.stream.gather_ms_max
     assert app.broadcast.limits.channels_max == settings.stream.selections_max
     assert app.stream.limits.consumers_max == settings.stream.consumers_max
+    assert app.stream._places.limits.per_address_max == settings.stream.consumers_per_address_max
+    assert app.stream._selections.each_max == settings.stream.selections_share_max
+    assert app.hub.limits.queue_items_per_operator_max == settings.reports.queue_items_per_operator_max
+    assert app.addresses._proxies == frozenset(settings.keys.proxies)
     assert app.stream.origins == frozenset(settings.server.origins)
     assert app.ocpp.limits.grace_s == settings.ocpp.grace_s
     assert app._keys.policy.days == settings.keys.days

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 from tests.e2e.following import TRANSPORTS, Events, Follower, Transport
 from tests.e2e.serving import Serving, now
 from tests.e2e.wire import Head, Wire, refusal
 
-from ladestrom import credentials
 from ladestrom.core.access import Credential
-from ladestrom.credentials import TICKET_S, Tickets
+from ladestrom.credentials import TICKET_LIMITS, TICKET_S, Tickets
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.errors import TooManyRequests, Unauthenticated
 
@@ -104,8 +104,7 @@ def test_other_methods_are_refused(server: Serving) -> None:
 def test_there_is_a_limit_of_tickets_that_nobody_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "TICKETS_MAX", 3)
-    with Serving(tmp_path) as server:
+    with Serving(tmp_path, {"stream.consumers_per_key_max": 3}) as server:
         tickets = [issued(server) for _ in range(3)]
         answer = server.request("POST", PATH, headers=server.bearer())
         assert (answer.status_code, answer.json()["retry"]) == (429, True)
@@ -297,10 +296,9 @@ def test_a_ticket_is_good_until_the_last_millisecond() -> None:
         tickets.redeem(second, "")
 
 
-def test_expired_tickets_are_forgotten_and_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "TICKETS_MAX", 2)
+def test_expired_tickets_are_forgotten_and_make_room() -> None:
     clock = Clock()
-    tickets = Tickets(clock)
+    tickets = Tickets(clock, msgspec.structs.replace(TICKET_LIMITS, per_key_max=2))
     tickets.issue(CREDENTIAL, "")
     clock.at += TICKET_S * 500
     tickets.issue(CREDENTIAL, "")

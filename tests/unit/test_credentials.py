@@ -4,18 +4,20 @@ from collections.abc import Mapping
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from tests.building import NOW, make_operator
 
 from ladestrom.core.access import VISITOR, Keyring, Scope, create_key
+from ladestrom.core.shares import Asker, PlaceLimits
 from ladestrom.credentials import (
     MINUTE_MS,
     TICKET_S,
-    TICKETS_MAX,
+    ClientAddresses,
     Doorkeeper,
     Tickets,
     presented_key,
 )
-from ladestrom.errors import KeyPending, NotAllowed, TooManyRequests, Unauthenticated
+from ladestrom.errors import KeyPending, NotAllowed, Overloaded, TooManyRequests, Unauthenticated
 from ladestrom.model import Millis
 from ladestrom.ports import KeyRecord
 
@@ -227,16 +229,79 @@ class TestTickets:
         with pytest.raises(Unauthenticated):
             tickets.redeem("lst_ticket_0", self.ORIGIN)
 
-    def test_there_are_no_more_open_than_the_limit(
-        self, clock: Clock, door: Doorkeeper, tickets: Tickets
-    ) -> None:
+    LIMITS = PlaceLimits(
+        total_max=8, per_key_max=3, per_address_max=4, visitors_max=4, visitors_per_address_max=2
+    )
+
+    def test_a_key_has_no_more_open_than_its_share(self, clock: Clock, door: Doorkeeper) -> None:
+        tickets = Tickets(clock, self.LIMITS)
         credential = door.credential({"x-api-key": READ}, Scope.STREAM)
-        for _ in range(TICKETS_MAX):
-            tickets.issue(credential, self.ORIGIN)
+        first, *_ = [tickets.issue(credential, self.ORIGIN) for _ in range(3)]
         with pytest.raises(TooManyRequests):
             tickets.issue(credential, self.ORIGIN)
+        tickets.redeem(first, self.ORIGIN)
+        tickets.issue(credential, self.ORIGIN)
         clock.now += TICKET_S * 1000
         assert tickets.issue(credential, self.ORIGIN)
+
+    def test_those_without_a_key_leave_tickets_for_those_with_one(
+        self, clock: Clock, door: Doorkeeper
+    ) -> None:
+        tickets = Tickets(clock, self.LIMITS)
+        asked = refused = 0
+        for number in range(100):
+            try:
+                tickets.issue(VISITOR, "", f"192.0.2.{number % 3}")
+                asked += 1
+            except TooManyRequests:
+                refused += 1
+        assert (asked, refused) == (4, 96)
+        assert tickets.issue(door.credential({"x-api-key": READ}, Scope.STREAM), self.ORIGIN, "192.0.2.0")
+
+    def test_there_are_no_more_open_than_the_limit_of_all(self, clock: Clock, door: Doorkeeper) -> None:
+        tickets = Tickets(clock, msgspec.structs.replace(self.LIMITS, total_max=3))
+        for number in range(3):
+            tickets.issue(VISITOR, "", f"192.0.2.{number}")
+        with pytest.raises(Overloaded):
+            tickets.issue(door.credential({"x-api-key": READ}, Scope.STREAM), self.ORIGIN)
+
+
+class TestClientAddresses:
+    PROXY, CLIENT = "192.0.2.9", "198.51.100.1"
+
+    @pytest.mark.parametrize(
+        ("peer", "forwarded", "sharer"),
+        [
+            (CLIENT, "", CLIENT),
+            (f"::ffff:{CLIENT}", "", CLIENT),
+            ("2001:db8::1", "", "2001:db8::/64"),
+            (PROXY, CLIENT, CLIENT),
+            (PROXY, "2001:db8::1", "2001:db8::/64"),
+            # Whose connection it is nobody says, or only the machine itself.
+            (PROXY, "", ""),
+            (PROXY, "unknown", ""),
+            ("127.0.0.1", "", ""),
+            ("127.0.0.1", CLIENT, ""),
+            ("::1", "", ""),
+            ("::ffff:127.0.0.1", "", ""),
+            ("", "", ""),
+        ],
+    )
+    def test_an_address_has_a_share_unless_it_is_that_of_many(
+        self, peer: str, forwarded: str, sharer: str
+    ) -> None:
+        addresses = ClientAddresses([self.PROXY])
+        assert addresses.sharer(peer, forwarded) == sharer
+        assert addresses.asker(VISITOR, peer, forwarded) == Asker(VISITOR.key_id, sharer)
+
+    def test_a_proxy_that_is_not_named_is_warned_of_once(self) -> None:
+        addresses = ClientAddresses([self.PROXY])
+        with capture_logs() as logs:
+            for _ in range(3):
+                addresses.sharer("127.0.0.1", self.CLIENT)
+                addresses.sharer(self.PROXY, self.CLIENT)
+                addresses.sharer(self.CLIENT)
+        assert [each["proxy"] for each in logs] == ["127.0.0.1"]
 
 
 class TestLook:

@@ -41,6 +41,7 @@ LIVE: Final = frozenset(
         "logging.format",
         "logging.level",
         "ocpp.connections_max",
+        "ocpp.connections_per_operator_max",
         "ocpp.grace_s",
         "ocpp.message_kib_max",
         "ocpp.messages_per_minute_max",
@@ -48,16 +49,20 @@ LIVE: Final = frozenset(
         "page.tiles_attribution",
         "page.title",
         "page.visitors_max",
+        "page.visitors_per_address_max",
         "registry.readings",
         "reports.queue_items_max",
+        "reports.queue_items_per_operator_max",
         "rules.stale_after_s",
         "server.origins",
         "stream.consumers_max",
+        "stream.consumers_per_address_max",
         "stream.consumers_per_key_max",
         "stream.gather_ms_max",
         "stream.gather_ms_min",
         "stream.raw_items_max",
         "stream.selections_max",
+        "stream.selections_share_max",
     }
 )
 """Settings that SIGHUP changes while the server runs. All others need a restart: consumers are told them on
@@ -112,6 +117,18 @@ class Server(msgspec.Struct, frozen=True):
             unit="s",
         ),
     ] = 10
+    connections_per_address_max: Annotated[
+        int,
+        _number(
+            "Most connections at a time from one IP address (of IPv6: from one /64 network), and at most "
+            "half of the files that the process may open. Proxies that `keys.proxies` names, and the machine "
+            "itself, have no such limit.",
+            10,
+            1_000_000,
+            "The 5,000 consumers of `stream.consumers_per_address_max`, and 1,000 requests beside them.",
+            unit="connections",
+        ),
+    ] = 6_000
     keep_alive_s: Annotated[
         int,
         _number(
@@ -297,6 +314,38 @@ class Reports(msgspec.Struct, frozen=True):
             unit="items",
         ),
     ] = 200_000
+    queue_items_per_operator_max: Annotated[
+        int,
+        _number(
+            "Most reports of one operator that wait for a decision. Above it, deliveries of that operator "
+            "are refused with 429.",
+            1_000,
+            10_000_000,
+            "Half of `reports.queue_items_max`: one operator cannot fill the queue for the others.",
+            unit="items",
+        ),
+    ] = 100_000
+    pending_per_operator_mib_max: Annotated[
+        int,
+        _number(
+            "Most that deliveries of one operator occupy in memory while they are read and decided. Further "
+            "deliveries wait and are not read yet.",
+            1,
+            1_024,
+            "Four of the largest bodies.",
+            unit="MiB",
+        ),
+    ] = 32
+    sockets_per_key_max: Annotated[
+        int,
+        _number(
+            "Most connections to `/api/v2/reports/stream` at a time with one key.",
+            1,
+            100_000,
+            "An operator needs one for each system that reports; each may hold two messages of 8 MiB.",
+            unit="connections",
+        ),
+    ] = 16
     idempotency_keys_max: Annotated[
         int,
         _number(
@@ -366,6 +415,17 @@ class Stream(msgspec.Struct, frozen=True):
             1,
             1_000_000,
             "A quarter of all: one application cannot shut out the others.",
+            unit="consumers",
+        ),
+    ] = 5_000
+    consumers_per_address_max: Annotated[
+        int,
+        _number(
+            "Most consumers at a time from one IP address (of IPv6: from one /64 network), whatever their "
+            "keys. The machine itself has no such limit.",
+            1,
+            1_000_000,
+            "A quarter of all, as with keys: whoever has many keys cannot shut out the others either.",
             unit="consumers",
         ),
     ] = 5_000
@@ -481,6 +541,17 @@ class Stream(msgspec.Struct, frozen=True):
             unit="selections",
         ),
     ] = 1_000
+    selections_share_max: Annotated[
+        int,
+        _number(
+            "Most different selections that one key, or one IP address, uses at a time. `batch_ms`, the "
+            "version and the compression are part of a selection.",
+            1,
+            1_000_000,
+            "A quarter of `stream.selections_max`: one application cannot use them up for the others.",
+            unit="selections",
+        ),
+    ] = 250
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -625,6 +696,16 @@ class Keys(msgspec.Struct, frozen=True):
             unit="keys",
         ),
     ] = 5
+    per_address_per_day_max: Annotated[
+        int,
+        _number(
+            "Most keys that one IP address may create or rotate per day; at least as many as per hour.",
+            1,
+            1_000_000,
+            "3,650 in the year for which they are valid: one address never reaches `keys.self_made_max`.",
+            unit="keys",
+        ),
+    ] = 10
     self_made_max: Annotated[
         int,
         _number(
@@ -648,7 +729,7 @@ class Keys(msgspec.Struct, frozen=True):
     proxies: Annotated[
         tuple[str, ...],
         _text(
-            "Addresses of proxies whose `X-Forwarded-For` header is believed.",
+            "Addresses of proxies whose `X-Forwarded-For` header is believed, for all limits per IP address.",
             "None: anyone could write anything there. Without it, all clients behind a proxy count as "
             "one address.",
             form="IP addresses",
@@ -690,6 +771,16 @@ class Ocpp(msgspec.Struct, frozen=True):
             unit="connections",
         ),
     ] = 5_000
+    connections_per_operator_max: Annotated[
+        int,
+        _number(
+            "Most charge points of one operator connected at a time.",
+            1,
+            1_000_000,
+            "Leaves a fifth of `ocpp.connections_max` to the others.",
+            unit="connections",
+        ),
+    ] = 4_000
     message_kib_max: Annotated[
         int,
         _number(
@@ -837,6 +928,17 @@ class Page(msgspec.Struct, frozen=True):
             unit="connections",
         ),
     ] = 500
+    visitors_per_address_max: Annotated[
+        int,
+        _number(
+            "Most visitors without a key who follow the stream at a time from one IP address (of IPv6: from "
+            "one /64 network). The machine itself has no such limit.",
+            1,
+            1_000_000,
+            "An office or a mobile network behind one address; a tenth of `page.visitors_max`.",
+            unit="connections",
+        ),
+    ] = 50
     history_changes_max: Annotated[
         int,
         _number(

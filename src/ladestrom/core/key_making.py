@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Collection
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 import msgspec
 
 from ladestrom.core.access import Scope, create_key
+from ladestrom.core.shares import network_of
 from ladestrom.errors import BadRequest
 from ladestrom.model import Millis
 from ladestrom.ports import KeyRecord
@@ -26,10 +25,6 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 ADDRESSES_MAX: Final = 10_000
 """Addresses that are remembered; the one that asked longest ago is forgotten first. Some 4 MiB."""
-IPV6_NETWORK_BITS: Final = 64
-"""One subscriber has at least that much (RFC 6177, section 2)."""
-FORWARDED_MAX: Final = 50
-"""Addresses of one `X-Forwarded-For` that are looked at, from its end."""
 EMAIL_FORM: Final = r"[^@\s,;<>\"]+@[^@\s,;<>\"]+"
 """One address, and nothing by which it could become several where it is written into a mail's header."""
 
@@ -112,10 +107,11 @@ def successor(
 
 
 class AddressRate:
-    """How often each address asked within the last hour. Bounded: see `ADDRESSES_MAX`."""
+    """How often each address asked within the last hour, and day. Bounded: see `ADDRESSES_MAX`."""
 
-    def __init__(self, per_hour_max: int) -> None:
+    def __init__(self, per_hour_max: int, per_day_max: int) -> None:
         self._per_hour_max = per_hour_max
+        self._per_day_max = max(per_day_max, per_hour_max)
         self._asked: OrderedDict[str, list[Millis]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -125,44 +121,15 @@ class AddressRate:
     def admit(self, address: str, now: Millis) -> int:
         """0 where the address may, and it counts then; else the seconds until it may again."""
         network = network_of(address)
-        recent = self._asked[network] = [at for at in self._asked.pop(network, ()) if now - at < HOUR_MS]
-        if len(recent) >= self._per_hour_max:
-            return (recent[0] + HOUR_MS - now) // 1000 + 1
-        recent.append(now)
+        kept = self._asked[network] = [at for at in self._asked.pop(network, ()) if now - at < DAY_MS]
+        wait_ms = 0
+        for most, span_ms in ((self._per_hour_max, HOUR_MS), (self._per_day_max, DAY_MS)):
+            recent = [at for at in kept if now - at < span_ms]
+            if len(recent) >= most:
+                wait_ms = max(wait_ms, recent[-most] + span_ms - now)
+        if wait_ms:
+            return wait_ms // 1000 + 1
+        kept.append(now)
         while len(self._asked) > ADDRESSES_MAX:
             self._asked.popitem(last=False)
         return 0
-
-
-def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the network of a subscriber."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(found, IPv6Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ip_network((int(found), IPV6_NETWORK_BITS), strict=False))
-
-
-def asking_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
-    """Where a request came from.
-
-    Args:
-        peer: the other end of the connection.
-        forwarded: what `X-Forwarded-For` says: each proxy adds the address it was asked from at the end.
-        proxies: those that are believed; of what others wrote nothing is.
-    """
-    if peer not in proxies:
-        return peer
-    for written in reversed(forwarded.split(",")[-FORWARDED_MAX:]):
-        try:
-            address = str(ip_address(written.strip()))
-        except ValueError:
-            return peer
-        if address not in proxies:
-            return address
-        peer = address
-    return peer

@@ -22,6 +22,12 @@ COMPRESSED: Final = "compressed"
 """Option of handlers that compress their answers themselves: `@get(..., opt={COMPRESSED: True})`."""
 
 
+def asked_from(request: AnyRequest) -> tuple[str, str]:
+    """Where a request came from: the other end of its connection, and what `X-Forwarded-For` says."""
+    peer = request.client.host if request.client is not None else ""
+    return peer, ",".join(request.headers.getall("x-forwarded-for", []))
+
+
 def etag(view: View) -> str:
     """Version 1's entity tag: the view's position."""
     return f'"{view.position}"'

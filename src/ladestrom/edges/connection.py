@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,9 +21,10 @@ from websockets.frames import CloseCode
 
 from ladestrom import tasks
 from ladestrom.broadcast import Broadcast
-from ladestrom.core.access import VISITOR, Credential, Scope
+from ladestrom.core.access import Credential, Scope
 from ladestrom.core.channel import Subscriber, Wishes
-from ladestrom.credentials import Doorkeeper, Tickets, presented_key
+from ladestrom.core.shares import Asker, Held, Kinds, PlaceLimits, Places
+from ladestrom.credentials import ClientAddresses, Doorkeeper, Tickets, presented_key
 from ladestrom.edges.send_queue import SendQueue
 from ladestrom.errors import (
     BadRequest,
@@ -53,8 +55,12 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     consumers_max: int = 20_000
     consumers_per_key_max: int = 5_000
+    consumers_per_address_max: int = 5_000
     visitors_max: int = 500
     """Of those who have no key, together."""
+    visitors_per_address_max: int = 50
+    selections_share_max: int = 250
+    """Different selections of one key, and of one address."""
     write_buffer_bytes_max: int = 512 * 1024
     """Bytes waiting for one consumer beyond which nothing more is written to it."""
     inbound_bytes_max: int = 64 * 1024
@@ -66,17 +72,32 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     stalled_s: float = 60
     """A consumer whose full buffer does not shrink for so long is cut off."""
 
+    @property
+    def places(self) -> PlaceLimits:
+        """Those of connections."""
+        return PlaceLimits(
+            total_max=self.consumers_max,
+            per_key_max=self.consumers_per_key_max,
+            per_address_max=self.consumers_per_address_max,
+            visitors_max=self.visitors_max,
+            visitors_per_address_max=self.visitors_per_address_max,
+        )
+
 
 class Accepted(msgspec.Struct, frozen=True):
     """What a request for a stream asked for."""
 
-    key_id: str
+    asker: Asker
     wishes: Wishes
     since: Position | None
     snapshot: bool = True
     every: bool = False
     first: tuple[Message, ...] = ()
     """Messages to begin with."""
+
+    def framed(self, framing: str) -> Accepted:
+        """The same for a transport with this framing."""
+        return msgspec.structs.replace(self, wishes=msgspec.structs.replace(self.wishes, framing=framing))
 
 
 class StreamEdge:
@@ -90,19 +111,38 @@ class StreamEdge:
         limits: StreamLimits,
         v2: V2Dialect,
         origins: frozenset[str] = frozenset(),
+        addresses: ClientAddresses | None = None,
     ) -> None:
         self.broadcast = broadcast
         self.door = door
         self.tickets = tickets
-        self.limits = limits
         self.v2 = v2
         self.origins = origins
+        self.addresses = addresses or ClientAddresses()
         self.connections: set[Connection] = set()
-        self.by_key: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         """Connections ended, by why."""
         self.draining = False
         self.restarting = False
+        self._limits = limits
+        self._places = Places("connections", limits.places)
+        self._selections: Kinds[Wishes] = Kinds("different selections", limits.selections_share_max)
+
+    @property
+    def limits(self) -> StreamLimits:
+        """What consumers may cost; of what is set anew, those who are there keep what they have."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: StreamLimits) -> None:
+        self._limits = limits
+        self._places.limits = limits.places
+        self._selections.each_max = limits.selections_share_max
+
+    @property
+    def by_key(self) -> Held:
+        """Connections of each key; visitors are one."""
+        return self._places.by_key
 
     def credential(
         self, headers: Mapping[str, str], query: Mapping[str, str], *, key_in_query: bool = False
@@ -129,43 +169,67 @@ class StreamEdge:
             raise Unauthenticated("the key that the ticket was issued for was revoked or has expired")
         return credential
 
-    def admit(self, credential: Credential, headers: Mapping[str, str]) -> None:
-        """Checks everything about a request for a stream but what it asks for.
+    def admit(self, credential: Credential, headers: Mapping[str, str], peer: str) -> Asker:
+        """Checks everything about a request for a stream but what it asks for; whom it counts for.
 
         Raises:
             NotAllowed: its origin is not one of ours.
             Overloaded: the server is stopping, or full.
-            TooManyRequests: the key has too many connections, or there are too many visitors.
+            TooManyRequests: its key, its address or the visitors have too many connections.
         """
         check_origin(headers, self.origins)
         if self.draining:
             raise Overloaded("the server is stopping; reconnect in some seconds")
-        if len(self.connections) >= self.limits.consumers_max:
-            raise Overloaded(f"{self.limits.consumers_max} consumers are connected; try again later")
-        if credential.key_id == VISITOR.key_id:
-            if self.by_key[VISITOR.key_id] >= self.limits.visitors_max:
-                raise TooManyRequests(
-                    f"{self.limits.visitors_max} visitors follow the stream; try again later, or send a key"
-                )
-        elif self.by_key[credential.key_id] >= self.limits.consumers_per_key_max:
-            self.door.use(credential.key_id).refused += 1
-            raise TooManyRequests(
-                f"this key has {self.limits.consumers_per_key_max} connections open; close some of them"
-            )
+        asker = self.addresses.asker(credential, peer, headers.get("x-forwarded-for", ""))
+        with self._refusals(asker):
+            self._places.check(asker)
+        return asker
 
-    def check_room(self, accepted: Accepted, framing: str) -> None:
-        """Whether a consumer that asks for this can be attached in this step of the loop.
+    def check_room(self, asker: Asker, wishes: Wishes, instead: Wishes | None = None) -> None:
+        """Whether a consumer with these wishes can be attached, or change to them, in this step of the loop.
 
         Raises:
-            Overloaded: too many different selections are in use.
+            TooManyRequests: its key or its address uses too many different selections.
+            Overloaded: too many are in use in all.
         """
-        self.broadcast.check_room(msgspec.structs.replace(accepted.wishes, framing=framing))
+        with self._refusals(asker):
+            self._selections.check(asker, wishes, instead)
+        self.broadcast.check_room(wishes)
+
+    @contextmanager
+    def _refusals(self, asker: Asker) -> Iterator[None]:
+        """Counts what is refused to a key."""
+        try:
+            yield
+        except TooManyRequests:
+            if not asker.is_visitor:
+                self.door.use(asker.key_id).refused += 1
+            raise
+
+    def attach(self, connection: Connection, asker: Asker, wishes: Wishes) -> None:
+        """It is a consumer from now on."""
+        self.connections.add(connection)
+        self._places.take(asker)
+        self._selections.take(asker, wishes)
+        self.door.use(asker.key_id).connections += 1
+
+    def reselect(self, asker: Asker, before: Wishes, wishes: Wishes) -> None:
+        """It has other wishes from now on."""
+        self._selections.take(asker, wishes)
+        self._selections.give_back(asker, before)
+
+    def detach(self, connection: Connection, asker: Asker, wishes: Wishes, why: str) -> None:
+        """It is no consumer any more."""
+        self.connections.discard(connection)
+        self._places.give_back(asker)
+        self._selections.give_back(asker, wishes)
+        self.closed[why] += 1
 
     def delivered(self, key_id: str) -> tuple[int, int]:
         """Messages and bytes handed to a key's connections that are open."""
         messages = size = 0
         for connection in self.connections if self.by_key[key_id] else ():
-            if connection.key_id == key_id:
+            if connection.asker is not None and connection.asker.key_id == key_id:
                 told = connection.delivered()
                 messages += told[0]
                 size += told[1]
@@ -202,8 +266,12 @@ class Connection(asyncio.Protocol):
         self._subscriber: Subscriber | None = None
         self._piece_bytes = 0
         """What is larger is written in pieces."""
-        self.key_id = ""
-        """Whose it is, while it is a consumer."""
+        self.asker: Asker | None = None
+        """Whom it counts for, while it is a consumer."""
+        self._wishes: Wishes
+        """Of the selection that it counts for."""
+        self.when_lost: Callable[[], None] | None = None
+        """Is called once when the connection has ended."""
         self._closing = False
         self._reading_paused = False
         """Nothing is read while a control frame of ours waits to be written."""
@@ -228,16 +296,14 @@ class Connection(asyncio.Protocol):
             self._close_timer.cancel()
         self._closing = self.paused = True
         self._queue.clear()
-        if self.key_id:
+        if self.asker is not None:
             if self._subscriber is not None:
                 self._edge.broadcast.leave(self._subscriber)
                 self._count()
-            self._edge.connections.discard(self)
-            self._edge.closed[self._why] += 1
-            self._edge.by_key[self.key_id] -= 1
-            if self._edge.by_key[self.key_id] <= 0:
-                del self._edge.by_key[self.key_id]
-            self.key_id = ""
+            self._edge.detach(self, self.asker, self._wishes, self._why)
+            self.asker = None
+        if self.when_lost is not None:
+            self.when_lost()
 
     def eof_received(self) -> bool:
         """The consumer closed its side: nothing more to say."""
@@ -310,17 +376,14 @@ class Connection(asyncio.Protocol):
 
     # -- being a consumer --------------------------------------------------------------------------------
 
-    def attach(self, accepted: Accepted, framing: str) -> None:
+    def attach(self, accepted: Accepted) -> None:
         """Joins the broadcast; the request has been answered. Counts as a consumer from now on."""
-        wishes = msgspec.structs.replace(accepted.wishes, framing=framing)
-        self.key_id = accepted.key_id
-        self._edge.connections.add(self)
-        self._edge.by_key[self.key_id] += 1
-        self._edge.door.use(self.key_id).connections += 1
+        self.asker, self._wishes = accepted.asker, accepted.wishes
+        self._edge.attach(self, self.asker, self._wishes)
         self._follow(
             self._edge.broadcast.join(
                 self,
-                wishes,
+                self._wishes,
                 since=accepted.since,
                 snapshot=accepted.snapshot,
                 every=accepted.every,
@@ -334,6 +397,20 @@ class Connection(asyncio.Protocol):
             # The pause came before the subscriber was known, so nothing was counted then.
             subscriber.settle()
 
+    def reselect(self, subscriber: Subscriber, wishes: Wishes) -> None:
+        """Gives the consumer another selection.
+
+        Raises:
+            TooManyRequests, Overloaded: too many are in use; the consumer keeps the one that it has.
+        """
+        if self.asker is None:
+            return
+        self._edge.check_room(self.asker, wishes, instead=self._wishes)
+        replacement = self._edge.broadcast.select(subscriber, wishes)
+        self._edge.reselect(self.asker, self._wishes, wishes)
+        self._wishes = wishes
+        self._follow(replacement)
+
     def delivered(self) -> tuple[int, int]:
         """Messages and bytes handed over."""
         subscriber = self._subscriber
@@ -344,7 +421,8 @@ class Connection(asyncio.Protocol):
 
     def _count(self) -> None:
         """It is no consumer any more: what it got is its key's."""
-        use = self._edge.door.use(self.key_id)
+        assert self.asker is not None  # noqa: S101 - only a consumer is counted, and it has one
+        use = self._edge.door.use(self.asker.key_id)
         messages, size = self.delivered()
         use.messages += messages
         use.bytes += size
@@ -416,9 +494,9 @@ class Connection(asyncio.Protocol):
 
     def tend(self, now_s: float) -> None:
         """One look after the connection: is its key live, does it read, is it there?"""
-        if self._closing:
+        if self._closing or self.asker is None:
             return
-        if not self._edge.door.is_live(self.key_id):
+        if not self._edge.door.is_live(self.asker.key_id):
             error = Unauthenticated("the key was revoked or has expired")
             self.close(error.close_code, str(error), "revoked")
         elif self.paused:
@@ -477,3 +555,9 @@ def check_origin(headers: Mapping[str, str], allowed: frozenset[str]) -> None:
         raise NotAllowed(
             f"pages of {quoted(origin, 100)} may not open this stream; ask its operator to allow the origin"
         )
+
+
+def peer_of(transport: asyncio.BaseTransport) -> str:
+    """The address at the other end of a connection; empty where it has none, as that of a Unix socket."""
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) else ""

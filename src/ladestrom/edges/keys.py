@@ -7,7 +7,7 @@ of himself is in no log and in no error.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -19,9 +19,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from ladestrom.core.access import DEMO_KEY, Scope, key_state
-from ladestrom.core.key_making import DAY_MS, AddressRate, asked, asking_address, self_made, successor
-from ladestrom.credentials import Doorkeeper
-from ladestrom.edges.answers import AnyRequest, json_answer
+from ladestrom.core.key_making import DAY_MS, AddressRate, asked, self_made, successor
+from ladestrom.credentials import ClientAddresses, Doorkeeper
+from ladestrom.edges.answers import AnyRequest, asked_from, json_answer
 from ladestrom.edges.connection import foreign_origin
 from ladestrom.edges.methods import united
 from ladestrom.errors import (
@@ -141,9 +141,9 @@ class KeyPolicy(msgspec.Struct, frozen=True):
 
     policy: Literal["closed", "approval", "open"] = "closed"
     per_address_per_hour_max: int = 5
+    per_address_per_day_max: int = 10
     self_made_max: int = 10_000
     days: int = 365
-    proxies: Collection[str] = ()
     contact: str = ""
     """Whom to ask for one."""
     url_public: str = ""
@@ -153,6 +153,7 @@ class KeyDesk(msgspec.Struct):
     """What the endpoints need of the server. Policy and limits are replaced when settings change."""
 
     door: Doorkeeper
+    addresses: ClientAddresses
     store: Store
     policy: KeyPolicy
     limits: KeyLimits
@@ -171,16 +172,14 @@ def handlers(desk: KeyDesk) -> list[HTTPRouteHandler]:
 
 def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
     door = desk.door
-    rate = AddressRate(desk.policy.per_address_per_hour_max)
+    rate = AddressRate(desk.policy.per_address_per_hour_max, desk.policy.per_address_per_day_max)
 
     def count(request: AnyRequest, now: Millis) -> None:
-        peer = request.client.host if request.client is not None else ""
-        forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
-        wait_s = rate.admit(asking_address(peer, forwarded, desk.policy.proxies), now)
+        wait_s = rate.admit(desk.addresses.network(*asked_from(request)), now)
         if wait_s:
             raise TooManyRequests(
-                f"{desk.policy.per_address_per_hour_max} keys were made from this address within an hour; "
-                f"try again in {wait_s} s",
+                f"this IP address: {desk.policy.per_address_per_hour_max} keys an hour, "
+                f"{desk.policy.per_address_per_day_max} a day; try again in {wait_s} s",
                 retry_after_s=wait_s,
             )
 

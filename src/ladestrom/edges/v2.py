@@ -13,9 +13,16 @@ from litestar.handlers import HTTPRouteHandler
 from ladestrom.core.access import VISITOR
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import EVSE_FILTERS, selection
-from ladestrom.credentials import TICKET_S, Doorkeeper, Tickets
-from ladestrom.edges.answers import AnyRequest
-from ladestrom.edges.connection import Accepted, Connection, StreamEdge, foreign_origin, query_of
+from ladestrom.credentials import TICKET_S, ClientAddresses, Doorkeeper, Tickets
+from ladestrom.edges.answers import AnyRequest, asked_from
+from ladestrom.edges.connection import (
+    Accepted,
+    Connection,
+    StreamEdge,
+    foreign_origin,
+    peer_of,
+    query_of,
+)
 from ladestrom.edges.query import whole_number
 from ladestrom.edges.websocket import StreamConnection
 from ladestrom.errors import BadRequest, LadestromError, Unauthenticated, UpgradeRequired
@@ -39,7 +46,7 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in_s: int
 
 
-def handlers(door: Doorkeeper, tickets: Tickets) -> list[HTTPRouteHandler]:
+def handlers(door: Doorkeeper, tickets: Tickets, addresses: ClientAddresses) -> list[HTTPRouteHandler]:
     """The route handlers for tickets, and for requests that are none for a stream."""
 
     @get(STREAM_PATH, sync_to_thread=False)
@@ -60,7 +67,8 @@ def handlers(door: Doorkeeper, tickets: Tickets) -> list[HTTPRouteHandler]:
         if credential.key_id == VISITOR.key_id and (origin or "origin" not in request.headers):
             # A foreign page must not use up the places that visitors of ours have.
             raise Unauthenticated("the key is missing; only pages of this server get tickets without one")
-        issued = Ticket(tickets.issue(credential, origin), TICKET_S)
+        address = addresses.sharer(*asked_from(request))
+        issued = Ticket(tickets.issue(credential, origin, address), TICKET_S)
         return Response(
             msgspec.json.encode(issued),
             media_type="application/json",
@@ -70,7 +78,7 @@ def handlers(door: Doorkeeper, tickets: Tickets) -> list[HTTPRouteHandler]:
     return [plain, elsewhere, ticket]
 
 
-def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> Accepted:
+def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer: str) -> Accepted:
     """Checks a request for version 2: key or ticket, origin, filters, mode; names of headers in lower case.
 
     Raises:
@@ -78,14 +86,14 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
     """
     query = query_of(target)
     credential = edge.credential(headers, query)
-    edge.admit(credential, headers)
+    asker = edge.admit(credential, headers, peer)
     mode = query.get("mode", "latest")
     if mode not in MODES:
         raise BadRequest(f"mode={quoted(mode, 20)} is unknown; write latest or every")
     batch_ms = whole_number(query, "batch_ms", BATCH_MS, 0, BATCH_MS_MAX)
     since = headers.get("last-event-id") or query.get("since")
     return Accepted(
-        key_id=credential.key_id,
+        asker=asker,
         wishes=Wishes(selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=batch_ms),
         since=Position.parse(since) if since else None,
         every=mode == "every",
@@ -98,7 +106,7 @@ class V2StreamConnection(StreamConnection):
 
     def asked(self, target: str, headers: Mapping[str, str]) -> Accepted:
         """What the upgrade request asks for."""
-        return read_request(self._edge, target, headers)
+        return read_request(self._edge, target, headers, peer_of(self._transport))
 
     _waiting: str | None = None
     """A message to be answered once what was sent before has been taken."""
@@ -131,7 +139,7 @@ class V2StreamConnection(StreamConnection):
             filters = {name: value for name, value in msgspec.structs.asdict(asked).items() if value}
             wanted = selection(filters, names=EVSE_FILTERS)
             wishes = msgspec.structs.replace(subscriber.channel.wishes, selection=wanted)
-            self._follow(self._edge.broadcast.select(subscriber, wishes))
+            self.reselect(subscriber, wishes)
         except LadestromError as error:
             self._complain(error.code, str(error))
         except (msgspec.DecodeError, RecursionError) as error:
@@ -152,8 +160,8 @@ class EventConnection(Connection):
     def begin(self, target: str, headers: Mapping[str, str], extra: list[tuple[bytes, bytes]]) -> None:
         """Answers the request; `extra` are headers that every answer of the server has."""
         try:
-            accepted = read_request(self._edge, target, headers)
-            self._edge.check_room(accepted, "event")
+            accepted = read_request(self._edge, target, headers, peer_of(self._transport)).framed("event")
+            self._edge.check_room(accepted.asker, accepted.wishes)
         except LadestromError as error:
             self._refuse(error)
             return
@@ -168,7 +176,7 @@ class EventConnection(Connection):
             head.append(b"access-control-allow-origin: %s\r\nvary: origin\r\n" % origin.encode("latin-1"))
         head.append(b"\r\n")
         self.write(b"".join(head))
-        self.attach(accepted, "event")
+        self.attach(accepted)
 
     def _refuse(self, error: LadestromError) -> None:
         body = problem(error)

@@ -21,7 +21,7 @@ from websockets.server import ServerProtocol
 
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import STATION_FILTERS, selection
-from ladestrom.edges.connection import Accepted, Connection, StreamEdge, query_of
+from ladestrom.edges.connection import Accepted, Connection, StreamEdge, peer_of, query_of
 from ladestrom.edges.framing import WINDOW_BITS
 from ladestrom.errors import BadRequest, LadestromError, TooManyRequests, UpgradeRequired
 from ladestrom.model import Position
@@ -55,7 +55,7 @@ def handlers() -> list[HTTPRouteHandler]:
     return [plain]
 
 
-def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> Accepted:
+def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer: str) -> Accepted:
     """Checks an upgrade request: key, origin, filters, limits. Names of headers are in lower case.
 
     Raises:
@@ -63,7 +63,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
     """
     query = query_of(target)
     credential = edge.credential(headers, query, key_in_query=True)
-    edge.admit(credential, headers)
+    asker = edge.admit(credential, headers, peer)
     wanted = selection(query, names=STATION_FILTERS)
     types = frozenset(part.strip() for part in query.get("types", "").split(",") if part.strip()) or TYPES
     if not types <= TYPES:
@@ -72,7 +72,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str]) -> A
         )
     since = query.get("since")
     return Accepted(
-        key_id=credential.key_id,
+        asker=asker,
         wishes=Wishes(wanted, updates="update" in types, raw="raw" in types),
         since=Position.parse(since) if since else None,
         # Who asks to resume and cannot needs the snapshot, whatever else was chosen.
@@ -170,15 +170,15 @@ class StreamConnection(Connection):
             return
         framing = self._framing()
         try:
-            accepted = self.asked(self._target, self._headers)
-            self._edge.check_room(accepted, framing)
+            accepted = self.asked(self._target, self._headers).framed(framing)
+            self._edge.check_room(accepted.asker, accepted.wishes)
         except LadestromError as error:
             self._refuse(error, error.status)
             return
         self._core.send_response(response)
         self._flush()
         self._target, self._headers = "", {}
-        self.attach(accepted, framing)
+        self.attach(accepted)
 
     def asked(self, target: str, headers: Mapping[str, str]) -> Accepted:
         """What the upgrade request asks for.
@@ -186,7 +186,7 @@ class StreamConnection(Connection):
         Raises:
             LadestromError: refused before the upgrade.
         """
-        return read_request(self._edge, target, headers)
+        return read_request(self._edge, target, headers, peer_of(self._transport))
 
     def received(self, text: str) -> None:
         """A message from the consumer: version 1 knows none."""

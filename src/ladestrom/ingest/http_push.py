@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
@@ -30,6 +31,7 @@ from ladestrom.errors import (
 )
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.idempotency import Receipts
+from ladestrom.ingest.pending import PendingBytes
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.model import Beginning, Operator, Receipt
 from ladestrom.problem import without_keys
@@ -66,6 +68,8 @@ GZIP_PIECE_BYTES: Final = 256 * 1024
 """Unpacked at once."""
 QUERY_FIELDS_MAX: Final = 100
 """Protocols have up to a handful."""
+PENDING_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of one operator's deliveries in memory: four of the largest bodies."""
 TURNS_MAX: Final = 64
 """Messages of one operator that wait for their turn. Protocols that keep order want one at a time."""
 READING: Final = frozenset({"GET", "HEAD"})
@@ -88,6 +92,7 @@ class Desk(msgspec.Struct, frozen=True):
     receipts: Receipts[Answer]
     limits: PushLimits = PushLimits()
     certificates: Certificates | None = None
+    pending: PendingBytes = msgspec.field(default_factory=lambda: PendingBytes(PENDING_BYTES_MAX))
 
 
 class _Turn:
@@ -194,11 +199,12 @@ class PushEndpoint:
             raise NotFound("nothing is here")
         headers = _headers(scope)
         reporter = self._reporter(scope, headers)
-        began = self._desk.reception.begin()
-        if not self._push.sequential or self._request(scope).query.get(DRY_RUN) == "1":
-            request = self._request(scope, headers, path, await self._body(headers, receive))
-            return await self._answered(reporter, request, began)
         name = reporter().name
+        if not self._push.sequential or self._request(scope).query.get(DRY_RUN) == "1":
+            async with self.held(name, self._size(headers)):
+                began = self._desk.reception.begin()
+                request = self._request(scope, headers, path, await self._body(headers, receive))
+                return await self._answered(reporter, request, began)
         turn = self._turns.setdefault(name, _Turn())
         if turn.waiting >= TURNS_MAX:
             raise TooManyRequests(
@@ -206,12 +212,23 @@ class PushEndpoint:
             )
         turn.waiting += 1
         try:
-            async with turn.lock:
+            async with turn.lock, self.held(name, self._size(headers)):
                 began = self._desk.reception.begin()
                 request = self._request(scope, headers, path, await self._body(headers, receive))
                 return await self._answered(reporter, request, began)
         finally:
             turn.waiting -= 1
+
+    def held(self, operator: str, size: int) -> AbstractAsyncContextManager[None]:
+        """A block that begins when the operator has room in memory for a message of this size."""
+        return self._desk.pending.held(operator, size)
+
+    def _size(self, headers: Mapping[str, str]) -> int:
+        """How large a body with these headers may become."""
+        most = self._desk.limits.body_bytes_max
+        declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
+        is_plain = declared.isdigit() and "content-encoding" not in headers
+        return min(int(declared), most) if is_plain else most
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         return await read_body(headers, receive, self._desk.limits.body_bytes_max)

@@ -21,6 +21,7 @@ import structlog
 from ladestrom import tasks
 from ladestrom.core.charge_points import ID_CHARACTERS_MAX, admit
 from ladestrom.core.directory import Directory
+from ladestrom.core.shares import Held
 from ladestrom.errors import (
     Conflict,
     LadestromError,
@@ -70,6 +71,7 @@ class OcppLimits(msgspec.Struct, frozen=True, kw_only=True):
     start_grace_s: int = 600
     """Likewise after our own start."""
     connections_max: int = 5_000
+    connections_per_operator_max: int = 4_000
     message_bytes_max: int = 256 * 1024
     messages_per_minute_max: int = 1_200
     stale_after_s: int = 86_400
@@ -104,6 +106,8 @@ class OcppServer:
         self._clock = clock
         self._stations: dict[str, _Station] = {}
         self._connections: set[_Connection] = set()
+        self._by_operator = Held()
+        """Connections, by the operator that the charge point had when it came."""
         self._seen: dict[str, Millis] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_begun = False
@@ -179,7 +183,9 @@ class OcppServer:
         if station.connection is not None:
             station.connection.end(Close(Conflict.close_code, "another connection has this id"))
         station.arrive(connection, self._clock())
+        operator = station.operator.name
         self._connections.add(connection)
+        self._by_operator.take(operator)
         self._seen[station.point.id] = self._clock()
         try:
             await send({"type": "websocket.accept", "subprotocol": dialect.subprotocol})
@@ -188,6 +194,7 @@ class OcppServer:
                 await _close(send, connection.ended)
         finally:
             self._connections.discard(connection)
+            self._by_operator.give_back(operator)
             self._seen[station.point.id] = self._clock()
             if station.connection is connection:
                 station.connection = None
@@ -245,7 +252,8 @@ class OcppServer:
         Raises:
             NotFound: no charge point has this id (OCPP-J, section 3.2, wants it so).
             Unauthenticated: it has not its password.
-            Overloaded: too many are there.
+            TooManyRequests: too many of its operator are there.
+            Overloaded: too many are there in all.
         """
         name = unquote(scope["raw_path"].decode("latin-1").partition(PATH)[2].strip("/"))
         station = self._stations.get(name)
@@ -254,7 +262,13 @@ class OcppServer:
             raise NotFound(f"no charge point has the id {quoted(shown)}; `ladestrom ocpp add` makes one")
         headers = {key.lower(): value for key, value in scope["headers"]}
         admit(station.point, headers.get(b"authorization", b"").decode("latin-1"))
-        if len(self._connections) >= self.limits.connections_max and station.connection is None:
+        if station.connection is not None:
+            # It takes the place of the one that it has.
+            return station
+        if self._by_operator[station.operator.name] >= self.limits.connections_per_operator_max:
+            most = self.limits.connections_per_operator_max
+            raise TooManyRequests(f"{most} charge points of this operator are connected; try again later")
+        if len(self._connections) >= self.limits.connections_max:
             raise Overloaded(f"{self.limits.connections_max} charge points are connected; try again later")
         return station
 

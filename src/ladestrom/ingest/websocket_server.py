@@ -1,6 +1,7 @@
 """`/api/v2/reports/stream`: the plain interface over a WebSocket; each message is answered by its receipt.
 
-Messages may be sent without waiting for receipts (pipelining); receipts come in the order of messages.
+Messages may be sent without waiting for receipts (pipelining); receipts come in the order of messages. What
+exceeds the limits waits in the socket.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import structlog
 
 from ladestrom import tasks
 from ladestrom.core.access import Scope
+from ladestrom.core.shares import Held
 from ladestrom.credentials import Doorkeeper
-from ladestrom.errors import LadestromError, NotReady, Unauthenticated, UpgradeRequired
+from ladestrom.errors import LadestromError, NotReady, TooManyRequests, Unauthenticated, UpgradeRequired
 from ladestrom.ingest.http_push import (
     PushEndpoint,
     Receive,
@@ -31,6 +33,8 @@ from ladestrom.protocols.conversation import Answer, Request
 
 logger = structlog.get_logger(__name__)
 
+Answering = Callable[[bytes, asyncio.Future[None]], Coroutine[Any, Any, bytes]]
+"""Makes a message's receipt. The future is done when the message has its place in memory."""
 Pending = asyncio.Queue[asyncio.Task[bytes] | None]
 """Receipts to come, in the order of their messages; None is the end."""
 PIPELINE_MESSAGES_MAX: Final = 64
@@ -44,10 +48,16 @@ LAST_RECEIPTS_S_MAX: Final = 3.0
 class ReportSocket:
     """The ASGI application for the socket."""
 
-    def __init__(self, endpoint: PushEndpoint, door: Doorkeeper) -> None:
+    def __init__(self, endpoint: PushEndpoint, door: Doorkeeper, per_key_max: int = 16) -> None:
         self._endpoint = endpoint
         self._door = door
-        self.connections = 0
+        self._per_key_max = per_key_max
+        self._by_key = Held()
+
+    @property
+    def connections(self) -> int:
+        """Connections now."""
+        return self._by_key.total()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One connection."""
@@ -57,15 +67,23 @@ class ReportSocket:
         }
         try:
             key_id = self._door.credential(headers, Scope.REPORT).key_id
+            self._check_share(key_id)
         except LadestromError as error:
             await _refuse(send, error)
             return
-        await send({"type": "websocket.accept"})
-        self.connections += 1
+        self._by_key.take(key_id)
         try:
+            await send({"type": "websocket.accept"})
             await self._converse(key_id, query_of(scope), receive, send)
         finally:
-            self.connections -= 1
+            self._by_key.give_back(key_id)
+
+    def _check_share(self, key_id: str) -> None:
+        if self._by_key[key_id] >= self._per_key_max:
+            self._door.refuse(key_id)
+            raise TooManyRequests(
+                f"this key: {self._per_key_max} connections to send reports at a time; use one of them"
+            )
 
     async def _converse(self, key_id: str, query: Mapping[str, str], receive: Receive, send: Send) -> None:
         pending: Pending = asyncio.Queue(PIPELINE_MESSAGES_MAX)
@@ -91,25 +109,34 @@ class ReportSocket:
             reader.cancel()
             writer.cancel()
 
-    async def _read(
-        self, answered: Callable[[bytes], Coroutine[Any, Any, bytes]], pending: Pending, receive: Receive
-    ) -> None:
+    async def _read(self, answered: Answering, pending: Pending, receive: Receive) -> None:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
             body = text.encode() if text is not None else (message.get("bytes") or b"")
-            await pending.put(tasks.start(answered(body), "a report message", tasks.awaited))
+            del text, message
+            begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            await pending.put(tasks.start(answered(body, begun), "a report message", tasks.awaited))
+            del body
+            await begun
 
-    async def _receipt(self, reporter: Reporter, query: Mapping[str, str], body: bytes) -> bytes:
+    async def _receipt(
+        self, reporter: Reporter, query: Mapping[str, str], body: bytes, begun: asyncio.Future[None]
+    ) -> bytes:
         try:
-            answer = await self._endpoint.deliver(reporter, Request("POST", "", query, {}, body))
+            async with self._endpoint.held(reporter().name, len(body)):
+                begun.set_result(None)
+                answer = await self._endpoint.deliver(reporter, Request("POST", "", query, {}, body))
         except LadestromError as error:
             return problem(error)
         except Exception:
             logger.exception("a report message failed")
             return problem(NotReady("an internal error stopped this message; nothing of it was accepted"))
+        finally:
+            if not begun.done():
+                begun.set_result(None)
         return answer.body
 
     async def _answer(self, pending: Pending, send: Send) -> None:

@@ -51,6 +51,18 @@ async def work() -> Work:
     return Work()
 
 
+async def test_an_operator_with_many_keys_forgets_its_own_and_not_those_of_others(
+    receipts: Receipts[bytes], work: Work
+) -> None:
+    assert await receipts.once("beta", "k", b"body", work) == b"receipt 1"
+    for number in range(20):
+        await receipts.once("alfa", f"k{number}", b"body", work)
+    assert work.done == 21
+    assert await receipts.once("beta", "k", b"body", work) == b"receipt 1"
+    assert await receipts.once("alfa", "k19", b"body", work) == b"receipt 21"
+    assert await receipts.once("alfa", "k0", b"body", work) == b"receipt 22"
+
+
 async def test_a_delivery_that_comes_again_has_the_first_receipt_and_is_not_done_again(
     receipts: Receipts[bytes], work: Work
 ) -> None:
