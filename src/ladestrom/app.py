@@ -55,6 +55,7 @@ from ladestrom.edges import (
     lists,
     look,
     operations,
+    own,
     page,
     qualicharge,
     rest_v1,
@@ -72,7 +73,7 @@ from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2 import instant
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
-from ladestrom.hub import Hub, HubLimits
+from ladestrom.hub import Hub, HubLimits, Tally
 from ladestrom.ingest import extensions
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.fetching import FetchLimits
@@ -308,6 +309,7 @@ class App:
                 _mounted(TOKEN_PATH, TokenEndpoint(self.door)),
                 *websocket.handlers(),
                 *rest_v1.handlers(self.view, encoder, self.door),
+                *own.handlers(self._own_desk()),
                 *rest_v2.handlers(self.view, self.hub, self.door, self.supervision.freshness),
                 *lists.handlers(self.view, self.hub, self.door),
                 *look.handlers(self.view, self.door, self.lookout, self._page),
@@ -355,6 +357,20 @@ class App:
             requests=use.requests,
             refused=use.refused,
             since=instant(self.started_at),
+        )
+
+    def _own_desk(self) -> own.OwnDesk:
+        supervision, known = self.supervision, self.hub.known_tallies
+        return own.OwnDesk(
+            door=self.door,
+            view=self.view,
+            freshness=lambda name: rest_v2.freshness(
+                name, known().get(name, Tally()), supervision.freshness(name)
+            ),
+            refused=lambda name: (
+                supervision.refusals.every() if name is None else supervision.refusals.of(name)
+            ),
+            stale_after_s=lambda: self.settings.rules.stale_after_s,
         )
 
     def _admin_desk(self) -> admin.AdminDesk:

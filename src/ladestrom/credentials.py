@@ -100,6 +100,25 @@ class Doorkeeper:
         self._note(found.key_id, now).requests += 1
         return found
 
+    def reads(self, headers: Mapping[str, str]) -> Credential:
+        """The credential of who reads lists: all with the scope `stream`, its operator's with `report`.
+
+        Raises:
+            Unauthenticated: no key, or none of ours, or it is revoked or expired.
+            KeyPending: the key waits to be approved.
+            NotAllowed: it has neither scope.
+        """
+        try:
+            text = presented_key(headers)
+            self.keyring.authenticate(text, self._clock(), Scope.STREAM)
+        except KeyPending:
+            pass
+        except NotAllowed:
+            return self.credential(headers, Scope.REPORT)
+        except LadestromError:
+            pass
+        return self.credential(headers, Scope.STREAM)
+
     def reporter(self, key_id: str) -> Operator:
         """The operator that a key reports for, with the rights that it has now.
 

@@ -84,7 +84,7 @@ def expected(operation: Operation, role: str) -> tuple[int, str] | None:
     if role == "waiting":
         return None if operation.id in {"getOwnKey", "endOwnKey"} else (403, "key_pending")
     granted = {grant for scope in SCOPES[role] for grant in GRANTS[scope]}
-    if operation.of_any_scope or operation.scope in granted:
+    if operation.of_any_scope or operation.scope in granted or operation.also in granted:
         return None
     return 403, "not_allowed"
 

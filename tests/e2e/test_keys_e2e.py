@@ -46,12 +46,14 @@ WAYS: Final[dict[str, tuple[str, str]]] = {
     "/api/v2/stream": ("UPGRADE", "stream"),
     "/api/v2/events": ("EVENTS", "stream"),
     "/api/v2/tickets": ("POST", "stream"),
-    "/api/v2/evses": ("GET", "stream"),
+    "/api/v2/evses": ("GET", "list"),
     "/api/v2/evses/NO*ALF*E1342": ("GET", "stream"),
-    "/api/v2/stations": ("GET", "stream"),
+    "/api/v2/stations": ("GET", "list"),
     "/api/v2/stations/NOR_01333": ("GET", "stream"),
     "/api/v2/stations/NOR_01333/history": ("GET", "stream"),
     "/api/v2/operators": ("GET", "stream"),
+    "/api/v2/operators/self": ("GET", "report"),
+    "/api/v2/operators/self/refusals": ("GET", "report"),
     "/api/v2/page": ("GET", OPEN),
     "/api/v2/map": ("GET", "stream"),
     "/api/v2/map/stations": ("GET", "stream"),
@@ -59,14 +61,14 @@ WAYS: Final[dict[str, tuple[str, str]]] = {
     "/api/v2/reports": ("POST", "report"),
     "/api/v2/reports/stream": ("UPGRADE", "report"),
 }
-"""Method, and the scope that is needed."""
+"""Method, and the scope that is needed; `list` shows who only reports what is its own."""
 MAY: Final = {
     None: {OPEN},
-    "stream": {OPEN, "stream"},
-    "alfa": {OPEN, "report"},
-    "beta": {OPEN, "report"},
-    "both": {OPEN, "stream", "report"},
-    "admin": {OPEN, "stream", "admin"},
+    "stream": {OPEN, "stream", "list"},
+    "alfa": {OPEN, "report", "list"},
+    "beta": {OPEN, "report", "list"},
+    "both": {OPEN, "stream", "report", "list"},
+    "admin": {OPEN, "stream", "admin", "list"},
     "revoked": {OPEN},
     "expired": {OPEN},
 }

@@ -13,6 +13,7 @@ from ladestrom.credentials import TICKET_S
 from ladestrom.edges.keys import KeyLimits, KeyList, KeyRow, KeyUse, MadeKey, OwnKey, RotatedKey
 from ladestrom.edges.lists import EvsePage, StationPage
 from ladestrom.edges.look import PageInfo
+from ladestrom.edges.own import OwnOperator
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import NotAllowed, Unauthenticated
@@ -41,7 +42,7 @@ from ladestrom.formats.contract_nobil import (
     StatusUpdate,
 )
 from ladestrom.formats.contract_schemas import Schema
-from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
+from ladestrom.formats.freshness import DelayHistogram, RefusedItem, RefusedItems, SourceFreshness
 from ladestrom.formats.look import (
     Consumers,
     EvseHistory,
@@ -283,6 +284,16 @@ _HISTORY: Final = StationHistory(
     evses=[EvseHistory(EVSE, _SEGMENTS)],
 )
 
+_REFUSED: Final = RefusedItem(
+    OPERATOR,
+    "plain",
+    OBSERVED_AT,
+    3,
+    "FR*ABC*E9",
+    Reason.UNKNOWN_EVSE.value,
+    'no EVSE of the registry is known as "FR*ABC*E9"; check the id, or have its station imported',
+)
+
 SENT: Final[Sequence[Any]] = (
     msgspec.convert(_KEY, MadeKey),
     msgspec.convert({**_KEY, "overlap_until": "2026-11-23T10:00:00.000Z"}, RotatedKey),
@@ -336,6 +347,19 @@ SENT: Final[Sequence[Any]] = (
     StationPage(POSITION, [_DETAIL], "Tk9SXzAxMzMz"),
     EvsePage(POSITION, [_STATE], None),
     OperatorFreshness(OPERATOR, OBSERVED_AT, 7, 2, 1, {"unknown_evse": 1}, [_SOURCE]),
+    OwnOperator(
+        OPERATOR,
+        ("NOFJL",),
+        (),
+        all=False,
+        registers=False,
+        stale_after_s=86_400,
+        evses=412,
+        stations=120,
+        freshness=OperatorFreshness(OPERATOR, OBSERVED_AT, 7, 2, 1, {"unknown_evse": 1}, [_SOURCE]),
+    ),
+    RefusedItems([_REFUSED]),
+    _REFUSED,
     _SOURCE,
     _SOURCE.delay,
     _PAGE,
@@ -349,7 +373,13 @@ SENT: Final[Sequence[Any]] = (
     _SEGMENTS[0],
     MapState(POSITION, REVISION, OBSERVED_AT, [1], [2], [0], [0]),
     Ticket("lst_ticket_0123456789abcdef0123456789abcdef0123456789abcdef", TICKET_S),
-    Receipt(2, 5, (Refusal(3, Reason.UNKNOWN_EVSE, "no EVSE is known as 'FR*ABC*E9'"),), POSITION, 1),
+    Receipt(
+        2,
+        5,
+        (Refusal(3, Reason.UNKNOWN_EVSE, 'no EVSE of the registry is known as "FR*ABC*E9"'),),
+        POSITION,
+        1,
+    ),
     _HELLO,
     Snapshot(EPOCH, SEQ - 1, 1, 1, (_ROW,)),
     Changes(EPOCH, SEQ - 1, SEQ, (_CHANGE,)),
@@ -357,7 +387,7 @@ SENT: Final[Sequence[Any]] = (
     Reset(EPOCH, "epoch"),
     Drain(4_200),
     Selected(EPOCH, SEQ),
-    Refused("invalid_filter", "country='XX' is not a country"),
+    Refused("invalid_filter", 'country="XX" is not a country'),
     Select(country="NOR,SWE", status="AVAILABLE"),
     Close(Unauthenticated.close_code, "the key was revoked or has expired"),
     msgspec.json.decode(problem(NotAllowed("the key reports for no operator")), type=Problem),

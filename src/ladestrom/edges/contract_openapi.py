@@ -29,13 +29,14 @@ from ladestrom.edges.contract_served import JSON, Served
 from ladestrom.edges.keys import KeyList, KeyRequest, MadeKey, OwnKey, RotatedKey
 from ladestrom.edges.lists import EvsePage, StationPage
 from ladestrom.edges.look import PageInfo
+from ladestrom.edges.own import OwnOperator
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
 from ladestrom.errors import LadestromError, TooLarge
 from ladestrom.formats.administration import ReadAgain, ServerState, SettingList, ToldSources, UnreadList
 from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
 from ladestrom.formats.contract_schemas import Schema, reference
-from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
+from ladestrom.formats.freshness import DelayHistogram, RefusedItems, SourceFreshness
 from ladestrom.formats.look import MapState, MapStations, Overview, StationHistory
 from ladestrom.formats.v2 import EvseState, StationDetail
 from ladestrom.model import Cause
@@ -65,6 +66,8 @@ SENT: Final = (
     EvsePage,
     EvseState,
     OperatorFreshness,
+    OwnOperator,
+    RefusedItems,
     SourceFreshness,
     DelayHistogram,
     PageInfo,
@@ -235,6 +238,7 @@ def _security(operation: Operation, served: Served) -> list[Schema]:
     if operation.scope is None:
         return []
     scopes = [*Scope] if operation.of_any_scope else [operation.scope]
+    scopes += [operation.also] if operation.also is not None else []
     needed = [{name: [scope.value]} for name in operation.keys for scope in scopes]
     is_open = operation.open_to_visitors and served.visitors
     return [{}, *needed] if is_open else needed

@@ -68,6 +68,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = KEY_HEADERS
     of_any_scope: bool = False
     """Whether a key of whatever scope is good."""
+    also: Scope | None = None
+    """Another scope that is enough, for less."""
     open_to_visitors: bool = False
     """Whether one needs no key where visitors are let in."""
     parameters: tuple[str, ...] = ()
@@ -232,6 +234,8 @@ OPERATIONS: Final = (
         **V2_STATE,
         path="/api/v2/stations",
         id="listStations",
+        also=Scope.REPORT,
+        description="With a key that only reports: what its operator may report on.",
         summary="Stations, a page at a time, in order of their uuids",
         parameters=(*V2_FILTERS, "limit", "cursor"),
         has_pages=True,
@@ -257,6 +261,8 @@ OPERATIONS: Final = (
         **V2_STATE,
         path="/api/v2/evses",
         id="listEvses",
+        also=Scope.REPORT,
+        description="With a key that only reports: what its operator may report on.",
         summary="EVSEs, a page at a time, station by station",
         parameters=(*V2_FILTERS, "limit", "cursor"),
         has_pages=True,
@@ -362,6 +368,22 @@ OPERATIONS: Final = (
         ),
         answer=reference("Ticket"),
         refusals=("too_many_requests",),
+    ),
+    Operation(
+        path="/api/v2/operators/self",
+        id="getOwnOperator",
+        tag=REPORTING,
+        summary="The operator whose key it is: its rights, what they cover, and how fresh its reports are",
+        scope=Scope.REPORT,
+        answer=reference("OwnOperator"),
+    ),
+    Operation(
+        path="/api/v2/operators/self/refusals",
+        id="listOwnRefusals",
+        tag=REPORTING,
+        summary="What the operator was refused: the last 1,000 items since the server started",
+        scope=Scope.REPORT,
+        answer=reference("RefusedItems"),
     ),
     Operation(
         path="/api/v2/reports",
@@ -496,6 +518,14 @@ OPERATIONS: Final = (
         id="listSettings",
         summary="Every setting, its value, and where that came from",
         answer=reference("SettingList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/refusals",
+        id="listRefusals",
+        summary="What operators were refused: the last 1,000 items",
+        parameters=("ofOperator",),
+        answer=reference("RefusedItems"),
     ),
     Operation(
         **ADMIN,

@@ -195,6 +195,12 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string", "minLength": 1},
         example="NOR",
     ),
+    "ofOperator": Parameter(
+        name="operator",
+        description="Only those of this operator.",
+        schema={"type": "string"},
+        example="Fjordlys",
+    ),
     "dry_run": Parameter(
         name="dry_run",
         description="1: the same checks and the same receipt, and nothing is stored. All push paths take it.",

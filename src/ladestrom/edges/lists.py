@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.access import Scope
+from ladestrom.core.access import Scope, may_report
 from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
@@ -22,7 +23,7 @@ from ladestrom.edges.query import whole_number
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
 from ladestrom.hub import Hub
-from ladestrom.model import Station
+from ladestrom.model import Evse, Station
 
 LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000
@@ -54,30 +55,30 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
 
     @get("/api/v2/stations", sync_to_thread=False)
     def stations(request: AnyRequest) -> Response[Any]:
-        """Stations that pass the filters, a page at a time."""
-        door.credential(request.headers, Scope.STREAM)
+        """Stations that pass the filters, a page at a time; with a key that only reports, its operator's."""
+        may_see = _sight(door, request.headers)
         wanted, limit, after = _asked(request)
         tag = weak_etag(view)
-        if matches(request, tag):
+        if may_see is None and matches(request, tag):
             return not_modified(tag)
         items: list[StationDetail] = []
         last = None
         for state, station in _from(view, wanted, after):
-            if not _has_selected(wanted, state):
+            if not _has_selected(wanted, state) or (may_see and not any(map(may_see, station.evses))):
                 continue
             if len(items) == limit:
                 last = items[-1].uuid
                 break
-            items.append(station_detail(station, state, confirmed))
-        return _page(request, StationPage(str(view.position), items, _cursor(last)), tag)
+            items.append(station_detail(station, state, confirmed, may_see or _everything))
+        return _page(request, StationPage(str(view.position), items, _cursor(last)), may_see, tag)
 
     @get("/api/v2/evses", sync_to_thread=False)
     def evses(request: AnyRequest) -> Response[Any]:
-        """EVSEs that pass the filters, a page at a time."""
-        door.credential(request.headers, Scope.STREAM)
+        """EVSEs that pass the filters, a page at a time; with a key that only reports, its operator's."""
+        may_see = _sight(door, request.headers)
         wanted, limit, after = _asked(request)
         tag = weak_etag(view)
-        if matches(request, tag):
+        if may_see is None and matches(request, tag):
             return not_modified(tag)
         items: list[EvseState] = []
         last = None
@@ -89,15 +90,31 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
                 for evse in station.evses
                 if (held := state.changes.get(evse.key)) is not None
                 and is_listed(held[1])
+                and (may_see is None or may_see(evse))
                 and (not wanted.evse or evse.key in wanted.evse)
                 and (not wanted.status or held[1].status in wanted.status)
             ]
             last = station.uuid
         else:
             last = None
-        return _page(request, EvsePage(str(view.position), items, _cursor(last)), tag)
+        return _page(request, EvsePage(str(view.position), items, _cursor(last)), may_see, tag)
 
     return [stations, evses]
+
+
+Sight = Callable[[Evse], bool]
+
+
+def _sight(door: Doorkeeper, headers: Mapping[str, str]) -> Sight | None:
+    """Which EVSEs a key sees: all of them (None), or those that its operator may report on."""
+    credential = door.reads(headers)
+    if credential.may(Scope.STREAM):
+        return None
+    return partial(may_report, door.reporter(credential.key_id))
+
+
+def _everything(_: Evse) -> bool:
+    return True
 
 
 def _asked(request: AnyRequest) -> tuple[Selection, int, str]:
@@ -139,8 +156,11 @@ def _cursor(uuid: str | None) -> str | None:
     return None if uuid is None else base64.urlsafe_b64encode(uuid.encode()).decode()
 
 
-def _page(request: AnyRequest, page: StationPage | EvsePage, tag: str) -> Response[bytes]:
-    answer = json_answer(msgspec.json.encode(page), tag)
+def _page(
+    request: AnyRequest, page: StationPage | EvsePage, may_see: Sight | None, tag: str
+) -> Response[bytes]:
+    # What an operator sees depends on its rights too, which change without a new position.
+    answer = json_answer(msgspec.json.encode(page), None if may_see else tag)
     if page.next is not None:
         query = {**dict(request.query_params), "cursor": page.next}
         answer.headers["link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'

@@ -16,7 +16,7 @@ from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modifi
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.freshness import SourceFreshness
 from ladestrom.formats.v2 import Confirmed, evse_state, instant, station_detail
-from ladestrom.hub import Hub
+from ladestrom.hub import Hub, Tally
 from ladestrom.quoting import quoted
 
 
@@ -34,6 +34,19 @@ class OperatorFreshness(msgspec.Struct, frozen=True):
 
 Sources = Callable[[str | None], Sequence[SourceFreshness]]
 """Those of an operator, or all."""
+
+
+def freshness(name: str, tally: Tally, sources: Sequence[SourceFreshness]) -> OperatorFreshness:
+    """One operator's row."""
+    return OperatorFreshness(
+        name,
+        instant(tally.last_report_at),
+        tally.reports,
+        tally.changes,
+        tally.stale,
+        {reason.value: count for reason, count in sorted(tally.refused.items())},
+        list(sources),
+    )
 
 
 def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[HTTPRouteHandler]:
@@ -75,18 +88,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
     def operators(request: AnyRequest) -> Response[Any]:
         """Who reports, and how freshly."""
         door.look(request.headers)
-        rows = [
-            OperatorFreshness(
-                name,
-                instant(tally.last_report_at),
-                tally.reports,
-                tally.changes,
-                tally.stale,
-                {reason.value: count for reason, count in sorted(tally.refused.items())},
-                list(sources(name)),
-            )
-            for name, tally in sorted(hub.known_tallies().items())
-        ]
+        rows = [freshness(name, tally, sources(name)) for name, tally in sorted(hub.known_tallies().items())]
         return json_answer(msgspec.json.encode(rows))
 
     return [one_evse, one_station, operators]

@@ -61,3 +61,24 @@ class SourceFreshness(msgspec.Struct, frozen=True, kw_only=True):
 def share(part: int, whole: int) -> float | None:
     """A part of a whole; None where there is no whole."""
     return round(part / whole, SHARE_DIGITS) if whole else None
+
+
+class RefusedItem(msgspec.Struct, frozen=True, gc=False):
+    """One item that an operator was refused."""
+
+    operator: str
+    protocol: str
+    at: str
+    """ISO 8601."""
+    index: int
+    """Place in its delivery, from 0."""
+    item: str | None
+    """The EVSE as it was written; None where the item named none that could be read."""
+    reason: str
+    detail: str
+
+
+class RefusedItems(msgspec.Struct, frozen=True):
+    """The last items that were refused, the newest first."""
+
+    items: list[RefusedItem]

@@ -98,14 +98,19 @@ def evse_state(evse: Evse, station: Station, change: Change | None, confirmed: C
     )
 
 
-def station_detail(station: Station, state: StationState | None, confirmed: Confirmed) -> StationDetail:
+def station_detail(
+    station: Station,
+    state: StationState | None,
+    confirmed: Confirmed,
+    may_see: Callable[[Evse], bool] = lambda _: True,
+) -> StationDetail:
     """One station's object; `state` is None where no operator may report on it."""
     changes = {} if state is None else state.changes
     evses = []
     for evse in station.evses:
         found = changes.get(evse.key)
         change = None if found is None else found[1]
-        if is_listed(change):
+        if is_listed(change) and may_see(evse):
             evses.append(evse_state(evse, station, change, confirmed))
     return StationDetail(
         uuid=station.uuid,

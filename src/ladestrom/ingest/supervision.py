@@ -19,6 +19,7 @@ from ladestrom.errors import LadestromError
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness, share
 from ladestrom.formats.v2 import instant
 from ladestrom.ingest.quarantine import Kept, Quarantine
+from ladestrom.ingest.refusals import Refusals
 from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.protocols.delivery import Delivery
 
@@ -164,6 +165,7 @@ class Supervision:
         self.sources: dict[str, Health] = {}
         """By name."""
         self.quarantine = quarantine
+        self.refusals = Refusals(clock)
         self._clock = clock
         self._writes: set[asyncio.Future[None]] = set()
         self._stale_after_s: dict[str, int] = {}
@@ -239,6 +241,7 @@ class Supervision:
     def taken(self, health: Health, delivery: Delivery, receipt: Receipt) -> None:
         """A delivery was understood, and what was accepted of it is durable."""
         now = self._clock()
+        self.refusals.note(health.origin.operator, health.origin.protocol, delivery, receipt)
         health.deliveries += 1
         health.items += receipt.accepted + receipt.unchanged + len(receipt.refused)
         health.changes += receipt.accepted
