@@ -471,7 +471,7 @@ class TestCheckpoint:
 
         async with opened(tmp_path / "log.db") as log:
             await log.append(changes)
-            checkpoint = asyncio.create_task(log.checkpoint(rows(), len(changes)))
+            checkpoint = asyncio.create_task(log.checkpoint(rows(), len(changes), TIMES))
             steps = [0]
             while not checkpoint.done():
                 await asyncio.sleep(0)

@@ -68,9 +68,10 @@ def test_a_failure_of_our_own_is_retried_soon_and_changes_nothing_else() -> None
     assert (made.breaker, made.failures) == (Breaker.CLOSED, 0)
     fail(made, 4)
     made.begin()
-    assert made.breaker is Breaker.HALF_OPEN
+    states = [made.breaker]
     assert fail(made, 1, Outcome.OURS) == [RETRY_FIRST_MS]
-    assert made.breaker is Breaker.OPEN
+    states.append(made.breaker)
+    assert states == [Breaker.HALF_OPEN, Breaker.OPEN]
     assert fail(made, 1) == [1_200_000], "the rests go on as if it had not been"
 
 
