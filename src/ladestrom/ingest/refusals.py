@@ -18,8 +18,8 @@ from ladestrom.protocols.delivery import Delivery
 PER_OPERATOR_MAX: Final = 1_000
 """Enough to see every kind of refusal of one day."""
 ITEMS_MAX: Final = 100_000
-"""Of all operators: 50 MiB at half a KiB each. Above it, the operator whose last refusal is the oldest loses
-its own."""
+"""Of all operators: 50 MiB at half a KiB each. Over it, the operator whose last refusal is oldest loses its
+own."""
 CHARACTERS_MAX: Final = 300
 
 
