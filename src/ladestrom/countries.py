@@ -44,6 +44,10 @@ def _table() -> dict[str, str]:
 _TABLE: Final = _table()
 
 
+WRITTEN: Final = frozenset(_TABLE.values())
+"""The letters of all countries, as NOBIL writes them."""
+
+
 def country(text: str) -> str | None:
     """The three letters of a country, or None where `text` names none.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 import msgspec
@@ -47,3 +49,9 @@ def _visible(character: str) -> str:
         return character
     units = character.encode("utf-16-be").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Part of a message about an unknown word: `; did you mean country?`. Empty where none is close."""
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

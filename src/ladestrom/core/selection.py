@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from ladestrom.countries import WRITTEN
 from ladestrom.countries import country as country_code
 from ladestrom.errors import InvalidSelection
 from ladestrom.model import PARTY_CHARACTERS, Station, Status, evse_key, local_key, registry_key
-from ladestrom.quoting import quoted
+from ladestrom.quoting import did_you_mean, quoted
 
 LONGITUDE_MAX = 180
 LATITUDE_MAX = 90
@@ -108,7 +109,9 @@ def selection(parameters: Mapping[str, str], *, names: frozenset[str]) -> Select
 
 
 def _values(name: str, text: str) -> list[str]:
-    values = [value.strip() for value in text.split(",") if value.strip()]
+    values = [value.strip() for value in text.split(",")]
+    if not all(values):
+        raise InvalidSelection(f"{name}={quoted(text, 40)} has an empty value; take out the comma")
     if len(values) > VALUES_MAX:
         raise InvalidSelection(f"{name} lists {len(values)} values; at most {VALUES_MAX} are allowed")
     return values
@@ -119,9 +122,10 @@ def _countries(text: str) -> frozenset[str]:
     for value in _values("country", text):
         code = country_code(value)
         if code is None:
+            hint = did_you_mean(value.upper(), sorted(WRITTEN))
             raise InvalidSelection(
-                f"country={quoted(value, 20)} is not a country; write NOR, SWE, FIN, DAN or an ISO 3166-1 "
-                "code"
+                f"country={quoted(value, 20)} is not a country{hint}; write NOR, SWE, FIN, DAN or an ISO "
+                "3166-1 code"
             )
         found.add(code)
     return frozenset(found)
@@ -155,13 +159,17 @@ def _evses(text: str) -> frozenset[str]:
 
 
 def _statuses(text: str) -> frozenset[Status]:
-    try:
-        return frozenset(Status(value.upper()) for value in _values("status", text))
-    except ValueError:
-        words = ", ".join(Status)
-        raise InvalidSelection(
-            f"status={quoted(text, 40)} has an unknown word; the words are {words}"
-        ) from None
+    found = set()
+    for value in _values("status", text):
+        status = _STATUSES.get(value.upper())
+        if status is None:
+            hint = did_you_mean(value.upper(), _STATUSES)
+            words = ", ".join(_STATUSES)
+            raise InvalidSelection(
+                f"status={quoted(value, 40)} is an unknown word{hint}; the words are {words}"
+            )
+        found.add(status)
+    return frozenset(found)
 
 
 def _box(text: str) -> Box:
@@ -182,6 +190,7 @@ def _box(text: str) -> Box:
     return Box(west, south, east, north)
 
 
+_STATUSES: Mapping[str, Status] = {status.value: status for status in Status}
 _READERS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "country": ("country", _countries),
     "station": ("station", _stations),

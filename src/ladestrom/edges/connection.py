@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -512,16 +512,21 @@ class Connection(asyncio.Protocol):
         """What the transport's protocol has to look after while the consumer reads."""
 
 
-def query_of(target: str) -> dict[str, str]:
-    """The query of a request's target; of a name that comes twice, the first value.
+def pairs_of(target: str) -> list[tuple[str, str]]:
+    """Names and values in the query of a request's target.
 
     Raises:
         BadRequest: it has too many values.
     """
+    query = target.partition("?")[2]
     try:
-        pairs = parse_qsl(target.partition("?")[2], keep_blank_values=True, max_num_fields=QUERY_VALUES_MAX)
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=QUERY_VALUES_MAX)
     except ValueError as error:
         raise BadRequest(f"the query cannot be read ({error})") from error
+
+
+def query_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Values by name; of a name that comes twice, the first."""
     query: dict[str, str] = {}
     for name, value in pairs:
         query.setdefault(name, value)

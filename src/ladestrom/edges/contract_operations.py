@@ -228,7 +228,7 @@ OPERATIONS: Final = (
                 "content": {"text/event-stream": {"schema": EVENT}},
             }
         },
-        refusals=("invalid_filter", "invalid_position", "too_many_requests", "overloaded"),
+        refusals=("invalid_filter", "invalid_position", "too_many_requests", "overloaded", "bad_request"),
     ),
     Operation(
         **V2_STATE,
@@ -255,7 +255,7 @@ OPERATIONS: Final = (
         parameters=("stationPath",),
         answer=reference("StationDetail"),
         links={"evse": _link("getEvse", "evse", "$response.body#/evses/0/evse", "One of its EVSEs.")},
-        refusals=("not_found",),
+        refusals=("not_found", "invalid_filter"),
     ),
     Operation(
         **V2_STATE,
@@ -283,7 +283,7 @@ OPERATIONS: Final = (
         parameters=("evsePath",),
         answer=reference("EvseState"),
         links={"station": _link("getStation", "uuid", "$response.body#/station", "Its station.")},
-        refusals=("not_found", "conflict"),
+        refusals=("not_found", "conflict", "invalid_filter"),
     ),
     Operation(
         path="/api/v2/operators",
@@ -293,6 +293,7 @@ OPERATIONS: Final = (
         summary="Who reports, and how freshly",
         description="It has no `ETag`: counters move with each report.",
         answer={"type": "array", "items": reference("OperatorFreshness")},
+        refusals=("invalid_filter",),
     ),
     Operation(
         path="/api/v2/page",
@@ -301,6 +302,7 @@ OPERATIONS: Final = (
         summary="What a page has to know of its server before it asks for anything else",
         scope=None,
         answer=reference("PageInfo"),
+        refusals=("invalid_filter",),
     ),
     Operation(
         path="/api/v2/map/stations",
@@ -315,6 +317,7 @@ OPERATIONS: Final = (
         answer=reference("MapStations"),
         entity_tag="ColumnsTag",
         cached=True,
+        refusals=("invalid_filter",),
     ),
     Operation(
         path="/api/v2/map",
@@ -329,6 +332,7 @@ OPERATIONS: Final = (
         ),
         open_to_visitors=True,
         answer=reference("MapState"),
+        refusals=("invalid_filter",),
     ),
     Operation(
         path="/api/v2/overview",
@@ -338,6 +342,7 @@ OPERATIONS: Final = (
         description="Made once a second at most; what it says of places may be ten seconds old.",
         open_to_visitors=True,
         answer=reference("Overview"),
+        refusals=("invalid_filter",),
     ),
     Operation(
         path="/api/v2/stations/{uuid}/history",
@@ -352,7 +357,7 @@ OPERATIONS: Final = (
         parameters=("stationPath", "hours"),
         answer=reference("StationHistory"),
         links={"station": _link("getStation", "uuid", "$response.body#/station", "The station.")},
-        refusals=("not_found",),
+        refusals=("not_found", "bad_request", "invalid_filter"),
     ),
     Operation(
         path="/api/v2/tickets",
@@ -367,7 +372,7 @@ OPERATIONS: Final = (
             "the server itself get one without a key."
         ),
         answer=reference("Ticket"),
-        refusals=("too_many_requests",),
+        refusals=("too_many_requests", "invalid_filter"),
     ),
     Operation(
         path="/api/v2/operators/self",

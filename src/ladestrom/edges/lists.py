@@ -19,7 +19,7 @@ from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modified, weak_etag
-from ladestrom.edges.query import whole_number
+from ladestrom.edges.query import known, whole_number
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
 from ladestrom.hub import Hub
@@ -28,6 +28,7 @@ from ladestrom.model import Evse, Station
 LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000
 """Some 500 KiB of EVSEs."""
+PARAMETERS: Final = frozenset({*EVSE_FILTERS, "cursor", "limit"})
 _UUID: Final = re.compile(r"[A-Z]{3}_[0-9]{5,}", re.ASCII)
 
 
@@ -118,7 +119,7 @@ def _everything(_: Evse) -> bool:
 
 
 def _asked(request: AnyRequest) -> tuple[Selection, int, str]:
-    query = dict(request.query_params)
+    query = known(request.query_params.multi_items(), PARAMETERS)
     limit = whole_number(query, "limit", LIMIT, 1, LIMIT_MAX)
     return selection(query, names=EVSE_FILTERS), limit, _after(query.get("cursor", ""))
 
@@ -162,6 +163,6 @@ def _page(
     # What an operator sees depends on its rights too, which change without a new position.
     answer = json_answer(msgspec.json.encode(page), None if may_see else tag)
     if page.next is not None:
-        query = {**dict(request.query_params), "cursor": page.next}
+        query = {**dict(request.query_params.multi_items()), "cursor": page.next}
         answer.headers["link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
     return answer

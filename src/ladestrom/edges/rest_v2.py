@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modified, weak_etag
+from ladestrom.edges.query import known
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.freshness import SourceFreshness
 from ladestrom.formats.v2 import Confirmed, evse_state, instant, station_detail
@@ -57,6 +58,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
     def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:
         """One EVSE, by any written form of its EVSE id, its registry key, or its uid."""
         door.look(request.headers)
+        known(request.query_params.multi_items(), ())
         tag = weak_etag(view)
         found = view.directory.find(evse) or view.directory.find_uid(evse)
         if not found:
@@ -75,6 +77,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
     def one_station(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
         """One station of the registry, with its EVSEs; vanished ones say since when."""
         door.look(request.headers)
+        known(request.query_params.multi_items(), ())
         tag = weak_etag(view)
         station = view.directory.stations.get(uuid.upper())
         if station is None:
@@ -88,6 +91,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
     def operators(request: AnyRequest) -> Response[Any]:
         """Who reports, and how freshly."""
         door.look(request.headers)
+        known(request.query_params.multi_items(), ())
         rows = [freshness(name, tally, sources(name)) for name, tally in sorted(hub.known_tallies().items())]
         return json_answer(msgspec.json.encode(rows))
 

@@ -20,23 +20,33 @@ from ladestrom.edges.connection import (
     Connection,
     StreamEdge,
     foreign_origin,
+    pairs_of,
     peer_of,
     query_of,
 )
-from ladestrom.edges.query import whole_number
+from ladestrom.edges.query import known, whole_number
 from ladestrom.edges.websocket import StreamConnection
-from ladestrom.errors import BadRequest, LadestromError, Unauthenticated, UpgradeRequired
+from ladestrom.errors import (
+    BadRequest,
+    InvalidPosition,
+    LadestromError,
+    Unauthenticated,
+    UpgradeRequired,
+)
 from ladestrom.formats.contract_events import Close
 from ladestrom.formats.v2_stream import decode_select, refused
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem, without_keys
-from ladestrom.quoting import quoted
+from ladestrom.quoting import did_you_mean, quoted
 
 STREAM_PATH: Final = "/api/v2/stream"
 EVENTS_PATH: Final = "/api/v2/events"
 BATCH_MS: Final = 100
 BATCH_MS_MAX: Final = 1_000
 MODES: Final = frozenset({"latest", "every"})
+PARAMETERS: Final = frozenset({*EVSE_FILTERS, "batch_ms", "mode", "since", "ticket"})
+NOWHERE: Final = Position("", 0)
+"""A position of no epoch."""
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -67,6 +77,7 @@ def handlers(door: Doorkeeper, tickets: Tickets, addresses: ClientAddresses) -> 
         if credential.key_id == VISITOR.key_id and (origin or "origin" not in request.headers):
             # A foreign page must not use up the places that visitors of ours have.
             raise Unauthenticated("the key is missing; only pages of this server get tickets without one")
+        known(request.query_params.multi_items(), ())
         address = addresses.sharer(*asked_from(request))
         issued = Ticket(tickets.issue(credential, origin, address), TICKET_S)
         return Response(
@@ -84,21 +95,39 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer
     Raises:
         LadestromError: refused before anything was sent, with the error's HTTP status.
     """
-    query = query_of(target)
-    credential = edge.credential(headers, query)
+    pairs = pairs_of(target)
+    credential = edge.credential(headers, query_of(pairs))
     asker = edge.admit(credential, headers, peer)
+    query = known(pairs, PARAMETERS)
     mode = query.get("mode", "latest")
     if mode not in MODES:
-        raise BadRequest(f"mode={quoted(mode, 20)} is unknown; write latest or every")
+        hint = did_you_mean(mode, sorted(MODES))
+        raise BadRequest(f"mode={quoted(mode, 20)} is unknown{hint}; write latest or every")
     batch_ms = whole_number(query, "batch_ms", BATCH_MS, 0, BATCH_MS_MAX)
-    since = headers.get("last-event-id") or query.get("since")
     return Accepted(
         asker=asker,
         wishes=Wishes(selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=batch_ms),
-        since=Position.parse(since) if since else None,
+        since=_since(headers.get("last-event-id"), query.get("since")),
         every=mode == "every",
         first=tuple(edge.v2.greeting(edge.broadcast.view, edge.broadcast.history_seq)),
     )
+
+
+def _since(last_event_id: str | None, since: str | None) -> Position | None:
+    """Where a consumer resumes.
+
+    A browser sends `Last-Event-ID` by itself, and gives up for good when its request is refused: what is no
+    position of ours is one that cannot be resumed.
+
+    Raises:
+        InvalidPosition: `since` is none.
+    """
+    if not last_event_id:
+        return None if since is None else Position.parse(since)
+    try:
+        return Position.parse(last_event_id)
+    except InvalidPosition:
+        return NOWHERE
 
 
 class V2StreamConnection(StreamConnection):

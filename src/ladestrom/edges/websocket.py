@@ -21,7 +21,7 @@ from websockets.server import ServerProtocol
 
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import STATION_FILTERS, selection
-from ladestrom.edges.connection import Accepted, Connection, StreamEdge, peer_of, query_of
+from ladestrom.edges.connection import Accepted, Connection, StreamEdge, pairs_of, peer_of, query_of
 from ladestrom.edges.framing import WINDOW_BITS
 from ladestrom.errors import BadRequest, LadestromError, TooManyRequests, UpgradeRequired
 from ladestrom.model import Position
@@ -61,7 +61,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer
     Raises:
         LadestromError: refused before the upgrade, with the error's HTTP status.
     """
-    query = query_of(target)
+    query = query_of(pairs_of(target))
     credential = edge.credential(headers, query, key_in_query=True)
     asker = edge.admit(credential, headers, peer)
     wanted = selection(query, names=STATION_FILTERS)

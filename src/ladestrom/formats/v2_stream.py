@@ -135,7 +135,7 @@ class Drain(msgspec.Struct, frozen=True, tag_field="type", tag="drain"):
     retry_after_ms: int
 
 
-class Select(msgspec.Struct, frozen=True, tag_field="type", tag="select"):
+class Select(msgspec.Struct, frozen=True, tag_field="type", tag="select", forbid_unknown_fields=True):
     """From the consumer: another selection from now on; the same words as in the query."""
 
     country: str = ""

@@ -30,7 +30,7 @@ class TestReading:
             ("no", {"NOR"}),
             ("DK", {"DAN"}),
             ("DNK,DAN", {"DAN"}),
-            (" nor , SWE,,fin ", {"NOR", "SWE", "FIN"}),
+            (" nor , SWE,fin ", {"NOR", "SWE", "FIN"}),
         ],
     )
     def test_countries_are_what_nobil_writes(self, written: str, codes: set[str]) -> None:
@@ -89,7 +89,15 @@ class TestReading:
     @pytest.mark.parametrize(
         ("parameters", "hint"),
         [
-            ({"country": "ZZZ"}, 'country="ZZZ" is not a country'),
+            ({"country": "1"}, 'country="1" is not a country; write'),
+            ({"country": "SWEE"}, 'country="SWEE" is not a country; did you mean SWE?'),
+            ({"country": ","}, 'country="," has an empty value'),
+            ({"country": "NOR,,SWE"}, "has an empty value"),
+            ({"station": "NOR_00001,"}, "has an empty value"),
+            ({"operator": " , "}, "has an empty value"),
+            ({"evse": ",NO*ABC*E1"}, "has an empty value"),
+            ({"status": "AVAILABLE,"}, "has an empty value"),
+            ({"status": "AVAILABEL"}, "did you mean AVAILABLE?"),
             ({"country": "NOR,Norge"}, '"Norge"'),
             ({"status": "BUSY"}, "AVAILABLE, BLOCKED"),
             ({"bbox": "1,2,3"}, "minLon,minLat,maxLon,maxLat"),
