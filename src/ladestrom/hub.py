@@ -31,6 +31,7 @@ from ladestrom.errors import (
     TooManyRequests,
 )
 from ladestrom.model import (
+    NEVER,
     Beginning,
     Change,
     Entry,
@@ -185,7 +186,7 @@ class Hub:
         self._clock = clock
         self._steady = steady
         self._times = Timekeeper(clock(), steady(), self._grace_ms)
-        self._operators: tuple[str, ...] = ()
+        self._operators: dict[str, Operator] = {}
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
         self._queued_items = 0
@@ -239,9 +240,9 @@ class Hub:
         return taking(feed, received_at, heard_at, self.board.arrive(), began)
 
     def set_operators(self, operators: Iterable[Operator]) -> None:
-        """Takes the operators' own limits of silence."""
+        """Takes the operators' rights and their own limits of silence."""
         operators = tuple(operators)
-        self._operators = tuple(operator.name for operator in operators)
+        self._operators = {operator.name: operator for operator in operators}
         self._stale_after_ms = {
             operator.name: operator.stale_after_s * 1000
             for operator in operators
@@ -633,7 +634,8 @@ class Hub:
             for evse in chunk:
                 moved = board.move(evse, taken.received_at)
                 if moved is not None:
-                    changes += moved
+                    left, entered = moved
+                    changes += (left, entered if self._vouches(entered.source, evse) else _unheard(entered))
                 elif (change := board.register(evse, taken.received_at)) is not None:
                     changes.append(change)
             round_.add(changes, taken)
@@ -645,6 +647,15 @@ class Hub:
         for chunk in _chunks(list(evses)):
             made += await self.decide(partial(on, chunk))
         return made
+
+    def _vouches(self, source: str, evse: Evse) -> bool:
+        """Whether what a source said of an EVSE holds at its new station.
+
+        An id may have been at a station of another operator, whose word does not count any more. The word of
+        sources that are no operators, such as a register, moves along.
+        """
+        operator = self._operators.get(source)
+        return operator is None or may_report(operator, evse)
 
     def confirmed(self, evse: Evse) -> tuple[Millis, str] | None:
         """When an EVSE was last observed, and by whom; None where it is not on the board."""
@@ -704,6 +715,13 @@ def _refuse(futures: Iterable[asyncio.Future[Receipt] | asyncio.Future[int]], er
     for future in futures:
         if not future.done():
             future.set_exception(error)
+
+
+def _unheard(change: Change) -> Change:
+    """The change by which an EVSE comes to a station, of which nobody said anything yet."""
+    return msgspec.structs.replace(
+        change, status=Status.UNKNOWN, error=False, changed_at=NEVER, observed_at=NEVER, source="", raw=""
+    )
 
 
 def _size(reports: Sequence[StatusReport]) -> int:

@@ -742,6 +742,15 @@ class TestReconcile:
             now = at.board.cells[FIRST.key].change
             assert (now.station, now.status) == ("NOR_00009", Status.CHARGING)
 
+    async def test_what_an_operator_said_that_may_not_report_on_it_does_not_move_along(self) -> None:
+        async with working() as at:
+            await at.hub.reconcile([FIRST], [])
+            await at.submit(make_report(FIRST, Status.OUTOFORDER))
+            at.hub.set_operators([make_operator("abc", parties=("NOXYZ",))])
+            await at.hub.reconcile([make_evse(FIRST.name, "NOR_00009")], [])
+            now = at.board.cells[FIRST.key].change
+            assert (now.station, now.status, now.source) == ("NOR_00009", Status.UNKNOWN, "")
+
     async def test_a_report_that_arrived_before_is_not_undone(self) -> None:
         async with working() as at:
             at.log.gate.clear()

@@ -23,10 +23,11 @@ from ladestrom.core.access import (
     looks_like_key,
     may_report,
     operator_from,
+    rightful,
 )
 from ladestrom.errors import BadRequest, KeyPending, LadestromError, NotAllowed, Unauthenticated
-from ladestrom.model import Evse, Operator
-from ladestrom.ports import KeyRecord
+from ladestrom.model import Evse, Operator, Station, evse_key
+from ladestrom.ports import KeyRecord, StationDraft
 
 NOW = 1_700_000_000_000
 ACME = Operator("Acme", parties=("FRABC",))
@@ -403,3 +404,57 @@ def test_an_operator_reports_on_its_party_its_prefixes_or_all_and_on_nothing_els
     operator: Operator, reported: Evse, allowed: bool
 ) -> None:
     assert may_report(operator, reported) is allowed
+
+
+def described(*evses: Evse) -> StationDraft:
+    """A station of the party FRABC."""
+    own = tuple(msgspec.structs.replace(each, station="", party="FRABC") for each in evses)
+    return StationDraft(Station("", "S", "FRA", 48.0, 2.0, own, (), native_id="FR*ABC*L1"))
+
+
+OWNERSHIP = Operator("a", parties=("FRABC", "FRXYZ"), prefixes=("NOUVWE1", "49810"), may_register=True)
+
+
+@pytest.mark.parametrize(
+    ("evse_id", "kept", "party"),
+    [
+        ("FR*ABC*E1", True, "FRABC"),
+        ("fr-xyz-e1", True, "FRXYZ"),
+        ("NO*UVW*E1*7", True, "FRABC"),
+        ("+49*810*000*438", True, "FRABC"),
+        ("49*810*000*438", True, "FRABC"),
+        ("NO*UVW*E2", False, "FRABC"),
+        ("+49*811*000*438", False, "FRABC"),
+        ("FR*ABD*E1", False, "FRABC"),
+        ("FRA*BDE*1", False, "FRABC"),
+    ],
+)
+def test_an_operator_describes_evses_with_ids_of_its_parties_and_prefixes_only(
+    evse_id: str, kept: bool, party: str
+) -> None:
+    made = rightful(OWNERSHIP, described(Evse(evse_key(evse_id), "", evse_id=evse_id, uid="1")))
+    (found,) = made.station.evses
+    assert (found.evse_id, found.key, found.uid) == (
+        (evse_id, evse_key(evse_id), "1") if kept else (None, "", "1")
+    )
+    assert found.party == party
+    assert len(made.notes) == (not kept)
+    assert rightful(OWNERSHIP, made).station == made.station
+
+
+def test_the_party_is_that_of_the_id_however_its_separators_stand() -> None:
+    # The same id as FR*ABD*E1, written so that its party looks like another.
+    made = rightful(OWNERSHIP, described(Evse("FRABDE1", "", evse_id="FR-A*BDE1")))
+    assert made.station.evses[0].evse_id is None
+
+
+def test_one_that_may_report_on_all_may_describe_all() -> None:
+    given_draft = described(Evse("NOUVWE2", "", evse_id="NO*UVW*E2"))
+    assert rightful(Operator("hub", all=True, may_register=True), given_draft) is given_draft
+
+
+def test_a_prefix_begins_the_evse_id_of_an_evse_that_is_not_held_by_it() -> None:
+    other = Evse("FRA_00001_01", "FRA_00001", evse_id="FR*XYZ*E1", party="FRABC")
+    assert may_report(Operator("a", prefixes=("FRXYZ",)), other)
+    assert may_report(Operator("a", prefixes=("FRA_00001",)), other)
+    assert not may_report(Operator("a", prefixes=("FRABC",)), other)

@@ -35,6 +35,14 @@ def test_another_subject_is_nobodys(certificates: Certificates, told: str) -> No
         certificates.operator({HEADER.lower(): told}, PROXY)
 
 
+@pytest.mark.parametrize("told", ["CN=\u017ftra\u00dfe", "CN=STRA\u1e9eE", "CN=stra\u00dfe"])
+def test_a_subject_that_looks_alike_in_unicodes_case_mapping_is_anothers(told: str) -> None:
+    own = Certificates(HEADER, [PROXY], {"CN=strasse": "abc"}, find)
+    with pytest.raises(Unauthenticated):
+        own.operator({HEADER.lower(): told}, PROXY)
+    assert own.operator({HEADER.lower(): "CN=STRASSE"}, PROXY) == make_operator()
+
+
 @pytest.mark.parametrize("peer", ["192.0.2.2", "", "127.0.0.1"])
 def test_only_the_proxy_is_believed(certificates: Certificates, peer: str) -> None:
     with pytest.raises(Unauthenticated, match="missing"):

@@ -257,3 +257,15 @@ async def test_an_idempotency_key_gives_the_first_answer_again_for_the_same_path
     assert await peer.send(f"{PATH}/a", b"body", headers=headers) == first
     assert len(peer.push.requests) == 1
     assert (await peer.send(f"{PATH}/b", b"body", headers=headers))[0] == 422
+    # The path and the body are told apart, however they divide.
+    assert (await peer.send(PATH, b"a\0body", headers={**headers, "idempotency-key": "l"}))[0] == 201
+    assert (await peer.send(f"{PATH}/a", b"body", headers={**headers, "idempotency-key": "l"}))[0] == 422
+
+
+async def test_a_length_in_digits_that_are_none_of_ascii_is_no_error_of_ours() -> None:
+    body = http_push.read_body({"content-length": "\u00b2"}, _nothing, 10)
+    assert await body == b""
+
+
+async def _nothing() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
