@@ -39,7 +39,7 @@ from ladestrom.broadcast import Broadcast, BroadcastLimits
 from ladestrom.config import SETTINGS, Loaded, Origin, Settings, shown, value_of
 from ladestrom.config.address import ADDRESS_FILE, addresses, url_of
 from ladestrom.config.address import listening as listening_at
-from ladestrom.core.access import Keyring, may_report
+from ladestrom.core.access import REGISTER_SOURCE, Keyring, may_report
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
@@ -126,7 +126,7 @@ takes this long hangs, and systemd kills after 90 s."""
 CHECKPOINT_END_S_MAX: Final = 45.0
 """For the checkpoint at the end: a million EVSEs take some 20 s. The next start does not need it, it only has
 more of the log to read."""
-REGISTER: Final = Operator(name="register", all=True)
+REGISTER: Final = Operator(name=REGISTER_SOURCE, all=True)
 """The source of statuses that a register carries."""
 REPORTS_PATH: Final = "/api/v2/reports"
 PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}

@@ -21,7 +21,7 @@ from typing import Final, Literal
 import msgspec
 
 from ladestrom.errors import BadRequest, KeyPending, NotAllowed, Unauthenticated
-from ladestrom.model import WIRE_SEPARATORS, Evse, Millis, Operator, Station, evse_key, party_in
+from ladestrom.model import WIRE_SEPARATORS, Evse, Millis, Operator, Station, evse_key, local_key, party_in
 from ladestrom.ports import KeyRecord, StationDraft
 from ladestrom.quoting import quoted
 
@@ -44,6 +44,8 @@ PREFIX_CHARACTERS_MIN: Final = 2
 PREFIX_CHARACTERS_MAX: Final = 48
 """The longest EVSE id of OCPI 2.2.1, section 8.3.2."""
 STALE_AFTER_S_MAX: Final = 366 * 86_400
+REGISTER_SOURCE: Final = "register"
+"""The source of statuses that a register carries. An operator of that name would speak for all registers."""
 
 DEMO_KEY: Final = "demo"
 
@@ -330,6 +332,10 @@ def operator_from(
     Raises:
         BadRequest: says which of them cannot be so, and why.
     """
+    if local_key(name) == local_key(REGISTER_SOURCE):
+        raise BadRequest(
+            f"{quoted(REGISTER_SOURCE)} is the source of statuses that registers carry; choose another name"
+        )
     if not (all_evses or parties or prefixes):
         raise BadRequest("an operator needs a party, a prefix or the right to report on all EVSEs")
     if len(parties) > PARTIES_MAX or len(prefixes) > PREFIXES_MAX:

@@ -382,6 +382,17 @@ def test_an_operator_needs_a_name_of_one_printable_line(name: str) -> None:
         operator_from(name, all_evses=True)
 
 
+@pytest.mark.parametrize("name", ["register", " Register "])
+def test_no_operator_has_the_name_of_the_source_of_registers_statuses(name: str) -> None:
+    with pytest.raises(BadRequest, match="choose another name"):
+        operator_from(name, all_evses=True)
+
+
+@pytest.mark.parametrize("written", ["+49*810", "49*810", "49810"])
+def test_a_prefix_of_ids_in_digits_has_no_plus(written: str) -> None:
+    assert operator_from("din", prefixes=[written]).prefixes == ("49810",)
+
+
 def evse(key: str, party: str | None = None) -> Evse:
     return Evse(key=key, station="FRA_00001", party=party)
 
