@@ -36,6 +36,7 @@ from ladestrom.backends.retention import DAY_MS, clock_doubt
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
+from ladestrom.clocks import steady
 from ladestrom.config import SETTINGS, Loaded, Origin, Settings, shown, value_of
 from ladestrom.config.address import ADDRESS_FILE, addresses, url_of
 from ladestrom.config.address import listening as listening_at
@@ -190,7 +191,7 @@ class App:
         self.hub.raw = self.broadcast
         self.broadcast.writer = self.hub
         self.addresses = ClientAddresses(settings.keys.proxies)
-        self.tickets = Tickets(clock, _ticket_limits(settings))
+        self.tickets = Tickets(steady, _ticket_limits(settings))
         self.stream = StreamEdge(
             self.broadcast,
             self.door,
@@ -275,7 +276,7 @@ class App:
         return Desk(
             self.reception,
             self.door,
-            Receipts(reports.idempotency_keys_max, reports.idempotency_hours, clock),
+            Receipts(reports.idempotency_keys_max, reports.idempotency_hours, steady),
             _push_limits(settings),
             self._certificates(settings),
             PendingBytes(reports.pending_per_operator_mib_max * 1024 * 1024),
@@ -375,6 +376,7 @@ class App:
 
     def _admin_desk(self) -> admin.AdminDesk:
         data, log = Path(self.settings.server.data), self.settings.log
+        began = steady()
         return admin.AdminDesk(
             door=self.door,
             hub=self.hub,
@@ -382,6 +384,7 @@ class App:
             broadcast=self.broadcast,
             process=admin.Process(
                 started_at=self.started_at,
+                uptime_s=lambda: (steady() - began) // 1000,
                 durability=log.durability,
                 retention_days=log.retention_days,
                 retention_mib=log.retention_mib,
@@ -395,7 +398,6 @@ class App:
             sources=self.sources.told,
             pause=self._pause_source,
             shelf=Shelf(_quarantine(self.settings), self.sources),
-            clock=clock,
             reasons=self.watch.readiness.reasons,
         )
 

@@ -310,8 +310,9 @@ class ClientAddresses:
 class Tickets:
     """Single-use tickets for browsers, which cannot send a key in a header of a stream's request."""
 
-    def __init__(self, clock: Callable[[], Millis], limits: PlaceLimits = TICKET_LIMITS) -> None:
-        self._clock = clock
+    def __init__(self, steady: Callable[[], Millis], limits: PlaceLimits = TICKET_LIMITS) -> None:
+        """`steady` is a clock that nobody sets."""
+        self._steady = steady
         self._open: OrderedDict[str, tuple[Millis, str, Asker, Credential]] = OrderedDict()
         self._places = Places("unused tickets", limits)
 
@@ -329,7 +330,7 @@ class Tickets:
             TooManyRequests: the key, the address or the visitors have too many tickets that were not used.
             Overloaded: there are too many in all.
         """
-        now = self._clock()
+        now = self._steady()
         while self._open and next(iter(self._open.values()))[0] <= now:
             _, (_, _, expired, _) = self._open.popitem(last=False)
             self._places.give_back(expired)
@@ -349,7 +350,7 @@ class Tickets:
         found = self._open.pop(ticket, None)
         if found is not None:
             self._places.give_back(found[2])
-        if found is None or found[0] <= self._clock():
+        if found is None or found[0] <= self._steady():
             raise Unauthenticated("the ticket was used, has expired, or was never issued; get a new one")
         _, issued_to, _, credential = found
         if issued_to != origin:

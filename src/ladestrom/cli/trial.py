@@ -16,6 +16,7 @@ import msgspec
 
 from ladestrom import protocols
 from ladestrom.backends.memory import MemoryLog
+from ladestrom.clocks import steady
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import InvalidSetting
@@ -95,6 +96,7 @@ class _Desk:
         self.reception = reception
         self.limits = SourceLimits(lost_after_s=NEVER_LOST_S)
         self.clock = _clock
+        self.steady = steady
         self.chance = random.random
         self._operators = operators
 

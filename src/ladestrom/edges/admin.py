@@ -75,6 +75,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """What the process knows of itself, beside its counters."""
 
     started_at: Millis
+    uptime_s: Callable[[], int]
     durability: Literal["full", "relaxed"]
     retention_days: int
     retention_mib: int
@@ -99,7 +100,6 @@ class AdminDesk(msgspec.Struct, frozen=True, kw_only=True):
     pause: Callable[[str, bool], Awaitable[None]]
     """Stops the source of this name, or lets it go on; raises NotFound."""
     shelf: Shelf
-    clock: Callable[[], Millis]
     reasons: Callable[[], dict[str, str]]
     """Why the server is not ready, by check."""
 
@@ -128,7 +128,7 @@ def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
             ServerState(
                 version=__version__,
                 started_at=instant(own.started_at),
-                uptime_s=max(0, desk.clock() - own.started_at) // 1000,
+                uptime_s=own.uptime_s(),
                 ready=not reasons,
                 reasons=reasons,
                 durability=own.durability,

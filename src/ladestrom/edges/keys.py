@@ -18,6 +18,7 @@ from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from ladestrom.clocks import steady
 from ladestrom.core.access import DEMO_KEY, Scope, key_state
 from ladestrom.core.key_making import DAY_MS, AddressRate, asked, self_made, successor
 from ladestrom.credentials import ClientAddresses, Doorkeeper
@@ -163,6 +164,8 @@ class KeyDesk(msgspec.Struct):
     """Has the server take what was written to the store; it never fails."""
     clock: Callable[[], Millis]
     random_bytes: Callable[[int], bytes]
+    steady: Callable[[], Millis] = steady
+    """A clock that nobody sets, for rates."""
 
 
 def handlers(desk: KeyDesk) -> list[HTTPRouteHandler]:
@@ -174,8 +177,8 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
     door = desk.door
     rate = AddressRate(desk.policy.per_address_per_hour_max, desk.policy.per_address_per_day_max)
 
-    def count(request: AnyRequest, now: Millis) -> None:
-        wait_s = rate.admit(desk.addresses.network(*asked_from(request)), now)
+    def count(request: AnyRequest) -> None:
+        wait_s = rate.admit(desk.addresses.network(*asked_from(request)), desk.steady())
         if wait_s:
             raise TooManyRequests(
                 f"this IP address: {desk.policy.per_address_per_hour_max} keys an hour, "
@@ -200,7 +203,7 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
             days=desk.policy.days,
             approved=desk.policy.policy == "open",
         )
-        count(request, now)
+        count(request)
         await desk.store.put_key(record, self_made_max=desk.policy.self_made_max)
         await desk.changed()
         logger.info("somebody made a key", id=record.id, state=key_state(record, now))
@@ -231,7 +234,7 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
         old = door.holder(request.headers, waiting=False)
         _refuse_demo(old)
         now = desk.clock()
-        count(request, now)
+        count(request)
         # Never longer than it was to be: what somebody was let in for does not grow by itself.
         text, record = successor(
             desk.random_bytes(SECRET_BYTES), desk.random_bytes(ID_BYTES), old, now, old.expires_at

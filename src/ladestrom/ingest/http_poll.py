@@ -89,6 +89,10 @@ class Desk(Protocol):
         """Now."""
         ...
 
+    def steady(self) -> Millis:
+        """Now, by a clock that nobody sets: for how long something waits."""
+        ...
+
     def chance(self) -> float:
         """An even random number in [0, 1)."""
         ...
@@ -150,19 +154,19 @@ class Poller:
         self._pull = pull
         self._desk = desk
         self._memory: Memory = source.memory
-        self._pace = Pace(interval_s * 1000, desk.limits.pace, desk.clock(), desk.chance())
+        self._pace = Pace(interval_s * 1000, desk.limits.pace, desk.steady(), desk.chance())
         self._answered: Answered | None = None
 
     async def run(self) -> None:
         """Asks, round after round, until cancelled."""
-        pace, clock = self._pace, self._desk.clock
+        pace, steady = self._pace, self._desk.steady
         async with AsyncExitStack() as stack:
             fetcher: Fetcher | None = None
             files = _stamps(self.source)
             self._show()
             while True:
-                await asyncio.sleep(max(0.0, (pace.next_at - clock()) / 1000))
-                began_at = clock()
+                await asyncio.sleep(max(0.0, (pace.next_at - steady()) / 1000))
+                began_at = steady()
                 pace.begin()
                 self._show()
                 if fetcher is None or _stamps(self.source) != files:
@@ -175,7 +179,7 @@ class Poller:
                 outcome, wait_s = Outcome.REFUSED, 0.0
                 if fetcher is not None:
                     outcome, wait_s = await self._attempt(fetcher)
-                pace.end(outcome, began_at, clock(), self._desk.chance(), wait_s)
+                pace.end(outcome, began_at, steady(), self._desk.chance(), wait_s)
                 self._show()
 
     async def _attempt(self, fetcher: Fetcher) -> tuple[Outcome, float]:
@@ -194,7 +198,8 @@ class Poller:
 
     def _show(self) -> None:
         pace, health = self._pace, self.health
-        health.breaker, health.failures_in_row, health.next_at = pace.breaker, pace.failures, pace.next_at
+        health.breaker, health.failures_in_row = pace.breaker, pace.failures
+        health.next_at = self._desk.clock() + pace.next_at - self._desk.steady()
 
     async def round(self, fetcher: Fetcher) -> None:
         """Asks once, and takes what comes.

@@ -28,10 +28,10 @@ class Receipts(Generic[T]):
     When there are too many, the operator that has the most loses its oldest: no operator displaces another's.
     """
 
-    def __init__(self, keys_max: int, hours: float, clock: Callable[[], Millis]) -> None:
+    def __init__(self, keys_max: int, hours: float, steady: Callable[[], Millis]) -> None:
         self._keys_max = keys_max
         self._age_ms = int(hours * 3_600_000)
-        self._clock = clock
+        self._steady = steady
         self._kept: dict[str, OrderedDict[str, _Kept[T]]] = {}
         """By operator and key, the oldest of each operator first."""
         self._count = 0
@@ -50,7 +50,7 @@ class Receipts(Generic[T]):
             )
         if self._keys_max == 0:
             return await work()
-        now = self._clock()
+        now = self._steady()
         self._drop_old(operator, now)
         digest = hashlib.sha256(body).digest()
         kept = self._find(operator, key)

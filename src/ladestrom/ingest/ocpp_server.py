@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from ladestrom import tasks
+from ladestrom.clocks import steady
 from ladestrom.core.charge_points import ID_CHARACTERS_MAX, admit
 from ladestrom.core.directory import Directory
 from ladestrom.core.shares import Held
@@ -53,6 +54,8 @@ PROTOCOL: Final = "ocpp"
 MINUTE_S: Final = 60.0
 SILENT_HEARTBEATS: Final = 2
 """One that is late or lost on the way is forgiven."""
+CLOCK_SET_MS_MIN: Final = 1_000
+"""Less is what two looks at two clocks differ by, or a clock that is corrected slowly."""
 CONFIRM_S_MIN: Final = 60
 SIGN_OFF_RETRY_S: Final = 5.0
 """Where the log could not be written."""
@@ -96,7 +99,10 @@ class OcppServer:
         directory: Directory,
         clock: Callable[[], Millis],
         limits: OcppLimits,
+        steady: Callable[[], Millis] = steady,
     ) -> None:
+        self.steady = steady
+        """A clock that nobody sets."""
         self.limits = limits
         self.failures: Counter[str] = Counter()
         """Connections refused and calls answered by an error, by code."""
@@ -182,7 +188,7 @@ class OcppServer:
         connection = _Connection(self, station, conversation, send)
         if station.connection is not None:
             station.connection.end(Close(Conflict.close_code, "another connection has this id"))
-        station.arrive(connection, self._clock())
+        station.arrive(connection, self.steady())
         operator = station.operator.name
         self._connections.add(connection)
         self._by_operator.take(operator)
@@ -231,11 +237,11 @@ class OcppServer:
     async def confirm(self, connection: _Connection) -> None:
         """A charge point that is there and says nothing new is not silent: what it said last holds."""
         station = connection.station
-        now = self._clock()
+        steady = self.steady()
         stale_after_s = station.operator.stale_after_s or self.limits.stale_after_s
-        if now - station.confirmed_at < max(stale_after_s // 4, CONFIRM_S_MIN) * 1000:
+        if steady - station.confirmed < max(stale_after_s // 4, CONFIRM_S_MIN) * 1000:
             return
-        station.confirmed_at = now
+        station.confirmed = steady
         delivery = station.points.restated()
         if delivery.reports:
             await self.take(connection, Outcome(delivery))
@@ -344,7 +350,7 @@ class OcppServer:
 class _Station:
     """A charge point, connected or not."""
 
-    __slots__ = ("confirmed_at", "connection", "grace", "operator", "point", "points")
+    __slots__ = ("confirmed", "connection", "grace", "operator", "point", "points")
 
     def __init__(self, point: ChargePoint, operator: Operator, points: Points) -> None:
         self.point = point
@@ -353,17 +359,18 @@ class _Station:
         self.connection: _Connection | None = None
         self.grace: asyncio.TimerHandle | None = None
         """Until it is taken for gone."""
-        self.confirmed_at: Millis = 0
+        self.confirmed: Millis = 0
+        """When it was last taken for there, by a clock that nobody sets."""
 
     def evses(self) -> frozenset[str]:
         """Keys of its EVSEs."""
         return frozenset(self.points.layout.evses.values())
 
-    def arrive(self, connection: _Connection, now: Millis) -> None:
+    def arrive(self, connection: _Connection, steady: Millis) -> None:
         """It is there."""
         self.forgive()
         self.connection = connection
-        self.confirmed_at = now
+        self.confirmed = steady
 
     def forgive(self) -> None:
         """It is not waited for."""
@@ -376,6 +383,7 @@ class _Connection:
     """One connection: reads a message, does what it asks for, and only then reads the next."""
 
     __slots__ = (
+        "_ahead",
         "_conversation",
         "_messages",
         "_minute_began_s",
@@ -391,6 +399,8 @@ class _Connection:
         self.station = station
         self._conversation = conversation
         self._send = send
+        self._ahead = server.now() - server.steady()
+        """By how much the time of day was ahead of the time that passes, when timers were last set by it."""
         self._timer: asyncio.Timeout | None = None
         """While nothing is being done."""
         self._minute_began_s = 0.0
@@ -415,6 +425,7 @@ class _Connection:
             if message is None:
                 if loop.time() >= silent_at_s:
                     self.end(SILENT)
+                self._follow_clock()
                 await self._do(self._conversation.wake(self._server.now()))
             elif message["type"] == "websocket.disconnect":
                 return
@@ -426,6 +437,7 @@ class _Connection:
     async def _next(self, receive: Receive, silent_at_s: float) -> Any:  # noqa: ANN401 - an ASGI message
         """The next message; None where something else is due before it."""
         loop = asyncio.get_running_loop()
+        self._follow_clock()
         due_at = self._conversation.due_at
         until_s = silent_at_s
         if due_at is not None:
@@ -437,6 +449,13 @@ class _Connection:
             return None
         finally:
             self._timer = None
+
+    def _follow_clock(self) -> None:
+        """Where the time of day was set, what is due stays due in as long as before."""
+        ahead = self._server.now() - self._server.steady()
+        if abs(ahead - self._ahead) > CLOCK_SET_MS_MIN:
+            self._conversation.clock_was_set(ahead - self._ahead)
+            self._ahead = ahead
 
     async def _take(self, body: str | bytes, now_s: float) -> None:
         limits = self._server.limits

@@ -1,6 +1,6 @@
 """When a source is asked next: its interval, its retries, and the breaker that leaves it alone for a while.
 
-Pure: instants and chances are arguments. Must not know what is asked.
+Pure: instants, of a clock that nobody sets, and chances are arguments. Must not know what is asked.
 
     a round that went well: the next one comes an interval after it began, give or take a tenth;
     a failure: soon again, then later and later, but never later than the interval;

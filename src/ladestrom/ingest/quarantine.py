@@ -99,7 +99,7 @@ class Quarantine:
         self._recent: dict[str, deque[Millis]] = {}
 
     def admits(self, source: str, now: Millis) -> bool:
-        """Whether one more may be kept of this source now; it counts then."""
+        """Whether one more may be kept of this source now, by a clock that nobody sets; it counts then."""
         recent = self._recent.setdefault(source, deque())
         while recent and now - recent[0] >= MINUTE_MS:
             recent.popleft()

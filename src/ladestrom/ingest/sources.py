@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from ladestrom import protocols, tasks
+from ladestrom.clocks import steady
 from ladestrom.errors import BadRequest, InvalidPosition, InvalidSetting, LadestromError
 from ladestrom.formats.administration import ToldSource
 from ladestrom.ingest.extensions import Table
@@ -65,6 +66,7 @@ class SourceDesk:
         clock: Callable[[], Millis],
         logged: Callable[[], Position],
         chance: Callable[[], float] = random.random,
+        steady: Callable[[], Millis] = steady,
     ) -> None:
         """Knows no operators yet.
 
@@ -75,7 +77,9 @@ class SourceDesk:
             clock: gives the receive times.
             logged: position of our own log.
             chance: even random numbers in [0, 1).
+            steady: a clock that nobody sets, for how long sources wait.
         """
+        self.steady = steady
         self.reception = reception
         self.limits = limits
         self.clock = clock

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from ladestrom.clocks import steady
 from ladestrom.errors import LadestromError
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness, share
 from ladestrom.formats.v2 import instant
@@ -126,6 +127,8 @@ class Health:
         self.last_delivery_at: Millis | None = None
         self.last_heard_at: Millis | None = None
         """When it last delivered, or said that there is nothing new."""
+        self.heard: Millis | None = None
+        """The same, by a clock that nobody sets."""
         self.last_error = ""
         self.last_error_code = ""
         self.last_error_at: Millis | None = None
@@ -143,10 +146,10 @@ class Health:
         self.own_certificate_expires_at: Millis | None = None
         """Of the certificate that we show."""
 
-    def state(self, now: Millis, stale_after_s: int) -> State:
-        """In one word."""
-        heard = self.last_heard_at is not None
-        silent_ms = 0 if self.last_heard_at is None or self.connected else now - self.last_heard_at
+    def state(self, steady: Millis, stale_after_s: int) -> State:
+        """In one word. `steady` is now, by a clock that nobody sets."""
+        heard = self.heard is not None
+        silent_ms = 0 if self.heard is None or self.connected else steady - self.heard
         holds = {
             State.PAUSED: self.paused,
             State.RESTING: self.breaker is Breaker.OPEN,
@@ -161,12 +164,18 @@ class Health:
 class Supervision:
     """All sources of a server, those that are set up and those that delivered."""
 
-    def __init__(self, clock: Callable[[], Millis], quarantine: Quarantine | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], Millis],
+        quarantine: Quarantine | None = None,
+        steady: Callable[[], Millis] = steady,
+    ) -> None:
         self.sources: dict[str, Health] = {}
         """By name."""
         self.quarantine = quarantine
         self.refusals = Refusals(clock)
         self._clock = clock
+        self._steady = steady
         self._writes: set[asyncio.Future[None]] = set()
         self._stale_after_s: dict[str, int] = {}
         self._stale_after_default_s = 86_400
@@ -196,7 +205,7 @@ class Supervision:
     def state(self, health: Health) -> State:
         """A source in one word, now."""
         stale_after_s = self._stale_after_s.get(health.origin.operator, self._stale_after_default_s)
-        return health.state(self._clock(), stale_after_s)
+        return health.state(self._steady(), stale_after_s)
 
     def freshness(self, operator: str | None = None) -> list[SourceFreshness]:
         """All sources, or an operator's, by name."""
@@ -250,6 +259,7 @@ class Supervision:
         for refusal in receipt.refused:
             health.refused[refusal.reason.value] += 1
         health.last_delivery_at = health.last_heard_at = now
+        health.heard = self._steady()
         health.failed_last = False
         for observed_at in receipt.observed:
             delay_s = max(0, receipt.received_at - observed_at) / 1000
@@ -261,6 +271,7 @@ class Supervision:
     def heard(self, health: Health) -> None:
         """It is there, with something new or without."""
         health.last_heard_at = self._clock()
+        health.heard = self._steady()
         health.failed_last = False
 
     def failed(self, health: Health, error: LadestromError) -> None:
@@ -282,7 +293,7 @@ class Supervision:
         quarantine = self.quarantine
         if quarantine is None or len(self._writes) >= WRITES_WAITING_MAX:
             return
-        if not quarantine.admits(kept.source, kept.received_at):
+        if not quarantine.admits(kept.source, self._steady()):
             return
         write = asyncio.get_running_loop().run_in_executor(None, quarantine.keep, kept, body)
         self._writes.add(write)

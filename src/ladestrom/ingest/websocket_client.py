@@ -110,7 +110,7 @@ class Follower:
         self.health.connected = False
         self._stream = stream
         self._desk = desk
-        self._pace = Pace(1_000, desk.limits.pace, desk.clock(), desk.chance())
+        self._pace = Pace(1_000, desk.limits.pace, desk.steady(), desk.chance())
         self._line: Line | None = None
         self._here = asyncio.Event()
         self._away = asyncio.Event()
@@ -134,15 +134,16 @@ class Follower:
             await self._remember(at_once=True)
 
     async def _keep_on(self) -> None:
-        pace, clock = self._pace, self._desk.clock
+        pace, steady = self._pace, self._desk.steady
         while True:
-            began_at = clock()
+            began_at = steady()
             pace.begin()
             outcome = await self._attempt()
-            pace.end(outcome, began_at, clock(), self._desk.chance())
+            pace.end(outcome, began_at, steady(), self._desk.chance())
             self.health.breaker, self.health.failures_in_row = pace.breaker, pace.failures
-            self.health.next_at = pace.next_at
-            await asyncio.sleep(max(0.0, (pace.next_at - clock()) / 1000))
+            wait_ms = max(0, pace.next_at - steady())
+            self.health.next_at = self._desk.clock() + wait_ms
+            await asyncio.sleep(wait_ms / 1000)
 
     async def give_up(self) -> int:
         """Everything that it told becomes unknown; says how many EVSEs that are."""

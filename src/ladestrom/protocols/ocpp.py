@@ -161,6 +161,13 @@ class Conversation:
         self._promised.clear()
         return self._ask(now)
 
+    def clock_was_set(self, by: Millis) -> None:
+        """The time of day went on or back by so much: what is due stays due in as long as before."""
+        if self._pending is not None:
+            self._pending = msgspec.structs.replace(self._pending, until_at=self._pending.until_at + by)
+        if self._resync_at is not None:
+            self._resync_at += by
+
     def ask_again(self, now: Millis) -> None:
         """Something that it said could not be logged: all connectors are asked again in a while."""
         self._heard.clear()

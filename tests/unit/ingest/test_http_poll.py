@@ -61,8 +61,12 @@ class Desk:
         self.limits = SourceLimits(round_s_max=2)
         self.remembered: list[Memory] = []
         self.operators = {"abc": make_operator()}
+        self.now = NOW
 
     def clock(self) -> int:
+        return self.now
+
+    def steady(self) -> int:
         return NOW
 
     def chance(self) -> float:
@@ -119,6 +123,30 @@ def pulling(work: Callable[[Answered], Delivery]) -> Pull:
         return {"round": str(int(memory.get("round", "0")) + 1)}
 
     return pull
+
+
+@pytest.mark.parametrize("by_ms", [-18_000_000, 18_000_000])
+async def test_a_clock_that_is_set_during_a_round_neither_hastens_nor_delays_the_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, by_ms: int
+) -> None:
+    made = poller(desk, pulling(lambda _: told()))
+    slept: list[float] = []
+
+    async def attempt(_: object) -> tuple[Outcome, float]:
+        desk.now += by_ms
+        return Outcome.WELL, 0.0
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) > 1:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(made, "_attempt", attempt)
+    monkeypatch.setattr("ladestrom.ingest.http_poll.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await made.run()
+    assert slept[1] == 60
+    assert made.health.next_at == NOW + by_ms + 60_000, "what people are told is by the clock"
 
 
 async def fails(made: Poller, fetcher: Any) -> Failed:

@@ -43,7 +43,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def receipts(clock: Clock) -> Receipts[bytes]:
-    return Receipts(keys_max=3, hours=24, clock=clock)
+    return Receipts(keys_max=3, hours=24, steady=clock)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ async def test_the_oldest_are_forgotten_when_there_are_too_many(
 
 
 async def test_none_is_kept_where_the_setting_says_so(clock: Clock, work: Work) -> None:
-    receipts: Receipts[bytes] = Receipts(keys_max=0, hours=24, clock=clock)
+    receipts: Receipts[bytes] = Receipts(keys_max=0, hours=24, steady=clock)
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 1"
     assert await receipts.once("abc", "k", b"body", work) == b"receipt 2"
 

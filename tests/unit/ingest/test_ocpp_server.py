@@ -38,6 +38,7 @@ class World:
 
     def __init__(self, limits: OcppLimits) -> None:
         self.time = NOW
+        self.elapsed = 0
         self.log = GatedLog()
         self.board = Board()
         self.directory = Directory([PLACE])
@@ -48,7 +49,9 @@ class World:
 
     def restart(self) -> None:
         """A server that knows nothing of what was said."""
-        self.server = OcppServer(self.reception, self.directory, lambda: self.time, self.limits)
+        self.server = OcppServer(
+            self.reception, self.directory, lambda: self.time, self.limits, lambda: self.elapsed
+        )
         self.follow(POINT)
 
     def follow(self, *points: ChargePoint) -> None:
@@ -127,6 +130,21 @@ async def test_after_two_heartbeats_of_silence_the_connection_ends_and_the_evses
         assert world.server.connected == 0
 
 
+async def test_charge_points_are_asked_and_taken_for_there_whatever_is_done_to_the_clock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ocpp, "SETTLE_MS", 200)
+    socket = Socket(world)
+    await come_true(lambda: world.server.connected == 1)
+    world.time -= 5 * 3_600_000 - 200
+    world.elapsed += 200
+    await come_true(lambda: any(frame[0] == 2 for frame in socket.heard()), "it is asked for its statuses")
+    station = world.server._stations["CP1"]
+    world.elapsed += 61_000
+    await socket.status(1, "Available", "y")
+    await come_true(lambda: station.confirmed == world.elapsed, "what it said before is confirmed")
+
+
 async def test_what_cannot_be_logged_is_answered_by_an_error_and_asked_for_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +196,7 @@ async def test_who_is_there_and_says_nothing_new_is_not_silent(world: World) -> 
     before = world.board.cells[FIRST]
     observed_at, seq = before.observed_at, world.log.last.seq
     world.time += 100_000
+    world.elapsed += 100_000
     socket.say(2, "beat", "Heartbeat", {})
     await come_true(lambda: world.board.cells[FIRST].heard_at == world.time)
     assert world.board.cells[FIRST].observed_at == observed_at

@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def supervision(clock: Clock) -> Supervision:
-    return Supervision(clock)
+    return Supervision(clock, steady=clock)
 
 
 def receipt(*observed_s_ago: float, durable_at: int = NOW, **changes: Any) -> Receipt:

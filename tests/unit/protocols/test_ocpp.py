@@ -537,6 +537,20 @@ def test_too_many_events_are_refused() -> None:
 # -- asking ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("by", [-18_000_000, 18_000_000])
+def test_a_clock_that_is_set_neither_hastens_nor_delays_what_is_due(by: int) -> None:
+    peer = Peer()
+    peer.talk.clock_was_set(by)
+    assert peer.talk.wake(NOW + by + SETTLE_MS - 1) is NOTHING
+    asked = peer.talk.wake(NOW + by + SETTLE_MS)
+    assert question(asked) == {"requestedMessage": "StatusNotification"}
+    assert peer.talk.due_at == NOW + by + SETTLE_MS + RESULT_MS_MAX
+    peer.talk.clock_was_set(-by)
+    assert peer.talk.due_at == NOW + SETTLE_MS + RESULT_MS_MAX
+    assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX - 1) is NOTHING
+    assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX).call is not None
+
+
 def test_those_who_told_nothing_are_asked_one_after_the_other() -> None:
     peer = Peer()
     assert peer.talk.due_at == NOW + SETTLE_MS
