@@ -219,7 +219,7 @@ def read_manifest(backup: Path) -> Manifest:
         raise InvalidBackup(f"{path} is damaged: {error}") from error
     if manifest.sha256 != _checksum(manifest):
         raise InvalidBackup(f"{path} is damaged: its checksum is another one")
-    if manifest.log.format != log_rows.FORMAT or manifest.store.schema > SCHEMA:
+    if manifest.log.format not in log_rows.FORMATS_READ or manifest.store.schema > SCHEMA:
         raise InvalidBackup(
             f"{backup} was made by ladestrom {manifest.version}, whose files this program does not know: "
             "use that version, or a newer one"
