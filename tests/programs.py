@@ -18,6 +18,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,12 @@ TimeoutExpired = subprocess.TimeoutExpired
 
 Done = subprocess.CompletedProcess[str]
 Program = subprocess.Popen[str]
+
+if threading.current_thread() is threading.main_thread():
+    # What a shell has ignored in the background, programs would ignore, too. What is caught, they do not inherit.
+    for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(_number) is signal.SIG_IGN:
+            signal.signal(_number, lambda *_: None)
 
 MARK: Final = f"{os.getpid()}-{secrets.token_hex(8)}"
 """Of this process. Others that it starts, by whatever library, inherit it."""

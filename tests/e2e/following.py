@@ -17,6 +17,7 @@ import json
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +28,10 @@ from weakref import WeakKeyDictionary
 import msgspec
 from tests import digests
 from tests.contracts.frames import checked
+from tests.e2e.running import PATIENT
 from tests.e2e.serving import Serving, evse, station, tick
 from tests.e2e.wire import CLOSE, TEXT, Ended, Wire, request
-from tests.patience import DEADLINE_S, until
+from tests.patience import DEADLINE_S, POLL_S, until
 
 from ladestrom.client.v2_events import Fault
 from ladestrom.client.v2_session import Mode, V2Session
@@ -257,6 +259,21 @@ def beat(server: Serving) -> None:
     server.call(due)
 
 
+def outlast(server: Serving) -> None:
+    """Has the server look after consumers until all that take nothing have done so for as long as they may."""
+    look_s = int(PATIENT["stream.stalled_s"]) + 1
+
+    def stuck() -> int:
+        return sum(each.paused and not each._closing for each in server.app.stream.connections)
+
+    # What the operating system still takes makes a consumer look as if it read: its time begins anew.
+    for look in range(LOOKS_MAX):
+        server.look_after(seconds=look * look_s)
+        if not server.call(stuck):
+            break
+        time.sleep(POLL_S)
+
+
 def narrow(server: Serving) -> None:
     """Leaves the operating system little to keep for consumers that do not read: the rest is the server's."""
 
@@ -388,6 +405,8 @@ def operate(
     return accepted
 
 
+LOOKS_MAX: Final = 25
+"""Before those who are well would have to answer a ping."""
 CYCLE: Final = {"": "CHARGING", "CHARGING": "AVAILABLE", "AVAILABLE": "OUTOFORDER", "OUTOFORDER": "CHARGING"}
 _statuses: Final[WeakKeyDictionary[Serving, str]] = WeakKeyDictionary()
 """What `churn` last reported of all."""

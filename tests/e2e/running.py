@@ -47,7 +47,7 @@ COMMAND_DEADLINE_S: Final = scaled(120.0)
 PATIENT: Final[Mapping[str, str]] = {
     "server.drain_s": str(min(300, scaled(30))),
     "server.header_timeout_s": str(min(300, scaled(10))),
-    "stream.ping_timeout_s": str(min(3_600, scaled(40))),
+    "stream.ping_timeout_s": "3600",
     "stream.stalled_s": str(min(3_600, scaled(60))),
 }
 """Settings by which nobody who is well is taken for dead because the machine is busy; at most what they may be."""

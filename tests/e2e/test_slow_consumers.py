@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from tests.e2e.following import CYCLE, Events, churn, narrow, towns, waiting_bytes
+from tests.e2e.following import CYCLE, Events, churn, narrow, outlast, towns, waiting_bytes
 from tests.e2e.running import Running
 from tests.e2e.serving import Serving, evse, furnish, station, tick
 from tests.e2e.wire import Wire
@@ -82,7 +82,7 @@ def test_a_byte_now_and_then_is_not_enough_and_costs_a_bounded_buffer(tmp_path: 
                     wire.socket.recv(1)
             told()
         assert cut["stalled"] == 0
-        server.look_after("stream.stalled_s")
+        outlast(server)
         until(lambda: cut.total() == len(slow), "they are cut")
         assert set(cut) <= {"stalled", "slow"}
         assert most <= limit_bytes

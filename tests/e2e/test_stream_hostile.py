@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 import uvloop
+from tests.e2e.following import outlast
 from tests.e2e.running import Running
 from tests.e2e.serving import Fold, Serving, evse, furnish, station, tick
 from tests.e2e.wire import (
@@ -337,9 +338,8 @@ def test_who_takes_nothing_is_cut_after_the_settings_time_and_nobody_else(tmp_pa
         followed = [pool.submit(Fold().follow, wire, newest) for wire in (slow, quick)]
         assert churn(server, ROUNDS) == newest
         assert followed[0].result().board == followed[1].result().board
-        server.look_after()
         assert stuck_connections(server) == 1
-        server.look_after("stream.stalled_s")
+        outlast(server)
         until(lambda: not stuck_connections(server), "who takes nothing is cut")
         assert server.app.stream.closed == {"stalled": 1}
         assert stuck.ended()
@@ -357,8 +357,7 @@ def test_pings_whose_answers_nobody_reads_fill_a_bounded_buffer(tmp_path: Path) 
                 sent += wire.socket.send(flood)
             assert sent < 256 * MIB, "the server reads on and on"
         assert max(waiting_bytes(server)) <= 16 * 1024 + 512 * 1024, "what came with one read is answered"
-        server.look_after()
-        server.look_after("stream.stalled_s")
+        outlast(server)
         until(lambda: not connections, "it is cut")
 
 

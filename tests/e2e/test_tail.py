@@ -104,7 +104,7 @@ async def test_it_resumes_by_itself_and_prints_what_changed_meanwhile(world: Wor
         await world.report(Status.BLOCKED)
         await said(process.stdout, "busy")
         await asyncio.to_thread(world.running.kill9)
-        await said(process.stderr, "again in")
+        await said(process.stderr, "reconnecting in")
         await asyncio.to_thread(world.running.start)
         await world.report(Status.OUTOFORDER)
         await said(process.stderr, "resuming after")

@@ -22,6 +22,7 @@ from tests.e2e.following import (
     flip,
     listed,
     narrow,
+    outlast,
     settled,
     towns,
     waiting_bytes,
@@ -278,8 +279,7 @@ def test_nobody_waits_for_who_takes_nothing_and_it_is_cut_off_after_a_while(
         server.call(lambda: shrink(server))
         last = paced(server, reading)
         assert [each.paused for each in server.app.stream.connections].count(True) == 1
-        server.look_after()
-        server.look_after("stream.stalled_s")
+        outlast(server)
         until(lambda: server.app.stream.closed["stalled"] == 1, "it is cut off")
         assert len(server.app.stream.connections) == 1
         assert reading.seq == last

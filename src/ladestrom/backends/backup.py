@@ -309,7 +309,7 @@ def _log_extent(path: Path) -> LogExtent:
         while after < last:
             after = log_rows.entries(connection, after, last, log_rows.ENTRIES_AT_ONCE)[-1].seq
         checkpoint = int(meta["checkpoint"])
-        board = log_rows.board(connection, checkpoint, last)
+        board, _ = log_rows.board(connection, checkpoint, last)
         return LogExtent(int(meta["format"]), str(meta["epoch"]), first, last, checkpoint, len(board))
 
 

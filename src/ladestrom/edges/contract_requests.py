@@ -72,6 +72,12 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _WORD: Final = {"type": "string", "pattern": "^[^,]*$"}
+_NAME: Final = {
+    "type": "string",
+    "pattern": "^([*\\- ]*[A-Za-z0-9][A-Za-z0-9*\\- ]*|[*\\- ]*[+][*\\- ]*[0-9][0-9*\\- ]*"
+    "|[A-Za-z]{3}_[0-9]{5,12}_[0-9]{2,4})$",
+}
+"""What `model.evse_key` or `model.registry_key` makes a key of."""
 _SINCE: Final = {"type": "string", "pattern": f"{POSITION}|^$"}
 
 PARAMETERS: Final[Mapping[str, Parameter]] = {
@@ -111,7 +117,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "evse": Parameter(
         name="evse",
         description="EVSEs by their names: EVSE ids in any written form, or registry keys.",
-        schema=_WORD,
+        schema=_NAME,
         example=["NO*FJL*E1234"],
         values_max=VALUES_MAX,
     ),

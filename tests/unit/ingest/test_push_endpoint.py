@@ -91,7 +91,7 @@ class Peer:
         self.reception = Reception()
         door = Doorkeeper(Keyring([RECORD], [make_operator()]), lambda: NOW)
         receipts: Receipts[Answer] = Receipts(10, 1, lambda: NOW)
-        desk = Desk(self.reception, door, receipts, lambda: NOW, PushLimits(body_bytes_max=100))  # type: ignore[arg-type]
+        desk = Desk(self.reception, door, receipts, PushLimits(body_bytes_max=100))  # type: ignore[arg-type]
         self.endpoint = PushEndpoint(PATH, push, desk, **options)
         self.reads = 0
 
