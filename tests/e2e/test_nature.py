@@ -25,6 +25,8 @@ from tests.patience import DEADLINE_S, until
 from tests.powercut import Disk
 from tests.programs import PIPE, program, run
 
+from ladestrom.errors import LogDamaged
+
 E1, E2 = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
 EXPECTED = ("not ready", "append failed")
 
@@ -352,3 +354,15 @@ def tell(wire: Wire, key: str, word: str) -> int:
     assert head.status == 200, answer
     accepted: int = json.loads(answer)["accepted"]
     return accepted
+
+
+def test_a_server_whose_board_cannot_be_recovered_does_not_start_and_says_what_to_do(tmp_path: Path) -> None:
+    with Serving(tmp_path) as server:
+        server.expected = ("the log is damaged",)
+        server.stop()
+        connection = apsw.Connection(str(server.data / "log.db"))
+        connection.execute("UPDATE meta SET value = 0 WHERE name = 'checkpoint'")
+        connection.execute("UPDATE entries SET body = '[1, 2' WHERE seq = 3")
+        connection.close()
+        with pytest.raises(LogDamaged, match=r"entry 3 cannot be read.*ladestrom restore.*start a new log"):
+            server.start()
