@@ -269,8 +269,8 @@ class Hub:
         own = self._queued_by.get(operator.name, 0)
         if own and own + items > self.limits.queue_items_per_operator_max:
             raise TooManyRequests(
-                f"{own} reports of {quoted(operator.name)} are waiting to be logged; send this delivery again "
-                "in a second"
+                f"{own} reports of {quoted(operator.name)} are waiting to be logged; send this delivery "
+                "again in a second"
             )
         if self._queued_items + items > self.limits.queue_items_max and self._queued_items:
             raise Overloaded(
