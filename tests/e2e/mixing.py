@@ -383,7 +383,8 @@ class RealtimeFeed(Feed):
 
     @property
     def record(self) -> SourceRecord:
-        return self._asked(f"{self.service.ends.url}/Realtime")
+        # The stream is at another port of loopback than the service that names it.
+        return self._asked(f"{self.service.ends.url}/Realtime", anywhere="yes")
 
 
 FEEDS: tuple[type[Feed], ...] = (PlainFeed, OicpFeed, DatexFeed, IrveFeed, RealtimeFeed)
