@@ -96,6 +96,15 @@ async def test_a_program_beside_a_loop_ends_when_the_task_is_cancelled() -> None
     assert not lives(pid)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_program_heeds_a_signal_that_whoever_runs_the_tests_ignores(number: signal.Signals) -> None:
+    asks = f"import signal; print(signal.getsignal({number.value}) is signal.SIG_IGN)"
+    starts = f"from tests.programs import run; print(run([{sys.executable!r}, '-c', {asks!r}]).stdout)"
+    ignoring = ["sh", "-c", f'trap "" {number.name.removeprefix("SIG")}; exec "$@"', "sh"]
+    assert run([*ignoring, sys.executable, "-c", asks]).stdout.strip() == "True"
+    assert run([*ignoring, sys.executable, "-c", starts], cwd=ROOT, check=True).stdout.strip() == "False"
+
+
 def test_a_program_that_does_not_end_in_time_is_ended() -> None:
     with pytest.raises(TimeoutExpired) as raised:
         run(SLEEP, deadline_s=0.01)
