@@ -71,7 +71,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-_WORD: Final = {"type": "string", "pattern": "^[^,]*$"}
+_WORD: Final = {"type": "string", "pattern": "^[^,]*[^,\\s][^,]*$"}
 _NAME: Final = {
     "type": "string",
     "pattern": "^([*\\- ]*[A-Za-z0-9][A-Za-z0-9*\\- ]*|[*\\- ]*[+][*\\- ]*[0-9][0-9*\\- ]*"
@@ -171,7 +171,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     "cursor": Parameter(
         name="cursor",
         description="`next` of the page before. A page is of the moment in which it is asked for.",
-        schema={"type": "string", "pattern": "^[A-Za-z0-9_-]*={0,2}$"},
+        schema={"type": "string", "pattern": "^[A-Za-z0-9_-]+={0,2}$"},
         example="Tk9SXzAxMzMz",
     ),
     "hours": Parameter(
