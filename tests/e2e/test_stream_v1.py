@@ -139,6 +139,8 @@ def test_a_key_out_of_scope_or_of_force_is_refused_before_the_upgrade(
         "bbox=-181,0,1,1",
         "types=updates",
         "types=update,everything",
+        "types=update,,snapshot",
+        "types=,",
         "since=yesterday",
         "since=12",
         "since=-5",
@@ -290,7 +292,7 @@ def test_a_report_that_changes_nothing_is_told_as_raw_only(server: Serving) -> N
         ("types=snapshot,update,raw", ["snapshot:init", "status:raw", "status:update"]),
         ("types=update", ["status:update"]),
         ("types=update,raw", ["status:raw", "status:update"]),
-        ("types=%20update%20,,snapshot", ["snapshot:init", "status:update"]),
+        ("types=%20update%20,snapshot", ["snapshot:init", "status:update"]),
         ("types=raw", ["status:raw"]),
     ],
 )

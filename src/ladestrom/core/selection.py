@@ -108,18 +108,23 @@ def selection(parameters: Mapping[str, str], *, names: frozenset[str]) -> Select
     return Selection(**read) if read else EVERYTHING  # type: ignore[arg-type]
 
 
-def _values(name: str, text: str) -> list[str]:
-    values = [value.strip() for value in text.split(",")]
-    if not all(values):
+def values(name: str, text: str) -> list[str]:
+    """The values of a parameter that lists them, joined by commas.
+
+    Raises:
+        InvalidSelection: one of them is empty, or there are too many.
+    """
+    listed = [value.strip() for value in text.split(",")]
+    if not all(listed):
         raise InvalidSelection(f"{name}={quoted(text, 40)} has an empty value; take out the comma")
-    if len(values) > VALUES_MAX:
-        raise InvalidSelection(f"{name} lists {len(values)} values; at most {VALUES_MAX} are allowed")
-    return values
+    if len(listed) > VALUES_MAX:
+        raise InvalidSelection(f"{name} lists {len(listed)} values; at most {VALUES_MAX} are allowed")
+    return listed
 
 
 def _countries(text: str) -> frozenset[str]:
     found = set()
-    for value in _values("country", text):
+    for value in values("country", text):
         code = country_code(value)
         if code is None:
             hint = did_you_mean(value.upper(), sorted(WRITTEN))
@@ -132,12 +137,12 @@ def _countries(text: str) -> frozenset[str]:
 
 
 def _stations(text: str) -> frozenset[str]:
-    return frozenset(local_key(value) for value in _values("station", text))
+    return frozenset(local_key(value) for value in values("station", text))
 
 
 def _operators(text: str) -> frozenset[str]:
     names = set()
-    for value in _values("operator", text):
+    for value in values("operator", text):
         names.add(value.casefold())
         party = evse_key(value)
         if len(party) == PARTY_CHARACTERS:
@@ -147,7 +152,7 @@ def _operators(text: str) -> frozenset[str]:
 
 def _evses(text: str) -> frozenset[str]:
     found = set()
-    for value in _values("evse", text):
+    for value in values("evse", text):
         key = evse_key(value) or registry_key(value)
         if not key:
             raise InvalidSelection(
@@ -160,7 +165,7 @@ def _evses(text: str) -> frozenset[str]:
 
 def _statuses(text: str) -> frozenset[Status]:
     found = set()
-    for value in _values("status", text):
+    for value in values("status", text):
         status = _STATUSES.get(value.upper())
         if status is None:
             hint = did_you_mean(value.upper(), _STATUSES)

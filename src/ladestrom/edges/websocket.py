@@ -20,7 +20,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from ladestrom.core.channel import Wishes
-from ladestrom.core.selection import STATION_FILTERS, selection
+from ladestrom.core.selection import STATION_FILTERS, selection, values
 from ladestrom.edges.connection import Accepted, Connection, StreamEdge, pairs_of, peer_of, query_of
 from ladestrom.edges.framing import WINDOW_BITS
 from ladestrom.errors import BadRequest, LadestromError, TooManyRequests, UpgradeRequired
@@ -65,10 +65,11 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer
     credential = edge.credential(headers, query, key_in_query=True)
     asker = edge.admit(credential, headers, peer)
     wanted = selection(query, names=STATION_FILTERS)
-    types = frozenset(part.strip() for part in query.get("types", "").split(",") if part.strip()) or TYPES
+    listed = query.get("types", "")
+    types = frozenset(values("types", listed)) if listed.strip() else TYPES
     if not types <= TYPES:
         raise BadRequest(
-            f"types={quoted(query['types'], 60)} has an unknown word; the words are snapshot, update, raw"
+            f"types={quoted(listed, 60)} has an unknown word; the words are snapshot, update, raw"
         )
     since = query.get("since")
     return Accepted(
