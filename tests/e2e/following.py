@@ -417,12 +417,9 @@ def churn(server: Serving, rounds: int, stations: int = 40, evses: int = 3) -> i
     position = 0
     for _ in range(rounds):
         status = _statuses[server] = CYCLE[_statuses.get(server, "")]
+        at = tick()
         items = [
-            {
-                "evse": named(number, place),
-                "status": status,
-                "observed_at": tick(),
-            }
+            {"evse": named(number, place), "status": status, "observed_at": at}
             for number in range(1, stations + 1, 2)
             for place in range(1, evses + 1)
         ]

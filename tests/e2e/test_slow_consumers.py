@@ -137,8 +137,9 @@ class Load:
         with httpx2.Client(timeout=DEADLINE_S) as client:
             for _ in range(count):
                 self._status = CYCLE[self._status]
+                at = tick()
                 items = [
-                    {"evse": f"NO*ALF*E{number}*{place}", "status": self._status, "observed_at": tick()}
+                    {"evse": f"NO*ALF*E{number}*{place}", "status": self._status, "observed_at": at}
                     for number in range(1, COUNTRY + 1)
                     for place in range(1, 5)
                 ]

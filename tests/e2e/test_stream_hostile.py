@@ -256,8 +256,9 @@ def churn(server: Serving, rounds: int, count: int = 400, first: int = 0) -> int
     position = 0
     for turn in range(first, first + rounds):
         status = ("CHARGING", "AVAILABLE", "OUTOFORDER")[turn % 3]
+        at = tick()
         items = [
-            {"evse": f"NO*ALF*E{number}*{place}", "status": status, "observed_at": tick()}
+            {"evse": f"NO*ALF*E{number}*{place}", "status": status, "observed_at": at}
             for number in range(1, count + 1)
             for place in range(1, 6)
         ]

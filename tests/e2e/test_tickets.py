@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 import pytest
 from tests.e2e.following import TRANSPORTS, Events, Follower, Transport
-from tests.e2e.serving import Serving, now
+from tests.e2e.serving import Serving
 from tests.e2e.wire import Head, Wire, refusal
 
+from ladestrom.clocks import steady
 from ladestrom.core.access import Credential
 from ladestrom.credentials import TICKET_LIMITS, TICKET_S, Tickets
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
@@ -111,7 +112,7 @@ def test_there_is_a_limit_of_tickets_that_nobody_used(
         assert "retry-after" in answer.headers
         assert is_open(opened(server, "events", tickets[0]))
         issued(server)
-        monkeypatch.setattr(server.app.tickets, "_clock", lambda: now() + TICKET_S * 1000)
+        monkeypatch.setattr(server.app.tickets, "_steady", lambda: steady() + TICKET_S * 1000)
         issued(server)
 
 
@@ -137,11 +138,11 @@ def test_of_many_who_use_a_ticket_at_once_one_gets_in(server: Serving) -> None:
 @over
 def test_a_ticket_expires(server: Serving, over: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     good, late = issued(server), issued(server)
-    began_at = now()
+    began_at = steady()
     with monkeypatch.context() as patched:
-        patched.setattr(server.app.tickets, "_clock", lambda: began_at + TICKET_S * 1000 - 5_000)
+        patched.setattr(server.app.tickets, "_steady", lambda: began_at + TICKET_S * 1000 - 5_000)
         assert is_open(opened(server, over, good))
-        patched.setattr(server.app.tickets, "_clock", lambda: began_at + TICKET_S * 1000)
+        patched.setattr(server.app.tickets, "_steady", lambda: began_at + TICKET_S * 1000)
         assert opened(server, over, late).status == 401
     assert opened(server, over, late).status == 401, "it is used up"
 

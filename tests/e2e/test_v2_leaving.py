@@ -326,8 +326,8 @@ def test_who_takes_nothing_does_not_keep_a_server_from_going(tmp_path: Path) -> 
             wire.until("snapshot")
         while server.call(paused) < len(stuck):
             items = [
-                {"evse": named(town, 1), "status": status, "observed_at": tick()}
-                for status in ("CHARGING", "AVAILABLE")
+                {"evse": named(town, 1), "status": status, "observed_at": at}
+                for status, at in (("CHARGING", tick()), ("AVAILABLE", tick()))
                 for town in range(1, TOWNS + 1, 2)
             ]
             server.report(*items)
@@ -391,12 +391,9 @@ async def _crowd(server: Serving) -> None:
             else:
                 await asyncio.to_thread(server.stop)
                 await asyncio.to_thread(server.start)
+            status, at = ("", "", "CHARGING", "AVAILABLE")[round_], tick()
             items = [
-                {
-                    "evse": named(number, 1),
-                    "status": ("", "", "CHARGING", "AVAILABLE")[round_],
-                    "observed_at": tick(),
-                }
+                {"evse": named(number, 1), "status": status, "observed_at": at}
                 for number in range(1, TOWNS + 1, 2)
             ]
             await asyncio.to_thread(server.report, *items)

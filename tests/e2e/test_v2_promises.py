@@ -24,10 +24,11 @@ from tests.e2e.following import (
     settled,
     towns,
 )
-from tests.e2e.serving import DAY_MS, Serving, now
+from tests.e2e.serving import DAY_MS, Serving
 from tests.patience import DEADLINE_S
 
 from ladestrom.client.v2_session import Mode
+from ladestrom.clocks import steady
 from ladestrom.model import Change, Entry
 
 KINDS: Final = [(over, mode) for over in TRANSPORTS for mode in Mode]
@@ -79,7 +80,7 @@ def test_what_nobody_confirms_any_more_is_told_as_expired(tmp_path: Path, over: 
         seq = report(server, E1, "CHARGING")
         follower.synced().reach(seq)
         hub = server.app.hub
-        hub._clock = lambda: now() + 2 * DAY_MS
+        hub._steady = lambda: steady() + 2 * DAY_MS
         expiry = asyncio.run_coroutine_threadsafe(hub.expire(), server._loop)
         assert expiry.result(DEADLINE_S) == 1
         told = follower.until("changes")
