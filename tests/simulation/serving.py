@@ -292,7 +292,8 @@ class Server:
             size = sum(len(frame) for frame, _ in each.frames)
             if counted != each._bytes or counted > limit or size - counted > BURST_BYTES_MAX:
                 self._wrong(f"a window has {size} bytes, counts {each._bytes}, and may have {limit}")
-            if len(each.rows) > broadcast_module.BATCH_ROWS_MAX + tailing.RECENT_ENTRIES_MAX:
+            # Fewer than a message's wait when the broadcast looks, and fewer than that come until it looks again.
+            if len(each.rows) > 2 * (broadcast_module.BATCH_ROWS_MAX - 1):
                 self._wrong(f"{len(each.rows)} changes wait for one message")
         linked = sum(link.subscriber is not None for link in self.links)
         if self.broadcast.consumers != linked:

@@ -60,7 +60,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,
     whatever the time of what it tells then. Not counted as items."""
     unmapped: int = 0
-    """Status words that the protocol does not have. Each makes its EVSE UNKNOWN: its old status has ended."""
+    """Status words that the protocol does not have, refused items apart. Each makes its EVSE UNKNOWN:
+    its old status has ended."""
     stations: list[StationDraft | RecordRefusal] = msgspec.field(default_factory=list)
     """Stations that it describes, for the registry where the source may fill it."""
     partial_stations: bool = False
@@ -91,7 +92,7 @@ class Gathering:
         self._refused: list[Refusal] = []
         self._place = 0
         self.unmapped = 0
-        """Status words so far that the protocol does not have."""
+        """Status words so far that the protocol does not have, of items that are not refused."""
 
     def word(
         self,
@@ -105,17 +106,18 @@ class Gathering:
     ) -> None:
         """The next item has a status word; `status` is its meaning, or None if the protocol has no such word.
 
-        Such a word ends the old status: the EVSE becomes UNKNOWN, and the word is counted as unmapped.
+        Such a word ends the old status: the EVSE becomes UNKNOWN, and the word is counted as unmapped, unless
+        the item is refused.
         """
-        if status is None:
-            status = Status.UNKNOWN
-            self.unmapped += 1
-        self.report(evse, status, error or status is Status.OUTOFORDER, observed_at, raw, also)
+        is_mapped = status is not None
+        status = status or Status.UNKNOWN
+        is_taken = self.report(evse, status, error or status is Status.OUTOFORDER, observed_at, raw, also)
+        self.unmapped += is_taken and not is_mapped
 
     def report(
         self, evse: str, status: Status, error: bool, observed_at: Millis | None, raw: str, also: str = ""
-    ) -> None:
-        """The next item says so. `observed_at` is None where it does not say when.
+    ) -> bool:
+        """The next item says so; whether it is taken. `observed_at` is None where it does not say when.
 
         `also` is another id of the EVSE, where it has two.
         """
@@ -123,16 +125,17 @@ class Gathering:
             self.refuse(
                 Reason.INVALID_ITEM, f"the id has {len(evse)} characters; 1 to {ID_CHARACTERS_MAX} are right"
             )
-            return
+            return False
         if observed_at is not None and observed_at < EARLIEST_AT:
             self.refuse(
                 Reason.INVALID_TIME, f"{quoted(evse, SHOWN_CHARACTERS_MAX)} was observed before the year 2000"
             )
-            return
+            return False
         self._reports.append(
             StatusReport(evse, status, error, observed_at, self._source, raw[:RAW_CHARACTERS_MAX], also)
         )
         self._place += 1
+        return True
 
     def refuse(self, reason: Reason, detail: str) -> None:
         """The next item cannot be a report."""

@@ -160,9 +160,9 @@ class Points:
         nothing either.
         """
         self._turn += 1
-        into.unmapped += not said.is_mapped
         when = _When(observed_at, now)
         if where[0] == WHOLE:
+            into.unmapped += not said.is_mapped
             self._tell_all(into, said, when)
             return
         found = self._find(into, where)
@@ -172,6 +172,7 @@ class Points:
         if told is None:
             into.refuse(Reason.INVALID_ITEM, f"EVSE {where[0]} has more than {MEMBERS_MAX} connectors")
             return
+        into.unmapped += not said.is_mapped
         told.said = said
         told.turn = self._turn
         self._report(into, *found, when)

@@ -323,6 +323,14 @@ def test_a_status_that_is_none_makes_the_evse_unknown_and_is_counted() -> None:
         assert outcome.delivery.unmapped == 1
 
 
+def test_a_status_that_is_none_of_an_evse_that_is_none_is_refused_and_not_counted() -> None:
+    peer = Peer(OCPP_201)
+    outcome = peer.call("StatusNotification", {"evseId": 7, "connectorId": 1, "connectorStatus": "Dreaming"})
+    assert outcome.delivery is not None
+    assert [each.reason for each in outcome.delivery.refused] == [Reason.UNKNOWN_EVSE]
+    assert outcome.delivery.unmapped == 0
+
+
 def test_a_connector_of_which_nothing_is_known_keeps_its_evse_from_being_told_as_free() -> None:
     peer = Peer(OCPP_201)
     peer.call("StatusNotification", {"evseId": 1, "connectorId": 1, "connectorStatus": "Available"})

@@ -106,3 +106,12 @@ def test_a_pair_that_the_nobil_stream_does_not_have_makes_the_connector_unknown(
     (report,) = delivery.reports
     assert (report.evse, report.status, report.raw) == ("connector 1 of NOR_00001", Status.UNKNOWN, "7/0")
     assert delivery.unmapped == 1
+
+
+def test_a_word_of_an_item_that_is_refused_is_not_counted_as_it_makes_no_evse_unknown() -> None:
+    frame = (
+        b'{"type":"status:raw","data":{"uuid":"NOR_00001","connector":0,"status":7,"error":0,"timestamp":1}}'
+    )
+    delivery = nobil_stream.receive(frame, "abc", LIMITS)
+    assert [refusal.reason for refusal in delivery.refused] == [Reason.INVALID_TIME]
+    assert (delivery.reports, delivery.unmapped) == ([], 0)
