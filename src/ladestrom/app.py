@@ -66,9 +66,10 @@ from ladestrom.edges import (
 from ladestrom.edges import v2 as v2_edge
 from ladestrom.edges.answers import COMPRESSED, on_error
 from ladestrom.edges.connection import StreamEdge, StreamLimits
+from ladestrom.edges.cors import Cors
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.lookout import Lookout
-from ladestrom.edges.methods import Methods
+from ladestrom.edges.methods import CrossOrigin, Methods
 from ladestrom.errors import InvalidSetting, LadestromError, NotReady
 from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
@@ -198,7 +199,6 @@ class App:
             self.tickets,
             _stream_limits(settings),
             v2,
-            frozenset(settings.server.origins),
             self.addresses,
         )
         self.lookout = Lookout(
@@ -240,7 +240,8 @@ class App:
         self.watch = Watch(self.hub, log, store, Path(settings.server.data), lambda: self.broadcast.fault)
         self.metrics = self._metrics()
         self.web = self._web(encoder)
-        self._revision = 0
+        self._open_to(settings)
+        self._revision = self._checkpoint_seq = 0
         self._refreshing, self._taking_rights = asyncio.Lock(), asyncio.Lock()
         self._gone: set[str] = set()
         """EVSEs that the registry lost, until the log has it."""
@@ -250,7 +251,6 @@ class App:
         self._housekeeping: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._server: server.Server | None = None
-        self._checkpoint_seq = 0
 
     def _metrics(self) -> operations.Metrics:
         metrics = operations.Metrics(
@@ -471,13 +471,18 @@ class App:
         self.hub.limits = _hub_limits(settings)
         self.broadcast.limits = _broadcast_limits(settings)
         self.stream.limits = _stream_limits(settings)
-        self.stream.origins = frozenset(settings.server.origins)
+        self._open_to(settings)
         self.addresses.trust(settings.keys.proxies)
         self.tickets.limit(_ticket_limits(settings))
         self.ocpp.limits = _ocpp_limits(settings)
         self.supervision.set_operators(self.operators.values(), settings.rules.stale_after_s)
         self._keys.policy, self._keys.limits = _key_policy(settings), _key_limits(settings)
         return Reconfigured(tuple(taken), tuple(row.key for row in differ if not row.live))
+
+    def _open_to(self, settings: Settings) -> None:
+        """Lets pages of other origins in; those that may open WebSockets may read, too."""
+        self.stream.origins = frozenset(settings.server.origins)
+        self.stream.cors = Cors(self.stream.origins | set(settings.server.cors_origins))
 
     # -- start and stop ----------------------------------------------------------------------------------
 
@@ -621,7 +626,7 @@ class App:
         listener = server.listen(host, port)
         listening = asyncio.Event()
         made = server.make(
-            Methods(self.web),
+            CrossOrigin(Methods(self.web), self.stream),
             self.stream,
             connections_per_address_max=_connections_per_address_max(self.settings),
             header_timeout_s=self.settings.server.header_timeout_s,

@@ -126,7 +126,7 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self._when_lost = self.gate.enter(peer_of(transport))
         except TooManyRequests as error:
-            self.transport.write(_refusal(error, error.status))
+            self.transport.write(self._refusal(error, error.status))
             self._leaving_bytes = 0
             self.transport.close()
             return
@@ -321,9 +321,21 @@ class HttpProtocol(HttpToolsProtocol):
             self._last()
 
     def _say_refusal(self, error: LadestromError, status: int) -> None:
-        self.transport.write(_refusal(error, status))
+        self.transport.write(self._refusal(error, status))
         self._begun = True
         self.end()
+
+    def _refusal(self, error: LadestromError, status: int) -> bytes:
+        """An answer that is given before the path and the origin of a request are known."""
+        body = problem(error, status)
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n"
+        )
+        if error.retry:
+            head += f"retry-after: {error.retry_after_s}\r\n"
+        told = b"".join(b"%s: %s\r\n" % pair for pair in self.edge.cors.headers(None))
+        return head.encode() + told + b"\r\n" + body
 
     def end(self) -> None:
         """Closes the connection; while a request is still arriving, our side of it only.
@@ -392,17 +404,6 @@ class HttpProtocol(HttpToolsProtocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-
-
-def _refusal(error: LadestromError, status: int) -> bytes:
-    body = problem(error, status)
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n"
-    )
-    if error.retry:
-        head += f"retry-after: {error.retry_after_s}\r\n"
-    return head.encode() + b"\r\n" + body
 
 
 def _named(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

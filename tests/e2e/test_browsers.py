@@ -71,6 +71,20 @@ SELECTING: Final = """
 })();
 """
 
+READING: Final = """
+(async () => {
+  const headers = { "X-Api-Key": "%s" };
+  const answer = await fetch(`http://${streams}/api/v2/evses?limit=1`, { headers });
+  const refused = await fetch(`http://${streams}/api/v2/evses?contry=SWE`, { headers });
+  const [etag, link] = ["etag", "link"].map((name) => answer.headers.get(name));
+  say({ what: "read", etag, link, evses: (await answer.json()).items.length, code: (await refused.json()).code });
+  const made = await fetch(`http://${streams}/api/v2/tickets`, { method: "POST", headers });
+  const source = new EventSource(`http://${streams}/api/v2/events?ticket=${(await made.json()).ticket}`);
+  source.addEventListener("hello", () => say({ what: "hello" }));
+  source.onerror = () => say({ what: "failed" });
+})().catch((error) => say({ what: "failed", error: String(error) }));
+"""
+
 FOREIGN: Final = """
 const socket = new WebSocket(`ws://${streams}/api/v1/stream?key=%s`);
 (async () => {
@@ -156,7 +170,7 @@ def test_a_page_selects_and_closes_and_one_of_another_host_gets_nothing(tmp_path
     with (
         Site() as site,
         Site() as foreign,
-        Serving(tmp_path, {"server.origins": [site.origin]}) as server,
+        Serving(tmp_path, {"server.origins": [site.origin], "server.cors_origins": []}) as server,
     ):
         host = f"127.0.0.1:{server.port}"
         frame = f'document.body.append(Object.assign(document.createElement("iframe"), {{ src: "{foreign.url}" }}));'
@@ -175,3 +189,16 @@ def test_a_page_selects_and_closes_and_one_of_another_host_gets_nothing(tmp_path
             closed = 2
             assert foreign.heard("failed")["state"] == closed, "refused for good"
             assert not foreign.said("open", "hello")
+
+
+def test_a_page_of_any_other_origin_reads_and_follows_events_with_a_key(tmp_path: Path, browser: str) -> None:
+    with Site() as site, Serving(tmp_path) as server:
+        site.serve(READING % server.keys["stream"], f"127.0.0.1:{server.port}", server)
+        with Browser(browser, tmp_path, site.url):
+            read = site.heard("read")
+            assert read["etag"].startswith('W/"')
+            assert read["link"].endswith('rel="next"')
+            assert read["evses"] >= 1
+            assert read["code"] == "invalid_filter"
+            site.heard("hello")
+            assert not site.said("failed")

@@ -176,7 +176,7 @@ def another(row: Setting) -> object:
         return min(row.default + 1, row.maximum)
     return (
         ["https://other.example"]
-        if row.key == "server.origins"
+        if row.key in {"server.cors_origins", "server.origins"}
         else ["192.0.2.1"]
         if row.default == ()
         else "x"
@@ -204,6 +204,7 @@ def test_a_setting_that_changes_is_used_and_told_from_then_on(row: Setting, live
     assert app.hub.limits.queue_items_per_operator_max == settings.reports.queue_items_per_operator_max
     assert app.addresses._proxies == frozenset(settings.keys.proxies)
     assert app.stream.origins == frozenset(settings.server.origins)
+    assert app.stream.cors.origins == {*settings.server.cors_origins, *settings.server.origins}
     assert app.ocpp.limits.grace_s == settings.ocpp.grace_s
     assert app._keys.policy.days == settings.keys.days
 

@@ -54,6 +54,7 @@ LIVE: Final = frozenset(
         "reports.queue_items_max",
         "reports.queue_items_per_operator_max",
         "rules.stale_after_s",
+        "server.cors_origins",
         "server.origins",
         "stream.consumers_max",
         "stream.consumers_per_address_max",
@@ -70,6 +71,7 @@ connecting or in the published contracts, or the server was built with them."""
 
 
 _ORIGIN: Final = r"^https?://[^/\s]+$"
+_READER_ORIGIN: Final = r"^(\*|https?://[^/\s]+)$"
 _LOOPBACK_PORT: Final = r"^(((127\.0\.0\.1|\[::1\]):)?[0-9]{1,5})?$"
 _PUBLIC_URL: Final = r"^(https?://[^\s]*[^/\s])?$"
 
@@ -158,6 +160,17 @@ class Server(msgspec.Struct, frozen=True):
             form="origins such as https://example.org",
         ),
     ] = ()
+    cors_origins: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=_READER_ORIGIN)], ...],
+        _text(
+            "Browser origins whose pages may read the REST interfaces and `/api/v2/events` and ask for "
+            "tickets (CORS): `*` for all, or origins such as https://example.org. If it is empty, only "
+            "pages of the server's own host and of `server.origins` may.",
+            "The server uses no cookies, so a page of another origin needs a key or a ticket like every "
+            "other program.",
+            form="* or origins such as https://example.org",
+        ),
+    ] = ("*",)
     url_public: Annotated[
         str,
         msgspec.Meta(

@@ -25,6 +25,7 @@ from ladestrom.core.access import Credential, Scope
 from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.core.shares import Asker, Held, Kinds, PlaceLimits, Places
 from ladestrom.credentials import ClientAddresses, Doorkeeper, Tickets, presented_key
+from ladestrom.edges.cors import Cors
 from ladestrom.edges.send_queue import SendQueue
 from ladestrom.errors import (
     BadRequest,
@@ -110,14 +111,16 @@ class StreamEdge:
         tickets: Tickets,
         limits: StreamLimits,
         v2: V2Dialect,
-        origins: frozenset[str] = frozenset(),
         addresses: ClientAddresses | None = None,
     ) -> None:
         self.broadcast = broadcast
         self.door = door
         self.tickets = tickets
         self.v2 = v2
-        self.origins = origins
+        self.origins: frozenset[str] = frozenset()
+        """Of the pages that may open WebSockets, beside those of the own host."""
+        self.cors = Cors()
+        """Of those that may read, streams of events included."""
         self.addresses = addresses or ClientAddresses()
         self.connections: set[Connection] = set()
         self.closed: Counter[str] = Counter()
@@ -170,14 +173,12 @@ class StreamEdge:
         return credential
 
     def admit(self, credential: Credential, headers: Mapping[str, str], peer: str) -> Asker:
-        """Checks everything about a request for a stream but what it asks for; whom it counts for.
+        """Whether there is room for another consumer; whom it counts for.
 
         Raises:
-            NotAllowed: its origin is not one of ours.
             Overloaded: the server is stopping, or full.
             TooManyRequests: its key, its address or the visitors have too many connections.
         """
-        check_origin(headers, self.origins)
         if self.draining:
             raise Overloaded("the server is stopping; reconnect in some seconds")
         asker = self.addresses.asker(credential, peer, headers.get("x-forwarded-for", ""))
@@ -549,14 +550,14 @@ def foreign_origin(headers: Mapping[str, str]) -> str:
     return "" if host and host == headers.get("host", "").lower() else origin or "null"
 
 
-def check_origin(headers: Mapping[str, str], allowed: frozenset[str]) -> None:
-    """Whether a page of this origin may open a stream: the own host's, and those allowed.
+def check_origin(headers: Mapping[str, str], admits: Callable[[str], bool]) -> None:
+    """Whether a page of this origin may open a stream: the own host's, and those admitted.
 
     Raises:
         NotAllowed: it may not.
     """
     origin = foreign_origin(headers)
-    if origin and origin not in allowed and "*" not in allowed:
+    if origin and not admits(origin):
         raise NotAllowed(
             f"pages of {quoted(origin, 100)} may not open this stream; ask its operator to allow the origin"
         )

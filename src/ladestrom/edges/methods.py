@@ -1,4 +1,4 @@
-"""HEAD and the header `Allow`, for every path at once: what the HTTP framework leaves to each handler.
+"""HEAD, the header `Allow` and CORS, for every path at once: what the HTTP framework leaves to each handler.
 
 Knows ASGI and no handler. HEAD is asked of the application as GET, and the server leaves the body out, as it
 goes by the request that it read (RFC 9110, section 9.3.2: the same headers, no content).
@@ -12,6 +12,8 @@ from typing import Any, Final
 from litestar import Response, route
 from litestar.handlers import HTTPRouteHandler
 
+from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.cors import is_shared
 from ladestrom.edges.v2 import EVENTS_PATH
 
 Receive = Callable[[], Awaitable[Any]]
@@ -65,6 +67,37 @@ class Methods:
             await send(message)
 
         await self._app(asked, receive, answer)
+
+
+class CrossOrigin:
+    """An ASGI application around another one: answers preflights, adds to other answers who may read."""
+
+    def __init__(self, app: Application, edge: StreamEdge) -> None:
+        self._app = app
+        self._edge = edge
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        path = scope["path"]
+        if scope["type"] != "http" or not is_shared(path):
+            await self._app(scope, receive, send)
+            return
+        asked = dict(scope["headers"])
+        origin = asked[b"origin"].decode("latin-1") if b"origin" in asked else None
+        cors = self._edge.cors
+        if scope["method"] == "OPTIONS" and origin is not None and b"access-control-request-method" in asked:
+            headers = cors.preflight(path, origin)
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        added = cors.headers(origin)
+
+        async def answer(message: Any) -> None:  # noqa: ANN401 - ASGI's form
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        await self._app(scope, receive, answer)
 
 
 def _completed(name: bytes, value: bytes) -> tuple[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -19,11 +19,13 @@ from ladestrom.edges.connection import (
     Accepted,
     Connection,
     StreamEdge,
+    check_origin,
     foreign_origin,
     pairs_of,
     peer_of,
     query_of,
 )
+from ladestrom.edges.cors import TICKETS_PATH
 from ladestrom.edges.query import known, whole_number
 from ladestrom.edges.websocket import StreamConnection
 from ladestrom.errors import (
@@ -69,7 +71,7 @@ def handlers(door: Doorkeeper, tickets: Tickets, addresses: ClientAddresses) -> 
         """Events, asked for by another form of their address; in this one the server answers by itself."""
         raise BadRequest(f"write {EVENTS_PATH} as it is, without a host before it and without percent signs")
 
-    @post("/api/v2/tickets", sync_to_thread=False, status_code=200)
+    @post(TICKETS_PATH, sync_to_thread=False, status_code=200)
     def ticket(request: AnyRequest) -> Response[bytes]:
         """A single-use ticket for a stream, for pages of the request's own origin."""
         credential = door.look(request.headers)
@@ -89,14 +91,19 @@ def handlers(door: Doorkeeper, tickets: Tickets, addresses: ClientAddresses) -> 
     return [plain, elsewhere, ticket]
 
 
-def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer: str) -> Accepted:
+def read_request(
+    edge: StreamEdge, target: str, headers: Mapping[str, str], peer: str, admits: Callable[[str], bool]
+) -> Accepted:
     """Checks a request for version 2: key or ticket, origin, filters, mode; names of headers in lower case.
+
+    `admits` says of pages of which other origins it may come.
 
     Raises:
         LadestromError: refused before anything was sent, with the error's HTTP status.
     """
     pairs = pairs_of(target)
     credential = edge.credential(headers, query_of(pairs))
+    check_origin(headers, admits)
     asker = edge.admit(credential, headers, peer)
     query = known(pairs, PARAMETERS)
     mode = query.get("mode", "latest")
@@ -135,7 +142,8 @@ class V2StreamConnection(StreamConnection):
 
     def asked(self, target: str, headers: Mapping[str, str]) -> Accepted:
         """What the upgrade request asks for."""
-        return read_request(self._edge, target, headers, peer_of(self._transport))
+        admits = self._edge.origins.__contains__
+        return read_request(self._edge, target, headers, peer_of(self._transport), admits)
 
     _waiting: str | None = None
     """A message to be answered once what was sent before has been taken."""
@@ -188,26 +196,26 @@ class EventConnection(Connection):
 
     def begin(self, target: str, headers: Mapping[str, str], extra: list[tuple[bytes, bytes]]) -> None:
         """Answers the request; `extra` are headers that every answer of the server has."""
+        cors = self._edge.cors
+        told = b"".join(b"%s: %s\r\n" % pair for pair in cors.headers(headers.get("origin")))
         try:
-            accepted = read_request(self._edge, target, headers, peer_of(self._transport)).framed("event")
+            peer = peer_of(self._transport)
+            accepted = read_request(self._edge, target, headers, peer, cors.admits).framed("event")
             self._edge.check_room(accepted.asker, accepted.wishes)
         except LadestromError as error:
-            self._refuse(error)
+            self._refuse(error, told)
             return
         head = [
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n",
             b"connection: close\r\nx-accel-buffering: no\r\n",
             *(b"%s: %s\r\n" % pair for pair in extra),
+            told,
+            b"\r\n",
         ]
-        origin = foreign_origin(headers)
-        if origin:
-            # Without it, the page's browser keeps the answer to itself (WHATWG Fetch, CORS protocol).
-            head.append(b"access-control-allow-origin: %s\r\nvary: origin\r\n" % origin.encode("latin-1"))
-        head.append(b"\r\n")
         self.write(b"".join(head))
         self.attach(accepted)
 
-    def _refuse(self, error: LadestromError) -> None:
+    def _refuse(self, error: LadestromError, told: bytes) -> None:
         body = problem(error)
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
@@ -217,7 +225,7 @@ class EventConnection(Connection):
             head += 'www-authenticate: Bearer realm="ladestrom"\r\n'
         if error.retry:
             head += "retry-after: 5\r\n"
-        self.write(head.encode() + b"\r\n" + body)
+        self.write(head.encode() + told + b"\r\n" + body)
         self._closing = self.paused = True
         self._queue.end(self._transport.close)
         self._feed()

@@ -21,7 +21,15 @@ from websockets.server import ServerProtocol
 
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import STATION_FILTERS, selection, values
-from ladestrom.edges.connection import Accepted, Connection, StreamEdge, pairs_of, peer_of, query_of
+from ladestrom.edges.connection import (
+    Accepted,
+    Connection,
+    StreamEdge,
+    check_origin,
+    pairs_of,
+    peer_of,
+    query_of,
+)
 from ladestrom.edges.framing import WINDOW_BITS
 from ladestrom.errors import BadRequest, LadestromError, TooManyRequests, UpgradeRequired
 from ladestrom.model import Position
@@ -63,6 +71,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer
     """
     query = query_of(pairs_of(target))
     credential = edge.credential(headers, query, key_in_query=True)
+    check_origin(headers, edge.origins.__contains__)
     asker = edge.admit(credential, headers, peer)
     wanted = selection(query, names=STATION_FILTERS)
     listed = query.get("types", "")
