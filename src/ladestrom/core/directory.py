@@ -176,24 +176,36 @@ class Directory:
 
 
 class _Index:
-    """EVSEs by a form of an id. Most forms mean one EVSE, which is kept without a tuple around it."""
+    """EVSEs by a form of an id. Most forms mean one EVSE, which is kept without a collection around it.
+
+    Some mean thousands, such as the uid `1`: adding one and taking one away must not look at the others.
+    """
 
     def __init__(self) -> None:
-        self._found: dict[str, Evse | tuple[Evse, ...]] = {}
+        self._found: dict[str, Evse | dict[Evse, None]] = {}
 
     def get(self, form: str) -> tuple[Evse, ...]:
+        """Those that were added last come last."""
         found = self._found.get(form)
         if found is None:
             return ()
-        return found if isinstance(found, tuple) else (found,)
+        return tuple(found) if isinstance(found, dict) else (found,)
 
     def add(self, form: str, evse: Evse) -> None:
-        known = self.get(form)
-        self._found[form] = (*known, evse) if known else evse
+        known = self._found.get(form)
+        if known is None:
+            self._found[form] = evse
+        elif isinstance(known, dict):
+            known.pop(evse, None)
+            known[evse] = None
+        elif known != evse:
+            self._found[form] = {known: None, evse: None}
 
     def discard(self, form: str, evse: Evse) -> None:
-        rest = tuple(other for other in self.get(form) if other != evse)
-        if not rest:
-            self._found.pop(form, None)
-        else:
-            self._found[form] = rest[0] if len(rest) == 1 else rest
+        known = self._found.get(form)
+        if isinstance(known, dict):
+            known.pop(evse, None)
+            if len(known) == 1:
+                self._found[form] = next(iter(known))
+        elif known == evse:
+            del self._found[form]

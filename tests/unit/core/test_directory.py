@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from tests.building import NOW, TYPE_2, make_evse, make_evses, make_station
 
 from ladestrom.core import directory as directory_module
-from ladestrom.core.directory import Directory
+from ladestrom.core.directory import Directory, _Index
 from ladestrom.model import Outlet, Station, connector_place, connector_uuid
 
 WRITTEN = "NO*ABC*E1001*1"
@@ -242,3 +243,34 @@ def test_the_names_of_those_that_left_are_kept_up_to_a_limit(monkeypatch: pytest
     assert list(directory.left) == [evse.key for evse in evses[2:]]
     names = [directory.name(evse.key, "NOR_00001") for evse in evses]
     assert names == [evses[0].name, evses[1].key, evses[2].name, evses[3].name]
+
+
+def test_ids_that_many_evses_share_cost_no_look_at_the_others() -> None:
+    looks = 0
+
+    class Counting:
+        """Stands for an EVSE."""
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return self.number
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return self is other
+
+    index = _Index()
+    evses: list[Any] = [Counting(number) for number in range(1_000)]
+    for evse in evses:
+        index.add("1", evse)
+    assert index.get("1") == tuple(evses)
+    looks = 0
+    for evse in evses[:-1]:
+        index.discard("1", evse)
+    assert index.get("1") == (evses[-1],)
+    assert looks < 5 * len(evses)
+    index.discard("1", evses[-1])
+    assert index.get("1") == ()
