@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -103,13 +103,17 @@ from ladestrom.protocols.plain import Plain
 from ladestrom.quoting import quoted
 from ladestrom.watch import LOOK_S, PROBE_S, Watch
 
+T = TypeVar("T")
+
 logger = structlog.get_logger(__name__)
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """The log's thread waits for the interpreter's lock behind a busy loop: Python's 5 ms would be most of an
 append's time."""
-STATIONS_PER_TURN: Final = 500
-"""Stations taken from the store before other work of the loop gets its turn: some 10 ms."""
+STATIONS_PER_TURN: Final = 100
+"""Stations taken from the store before other work of the loop gets its turn: some 3 ms."""
+PER_TURN: Final = 2_000
+"""EVSEs, stations or readings gone through before other work of the loop gets its turn: some 5 ms."""
 SWEEP_S: Final = 1.0
 SOURCES_S: Final = 2.0
 """How old what the command line shows of sources may be."""
@@ -565,14 +569,18 @@ class App:
         if everything:
             self._gone.update(self.board.cells)
         uncovered, self._uncovered = self._uncovered, False
-        if uncovered:
-            touched = list(self.directory.evses())
         readings = delta.readings if self.settings.registry.readings else ()
-        read = {reading.evse for reading in readings}
-        wanted = [evse for evse in touched if self._belongs(evse, read)]
         # What follows fails while the log cannot be written; what is still to do is kept for then.
         try:
-            await self.hub.reconcile(wanted, [key for key in self._gone if not self.directory.has(key)])
+            if uncovered:
+                touched = await self._every_evse()
+            read: set[str] = set()
+            for some in _parts(readings):
+                read.update(reading.evse for reading in some)
+                await asyncio.sleep(0)
+            wanted = await _sifted(touched, lambda evse: self._belongs(evse, read))
+            gone = await _sifted(list(self._gone), lambda key: not self.directory.has(key))
+            await self.hub.reconcile(wanted, gone)
         except BaseException:
             self._uncovered = self._uncovered or uncovered
             raise
@@ -585,31 +593,42 @@ class App:
             self.sources.start()
         self._revision = delta.revision
 
+    async def _every_evse(self) -> list[Evse]:
+        """Every EVSE of the registry."""
+        found: list[Evse] = []
+        for uuids in _parts(list(self.directory.stations)):
+            for uuid in uuids:
+                found += self.directory.present(uuid)
+            await asyncio.sleep(0)
+        return found
+
     def _belongs(self, evse: Evse, read: set[str]) -> bool:
         """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
         if evse.key in self.board.cells or evse.key in read:
             return True
         return any(may_report(operator, evse) for operator in self.operators.values())
 
-    async def _take_readings(self, readings: Iterable[Reading]) -> None:
+    async def _take_readings(self, readings: Sequence[Reading]) -> None:
         """Takes statuses of registers. One that is older than `rules.stale_after_s` says nothing of now."""
         oldest_at = clock() - self.settings.rules.stale_after_s * 1000
-        reports = []
-        for reading in readings:
-            cell = self.board.cells.get(reading.evse)
-            if cell is not None and reading.observed_at > max(cell.observed_at, oldest_at):
-                reports.append(
-                    StatusReport(
-                        reading.evse,
-                        reading.status,
-                        reading.error,
-                        reading.observed_at,
-                        REGISTER.name,
-                        reading.raw,
+        for some in _parts(readings):
+            reports = []
+            for reading in some:
+                cell = self.board.cells.get(reading.evse)
+                if cell is not None and reading.observed_at > max(cell.observed_at, oldest_at):
+                    reports.append(
+                        StatusReport(
+                            reading.evse,
+                            reading.status,
+                            reading.error,
+                            reading.observed_at,
+                            REGISTER.name,
+                            reading.raw,
+                        )
                     )
-                )
-        if reports:
-            await self.hub.submit(REGISTER, reports)
+            if reports:
+                await self.hub.submit(REGISTER, reports)
+            await asyncio.sleep(0)
 
     async def listen(self) -> None:
         """Begins to serve; returns when the socket listens.
@@ -888,6 +907,20 @@ async def _ended(work: Callable[[], Awaitable[None]], seconds_max: float) -> Non
         logger.warning("this was left at the end", what=work.__name__, error=repr(error))
     except Exception:
         logger.exception("this was left at the end", what=work.__name__)
+
+
+def _parts(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    """What is gone through in one turn of the loop each."""
+    return (items[start : start + PER_TURN] for start in range(0, len(items), PER_TURN))
+
+
+async def _sifted(items: Sequence[T], wanted: Callable[[T], bool]) -> list[T]:
+    """Those that are wanted; gone through in turns of the loop."""
+    found: list[T] = []
+    for some in _parts(items):
+        found += [item for item in some if wanted(item)]
+        await asyncio.sleep(0)
+    return found
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:

@@ -49,6 +49,7 @@ from ladestrom.model import (
 )
 from ladestrom.ports import BoardRow, Log, Times
 from ladestrom.quoting import quoted
+from ladestrom.tasks import Turns
 
 T = TypeVar("T")
 Decision = Callable[[Round, Taking], int]
@@ -71,8 +72,10 @@ ADJUSTED_MAX: Final = 100
 """Adjusted times told one by one in a receipt."""
 OURS: Final = Feed("")
 """What is decided here, and is no source's word."""
-CHUNK_EVSES: Final = 5_000
-"""EVSEs handled in one group of our own decisions, before reports get their turn again: some 20 ms."""
+CHUNK_EVSES: Final = 1_000
+"""EVSEs handled in one group of our own decisions, before reports get their turn again: some 5 ms."""
+REPORTS_PER_LOOK: Final = 50
+"""Reports judged between two looks at how long the loop was taken: some 0.5 ms."""
 
 
 class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,7 +288,7 @@ class Hub:
         self._wake.set()
         return await future
 
-    def tried(
+    async def tried(
         self,
         operator: Operator,
         reports: Sequence[StatusReport],
@@ -296,7 +299,8 @@ class Hub:
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         on = feed or Feed(operator.name)
         outcome = _Outcome(refused)
-        self._judge(Round(self.board), _Submission(operator, reports, refused, on, None, future), outcome)
+        submission = _Submission(operator, reports, refused, on, None, future)
+        await self._judge(Round(self.board), submission, outcome)
         outcome.refused.sort(key=lambda refusal: refusal.index)
         return Receipt(
             outcome.accepted,
@@ -329,6 +333,8 @@ class Hub:
             await self._wake.wait()
             while self._queue or self._own:
                 await self._group()
+                # A group of confirmations alone has waited for nothing.
+                await asyncio.sleep(0)
             self._wake.clear()
             self._idle.set()
 
@@ -359,14 +365,16 @@ class Hub:
         own = [self._own.popleft()] if self._own else []
         submissions: list[_Submission] = []
         items = 0
-        while self._queue and items < self.limits.group_items_max:
+        while self._queue and (
+            not submissions or items + _size(self._queue[0].reports) <= self.limits.group_items_max
+        ):
             submission = self._queue.popleft()
             submissions.append(submission)
             size = _size(submission.reports)
             self._unqueue(submission.operator.name, size)
             items += size
         self._under_way = [*own, *submissions]
-        decided = self._decided(own, submissions)
+        decided = await self._decided(own, submissions)
         changes = decided.round.changes
         try:
             entries = await self._append(changes) if changes else ()
@@ -387,7 +395,7 @@ class Hub:
             self.changes_by_cause[change.cause] += 1
         self._answer(decided)
 
-    def _decided(self, own: list[_Own], submissions: list[_Submission]) -> _Decided:
+    async def _decided(self, own: list[_Own], submissions: list[_Submission]) -> _Decided:
         """The decisions of a group. What cannot be decided costs itself only: the others are decided anew."""
         while True:
             decided = _Decided(Round(self.board), [], [])
@@ -397,7 +405,7 @@ class Hub:
                     decided.own.append((current, current.make(decided.round, self._taking(OURS))))
                 for current in submissions:
                     outcome = _Outcome(current.refused)
-                    self._judge(decided.round, current, outcome)
+                    await self._judge(decided.round, current, outcome)
                     decided.judged.append((current, outcome))
             except Exception as error:
                 logger.exception("a delivery cannot be decided", error=repr(error))
@@ -426,16 +434,19 @@ class Hub:
             self.append_seconds.append(perf_counter() - began)
         return entries
 
-    def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome) -> None:
+    async def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome) -> None:
         operator = self.rights(submission.operator)
         owns = partial(may_report, operator)
         taken = outcome.taking = self._taking(submission.feed, submission.began)
         resolve = self.directory.resolve
         decide = round_.decide
         ahead = taken.received_at + self.limits.skew_ms
+        turns = Turns()
         place = 0
         taken_places = {refusal.index for refusal in submission.refused}
-        for report in submission.reports:
+        for number, report in enumerate(submission.reports):
+            if number % REPORTS_PER_LOOK == 0:
+                await turns.rest()
             while place in taken_places:
                 place += 1
             own, found = resolve(report.evse, report.also, owns)
@@ -567,16 +578,27 @@ class Hub:
             before: only what was heard last before this; before now where it is None.
         """
         cells = self.board.cells
-        kept = {evse.key for written in keep for evse in self.directory.meant(written)}
         until = self.board.arrivals if before is None else before.arrival - 1
-        if only is None:
-            keys = [key for key, row in cells.items() if row.source == source and key not in kept]
-            if within:
-                part = Operator(source, parties=within, prefixes=within)
-                by_key = self.directory.by_key
-                keys = [key for key in keys if (evse := by_key(key)) is not None and may_report(part, evse)]
-        else:
-            keys = [evse.key for written in only for evse in self.directory.meant(written)]
+        turns, by_key = Turns(), self.directory.by_key
+        kept: set[str] = set()
+        for ids in _chunks(list(keep)):
+            kept.update(evse.key for written in ids for evse in self.directory.meant(written))
+            await turns.rest()
+        part = Operator(source, parties=within, prefixes=within) if within else None
+
+        def is_lost(key: str) -> bool:
+            row = cells.get(key)
+            if row is None or row.source != source or key in kept:
+                return False
+            return part is None or ((evse := by_key(key)) is not None and may_report(part, evse))
+
+        keys: list[str] = []
+        for some in _chunks(list(cells) if only is None else list(only)):
+            if only is None:
+                keys += filter(is_lost, some)
+            else:
+                keys += (evse.key for written in some for evse in self.directory.meant(written))
+            await turns.rest()
 
         def off(chunk: Sequence[str], round_: Round, taken: Taking) -> int:
             made = 0

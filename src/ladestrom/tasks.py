@@ -1,7 +1,8 @@
-"""The one way to start a task: whoever starts it says what its death means for those whom it serves.
+"""The one way to start a task, and how long one may hold the loop.
 
-A task that ends by an exception would otherwise be noticed by nobody, and those whom it serves would wait for
-ever. Tasks within one block (`asyncio.TaskGroup`) end that block, and need nothing of this.
+Whoever starts a task says what its death means for those whom it serves: one that ends by an exception would
+otherwise be noticed by nobody, and they would wait for ever. Tasks within one block (`asyncio.TaskGroup`) end
+that block, and need nothing of this.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -20,6 +22,23 @@ logger = structlog.get_logger(__name__)
 
 deaths: Final[Counter[str]] = Counter()
 """Times that work of this process ended by a defect of ours, by its name."""
+
+
+TURN_S: Final = 0.003
+"""How long the loop is taken before other work gets its turn."""
+
+
+class Turns:
+    """Gives other work of the loop its turn once some time was taken; not sooner, as each is waited for."""
+
+    def __init__(self) -> None:
+        self._ends_s = monotonic() + TURN_S
+
+    async def rest(self) -> None:
+        """Called every so often."""
+        if monotonic() >= self._ends_s:
+            await asyncio.sleep(0)
+            self._ends_s = monotonic() + TURN_S
 
 
 def start(work: Coroutine[Any, Any, T], name: str, died: Callable[[Exception], None]) -> asyncio.Task[T]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +13,13 @@ from structlog.testing import capture_logs
 from tests.building import NOW, GatedLog, make_change, make_evse, make_operator, make_report, make_station
 from tests.patience import DEADLINE_S, come_true
 
+import ladestrom.hub
+from ladestrom import tasks
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded
-from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, Decision, Hub, HubLimits
+from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, REPORTS_PER_LOOK, Decision, Hub, HubLimits
 from ladestrom.model import (
     Evse,
     Operator,
@@ -787,3 +790,63 @@ async def test_a_decision_sees_the_board_with_nothing_in_between() -> None:
         await blocking
         assert await deciding == 1
         assert seen == [Status.CHARGING]
+
+
+class TestTurns:
+    """Whatever there is to decide, others have their turn."""
+
+    async def turns(self, work: asyncio.Future[Any]) -> int:
+        """Turns of the loop that others have until something is done."""
+        found = 0
+        while not work.done():
+            found += 1
+            await asyncio.sleep(0)
+        return found
+
+    async def test_while_confirmations_queue(self) -> None:
+        async with working(limits=HubLimits(start_grace_s=0, group_items_max=10)) as at:
+            await at.submit(make_report(FIRST))
+            queued = [at.submit(*[make_report(FIRST, observed_at=NOW + place)] * 10) for place in range(50)]
+            assert await self.turns(asyncio.gather(*queued)) >= 50
+            assert len(at.log.appends) == 1
+
+    async def test_within_a_large_delivery(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tasks, "TURN_S", 0)
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            reports = [make_report(FIRST, observed_at=NOW + place) for place in range(20 * REPORTS_PER_LOOK)]
+            assert await self.turns(at.submit(*reports)) >= 20
+
+    async def test_a_group_is_not_larger_than_its_limit_where_deliveries_are_not(self) -> None:
+        async with working(limits=HubLimits(start_grace_s=0, group_items_max=10)) as at:
+            at.log.gate.clear()
+            blocking = at.submit(make_report(FIRST))
+            await at.appending()
+            sizes = (6, 6, 4, 30, 1)
+            queued = [
+                at.submit(
+                    *[
+                        make_report(
+                            SECOND, (Status.CHARGING, Status.AVAILABLE)[place % 2], NOW + 100 * number + place
+                        )
+                        for place in range(size)
+                    ]
+                )
+                for number, size in enumerate(sizes)
+            ]
+            await at.waiting(sum(sizes))
+            at.log.gate.set()
+            await asyncio.gather(blocking, *queued)
+            assert at.log.appends[1:] == [6, 10, 30, 1]
+
+    async def test_while_a_source_is_signed_off_that_keeps_many(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "TURN_S", 0)
+        monkeypatch.setattr(ladestrom.hub, "CHUNK_EVSES", 1)
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            keep = [f"NO*ABC*E{number}" for number in range(100)]
+            signing = asyncio.create_task(at.hub.sign_off("abc", keep=[*keep, FIRST.key]))
+            assert await self.turns(signing) >= 100
+            assert signing.result() == 0

@@ -7,7 +7,7 @@ served up to, so that a snapshot taken from it joins the changes that follow wit
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Selection
@@ -37,6 +37,7 @@ class View:
         self.epoch = epoch
         self.seq = 0
         self.evse_count = 0
+        self._walks: list[Walk] = []
         self._states: OrderedDict[str, StationState] = OrderedDict()
         self._sorted: list[str] = []
 
@@ -56,8 +57,10 @@ class View:
 
     def apply(self, entry: Entry) -> tuple[StationState, Change | None]:
         """Takes the next entry of the log; returns the state of its station, and the change it replaced."""
-        self.seq = entry.seq
         change = entry.change
+        for walk in self._walks:
+            walk.before(change.station)
+        self.seq = entry.seq
         state = self._states.get(change.station)
         before = None if state is None else state.changes.get(change.evse)
         return self._put(entry.seq, change), None if before is None else before[1]
@@ -110,6 +113,21 @@ class View:
             self._sorted = sorted(self._states)
         return self._sorted
 
+    def walk(self, uuids: Iterable[str], visit: Callable[[StationState], None]) -> Walk:
+        """Goes through the states of these stations as they are now, in as many steps as it takes.
+
+        Between two steps the view may go on: a station that is about to change is visited before it does.
+        Every change looks at the walk until it is ended (`end`).
+        """
+        made = Walk(self, uuids, visit)
+        self._walks.append(made)
+        return made
+
+    def end(self, walk: Walk) -> None:
+        """Nothing more is visited; ending twice does no harm."""
+        if walk in self._walks:
+            self._walks.remove(walk)
+
     def changed_since(self, seq: int) -> list[StationState]:
         """Stations with a change after `seq`, in order of their last change; vanished ones included.
 
@@ -127,6 +145,39 @@ class View:
         """The change in force for an EVSE, with its sequence."""
         state = self._states.get(evse.station)
         return None if state is None else state.changes.get(evse.key)
+
+
+class Walk:
+    """Visits every state once, all of them as they were at one position (`View.walk`)."""
+
+    def __init__(self, view: View, uuids: Iterable[str], visit: Callable[[StationState], None]) -> None:
+        self.seq = view.seq
+        """The position."""
+        self._view = view
+        self._visit = visit
+        self._uuids = list(uuids)
+        self._place = 0
+        self._left = set(self._uuids)
+
+    def before(self, uuid: str) -> None:
+        """A station is about to change: it is visited out of turn."""
+        if uuid in self._left:
+            self._show(uuid)
+
+    def go(self, count: int) -> bool:
+        """Visits the next so many; says whether there are others."""
+        part = self._uuids[self._place : self._place + count]
+        self._place += len(part)
+        for uuid in part:
+            if uuid in self._left:
+                self._show(uuid)
+        return self._place < len(self._uuids)
+
+    def _show(self, uuid: str) -> None:
+        self._left.discard(uuid)
+        state = self._view.get(uuid)
+        if state is not None:
+            self._visit(state)
 
 
 def is_listed(change: Change | None) -> bool:

@@ -21,6 +21,7 @@ from ladestrom.core.view import View
 from ladestrom.formats.look import ROWS_AT_ONCE, Columns, MapState, joined
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Millis
+from ladestrom.tasks import Turns
 
 STATIONS_GZIP: Final = 6
 """Once for each state of the registry."""
@@ -29,24 +30,8 @@ MAP_S_MAX: Final = 1.0
 """How old the numbers may be that one gets: the stream makes up for it."""
 STATIONS_S_MIN: Final = 5.0
 """Between two times that columns are made anew, while the registry changes all the time."""
-
 SORTED_AT_ONCE: Final = 2_000
 """Words: some 2 ms."""
-TURN_S: Final = 0.003
-"""How long the loop is taken before other work gets its turn."""
-
-
-class Turns:
-    """Gives other work of the loop its turn once some time was taken; not sooner, as each is waited for."""
-
-    def __init__(self) -> None:
-        self._ends_s = monotonic() + TURN_S
-
-    async def rest(self) -> None:
-        """Called every so often."""
-        if monotonic() >= self._ends_s:
-            await asyncio.sleep(0)
-            self._ends_s = monotonic() + TURN_S
 
 
 class Packed(msgspec.Struct, frozen=True):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,12 +19,15 @@ from ladestrom.core.access import Scope, may_report
 from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modified, weak_etag
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, not_modified, weak_etag
 from ladestrom.edges.query import known, whole_number
+from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
 from ladestrom.hub import Hub
-from ladestrom.model import Evse, Station
+from ladestrom.model import Evse
+
+T = TypeVar("T")
 
 LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000
@@ -54,51 +58,61 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
     """The route handlers over one view."""
     confirmed: Confirmed = hub.confirmed
 
-    @get("/api/v2/stations", sync_to_thread=False)
-    def stations(request: AnyRequest) -> Response[Any]:
+    walks = Walks(view)
+
+    @get("/api/v2/stations", opt={COMPRESSED: True})
+    async def stations(request: AnyRequest) -> Response[Any]:
         """Stations that pass the filters, a page at a time; with a key that only reports, its operator's."""
         may_see = _sight(door, request.headers)
         wanted, limit, after = _asked(request)
         tag = weak_etag(view)
         if may_see is None and matches(request, tag):
             return not_modified(tag)
-        items: list[StationDetail] = []
-        last = None
-        for state, station in _from(view, wanted, after):
-            if not _has_selected(wanted, state) or (may_see and not any(map(may_see, station.evses))):
-                continue
-            if len(items) == limit:
-                last = items[-1].uuid
-                break
-            items.append(station_detail(station, state, confirmed, may_see or _everything))
-        return _page(request, StationPage(str(view.position), items, _cursor(last)), may_see, tag)
+        found = _Found[StationDetail](limit)
 
-    @get("/api/v2/evses", sync_to_thread=False)
-    def evses(request: AnyRequest) -> Response[Any]:
+        def visit(state: StationState) -> None:
+            station = view.station(state)
+            if (
+                station is not None
+                and wanted.covers(station)
+                and _has_selected(wanted, state)
+                and (may_see is None or any(map(may_see, station.evses)))
+            ):
+                found.add(state.uuid, [station_detail(station, state, confirmed, may_see or _everything)])
+
+        position, tag = await walks.through(lambda: _behind(view, after), visit, weak_etag, found.fills)
+        items, last = found.page()
+        return await _page(request, StationPage(position, items, _cursor(last)), None if may_see else tag)
+
+    @get("/api/v2/evses", opt={COMPRESSED: True})
+    async def evses(request: AnyRequest) -> Response[Any]:
         """EVSEs that pass the filters, a page at a time; with a key that only reports, its operator's."""
         may_see = _sight(door, request.headers)
         wanted, limit, after = _asked(request)
         tag = weak_etag(view)
         if may_see is None and matches(request, tag):
             return not_modified(tag)
-        items: list[EvseState] = []
-        last = None
-        for state, station in _from(view, wanted, after):
-            if len(items) >= limit:
-                break
-            items += [
-                evse_state(evse, station, held[1], confirmed)
-                for evse in station.evses
-                if (held := state.changes.get(evse.key)) is not None
-                and is_listed(held[1])
-                and (may_see is None or may_see(evse))
-                and (not wanted.evse or evse.key in wanted.evse)
-                and (not wanted.status or held[1].status in wanted.status)
-            ]
-            last = station.uuid
-        else:
-            last = None
-        return _page(request, EvsePage(str(view.position), items, _cursor(last)), may_see, tag)
+        found = _Found[EvseState](limit)
+
+        def visit(state: StationState) -> None:
+            station = view.station(state)
+            if station is not None and wanted.covers(station):
+                found.add(
+                    state.uuid,
+                    [
+                        evse_state(evse, station, held[1], confirmed)
+                        for evse in station.evses
+                        if (held := state.changes.get(evse.key)) is not None
+                        and is_listed(held[1])
+                        and (may_see is None or may_see(evse))
+                        and (not wanted.evse or evse.key in wanted.evse)
+                        and (not wanted.status or held[1].status in wanted.status)
+                    ],
+                )
+
+        position, tag = await walks.through(lambda: _behind(view, after), visit, weak_etag, found.fills)
+        items, last = found.page()
+        return await _page(request, EvsePage(position, items, _cursor(last)), None if may_see else tag)
 
     return [stations, evses]
 
@@ -135,13 +149,46 @@ def _after(cursor: str) -> str:
     return uuid
 
 
-def _from(view: View, wanted: Selection, after: str) -> Iterator[tuple[StationState, Station]]:
+def _behind(view: View, after: str) -> Sequence[str]:
+    """Uuids of the stations behind a page's last one."""
     uuids = view.uuids()
-    for number in range(bisect_right(uuids, after), len(uuids)):
-        state = view.get(uuids[number])
-        station = None if state is None else view.station(state)
-        if state is not None and station is not None and wanted.covers(station):
-            yield state, station
+    return uuids[bisect_right(uuids, after) :]
+
+
+class _Found(Generic[T]):
+    """What a page may show, station by station; some of it was found out of turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._by_station: list[tuple[str, list[T]]] = []
+        self._count = 0
+
+    def add(self, uuid: str, items: list[T]) -> None:
+        self._by_station.append((uuid, items))
+        self._count += len(items)
+
+    def fills(self, uuid: str) -> bool:
+        """Whether stations up to this one, all of which were visited, fill a page and begin another one."""
+        return self._count >= self._limit and self._cut(uuid) is not None
+
+    def page(self) -> tuple[list[T], str | None]:
+        """The items of a page, and the station that it ends with, where another one follows."""
+        cut = self._cut(None)
+        found = self._by_station if cut is None else self._by_station[:cut]
+        items = [item for _, some in found for item in some]
+        return items, None if cut is None else found[-1][0]
+
+    def _cut(self, up_to: str | None) -> int | None:
+        """How many stations fill a page; None where none is left for another one."""
+        self._by_station.sort(key=itemgetter(0))
+        count = 0
+        for number, (uuid, items) in enumerate(self._by_station):
+            if up_to is not None and uuid > up_to:
+                return None
+            if count >= self._limit:
+                return number
+            count += len(items)
+        return None
 
 
 def _has_selected(wanted: Selection, state: StationState) -> bool:
@@ -157,11 +204,9 @@ def _cursor(uuid: str | None) -> str | None:
     return None if uuid is None else base64.urlsafe_b64encode(uuid.encode()).decode()
 
 
-def _page(
-    request: AnyRequest, page: StationPage | EvsePage, may_see: Sight | None, tag: str
-) -> Response[bytes]:
-    # What an operator sees depends on its rights too, which change without a new position.
-    answer = json_answer(msgspec.json.encode(page), None if may_see else tag)
+async def _page(request: AnyRequest, page: StationPage | EvsePage, tag: str | None) -> Response[Any]:
+    # What an operator sees depends on its rights too, which change without a new position: no tag then.
+    answer = await large_answer(request, msgspec.json.encode(page), tag)
     if page.next is not None:
         query = {**dict(request.query_params.multi_items()), "cursor": page.next}
         answer.headers["link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'

@@ -21,7 +21,7 @@ from ladestrom.core.history import History
 from ladestrom.core.panorama import GROUPS, OCCUPIED, Panorama
 from ladestrom.core.pulse import MINUTE_MS, MINUTES, Place, Pulse
 from ladestrom.core.view import View
-from ladestrom.edges.chart import Chart, Turns
+from ladestrom.edges.chart import Chart
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.v2 import EventConnection, V2StreamConnection
 from ladestrom.errors import LadestromError
@@ -37,6 +37,7 @@ from ladestrom.formats.look import (
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Change, Entry, Evse, Millis, Station
 from ladestrom.ports import Log
+from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import Any
 
 from litestar import Response, get
@@ -14,7 +15,8 @@ from ladestrom.core.selection import EVERYTHING, STATION_FILTERS, Selection, sel
 from ladestrom.core.view import StationState, View
 from ladestrom.countries import country as country_code
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges.answers import AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, etag, json_answer, matches, not_modified
+from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import NotFound
 from ladestrom.formats.nobil import NobilFormat
 from ladestrom.model import Station
@@ -41,12 +43,22 @@ def handlers(  # noqa: C901 - the handlers and what they share
             )
         return state, station
 
-    def stations(request: AnyRequest, wanted: Selection) -> Response[Any]:
+    walks = Walks(view)
+
+    async def stations(request: AnyRequest, wanted: Selection) -> Response[Any]:
         tag = etag(view)
         if matches(request, tag):
             return not_modified(tag)
-        found = sorted(view.listed(wanted), key=lambda pair: pair[0].uuid)
-        return json_answer(b"[%s]" % b",".join(encoder.station(*pair) for pair in found), tag)
+        found: list[tuple[str, bytes]] = []
+
+        def visit(state: StationState) -> None:
+            station = view.station(state)
+            if station is not None and wanted.covers(station):
+                found.append((state.uuid, encoder.station(state, station)))
+
+        _, tag = await walks.through(view.uuids, visit, etag)
+        found.sort(key=itemgetter(0))
+        return await large_answer(request, b"[%s]" % b",".join(body for _, body in found), tag)
 
     @get("/api/v1/rest/connector/{uuid:str}", sync_to_thread=False)
     def connector(request: AnyRequest, uuid: FromPath[str]) -> Response[Any]:
@@ -71,15 +83,15 @@ def handlers(  # noqa: C901 - the handlers and what they share
         body = encoder.station(*listed(uuid))
         return not_modified(tag) if matches(request, tag) else json_answer(body, tag)
 
-    @get("/api/v1/rest/chargers", sync_to_thread=False)
-    def chargers(request: AnyRequest) -> Response[Any]:
+    @get("/api/v1/rest/chargers", opt={COMPRESSED: True})
+    async def chargers(request: AnyRequest) -> Response[Any]:
         """All stations, narrowed by the stream's filters."""
         admit(request)
         query = dict(request.query_params)
-        return stations(request, selection(query, names=STATION_FILTERS) if query else EVERYTHING)
+        return await stations(request, selection(query, names=STATION_FILTERS) if query else EVERYTHING)
 
-    @get("/api/v1/rest/chargers/{country:str}", sync_to_thread=False)
-    def chargers_of(request: AnyRequest, country: FromPath[str]) -> Response[Any]:
+    @get("/api/v1/rest/chargers/{country:str}", opt={COMPRESSED: True})
+    async def chargers_of(request: AnyRequest, country: FromPath[str]) -> Response[Any]:
         """All stations of a country: NOR, SWE, FIN, DAN, or an ISO 3166-1 code."""
         admit(request)
         code = country_code(country)
@@ -87,6 +99,6 @@ def handlers(  # noqa: C901 - the handlers and what they share
             raise NotFound(
                 f"{quoted(country, 20)} is no country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code"
             )
-        return stations(request, Selection(country=frozenset({code})))
+        return await stations(request, Selection(country=frozenset({code})))
 
     return [connector, charger, chargers, chargers_of]

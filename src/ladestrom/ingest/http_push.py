@@ -255,7 +255,7 @@ class PushEndpoint:
         operator = reporter()
         if _is_dry_run(request):
             delivery = self._push.receive(request, operator, desk.limits.parse)
-            tried = desk.reception.tried(operator, delivery, self._push.name)
+            tried = await desk.reception.tried(operator, delivery, self._push.name)
             return self._told(request, delivery, tried)
         try:
             delivery = self._push.receive(request, operator, desk.limits.parse)

@@ -92,11 +92,11 @@ class Reception:
         self.supervision.taken(health, delivery, receipt)
         return receipt
 
-    def tried(self, operator: Operator, delivery: Delivery, protocol: str) -> Receipt:
+    async def tried(self, operator: Operator, delivery: Delivery, protocol: str) -> Receipt:
         """What `take` would answer now; nothing is taken or counted. Its stations are not looked at."""
         operator = self._hub.rights(operator)
         feed = feed_of(operator, Origin.push(operator.name, protocol), delivery.order)
-        return self._hub.tried(operator, delivery.reports, delivery.refused, feed)
+        return await self._hub.tried(operator, delivery.reports, delivery.refused, feed)
 
     def unreadable(
         self,

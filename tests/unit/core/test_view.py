@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.building import NOW, apply, logged, make_change, make_evse, make_evses, make_station
 
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
-from ladestrom.core.view import View, is_listed
+from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.model import Entry, Position, Status
 
 ONE = make_station("NOR_00001", evses=2)
@@ -148,3 +150,56 @@ def test_an_evse_is_listed_unless_it_is_planned_or_removed() -> None:
     hidden = {status for status in Status if not is_listed(make_change(status=status))}
     assert hidden == {Status.PLANNED, Status.REMOVED}
     assert is_listed(None)
+
+
+class TestWalk:
+    @given(
+        st.lists(st.integers(0, 7), max_size=30),
+        st.lists(
+            st.one_of(
+                st.integers(0, 11).map(lambda n: ("change", n)), st.integers(0, 3).map(lambda n: ("go", n))
+            )
+        ),
+        st.lists(st.integers(0, 11), unique=True),
+    )
+    def test_every_station_is_visited_once_as_it_was_when_the_walk_began(
+        self, before: list[int], steps: list[tuple[str, int]], order: list[int]
+    ) -> None:
+        stations = [make_station(f"NOR_{number:05d}", evses=2) for number in range(12)]
+        view = View(Directory(stations), "e")
+
+        def change(number: int) -> None:
+            evse = stations[number].evses[view.seq % 2]
+            view.apply(Entry(view.seq + 1, make_change(evse, Status.CHARGING, NOW + view.seq)))
+
+        for number in before:
+            change(number)
+        wanted = [stations[number].uuid for number in order]
+        expected = {uuid: dict(state.changes) for uuid in wanted if (state := view.get(uuid)) is not None}
+        seen: list[tuple[str, dict[str, object]]] = []
+
+        def visit(state: StationState) -> None:
+            seen.append((state.uuid, dict(state.changes)))
+
+        walk = view.walk(wanted, visit)
+        assert walk.seq == view.seq
+        for step, number in steps:
+            if step == "change":
+                change(number)
+            else:
+                walk.go(number)
+        while walk.go(1):
+            pass
+        assert len(seen) == len(expected)
+        assert dict(seen) == expected
+        change(0)
+        assert len(seen) == len(expected)
+
+    def test_one_that_was_ended_visits_nothing_more(self) -> None:
+        view = filled()
+        seen: list[str] = []
+        walk = view.walk(view.uuids(), lambda state: seen.append(state.uuid))
+        view.end(walk)
+        view.end(walk)
+        view.apply(Entry(5, make_change(ONE.evses[0])))
+        assert seen == []
