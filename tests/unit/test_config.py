@@ -209,6 +209,27 @@ class TestProblems:
         assert Settings().reports.certificate_proxies == ()
 
     @pytest.mark.parametrize(
+        ("written", "items"),
+        [
+            ("Fjordlys=CN=fjordlys", ("Fjordlys=CN=fjordlys",)),
+            (
+                '["Fjordlys=CN=fjordlys,O=Fjordlys AS", "b=CN=b"]',
+                ("Fjordlys=CN=fjordlys,O=Fjordlys AS", "b=CN=b"),
+            ),
+            ("[]", ()),
+        ],
+    )
+    def test_a_list_in_a_variable_is_separated_by_commas_or_json(
+        self, written: str, items: tuple[str, ...]
+    ) -> None:
+        environ = {"LADESTROM_REPORTS__CERTIFICATES": written}
+        assert load(None, environ, {}).settings.reports.certificates == items
+
+    def test_a_list_in_a_variable_that_is_no_json_is_refused(self) -> None:
+        (problem,) = problems(None, {"LADESTROM_KEYS__PROXIES": '["127.0.0.1"'}, {})
+        assert problem.startswith("keys.proxies = ")
+
+    @pytest.mark.parametrize(
         "tiles",
         [
             "https://tiles.example/norway.pmtiles",

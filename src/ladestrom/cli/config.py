@@ -68,12 +68,13 @@ def markdown() -> Iterator[str]:
     yield "# Settings"
     yield ""
     yield "A setting has its default unless the settings file (TOML) sets it; an environment variable"
-    yield "overrides the file, and a command line option overrides both. All commands find their settings in"
-    yield "this way. Unknown names and values out of range are errors. A variable whose name ends in `_FILE`"
-    yield "names a file that contains the value."
+    yield "overrides the file, and a command line option overrides both. This holds for all commands. Unknown"
+    yield "names and values out of range are errors. In a variable or an option, commas separate the items of"
+    yield 'a list; if an item contains a comma, write a JSON list: `["a,b", "c"]`. A variable whose name ends'
+    yield "in `_FILE` names a file that contains the value."
     yield ""
-    yield "A running server reads the file again when it gets SIGHUP. Settings of which the table says so"
-    yield "change at once. The log names those that changed, and those that need a restart."
+    yield "On SIGHUP, a running server reads the file again. Settings marked *SIGHUP changes it* take effect"
+    yield "at once. The server log names those that changed, and those that need a restart."
     for section in msgspec.structs.fields(Settings):
         yield ""
         yield f"## `[{section.name}]`"
@@ -84,7 +85,7 @@ def markdown() -> Iterator[str]:
         yield "|---|---|---|---|---|"
         for row in SETTINGS:
             if row.section == section.name:
-                help_ = f"{row.help} SIGHUP changes it." if row.live else row.help
+                help_ = f"{row.help} *SIGHUP changes it.*" if row.live else row.help
                 cells = (f"`{row.name}`", f"`{_toml(row.default)}`", row.accepts, help_, row.why)
                 yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""

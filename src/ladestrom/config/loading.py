@@ -205,7 +205,10 @@ def _convert(setting: Setting, raw: object) -> object:
     elif isinstance(raw, str) and setting.type is bool:
         value = _BOOLEANS.get(raw.strip().lower(), raw)
     elif isinstance(raw, str) and get_origin(setting.type) is tuple:
-        value = [item.strip() for item in raw.split(",") if item.strip()]
+        is_json = raw.strip() == "[]" or raw.lstrip().startswith('["')
+        value = (
+            msgspec.json.decode(raw) if is_json else [each.strip() for each in raw.split(",") if each.strip()]
+        )
     return msgspec.convert(value, setting.annotation)
 
 

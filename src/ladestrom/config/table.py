@@ -77,13 +77,13 @@ _PUBLIC_URL: Final = r"^(https?://[^\s]*[^/\s])?$"
 
 
 class Server(msgspec.Struct, frozen=True):
-    """Where the server listens, and how it treats connections."""
+    """Where the server listens, and how it treats connections. Trusted proxies are in `keys.proxies`."""
 
     host: Annotated[
         str,
         _text(
             "Address to listen on.",
-            "On loopback nobody else can reach a server that has not been configured yet.",
+            "On loopback, no other machine can reach a server that is not configured yet.",
             short="host",
         ),
     ] = "127.0.0.1"
@@ -100,7 +100,10 @@ class Server(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(
             min_length=1,
-            description="Directory of the log and the store. It is created if it does not exist.",
+            description=(
+                "Directory of the change log and the store, on a local disk. It is created if it "
+                "does not exist."
+            ),
             extra={
                 "why": "In the current directory, so that a first try needs no special rights.",
                 "form": "a directory",
@@ -114,20 +117,20 @@ class Server(msgspec.Struct, frozen=True):
             "A connection whose request header has not arrived after this time is closed.",
             1,
             300,
-            "A poor mobile link sends a header within 1 to 2 s. Connections that send byte by byte must "
-            "not add up.",
+            "A poor mobile link sends a header within 1 to 2 s. Prevents attacks with slow requests "
+            "(Slowloris).",
             unit="s",
         ),
     ] = 10
     connections_per_address_max: Annotated[
         int,
         _number(
-            "Most connections at a time from one IP address (of IPv6: from one /64 network), and at most "
-            "half of the files that the process may open. Proxies that `keys.proxies` names, and the machine "
-            "itself, have no such limit.",
+            "Maximum number of connections from one IP address (IPv6: one /64 network), and never more than "
+            "half of the process's limit of open files. Loopback and the proxies in `keys.proxies` are "
+            "exempt.",
             10,
             1_000_000,
-            "The 5,000 consumers of `stream.consumers_per_address_max`, and 1,000 requests beside them.",
+            "The 5,000 consumers of `stream.consumers_per_address_max`, and 1,000 other requests.",
             unit="connections",
         ),
     ] = 6_000
@@ -154,9 +157,9 @@ class Server(msgspec.Struct, frozen=True):
     origins: Annotated[
         tuple[Annotated[str, msgspec.Meta(pattern=_ORIGIN)], ...],
         _text(
-            "Browser origins whose pages may open the WebSocket streams. If it is empty, only pages of "
-            "the server's own host and programs that send no origin may.",
-            "A foreign page must not use a visitor's access.",
+            "Browser origins whose pages may open the WebSocket streams. If it is empty, only the server's "
+            "own pages, and programs that send no `Origin`, may.",
+            "Other web sites must not use a visitor's access.",
             form="origins such as https://example.org",
         ),
     ] = ()
@@ -165,7 +168,7 @@ class Server(msgspec.Struct, frozen=True):
         _text(
             "Browser origins whose pages may read the REST interfaces and `/api/v2/events` and ask for "
             "tickets (CORS): `*` for all, or origins such as https://example.org. If it is empty, only "
-            "pages of the server's own host and of `server.origins` may.",
+            "the server's own pages and those of `server.origins` may.",
             "The server uses no cookies, so a page of another origin needs a key or a ticket like every "
             "other program.",
             form="* or origins such as https://example.org",
@@ -176,11 +179,11 @@ class Server(msgspec.Struct, frozen=True):
         msgspec.Meta(
             pattern=_PUBLIC_URL,
             description=(
-                "Address under which others reach the server, as shown in documents and "
-                "commands. If it is empty, the address of the request is used."
+                "Address at which clients reach the server, as API descriptions and commands show it. If it "
+                "is empty, the address of the request is used."
             ),
             extra={
-                "why": "Only a proxy in front of the server makes it differ.",
+                "why": "Only needed behind a proxy.",
                 "form": "an http or https address",
             },
         ),
@@ -188,20 +191,20 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class Log(msgspec.Struct, frozen=True):
-    """The durable log of changes."""
+    """The change log."""
 
     durability: Annotated[
         Literal["full", "relaxed"],
         _choice(
             "full: changes are synced to the disk before they are acknowledged. relaxed: a power cut "
-            "may lose the last moments.",
-            "An operator that was told `accepted` relies on it.",
+            "may lose the last acknowledged changes.",
+            "Operators rely on what the server has acknowledged.",
         ),
     ] = "full"
     retention_days: Annotated[
         int,
         _number(
-            "Entries of the log that are older are deleted.",
+            "Entries of the change log that are older are deleted.",
             1,
             3_650,
             "A consumer that was down over a long weekend can still resume.",
@@ -211,7 +214,7 @@ class Log(msgspec.Struct, frozen=True):
     retention_mib: Annotated[
         int,
         _number(
-            "If the log is larger, its oldest entries are deleted.",
+            "If the change log is larger, its oldest entries are deleted.",
             16,
             1_048_576,
             "900,000 changes a day of a large country at 300 bytes are 260 MiB: 15 days fit.",
@@ -221,43 +224,44 @@ class Log(msgspec.Struct, frozen=True):
     checkpoint_s: Annotated[
         int,
         _number(
-            "While the board changes, a checkpoint is written at least this often.",
+            "A new checkpoint of the board starts this long after the previous one ended, if anything was "
+            "reported meanwhile. On a slow disk a checkpoint can take a minute.",
             1,
             3_600,
-            "Limits what a restart has to replay, and costs one small write.",
+            "Limits how much a restart has to replay, and costs one small write.",
             unit="s",
         ),
     ] = 30
     checkpoint_entries: Annotated[
         int,
         _number(
-            "A checkpoint is written after this many entries, whatever the time.",
+            "A checkpoint also starts when this many entries have been written since the last one.",
             1_000,
             10_000_000,
-            "A restart has to serve again within 5 s, replay included.",
+            "A restarted server must be ready within 5 s, replay included.",
             unit="entries",
         ),
     ] = 200_000
     group_items_max: Annotated[
         int,
         _number(
-            "Most reports that are decided and committed together.",
+            "Maximum number of reports per commit.",
             1,
             100_000,
-            "5,000 take 14 ms at 360,000 rows/s, the rate of commits of 100 rows and more.",
+            "A commit of 5,000 takes about 14 ms.",
             unit="items",
         ),
     ] = 5_000
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """Rules by which reports become changes."""
+    """How reports become changes."""
 
     stale_after_s: Annotated[
         int,
         _number(
-            "An EVSE that nobody reported on for this long becomes UNKNOWN. An operator may have its "
-            "own limit.",
+            "An EVSE without a report for this long becomes UNKNOWN. `operators add --stale-after` sets "
+            "another limit for one operator.",
             10,
             31_536_000,
             "Operators that send only changes still send their whole list about once a day.",
@@ -267,7 +271,7 @@ class Rules(msgspec.Struct, frozen=True):
     start_grace_s: Annotated[
         int,
         _number(
-            "After a start, silence does not count for this long.",
+            "For this long after a start, no EVSE becomes UNKNOWN for lack of reports.",
             0,
             86_400,
             "Operators that could not reach the server retry within minutes.",
@@ -277,18 +281,19 @@ class Rules(msgspec.Struct, frozen=True):
     clock_skew_s: Annotated[
         int,
         _number(
-            "If an observation lies further ahead of the server's clock, the receipt says so. "
-            "Observations in the future always count from their receipt.",
+            "If an observation is more than this far in the future, the receipt warns about it. Any "
+            "observation in the future counts as observed when it is received.",
             0,
             86_400,
-            "Kerberos tolerates the same five minutes (RFC 4120, section 8.2).",
+            "The five minutes that Kerberos tolerates, too (RFC 4120, section 8.2).",
             unit="s",
         ),
     ] = 300
     inoperative: Annotated[
         Literal["error", "occupied"],
         _choice(
-            "How the NOBIL formats show INOPERATIVE. error: (-1, 1). occupied: (1, 0).",
+            "How version 1 shows INOPERATIVE. error: status -1 with error 1. occupied: status 1 with error "
+            "0.",
             "A driver cannot charge there, and waiting does not help.",
         ),
     ] = "error"
@@ -300,7 +305,7 @@ class Reports(msgspec.Struct, frozen=True):
     items_max: Annotated[
         int,
         _number(
-            "Most reports in one delivery.",
+            "Maximum number of reports in one delivery.",
             1,
             1_000_000,
             "A third more than the largest deliveries of real operators.",
@@ -310,7 +315,7 @@ class Reports(msgspec.Struct, frozen=True):
     body_mib_max: Annotated[
         int,
         _number(
-            "Largest body of a delivery, after decompression.",
+            "Maximum size of a delivery's body, after decompression.",
             1,
             1_024,
             "10,000 reports of 800 bytes, several times what one report needs.",
@@ -320,7 +325,7 @@ class Reports(msgspec.Struct, frozen=True):
     queue_items_max: Annotated[
         int,
         _number(
-            "Most reports that wait for a decision. Above it, deliveries are refused with 503.",
+            "Maximum number of reports in the queue. If it is full, deliveries are refused with 503.",
             1_000,
             10_000_000,
             "Twenty full deliveries, a little over a second of work.",
@@ -330,8 +335,8 @@ class Reports(msgspec.Struct, frozen=True):
     queue_items_per_operator_max: Annotated[
         int,
         _number(
-            "Most reports of one operator that wait for a decision. Above it, deliveries of that operator "
-            "are refused with 429.",
+            "Maximum number of one operator's reports in the queue. Above it, that operator's deliveries are "
+            "refused with 429.",
             1_000,
             10_000_000,
             "Half of `reports.queue_items_max`: one operator cannot fill the queue for the others.",
@@ -341,8 +346,8 @@ class Reports(msgspec.Struct, frozen=True):
     pending_per_operator_mib_max: Annotated[
         int,
         _number(
-            "Most that deliveries of one operator occupy in memory while they are read and decided. Further "
-            "deliveries wait and are not read yet.",
+            "Maximum memory for the deliveries of one operator that are being processed. Further deliveries "
+            "wait unread in their connections.",
             1,
             1_024,
             "Four of the largest bodies.",
@@ -352,17 +357,18 @@ class Reports(msgspec.Struct, frozen=True):
     sockets_per_key_max: Annotated[
         int,
         _number(
-            "Most connections to `/api/v2/reports/stream` at a time with one key.",
+            "Maximum number of connections to `/api/v2/reports/stream` with one key.",
             1,
             100_000,
-            "An operator needs one for each system that reports; each may hold two messages of 8 MiB.",
+            "An operator needs one per reporting system; each may hold two messages of 8 MiB in memory.",
             unit="connections",
         ),
     ] = 16
     idempotency_keys_max: Annotated[
         int,
         _number(
-            "Most idempotency keys that are remembered. The oldest are forgotten first.",
+            "Maximum number of idempotency keys that are remembered. If there are more, the operator with "
+            "the most loses its oldest one.",
             0,
             1_000_000,
             "Less than 1 KiB each, 10 MiB in total.",
@@ -382,8 +388,8 @@ class Reports(msgspec.Struct, frozen=True):
     certificate_header: Annotated[
         str,
         _text(
-            "Header in which a proxy names the subject of a client certificate that it verified. Empty: "
-            "certificates are not used.",
+            "Header in which a proxy passes on the subject of a client certificate that it has verified. "
+            "Empty: certificates are not used.",
             "Off by default: anyone who can reach the server could send the header. The proxy must "
             "overwrite what clients send.",
             form="the name of a header",
@@ -392,39 +398,42 @@ class Reports(msgspec.Struct, frozen=True):
     certificate_proxies: Annotated[
         tuple[str, ...],
         _text(
-            "Addresses of the proxies whose certificate header is believed. Required with "
+            "Addresses of the proxies that are trusted to set the certificate header. Required with "
             "`certificate_header`.",
-            "None, not even those on the same machine: a second proxy there may pass on what clients send.",
+            "None is trusted, not even on the same machine: another proxy there may pass on the header that "
+            "a client sent.",
             form="IP addresses",
         ),
     ] = ()
     certificates: Annotated[
         tuple[str, ...],
         _text(
-            "Which operator reports with which client certificate.",
+            "Which operator reports with which client certificate: OPERATOR=SUBJECT, such as "
+            '`["Fjordlys=CN=fjordlys,O=Fjordlys AS"]`. SUBJECT is in the order of RFC 2253, as in nginx\'s '
+            "`$ssl_client_s_dn`.",
             "None: a certificate gives no access before it is listed.",
-            form="pairs such as abc=CN=abc,O=ABC",
+            form="a list of OPERATOR=SUBJECT",
         ),
     ] = ()
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """What consumers may request, and how they are served."""
+    """How consumers are served, and within which limits."""
 
     consumers_max: Annotated[
         int,
         _number(
-            "Most consumers at a time.",
+            "Maximum number of connected consumers.",
             1,
             1_000_000,
-            "160 MiB at 8 KiB for each idle consumer.",
+            "160 MiB, at 8 KiB per idle consumer.",
             unit="consumers",
         ),
     ] = 20_000
     consumers_per_key_max: Annotated[
         int,
         _number(
-            "Most consumers at a time with one key.",
+            "Maximum number of connected consumers with one key.",
             1,
             1_000_000,
             "A quarter of all: one application cannot shut out the others.",
@@ -434,42 +443,43 @@ class Stream(msgspec.Struct, frozen=True):
     consumers_per_address_max: Annotated[
         int,
         _number(
-            "Most consumers at a time from one IP address (of IPv6: from one /64 network), whatever their "
-            "keys. The machine itself has no such limit.",
+            "Maximum number of connected consumers from one IP address (IPv6: one /64 network), with any "
+            "keys. Loopback and the proxies in `keys.proxies` are exempt.",
             1,
             1_000_000,
-            "A quarter of all, as with keys: whoever has many keys cannot shut out the others either.",
+            "A quarter of all, as with keys: a holder of many keys cannot shut out the others either.",
             unit="consumers",
         ),
     ] = 5_000
     write_buffer_kib_max: Annotated[
         int,
         _number(
-            "Most bytes that wait for one consumer to receive them.",
+            "Maximum size of a consumer's send buffer.",
             16,
             65_536,
-            "A consumer that stops reading may cost 2 MiB in total, including the kernel's part.",
+            "A consumer that stops reading costs up to 2 MiB in total, including the kernel's buffers.",
             unit="KiB",
         ),
     ] = 512
     gather_ms_min: Annotated[
         int,
         _number(
-            "Under load, changes are gathered for this long into one write. When the server is idle, a "
-            "change is sent at once.",
+            "Maximum time for which changes are collected into one write while the server has little other "
+            "work. On an idle server, a change is sent at once.",
             0,
             1_000,
-            "5 ms keeps latency low; a longer time costs less CPU.",
+            "5 ms keeps the latency low; a longer time uses less CPU.",
             unit="ms",
         ),
     ] = 5
     gather_ms_max: Annotated[
         int,
         _number(
-            "Under load, changes are gathered for up to this long if the server has much other work.",
+            "Maximum time for which changes are collected into one write under load.",
             0,
             1_000,
-            "One write for twenty messages costs a twentieth. More than 20 ms gains nothing further.",
+            "One write for twenty messages costs as much as one write for one. Longer than 20 ms saves no "
+            "more.",
             unit="ms",
         ),
     ] = 20
@@ -486,28 +496,29 @@ class Stream(msgspec.Struct, frozen=True):
     ping_timeout_s: Annotated[
         int,
         _number(
-            "A consumer that has not answered a ping for this long is disconnected. At least the interval.",
+            "A consumer that has not answered a ping for this long is disconnected. Must be at least "
+            "`ping_interval_s`.",
             1,
             3_600,
-            "Two intervals: one lost answer is forgiven.",
+            "Two intervals: one lost answer is tolerated.",
             unit="s",
         ),
     ] = 40
     heartbeat_s: Annotated[
         int,
         _number(
-            "Version 2 of the stream sends its position, the time and a digest this often.",
+            "Interval of the heartbeats of version 2, which carry position, time and digest.",
             1,
             600,
-            "Three times within the minute in which a change must be public, so that a consumer notices "
-            "a dead connection.",
+            "Three heartbeats a minute: a consumer notices a dead connection within the minute in which a "
+            "change must be public (Regulation (EU) 2025/655).",
             unit="s",
         ),
     ] = 20
     stalled_s: Annotated[
         int,
         _number(
-            "A consumer that receives nothing for this long although data is due is disconnected.",
+            "A consumer that accepts no data for this long, although there is some for it, is disconnected.",
             1,
             3_600,
             "A change must be public within one minute (Regulation (EU) 2025/655).",
@@ -517,48 +528,48 @@ class Stream(msgspec.Struct, frozen=True):
     raw_items_max: Annotated[
         int,
         _number(
-            "Most `status:raw` messages gathered for one write. The rest is dropped and counted.",
+            "Maximum number of `status:raw` messages per write. Further ones are dropped and counted.",
             0,
             1_000_000,
-            "One full delivery of an operator.",
+            "One delivery of an operator of the maximum size.",
             unit="items",
         ),
     ] = 10_000
     inbound_kib_max: Annotated[
         int,
         _number(
-            "Largest message from a consumer.",
+            "Maximum size of a message from a consumer.",
             1,
             16_384,
-            "The OWASP WebSocket Security Cheat Sheet recommends this limit to start from.",
+            "The OWASP WebSocket Security Cheat Sheet recommends this limit as a starting point.",
             unit="KiB",
         ),
     ] = 64
     inbound_messages_per_minute_max: Annotated[
         int,
         _number(
-            "Most messages per minute from a consumer.",
+            "Maximum number of messages per minute from a consumer.",
             1,
             1_000_000,
-            "The OWASP WebSocket Security Cheat Sheet recommends this limit to start from.",
+            "The OWASP WebSocket Security Cheat Sheet recommends this limit as a starting point.",
             unit="messages/min",
         ),
     ] = 100
     selections_max: Annotated[
         int,
         _number(
-            "Most different selections (sets of filters) that are served at a time.",
+            "Maximum number of different selections (sets of filters) in use.",
             1,
             1_000_000,
-            "Each costs one look at every change; 1,000 looks take less than a millisecond.",
+            "Every change is checked against each selection; 1,000 checks take less than a millisecond.",
             unit="selections",
         ),
     ] = 1_000
     selections_share_max: Annotated[
         int,
         _number(
-            "Most different selections that one key, or one IP address, uses at a time. `batch_ms`, the "
-            "version and the compression are part of a selection.",
+            "Maximum number of different selections in use by one key, or from one IP address. `batch_ms`, "
+            "the version and the compression are part of a selection.",
             1,
             1_000_000,
             "A quarter of `stream.selections_max`: one application cannot use them up for the others.",
@@ -568,12 +579,12 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Sources that the server fetches or follows, and deliveries that cannot be read."""
+    """Sources that the server fetches or follows, and the quarantine of unreadable deliveries."""
 
     answer_mib_max: Annotated[
         int,
         _number(
-            "Largest response of a source that is read, before and after decompression.",
+            "Maximum size of a source's answer (an HTTP response), before and after decompression.",
             1,
             1_024,
             "A country of 100,000 EVSEs in DATEX II XML is some 50 MiB.",
@@ -583,17 +594,18 @@ class Sources(msgspec.Struct, frozen=True):
     answer_s_max: Annotated[
         int,
         _number(
-            "A response that has not arrived completely after this time is abandoned.",
+            "An answer that has not arrived completely after this time is abandoned.",
             1,
             3_600,
-            "The law gives a change one minute to become public; large files arrive within seconds.",
+            "Regulation (EU) 2025/655 requires changes to be public within one minute; large files arrive "
+            "within seconds.",
             unit="s",
         ),
     ] = 60
     round_s_max: Annotated[
         int,
         _number(
-            "A round of requests (all pages of a list) that takes longer is abandoned.",
+            "A round of requests (all pages of a list) that takes longer than this is abandoned.",
             1,
             86_400,
             "Two thousand pages at 0.3 s each.",
@@ -603,27 +615,29 @@ class Sources(msgspec.Struct, frozen=True):
     failures_max: Annotated[
         int,
         _number(
-            "After this many failures in a row the source rests.",
+            "After this many failures in a row, the server stops polling the source for a while (state "
+            "`resting`).",
             1,
             1_000,
-            "Retries after 2, 4, 8 and 16 s bridge a restart on the other side.",
+            "Retries after 2, 4, 8 and 16 s bridge a restart of the source.",
             unit="failures",
         ),
     ] = 5
     rest_s: Annotated[
         int,
         _number(
-            "How long a source rests at first. The time doubles after each further failure, up to one hour.",
+            "How long a resting source is not polled. The time doubles after each further failure, up to one "
+            "hour.",
             1,
             3_600,
-            "Long enough not to be a burden, short enough to notice a recovery.",
+            "Long enough not to burden the source, short enough to notice its recovery.",
             unit="s",
         ),
     ] = 300
     lost_after_s: Annotated[
         int,
         _number(
-            "If a followed stream is away for longer, its EVSEs become UNKNOWN.",
+            "If the connection to a followed source is lost for longer than this, its EVSEs become UNKNOWN.",
             1,
             86_400,
             "A restart takes some seconds; a change must be public within 60 s.",
@@ -633,17 +647,17 @@ class Sources(msgspec.Struct, frozen=True):
     quarantine_files_max: Annotated[
         int,
         _number(
-            "Unreadable deliveries that are kept of each source. 0 keeps none.",
+            "Maximum number of quarantined deliveries per source. 0 keeps none.",
             0,
             100_000,
-            "Enough to compare them.",
+            "Enough to find out what they have in common.",
             unit="deliveries",
         ),
     ] = 100
     quarantine_mib_max: Annotated[
         int,
         _number(
-            "Size of what is kept of one source.",
+            "Maximum total size of the quarantined deliveries of one source.",
             1,
             10_240,
             "Two of the largest deliveries.",
@@ -658,51 +672,51 @@ class Registry(msgspec.Struct, frozen=True):
     poll_ms: Annotated[
         int,
         _number(
-            "How often the server asks the store whether something changed.",
+            "How often the server checks whether a command has changed the store.",
             50,
             60_000,
-            "A revoked key must be cut within 5 s; asking reads one number.",
+            "A revoked key must stop working within 5 s. Each check is cheap: it reads a single number.",
             unit="ms",
         ),
     ] = 1_000
     readings: Annotated[
         bool,
         _choice(
-            "Whether a status in a register becomes an EVSE's first status.",
-            "A status with its time is better than none.",
+            "Whether the status in a register file is used until the first report arrives.",
+            "An older status with its time is better than none.",
         ),
     ] = True
     licence: Annotated[
         str,
         _text(
             "Licence of the data, sent to every consumer of version 2.",
-            "Registers have different ones: NOBIL CC BY 4.0, France Licence Ouverte 2.0.",
+            "It depends on the register: CC BY 4.0 for NOBIL, Licence Ouverte 2.0 for France.",
         ),
     ] = ""
     attribution: Annotated[
         str,
         _text(
-            "Whom to name as the source of the data, sent to every consumer of version 2.",
+            "Who must be named as the source of the data, sent to every consumer of version 2.",
             "Most open licences require it.",
         ),
     ] = ""
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """Keys that visitors create themselves. They can read, and nothing else."""
+    """Keys that visitors create themselves, all with the scope `stream` only; and trusted proxies."""
 
     policy: Annotated[
         Literal["closed", "approval", "open"],
         _choice(
-            "Who creates keys. closed: only the administrator. approval: anyone may, and the "
-            "administrator approves each. open: anyone may.",
-            "Nobody gets in whom nobody let in.",
+            "Who may create keys. closed: only the administrator. approval: anyone, and the administrator "
+            "approves each. open: anyone.",
+            "Access must be granted explicitly.",
         ),
     ] = "closed"
     per_address_per_hour_max: Annotated[
         int,
         _number(
-            "Most keys that one IP address may create or rotate per hour.",
+            "Maximum number of keys that one IP address may create or rotate per hour.",
             1,
             1_000_000,
             "A person needs one or two; an office behind one address a few more.",
@@ -712,82 +726,85 @@ class Keys(msgspec.Struct, frozen=True):
     per_address_per_day_max: Annotated[
         int,
         _number(
-            "Most keys that one IP address may create or rotate per day; at least as many as per hour.",
+            "Maximum number of keys that one IP address may create or rotate per day; at least as many as "
+            "per hour.",
             1,
             1_000_000,
-            "3,650 in the year for which they are valid: one address never reaches `keys.self_made_max`.",
+            "At 10 a day, one address holds at most 3,650 keys, well below `keys.self_made_max`.",
             unit="keys",
         ),
     ] = 10
     self_made_max: Annotated[
         int,
         _number(
-            "Most keys created by visitors that are valid or wait for approval.",
+            "Maximum number of keys created by visitors that are valid or wait for approval.",
             1,
             100_000,
-            "All of them are read each time one changes, at some 10 us each.",
+            "All of them are read each time one changes, which takes about 10 us each.",
             unit="keys",
         ),
     ] = 10_000
     days: Annotated[
         int,
         _number(
-            "How long a key that a visitor created is valid.",
+            "How long a key that a visitor creates is valid.",
             1,
             3_650,
-            "Keys that nobody needs any more end by themselves, and renewing once a year is no burden.",
+            "Unused keys expire by themselves, and renewing a key once a year is little work.",
             unit="days",
         ),
     ] = 365
     proxies: Annotated[
         tuple[str, ...],
         _text(
-            "Addresses of proxies whose `X-Forwarded-For` header is believed, for all limits per IP address.",
-            "None: anyone could write anything there. Without it, all clients behind a proxy count as "
-            "one address.",
+            "Addresses of the trusted proxies: their `X-Forwarded-For` header names the client, for all "
+            "limits per IP address.",
+            "None is trusted: anyone can send the header. Without this setting, all clients behind a proxy "
+            "share one address.",
             form="IP addresses",
         ),
     ] = ()
 
 
 class Ocpp(msgspec.Struct, frozen=True):
-    """Charge points that report for themselves."""
+    """Charge points that report over OCPP."""
 
     heartbeat_s: Annotated[
         int,
         _number(
-            "How often a charge point is told to send a sign of life. After two of these intervals "
-            "without one, its EVSEs become UNKNOWN.",
+            "Heartbeat interval that charge points are told to use. If nothing arrives for two intervals, "
+            "the EVSEs of the charge point become UNKNOWN.",
             10,
             86_400,
-            "A broken connection is noticed after two minutes, and a day costs 0.2 MB of a mobile plan.",
+            "A broken connection is noticed after two minutes; uses about 0.2 MB of mobile data a day.",
             unit="s",
         ),
     ] = 60
     grace_s: Annotated[
         int,
         _number(
-            "A charge point that reconnects within this time counts as connected throughout.",
+            "If a charge point reconnects within this time, its EVSEs keep their statuses.",
             0,
             3_600,
-            "Mobile links break and return within seconds; a driver is misled for half a minute at most.",
+            "Mobile links often return within seconds; an outdated status is shown for at most half a "
+            "minute.",
             unit="s",
         ),
     ] = 30
     connections_max: Annotated[
         int,
         _number(
-            "Most charge points connected at a time.",
+            "Maximum number of connected charge points.",
             1,
             1_000_000,
-            "200 MiB at some 40 KiB each.",
+            "200 MiB, at about 40 KiB each.",
             unit="connections",
         ),
     ] = 5_000
     connections_per_operator_max: Annotated[
         int,
         _number(
-            "Most charge points of one operator connected at a time.",
+            "Maximum number of connected charge points of one operator.",
             1,
             1_000_000,
             "Leaves a fifth of `ocpp.connections_max` to the others.",
@@ -797,7 +814,7 @@ class Ocpp(msgspec.Struct, frozen=True):
     message_kib_max: Annotated[
         int,
         _number(
-            "Largest message of a charge point.",
+            "Maximum size of a message from a charge point.",
             1,
             8_192,
             "Even the largest messages, reports of all variables, are sent in much smaller parts.",
@@ -807,7 +824,7 @@ class Ocpp(msgspec.Struct, frozen=True):
     messages_per_minute_max: Annotated[
         int,
         _number(
-            "Most messages per minute from a charge point. Above it the connection is closed.",
+            "Maximum number of messages per minute from a charge point. Above it, the connection is closed.",
             10,
             1_000_000,
             "20 per second: after an interruption a charge point sends everything it has queued.",
@@ -817,7 +834,7 @@ class Ocpp(msgspec.Struct, frozen=True):
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """Metrics for Prometheus. On the server's own port they need a key with the scope `admin`."""
+    """Metrics for Prometheus. On the server's own port, `/metrics` needs a key with the scope `admin`."""
 
     listen: Annotated[
         str,
@@ -825,8 +842,8 @@ class Metrics(msgspec.Struct, frozen=True):
             pattern=_LOOPBACK_PORT,
             description="Port on loopback where `/metrics` needs no key. 0 takes any free port. Empty: none.",
             extra={
-                "why": "Every program on the machine can read that port, and so can everybody for whom a "
-                "proxy opens it.",
+                "why": "Every program on the machine can read that port, and everybody else if a proxy "
+                "forwards to it.",
                 "form": "PORT, 127.0.0.1:PORT or [::1]:PORT",
             },
         ),
@@ -834,12 +851,12 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 class Logging(msgspec.Struct, frozen=True):
-    """What the program writes of itself, to standard error or to a file."""
+    """The server log: the messages of the server, on standard error or in a file."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _choice(
-            "Lowest level of log messages that are written.",
+            "Lowest level of the messages that are written.",
             "Starts, stops and failures; nothing per message.",
         ),
     ] = "info"
@@ -847,14 +864,14 @@ class Logging(msgspec.Struct, frozen=True):
         Literal["auto", "json", "console"],
         _choice(
             "json: one object per line. console: for people. auto: console on a terminal, otherwise json.",
-            "People read terminals, programs read pipes.",
+            "People read terminals; programs read pipes.",
         ),
     ] = "auto"
     file: Annotated[
         str,
         _text(
-            "File that log messages are appended to. SIGHUP opens it again, for programs that rotate log "
-            "files. Empty: standard error.",
+            "File that messages are appended to. Empty: standard error. After SIGHUP the server opens the "
+            "file again (for logrotate), also under a changed name.",
             "systemd and container runtimes read standard error.",
             form="the name of a file",
         ),
@@ -868,9 +885,9 @@ class Ocpi(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(
             pattern="^[A-Z]{2}$",
-            description="Country code of our OCPI party.",
+            description="Country code of this server's OCPI party.",
             extra={
-                "why": "NOBIL's own country. Set yours before the first peer registers.",
+                "why": "The country of NOBIL. Set yours before the first peer registers.",
                 "form": "two letters",
             },
         ),
@@ -879,10 +896,10 @@ class Ocpi(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(
             pattern="^[A-Z0-9]{3}$",
-            description="Party id of our OCPI party.",
+            description="Party id of this server's OCPI party.",
             extra={
                 "why": (
-                    "Nobody's id. The organisation that assigns party ids in your country has one for you."
+                    "A placeholder. The organisation that assigns party ids in your country gives you one."
                 ),
                 "form": "three letters or digits",
             },
@@ -893,8 +910,8 @@ class Ocpi(msgspec.Struct, frozen=True):
         msgspec.Meta(
             min_length=1,
             max_length=100,
-            description="Our name, as OCPI peers see it.",
-            extra={"why": "Says at least which program answers.", "form": "1 to 100 characters"},
+            description="Name of this server, as OCPI peers see it.",
+            extra={"why": "Identifies the software until you set your own.", "form": "1 to 100 characters"},
         ),
     ] = "ladestrom"
     peers: Annotated[
@@ -902,14 +919,14 @@ class Ocpi(msgspec.Struct, frozen=True):
         _choice(
             "Which OCPI peers may be called. public: only by HTTPS on the public internet. any: also by "
             "HTTP and on private networks.",
-            "A peer names its own address, and must not make the server call into your network.",
+            "A peer chooses its own address; it must not be able to make the server call into your network.",
         ),
     ] = "public"
     reconcile_s: Annotated[
         int,
         _number(
-            "How often all Locations of each registered peer are fetched, in addition to what it "
-            "pushes. 0: never.",
+            "How often all Locations of each registered peer are fetched, in addition to what it pushes. "
+            "0: never.",
             0,
             604_800,
             "Once a day, as OCPI 2.2.1 recommends in section 8.1: a lost push is corrected within a day.",
@@ -927,38 +944,39 @@ class Page(msgspec.Struct, frozen=True):
     visitors: Annotated[
         Literal["key", "anyone"],
         _choice(
-            "Who may use the page. key: holders of a key with the scope `stream`. anyone: everybody.",
-            "The administrator decides whether the data may be public.",
+            "Who may use the page. key: holders of a key with the scope `stream`. anyone: everybody, without "
+            "a key.",
+            "Making the data public is the administrator's decision.",
         ),
     ] = "key"
     visitors_max: Annotated[
         int,
         _number(
-            "Most visitors without a key who follow the stream at a time.",
+            "Maximum number of visitors without a key who follow the stream.",
             1,
             1_000_000,
-            "Leaves most of the 20,000 places of `stream.consumers_max` to holders of keys.",
+            "Leaves most of the 20,000 connections of `stream.consumers_max` to holders of keys.",
             unit="connections",
         ),
     ] = 500
     visitors_per_address_max: Annotated[
         int,
         _number(
-            "Most visitors without a key who follow the stream at a time from one IP address (of IPv6: from "
-            "one /64 network). The machine itself has no such limit.",
+            "Maximum number of visitors without a key who follow the stream from one IP address (IPv6: one "
+            "/64 network). Loopback and the proxies in `keys.proxies` are exempt.",
             1,
             1_000_000,
-            "An office or a mobile network behind one address; a tenth of `page.visitors_max`.",
+            "A tenth of `page.visitors_max`: enough for an office or a mobile network behind one address.",
             unit="connections",
         ),
     ] = 50
     history_changes_max: Annotated[
         int,
         _number(
-            "Changes that are remembered for the history of stations.",
+            "Maximum number of changes in memory for the history of stations.",
             1_000,
             100_000_000,
-            "16 bytes each, 32 MiB when full: two days of a large country's 900,000 changes a day.",
+            "32 MiB, at 16 bytes each: two days of the 900,000 changes a day of a large country.",
             unit="changes",
         ),
     ] = 2_000_000
@@ -968,29 +986,29 @@ class Page(msgspec.Struct, frozen=True):
             min_length=1,
             max_length=60,
             description="Title of the page.",
-            extra={"why": "Says at least which program it is.", "form": "1 to 60 characters"},
+            extra={"why": "Identifies the software until you set your own.", "form": "1 to 60 characters"},
         ),
     ] = "ladestrom"
     tiles: Annotated[
         str,
         msgspec.Meta(
             pattern=_TILES,
-            description="Where the base map comes from. Empty: built-in coastlines and towns.",
+            description="Address of the base map. Empty: built-in coastlines and towns.",
             extra={
-                "why": "A page must not load anything from others that nobody asked for.",
+                "why": "By default, the page loads nothing from third parties.",
                 "form": "an address that ends in .pmtiles, or one with {z}, {x} and {y}",
             },
         ),
     ] = ""
     tiles_attribution: Annotated[
         str,
-        _text("Whom the map names as the source of the base map.", "Most providers require it."),
+        _text("Who is named on the map as the source of the base map.", "Most providers require it."),
     ] = ""
     contact: Annotated[
         str,
         _text(
-            "Where visitors can ask questions: the address of a page, or an e-mail address.",
-            "A server that only its owner uses needs none.",
+            "Where visitors can ask questions: the address of a web page, or an e-mail address.",
+            "A server without visitors needs none.",
             form="an address",
         ),
     ] = ""
@@ -1079,16 +1097,18 @@ class Special(msgspec.Struct, frozen=True):
 
 
 SPECIALS: Final = (
-    Special("LADESTROM_CONFIG", "Settings file (TOML), where --config names none."),
+    Special("LADESTROM_CONFIG", "Settings file (TOML), if --config is not given."),
     Special("LADESTROM_DATA", "The same as LADESTROM_SERVER__DATA."),
-    Special("LADESTROM_DEBUG", "1 shows where in the program an error occurred."),
-    Special("LADESTROM_KEY", "Key for the commands `tail` and `replay`.", secret=True),
+    Special("LADESTROM_DEBUG", "1 shows where in the program an error occurred, as `--debug` does."),
+    Special("LADESTROM_KEY", "Key for the commands `ladestrom tail` and `ladestrom replay`.", secret=True),
     Special("LADESTROM_OCPI_TOKEN", "Token for `ocpi register` and `ocpi fix`.", secret=True),
     Special("LADESTROM_SHARED", "Folder of sample data for tests."),
     Special(
         "LADESTROM_TEST_PATIENCE", "Factor by which tests multiply their deadlines; a whole number from 1."
     ),
-    Special("LADESTROM_URL", "Address of the server for the commands `tail` and `replay`."),
+    Special(
+        "LADESTROM_URL", "Address of the server for the commands `ladestrom tail` and `ladestrom replay`."
+    ),
 )
 
 
