@@ -39,7 +39,7 @@ from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Kind, Origin
 from ladestrom.model import Beginning, Millis, Operator, Receipt
 from ladestrom.ports import SourceRecord
-from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, Round
+from ladestrom.protocols.conversation import PARTIAL, Answered, Ask, Memory, Pull, PullSettings, Round
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 logger = structlog.get_logger(__name__)
@@ -230,6 +230,8 @@ class Poller:
             raise self._unreadable(
                 LadestromError("an internal error stopped the round; it was logged")
             ) from error
+        if memory.get(PARTIAL):
+            supervision.note(health, SourceFailure.code, memory[PARTIAL])
         supervision.heard(health)
 
     async def _converse(self, fetcher: Fetcher, deadline: asyncio.Timeout) -> Memory:

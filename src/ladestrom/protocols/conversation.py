@@ -7,7 +7,7 @@ was answered. Must not know sockets, clocks or files; `now` is an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -104,6 +104,8 @@ class PullSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 Memory = Mapping[str, str]
 """What a pull keeps from one round to the next (an ETag, the last `date_from`); kept over restarts."""
+PARTIAL: Final = "partial"
+"""In a memory, why the round brought part of what there is; shown to who runs the server."""
 
 Round = Generator[Ask | Delivery, Answered | Receipt, Memory]
 """One round: each `Ask` is sent what came back, each `Delivery` its receipt; it returns what to remember.

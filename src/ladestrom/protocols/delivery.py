@@ -5,6 +5,7 @@ Knows reports, refusals and stations. Must not know any protocol.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
@@ -24,6 +25,19 @@ RAW_CHARACTERS_MAX: Final = 64
 """Of a source's own word that is kept beside the status."""
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises for text that is no JSON at all."""
+
+
+def json_text(body: bytes) -> bytes:
+    """A body as the JSON decoder takes it: in UTF-8, without byte order mark and without NULs.
+
+    RFC 8259, section 8.1, lets a reader ignore the mark. Some writers in .NET send UTF-16, and some in C the
+    NUL behind their text.
+    """
+    if body[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        body = body.decode("utf-16", errors="replace").encode()
+    if b"\0" in body:
+        body = body.replace(b"\0", b"")
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 class ParseLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,7 +20,7 @@ import msgspec
 from ladestrom.errors import LadestromError, SourceFailure
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answer
-from ladestrom.protocols.delivery import UNREADABLE
+from ladestrom.protocols.delivery import UNREADABLE, json_text
 
 VERSIONS: Final = ("2.3.0", "2.2.1", "2.1.1")
 """Those that we speak, the best first."""
@@ -89,6 +89,8 @@ class PeerFailed(SourceFailure):
     means = "An OCPI peer refused our request, or its answer cannot be read."
     advice = "The server asks again later. Administrators see the reason in `ladestrom sources list`."
     code = "peer_failed"
+    status_code = 0
+    """Of OCPI, where the peer said one."""
 
 
 class PeerDenies(PeerFailed):
@@ -115,8 +117,9 @@ class Version(msgspec.Struct, frozen=True):
 
 class _Envelope(msgspec.Struct, frozen=True):
     status_code: int
+    """Some write it as text."""
     data: msgspec.Raw = msgspec.Raw(b"null")
-    status_message: str | None = None
+    status_message: Any = None
 
 
 class _Details(msgspec.Struct, frozen=True):
@@ -125,7 +128,7 @@ class _Details(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
 
 
 def envelope(reply: Reply, now: Millis, echoed: Mapping[str, str] | None = None) -> Answer:
@@ -149,12 +152,14 @@ def opened(status: int, body: bytes, what: str) -> msgspec.Raw:
     if status in {HTTP_UNAUTHORIZED, HTTP_FORBIDDEN}:
         raise PeerDenies(f"{what} answers {status}: it does not take our token")
     try:
-        said = _decode_envelope(body)
+        said = _decode_envelope(json_text(body))
     except UNREADABLE as error:
         raise PeerFailed(f"{what} answers {status}, but not with an OCPI envelope ({error})") from error
     if status >= HTTP_BAD_REQUEST or said.status_code // 1000 != 1:
-        told = (said.status_message or "")[:200]
-        raise PeerFailed(f"{what} answers {status} with status code {said.status_code}: {told}")
+        told = str(said.status_message or "")[:200]
+        failed = PeerFailed(f"{what} answers {status} with status code {said.status_code}: {told}")
+        failed.status_code = said.status_code
+        raise failed
     return said.data
 
 

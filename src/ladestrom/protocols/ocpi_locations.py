@@ -16,7 +16,7 @@ import msgspec
 
 from ladestrom.core.locations import doubled, draft, instant, party_of, status_of
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import NEVER, Millis, Order, Reason, evse_key
+from ladestrom.model import NEVER, Millis, Order, Reason, evse_key, local_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 
@@ -52,6 +52,8 @@ class Page(msgspec.Struct, frozen=True):
     """Every EVSE that it has, by all its ids."""
     parties: set[str]
     """Whose its Locations are, where they say so."""
+    ids: list[str]
+    """Of its Locations, as they compare; of those that have one."""
 
 
 _decode_page = msgspec.json.Decoder(list[Location]).decode
@@ -92,27 +94,31 @@ def read_page(
         raise MalformedBody(f"the list of Locations is no JSON ({error}); nothing of it was used") from error
     count = 0
     owners: set[tuple[object, object]] = set()
+    ids: list[str] = []
+    owner: tuple[str | None, str | None]
+    own: str
     for each in locations:
         count += 1
         if isinstance(each, Location):
             gathered.add(each)
-            owners.add((each.country_code, each.party_id))
+            owner, own = (each.country_code, each.party_id), each.id
             at = NEVER if each.last_updated is None else millis(each.last_updated)
         else:
             gathered.add_object(each)
-            owners.add((_text(each.get("country_code")), _text(each.get("party_id"))))
+            owner = (_text(each.get("country_code")), _text(each.get("party_id")))
+            own = _text(each.get("id"))
             at = instant(each.get("last_updated")) or NEVER
+        owners.add(owner)
+        if own:
+            ids.append(local_key(f"{owner[0] or ''}*{owner[1] or ''}*{own}"))
         newest_at = max(newest_at, at)
     stations = _stations(data, party) if with_stations else []
-    parties = {own for owner in owners if (own := party_of(*owner)) is not None}
-    return Page(gathered.delivery(stations), count, newest_at, gathered.named, parties)
+    parties = {party for each in owners if (party := party_of(*each)) is not None}
+    return Page(gathered.delivery(stations), count, newest_at, gathered.named, parties, ids)
 
 
 def _one_by_one(data: bytes | msgspec.Raw) -> list[Location | dict[str, object]]:
-    try:
-        raws = _decode_raws(data)
-    except UNREADABLE as error:
-        raise MalformedBody(f"the answer has no list of Locations ({error})") from error
+    raws = _items(data)
     found: list[Location | dict[str, object]] = []
     for raw in raws:
         try:
@@ -121,6 +127,21 @@ def _one_by_one(data: bytes | msgspec.Raw) -> list[Location | dict[str, object]]
             # Text that is no UTF-8 is seen where a text is wanted, not where the list is cut into its items.
             found.append(_object(raw))
     return found
+
+
+def _items(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:
+    """The items of a list. One Location that stands without its list is taken, and nothing for no Locations:
+    where there are none, `data` may be left out (OCPI 2.2.1, section 4.1.7), and some write null or `{}`.
+    """
+    try:
+        return _decode_raws(data)
+    except UNREADABLE as error:
+        if bytes(data).strip() == b"null":
+            return []
+        found = _object(data)
+        if "id" in found or bytes(data).split() in ([b"{}"], [b"{", b"}"]):
+            return [msgspec.Raw(data)] if found else []
+        raise MalformedBody(f"the answer has no list of Locations ({error})") from error
 
 
 def _object(raw: bytes | msgspec.Raw) -> dict[str, object]:
@@ -132,7 +153,7 @@ def _object(raw: bytes | msgspec.Raw) -> dict[str, object]:
 
 
 def _stations(data: bytes | msgspec.Raw, party: str | None) -> list[StationDraft | RecordRefusal]:
-    return [_bare(draft(_object(raw), party)) for raw in _decode_raws(data)]
+    return [_bare(draft(_object(raw), party)) for raw in _items(data)]
 
 
 def _bare(made: StationDraft | RecordRefusal) -> StationDraft | RecordRefusal:

@@ -4,8 +4,9 @@ Knows how a peer's Locations are found, asked for and walked through, as a gener
 the requests, nor when the next round is due.
 
 The address is that of the versions, of one version's details, or of the Locations themselves; which of them
-is seen from what it answers. The first round, and one each day, asks for everything and so says what is gone;
-those between ask for what was updated since the newest Location seen.
+is seen from what it answers. The first round, and one each day, asks for everything and so says what is gone,
+provided that the list was walked to its end; the rounds between ask for what was updated since the newest
+Location seen.
 
 Source: OCPI 2.2.1 and 2.3.0, sections 4.1.4 (pagination) and 8.2.1; 2.1.1 likewise.
 """
@@ -15,19 +16,21 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
 from ladestrom.core.locations import party_of
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidSetting
-from ladestrom.model import NEVER, Millis, Order, Receipt
-from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
+from ladestrom.model import NEVER, Millis, Order, Receipt, Status, StatusReport, evse_key, local_key
+from ladestrom.protocols.conversation import PARTIAL, Answered, Ask, Memory, PullSettings, Round
 from ladestrom.protocols.delivery import UNREADABLE, Delivery
 from ladestrom.protocols.ocpi import (
     HTTP_INTERNAL_SERVER_ERROR,
+    HTTP_NOT_FOUND,
     HTTP_TOO_MANY_REQUESTS,
+    UNKNOWN_LOCATION,
     VERSIONS,
     PeerDenies,
     PeerFailed,
@@ -56,9 +59,17 @@ WHOLE_EVERY_S_MAX: Final = 31 * 86_400
 HOPS_MAX: Final = 4
 """Versions, details, Locations; and one more for a list that is somewhere else."""
 LINK_CHARACTERS_MAX: Final = 8_192
-_LINK: Final = re.compile(r"<([^<>]*)>([^,<]*)")
-_RELATION: Final = re.compile(r"""\brel\s*=\s*["']?([a-z ]*)""", re.IGNORECASE)
+WALKS_MAX: Final = 2
+"""Of one round: a list that changed during the first is walked again."""
+EMPTY_PAGES_MAX: Final = 10
+"""One after the other that lead on; a Sender that filters after it cut the pages sends some."""
+PARTIAL_AGAIN_S: Final = 3_600
+"""Until everything is asked for again, where the list could not be walked to its end."""
+_LINK: Final = re.compile(r"""<([^<>]*)>((?:[^,<"]|"[^"]*")*)""")
+"""A target, and its parameters; within quotes, a comma is part of a value (RFC 8288, section 3)."""
+_PARAMETER: Final = re.compile(r""";\s*([^\s=;]+)\s*(?:=\s*(?:"([^"]*)"|'([^']*)'|([^\s;]*)))?""")
 """A link without relation is taken for the next page: the header has no other use in OCPI."""
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
@@ -94,16 +105,31 @@ class _Walk:
         # A clock that was ahead at the last whole round is no reason to wait until then.
         is_recent = 0 <= now - self._whole_at < whole_every_s * 1000
         self._is_whole = self._newest_at == NEVER or not is_recent
+        self._since_at = self._newest_at
         self._named: set[str] = set()
         self._parties: set[str] = {self._party} if self._party else set()
+        self._ids: set[str] = set()
+        """Locations seen in this round."""
+        self._present: set[str] = set()
+        """EVSEs that have another status than REMOVED in this round, by all their ids."""
+        self._removed: list[StatusReport] = []
         self._links = True
         """Whether the peer's links to next pages can be followed."""
+        self._short = ""
+        """Why the list was not walked to its end."""
         self._received_at = now
+        self._whole_every_s = whole_every_s
 
     def round(self) -> Round:
-        first = yield from self._first()
-        yield from self._pages(*first)
-        if self._is_whole:
+        answered, data = yield from self._first()
+        for walk in range(WALKS_MAX):
+            if walk:
+                answered, data = yield from self._ask(self._query(self._locations, 0))
+            if not (yield from self._pages(answered, data)):
+                break
+        if gone := [each for each in self._removed if self._present.isdisjoint(_keys(each))]:
+            yield Delivery(reports=gone, order=Order.UPDATES)
+        if self._is_whole and not self._short:
             # What another way told of parties that this peer does not have is not its to take back.
             yield Delivery(
                 reports=[],
@@ -112,22 +138,39 @@ class _Walk:
                 named=self._named,
                 within=tuple(sorted(self._parties)),
             )
-        return {
+        return self._remembered()
+
+    def _remembered(self) -> Memory:
+        newest_at, whole_at = self._newest_at, self._whole_at
+        if self._is_whole:
+            whole_at = self._now
+        if self._short and self._is_whole:
+            whole_at -= max(0, self._whole_every_s - PARTIAL_AGAIN_S) * 1000
+        elif self._short:
+            # What the rest of the list would have told is asked for again.
+            newest_at = self._since_at
+        memory = {
             "address": self._settings.address,
             "locations": self._locations,
             "form": self._form,
-            "newest_at": str(min(self._newest_at, self._received_at)),
-            "whole_at": str(self._now if self._is_whole else self._whole_at),
+            "newest_at": str(min(newest_at, self._received_at)),
+            "whole_at": str(whole_at),
         }
+        return memory | ({PARTIAL: self._short} if self._short else {})
 
     # -- finding the Locations ---------------------------------------------------------------------------
 
     def _first(self) -> Generator[Ask, Answered, tuple[Answered, msgspec.Raw]]:
         """The first page; where the peer's Locations are is found out where it is not known."""
+        form = self._form
         if self._locations:
             try:
                 return (yield from self._ask(self._query(self._locations, 0)))
-            except PeerFailed:
+            except PeerFailed as error:
+                if error.status_code == UNKNOWN_LOCATION and not self._is_whole:
+                    # So some peers say that nothing was updated.
+                    self._form = form
+                    return Answered(self._locations, HTTP_NOT_FOUND, {}, b"", self._now), msgspec.Raw(b"[]")
                 # They may have moved: the address that we were given says where to.
                 self._locations = ""
         url = self._settings.address
@@ -159,7 +202,7 @@ class _Walk:
             if name not in {"date_from", "date_to", "offset", "limit"}
         ]
         if not self._is_whole:
-            query.append(("date_from", written(max(self._newest_at - OVERLAP_MS, EARLIEST_AT))))
+            query.append(("date_from", written(max(self._since_at - OVERLAP_MS, EARLIEST_AT))))
         query += [("offset", str(offset)), ("limit", str(self._page_locations))]
         return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe=":"), fragment=""))
 
@@ -167,32 +210,71 @@ class _Walk:
 
     def _pages(
         self, answered: Answered, data: msgspec.Raw
-    ) -> Generator[Ask | Delivery, Answered | Receipt, None]:
-        """All pages from the first on, each delivered."""
-        offset = 0
-        seen = {_place(answered.url)}
-        for _ in range(PAGES_MAX):
+    ) -> Generator[Ask | Delivery, Answered | Receipt, bool]:
+        """All pages from the first on, each delivered. Whether the list changed meanwhile and hid some."""
+        pages = _Pages()
+        url = answered.url
+        seen = {_place(url)}
+        while True:
             page = self._read(answered, data)
             yield page.delivery
-            offset += page.locations
-            linked = _linked(answered, self._locations) if self._links else None
-            if page.locations == 0 or (linked is None and not _goes_on(answered, page.locations, offset)):
-                return
-            counted = self._query(self._locations, offset)
-            url = linked or counted
+            pages.add(page, answered)
+            self._ids.update(page.ids)
+            following = self._following(pages, answered)
+            if following is None:
+                break
+            if len(seen) == PAGES_MAX:
+                raise PeerFailed(f"the peer has more than {PAGES_MAX} pages; ask for larger ones")
+            url, is_linked = following
+            counted = self._query(self._locations, pages.offset)
+            if is_linked and (_place(url) in seen or pages.stands_still):
+                self._links, url, is_linked = False, counted, False
+            if _place(url) in seen and not pages.went_back:
+                self._short = "the peer's pages lead back to one that was there before"
+                return False
+            seen.add(_place(url))
             try:
                 answered, data = yield from self._ask(url)
             except PeerFailed:
+                if pages.is_probe:
+                    break
                 # Some peers write a next page that is none; counting leads on.
-                if linked is None or _place(linked) == _place(counted):
+                if not is_linked or _place(url) == _place(counted):
                     raise
                 self._links = False
-                url = counted
-                answered, data = yield from self._ask(url)
-            if _place(url) in seen:
-                raise PeerFailed("the peer's pages lead back to one that was there before")
-            seen.add(_place(url))
-        raise PeerFailed(f"the peer has more than {PAGES_MAX} pages; ask for larger ones")
+                seen.add(_place(counted))
+                answered, data = yield from self._ask(counted)
+        self._short = pages.short(len(self._ids))
+        return bool(self._short) and pages.is_moving
+
+    def _following(self, pages: _Pages, answered: Answered) -> tuple[str, bool] | None:
+        """The next page, and whether the peer named it; None at the end.
+
+        A link decides (OCPI 2.2.1, section 4.1.4). Where it cannot be followed, and where the list has become
+        shorter than it was, places are counted; a link without a place in it is not concerned by that.
+        """
+        pages.is_probe = False
+        linked, is_named = _linked(answered, self._locations)
+        if not self._links:
+            linked = None
+        has_place = linked is not None and "offset" in dict(parse_qsl(urlsplit(linked).query))
+        if pages.empty and (linked is None or has_place or pages.empty > EMPTY_PAGES_MAX):
+            pages.is_cut = pages.empty > EMPTY_PAGES_MAX
+            return None
+        if linked is not None and not (has_place and pages.went_back):
+            return linked, True
+        limit = _count(answered, "x-limit") or self._page_locations
+        goes_on = is_named or pages.went_back or (pages.total is not None and pages.offset < pages.total)
+        if pages.stands_still:
+            # It has no more than this page, or does not know offsets.
+            pages.is_cut = is_named
+            return None
+        if not goes_on:
+            # A full page without a link is the last one, or of a peer that writes no links.
+            if pages.size != limit:
+                return None
+            pages.is_probe = True
+        return self._query(self._locations, pages.offset), False
 
     def _read(self, answered: Answered, data: msgspec.Raw) -> Page:
         settings = self._settings
@@ -210,7 +292,21 @@ class _Walk:
             self._parties |= page.parties
             if len(self._named) > NAMED_MAX:
                 raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSE ids, which is too many")
-        return page
+        return self._without_removed(page)
+
+    def _without_removed(self, page: Page) -> Page:
+        """A page without the EVSEs that are REMOVED, which wait for the end of the round.
+
+        An EVSE that moves is REMOVED at one Location and has its status at another, on whichever page.
+        """
+        delivery = page.delivery
+        reports = [each for each in delivery.reports if each.status is not Status.REMOVED]
+        for each in reports:
+            self._present |= _keys(each)
+        if len(reports) == len(delivery.reports):
+            return page
+        self._removed += (each for each in delivery.reports if each.status is Status.REMOVED)
+        return msgspec.structs.replace(page, delivery=msgspec.structs.replace(delivery, reports=reports))
 
     def _ask(self, url: str) -> Generator[Ask, Answered, tuple[Answered, msgspec.Raw]]:
         """Asks, with the token in the form that the peer takes; where that is not known, in both."""
@@ -237,6 +333,11 @@ class _Walk:
         raise denied or PeerDenies("the peer was not asked")
 
 
+def _keys(report: StatusReport) -> set[str]:
+    """All ids of an EVSE, as they compare."""
+    return {evse_key(each) or local_key(each) for each in (report.evse, report.also) if each}
+
+
 def _kind(data: msgspec.Raw) -> str:
     """What an answer holds: `versions`, `details`, or Locations."""
     try:
@@ -254,40 +355,107 @@ def _checked(url: str) -> str:
     return url
 
 
-def _linked(answered: Answered, locations: str) -> str | None:
-    """The next page that the header Link names (RFC 8288), where it can be used.
+class _Pages:
+    """What the pages of one walk add up to."""
 
-    Never another host than the Locations': it would be shown our token. Another scheme is ignored.
+    def __init__(self) -> None:
+        self.offset = 0
+        """Of the page that follows."""
+        self.size = 0
+        """Locations of the last page."""
+        self.total: int | None = None
+        """Locations of the list, as the last page that says so says it."""
+        self.empty = 0
+        """Pages without a Location, since the last that had one."""
+        self.went_back = False
+        """Whether the list has become shorter: what follows the last page stands further in front now."""
+        self.stands_still = False
+        """Whether the last page had Locations of before, and no others."""
+        self.is_moving = False
+        """Whether Locations changed their places."""
+        self.is_probe = False
+        """Whether a page is asked for that no header speaks of."""
+        self.is_cut = False
+        """Whether a next page was named that was not found."""
+        self.uncounted = 0
+        """Locations without id, and those that stand in one page more than once."""
+        self._ids: set[str] = set()
+        self._total_min: int | None = None
+
+    def add(self, page: Page, answered: Answered) -> None:
+        """The next page."""
+        told, known, began = {*page.ids}, len(self._ids), self.offset
+        overlaps = self.went_back
+        self._ids |= told
+        new = len(self._ids) - known
+        self.size = page.locations
+        self.empty = 0 if page.locations else self.empty + 1
+        self.uncounted += page.locations - len(told)
+        self.stands_still = page.locations == len(page.ids) > 0 and new == 0 and not overlaps
+        self.is_moving = self.is_moving or (new < len(told) and not overlaps)
+        if not self.stands_still:
+            self.offset += page.locations
+        self.went_back = False
+        total = _count(answered, "x-total-count")
+        if total is None:
+            return
+        fallen = 0 if self._total_min is None else self._total_min - total
+        self._total_min = total if self._total_min is None else min(total, self._total_min)
+        self.total = total
+        if fallen > 0:
+            self.went_back = self.is_moving = True
+            self.offset = max(0, began - fallen)
+
+    def short(self, seen: int) -> str:
+        """Why the list was not walked to its end; empty where it was. `seen` Locations are known of it."""
+        if self.is_cut:
+            return "the peer's list of Locations leads to a next page that cannot be followed"
+        found = seen + self.uncounted
+        if self.total is not None and found < self.total:
+            return f"the peer says that its list has {self.total} Locations, and its pages have {found}"
+        return ""
+
+
+def _linked(answered: Answered, locations: str) -> tuple[str | None, bool]:
+    """The next page that the header Link names (RFC 8288), where it can be used; and whether it names one.
+
+    Never another host than the Locations', which would be shown our token. Reverse proxies leave the wrong
+    scheme in links, or write the default port: that is the same host. Of a link to another host, what it asks
+    for is used where it is about the same path.
     """
     own = urlsplit(locations)
+    is_named = False
     for address, parameters in _LINK.findall(answered.headers.get("link", "")[:LINK_CHARACTERS_MAX]):
-        relation = _RELATION.search(parameters)
-        if relation is not None and "next" not in relation[1].lower().split():
+        named = _PARAMETER.finditer(parameters)
+        relation = next(("".join(each.groups("")[1:]) for each in named if each[1].lower() == "rel"), "next")
+        if "next" not in relation.lower().split():
             continue
+        is_named = True
         try:
-            parts = urlsplit(address.strip())
-            same = (parts.hostname, parts.port) == (own.hostname, own.port)
+            parts = urlsplit(urljoin(answered.url, address.strip()))
+            is_own = _is_same_host(parts, own)
         except ValueError:
             continue
-        if not parts.netloc and parts.path.startswith("/"):
-            return _at(own, parts.path, parts.query)
-        if parts.hostname and same:
-            return _at(own, parts.path, parts.query)
-    return None
+        if parts.scheme in _PORTS and (is_own or (parts.path == own.path and parts.query)):
+            return _at(own, parts.path, parts.query), True
+    return None, is_named
+
+
+def _is_same_host(one: SplitResult, other: SplitResult) -> bool:
+    """Whether name and port are the same; the default ports of both schemes are taken for one."""
+    ports = {each.port or _PORTS.get(each.scheme) for each in (one, other)}
+    has_default = all(each.port in {None, _PORTS.get(each.scheme)} for each in (one, other))
+    return one.hostname == other.hostname and (len(ports) == 1 or has_default)
 
 
 def _at(own: SplitResult, path: str, query: str) -> str:
     return urlunsplit((own.scheme, own.netloc, path, query, ""))
 
 
-def _goes_on(answered: Answered, page: int, offset: int) -> bool:
-    """Whether there is more, of a page without a usable link: its headers say so."""
-    total = answered.headers.get("x-total-count", "")
-    if total.isascii() and total.isdigit():
-        return offset < int(total[:18])
-    limit = answered.headers.get("x-limit", "")
-    is_full = limit.isascii() and limit.isdigit() and 0 < int(limit[:18]) <= page
-    return is_full and "link" in answered.headers
+def _count(answered: Answered, name: str) -> int | None:
+    """A number in a header; None where there is none."""
+    said = answered.headers.get(name, "").strip()
+    return int(said[:18]) if said.isascii() and said.isdigit() else None
 
 
 def _place(url: str) -> tuple[str, ...]:

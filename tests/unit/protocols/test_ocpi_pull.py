@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from tests.building import NOW
 
 from ladestrom.errors import InvalidSetting, SourceFailure
-from ladestrom.model import Position, Receipt
+from ladestrom.model import Position, Receipt, Status
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_pull import pull
@@ -181,11 +182,230 @@ def test_where_the_link_leads_nowhere_counting_leads_on(link: str | None) -> Non
     assert sum("VersionNumber" in url for url in peer.asked) <= 2
 
 
-def test_pages_that_lead_to_each_other_end_the_round() -> None:
+class Offsetless(Peer):
+    """Answers its first page whatever the place that it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(7)
+        self.totals = True
+
+    def answer(self, ask: Ask) -> Answered:
+        answered = super().answer(
+            msgspec.structs.replace(ask, url=ask.url.replace("offset=", "offset=0&was="))
+        )
+        return answered if self.totals else without(answered, "x-total-count")
+
+
+def without(answered: Answered, *names: str) -> Answered:
+    headers = {name: value for name, value in answered.headers.items() if name not in names}
+    return msgspec.structs.replace(answered, headers=headers)
+
+
+def test_where_links_lead_back_counting_leads_on() -> None:
     peer = Peer(7)
     peer.link = lambda _: f'<{LOCATIONS}?offset=0>; rel="next"'
+    deliveries, _ = walk(peer)
+    assert {*uids(deliveries)} == {str(number) for number in range(7)}
+    assert deliveries[-1].complete
+
+
+@pytest.mark.parametrize("has_totals", [True, False])
+def test_a_peer_that_knows_no_places_makes_the_round_partial(has_totals: bool) -> None:
+    peer = Offsetless()
+    peer.totals = has_totals
+    deliveries, memory = walk(peer)
+    assert not any(delivery.complete for delivery in deliveries)
+    assert memory["partial"]
+    assert len(peer.asked) < 10
+
+
+def test_after_a_partial_round_everything_is_asked_for_again_in_an_hour() -> None:
+    peer = Offsetless()
+    _, memory = walk(peer)
+    peer.asked.clear()
+    walk(peer, memory, now=NOW + 60_000)
+    assert "date_from" in peer.asked[0]
+    peer.asked.clear()
+    walk(peer, memory, now=NOW + 3_700_000)
+    assert "date_from" not in peer.asked[0]
+
+
+def test_a_partial_round_of_updates_asks_for_the_same_again() -> None:
+    peer = Peer(7)
+    _, memory = walk(peer)
+    peer.locations[6] = location(6, "2026-11-18T09:30:00Z")
+    short = Offsetless()
+    short.locations = [location(number, "2026-11-18T09:10:00Z") for number in range(7)]
+    _, after = walk(short, memory, now=NOW + 60_000)
+    assert after["newest_at"] == memory["newest_at"]
+    _, after = walk(peer, memory, now=NOW + 60_000)
+    assert after["newest_at"] > memory["newest_at"]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        '<?offset={offset}&limit=2>; rel="next"',
+        '<locations?offset={offset}>; rel="next"',
+        '</ocpi/cpo/2.2.1/locations?offset={offset}>; rel="next"',
+        '<//peer.example/ocpi/cpo/2.2.1/locations?offset={offset}>; rel="next"',
+        '<http://peer.example/ocpi/cpo/2.2.1/locations?offset={offset}>; rel="next"',
+        '<http://peer.example:443/ocpi/cpo/2.2.1/locations?offset={offset}>; rel="next"',
+        '<http://peer.example:80/ocpi/cpo/2.2.1/locations?offset={offset}>; rel="next"',
+        '<https://PEER.example:443/ocpi/cpo/2.2.1/locations?offset={offset}>; rel="next"',
+        '<http://10.0.0.7:8080/ocpi/cpo/2.2.1/locations?offset={offset}>; rel="next"',
+        '<https://elsewhere.example/other?offset={offset}>; rel="next"',
+        "<" + LOCATIONS + "?offset={offset}>; rel=next",
+        "<" + LOCATIONS + "?offset={offset}>;REL='next'",
+        "<" + LOCATIONS + '?offset={offset}>; title="a, b; rel=prev"; rel="next"',
+        "<" + LOCATIONS + '?offset=0>; rel="first", <' + LOCATIONS + '?offset={offset}>; rel="last next"',
+        "<" + LOCATIONS + '?offset=0>; rel="prev",<' + LOCATIONS + '?offset={offset}>; rel="next"',
+    ],
+)
+def test_links_are_followed_in_every_form_without_totals_and_on_the_peers_own_host(link: str) -> None:
+    peer = Peer(7)
+    peer.link = lambda offset: link.replace("{offset}", str(offset))
+
+    class Bare(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            return without(peer.answer(ask), "x-total-count", "x-limit")
+
+    deliveries, _ = walk(Bare(0))
+    assert uids(deliveries) == [str(number) for number in range(7)]
+    assert deliveries[-1].complete
+    assert {urlsplit(url).hostname for url in peer.asked} == {"peer.example"}
+
+
+class Keyset(Peer):
+    """Leads from page to page by a cursor; `empty` is the number of a page of which all was filtered out."""
+
+    empty = -1
+    last: object = ...
+
+    def answer(self, ask: Ask) -> Answered:
+        answered = super().answer(ask)
+        path, _, query = ask.url.partition("?")
+        if path != LOCATIONS:
+            return answered
+        cursor = int(parse_qs(query).get("cursor", ["0"])[0])
+        found: object = self.locations[cursor * 2 : cursor * 2 + 2] if cursor != self.empty else []
+        headers = {"link": f'<{LOCATIONS}?cursor={cursor + 1}>; rel="next"'} if cursor < 3 else {}
+        return self.say(ask, self.last if cursor == 3 and self.last is not ... else found, headers)
+
+
+def test_an_empty_page_before_the_last_does_not_end_the_walk() -> None:
+    peer = Keyset(7)
+    peer.empty = 1
+    deliveries, _ = walk(peer)
+    assert uids(deliveries) == ["0", "1", "4", "5", "6"]
+    assert deliveries[-1].complete
+
+
+@pytest.mark.parametrize("last", [None, {}, []])
+def test_a_last_page_without_data_is_an_empty_one(last: object) -> None:
+    peer = Keyset(6)
+    peer.last = last
+    deliveries, _ = walk(peer)
+    assert uids(deliveries) == [str(number) for number in range(6)]
+    assert deliveries[-1].complete
+
+
+def test_links_without_end_to_empty_pages_make_the_round_partial() -> None:
+    class Endless(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            answered = super().answer(ask)
+            link = f'<{LOCATIONS}?cursor={len(self.asked)}>; rel="next"'
+            return self.say(ask, [], {"link": link}) if LOCATIONS in ask.url else answered
+
+    peer = Endless(0)
+    deliveries, memory = walk(peer)
+    assert not any(delivery.complete for delivery in deliveries)
+    assert memory["partial"]
+    assert len(peer.asked) < 20
+
+
+def test_a_list_that_has_more_than_its_pages_is_partial() -> None:
+    class Counting(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            answered = super().answer(ask)
+            return msgspec.structs.replace(answered, headers={**answered.headers, "x-total-count": "9"})
+
+    deliveries, memory = walk(Counting(7))
+    assert not any(delivery.complete for delivery in deliveries)
+    assert "9 Locations" in memory["partial"]
+
+
+def test_a_full_page_without_link_and_total_is_followed_by_a_look_at_what_is_behind_it() -> None:
+    class Bare(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            return without(super().answer(ask), "x-total-count", "link")
+
+    peer = Bare(7)
+    deliveries, _ = walk(peer)
+    assert uids(deliveries) == [str(number) for number in range(7)]
+    assert deliveries[-1].complete
+    peer = Bare(4)
+    peer.broken = {"offset=4"}
+    assert walk(peer)[0][-1].complete
+
+
+class Changing(Peer):
+    """Changes its list when the second page is asked for."""
+
+    def __init__(self, count: int, change: Callable[[list[dict[str, Any]]], None]) -> None:
+        super().__init__(count)
+        self.change: Callable[[list[dict[str, Any]]], None] | None = change
+
+    def answer(self, ask: Ask) -> Answered:
+        if "offset=2" in ask.url and self.change is not None:
+            self.change(self.locations)
+            self.change = None
+        return super().answer(ask)
+
+
+def test_a_location_that_moves_to_the_end_during_the_walk_hides_no_other() -> None:
+    peer = Changing(7, lambda locations: locations.append(locations.pop(0)))
+    deliveries, _ = walk(peer)
+    assert {*uids(deliveries)} == {str(number) for number in range(7)}
+    assert deliveries[-1].complete
+
+
+def test_a_list_that_becomes_shorter_during_the_walk_is_walked_from_a_lower_place() -> None:
+    peer = Changing(7, lambda locations: locations.__delitem__(slice(0, 2)))
+    deliveries, _ = walk(peer)
+    assert {*uids(deliveries)} == {str(number) for number in range(7)}
+    assert deliveries[-1].complete
+
+
+def test_an_evse_that_is_removed_at_one_location_and_there_at_another_is_not_removed() -> None:
+    peer = Peer(5)
+    moved = location(0, "2026-11-18T09:30:00Z")["evses"][0] | {"status": "REMOVED"}
+    peer.locations[4]["evses"].append(moved)
+    deliveries, _ = walk(peer)
+    assert [report.status for each in deliveries for report in each.reports if report.also == "0"] == [
+        Status.AVAILABLE
+    ]
+    peer.locations[0]["evses"] = [moved]
+    deliveries, _ = walk(peer)
+    assert {report.status for each in deliveries for report in each.reports if report.also == "0"} == {
+        Status.REMOVED
+    }
+
+
+def test_updates_answered_with_404_and_2003_are_none() -> None:
+    peer = Peer(3)
+    _, memory = walk(peer)
+
+    class Strict(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            body = b'{"status_code":"2003","status_message":7,"data":null}'
+            return Answered(ask.url, 404, {}, body, NOW)
+
+    deliveries, after = walk(Strict(0), memory)
+    assert uids(deliveries) == []
+    assert after == memory
     with pytest.raises(SourceFailure):
-        walk(peer)
+        walk(Strict(0))
 
 
 @pytest.mark.parametrize("version", ["2.1.1", "2.2.1", "2.3.0"])
