@@ -16,11 +16,10 @@ import msgspec
 
 from ladestrom.errors import MalformedBody
 from ladestrom.protocols.datex2_status import Exchange, Facility, Publication
-from ladestrom.protocols.delivery import UNREADABLE
+from ladestrom.protocols.delivery import UNREADABLE, json_text
 
 T = TypeVar("T")
 
-BOM: Final = b"\xef\xbb\xbf"
 WRAPPERS_MAX: Final = 8
 """Around a publication; the encoding has two."""
 
@@ -166,7 +165,7 @@ def read(body: bytes) -> Publication:
     """
     publication = Publication()
     try:
-        _open(_check(body.removeprefix(BOM)), publication, WRAPPERS_MAX)
+        _open(_check(json_text(body)), publication, WRAPPERS_MAX)
     except UNREADABLE as error:
         raise MalformedBody(f"the body is no DATEX II as JSON ({error}); nothing of it was used") from error
     return publication

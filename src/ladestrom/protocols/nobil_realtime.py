@@ -18,7 +18,7 @@ from ladestrom.core.words import Vocabulary
 from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, SourceFailure, TooLarge, Unauthenticated
 from ladestrom.model import Order, Reason, Status
 from ladestrom.protocols.conversation import Answered, Ask, PullSettings
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, json_text, shown
 from ladestrom.quoting import quoted
 
 KEY_HEADER: Final = "x-api-key"
@@ -91,6 +91,7 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
         MalformedBody: it is neither.
         TooLarge: the list is longer than `limits.items_max`.
     """
+    frame = json_text(frame)
     is_list = frame.lstrip()[:1] == b"["
     try:
         messages = _decode_messages(frame) if is_list else [_decode_message(frame)]

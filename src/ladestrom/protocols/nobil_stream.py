@@ -17,7 +17,7 @@ import msgspec
 from ladestrom.core.rules import UNKNOWN_PAIR, from_nobil_pair
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import Millis, Order, Reason, connector_place
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, json_text, shown
 from ladestrom.quoting import quoted
 
 SNAPSHOT: Final = "snapshot:init"
@@ -69,7 +69,7 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
         TooLarge: it has more than `limits.items_max` connectors.
     """
     try:
-        head = _decode_head(frame)
+        head = _decode_head(json_text(frame))
         match head.type:
             case "snapshot:init":
                 stations = _decode_stations(head.data)

@@ -16,7 +16,7 @@ import msgspec
 from ladestrom.core.locations import party_of
 from ladestrom.model import evse_key
 from ladestrom.protocols.conversation import Answered, Ask
-from ladestrom.protocols.delivery import UNREADABLE
+from ladestrom.protocols.delivery import UNREADABLE, json_text
 from ladestrom.protocols.ocpi import (
     INVALID_PARAMETERS,
     MISSING_ENDPOINTS,
@@ -109,7 +109,7 @@ def read(body: bytes | msgspec.Raw) -> Credentials:
         Refused: it is none.
     """
     try:
-        said = msgspec.json.decode(body, type=_Credentials)
+        said = msgspec.json.decode(json_text(bytes(body)), type=_Credentials)
     except msgspec.ValidationError as error:
         raise Refused(f"these are no credentials: {error}", INVALID_PARAMETERS) from error
     except UNREADABLE as error:

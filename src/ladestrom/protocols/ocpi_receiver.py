@@ -17,7 +17,7 @@ import msgspec
 from ladestrom.core.locations import ID_CHARACTERS_MAX, doubled, draft, instant, party_of, status_of
 from ladestrom.model import Millis, Receipt, Status, local_key
 from ladestrom.ports import RecordRefusal, StationDraft
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, shown
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, json_text, shown
 from ladestrom.protocols.ocpi import (
     CLIENT_ERROR,
     HTTP_BAD_REQUEST,
@@ -284,7 +284,7 @@ def _missing(what: str) -> Refused:
 
 def _read(body: bytes) -> Object:
     try:
-        return _decode(body)
+        return _decode(json_text(body))
     except msgspec.ValidationError as error:
         raise Refused("the body is no JSON object", INVALID_PARAMETERS) from error
     except UNREADABLE as error:

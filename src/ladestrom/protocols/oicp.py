@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -21,7 +21,15 @@ from ladestrom.errors import LadestromError, MalformedBody, NotAllowed, NotFound
 from ladestrom.model import Operator, Order, Reason, Receipt, Refusal, Status, evse_key
 from ladestrom.ports import RecordRefusal
 from ladestrom.protocols.conversation import Answer, Request
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem, shown
+from ladestrom.protocols.delivery import (
+    UNREADABLE,
+    Delivery,
+    Gathering,
+    ParseLimits,
+    Problem,
+    json_text,
+    shown,
+)
 from ladestrom.protocols.oicp_data import DATA_ERROR, INCONSISTENT_EVSE, drafts, party_of
 from ladestrom.quoting import quoted
 
@@ -85,8 +93,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class Group(msgspec.Struct, frozen=True, gc=False):
     """OperatorEvseStatusType, or OperatorEvseDataType: an operator and its records, not read yet."""
 
-    operator_id: str = msgspec.field(default="", name="OperatorID")
-    operator_name: str | None = msgspec.field(default=None, name="OperatorName")
+    operator_id: str | None = msgspec.field(default=None, name="OperatorID")
+    operator_name: Any = msgspec.field(default=None, name="OperatorName")
     records: msgspec.Raw = msgspec.field(default=EMPTY, name="EvseStatusRecord")
     records_capitals: msgspec.Raw = msgspec.field(default=EMPTY, name="EVSEStatusRecord")
     data: msgspec.Raw = msgspec.field(default=EMPTY, name="EvseDataRecord")
@@ -154,9 +162,10 @@ class Oicp:
         group, member = _group(message, place[2])
         if group is None:
             raise MalformedBody(f"the message has no {member}")
-        named = evse_key(group.operator_id) if group.operator_id else asserted
+        written = group.operator_id or place[1]
+        named = evse_key(written)
         if named != asserted:
-            _check(operator, group.operator_id, named)
+            _check(operator, written, named)
         gathering = Gathering(operator.name, Order.ARRIVAL)
         if place[2] == "status":
             return _statuses(action, group, named, operator, gathering, limits)
@@ -176,6 +185,8 @@ class Oicp:
             reasons = [(one.reason[:3], f"{one.record}: {one.reason[4:]}") for one in unfit]
             if not delivery.is_wanted:
                 told = "this operator does not register stations here: the data were not used"
+                reasons = [(UNAUTHORIZED, "ask who runs this server for the right to register stations")]
+                taken = 0
         for code, reason in reasons[:REFUSALS_TOLD_MAX]:
             told += f"; {code} {reason}"
         return Answer(200, acknowledgement(reasons[0][0] if reasons and not taken else SUCCESS, told))
@@ -280,7 +291,7 @@ def _check(operator: Operator, written: str, key: str) -> None:
 
 def _decoded(body: bytes) -> _PushMessage:
     try:
-        return _decode_push(body)
+        return _decode_push(json_text(body))
     except UNREADABLE as error:
         raise unreadable(error) from error
 
@@ -339,7 +350,9 @@ def _data(
     action: str, group: Group, party: str, operator: Operator, gathering: Gathering, limits: ParseLimits
 ) -> Delivery:
     try:
-        raws = [] if _start(group.data_records) == NULL else _decode_raws(group.data_records)
+        start = _start(group.data_records)
+        one = [group.data_records] if start == b"{" else None
+        raws = one or ([] if start == NULL else _decode_raws(group.data_records))
     except UNREADABLE as error:
         raise unreadable(error) from error
     if len(raws) > limits.items_max:
@@ -350,10 +363,10 @@ def _data(
         return gathering.delivery()
     if not operator.may_register:
         return DataDelivery(reports=[], is_wanted=False)
-    is_full = action == FULL_LOAD
+    is_full, name = action == FULL_LOAD, group.operator_name
     return DataDelivery(
         reports=[],
-        stations=list(drafts(raws, group.operator_name, party, operator)),
+        stations=list(drafts(raws, name if isinstance(name, str) else None, party, operator)),
         partial_stations=not is_full,
         all_stations=is_full and _is_only(party, operator),
     )

@@ -9,47 +9,67 @@ Source: OICP 2.3 for EMPs, "Services and Operations".
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
 from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
-from ladestrom.model import Millis, Order, Receipt
+from ladestrom.model import Millis, Order, Reason, Receipt
 from ladestrom.protocols.conditional import OK, asked, remembered
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, shown
+from ladestrom.protocols.delivery import (
+    UNREADABLE,
+    Delivery,
+    Gathering,
+    ParseLimits,
+    Problem,
+    json_text,
+    shown,
+)
 from ladestrom.protocols.oicp import SUCCESS, Group, gather, read_records, too_large, unreadable
 
 IDS_PER_REQUEST_MAX: Final = 100
 """eRoamingPullEvseStatusByID: the list must not contain more than 100 EvseIDs."""
+NOTHING: Final = b"null"
+NO_MEMBER: Final = msgspec.Raw(NOTHING)
 STATUS_PATH: Final = "/api/oicp/evsepull/v21/providers/{}/status-records"
 
 
 class _StatusCode(msgspec.Struct, frozen=True):
-    code: str = msgspec.field(default=SUCCESS, name="Code")
-    description: str | None = msgspec.field(default=None, name="Description")
-    additional: str | None = msgspec.field(default=None, name="AdditionalInfo")
+    code: str | int | None = msgspec.field(default=None, name="Code")
+    """Some write it as a number."""
+    description: Any = msgspec.field(default=None, name="Description")
+    additional: Any = msgspec.field(default=None, name="AdditionalInfo")
+
+    @property
+    def is_success(self) -> bool:
+        return self.code is None or str(self.code).strip().zfill(len(SUCCESS)) == SUCCESS
 
 
 class _Groups(msgspec.Struct, frozen=True):
     """EvseStatusesType."""
 
-    groups: list[Group] | None = msgspec.field(default=None, name="OperatorEvseStatus")
-    groups_capitals: list[Group] | None = msgspec.field(default=None, name="OperatorEVSEStatus")
+    groups: msgspec.Raw = msgspec.field(default=NO_MEMBER, name="OperatorEvseStatus")
+    groups_capitals: msgspec.Raw = msgspec.field(default=NO_MEMBER, name="OperatorEVSEStatus")
 
 
 class _Listing(msgspec.Struct, frozen=True):
-    """eRoamingEVSEStatus, eRoamingEVSEStatusByID, and the Swiss file."""
+    """eRoamingEVSEStatus, eRoamingEVSEStatusByID, and the Swiss file. Bridges from XML write one operator, or
+    one record, without the list around it.
+    """
 
-    statuses: _Groups | list[Group] | None = msgspec.field(default=None, name="EvseStatuses")
-    statuses_capitals: _Groups | list[Group] | None = msgspec.field(default=None, name="EVSEStatuses")
-    records: Group | None = msgspec.field(default=None, name="EvseStatusRecords")
-    records_capitals: Group | None = msgspec.field(default=None, name="EVSEStatusRecords")
-    status: _StatusCode = msgspec.field(default=_StatusCode(), name="StatusCode")
+    statuses: msgspec.Raw = msgspec.field(default=NO_MEMBER, name="EvseStatuses")
+    statuses_capitals: msgspec.Raw = msgspec.field(default=NO_MEMBER, name="EVSEStatuses")
+    records: msgspec.Raw = msgspec.field(default=NO_MEMBER, name="EvseStatusRecords")
+    records_capitals: msgspec.Raw = msgspec.field(default=NO_MEMBER, name="EVSEStatusRecords")
+    status: _StatusCode | None = msgspec.field(default=None, name="StatusCode")
 
 
 _decode_listing = msgspec.json.Decoder(_Listing).decode
+_decode_group = msgspec.json.Decoder(Group).decode
+_decode_groups = msgspec.json.Decoder(_Groups).decode
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -115,17 +135,21 @@ def read(body: bytes, source: str, limits: ParseLimits, *, complete: bool = Fals
         TooLarge: it has more records than `limits.items_max`.
     """
     try:
-        listing = _decode_listing(body)
+        listing = _decode_listing(json_text(body))
     except UNREADABLE as error:
         raise unreadable(error) from error
-    if listing.status.code != SUCCESS:
-        told = listing.status.additional or listing.status.description or ""
-        raise SourceFailure(
-            f"the source answered with status code {shown(listing.status.code)}: {shown(told)}"
-        )
+    status = listing.status
+    if status is not None and not status.is_success:
+        told = status.additional or status.description or ""
+        raise SourceFailure(f"the source answered with status code {shown(status.code)}: {shown(told)}")
     gathering = Gathering(source, Order.ARRIVAL)
     count = 0
     for group in _groups(listing):
+        if isinstance(group, Problem):
+            # Whose EVSEs it has is not known, so that nothing can be said of those that are not named.
+            complete = False
+            gathering.refuse(group.reason, group.detail)
+            continue
         for record in read_records(group.status_records):
             count += 1
             if count > limits.items_max:
@@ -134,21 +158,56 @@ def read(body: bytes, source: str, limits: ParseLimits, *, complete: bool = Fals
     return gathering.delivery(complete=complete)
 
 
-def _groups(listing: _Listing) -> Iterator[Group]:
+def _groups(listing: _Listing) -> Iterator[Group | Problem]:
     found = False
     for statuses in (listing.statuses, listing.statuses_capitals):
-        if statuses is None:
-            continue
-        found = True
-        yield from (
-            statuses if isinstance(statuses, list) else statuses.groups or statuses.groups_capitals or ()
-        )
-    for group in (listing.records, listing.records_capitals):
-        if group is not None:
+        for raw in _several(statuses):
             found = True
-            yield group
+            yield from _operators(raw)
+        found = found or bytes(statuses) == b"[]"
+    for group in (listing.records, listing.records_capitals):
+        for raw in _several(group):
+            found = True
+            yield _group(raw)
     if not found:
         raise MalformedBody("the answer has neither EvseStatuses nor EvseStatusRecords")
+
+
+def _operators(raw: msgspec.Raw) -> Iterator[Group | Problem]:
+    """The operators of an EvseStatusesType; or the operator itself, as in the Swiss file."""
+    try:
+        wrapped = _decode_groups(raw)
+    except UNREADABLE as error:
+        yield Problem(Reason.INVALID_ITEM, f"an item of EvseStatuses cannot be read ({error})")
+        return
+    if wrapped.groups is NO_MEMBER and wrapped.groups_capitals is NO_MEMBER:
+        yield _group(raw)
+    for groups in (wrapped.groups, wrapped.groups_capitals):
+        yield from map(_group, _several(groups))
+
+
+def _group(raw: msgspec.Raw) -> Group | Problem:
+    try:
+        return _decode_group(raw)
+    except UNREADABLE as error:
+        return Problem(Reason.INVALID_ITEM, f"an operator's statuses cannot be read ({error})")
+
+
+def _several(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """One object, or a list of them; none where it is null.
+
+    Raises:
+        MalformedBody: it is neither.
+    """
+    text = bytes(raw)
+    if text == NOTHING:
+        return []
+    if text[:1] == b"{":
+        return [raw]
+    try:
+        return [each for each in _decode_raws(raw) if bytes(each) != NOTHING]
+    except UNREADABLE as error:
+        raise unreadable(error) from error
 
 
 def _resource(address: str, provider: str) -> str:

@@ -31,6 +31,7 @@ from ladestrom.protocols.delivery import (
     Ignored,
     ParseLimits,
     Problem,
+    json_text,
     millis,
     shown,
 )
@@ -84,6 +85,7 @@ def receive(body: bytes, source: str, *, items_max: int) -> Delivery:
         MalformedBody: it is no JSON, or neither an object nor a list; nothing of it is used.
         TooLarge: the list is longer than `items_max`; nothing of it is used.
     """
+    body = json_text(body)
     start = body.lstrip()[:1]
     if start not in {b"[", b"{"}:
         raise MalformedBody(

@@ -18,7 +18,7 @@ import msgspec
 from ladestrom.errors import LadestromError, MalformedBody, NotFound, TooLarge
 from ladestrom.model import Operator, Reason, Receipt, Refusal
 from ladestrom.protocols.conversation import Answer, Request
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem, json_text
 from ladestrom.protocols.irve_dynamique import Row, gather
 
 ONE: Final = "status"
@@ -111,6 +111,7 @@ def fault(error: LadestromError) -> Answer:
 
 
 def _read(body: bytes, *, is_list: bool) -> list[Row | Problem]:
+    body = json_text(body)
     try:
         try:
             return [*_decode_rows(body)] if is_list else [_decode_row(body)]

@@ -195,7 +195,7 @@ class TestActions:
         body = {"ActionType": "update", "OperatorEvseData": {"EvseDataRecord": records}}
         assert receive(body, DATA_PATH).stations == []
 
-    @pytest.mark.parametrize("records", [17, {}, [1, 2, "x"]])
+    @pytest.mark.parametrize("records", [17, "x", [1, 2, "x"]])
     def test_data_that_is_no_list_is_refused_and_what_is_no_record_in_one_too(self, records: object) -> None:
         body = {"ActionType": "update", "OperatorEvseData": {"EvseDataRecord": records}}
         if isinstance(records, list):
@@ -392,11 +392,16 @@ class TestAcknowledgements:
         found = told(receipt, described({}))
         assert (found["Result"], found["StatusCode"]["Code"]) == (False, "022")
 
+    def test_one_record_may_stand_without_its_list(self) -> None:
+        body = {"ActionType": "insert", "OperatorEvseData": {"EvseDataRecord": data()}}
+        assert len(receive(body, DATA_PATH).stations) == 1
+
     def test_who_may_not_register_stations_is_told_so(self) -> None:
         delivery = described(data(), operator=make_operator())
         assert delivery.stations == []
         found = told(Receipt(0, 0, (), POSITION), delivery)
-        assert found["Result"] is True
+        assert found["Result"] is False
+        assert found["StatusCode"]["Code"] == "017"
         assert "not used" in found["StatusCode"]["AdditionalInfo"]
 
     @pytest.mark.parametrize(
