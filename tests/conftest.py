@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import hypothesis
@@ -37,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def nothing_lives_on() -> Iterator[None]:
     """No program outlives the tests that started it."""
     yield
+    # Python's own, of processes that it starts as libraries do; it ends with this process otherwise.
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
     with contextlib.suppress(AssertionError):
         patience.until(lambda: not programs.living())
     assert programs.living() == {}

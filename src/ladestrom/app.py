@@ -86,6 +86,7 @@ from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import OcpiServer, OcpiSettings, reconciled
 from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
 from ladestrom.ingest.pacing import PaceLimits
+from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.pending import PendingBytes
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
@@ -223,12 +224,10 @@ class App:
             self.protocols,
         )
         desk = self._push_desk()
-        self.reports = PushEndpoint(REPORTS_PATH, Plain(), desk, basic=False)
+        self.reports = PushEndpoint(REPORTS_PATH, protocols.PUSHES[Plain.name], desk, basic=False)
         readers = {"qualicharge": qualicharge.reader(self.view, self.hub.confirmed, self.door)}
         self.pushes = [
-            PushEndpoint(
-                PUSH_PATHS.get(name, f"/push/{name}"), protocols.push(row), desk, reader=readers.get(name)
-            )
+            PushEndpoint(PUSH_PATHS.get(name, f"/push/{name}"), row, desk, reader=readers.get(name))
             for name, row in self.protocols.pushes.items()
             if name != Plain.name
         ]
@@ -274,6 +273,11 @@ class App:
         )
         return metrics
 
+    @cached_property
+    def parsing(self) -> ParsingProcess:
+        """Reads large messages for all paths on which operators send."""
+        return ParsingProcess()
+
     def _push_desk(self) -> Desk:
         """What all paths share on which operators send."""
         settings, reports = self.settings, self.settings.reports
@@ -284,6 +288,7 @@ class App:
             _push_limits(settings),
             self._certificates(settings),
             PendingBytes(reports.pending_per_operator_mib_max * 1024 * 1024),
+            self.parsing,
         )
 
     def _web(self, encoder: NobilFormat) -> Litestar:
@@ -753,6 +758,7 @@ class App:
         if self._metrics_server is not None:
             self._metrics_server.should_exit = True
             await asyncio.wait({self._metrics_serving})
+        await _ended(self.parsing.stop, DRAIN_S_MAX)
         await self.sources.stop()
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
         # locked for what is still to be written.

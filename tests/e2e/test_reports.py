@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from tests.e2e.serving import UID, Serving, now, seq, tick
 from tests.patience import until
 
 from ladestrom.app import clock
+from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN
 
 E1 = "NO*ALF*E1333*1"
 E2 = "NO*ALF*E1333*2"
@@ -75,6 +77,29 @@ def test_a_receipt_counts_each_item_once_and_names_the_refused_by_place(server: 
     assert all(each["detail"] for each in receipt["refused"])
     assert receipt["position"] == f"{server.app.view.epoch}-{before + 2}"
     assert server.settled()[1] == before + 2
+
+
+def test_a_large_delivery_is_read_in_a_process_that_ends_with_the_server(server: Serving) -> None:
+    padding = b" " * OWN_PROCESS_BYTES_MIN
+    reports = json.dumps([{"evse": E1, "status": "CHARGING"}, {"evse": E2, "status": "BUSY"}]).encode()
+    small = server.request("POST", "/api/v2/reports", content=reports, headers=server.bearer("alfa"))
+    assert small.status_code == 200
+    pids = [server.app.parsing.pid]
+    for body in (reports + padding, gzip.compress(reports + padding)):
+        headers = server.bearer("alfa") | ({"content-encoding": "gzip"} if body[0] == 0x1F else {})
+        receipt = server.request("POST", "/api/v2/reports", content=body, headers=headers).json()
+        assert (receipt["accepted"], receipt["unchanged"]) == (0, 1)
+        assert [each["reason"] for each in receipt["refused"]] == ["invalid_status"]
+    broken = server.request(
+        "POST", "/api/v2/reports", content=reports[:-1] + padding, headers=server.bearer("alfa")
+    )
+    assert (broken.status_code, broken.json()["code"]) == (400, "malformed_body")
+    pid = server.app.parsing.pid
+    server.stop()
+    pids += [pid, server.app.parsing.pid]
+    assert pids == [None, pid, None]
+    assert pid not in {None, os.getpid()}
+    until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_what_was_acknowledged_is_in_the_log(server: Serving) -> None:

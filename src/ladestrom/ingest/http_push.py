@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 import structlog
 
+from ladestrom import protocols
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import (
@@ -31,11 +32,13 @@ from ladestrom.errors import (
 )
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.idempotency import Receipts
+from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
 from ladestrom.ingest.pending import PendingBytes
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.model import Beginning, Operator, Receipt
 from ladestrom.problem import without_keys
-from ladestrom.protocols.conversation import Answer, Push, Request
+from ladestrom.protocols import Row
+from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.quoting import quoted
 
@@ -64,6 +67,8 @@ GZIP_MEMBERS_MAX: Final = 1_000
 """Packers that work in blocks make some hundred of 8 MiB; each costs time, empty ones too."""
 GZIP_STEP_BYTES: Final = 64 * 1024
 """Read at once; what follows a member is copied, and so must not be all that is left."""
+GZIP_THREAD_BYTES_MIN: Final = 4 * 1024
+"""Packed bodies from here on are unpacked in a thread: they may become 4 MiB, which takes some 5 ms."""
 GZIP_PIECE_BYTES: Final = 256 * 1024
 """Unpacked at once."""
 QUERY_FIELDS_MAX: Final = 100
@@ -93,6 +98,8 @@ class Desk(msgspec.Struct, frozen=True):
     limits: PushLimits = PushLimits()
     certificates: Certificates | None = None
     pending: PendingBytes = msgspec.field(default_factory=lambda: PendingBytes(PENDING_BYTES_MAX))
+    parsing: ParsingProcess = msgspec.field(default_factory=ParsingProcess)
+    """Reads large messages. Whoever makes the desk stops it."""
 
 
 class _Turn:
@@ -110,13 +117,13 @@ class PushEndpoint:
     """Receives, takes, answers. One object for each path at which a protocol is served."""
 
     def __init__(
-        self, path: str, push: Push, desk: Desk, *, reader: Reader | None = None, basic: bool = True
+        self, path: str, row: Row, desk: Desk, *, reader: Reader | None = None, basic: bool = True
     ) -> None:
         """The endpoint of one protocol.
 
         Args:
             path: at which it is served, without its last slash.
-            push: the protocol.
+            row: the protocol.
             desk: what it shares with others.
             reader: what answers GET, where anything does.
             basic: whether HTTP Basic with the key as password is understood, beside `Bearer` and `X-Api-Key`.
@@ -125,7 +132,8 @@ class PushEndpoint:
         self.failures: dict[str, int] = {}
         """Deliveries refused as a whole, by error code."""
         self._raw_path = path.encode()
-        self._push = push
+        self._push = protocols.push(row)
+        self._target = row.target
         self._desk = desk
         self._reader = reader
         self._basic = basic
@@ -254,11 +262,11 @@ class PushEndpoint:
         desk = self._desk
         operator = reporter()
         if _is_dry_run(request):
-            delivery = self._push.receive(request, operator, desk.limits.parse)
+            delivery = await self._read(request, operator)
             tried = await desk.reception.tried(operator, delivery, self._push.name)
             return self._told(request, delivery, tried)
         try:
-            delivery = self._push.receive(request, operator, desk.limits.parse)
+            delivery = await self._read(request, operator)
         except (BadRequest, TooLarge) as error:
             desk.reception.unreadable(operator, self._push.name, request.body, error, request)
             raise
@@ -272,6 +280,12 @@ class PushEndpoint:
                 f"the delivery is in the log ({receipt.accepted} accepted, {receipt.unchanged} unchanged, "
                 f"{len(receipt.refused)} refused), but an internal error kept its answer from being made"
             ) from error
+
+    async def _read(self, request: Request, operator: Operator) -> Delivery:
+        limits = self._desk.limits.parse
+        if len(request.body) < OWN_PROCESS_BYTES_MIN:
+            return self._push.receive(request, operator, limits)
+        return await self._desk.parsing.receive(self._target, request, operator, limits)
 
     def _told(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:
         answer = self._push.answer(request, delivery, receipt)
@@ -319,7 +333,11 @@ async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int
             f"Content-Encoding {quoted(encoding, 40)} is not understood; use gzip or none"
         )
     body = await _read(receive, bytes_max)
-    return body if encoding == "identity" else gunzip(body, bytes_max)
+    if encoding == "identity":
+        return body
+    # The decompressor gives up the interpreter's lock. It makes at most a thousand times the bytes.
+    is_small = len(body) < GZIP_THREAD_BYTES_MIN
+    return gunzip(body, bytes_max) if is_small else await asyncio.to_thread(gunzip, body, bytes_max)
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,6 +19,7 @@ from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import Receipts
 from ladestrom.ingest.reception import Way
 from ladestrom.model import Beginning, Operator, Position, Receipt
+from ladestrom.protocols import Row
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
@@ -33,9 +34,12 @@ class Push:
     """A protocol that notes what it is asked."""
 
     name = "test"
+    sequential = True
+    last: ClassVar[Push]
+    """The one that was made last."""
 
-    def __init__(self, *, sequential: bool = True) -> None:
-        self.sequential = sequential
+    def __init__(self) -> None:
+        Push.last = self
         self.requests: list[Request] = []
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
@@ -52,6 +56,10 @@ class Push:
 
     def refuse(self, request: Request, error: LadestromError) -> Answer:
         return Answer(error.status, error.code.encode(), "text/plain")
+
+
+class Unordered(Push):
+    sequential = False
 
 
 class Reception:
@@ -86,13 +94,14 @@ class Reception:
 class Peer:
     """One endpoint, and what it says."""
 
-    def __init__(self, push: Push, **options: Any) -> None:
-        self.push = push
+    def __init__(self, protocol: type[Push] = Push, **options: Any) -> None:
         self.reception = Reception()
         door = Doorkeeper(Keyring([RECORD], [make_operator()]), lambda: NOW)
         receipts: Receipts[Answer] = Receipts(10, 1, lambda: NOW)
         desk = Desk(self.reception, door, receipts, PushLimits(body_bytes_max=100))  # type: ignore[arg-type]
-        self.endpoint = PushEndpoint(PATH, push, desk, **options)
+        row = Row(target=f"{__name__}:{protocol.__name__}", help="")
+        self.endpoint = PushEndpoint(PATH, row, desk, **options)
+        self.push = Push.last
         self.reads = 0
 
     async def send(
@@ -128,7 +137,7 @@ class Peer:
 
 
 async def test_a_message_is_received_taken_and_answered() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     status, body, headers = await peer.send(
         f"{PATH}/a%2Ab/", b"body", query=b"extent=snapshot&pdc=1&pdc=2&empty="
     )
@@ -139,7 +148,7 @@ async def test_a_message_is_received_taken_and_answered() -> None:
 
 
 async def test_a_query_with_too_many_fields_says_nothing() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     query = b"&".join(b"%d=1" % number for number in range(http_push.QUERY_FIELDS_MAX + 1))
     await peer.send(query=query)
     assert peer.push.requests[0].query == {}
@@ -147,13 +156,13 @@ async def test_a_query_with_too_many_fields_says_nothing() -> None:
 
 @pytest.mark.parametrize("path", ["/api/testing", "/api/test%20more"])
 async def test_a_path_that_only_begins_alike_is_another(path: str) -> None:
-    status, body, _ = await Peer(Push()).send(path)
+    status, body, _ = await Peer().send(path)
     assert (status, body) == (404, b"not_found")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 async def test_only_post_delivers(method: str) -> None:
-    peer = Peer(Push())
+    peer = Peer()
     status, body, headers = await peer.send(method=method)
     assert (status, headers["allow"]) == (405, "OPTIONS, POST")
     assert body == (b"" if method == "HEAD" else b"method_not_allowed")
@@ -163,7 +172,7 @@ async def test_where_statuses_can_be_read_get_is_answered_without_a_key_being_lo
     async def read(request: Request) -> Answer:
         return Answer(200, request.path.encode())
 
-    peer = Peer(Push(), reader=read)
+    peer = Peer(reader=read)
     assert (await peer.send(f"{PATH}/x/", method="GET", headers={}))[:2] == (200, b"x")
     status, body, headers = await peer.send(f"{PATH}/x/", method="HEAD", headers={})
     assert (status, body, headers["content-length"]) == (200, b"", "1")
@@ -171,7 +180,7 @@ async def test_where_statuses_can_be_read_get_is_answered_without_a_key_being_lo
 
 
 async def test_a_message_that_cannot_be_read_is_kept_and_refused_in_the_protocols_words() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     status, body, _ = await peer.send(body=b"broken")
     assert (status, body) == (400, b"malformed_body")
     assert peer.reception.unreadables == [b"broken"]
@@ -179,7 +188,7 @@ async def test_a_message_that_cannot_be_read_is_kept_and_refused_in_the_protocol
 
 
 async def test_one_without_a_good_key_is_not_even_read() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     for headers in ({}, {"authorization": "Bearer no"}, {"x-api-key": "no"}):
         status, body, told = await peer.send(headers=headers)
         assert (status, body) == (401, b"unauthenticated")
@@ -189,7 +198,7 @@ async def test_one_without_a_good_key_is_not_even_read() -> None:
 
 
 async def test_a_mistake_of_ours_is_told_in_the_protocols_words_too_and_ends_its_turn() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     with capture_logs() as logged:
         status, body, _ = await peer.send(body=b"mistake")
     assert (status, body) == (500, b"internal")
@@ -198,7 +207,7 @@ async def test_a_mistake_of_ours_is_told_in_the_protocols_words_too_and_ends_its
 
 
 async def test_a_message_over_the_limit_is_refused() -> None:
-    status, body, headers = await Peer(Push()).send(body=bytes(101))
+    status, body, headers = await Peer().send(body=bytes(101))
     assert (status, body, headers["connection"]) == (413, b"too_large", "close")
 
 
@@ -216,7 +225,7 @@ async def sent_together(peer: Peer, count: int) -> list[asyncio.Task[tuple[int, 
 
 
 async def test_messages_that_keep_their_order_are_taken_one_after_the_other() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     tasks = await sent_together(peer, 5)
     assert peer.reads == 1, "who waits for a turn has no body in memory"
     peer.reception.gate.set()
@@ -226,7 +235,7 @@ async def test_messages_that_keep_their_order_are_taken_one_after_the_other() ->
 
 
 async def test_others_are_taken_together() -> None:
-    peer = Peer(Push(sequential=False))
+    peer = Peer(Unordered)
     tasks = await sent_together(peer, 5)
     assert peer.reception.under_way == 5
     peer.reception.gate.set()
@@ -235,7 +244,7 @@ async def test_others_are_taken_together() -> None:
 
 async def test_more_than_a_number_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_push, "TURNS_MAX", 2)
-    peer = Peer(Push())
+    peer = Peer()
     tasks = await sent_together(peer, 2)
     status, body, headers = await peer.send()
     assert (status, body, headers["retry-after"]) == (429, b"too_many_requests", "1")
@@ -245,13 +254,13 @@ async def test_more_than_a_number_do_not_wait(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_message_that_fails_ends_its_turn() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     await peer.send(body=b"broken")
     assert (await peer.send())[0] == 201
 
 
 async def test_an_idempotency_key_gives_the_first_answer_again_for_the_same_path_only() -> None:
-    peer = Peer(Push())
+    peer = Peer()
     headers = {**BEARER, "idempotency-key": "k"}
     first = await peer.send(f"{PATH}/a", b"body", headers=headers)
     assert await peer.send(f"{PATH}/a", b"body", headers=headers) == first
