@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
 
 from ladestrom.core.shares import Held
 from ladestrom.credentials import ClientAddresses
@@ -36,6 +36,7 @@ from ladestrom.errors import (
     TooLarge,
     TooManyRequests,
 )
+from ladestrom.ingest.ocpp_server import PINGS
 from ladestrom.problem import MEDIA_TYPE, problem
 
 WEBSOCKET_BYTES_MAX = 8 * 1024 * 1024
@@ -455,8 +456,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         """Takes our pure core, which refuses upgrades as we do."""
         super().__init__(config, server_state, app_state)
+        self._pings: dict[object, object] = {}
         self.conn = Core(max_size=config.ws_max_size, logger=self.logger)
         self.conn.reject = _refused  # type: ignore[method-assign]
+
+    def handle_connect(self, event: Request) -> None:
+        """Offers the application the time of the last ping, which ASGI does not tell it."""
+        super().handle_connect(event)
+        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self.scope["extensions"][PINGS] = self._pings
+
+    def handle_ping(self) -> None:
+        """Notes when it came; the pong is the library's."""
+        self._pings["last_s"] = self.loop.time()
+        super().handle_ping()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the clocks."""

@@ -84,9 +84,9 @@ def invited(server: Serving, operator: str = "cpo") -> str:
 
 
 def fixed(server: Serving, operator: str = "cpo") -> str:
-    """A token for good."""
+    """A permanent token."""
     token = new_token()
-    made = ladestrom(server, "ocpi", "fix", "--operator", operator, "--token", token)
+    made = ladestrom(server, "ocpi", "permanent-token", "--operator", operator, "--token", token)
     assert made.returncode == 0, made.stderr
     return token
 
@@ -109,6 +109,16 @@ def code(answer: httpx2.Response) -> int:
 
 
 # -- registration --------------------------------------------------------------------------------------------
+
+
+def test_a_permanent_token_finds_the_locations_and_has_no_credentials(common: Serving) -> None:
+    token = fixed(common)
+    details = call(common, "GET", "2.2.1", token).json()["data"]["endpoints"]
+    assert [each["identifier"] for each in details] == ["locations"]
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        answer = call(common, method, "2.2.1/credentials", token)
+        assert answer.status_code == 405
+        assert "permanent" in answer.json()["status_message"], method
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -399,7 +409,7 @@ def test_statuses_of_evses_that_another_register_has_are_taken_without_registeri
     }
     answer = call(common, "PUT", "2.2.1/locations/NO/ALF/LOC1", token, body)
     assert (answer.status_code, code(answer)) == (201, 1000)
-    assert "2 EVSEs" in answer.json()["status_message"]
+    assert "statuses refused: 2" in answer.json()["status_message"]
     common.settled()
     assert status_of(common, "NO*ALF*E1333*1") == "CHARGING"
     assert status_of(common, "SE*BET*E7*1") == "UNKNOWN"

@@ -79,10 +79,10 @@ def register(*, operator: str, url: str, token: str | None = None, where: Where 
 
 
 @app.command
-def fix(*, operator: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
-    """Let a peer push with a permanent token, without registration. Print two lines: URL and token.
+def permanent_token(*, operator: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
+    """Create a permanent token, with which a peer can push without registering.
 
-    The token is shown only once: store it.
+    Print two lines: the URL of our versions, and the token. The token is shown only once: store it.
 
     Args:
         operator: Operator whose statuses the peer reports.
@@ -153,15 +153,15 @@ def renew(peer_id: PeerId, /, *, where: Where = NOT_GIVEN) -> None:
 
 
 @app.command
-def unregister(peer_id: PeerId, /, *, untold: bool = False, where: Where = NOT_GIVEN) -> None:
+def unregister(peer_id: PeerId, /, *, no_notify: bool = False, where: Where = NOT_GIVEN) -> None:
     """Unregister from a peer and remove it. A running server refuses its token within a second.
 
     Args:
         peer_id: Id of the peer; `ladestrom ocpi peers` shows it.
-        untold: Do not call the peer, because it does not exist any more.
+        no_notify: Do not notify the peer, for example because it no longer exists.
         where: Options of every command.
     """
-    asyncio.run(_unregister(where, peer_id, told=not untold))
+    asyncio.run(_unregister(where, peer_id, notify=not no_notify))
     say(f"peer {peer_id} is removed. If it was its operator's last peer, its EVSEs become UNKNOWN")
 
 
@@ -219,11 +219,11 @@ async def _meet(store: SqlStore, settings: Settings, calling: OcpiPeer, conversa
     return registered
 
 
-async def _unregister(where: Where, peer_id: str, *, told: bool) -> None:
+async def _unregister(where: Where, peer_id: str, *, notify: bool) -> None:
     settings = where.settings()
     async with writing(where) as store:
         peer = await _peer(store, peer_id)
-        if told and peer.state == "registered" and peer.their_token is not None:
+        if notify and peer.state == "registered" and peer.their_token is not None:
             endpoints = tuple(ocpi.Endpoint(name, url, role) for name, role, url in peer.endpoints)
             await _calls(settings).run(
                 ocpi_credentials.unregister(endpoints, peer.version or "", peer.their_token)

@@ -1,4 +1,4 @@
-"""`ladestrom ocpp`: charge points that report for themselves.
+"""`ladestrom ocpp`: charge points that connect over OCPP.
 
 A password is printed once, alone, on standard output; everything else goes to standard error.
 """
@@ -35,15 +35,15 @@ def add(
 ) -> None:
     """Add a charge point and print its password. The password is shown only once: store it.
 
-    Standard output has the password and nothing else; everything about it goes to standard error.
+    Only the password is written to standard output; all other messages go to standard error.
 
     Args:
         operator: Operator whose statuses the charge point reports.
         station: The station's `uuid` in the registry.
-        charge_point: Id with which the charge point connects, as in ws://HOST/ocpp/ID.
+        charge_point: Id with which the charge point connects, as in wss://HOST/ocpp/ID.
         numbers: A connectorId (OCPP 1.6) or evseId (OCPP 2.x) of the charge point and the EVSE that it
-            stands for, such as 1=FR*ABC*E1. Several are possible. Default: the station's EVSEs are numbered
-            from 1, in the order of the registry.
+            stands for, such as 1=FR*ABC*E1. Can be given several times. Required if the station has several
+            charge points. Default: the station's EVSEs are numbered from 1, in the order of the registry.
         where: Options of every command.
     """
     password, point = enrol(
@@ -54,8 +54,13 @@ def add(
         evses=dict(map(_numbered, numbers or ())),
         added_at=now(),
     )
-    asyncio.run(_put(where, point))
+    others = asyncio.run(_put(where, point))
     _hand_out(password, charge_point)
+    if others:
+        say(
+            f"warning: {', '.join(others)} of the same station may report on the same EVSEs. If the "
+            "station has several charge points, remove them and add each with --map"
+        )
 
 
 @app.command(name="list")
@@ -96,7 +101,9 @@ def list_charge_points(
 
 @app.command
 def rotate(charge_point: ChargePointId, /, *, where: Where = NOT_GIVEN) -> None:
-    """Give a charge point a new password and print it. The old password and its connection end at once.
+    """Give a charge point a new password and print it.
+
+    The old password stops working immediately, and a connection that used it is closed.
 
     Args:
         charge_point: Id of the charge point; `ladestrom ocpp list` shows it.
@@ -116,19 +123,33 @@ def remove(charge_point: ChargePointId, /, *, where: Where = NOT_GIVEN) -> None:
         where: Options of every command.
     """
     asyncio.run(_remove(where, charge_point))
-    say(f"the charge point {charge_point} is removed")
+    say(f"removed the charge point {charge_point}")
 
 
 def _numbered(written: str) -> tuple[int, str]:
     number, is_pair, evse = written.partition("=")
     if not is_pair or not number.strip().isdecimal() or not evse.strip():
-        raise BadRequest(f"--map {quoted(written)} is not a number and an EVSE; write 1=FR*ABC*E1")
+        raise BadRequest(f"--map {quoted(written)} is not a number and an EVSE, such as 1=FR*ABC*E1")
     return int(number), evse.strip()
 
 
-async def _put(where: Where, point: ChargePoint) -> None:
+async def _put(where: Where, point: ChargePoint) -> list[str]:
+    """Charge points of the same station that have an EVSE in common with the one that is added."""
     async with writing(where) as store:
         await store.put_charge_point(point)
+        points = await store.charge_points()
+    own = next(each for each in points if each.id == point.id)
+    return [
+        each.id
+        for each in points
+        if each.id != own.id and each.station == own.station and _overlap(each, own)
+    ]
+
+
+def _overlap(one: ChargePoint, other: ChargePoint) -> bool:
+    """Whether both may report on the same EVSE; a charge point without a map has all EVSEs of its station."""
+    keys = [{key for _, key in point.evses} for point in (one, other)]
+    return not all(keys) or not keys[0].isdisjoint(keys[1])
 
 
 async def _points(where: Where) -> list[ChargePoint]:
@@ -149,6 +170,6 @@ async def _remove(where: Where, charge_point: str) -> None:
 def _hand_out(password: str, charge_point: str) -> None:
     print(password, flush=True)
     say(
-        f"this is the password of {charge_point}. If a charge point expects AuthorizationKey (OCPP 1.6) in "
-        f"hexadecimal, enter {as_hexadecimal(password)}. It is not shown again"
+        f"this is the password of {charge_point}. If the charge point expects AuthorizationKey (OCPP 1.6) in "
+        f"hexadecimal, enter {as_hexadecimal(password)}. The password is not shown again"
     )

@@ -929,10 +929,11 @@ class Ocpi(msgspec.Struct, frozen=True):
             "0: never.",
             0,
             604_800,
-            "Once a day, as OCPI 2.2.1 recommends in section 8.1: a lost push is corrected within a day.",
+            "Half of `rules.stale_after_s`: statuses that do not change are confirmed before they become "
+            "UNKNOWN. OCPI 2.2.1 recommends once a day (section 8.1).",
             unit="s",
         ),
-    ] = 86_400
+    ] = 43_200
 
 
 _TILES: Final = r"^((https?:/)?/[^\s{}]+\.pmtiles|(?=\S*\{z\})(?=\S*\{x\})(?=\S*\{y\})(https?:/)?/\S+)?$"
@@ -1101,7 +1102,7 @@ SPECIALS: Final = (
     Special("LADESTROM_DATA", "The same as LADESTROM_SERVER__DATA."),
     Special("LADESTROM_DEBUG", "1 shows where in the program an error occurred, as `--debug` does."),
     Special("LADESTROM_KEY", "Key for the commands `ladestrom tail` and `ladestrom replay`.", secret=True),
-    Special("LADESTROM_OCPI_TOKEN", "Token for `ocpi register` and `ocpi fix`.", secret=True),
+    Special("LADESTROM_OCPI_TOKEN", "Token for `ocpi register` and `ocpi permanent-token`.", secret=True),
     Special("LADESTROM_SHARED", "Folder of sample data for tests."),
     Special(
         "LADESTROM_TEST_PATIENCE", "Factor by which tests multiply their deadlines; a whole number from 1."

@@ -280,9 +280,9 @@ class OcpiServer:
 
     async def _credentials(self, asked: _Asked, version: str) -> Reply:
         method, state = asked.request.method, asked.peer.state
+        if state == "fixed":
+            raise _NotAllowed("your token is permanent; there are no credentials to exchange", ())
         if method == "GET":
-            if state == "fixed":
-                raise _NotAllowed("your token is for good; there are no credentials to exchange", ())
             return self._own(asked, asked.token, version)
         if method == "POST" and state != "invited":
             raise _NotAllowed("you are registered; PUT changes your credentials", ("GET", "PUT", "DELETE"))
@@ -290,7 +290,10 @@ class OcpiServer:
             raise _NotAllowed("you are not registered; POST your credentials", ("GET", "POST"))
         lock = self._registering.setdefault(asked.peer.id, asyncio.Lock())
         if lock.locked():
-            raise Refused("another registration of yours is under way", ocpi.CLIENT_ERROR)
+            raise Refused(
+                "your previous registration request is still being processed",
+                ocpi.CLIENT_ERROR,
+            )
         async with lock:
             if method == "DELETE":
                 return await self._unregister(asked)
@@ -318,7 +321,7 @@ class OcpiServer:
         try:
             await self._peers.put(peer, instead_of=asked.peer.token_sha256)
         except Conflict as error:
-            raise Refused("you have registered meanwhile", ocpi.CLIENT_ERROR) from error
+            raise Refused("another request has registered you in the meantime", ocpi.CLIENT_ERROR) from error
         self.follow(await self._peers.every())
         logger.info("an OCPI peer registered", peer=peer.id, operator=peer.operator, version=met.version)
         return self._own(asked, token, version)

@@ -51,6 +51,8 @@ Send = Callable[[Any], Awaitable[None]]
 
 PATH: Final = "/ocpp/"
 PROTOCOL: Final = "ocpp"
+PINGS: Final = "ladestrom.pings"
+"""Extension of the ASGI scope: a dict. The transport sets `last_s` to the loop's time of the last ping."""
 MINUTE_S: Final = 60.0
 SILENT_HEARTBEATS: Final = 2
 """One that is late or lost on the way is forgiven."""
@@ -87,7 +89,7 @@ class Close(msgspec.Struct, frozen=True):
     reason: str
 
 
-SILENT: Final = Close(GOING_AWAY, "nothing was heard for two heartbeats")
+SILENT: Final = Close(GOING_AWAY, "nothing was received for two heartbeat intervals")
 
 
 class OcppServer:
@@ -172,10 +174,10 @@ class OcppServer:
             await _refuse(send, error, "websocket.http.response")
             return
         with suppress(OSError, RuntimeError):
-            await self._serve(station, scope["subprotocols"], receive, send)
+            await self._serve(station, scope, receive, send)
 
-    async def _serve(self, station: _Station, offered: Collection[str], receive: Receive, send: Send) -> None:
-        dialect = agreed(offered)
+    async def _serve(self, station: _Station, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        dialect = agreed(scope["subprotocols"])
         if dialect is None:
             # OCPP-J 1.6, section 3.2, and 2.0.1, part 4, section 3.2: the handshake is completed without a
             # subprotocol, and the connection closed.
@@ -185,7 +187,8 @@ class OcppServer:
             await _close(send, Close(PROTOCOL_ERROR, f"offer one of the subprotocols {known}"))
             return
         conversation = Conversation(dialect, station.points, self.limits.heartbeat_s, self._clock())
-        connection = _Connection(self, station, conversation, send)
+        pings = scope.get("extensions", {}).get(PINGS, {})
+        connection = _Connection(self, station, conversation, send, pings)
         if station.connection is not None:
             station.connection.end(Close(Conflict.close_code, "another connection has this id"))
         station.arrive(connection, self.steady())
@@ -387,6 +390,7 @@ class _Connection:
         "_conversation",
         "_messages",
         "_minute_began_s",
+        "_pings",
         "_send",
         "_server",
         "_timer",
@@ -394,8 +398,16 @@ class _Connection:
         "station",
     )
 
-    def __init__(self, server: OcppServer, station: _Station, conversation: Conversation, send: Send) -> None:
+    def __init__(
+        self,
+        server: OcppServer,
+        station: _Station,
+        conversation: Conversation,
+        send: Send,
+        pings: Mapping[str, float],
+    ) -> None:
         self._server = server
+        self._pings = pings
         self.station = station
         self._conversation = conversation
         self._send = send
@@ -423,8 +435,11 @@ class _Connection:
         while self.ended is None:
             message = await self._next(receive, silent_at_s)
             if message is None:
+                silent_at_s = max(silent_at_s, self._pings.get("last_s", 0.0) + silence_s)
                 if loop.time() >= silent_at_s:
                     self.end(SILENT)
+                else:
+                    await self._server.confirm(self)
                 self._follow_clock()
                 await self._do(self._conversation.wake(self._server.now()))
             elif message["type"] == "websocket.disconnect":

@@ -41,9 +41,9 @@ from ladestrom.quoting import quoted
 logger = structlog.get_logger(__name__)
 
 TRANSPORT_OPTIONS: Final[Mapping[str, str]] = {
-    "ca": "File of the authorities that are believed (PEM), instead of the system's.",
+    "ca": "File with the certificate authorities to trust (PEM), instead of those of the system.",
     "proxy": "Address of an HTTP proxy.",
-    ANYWHERE: "yes: redirects, next pages and endpoints may lead to private networks too; see --anywhere.",
+    ANYWHERE: "yes: redirects, next pages and endpoints may lead to private networks too (as --anywhere).",
 }
 """Options that say how a source is reached, whatever its protocol."""
 STREAM_TRANSPORT_OPTIONS: Final = frozenset({"ca", ANYWHERE})

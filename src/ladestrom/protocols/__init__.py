@@ -44,11 +44,11 @@ PUSHES: Final[Mapping[str, Row]] = {
     ),
     "irve": Row(
         target="ladestrom.protocols.irve_dynamique:IrveDynamique",
-        help="IRVE dynamique, the French file of statuses, at `/push/irve`.",
+        help="IRVE dynamique, the French status file, at `/push/irve`.",
     ),
     "qualicharge": Row(
         target="ladestrom.protocols.qualicharge:Qualicharge",
-        help="The French national API's shape, at `/dynamique/status/` with `/auth/token`.",
+        help="The French national API (QualiCharge), at `/dynamique/status/` with `/auth/token`.",
     ),
     "datex2": Row(
         target="ladestrom.protocols.datex2:Datex2",
@@ -60,48 +60,46 @@ PUSHES: Final[Mapping[str, Row]] = {
 PULLS: Final[Mapping[str, Row]] = {
     "ocpi": Row(
         target="ladestrom.protocols.ocpi_pull:pull",
-        help="Locations of a Sender of OCPI 2.1.1 to 2.3.0. The address is its versions, or its Locations.",
+        help="Locations of an OCPI Sender (2.1.1 to 2.3.0). The address is its versions or Locations URL.",
         options={
-            "party": "Whose the Locations of OCPI 2.1.1 are, such as NO*ABC.",
-            "whole_every_s": "How often everything is asked for; a day where left out, 0: each time.",
-            "page": "Locations asked for at once; 500 where left out.",
+            "party": "Party of the Locations if they do not name one (OCPI 2.1.1), such as NO*ABC.",
+            "whole_every_s": "Seconds between polls that fetch all Locations. Default: 43200. 0: every poll.",
+            "page": "Number of Locations requested per page. Default: 500.",
         },
-        secret="The token that the Sender gave out, without the word Token and without Base64.",  # noqa: S106 - says what it is
+        secret="The Sender's token, without the word Token and not encoded in Base64.",  # noqa: S106 - says what it is
         poll_s=60,
     ),
     "datex2": Row(
         target="ladestrom.protocols.datex2:pull",
-        help="DATEX II status publications from version 3.5, XML or JSON. The address is the publication's.",
+        help="DATEX II status publications, version 3.5 or later, XML or JSON. The address is its URL.",
         options={
-            "extent": "snapshot or delta, where the publication does not say which it is, or is wrong.",
-            "header": "Header that shows the secret; Authorization where left out.",
-            "scheme": "What stands before the secret; Bearer where left out, nothing where empty.",
+            "extent": "snapshot or delta. Overrides what the publication says.",
+            "header": "Header in which the secret is sent. Default: Authorization.",
+            "scheme": "Word before the secret in that header. Default: Bearer. Empty: none.",
         },
-        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - says what it is
+        secret="A token, if the server requires one (`Authorization: Bearer ...`).",  # noqa: S106 - says what it is
     ),
     "irve": Row(
         target="ladestrom.protocols.irve_dynamique:pull",
-        help="IRVE dynamique, the French file of statuses. The address is the file's.",
-        options={
-            "extent": "delta where the file does not have all points of its source; snapshot otherwise."
-        },
-        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - says what it is
+        help="IRVE dynamique, the French status file. The address is its URL.",
+        options={"extent": "delta if the file does not contain all points of the source. Default: snapshot."},
+        secret="A token, if the server requires one (`Authorization: Bearer ...`).",  # noqa: S106 - says what it is
     ),
     "oicp": Row(
         target="ladestrom.protocols.oicp_pull:pull",
-        help="OICP 2.3: Hubject, or who offers the same. The address is the server's, `https://HOST`.",
+        help="OICP 2.3: Hubject, or a service with the same interface. The address is `https://HOST`.",
         options={
-            "provider_id": "Who asks, such as NO-ABC.",
-            "operator_ids": "Only of these operators, joined by commas.",
-            "evse_ids": "Only these EVSEs, joined by commas; asked for in hundreds.",
+            "provider_id": "Your provider id, such as NO-ABC.",
+            "operator_ids": "Only these operators, separated by commas.",
+            "evse_ids": "Only these EVSEs, separated by commas. They are requested 100 at a time.",
         },
         required=("provider_id",),
-        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - says what it is
+        secret="A token, if the server requires one (`Authorization: Bearer ...`).",  # noqa: S106 - says what it is
     ),
     "oicp-file": Row(
         target="ladestrom.protocols.oicp_pull:pull_file",
-        help="A file of OICP status records, as Switzerland publishes it. The address is the file's.",
-        secret="A token, where the server wants one: `Authorization: Bearer ...`.",  # noqa: S106 - likewise
+        help="A file of OICP status records, as Switzerland publishes it. The address is its URL.",
+        secret="A token, if the server requires one (`Authorization: Bearer ...`).",  # noqa: S106 - likewise
     ),
 }
 """We ask, over HTTP."""
@@ -109,31 +107,31 @@ PULLS: Final[Mapping[str, Row]] = {
 STREAMS: Final[Mapping[str, Row]] = {
     "ladestrom": Row(
         target="ladestrom.protocols.ladestrom_stream:receive",
-        help="Another ladestrom, by version 2 of its stream. The address is the server's, `https://HOST`.",
+        help="Another ladestrom server (version 2 of its stream). The address is `https://HOST`.",
         options={
-            "country": "Only of these countries, joined by commas.",
-            "operator": "Only of these operators.",
-            "station": "Only these stations.",
-            "bbox": "Only within minLon,minLat,maxLon,maxLat.",
+            "country": "Only these countries, separated by commas.",
+            "operator": "Only these operators, separated by commas.",
+            "station": "Only these stations, separated by commas.",
+            "bbox": "Only stations within minLon,minLat,maxLon,maxLat.",
         },
-        secret="Its key, with the scope `stream`.",  # noqa: S106 - says what it is
+        secret="A key of that server with the scope `stream`.",  # noqa: S106 - says what it is
     ),
     "nobil-stream": Row(
         target="ladestrom.protocols.nobil_stream:receive",
-        help="Any server of the NOBIL real-time stream, version 1. The address is the server's, `https://HOST`.",
+        help="Any server that offers the NOBIL stream (version 1). The address is `https://HOST`.",
         options={
-            "country": "Only of these countries, joined by commas.",
-            "operator": "Only of these operators.",
-            "station": "Only these stations.",
-            "bbox": "Only within minLon,minLat,maxLon,maxLat.",
+            "country": "Only these countries, separated by commas.",
+            "operator": "Only these operators, separated by commas.",
+            "station": "Only these stations, separated by commas.",
+            "bbox": "Only stations within minLon,minLat,maxLon,maxLat.",
         },
-        secret="Its key.",  # noqa: S106 - likewise
+        secret="A key of that server.",  # noqa: S106 - likewise
     ),
     "nobil-realtime": Row(
         target="ladestrom.protocols.nobil_realtime:receive",
-        help="NOBIL Real-time of Enova. The address is where a connection is asked for (POST).",
-        options={"key_header": "Header that carries the key; x-api-key where left out."},
-        secret="The key of the product NOBIL Real-time, shown in the header x-api-key.",  # noqa: S106 - likewise
+        help="NOBIL Real-time, Enova's service. The address is the URL that returns a connection (POST).",
+        options={"key_header": "Header in which the key is sent. Default: x-api-key."},
+        secret="Your key for the product NOBIL Real-time.",  # noqa: S106 - likewise
     ),
 }
 """We keep a connection, and are told."""

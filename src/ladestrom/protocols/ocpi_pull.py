@@ -4,9 +4,9 @@ Knows how a peer's Locations are found, asked for and walked through, as a gener
 the requests, nor when the next round is due.
 
 The address is that of the versions, of one version's details, or of the Locations themselves; which of them
-is seen from what it answers. The first round, and one each day, asks for everything and so says what is gone,
-provided that the list was walked to its end; the rounds between ask for what was updated since the newest
-Location seen.
+is seen from what it answers. The first round, and one every twelve hours, asks for everything and so says
+what is gone, provided that the list was walked to its end; the rounds between ask for what was updated since
+the newest Location seen.
 
 Source: OCPI 2.2.1 and 2.3.0, sections 4.1.4 (pagination) and 8.2.1; 2.1.1 likewise.
 """
@@ -54,7 +54,8 @@ NAMED_MAX: Final = 2_000_000
 """EVSE ids of one whole round; the European Union has about a million charge points."""
 OVERLAP_MS: Final = 60_000
 """Asked for again: what was updated while the round before walked through the pages."""
-WHOLE_EVERY_S: Final = 86_400
+WHOLE_EVERY_S: Final = 43_200
+"""Half of the default of `rules.stale_after_s`: only a whole round confirms what did not change."""
 WHOLE_EVERY_S_MAX: Final = 31 * 86_400
 HOPS_MAX: Final = 4
 """Versions, details, Locations; and one more for a list that is somewhere else."""

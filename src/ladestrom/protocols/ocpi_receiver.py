@@ -185,7 +185,7 @@ def told(outcome: Outcome, receipt: Receipt) -> Reply:
         return outcome.reply
     details = "; ".join(refusal.detail for refusal in receipt.refused[:_TOLD_MAX])
     return msgspec.structs.replace(
-        outcome.reply, message=f"stored; of {len(receipt.refused)} EVSEs no status was taken: {details}"[:500]
+        outcome.reply, message=f"stored; statuses refused: {len(receipt.refused)} ({details})"[:500]
     )
 
 

@@ -196,7 +196,7 @@ class Oicp:
         match error.status:
             case 401 | 403:
                 code = UNAUTHORIZED
-            case status if status < 500:  # noqa: PLR2004 - RFC 9110: the client's error
+            case status if status < 500 and not error.retry:  # noqa: PLR2004 - RFC 9110: the client's error
                 code = DATA_ERROR
             case _:
                 code = SYSTEM_ERROR

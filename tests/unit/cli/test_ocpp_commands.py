@@ -67,6 +67,13 @@ def test_a_mapping_that_cannot_be_is_refused(run: Run, data: Path, written: str)
     assert stored(data) == []
 
 
+def test_a_second_charge_point_that_would_report_on_the_same_evses_is_warned_of(run: Run) -> None:
+    assert "warning" not in add(run, "CP1", "--map", "1=FR*ABC*E000001").stderr
+    assert "warning" not in add(run, "CP2", "--map", "1=FR*ABC*E000002").stderr
+    assert "warning: CP2 of the same station" in add(run, "CP3", "--map", "7=FR*ABC*E000002").stderr
+    assert "warning: CP1, CP2, CP3 of the same station" in add(run, "CP4").stderr
+
+
 def test_what_does_not_exist_cannot_be_named(run: Run) -> None:
     told = run("ocpp", "add", "--operator", "Nobody", "--station", "FRA_00001", "--id", "CP1", code=2)
     assert 'there is no operator "Nobody"' in told.stderr

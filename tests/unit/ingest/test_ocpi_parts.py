@@ -12,6 +12,7 @@ from tests.building import NOW, make_operator, make_report, make_station
 from tests.e2e.peers.ocpi_sender import OcpiSender
 from tests.patience import come_true
 
+from ladestrom.config import Settings
 from ladestrom.core.directory import Directory
 from ladestrom.core.drafts import fingerprint
 from ladestrom.errors import NotReady, SourceFailure, TooLarge
@@ -23,6 +24,7 @@ from ladestrom.ingest.registrar import Registrar
 from ladestrom.ports import ImportReport, OcpiPeer, RecordRefusal, StationDraft
 from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.ocpi_pull import WHOLE_EVERY_S
 
 KEY = ("abc", "NO*ABC*LOC1")
 
@@ -309,3 +311,9 @@ def test_a_peer_is_asked_for_everything_on_the_public_network_only() -> None:
     assert source.options == {"whole_every_s": "0", "public_only": "yes", "party": "NOABC"}
     (source,) = reconciled([registered(version="2.2.1")], 60, anywhere=True)
     assert source.options == {"whole_every_s": "0", "anywhere": "yes"}
+
+
+def test_by_default_everything_is_asked_for_twice_before_what_did_not_change_expires() -> None:
+    settings = Settings()
+    assert 2 * settings.ocpi.reconcile_s <= settings.rules.stale_after_s
+    assert settings.rules.stale_after_s >= 2 * WHOLE_EVERY_S, "of a source that is polled"

@@ -19,7 +19,7 @@ from ladestrom.core.charge_points import enrol
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure
 from ladestrom.hub import Hub
-from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
+from ladestrom.ingest.ocpp_server import PINGS, OcppLimits, OcppServer
 from ladestrom.ingest.reception import Reception
 from ladestrom.model import Cause, Status
 from ladestrom.ports import ChargePoint
@@ -66,12 +66,14 @@ class Socket:
 
     def __init__(self, world: World, name: str = "CP1", password: str = PASSWORD) -> None:
         token = base64.b64encode(f"{name}:{password}".encode())
+        self.pings: dict[str, float] = {}
         self._scope = {
             "type": "websocket",
             "path": f"/{name}",
             "raw_path": f"/ocpp/{name}".encode(),
             "headers": [(b"authorization", b"Basic " + token)],
             "subprotocols": ["ocpp1.6"],
+            "extensions": {PINGS: self.pings},
         }
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
@@ -128,6 +130,20 @@ async def test_after_two_heartbeats_of_silence_the_connection_ends_and_the_evses
         assert socket.sent[-1]["type"] == "websocket.close"
         assert socket.sent[-1]["code"] == 1001
         assert world.server.connected == 0
+
+
+async def test_a_ping_is_a_sign_of_life_and_confirms_what_was_said_last() -> None:
+    async with started(OcppLimits(heartbeat_s=1, grace_s=3_600)) as world:
+        socket = Socket(world)
+        await socket.status(1, "Available")
+        station = world.server._stations["CP1"]
+        world.elapsed += 86_400_000
+        loop = asyncio.get_running_loop()
+        socket.pings["last_s"] = loop.time() + 1
+        await come_true(lambda: station.confirmed == world.elapsed, "the ping confirms it")
+        await socket.task
+        assert loop.time() >= socket.pings["last_s"] + 2, "silence begins with the last ping"
+        assert socket.sent[-1]["code"] == 1001
 
 
 async def test_charge_points_are_asked_and_taken_for_there_whatever_is_done_to_the_clock(

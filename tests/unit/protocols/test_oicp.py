@@ -16,6 +16,7 @@ from ladestrom.errors import (
     NotFound,
     Overloaded,
     TooLarge,
+    TooManyRequests,
     Unauthenticated,
 )
 from ladestrom.model import Operator, Position, Reason, Receipt, Refusal, Status
@@ -412,6 +413,7 @@ class TestAcknowledgements:
             (MalformedBody("what?"), 400, "022"),
             (NotFound("where?"), 404, "022"),
             (TooLarge("so much"), 413, "022"),
+            (TooManyRequests("later"), 429, "021"),
             (Overloaded("later"), 503, "021"),
             (LogFailure("later"), 503, "021"),
         ],
