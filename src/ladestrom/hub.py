@@ -566,6 +566,7 @@ class Hub:
         within: tuple[str, ...] = (),
         feed: str | None = None,
         before: Beginning | None = None,
+        by: Operator | None = None,
     ) -> int:
         """A source is lost: EVSEs whose status it told last become UNKNOWN. Says how many, once durable.
 
@@ -576,6 +577,8 @@ class Hub:
             within: of all of them, those of these parties, or whose key begins so; empty is no bound.
             feed: only what was heard last on this feed; on any of the source's where it is None.
             before: only what was heard last before this; before now where it is None.
+            by: who says so, in a delivery: only what it may report on then. None where we decide ourselves,
+                as whoever told those statuses is gone.
         """
         cells = self.board.cells
         until = self.board.arrivals if before is None else before.arrival - 1
@@ -602,7 +605,7 @@ class Hub:
 
         def off(chunk: Sequence[str], round_: Round, taken: Taking) -> int:
             made = 0
-            for key in chunk:
+            for key in chunk if by is None else self._allowed(by, chunk):
                 row = cells.get(key)
                 if (
                     row is not None
@@ -621,15 +624,24 @@ class Hub:
             made += await self.decide(partial(off, chunk))
         return made
 
-    async def confirm(self, source: str, feed: str) -> int:
+    def _allowed(self, operator: Operator, keys: Iterable[str]) -> list[str]:
+        """Those of some EVSEs that an operator may report on now."""
+        owner, by_key = self.rights(operator), self.directory.by_key
+        return [key for key in keys if (evse := by_key(key)) is not None and may_report(owner, evse)]
+
+    async def confirm(self, operator: Operator, feed: str) -> int:
         """A source showed that all holds that it told on a feed: its EVSEs count as heard now. Says how many.
 
-        Nothing is logged, as with every confirmation, and no observation gets another time.
+        Nothing is logged, as with every confirmation, and no observation gets another time. What the operator
+        may not report on any more is not confirmed.
         """
         cells = self.board.cells
 
         def hear(keys: Sequence[str], round_: Round, taken: Taking) -> int:
-            own = [key for key in keys if (row := cells[key]).source == source and row.feed in {feed, ""}]
+            told = [
+                key for key in keys if (row := cells[key]).source == operator.name and row.feed in {feed, ""}
+            ]
+            own = self._allowed(operator, told)
             round_.hear(own, taken)
             return len(own)
 

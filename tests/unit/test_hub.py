@@ -19,10 +19,20 @@ from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded
-from ladestrom.hub import APPEND_SECONDS_MAX, CHUNK_EVSES, REPORTS_PER_LOOK, Decision, Hub, HubLimits
+from ladestrom.hub import (
+    ADJUSTED_MAX,
+    APPEND_SECONDS_MAX,
+    CHUNK_EVSES,
+    REPORTS_PER_LOOK,
+    Decision,
+    Hub,
+    HubLimits,
+)
 from ladestrom.model import (
     Evse,
+    Feed,
     Operator,
+    Order,
     Position,
     Reason,
     Receipt,
@@ -164,6 +174,28 @@ class TestReceipts:
         assert '"NO*ABC*E404"' in receipt.refused[0].detail
         assert "check the id" in receipt.refused[0].detail
         assert len(receipt.refused[1].detail) < 200
+
+    async def test_times_that_are_ahead_of_us_are_taken_as_received_and_told_if_by_more_than_five_minutes(
+        self,
+    ) -> None:
+        async with working() as at:
+            slightly = make_report(FIRST, Status.CHARGING, NOW + 300_000)
+            far = make_report(SECOND, Status.CHARGING, NOW + 300_001)
+            receipt = await at.submit(slightly, make_report("NO*NOT*E1"), far)
+            assert [(each.index, each.reason) for each in receipt.adjusted] == [(2, Reason.FUTURE_TIME)]
+            assert receipt.observed == ()
+            assert [each.index for each in receipt.refused] == [1]
+            assert {row.observed_at for row in at.board.cells.values()} == {NOW}
+            at.clock.pass_(10)
+            again = await at.submit(far, make_report(FIRST, Status.AVAILABLE, NOW + 900_000))
+            assert (again.accepted, again.unchanged) == (1, 1)
+            assert [each.index for each in again.adjusted] == [1]
+            assert again.observed == (NOW + 10,)
+
+    async def test_of_many_adjusted_times_the_first_hundred_are_told(self) -> None:
+        async with working() as at:
+            receipt = await at.submit(*[make_report(FIRST, observed_at=NOW + 400_000)] * (ADJUSTED_MAX + 1))
+            assert [each.index for each in receipt.adjusted] == list(range(ADJUSTED_MAX))
 
     async def test_deliveries_are_tallied_by_operator(self) -> None:
         async with working() as at:
@@ -723,6 +755,63 @@ class TestExpiry:
             await at.submit(*(make_report(evse) for evse in evses))
             assert await self.expired(at, NOW + 2 * DAY_MS) == len(evses) > CHUNK_EVSES
             assert set(at.statuses().values()) == {Status.UNKNOWN}
+
+
+class TestSignOff:
+    CABLE = Feed("abc/ocpp/CP1", Order.ARRIVAL)
+    PUSHED = Feed("abc/plain")
+
+    async def test_a_sign_off_takes_back_what_was_heard_last_on_its_feed(self) -> None:
+        async with working() as at:
+            await at.hub.submit(ABC, [make_report(FIRST), make_report(SECOND)], feed=self.CABLE)
+            await at.hub.submit(ABC, [make_report(THIRD), make_report(SECOND)], feed=self.PUSHED)
+            assert await at.hub.sign_off("abc", feed=self.CABLE.name) == 1
+            assert at.statuses() == {
+                FIRST.key: Status.UNKNOWN,
+                SECOND.key: Status.AVAILABLE,
+                THIRD.key: Status.AVAILABLE,
+            }
+
+    async def test_it_takes_back_no_other_sources_words(self) -> None:
+        async with working() as at:
+            await at.hub.submit(ABC, [make_report(FIRST), make_report(SECOND)], feed=self.CABLE)
+            later = make_report(SECOND, Status.CHARGING, NOW + 1, source="other")
+            at.clock.pass_(1)
+            await at.submit(later, operator=make_operator("other"))
+            assert await at.hub.sign_off("abc", only=[FIRST.key, SECOND.key]) == 1
+            assert at.statuses() == {FIRST.key: Status.UNKNOWN, SECOND.key: Status.CHARGING}
+
+    async def test_it_takes_back_nothing_that_was_heard_since_it_began(self) -> None:
+        async with working() as at:
+            await at.hub.submit(ABC, [make_report(FIRST), make_report(SECOND)], feed=self.CABLE)
+            began = at.hub.begin()
+            # A newer connection says the same again.
+            await at.hub.submit(ABC, [make_report(SECOND)], feed=self.CABLE)
+            assert await at.hub.sign_off("abc", feed=self.CABLE.name, before=began) == 1
+            assert at.statuses() == {FIRST.key: Status.UNKNOWN, SECOND.key: Status.AVAILABLE}
+
+    async def test_in_a_delivery_it_reaches_only_what_the_operator_may_report_on_now(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST), make_report(SECOND))
+            at.rights["abc"] = make_operator("abc", parties=(), prefixes=(SECOND.key,))
+            assert await at.hub.sign_off("abc", only=[FIRST.key], by=ABC) == 0
+            assert await at.hub.sign_off("abc", keep=(), by=ABC) == 1
+            assert at.statuses() == {FIRST.key: Status.AVAILABLE, SECOND.key: Status.UNKNOWN}
+
+    async def test_a_source_that_is_gone_is_signed_off_whatever_it_may_now(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            at.rights["abc"] = make_operator("abc", parties=())
+            assert await at.hub.sign_off("abc") == 1
+
+    async def test_what_an_operator_may_not_report_on_any_more_is_not_confirmed(self) -> None:
+        async with working() as at:
+            await at.hub.submit(ABC, [make_report(FIRST), make_report(SECOND)], feed=self.CABLE)
+            at.rights["abc"] = make_operator("abc", parties=(), prefixes=(SECOND.key,))
+            at.clock.pass_(1_000)
+            assert await at.hub.confirm(ABC, self.CABLE.name) == 1
+            heard_at = {key: row.heard_at - NOW for key, row in at.board.cells.items()}
+            assert heard_at == {FIRST.key: 0, SECOND.key: 1_000}
 
 
 class TestReconcile:

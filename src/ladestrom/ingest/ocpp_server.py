@@ -444,7 +444,8 @@ class _Connection:
                 await self._do(self._conversation.wake(self._server.now()))
             elif message["type"] == "websocket.disconnect":
                 return
-            else:
+            elif self.ended is None:
+                # What comes in the moment in which a newer connection takes this one's place does not count.
                 await self._take(message.get("text") or message.get("bytes") or "", loop.time())
                 # From when it could be heard again.
                 silent_at_s = loop.time() + silence_s

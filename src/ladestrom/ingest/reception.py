@@ -146,21 +146,21 @@ class Reception:
 
     async def keep_only(self, operator: Operator, feed: str, evses: Collection[str]) -> int:
         """The source has told of all EVSEs that it has on a feed; others that it told on it are unknown."""
-        return await self._hub.sign_off(operator.name, keep=evses, feed=feed)
+        return await self._hub.sign_off(operator.name, keep=evses, feed=feed, by=operator)
 
     async def confirm(self, operator: Operator, feed: str) -> int:
         """What the source told on a feed holds: none of it is silent. Says how many EVSEs that are."""
-        return await self._hub.confirm(operator.name, feed)
+        return await self._hub.confirm(operator, feed)
 
     async def _sign_off_after(
         self, operator: Operator, delivery: Delivery, feed: Feed, began: Beginning | None
     ) -> None:
         """What a delivery says is unknown, or does not name although it names all, is unknown."""
         if delivery.unknown:
-            await self._hub.sign_off(operator.name, only=delivery.unknown, feed=feed.name)
+            await self._hub.sign_off(operator.name, only=delivery.unknown, feed=feed.name, by=operator)
         if delivery.complete:
             await self._hub.sign_off(
-                operator.name, keep=_named(delivery), within=delivery.within, before=began
+                operator.name, keep=_named(delivery), within=delivery.within, before=began, by=operator
             )
 
     async def _submit(

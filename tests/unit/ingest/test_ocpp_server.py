@@ -231,6 +231,19 @@ async def test_one_that_comes_back_while_it_is_signed_off_has_the_last_word(worl
     await come_true(lambda: world.status() is Status.CHARGING)
 
 
+async def test_a_newer_connection_ends_the_right_of_the_older_one_to_speak(world: World) -> None:
+    older = Socket(world)
+    await older.status(1, "Available")
+    newer = Socket(world)
+    # It comes in the same moment, and would lie over all EVSEs.
+    older.say(2, "late", "StatusNotification", {"connectorId": 0, "status": "Faulted"})
+    await come_true(older.task.done)
+    await newer.status(2, "Available", "y")
+    await newer.status(1, "Charging", "x")
+    assert (world.status(FIRST), world.status(SECOND)) == (Status.CHARGING, Status.AVAILABLE)
+    assert [frame[1] for frame in older.heard() if frame[0] == 3] == ["x"], "the late one is not answered"
+
+
 async def test_what_is_not_understood_is_kept_for_who_looks_into_it(world: World) -> None:
     socket = Socket(world)
     socket.say(2, "x", "StatusNotification", {"connectorId": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
 import pytest
 from tests.building import NOW, GatedLog, make_evses, make_operator, make_report, make_station
 
@@ -90,3 +91,27 @@ async def test_reports_are_told_to_be_taken_where_only_the_end_of_others_could_n
     assert caught.value.taken == Taken(1, 1, 0, 0)
     assert (await world.reception.take(ABC, make())).unchanged == 1
     assert world.board.cells[EVSES[0].key].change.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("reach", ["unknown", "complete", "keep_only", "confirm"])
+async def test_nothing_in_a_delivery_reaches_an_evse_that_its_operator_may_not_report_on_any_more(
+    world: World, reach: str
+) -> None:
+    first, second = EVSES[0], EVSES[1]
+    feed = "abc/plain"
+    told = Delivery(reports=[make_report(first), make_report(second)])
+    await world.reception.take(ABC, told, protocol="plain")
+    world.hub.rights = lambda operator: msgspec.structs.replace(operator, parties=(), prefixes=(second.key,))
+    before = dict(world.board.cells)
+    match reach:
+        case "unknown":
+            told = Delivery(reports=[], unknown=[first.key, second.key])
+            await world.reception.take(ABC, told, protocol="plain")
+        case "complete":
+            await world.reception.take(ABC, Delivery(reports=[], complete=True))
+        case "keep_only":
+            await world.reception.keep_only(ABC, feed, ())
+        case "confirm":
+            assert await world.reception.confirm(ABC, feed) == 1
+    assert world.board.cells[first.key] is before[first.key]
+    assert world.board.cells[second.key] is not before[second.key]
