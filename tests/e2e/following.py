@@ -347,9 +347,8 @@ def example(beginning: str, server: Serving | None = None, document: str = "docs
     (found,) = [each for each in blocks if each.startswith(beginning)]
     if server is None:
         return found
-    return found.replace("127.0.0.1:8383", f"127.0.0.1:{server.port}").replace(
-        "key=demo", f"key={server.keys['stream']}"
-    )
+    at_server = found.replace("127.0.0.1:8383", f"127.0.0.1:{server.port}")
+    return at_server.replace('"demo"', f'"{server.keys["stream"]}"')
 
 
 # -- a small country under load ----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ TELLING: Final = ("connection", "upgrade", "sec-websocket-extensions", "sec-webs
 """Headers by whose values a server decides what to do, and that stay as they are from year to year."""
 
 WATCHED: Final = """
-// Delays of the guide are 1 s and up to 9 s of chance.
+// Delays of the guide are 2 s after the first failure, times 0.5 and up to 0.5 of chance.
 window.WebSocket = class extends WebSocket {
   constructor(url) {
     super(url);
@@ -30,7 +30,7 @@ window.WebSocket = class extends WebSocket {
     });
   }
 };
-Math.random = () => -0.1;
+Math.random = () => -0.9;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 """
 

@@ -239,7 +239,7 @@ def line_with(lines: IO[str], beginning: str) -> str:
 
 
 PAGE: Final = """
-Math.random = () => -0.1;
+Math.random = () => -0.9;
 const [url, ...tickets] = process.argv.slice(1);
 const say = ({ type, seq }) => seq === undefined || console.log(JSON.stringify([type, seq]));
 followEvents(url, async () => tickets.shift(), new Board(), say);

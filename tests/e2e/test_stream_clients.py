@@ -425,11 +425,11 @@ def test_the_readmes_consumer_in_javascript_prints_what_happens_and_comes_back(
         command = [installed("node"), "-e", code]
         with program(command, cwd=node_directory, stdout=PIPE) as consumer:
             assert consumer.stdout is not None
-            assert next(consumer.stdout).startswith("snapshot:init ")
+            assert [next(consumer.stdout).split()[0] for _ in range(2)] == ["hello", "snapshot"]
             seq = change(server)
-            assert any(line.startswith(f"status:update {seq} ") for line in consumer.stdout)
+            assert any(line.startswith(f"changes {seq} ") for line in consumer.stdout)
             server.call(server.app.stream.abort)
-            assert any(line.startswith("snapshot:init ") for line in consumer.stdout)
+            assert any(line.startswith("snapshot ") for line in consumer.stdout)
 
 
 def test_the_websocket_built_into_node_follows(server: Serving) -> None:
