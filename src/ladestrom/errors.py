@@ -13,16 +13,16 @@ import msgspec
 class LadestromError(Exception):
     """Root. `str(error)` says what, where and what to do, and may be shown to anyone."""
 
-    means: ClassVar[str] = "A fault of the server stopped the request. It was logged."
+    means: ClassVar[str] = "An internal error of the server stopped the request. It was logged."
     """What happened, for whoever sent the request. One sentence or two; shown at `/docs/errors/CODE`."""
-    advice: ClassVar[str] = (
-        "Try again later. If it happens again, tell the administrator what you sent and when."
-    )
+    advice: ClassVar[str] = "Do not retry automatically. Tell the administrator what you sent and when."
     """What to do about it."""
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     close_code: ClassVar[int] = 1011
     """WebSocket close code. 4400 to 4499 say: do not reconnect before something was changed."""
+    on_websocket: ClassVar[bool] = True
+    """Whether a WebSocket can be closed, or refused, with this error."""
     retry: ClassVar[bool] = False
     """Whether the same request may succeed later without being changed."""
     retry_after_s: int = 1
@@ -30,33 +30,33 @@ class LadestromError(Exception):
 
 
 class BadRequest(LadestromError):
-    means = "The request cannot be understood. Nothing was changed."
-    advice = "Read `detail`: it names the part that is wrong. Correct the request before you send it again."
+    means = "The request is not valid. Nothing was changed."
+    advice = "Correct what `detail` names before you send the request again."
     code = "bad_request"
     status = 400
     close_code = 4400
 
 
 class MalformedBody(BadRequest):
-    means = "The body is not what its content type says, for example JSON that ends in the middle."
-    advice = "Check the body at the place that `detail` names. Nothing of it was used."
+    means = "The body cannot be parsed, for example because the JSON is incomplete."
+    advice = "Correct the body at the place that `detail` names. None of it was used."
     code = "malformed_body"
 
 
 class InvalidPosition(BadRequest):
     means = "`since` is not a position of the form `EPOCH-SEQ`."
     advice = (
-        "Send the `epoch` and `seq` of the last message you took, joined by a hyphen, or leave `since` "
-        "out to get a snapshot."
+        "Send the `epoch` and `seq` of the last message that you processed, joined by a hyphen, or omit "
+        "`since` to get a snapshot."
     )
     code = "invalid_position"
 
 
 class InvalidSelection(BadRequest):
-    means = "A filter has a value, or a name, that the server does not know."
+    means = "The server does not know this filter, or this value of a filter."
     advice = (
-        "Correct the parameter that `detail` names. Parameters and their values are listed in the guide "
-        "for consumers."
+        "Correct the parameter that `detail` names. The guide for consumers lists all parameters and their "
+        "values."
     )
     code = "invalid_filter"
 
@@ -75,8 +75,8 @@ class Unauthenticated(LadestromError):
 class NotAllowed(LadestromError):
     means = "The key is valid, but does not allow this request."
     advice = (
-        "Use a key with the scope that `detail` names, or ask the administrator to extend what the "
-        "operator may report on."
+        "Use a key with the scope that `detail` names, or ask the administrator to let your operator report "
+        "on the EVSE."
     )
     code = "not_allowed"
     status = 403
@@ -84,20 +84,20 @@ class NotAllowed(LadestromError):
 
 
 class KeyPending(NotAllowed):
-    means = "The key was created but not approved yet."
-    advice = "Wait until the administrator has approved it. Trying again before then does not help."
+    means = "The key has been created but not yet approved."
+    advice = "Wait until the administrator has approved it. Do not retry before then."
     code = "key_pending"
 
 
 class KeysClosed(NotAllowed):
-    means = "On this server only the administrator creates keys."
-    advice = "Ask the administrator for a key. The contact is on the page `/consumers`, if there is one."
+    means = "On this server, only the administrator can create keys."
+    advice = "Ask the administrator for a key. The page `/consumers` shows the contact, if there is one."
     code = "keys_closed"
 
 
 class NotFound(LadestromError):
-    means = "There is nothing at this path, or no object with this id."
-    advice = "Check the id and the path. All paths are in `/openapi.json`."
+    means = "Nothing exists at this path, or no object has this id."
+    advice = "Check the path and the id. `/openapi.json` lists all paths."
     code = "not_found"
     status = 404
     close_code = 4404
@@ -105,53 +105,58 @@ class NotFound(LadestromError):
 
 class MethodNotAllowed(BadRequest):
     means = "The path does not support this HTTP method."
-    advice = "Use one of the methods in the response header `Allow`."
+    advice = "Use one of the methods that the response header `Allow` lists."
     code = "method_not_allowed"
+    on_websocket = False
     status = 405
 
 
 class UpgradeRequired(BadRequest):
-    means = "The path is a WebSocket, and the request did not ask for an upgrade."
+    means = "The path is for WebSockets, and the request did not ask for an upgrade."
     advice = "Connect with a WebSocket client. For plain HTTP use server-sent events at `/api/v2/events`."
     code = "upgrade_required"
+    on_websocket = False
     status = 426
 
 
 class IdempotencyConflict(LadestromError):
-    means = "The same `Idempotency-Key` was sent before with another body."
-    advice = "Use a new key for each delivery; repeat a key only with exactly the same body."
+    means = "The same `Idempotency-Key` was used before with a different body."
+    advice = "Use a new `Idempotency-Key` for each request. Reuse one only with exactly the same body."
     code = "idempotency_conflict"
+    on_websocket = False
     status = 422
     close_code = 4422
 
 
 class TooLarge(LadestromError):
-    means = "A body, a message or a list is larger than its limit."
-    advice = "Split it. `detail` gives the limit."
+    means = "A body, a message or a list exceeds its limit."
+    advice = "Send it in smaller parts. `detail` states the limit."
     code = "too_large"
     status = 413
     close_code = 1009
 
 
 class UnsupportedEncoding(LadestromError):
-    means = "`Content-Encoding` is something other than `gzip` or `identity`."
-    advice = "Compress with gzip, or do not compress."
+    means = "The `Content-Encoding` is neither `gzip` nor `identity`."
+    advice = "Compress the body with gzip, or do not compress it."
     code = "unsupported_encoding"
+    on_websocket = False
     status = 415
     close_code = 1003
 
 
 class UnsupportedMediaType(LadestromError):
-    means = "The `Content-Type` is not one that this path accepts."
-    advice = "Send the content type that `detail` names; for JSON, `application/json`."
+    means = "This path does not accept this `Content-Type`."
+    advice = "Send the content type that `detail` names, for example `application/json`."
     code = "unsupported_media_type"
+    on_websocket = False
     status = 415
     close_code = 1003
 
 
 class TooManyRequests(LadestromError):
-    means = "A rate or a number of connections is above its limit for this key or address."
-    advice = "Wait for the number of seconds in `Retry-After`, then send less. `detail` names the limit."
+    means = "This key, operator or IP address has exceeded its limit of requests, connections or items."
+    advice = "Wait for the number of seconds in `Retry-After`, then send less. `detail` states the limit."
     code = "too_many_requests"
     status = 429
     close_code = 4129
@@ -163,7 +168,7 @@ class TooManyRequests(LadestromError):
 
 
 class Overloaded(LadestromError):
-    means = "The server is full, or stopping, or a queue has reached its limit. Nothing was changed."
+    means = "The server is at capacity or is shutting down. Nothing was changed."
     advice = "Send the same request again after the number of seconds in `Retry-After`."
     code = "overloaded"
     status = 503
@@ -172,7 +177,7 @@ class Overloaded(LadestromError):
 
 
 class NotReady(LadestromError):
-    means = "The server cannot write its log, or has not finished starting."
+    means = "The server is still starting, or cannot write its log."
     advice = (
         "Send the same request again after the number of seconds in `Retry-After`. Administrators find "
         "the reason at `/readyz`."
@@ -186,8 +191,8 @@ class NotReady(LadestromError):
 class LogFailure(NotReady):
     means = "Writing to the log failed. Nothing of this request was accepted, unless `detail` says otherwise."
     advice = (
-        "Send the same delivery again after the number of seconds in `Retry-After`; repeating a delivery "
-        "does no harm. Administrators find the reason at `/readyz` and in the log."
+        "Send the same request again after the number of seconds in `Retry-After`; repetitions do no harm. "
+        "Administrators find the reason at `/readyz` and in the server's log messages."
     )
     code = "log_failure"
 
@@ -195,17 +200,17 @@ class LogFailure(NotReady):
 class LogMisplaced(LogFailure):
     means = "A file of the server's data directory was moved, replaced or deleted. Nothing was accepted."
     advice = (
-        "Send the same delivery again later. Administrators find at `/readyz` which file it is: put it back, "
-        "or restart the server."
+        "Send the same request again later. Administrators: `/readyz` names the file. Put it back, or "
+        "restart the server."
     )
     code = "log_misplaced"
 
 
 class LogDamaged(LogFailure):
-    means = "An entry of the log cannot be read, or is missing. The administrator was told which one."
+    means = "An entry of the log is missing or cannot be read."
     advice = (
-        "A consumer that asked for every change from before that entry starts again without `since`. "
-        "Administrators find the entry at `/readyz` and in the log, and restore a backup."
+        "If you asked for every change from a position before that entry, start again without `since`. "
+        "Administrators: `/readyz` names the entry. Restore a backup."
     )
     code = "log_damaged"
 
@@ -216,8 +221,8 @@ class LogDamaged(LogFailure):
 
 
 class LogTrimmed(LadestromError):
-    means = "Changes after the position asked for are no longer kept in the log."
-    advice = "Start again without `since`; the answer begins with a snapshot."
+    means = "The log no longer contains all changes after the requested position."
+    advice = "Start again without `since`; the response begins with a snapshot."
     code = "log_trimmed"
     status = 410
 
@@ -233,10 +238,10 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class PartlyTaken(NotReady):
-    means = "The server took a part of the delivery and then failed. `taken` says how much is in the log."
+    means = "The server stored a part of the request and then failed. `taken` says how much is in the log."
     advice = (
-        "Send the same delivery again after the number of seconds in `Retry-After`. Items that were taken "
-        "already count as unchanged then; nothing is counted twice."
+        "Send the whole request again after the number of seconds in `Retry-After`. Items that are already "
+        "stored are then counted as unchanged; nothing is stored twice."
     )
     code = "partly_taken"
 
@@ -250,42 +255,46 @@ OWN_FAILURES: Final = (NotReady, Overloaded)
 
 
 class SourceFailure(LadestromError):
-    means = "A source that the server asked did not answer as its protocol requires."
-    advice = "The server tries again by itself. Administrators see the reason in `ladestrom sources list`."
+    means = "A source did not respond to the server as its protocol requires."
+    advice = "The server retries automatically. Administrators see the reason in `ladestrom sources list`."
     code = "source_failure"
+    on_websocket = False
     status = 502
     close_code = 1013
     retry = True
 
 
 class Conflict(LadestromError):
-    means = "It exists already, or it exists in another form."
-    advice = "Read `detail`: it names what exists. Choose another name or change the existing object."
+    means = "An object with this name or id already exists, or its state does not allow the request."
+    advice = "`detail` names the object. Choose another name, or change the existing object."
     code = "conflict"
     status = 409
     close_code = 4409
 
 
 class InvalidSetting(LadestromError):
-    means = "A setting has a wrong name or value. The program ends with exit code 2."
+    means = "A setting has an invalid name or value. The program ends with exit code 2."
     advice = (
-        "Correct the file, variable or flag that the message names. `ladestrom config check` lists "
-        "everything that is wrong."
+        "Correct the file, variable or option that the message names. `ladestrom config check` lists all "
+        "problems."
     )
     code = "invalid_setting"
+    on_websocket = False
 
 
 class InvalidBackup(LadestromError):
-    means = "A backup is not whole, is damaged, or was made by a newer version. Nothing was restored."
-    advice = "Use another backup, or, if the message says so, the version of the program that made it."
+    means = "A backup is incomplete or damaged, or was made by a newer version. Nothing was restored."
+    advice = "Use another backup or, if the message says so, the version of the program that made the backup."
     code = "invalid_backup"
+    on_websocket = False
 
 
 class InvalidRegister(LadestromError):
-    means = "A register file cannot be read as a whole."
+    means = "A register file cannot be read."
     advice = (
-        "Check that the file is complete and of the format that you named. Single bad records do not "
-        "cause this error; they are refused one by one."
+        "Check that the file is complete and in the format that you named. Individual bad records do not "
+        "cause this error; each is refused separately."
     )
     code = "invalid_register"
+    on_websocket = False
     status = 400

@@ -103,3 +103,10 @@ def _anchors(path: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in plain}
+
+
+def test_only_what_a_websocket_can_be_closed_with_has_a_close_code() -> None:
+    rows = explanations()
+    assert rows["unauthenticated"].close_code == 4401
+    assert rows["ocpi_refused"].close_code is None
+    assert (rows["ocpi_method_not_allowed"].status, rows["ocpi_method_not_allowed"].close_code) == (405, None)

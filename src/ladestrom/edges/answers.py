@@ -89,9 +89,12 @@ def on_error(request: AnyRequest, error: Exception) -> Response[bytes]:
 class _Http(LadestromError):
     """An error of the HTTP framework that none of ours stands for."""
 
-    means = "The request is not valid HTTP for this path. The status says in which way."
-    advice = "Read `detail` and correct the request."
+    means = "The request is not valid HTTP for this path. The HTTP status may be another one from 400 to 499."
+    advice = "See the HTTP status and `detail`, and correct the request."
     code = "http"
+    status = 400
+    close_code = 4400
+    on_websocket = False
 
 
 _OURS: Final[dict[int, type[LadestromError]]] = {400: BadRequest, 413: TooLarge}

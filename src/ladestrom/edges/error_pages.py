@@ -28,9 +28,9 @@ class Explanation(msgspec.Struct, frozen=True):
     means: str
     advice: str
     status: int | None = None
-    """HTTP status; None for a reason that is told in a receipt."""
+    """HTTP status; None for a reason in a receipt."""
     close_code: int | None = None
-    """WebSocket close code."""
+    """WebSocket close code; None for an error that no WebSocket is closed with."""
     retry: bool = False
     """Whether the same request may succeed later without being changed."""
 
@@ -38,31 +38,31 @@ class Explanation(msgspec.Struct, frozen=True):
 REASONS: Final = (
     Explanation(
         Reason.UNKNOWN_EVSE.value,
-        "No EVSE of the registry has this id, or several have it as their uid.",
-        "Check the id. If it is right, the station is missing from the register: ask the administrator to "
-        "import it. If several EVSEs share the uid, send the EVSE id.",
+        "No EVSE in the registry has this id, or several have it as their `uid`.",
+        "Check the id. If it is correct, the station is not in the registry: ask the administrator to import "
+        "it. If several EVSEs share the `uid`, send the EVSE id.",
     ),
     Explanation(
         Reason.NOT_ALLOWED.value,
-        "The EVSE is not among those that this key's operator may report on.",
-        "Report only on your own EVSEs. If it is yours, ask the administrator to add its party or id prefix "
+        "Your operator may not report on this EVSE.",
+        "Report only on your own EVSEs. If it is yours, ask the administrator to add its party or prefix "
         "to your operator.",
     ),
     Explanation(
         Reason.INVALID_ITEM.value,
-        "The item is not of a form that the server understands.",
-        "Compare it with the forms in the guide for operators; `detail` names the member that is wrong.",
+        "The item does not have the form that the protocol requires.",
+        "Correct the member that `detail` names. The guide for operators describes the form.",
     ),
     Explanation(
         Reason.INVALID_STATUS.value,
-        "The status is not one of the words, or numbers, of the protocol.",
-        "Send one of the nine OCPI words: AVAILABLE, BLOCKED, CHARGING, INOPERATIVE, OUTOFORDER, PLANNED, "
+        "The status is not one that the protocol defines.",
+        "Send one of the nine OCPI statuses: AVAILABLE, BLOCKED, CHARGING, INOPERATIVE, OUTOFORDER, PLANNED, "
         "REMOVED, RESERVED, UNKNOWN.",
     ),
     Explanation(
         Reason.INVALID_TIME.value,
-        "The time of the observation cannot be read, or is before the year 2000.",
-        "Send ISO 8601 with a zone (`2026-11-22T10:00:00Z`) or milliseconds since 1970, or leave it out.",
+        "The observation time cannot be read, or is before the year 2000.",
+        "Send ISO 8601 with a time zone (`2026-11-22T10:00:00Z`) or milliseconds since 1970, or omit it.",
     ),
 )
 """Why an item of a delivery was refused, and what to do."""
@@ -72,17 +72,25 @@ def explanations() -> dict[str, Explanation]:
     """Every code by name: those of all error classes that are loaded, and the reasons of refusals."""
     found = {
         error.code: Explanation(
-            error.code, error.means, error.advice, error.status, error.close_code, error.retry
+            error.code,
+            error.means,
+            error.advice,
+            error.status,
+            error.close_code if error.on_websocket else None,
+            error.retry,
         )
         for error in error_classes()
     }
     for reason in REASONS:
-        # `not_allowed` refuses a whole request as well as one item; its page tells of both.
+        # `not_allowed` refuses a whole request as well as one item; its page explains both.
         whole = found.get(reason.code)
         found[reason.code] = (
             reason
             if whole is None
-            else msgspec.structs.replace(whole, means=f"{whole.means} In a receipt: {reason.means}")
+            else msgspec.structs.replace(
+                whole,
+                means=f"{whole.means} As a reason in a receipt: {reason.means[0].lower()}{reason.means[1:]}",
+            )
         )
     return dict(sorted(found.items()))
 
@@ -127,9 +135,10 @@ def _body(found: Explanation) -> str:
     if found.status is not None:
         rows += [
             ("HTTP status", f"{found.status} {HTTPStatus(found.status).phrase}"),
-            ("WebSocket close code", str(found.close_code)),
             ("Can the same request succeed later?", "yes" if found.retry else "no"),
         ]
+    if found.close_code is not None:
+        rows.append(("WebSocket close code", str(found.close_code)))
     cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
     return (
         f"<p>{_marked(found.means)}</p><h2>What to do</h2><p>{_marked(found.advice)}</p>"

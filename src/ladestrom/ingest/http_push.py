@@ -364,9 +364,10 @@ async def _read(receive: Receive, limit: int) -> bytes:
 
 
 class BodyTimeout(BadRequest):
-    means = "The body did not arrive within the time that is allowed for it. Nothing of it was used."
-    advice = "Send it again. Over a slow link, send smaller bodies, or compress them with gzip."
+    means = "The body did not arrive in time. None of it was used."
+    advice = "Send it again. On a slow connection, send smaller bodies, or compress them with gzip."
     code = "body_timeout"
+    on_websocket = False
     status = 408
     retry = True
 

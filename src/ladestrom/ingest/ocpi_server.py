@@ -82,10 +82,12 @@ def digest(token: str) -> bytes:
 
 class _NotAllowed(Refused):
     means = (
-        "The OCPI path does not support this HTTP method, or not in the present state of the registration."
+        "The OCPI path does not support this HTTP method, or not before (or after) registration. The "
+        "response is an OCPI message, not a problem document."
     )
-    advice = "Use one of the methods in the response header `Allow`."
+    advice = "Use one of the methods that the response header `Allow` lists."
     code = "ocpi_method_not_allowed"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
 
     def __init__(self, message: str, methods: tuple[str, ...]) -> None:
         super().__init__(message, ocpi.CLIENT_ERROR, HTTPStatus.METHOD_NOT_ALLOWED)

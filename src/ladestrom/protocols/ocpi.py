@@ -75,9 +75,13 @@ class Reply(msgspec.Struct, frozen=True):
 class Refused(LadestromError):
     """A request of OCPI that is answered with another status code than 1000."""
 
-    means = "An OCPI request was answered with a status code other than 1000."
-    advice = "Read `status_code` and `status_message` of the answer (OCPI 2.2.1, chapter 5)."
+    means = (
+        "An OCPI request was answered with a status code other than 1000, with HTTP status 200, 400 or 404. "
+        "The response is an OCPI message, not a problem document."
+    )
+    advice = "Read `status_code` and `status_message` in the response (OCPI 2.2.1, chapter 5)."
     code = "ocpi_refused"
+    on_websocket = False
     status = 200
 
     def __init__(self, message: str, code: int = CLIENT_ERROR, status: int = HTTP_OK) -> None:
@@ -86,17 +90,18 @@ class Refused(LadestromError):
 
 
 class PeerFailed(SourceFailure):
-    means = "An OCPI peer refused our request, or its answer cannot be read."
-    advice = "The server asks again later. Administrators see the reason in `ladestrom sources list`."
+    means = "The OCPI system of an operator refused a request of this server, or its response cannot be read."
+    advice = "The server retries automatically. Administrators see the reason in `ladestrom sources list`."
     code = "peer_failed"
     status_code = 0
     """Of OCPI, where the peer said one."""
 
 
 class PeerDenies(PeerFailed):
-    means = "An OCPI peer does not accept our token."
-    advice = "Check the token with the peer, and register again with `ladestrom ocpi register`."
+    means = "The OCPI system of an operator rejected this server's token."
+    advice = "Administrators: check the token with the operator, then run `ladestrom ocpi register` again."
     code = "peer_denies"
+    retry = False
 
 
 class Endpoint(msgspec.Struct, frozen=True):
