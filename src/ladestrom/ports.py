@@ -522,6 +522,14 @@ class Store(Protocol):
         """
         ...
 
+    async def erase_key(self, key_id: str) -> None:
+        """Deletes the key and what it says of its holder; it ends with that.
+
+        Raises:
+            NotFound: no key has this id.
+        """
+        ...
+
     async def expire_key(self, key_id: str, expires_at: Millis) -> None:
         """Brings the key's expiry forward (rotation); never later than it was.
 

@@ -538,6 +538,17 @@ async def test_a_key_is_revoked_once_and_for_good(store: Store) -> None:
         await store.revoke_key("nobody", NOW)
 
 
+async def test_a_key_that_is_erased_is_gone_and_others_stay(store: Store) -> None:
+    await store.put_key(key(self_made=True))
+    await store.put_key(key("B" * 10))
+    before = await store.revision()
+    await store.erase_key("AAAAAAAAAA")
+    assert [each.id for each in await store.keys()] == ["B" * 10]
+    assert await store.revision() > before
+    with pytest.raises(NotFound, match='"AAAAAAAAAA"'):
+        await store.erase_key("AAAAAAAAAA")
+
+
 async def test_expiry_is_brought_forward_and_never_back(store: Store) -> None:
     await store.put_key(key())
     for expires_at, expected in ((NOW + 9, NOW + 9), (NOW + 5, NOW + 5), (NOW + 7, NOW + 5)):

@@ -1,12 +1,15 @@
 """Every command of README and docs does what the document says: run in order, and compared with what it prints.
 
-One shell session for each document, in an empty directory that has `.venv` and `examples` as a clone has.
+One shell session for each document, in an empty directory that has `.venv` and `examples` as a clone has. It also
+holds what a document has at the machine's root: `/srv`, `/var`, `/etc` and `/usr/local`, and a `sudo` that drops the
+environment, as the real one does, but makes nobody another user.
 Exported variables live on from block to block. A block that starts a server stays in the background until the
 document's end; any other has to end by itself, or is ended once it has printed what the document says.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -28,14 +31,24 @@ SUBSTITUTES: Final = {
     r"make (setup|test|check)": "true",
     r"make run": ".venv/bin/ladestrom demo --port 8383",
     r"python3 -m pip wheel (.*) \.$": rf"{sys.executable} -m pip wheel --quiet --no-build-isolation \1 {ROOT}",
-    r"server/bin/python -m pip install --require-hashes .*": (
-        f"echo {sysconfig.get_path('purelib')} > $(echo server/lib/python3*/site-packages)/tests.pth"
+    r"sudo (\S+/srv/ladestrom)/bin/python -m pip install --require-hashes .*": (
+        rf"echo {sysconfig.get_path('purelib')} > $(echo \1/lib/python3*/site-packages)/tests.pth"
     ),
-    r"server/bin/python -m pip install": f"{sys.executable} -m pip --python server install --quiet --no-index",
+    r"sudo (\S+/srv/ladestrom)/bin/python -m pip install": (
+        rf"{sys.executable} -m pip --python \1 install --quiet --no-index"
+    ),
+    r"sudo useradd .*": "true",
+    r"sudo install -d -o ladestrom -g ladestrom": "sudo install -d",
 }
 """Commands that would set up or test the project itself, or load packages: the suite's own environment has them."""
 READY: Final = "...\n...ready...\n"
 """What a server prints that the document says nothing of."""
+SUDO: Final = """#!/bin/sh
+if [ "$1" = -u ]; then shift 2; fi
+exec env -i PATH="$PATH" HOME="$HOME" "$@"
+"""
+PLACES: Final = re.compile(r"(?<![\w.\-/])/(?=(srv|var|etc|usr/local)/)")
+"""Paths of a machine that a document installs on: they lie in the session's directory."""
 PORT: Final = "8383"
 """The port that the documents speak of; each session has one of its own instead."""
 
@@ -59,10 +72,24 @@ class Session:
         self._count = 0
         (directory / ".venv").symlink_to(sys.prefix)
         (directory / "examples").symlink_to(ROOT / "examples")
+        local = directory / "usr" / "local" / "bin"
+        for each in (local, directory / "etc", directory / "srv", directory / "var"):
+            each.mkdir(parents=True)
+        (local / "sudo").write_text(SUDO)
+        (local / "sudo").chmod(0o755)
+        own = environment({"server.port": self._port})
         self._environment = {
-            **environment({"server.port": self._port}),
+            **own,
             "COLUMNS": "100",
+            "PATH": os.pathsep.join((str(local), own["PATH"], str(Path(sys.prefix) / "bin"))),
         }
+
+    def configure(self, text: str) -> None:
+        """Writes the settings file that a document prints."""
+        (self._directory / "etc" / "ladestrom.toml").write_text(self._placed(text))
+
+    def _placed(self, text: str) -> str:
+        return PLACES.sub(f"{self._directory}/", text)
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +104,7 @@ class Session:
 
     def run(self, block: Block, expected: str | None) -> None:
         """Runs a block; fails where it fails, or prints something other than the document says."""
-        text = block.text
+        text = self._placed(block.text)
         for command, substitute in SUBSTITUTES.items():
             text = re.sub(rf"^{command}", substitute, text, flags=re.MULTILINE)
         self._count += 1
@@ -130,6 +157,9 @@ def session(tmp_path: Path) -> Iterator[Session]:
 @pytest.mark.parametrize("path", [path for path, _ in RUN], ids=lambda path: path.name)
 def test_the_commands_of_a_document_print_what_it_says(path: Path, session: Session) -> None:
     found = dict(RUN)[path]
+    for block in blocks(path):
+        if block.language == "toml":
+            session.configure(block.text)
     for number, block in enumerate(found):
         if block.language == "sh" and not block.info:
             after = found[number + 1] if number + 1 < len(found) else None

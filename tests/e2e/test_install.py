@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import ssl
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
@@ -16,7 +19,7 @@ import pytest
 from tests.certificates import Authority
 from tests.documents import ROOT, blocks
 from tests.e2e.following import E1, report
-from tests.e2e.running import free_port
+from tests.e2e.running import environment, free_port
 from tests.e2e.serving import Serving
 from tests.patience import DEADLINE_S, until
 from tests.programs import begin, end, run
@@ -25,25 +28,57 @@ from websockets.sync.client import connect
 PAGE: Final = ROOT / "docs" / "install.md"
 
 
-def printed(language: str) -> str:
-    """The page's block of a language; it has one of each."""
-    (found,) = [block.text for block in blocks(PAGE) if block.language == language]
-    return found
+GUIDE: Final = ROOT / "docs" / "operations.md"
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+def printed(language: str, page: Path = PAGE) -> list[str]:
+    """The page's blocks of a language, in order."""
+    return [block.text for block in blocks(page) if block.language == language]
+
+
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     program = Path(sys.executable).with_name("ladestrom")
-    unit = tmp_path / "ladestrom.service"
-    unit.write_text(
-        printed("ini")
-        .replace("/srv/ladestrom/bin/ladestrom", str(program if program.exists() else sys.executable))
-        .replace("User=ladestrom\n", "User=root\n")
-    )
-    done = run(["systemd-analyze", "verify", "--man=no", unit])
-    assert [line for line in done.stderr.splitlines() if "ladestrom.service" in line] == []
+    texts = [*printed("ini"), *printed("ini", GUIDE)]
+    names = ["ladestrom.service", "ladestrom-backup.service", "ladestrom-backup.timer"]
+    for name, text in zip(names, texts, strict=True):
+        (tmp_path / name).write_text(
+            text.replace(
+                "/srv/ladestrom/bin/ladestrom", str(program if program.exists() else sys.executable)
+            ).replace("User=ladestrom\n", "User=root\n")
+        )
+    done = run(["systemd-analyze", "verify", "--man=no", *(tmp_path / name for name in names)])
+    assert [line for line in done.stderr.splitlines() if "ladestrom" in line] == []
     assert done.returncode == 0, done.stderr
+
+
+def test_the_daily_backup_is_made_beside_a_server_and_drops_old_ones_only(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("ladestrom")
+    backups = tmp_path / "backups"
+    (unit,) = [text for text in printed("ini", GUIDE) if "ExecStart=" in text]
+    commands = [
+        shlex.split(
+            line.partition("=")[2]
+            .replace("/srv/ladestrom/bin/ladestrom", str(program))
+            .replace("/var/backups/ladestrom", str(backups))
+            .replace("%%", "%")
+            .replace("$$", "$")
+        )
+        for line in unit.splitlines()
+        if line.startswith(("ExecStart=", "ExecStartPost="))
+    ]
+    with Serving(tmp_path / "data") as server:
+        report(server, E1, "CHARGING")
+        for name, age_days in (("old", 20), ("recent", 2)):
+            (backups / name).mkdir(parents=True)
+            aged_s = time.time() - age_days * 86_400
+            os.utime(backups / name, (aged_s, aged_s))
+        for command in commands:
+            run(command, env=environment({"server.data": str(server.data)}), check=True)
+    (made,) = {path.name for path in backups.iterdir()} - {"recent"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d{4}", made)
+    assert (backups / made / "manifest.json").is_file()
 
 
 class Proxy:
@@ -54,12 +89,13 @@ class Proxy:
         certificate, key = self.authority.sign("server")
         self.port = free_port()
         self._folder = folder
+        site, limits = printed("nginx")
         configured = (
-            printed("nginx")
-            .replace("127.0.0.1:8383", f"127.0.0.1:{server_port}")
+            site.replace("127.0.0.1:8383", f"127.0.0.1:{server_port}")
             .replace("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl")
             .replace("/etc/ssl/status.example.org.pem", str(certificate))
             .replace("/etc/ssl/status.example.org.key", str(key))
+            .replace("/var/log/nginx/", f"{folder}/")
         )
         self._file = folder / "nginx.conf"
         places = "".join(
@@ -68,7 +104,7 @@ class Proxy:
         )
         self._file.write_text(
             f"daemon off;\nmaster_process off;\nworker_processes 1;\npid {folder / 'nginx.pid'};\n"
-            f"error_log {folder / 'error.log'};\nevents {{}}\n"
+            f"error_log {folder / 'error.log'};\n{limits}"
             f"http {{\naccess_log off;\n{places}{configured}}}\n"
         )
 
@@ -131,3 +167,34 @@ def test_streams_events_and_requests_pass_the_proxy_and_metrics_do_not(
     with proxy.client() as client:
         assert client.get("/api/v2/evses?limit=1", headers=key).status_code == 200
         assert client.get("/metrics", headers={"X-Api-Key": server.keys["admin"]}).status_code == 404
+
+
+def test_pages_and_requests_of_administrators_are_for_the_own_network_only(
+    proxied: tuple[Serving, Proxy],
+) -> None:
+    server, proxy = proxied
+    with proxy.client() as client:
+        for path in ("/admin", "/api/v2/admin", "/api/v2/admin/sources"):
+            assert client.get(path, headers={"X-Api-Key": server.keys["admin"]}).status_code == 403, path
+        assert client.get("/readyz").json()["status"] == "ready"
+
+
+def test_no_log_of_the_proxy_has_a_key_that_came_in_an_address(
+    proxied: tuple[Serving, Proxy], tmp_path: Path
+) -> None:
+    server, proxy = proxied
+    key = server.keys["stream"]
+    url = f"wss://127.0.0.1:{proxy.port}/api/v1/stream?apikey={key}"
+    with connect(url, ssl=proxy.trust(), open_timeout=DEADLINE_S) as stream:
+        stream.recv(DEADLINE_S)
+    with proxy.client() as client:
+        assert client.get(f"/api/v1/stream?apikey={key}").status_code >= 400
+        server.stop()
+        # An upstream that is away is what nginx tells most of.
+        assert client.get(f"/api/v1/stream?apikey={key}").status_code == 502
+        assert client.get("/livez").status_code == 502
+    written = tmp_path / "nginx" / "ladestrom.log"
+    until(lambda: '"GET /livez" 502' in written.read_text(), "the last request is logged")
+    assert '"GET /api/v1/stream" 101' in written.read_text()
+    for log in (tmp_path / "nginx").glob("*.log"):
+        assert key not in log.read_text(), log.name

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.documents import ROOT
 from tests.e2e.serving import Serving, tick
 from tests.patience import DEADLINE_S, until
 
@@ -90,6 +92,14 @@ def test_a_scrape_counts_each_append_once(server: Serving) -> None:
         server.report({"evse": E1, "status": status, "observed_at": tick()})
     counts = [value(metrics(server), "ladestrom_log_append_seconds_count") for _ in range(3)]
     assert counts[0] == counts[1] == counts[2] >= 4
+
+
+def test_the_guide_names_every_metric_and_no_other(server: Serving) -> None:
+    served = re.findall(r"^# TYPE (ladestrom_\w+)", server.get("/metrics", key="admin").text, re.MULTILINE)
+    named = re.findall(r"\bladestrom_\w+", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
+    assert {name.removesuffix("_bucket") for name in named} == {
+        name for name in served if not name.endswith("_created")
+    }
 
 
 def test_what_has_no_value_yet_has_no_sample(server: Serving) -> None:

@@ -428,7 +428,20 @@ def by_revoking(server: Serving, key_id: str) -> None:
     assert main(["keys", "revoke", key_id, "--data", str(server.data)]) == 0
 
 
-@pytest.mark.parametrize("end", [by_holder, by_admin, by_revoking])
+def by_erasing(server: Serving, key_id: str) -> None:
+    assert main(["keys", "erase", key_id, "--data", str(server.data)]) == 0
+
+
+def test_an_erased_key_leaves_nothing_of_its_holder_in_the_store(server: Serving) -> None:
+    told = {"name": "Frida Gone", "email": "gone@maps.example", "purpose": "a map that is gone"}
+    key = made(server, **told)
+    store = server.data / "store.db"
+    assert all(text.encode() in store.read_bytes() for text in told.values())
+    by_erasing(server, key["id"])
+    assert not any(text.encode() in store.read_bytes() for text in told.values())
+
+
+@pytest.mark.parametrize("end", [by_holder, by_admin, by_revoking, by_erasing])
 def test_streams_of_a_key_that_ends_are_cut_and_others_are_not(
     server: Serving, end: Callable[[Serving, str], None]
 ) -> None:

@@ -52,6 +52,8 @@ _PRAGMAS: Final = (
     "PRAGMA journal_mode = DELETE",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
+    # What is deleted of a person must not stay in the file's free pages.
+    "PRAGMA secure_delete = ON",
     f"PRAGMA cache_size = -{CACHE_KIB}",
     "PRAGMA cache_spill = OFF",
 )

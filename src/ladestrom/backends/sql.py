@@ -217,6 +217,19 @@ class SqlStore:
         """
         await self._end_key(key_id, "revoked_at", now)
 
+    async def erase_key(self, key_id: str) -> None:
+        """Deletes the key and what it says of its holder; it ends with that.
+
+        Raises:
+            NotFound: no key has this id.
+        """
+
+        async def erase(connection: AsyncConnection) -> None:
+            if (await connection.execute(delete(keys).where(keys.c.id == key_id))).rowcount == 0:
+                raise _no_key(key_id)
+
+        await self._write(erase)
+
     async def expire_key(self, key_id: str, expires_at: Millis) -> None:
         """Brings the key's expiry forward (rotation); never later than it was.
 

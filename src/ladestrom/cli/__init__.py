@@ -41,7 +41,7 @@ COMMANDS: Final = (
     Command("import", "ladestrom.cli.imports:app", "Add or update stations from a register file."),
     Command("registry", "ladestrom.cli.registry:app", "Show what the registry contains."),
     Command("operators", "ladestrom.cli.operators:app", "Manage operators and what each may report on."),
-    Command("keys", "ladestrom.cli.keys:app", "Create, list, approve, rotate and revoke keys."),
+    Command("keys", "ladestrom.cli.keys:app", "Create, list, approve, rotate, revoke and erase keys."),
     Command("sources", "ladestrom.cli.sources:app", "Manage sources that the server polls or follows."),
     Command("ocpi", "ladestrom.cli.ocpi:app", "Manage OCPI peers."),
     Command("ocpp", "ladestrom.cli.ocpp:app", "Manage charge points that connect over OCPP."),

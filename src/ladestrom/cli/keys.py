@@ -1,4 +1,4 @@
-"""`ladestrom keys`: creates, lists, approves, replaces and revokes keys.
+"""`ladestrom keys`: creates, lists, approves, replaces, revokes and erases keys.
 
 A key is printed once, alone, on standard output; everything else goes to standard error.
 """
@@ -28,7 +28,7 @@ ID_BYTES: Final = 8
 PURPOSE_CHARACTERS_SHOWN: Final = 60
 """Of what a key is for, in the table."""
 
-app: Final = App(name="keys", help="Create, list, approve, rotate and revoke keys.")
+app: Final = App(name="keys", help="Create, list, approve, rotate, revoke and erase keys.")
 
 KeyId = Annotated[str, Parameter(name="ID")]
 
@@ -133,6 +133,19 @@ def revoke(key_id: KeyId, /, *, where: Where = NOT_GIVEN) -> None:
     asyncio.run(_revoke(where, key_id))
 
 
+@app.command
+def erase(key_id: KeyId, /, *, where: Where = NOT_GIVEN) -> None:
+    """Delete a key with its holder's name, e-mail address and purpose. This cannot be undone.
+
+    The key is revoked as well. Backups that were made before still contain it.
+
+    Args:
+        key_id: Public id of the key; `ladestrom keys list` shows it.
+        where: Options of every command.
+    """
+    asyncio.run(_erase(where, key_id))
+
+
 async def _create(
     where: Where, name: str, scopes: list[Scope], operator: str | None, lifetime_s: int | None
 ) -> None:
@@ -186,6 +199,12 @@ async def _revoke(where: Where, key_id: str) -> None:
     async with writing(where) as store:
         await store.revoke_key(key_id, now())
     say(f"the key {key_id} is revoked")
+
+
+async def _erase(where: Where, key_id: str) -> None:
+    async with writing(where) as store:
+        await store.erase_key(key_id)
+    say(f"the key {key_id} is erased")
 
 
 async def _records(where: Where) -> list[KeyRecord]:

@@ -120,6 +120,7 @@ def test_a_list_makes_no_store_where_there_is_none(run: Run, data: Path) -> None
         ("operators", "list"),
         ("keys", "approve", "x"),
         ("keys", "revoke", "x"),
+        ("keys", "erase", "x"),
         ("keys", "rotate", "x"),
     ):
         assert "there is no store in" in run(*command, code=2).stderr

@@ -83,6 +83,7 @@ SAMPLES = [
     ("keys", "create", "--name", "x", "--scope", "stream"),
     ("keys", "approve", "x"),
     ("keys", "revoke", "x"),
+    ("keys", "erase", "x"),
     ("keys", "rotate", "x"),
     ("operators", "list"),
     ("operators", "add", "Acme", "--all"),
