@@ -656,6 +656,7 @@ class App:
             header_timeout_s=self.settings.server.header_timeout_s,
             keep_alive_s=int(self.settings.server.keep_alive_s),
             drain_s=int(self.settings.server.drain_s),
+            ping_s=min(server.PING_S_MAX, self.settings.ocpp.heartbeat_s / 2),
             listening=listening.set,
         )
         port = listener.getsockname()[1]

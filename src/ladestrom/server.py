@@ -20,7 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
 
 from ladestrom.core.shares import Held
@@ -41,6 +41,8 @@ from ladestrom.problem import MEDIA_TYPE, problem
 
 WEBSOCKET_BYTES_MAX = 8 * 1024 * 1024
 """A report message: as much as a request's body."""
+PING_S_MAX: Final = 20.0
+"""Charge points are pinged twice within a heartbeat, and no less often than this, as uvicorn does."""
 HEADER_BYTES_MAX = 64 * 1024
 BACKLOG_CONNECTIONS = 4096
 LEAVING_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -466,6 +468,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             self.scope["extensions"][PINGS] = self._pings
 
+    def handle_pong(self, event: Frame) -> None:
+        """A pong is a sign of life like a ping."""
+        self._pings["last_s"] = self.loop.time()
+        super().handle_pong(event)
+
     def handle_ping(self) -> None:
         """Notes when it came; the pong is the library's."""
         self._pings["last_s"] = self.loop.time()
@@ -635,7 +642,7 @@ def make_plain(
     return Server(config, listening)
 
 
-def make(
+def make(  # noqa: PLR0913 - what a server is made of, by name
     app: Any,  # noqa: ANN401 - an ASGI application; uvicorn's own type is private
     edge: StreamEdge,
     *,
@@ -643,14 +650,16 @@ def make(
     header_timeout_s: float,
     keep_alive_s: int,
     drain_s: int,
+    ping_s: float,
     listening: Callable[[], None],
 ) -> Server:
-    """The server for one application."""
+    """The server for one application. `ping_s` is how often WebSockets that are no streams are pinged."""
     config = uvicorn.Config(
         app,
         http=HttpProtocol.bound(edge, Gate(edge.addresses, connections_per_address_max), header_timeout_s),
         ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_BYTES_MAX,
+        ws_ping_interval=ping_s,
         # Reports come compressed over HTTP, where unpacking is bounded better.
         ws_per_message_deflate=False,
         lifespan="off",

@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.e2e.charging import FIRST, SECOND, Plugged, add, basic
 from tests.e2e.serving import Serving, tick
-from tests.e2e.wire import TEXT, Ended, Wire, refusal
+from tests.e2e.wire import PING, PONG, TEXT, Ended, Wire, refusal
 from tests.patience import scaled, until
+
+from ladestrom.ingest.ocpp_server import SILENT_HEARTBEATS
 
 VERSIONS = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 
@@ -66,9 +69,9 @@ def test_the_subprotocol_that_is_offered_is_spoken(server: Serving, version: str
         assert abs(datetime.fromisoformat(answer["currentTime"]).timestamp() - time.time()) < 10
 
 
-def test_of_several_subprotocols_the_newest_is_spoken(server: Serving) -> None:
+def test_of_several_subprotocols_the_first_that_is_known_is_spoken(server: Serving) -> None:
     password = add(server, "SEVERAL")
-    with Plugged(server, "SEVERAL", password, "ocpp1.6, ocpp2.0.1,ocpp9") as cp:
+    with Plugged(server, "SEVERAL", password, "ocpp9, ocpp2.0.1,ocpp1.6") as cp:
         assert cp.response.headers["sec-websocket-protocol"] == "ocpp2.0.1"
 
 
@@ -295,6 +298,32 @@ def test_one_that_returns_within_the_grace_was_not_gone(tmp_path: Path) -> None:
             cp.call("Heartbeat", {})
             assert status(server, FIRST) == ("AVAILABLE", False)
         assert server.app.log.last.seq == before
+
+
+def test_who_sends_nothing_but_pings_stays(tmp_path: Path) -> None:
+    with Serving(tmp_path, {"ocpp.grace_s": 0}) as server:
+        password = add(server, "PINGS")
+        server.app.ocpp.limits = msgspec.structs.replace(server.app.ocpp.limits, heartbeat_s=1)
+        with Plugged(server, "PINGS", password, "ocpp1.6") as cp:
+            told(cp, 1, "Available")
+            began_s = time.monotonic()
+            while time.monotonic() < began_s + 3 * SILENT_HEARTBEATS:
+                cp.put(PING, b"alive")
+                while cp.frame().opcode != PONG:
+                    pass
+                time.sleep(0.1)
+            assert status(server, FIRST) == ("AVAILABLE", False)
+            with pytest.raises(Ended, match=r"^1001 "):
+                cp.text()
+        until(lambda: status(server, FIRST)[0] == "UNKNOWN", "the EVSE is unknown")
+
+
+def test_a_charge_point_is_pinged_within_its_heartbeat(tmp_path: Path) -> None:
+    with Serving(tmp_path, {"ocpp.heartbeat_s": 10}) as server:
+        password = add(server, "PINGED")
+        with Plugged(server, "PINGED", password, "ocpp2.0.1") as cp:
+            until(lambda: cp.frame().opcode == PING, "it is pinged")
+            assert server.app.ocpp.connected == 1
 
 
 def test_a_removed_charge_point_is_cut_off_and_its_evses_are_unknown(server: Serving) -> None:

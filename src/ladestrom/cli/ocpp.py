@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.core.charge_points import PASSWORD_BYTES_MIN, as_hexadecimal, enrol, new_password
 from ladestrom.errors import BadRequest
 from ladestrom.ports import ChargePoint
+from ladestrom.protocols.ocpp_points import layout
 from ladestrom.quoting import quoted
 
 app: Final = App(name="ocpp", help="Manage charge points that connect over OCPP.")
@@ -71,14 +73,18 @@ def list_charge_points(
 ) -> None:
     """List all charge points, without their passwords.
 
+    A charge point without a map at a station with more connectors than EVSEs is named, with the map that it
+    needs if it numbers its connectors (`connector_map` in JSON).
+
     Args:
         as_json: Print a JSON list. Times are milliseconds since 1970.
         where: Options of every command.
     """
-    points = asyncio.run(_points(where))
+    points, by_plug = asyncio.run(_points(where))
     if as_json:
         rows = [
             {name: value for name, value in msgspec.structs.asdict(point).items() if name != "secret_sha256"}
+            | ({"connector_map": sorted(by_plug[point.id].items())} if point.id in by_plug else {})
             for point in points
         ]
         print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
@@ -97,6 +103,14 @@ def list_charge_points(
             for point in points
         ],
     )
+    for point in points:
+        if point.id in by_plug:
+            pairs = " ".join(f"{number}={key}" for number, key in by_plug[point.id].items())
+            say(
+                f"{point.id}: its station has more connectors than EVSEs. If the charge point numbers its"
+                f" connectors, give it a map: ladestrom ocpp remove {point.id}, then ladestrom ocpp add"
+                f" --id {point.id} --station {point.station} --operator {point.operator} --map {pairs}"
+            )
 
 
 @app.command
@@ -152,9 +166,13 @@ def _overlap(one: ChargePoint, other: ChargePoint) -> bool:
     return not all(keys) or not keys[0].isdisjoint(keys[1])
 
 
-async def _points(where: Where) -> list[ChargePoint]:
+async def _points(where: Where) -> tuple[list[ChargePoint], dict[str, Mapping[int, str]]]:
+    """All charge points; and of those whose numbers may be meant in two ways, the EVSEs by connector."""
     async with reading(where) as store:
-        return list(await store.charge_points())
+        points = list(await store.charge_points())
+        stations = {each.uuid: each for each in (await store.registry_since(0)).stations}
+    layouts = {each.id: layout(stations.get(each.station), dict(each.evses)) for each in points}
+    return points, {name: each.by_plug for name, each in layouts.items() if each.by_plug}
 
 
 async def _rotate(where: Where, charge_point: str, digest: bytes) -> None:

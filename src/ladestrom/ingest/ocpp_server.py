@@ -52,7 +52,8 @@ Send = Callable[[Any], Awaitable[None]]
 PATH: Final = "/ocpp/"
 PROTOCOL: Final = "ocpp"
 PINGS: Final = "ladestrom.pings"
-"""Extension of the ASGI scope: a dict. The transport sets `last_s` to the loop's time of the last ping."""
+"""Extension of the ASGI scope: a dict. The transport sets `last_s` to the loop's time of the last ping
+or pong: any frame is a sign of life (OCPP-J 1.6, section 5.3)."""
 MINUTE_S: Final = 60.0
 SILENT_HEARTBEATS: Final = 2
 """One that is late or lost on the way is forgiven."""
@@ -488,7 +489,15 @@ class _Connection:
                 TooManyRequests.close_code, f"at most {limits.messages_per_minute_max} messages a minute"
             )
             return
+        counted_plugs = self.station.points.counts_plugs
         outcome = self._conversation.receive(body, self._server.now())
+        if self.station.points.counts_plugs and not counted_plugs:
+            plugs = self.station.points.layout.by_plug
+            logger.warning(
+                "a charge point numbers its connectors, and not its EVSEs; remove it and add it with --map",
+                charge_point=self.station.point.id,
+                map=" ".join(f"{number}={key}" for number, key in plugs.items()),
+            )
         self._server.refused(self.station, body, outcome)
         await self._do(outcome)
         await self._server.confirm(self)

@@ -21,6 +21,7 @@ from ladestrom.protocols.delivery import UNREADABLE, Delivery
 from ladestrom.protocols.ocpp2 import OCPP_21, OCPP_201
 from ladestrom.protocols.ocpp16 import OCPP_16
 from ladestrom.protocols.ocpp_frames import (
+    BLANKS,
     CALL,
     CALLERROR,
     CALLRESULT,
@@ -41,12 +42,11 @@ from ladestrom.protocols.ocpp_frames import (
 from ladestrom.protocols.ocpp_points import WHOLE, Connector, Points
 
 DIALECTS: Final[tuple[Dialect, ...]] = (OCPP_21, OCPP_201, OCPP_16)
-"""Newest first: where a charge point offers several, it gets the first of these."""
 SETTLE_MS: Final = 5_000
 """From the beginning of a connection until those are asked that said nothing: after a boot all speak by
 themselves."""
-RESULT_MS_MAX: Final = 30_000
-"""For the answer to a call of ours; the default of OCPP 2.0.1's MessageTimeout, and of most libraries."""
+RESULT_MS_MAX: Final = 10_000
+"""For the answer to a call of ours; a charge point that answers later has told its statuses by then."""
 ASKED_MAX: Final = 256
 """Connectors asked in one round; more than any charging station has."""
 AGAIN_MS: Final = 30_000
@@ -54,9 +54,12 @@ AGAIN_MS: Final = 30_000
 
 
 def agreed(offered: Iterable[str]) -> Dialect | None:
-    """The version to be spoken with who offers these subprotocols; None where there is none in common."""
-    names = set(offered)
-    return next((dialect for dialect in DIALECTS if dialect.subprotocol in names), None)
+    """The version to be spoken with who offers these subprotocols; None where there is none in common.
+
+    Their order is the charge point's preference (RFC 6455, section 1.9).
+    """
+    by_name = {dialect.subprotocol: dialect for dialect in DIALECTS}
+    return next((by_name[name] for name in offered if name in by_name), None)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -145,8 +148,10 @@ class Conversation:
         if self._pending is not None:
             if now < self._pending.until_at:
                 return NOTHING
-            self._refused.append(self._pending.where)
+            # Who does not answer one call would not answer the next ones.
+            self._refused += (self._pending.where, *self._asked)
             self._pending = None
+            self._asked.clear()
             return self._ask(now)
         if self._resync_at is None or now < self._resync_at:
             return NOTHING
@@ -211,7 +216,10 @@ class Conversation:
             if frame.action in self.dialect.ours:
                 raise CallRefused(Fault.OTHER_SIDE, f"{frame.action} is not done here")
             raise CallRefused(Fault.UNKNOWN_ACTION, "the action is not known")
-        if bytes(frame.payload)[:1] != b"{":
+        payload = bytes(frame.payload)
+        if payload in BLANKS:
+            return act(turn, msgspec.Raw(EMPTY))
+        if payload[:1] != b"{":
             raise CallRefused(Fault.FORM, "the payload is no JSON object")
         return act(turn, frame.payload)
 

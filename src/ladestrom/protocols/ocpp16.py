@@ -12,17 +12,16 @@ import msgspec
 
 from ladestrom.core.words import Vocabulary
 from ladestrom.model import Status
-from ladestrom.protocols.delivery import shown
 from ladestrom.protocols.ocpp_frames import (
     EMPTY,
     Answering,
-    CallRefused,
     Dialect,
     Fault,
     Turn,
     accept_boot,
     always,
     instant,
+    number_of,
     payload_of,
     tell_time,
 )
@@ -64,9 +63,9 @@ WeakSignal hinder nobody; OtherError says nothing.
 class StatusNotification(msgspec.Struct, frozen=True, gc=False):
     """StatusNotification.req, section 6.47, as far as it is used. Other fields may be as they like."""
 
-    connectorId: int  # noqa: N815 - as the specification writes it
+    connectorId: Any  # noqa: N815 - as the specification writes it
     status: str
-    errorCode: str | None = None  # noqa: N815 - likewise
+    errorCode: Any = None  # noqa: N815 - likewise
     timestamp: Any = None
 
 
@@ -87,23 +86,22 @@ _KNOWN: Final[dict[tuple[str, str | None], Said]] = {
 def status_notification(turn: Turn, payload: msgspec.Raw) -> bytes:
     """Takes a status. One without an error code, or with an unknown one, is understood too."""
     told = payload_of(payload, _decode_status)
-    said = _KNOWN.get((told.status, told.errorCode)) or _respelled(told)
-    if told.connectorId < 0:
-        raise CallRefused(Fault.PROPERTY, f"connectorId is {shown(told.connectorId)}; it is 0 or more")
-    where = (told.connectorId, 1 if told.connectorId else WHOLE)
+    code = told.errorCode if isinstance(told.errorCode, str) else None
+    said = _KNOWN.get((told.status, code)) or _respelled(told.status, code)
+    number = number_of(told.connectorId, "connectorId")
+    where = (number, 1 if number else WHOLE)
     turn.heard.append(where)
     turn.points.tell(turn.into, where, said, instant(told.timestamp), turn.now)
     return EMPTY
 
 
-def _respelled(told: StatusNotification) -> Said:
+def _respelled(word: str, code: str | None) -> Said:
     """A status in another spelling, or with an error code that decides nothing; UNKNOWN if it is no word."""
-    status = _STATUSES.find(told.status)
+    status = _STATUSES.find(word)
     if status is None:
-        return unmapped(told.status)
-    code = told.errorCode
+        return unmapped(word)
     error = status is Status.OUTOFORDER or (code is not None and _HINDERING.find(code) is not None)
-    return Said(status, told.status if code is None else f"{told.status}/{code}", error)
+    return Said(status, word if code is None else f"{word}/{code}", error)
 
 
 def start_transaction(turn: Turn, _payload: msgspec.Raw) -> bytes:

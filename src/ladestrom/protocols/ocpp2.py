@@ -25,6 +25,7 @@ from ladestrom.protocols.ocpp_frames import (
     accept_boot,
     always,
     instant,
+    number_of,
     payload_of,
     tell_time,
 )
@@ -53,8 +54,8 @@ class StatusNotification(msgspec.Struct, frozen=True, gc=False):
     """StatusNotificationRequest. The timestamp is required, and yet left out by some."""
 
     connectorStatus: str  # noqa: N815 - as the specification writes it
-    evseId: int  # noqa: N815 - likewise
-    connectorId: int  # noqa: N815 - likewise
+    evseId: Any  # noqa: N815 - likewise
+    connectorId: Any  # noqa: N815 - likewise
     timestamp: Any = None
 
 
@@ -107,9 +108,8 @@ def status_notification(turn: Turn, payload: msgspec.Raw) -> bytes:
     """Takes a status."""
     told = payload_of(payload, _decode_status)
     said = STATUSES.find(told.connectorStatus) or unmapped(told.connectorStatus)
-    if told.evseId < 0 or told.connectorId < 0:
-        raise CallRefused(Fault.PROPERTY, "evseId and connectorId are 0 or more")
-    where = (told.evseId, told.connectorId if told.evseId else WHOLE)
+    evse, connector = number_of(told.evseId, "evseId"), number_of(told.connectorId, "connectorId")
+    where = (evse, connector if evse else WHOLE)
     turn.heard.append(where)
     turn.points.tell(turn.into, where, said, instant(told.timestamp), turn.now)
     return EMPTY

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ladestrom.model import Millis
-from ladestrom.protocols.delivery import UNREADABLE, Gathering, millis, shown
+from ladestrom.protocols.delivery import UNREADABLE, Gathering, json_text, millis, shown
 from ladestrom.protocols.ocpp_points import Connector, Points
 
 CALL: Final = 2
@@ -27,12 +27,16 @@ NO_ID: Final = "-1"
 """OCPP 2.0.1, part 4, section 4.2.3: the id of an error about a call whose own cannot be read."""
 DESCRIPTION_CHARACTERS_MAX: Final = 255
 """OCPP-J, CALLERROR: errorDescription is a string of 255 characters."""
+DIGITS_MAX: Final = 18
+"""Of a number that is written as text."""
 EMPTY: Final = b"{}"
+BLANKS: Final = frozenset({b"null", b"[]", b'""'})
+"""Payloads of which PHP and small writers mean that nothing is in them."""
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _decode_frame = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_type = msgspec.json.Decoder(int).decode
+_decode_type = msgspec.json.Decoder(int, strict=False).decode
 _decode_id = msgspec.json.Decoder(str | int | float).decode
 _decode_action = msgspec.json.Decoder(str).decode
 
@@ -143,7 +147,7 @@ def read(text: str | bytes) -> Frame:
         FrameRefused: it cannot be read; says what to answer, if anything.
     """
     try:
-        parts = _decode_frame(text)
+        parts = _decode_frame(json_text(text.encode() if isinstance(text, str) else text))
     except UNREADABLE as error:
         raise FrameRefused(Fault.FRAME, NO_ID, f"the message is no JSON array: {error}") from error
     try:
@@ -156,15 +160,15 @@ def read(text: str | bytes) -> Frame:
         raise FrameRefused(Fault.FRAME, NO_ID, "the message has no id", kind) from error
     if kind not in {CALL, SEND}:
         return Frame(kind, name, payload=parts[2] if len(parts) > 2 else msgspec.Raw(EMPTY))  # noqa: PLR2004 - place
-    if len(parts) < 4:  # noqa: PLR2004 - type, id, action, payload
-        raise FrameRefused(Fault.INCOMPLETE, name, "the call lacks its action or its payload", kind)
-    if len(parts) > 4:  # noqa: PLR2004 - likewise
+    if len(parts) < 3:  # noqa: PLR2004 - type, id, action
+        raise FrameRefused(Fault.INCOMPLETE, name, "the call lacks its action", kind)
+    if len(parts) > 4:  # noqa: PLR2004 - and the payload, which some leave out where nothing is in it
         raise FrameRefused(Fault.FRAME, name, "the call has more than an action and a payload", kind)
     try:
         action = _decode_action(parts[2])
     except UNREADABLE as error:
         raise FrameRefused(Fault.FRAME, name, "the action is no text", kind) from error
-    return Frame(kind, name, action, parts[3])
+    return Frame(kind, name, action, parts[3] if len(parts) > 3 else msgspec.Raw(EMPTY))  # noqa: PLR2004 - likewise
 
 
 class FrameRefused(CallRefused):
@@ -189,6 +193,23 @@ def error(message_id: str | float, code: str, detail: str, kind: int = CALLERROR
 def call(message_id: str, action: str, payload: bytes) -> str:
     """A CALL of ours."""
     return (b"[2," + _encode(message_id) + b"," + _encode(action) + b"," + payload + b"]").decode()
+
+
+def number_of(value: object, name: str) -> int:
+    """A number that decides, as charge points write it: `1`, `1.0`, `"1"`, `" 1"`.
+
+    Raises:
+        CallRefused: it is no whole number, or below 0.
+    """
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value.strip()[:DIGITS_MAX])
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise CallRefused(Fault.TYPE, f"{name} is {shown(value)}; it is a whole number")
+    if value < 0:
+        raise CallRefused(Fault.PROPERTY, f"{name} is {shown(value)}; it is 0 or more")
+    return value
 
 
 def payload_of(raw: msgspec.Raw, decode: Callable[[msgspec.Raw], T]) -> T:

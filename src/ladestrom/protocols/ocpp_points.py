@@ -51,6 +51,17 @@ class Layout(msgspec.Struct, frozen=True):
     """EVSE id, uid or key by number."""
     connectors: Mapping[int, int] = msgspec.field(default_factory=dict)
     """How many connectors the EVSE of a number has."""
+    by_plug: Mapping[int, str] = msgspec.field(default_factory=dict)
+    """The same by numbers of connectors, in registry order; empty where an EVSE has no more than one each, or
+    where the numbers were chosen."""
+
+    def agreed(self) -> Layout:
+        """The EVSEs that have the same numbers whether EVSEs are counted or connectors."""
+        numbers: dict[str, set[int]] = {}
+        for number, key in self.by_plug.items():
+            numbers.setdefault(key, set()).add(number)
+        evses = {number: key for number, key in self.evses.items() if numbers.get(key) == {number}}
+        return Layout(evses, {number: self.connectors[number] for number in evses}, self.by_plug)
 
 
 NOWHERE: Final = Layout()
@@ -64,9 +75,11 @@ def layout(station: Station | None, chosen: Mapping[int, str]) -> Layout:
     for outlet in station.outlets:
         counts[outlet.evse] += 1
     if not chosen:
+        plugs = {number: station.evses[each.evse].key for number, each in enumerate(station.outlets, 1)}
         return Layout(
             {number: evse.key for number, evse in enumerate(station.evses, 1)},
             dict(enumerate(counts, 1)),
+            plugs if len(plugs) > len(station.evses) else {},
         )
     places = {evse.key: place for place, evse in enumerate(station.evses)}
     there = {number: key for number, key in chosen.items() if key in places}
@@ -123,15 +136,30 @@ class Points:
     What it says later is newer, whatever its clock says: on one connection, and from one to the next.
     """
 
-    __slots__ = ("_evses", "_source", "_station", "_turn", "layout")
+    __slots__ = ("_counts_plugs", "_evses", "_layout", "_source", "_station", "_turn")
 
     def __init__(self, source: str, where: Layout = NOWHERE) -> None:
-        self.layout = where
-        """May be replaced when the registry changes."""
+        self._layout = where
+        self._counts_plugs = False
         self._source = source
         self._station = _Told()
         self._evses: dict[str, _Evse] = {}
         self._turn = 0
+
+    @property
+    def layout(self) -> Layout:
+        """Which EVSE it means by a number. May be replaced when the registry changes."""
+        return self._layout
+
+    @layout.setter
+    def layout(self, where: Layout) -> None:
+        self._counts_plugs = self._counts_plugs and bool(where.by_plug)
+        self._layout = where.agreed() if self._counts_plugs else where
+
+    @property
+    def counts_plugs(self) -> bool:
+        """Whether it has been found to number its connectors through, and not its EVSEs."""
+        return self._counts_plugs
 
     def gathering(self) -> Gathering:
         """Where reports of one message go."""
@@ -165,7 +193,7 @@ class Points:
             into.unmapped += not said.is_mapped
             self._tell_all(into, said, when)
             return
-        found = self._find(into, where)
+        found = self._find(into, where, now)
         if found is None:
             return
         told = _told(found[1], where)
@@ -185,7 +213,7 @@ class Points:
             told: _Told | None = self._station
             concerned = [(key, evse) for key, evse in self._evses.items() if key in self._written()]
         else:
-            found = self._find(into, where)
+            found = self._find(into, where, now)
             if found is None:
                 return
             concerned = [found]
@@ -220,8 +248,32 @@ class Points:
     def _written(self) -> frozenset[str]:
         return frozenset(self.layout.evses.values())
 
-    def _find(self, into: Gathering, where: Connector) -> tuple[str, _Evse] | None:
+    def _doubt(self, into: Gathering, now: Millis) -> None:
+        """It numbers its connectors through, as 1.6 allows: what was taken for the number of an EVSE may be
+        that of another EVSE's connector. What is sure stays; the rest is unknown until somebody maps it.
+        """
+        if self._counts_plugs:
+            return
+        before = self._written()
+        self._counts_plugs = True
+        self.layout = self._layout
+        for written in sorted(before - self._written()):
+            evse = self._evses.pop(written, None)
+            if evse is not None:
+                self._put(into, written, evse, Said(Status.UNKNOWN, "numbering"), _When(None, now))
+
+    def _find(self, into: Gathering, where: Connector, now: Millis) -> tuple[str, _Evse] | None:
         written = self.layout.evses.get(where[0])
+        if written is None and where[0] in self.layout.by_plug:
+            self._doubt(into, now)
+            written = self.layout.evses.get(where[0])
+            if written is None:
+                into.refuse(
+                    Reason.UNKNOWN_EVSE,
+                    f"number {where[0]} may be an EVSE or a connector: the charge point needs a map"
+                    " (ladestrom ocpp list shows one)",
+                )
+                return None
         if written is None:
             into.refuse(Reason.UNKNOWN_EVSE, f"the registry has no EVSE for number {shown(where[0])}")
             return None

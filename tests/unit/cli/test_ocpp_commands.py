@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.importing import irve
+from tests.importing import irve, ocpi
 from tests.unit.cli.conftest import Run, Told
 
 from ladestrom.backends.sql import open_store
@@ -59,6 +59,32 @@ def test_numbers_may_be_mapped(run: Run, data: Path) -> None:
     (row,) = json.loads(run("ocpp", "list", "--json").stdout)
     assert row["evses"] == [[1, "FRABCE000002"], [7, "FRABCE000001"]]
     assert "1=FRABCE000002 7=FRABCE000001" in run("ocpp", "list").stdout
+
+
+def test_a_station_with_more_connectors_than_evses_is_named_with_the_map_that_it_may_need(
+    run: Run, data: Path
+) -> None:
+    add(run)
+    assert "--map" not in run("ocpp", "list").stderr
+    file = ocpi(data.parent / "locations.json", 1)
+    (location,) = json.loads(file.read_text())
+    location["evses"][0]["connectors"] = [{"id": "1"}, {"id": "2"}]
+    location["evses"] = [
+        each | {"evse_id": each["evse_id"].replace("ABC", "XYZ")} for each in location["evses"]
+    ]
+    file.write_text(json.dumps([location]))
+    run("import", "ocpi", file)
+    run("ocpp", "add", "--operator", "Acme", "--station", "FRA_00002", "--id", "CP2")
+    rows = {row["id"]: row for row in json.loads(run("ocpp", "list", "--json").stdout)}
+    assert "connector_map" not in rows["CP1"]
+    (one, first), (two, same), (three, second) = rows["CP2"]["connector_map"]
+    assert (one, two, three) == (1, 2, 3)
+    assert first == same != second
+    chosen = [f"1={first}", f"2={first}", f"3={second}"]
+    assert f"CP2 --station FRA_00002 --operator Acme --map {' '.join(chosen)}" in run("ocpp", "list").stderr
+    run("ocpp", "remove", "CP2")
+    run("ocpp", "add", "--operator", "Acme", "--station", "FRA_00002", "--id", "CP2", "--map", *chosen)
+    assert "--map" not in run("ocpp", "list").stderr
 
 
 @pytest.mark.parametrize("written", ["1", "=E1", "x=E1", "1=", "0=FR*ABC*E1", "1=FR*ABC*E9"])

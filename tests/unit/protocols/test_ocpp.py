@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from tests.building import NOW, make_station
 
@@ -122,12 +123,12 @@ def question(outcome: Outcome) -> dict[str, Any]:
         ("nonsense", ("FormationViolation", "RpcFrameworkError")),
         ("{}", ("FormationViolation", "RpcFrameworkError")),
         ("[]", ("FormationViolation", "RpcFrameworkError")),
-        ('["2","a","Heartbeat",{}]', ("FormationViolation", "RpcFrameworkError")),
+        ('["two","a","Heartbeat",{}]', ("FormationViolation", "RpcFrameworkError")),
         ('[2,{},"Heartbeat",{}]', ("FormationViolation", "RpcFrameworkError")),
         ('[2,"a",1,{}]', ("FormationViolation", "RpcFrameworkError")),
         ('[2,"a","Heartbeat",{},{}]', ("FormationViolation", "RpcFrameworkError")),
-        ('[2,"a","Heartbeat"]', ("ProtocolError", "RpcFrameworkError")),
-        ('[2,"a","Heartbeat",[]]', ("FormationViolation", "FormatViolation")),
+        ('[2,"a"]', ("ProtocolError", "RpcFrameworkError")),
+        ('[2,"a","Heartbeat",[1]]', ("FormationViolation", "FormatViolation")),
         ('[2,"a","Reset",{}]', ("NotSupported", "NotSupported")),
         ('[2,"a","Dance",{}]', ("NotImplemented", "NotImplemented")),
         (
@@ -179,8 +180,9 @@ def test_a_message_of_an_unknown_type_is_ignored_but_in_2_0_1(kind: int) -> None
     assert answer(Peer(OCPP_201).say(kind))[:3] == [4, "-1", "MessageTypeNotSupported"]
 
 
-def test_the_newest_version_in_common_is_agreed() -> None:
-    assert agreed(["ocpp1.6", "ocpp2.1", "ocpp2.0.1"]) is OCPP_21
+def test_the_first_version_that_is_offered_and_known_is_agreed() -> None:
+    assert agreed(["ocpp9", "ocpp1.6", "ocpp2.1", "ocpp2.0.1"]) is OCPP_16
+    assert agreed(["ocpp2.1", "ocpp1.6"]) is OCPP_21
     assert agreed(["ocpp1.6"]) is OCPP_16
     assert agreed(["ocpp1.5", "OCPP2.1"]) is None
 
@@ -556,7 +558,6 @@ def test_a_clock_that_is_set_neither_hastens_nor_delays_what_is_due(by: int) -> 
     peer.talk.clock_was_set(-by)
     assert peer.talk.due_at == NOW + SETTLE_MS + RESULT_MS_MAX
     assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX - 1) is NOTHING
-    assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX).call is not None
 
 
 def test_those_who_told_nothing_are_asked_one_after_the_other() -> None:
@@ -595,7 +596,22 @@ def test_who_was_asked_is_given_time() -> None:
     peer = Peer()
     peer.talk.wake(NOW + SETTLE_MS)
     assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX - 1) is NOTHING
-    assert peer.talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX).call is not None
+    assert peer.talk.due_at == NOW + SETTLE_MS + RESULT_MS_MAX
+
+
+def test_who_does_not_answer_one_call_is_not_asked_again_and_what_it_said_before_holds() -> None:
+    peer = Peer()
+    for number in (1, 2):
+        peer.status(number, "Charging")
+    talk = Conversation(OCPP_16, peer.talk.points, 60, NOW)
+    asked = talk.wake(NOW + SETTLE_MS)
+    assert asked.call is not None
+    given_up = talk.wake(NOW + SETTLE_MS + RESULT_MS_MAX)
+    assert given_up.call is None
+    assert given_up.delivery is not None
+    assert [report.status for report in given_up.delivery.reports] == [Status.CHARGING] * 2
+    assert talk.due_at is None
+    assert SETTLE_MS + RESULT_MS_MAX <= 15_000
 
 
 def test_who_tells_everything_is_not_asked() -> None:
@@ -682,7 +698,9 @@ def test_what_could_not_be_logged_is_asked_for_again() -> None:
 def test_numbers_are_evses_in_registry_order_or_as_chosen() -> None:
     place = make_station("NOR_00001", evses=2, connectors=2)
     first, second = (evse.key for evse in place.evses)
-    assert layout(place, {}) == Layout({1: first, 2: second}, {1: 2, 2: 2})
+    assert layout(place, {}) == Layout(
+        {1: first, 2: second}, {1: 2, 2: 2}, {1: first, 2: first, 3: second, 4: second}
+    )
     assert layout(place, {7: second, 8: "GONE"}) == Layout({7: second}, {7: 2})
     assert layout(None, {}) == NOWHERE
     assert layout(make_station("NOR_00001", vanished_at=NOW), {}) == NOWHERE
@@ -725,3 +743,114 @@ def test_evses_of_another_layout_are_forgotten() -> None:
     peer.points.layout = layout(make_station("NOR_00002", evses=1), {})
     assert peer.points.restated().reports == []
     assert [each.evse for each in peer.status(0, "Faulted")] == ["NOABCE2001"]
+
+
+# -- as devices really send it -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", ["", ",{}", ",null", ",[]", ',""'])
+def test_a_heartbeat_has_nothing_in_its_payload_that_could_be_wrong(payload: str) -> None:
+    peer = Peer()
+    answer = peer.talk.receive(f'[2,"a","Heartbeat"{payload}]', NOW).answer
+    assert answer is not None
+    assert "currentTime" in json.loads(answer)[2]
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "\r\n", "\ufeff \t"])
+@pytest.mark.parametrize("behind", ["", "\0", "\r\n\0\0"])
+def test_a_frame_may_have_marks_and_nuls_around_it(before: str, behind: str) -> None:
+    frame = f'{before}["2","1","StatusNotification",{{"connectorId":1,"status":"Charging"}}]{behind}'
+    for text in (frame, frame.encode()):
+        outcome = Peer().talk.receive(text, NOW)
+        assert outcome.answer == '[3,"1",{}]'
+        assert outcome.delivery is not None
+        assert [report.status for report in outcome.delivery.reports] == [Status.CHARGING]
+
+
+@pytest.mark.parametrize("code", [None, 0, 7, {"a": 1}, [], True, "NoError", "None", ""])
+def test_an_error_code_that_is_none_costs_no_status(code: object) -> None:
+    (report,) = Peer().status(1, "Available", errorCode=code, info={"x": []}, vendorErrorCode=5)
+    assert (report.status, report.error) == (Status.AVAILABLE, False)
+
+
+@pytest.mark.parametrize("number", [1, 1.0, "1", " 1 ", "1\r"])
+def test_the_number_of_a_connector_may_be_text(number: object) -> None:
+    frame = [2, "1", "StatusNotification", {"connectorId": number, "status": "Charging"}]
+    delivery = Peer().talk.receive(json.dumps(frame), NOW).delivery
+    assert delivery is not None
+    assert len(delivery.reports) == 1
+
+
+@pytest.mark.parametrize("number", [None, "one", 1.5, True, [1], "", "-1", "\u0661"])
+def test_a_number_that_is_none_is_refused(number: object) -> None:
+    frame = [2, "1", "StatusNotification", {"connectorId": number, "status": "Charging"}]
+    outcome = Peer().talk.receive(json.dumps(frame), NOW)
+    assert outcome.delivery is None
+    assert json.loads(outcome.answer or "")[0] == 4
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        None,
+        "",
+        "now",
+        7,
+        "0001-01-01T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        {"at": 1},
+        "9999-12-31T23:59:59+14:00",
+    ],
+)
+def test_a_time_that_is_none_costs_no_status(written: object) -> None:
+    for dialect in (OCPP_16, OCPP_201, OCPP_21):
+        (report,) = Peer(dialect).status(1, "Available", timestamp=written)
+        assert report.status is Status.AVAILABLE
+
+
+class TestNumbersOfConnectors:
+    """A station with an EVSE of two connectors, and one of one, at which 1, 2 and 3 are connectors."""
+
+    def setup_method(self) -> None:
+        place = make_station("NOR_00001", evses=3, connectors=2)
+        self.place = msgspec.structs.replace(
+            place,
+            outlets=tuple(each for index, each in enumerate(place.outlets) if index not in {1, 5}),
+        )
+        self.first, self.second, self.third = (evse.key for evse in place.evses)
+        self.peer = Peer()
+        self.peer.talk.points.layout = layout(self.place, {})
+
+    def said(self, number: int, word: str) -> dict[str, Status]:
+        frame = [2, "1", "StatusNotification", {"connectorId": number, "status": word}]
+        delivery = self.peer.talk.receive(json.dumps(frame), NOW).delivery
+        assert delivery is not None
+        return {report.evse: report.status for report in delivery.reports}
+
+    def test_a_number_beyond_the_evses_makes_unknown_what_may_be_another_evses_connector(self) -> None:
+        for number in (1, 2, 3):
+            self.said(number, "Available")
+        assert not self.peer.talk.points.counts_plugs
+        assert self.said(4, "Charging") == {self.second: Status.UNKNOWN, self.third: Status.UNKNOWN}
+        assert self.peer.talk.points.counts_plugs
+
+    def test_what_has_the_same_number_either_way_stays(self) -> None:
+        self.said(4, "Charging")
+        assert self.said(1, "Charging") == {self.first: Status.CHARGING}
+        assert self.said(2, "Charging") == {}
+        assert self.said(3, "Charging") == {}
+
+    def test_the_registry_that_is_read_again_changes_nothing_of_it_and_a_map_ends_it(self) -> None:
+        self.said(4, "Charging")
+        self.peer.talk.points.layout = layout(self.place, {})
+        assert self.said(2, "Charging") == {}
+        self.peer.talk.points.layout = layout(
+            self.place, dict.fromkeys((2, 3), self.second) | {4: self.third}
+        )
+        assert self.said(2, "Charging") == {self.second: Status.CHARGING}
+        assert self.said(4, "Available") == {self.third: Status.AVAILABLE}
+
+    def test_a_number_beyond_the_connectors_too_is_unknown_and_changes_nothing(self) -> None:
+        self.said(2, "Available")
+        assert self.said(9, "Charging") == {}
+        assert not self.peer.talk.points.counts_plugs
