@@ -258,7 +258,7 @@ async def test_a_part_of_a_register_makes_nothing_vanish(store: Store) -> None:
 async def test_more_than_half_of_a_register_vanishes_only_when_forced(store: Store) -> None:
     drafts = [draft(str(place), f"K{place}") for place in range(203)]
     await store.import_stations("irve", drafts, NOW, complete=True)
-    with pytest.raises(Conflict, match="--force-vanish"):
+    with pytest.raises(Conflict, match="--force-removal"):
         await store.import_stations("irve", drafts[:101], NOW, complete=True)
     assert await store.revision() == 1
     report = await store.import_stations("irve", drafts[:101], NOW, complete=True, force_vanish=True)

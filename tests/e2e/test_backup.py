@@ -52,7 +52,7 @@ def test_a_restored_server_has_everything_and_tells_consumers_to_begin_anew(tmp_
         done = command("backup", str(tmp_path / "copy"), "--data", str(server.data))
         assert done.returncode == 0, done.stderr
         assert f"position {epoch}-{seq}, 7 EVSEs" in done.stdout
-        assert "1 unread deliveries" in done.stdout
+        assert "1 unreadable deliveries" in done.stdout
         keys = dict(server.keys)
         server.report({"evse": E1, "status": "OUTOFORDER", "observed_at": tick()})
     restored = Serving(tmp_path / "elsewhere")

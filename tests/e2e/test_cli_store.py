@@ -147,7 +147,7 @@ def test_an_import_says_what_it_did_and_a_second_one_changes_nothing(run: Run, d
         "added": 20,
         "changed": 0,
         "unchanged": 0,
-        "vanished": 0,
+        "removed": 0,
         "returned": 0,
         "refused": 0,
         "noted": 0,
@@ -169,7 +169,7 @@ def test_a_file_that_is_cut_off_ends_with_2_and_changes_nothing(run: Run, data: 
     path = irve(data.parent / "bad", 2_000, start=50, packed=True)
     path.write_bytes(path.read_bytes()[:-1000])
     told = run("import", "irve", path, "--partial", code=2)
-    assert "the gzip is cut off" in told.stderr
+    assert "the gzip file is incomplete" in told.stderr
     assert told.stdout == ""
     assert (data / "store.db").read_bytes() == before
 

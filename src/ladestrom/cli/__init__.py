@@ -36,7 +36,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = (
-    Command("demo", "ladestrom.cli.demo:demo", "Run a simulated country, live. Nothing else is needed."),
+    Command("demo", "ladestrom.cli.demo:demo", "Run a simulated country. Nothing else is needed."),
     Command("serve", "ladestrom.cli.serve:serve", "Run the server."),
     Command("import", "ladestrom.cli.imports:app", "Add or update stations from a register file."),
     Command("registry", "ladestrom.cli.registry:app", "Show what the registry contains."),
@@ -47,7 +47,9 @@ COMMANDS: Final = (
     Command("ocpp", "ladestrom.cli.ocpp:app", "Manage charge points that connect over OCPP."),
     Command("replay", "ladestrom.cli.replay:replay", "Send recorded events to a server."),
     Command("tail", "ladestrom.cli.tail:tail", "Print changes as they happen."),
-    Command("backup", "ladestrom.cli.backups:backup", "Copy the data directory, also while the server runs."),
+    Command(
+        "backup", "ladestrom.cli.backups:backup", "Copy the data directory. The server can keep running."
+    ),
     Command("restore", "ladestrom.cli.backups:restore", "Create a data directory from a backup."),
     Command("config", "ladestrom.cli.config:app", "Check, show and document the settings."),
     Command("doctor", "ladestrom.cli.doctor:doctor", "Check that this machine is fit to run the server."),
@@ -69,7 +71,7 @@ def build(called: str | None = None) -> App:
 
     app = App(
         name="ladestrom",
-        help="Which EV charger is free, now and provably.",
+        help="Live EV charger availability you can verify.",
         help_epilogue="If a command fails, --debug shows where in the program the error occurred.",
         version=f"ladestrom {__version__}",
         default_parameter=Parameter(negative=(), show_default=_worth_showing),

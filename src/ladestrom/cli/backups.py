@@ -15,10 +15,10 @@ MIB: Final = 1024 * 1024
 
 
 def backup(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
-    """Copy the log, the store and the quarantine of the data directory. A server may run meanwhile.
+    """Copy the log, the store and the quarantine of the data directory. The server can keep running.
 
-    The copy is consistent and checked. It contains secrets: it can be read by its owner only. The settings
-    file and the certificates that sources use are not part of it.
+    The copy is consistent and checked. It contains secrets, and only its owner can read it. The settings file
+    and the certificates of sources are not part of it.
 
     Args:
         directory: Directory to create. It must not exist, or must be empty.
@@ -49,7 +49,9 @@ def restore(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
     began_s = time.monotonic()
     manifest, epoch = restored(directory, data.path)
     print(f"{data.path}: {_shown(manifest)}, {time.monotonic() - began_s:.1f} s")
-    print(f"made {manifest.made_at}; the log continues after {manifest.log.last} in the new epoch {epoch}")
+    print(
+        f"backup of {manifest.made_at}; the log continues after {manifest.log.last} in the new epoch {epoch}"
+    )
 
 
 def _shown(manifest: Manifest) -> str:
@@ -59,5 +61,5 @@ def _shown(manifest: Manifest) -> str:
     return (
         f"position {manifest.position}, {manifest.log.evses:,} EVSEs, {entries:,} entries, "
         f"{tables['stations']:,} stations, {tables['operators']:,} operators, {tables['keys']:,} keys, "
-        f"{manifest.unread:,} unread deliveries, {manifest.total_bytes / MIB:.1f} MiB"
+        f"{manifest.unread:,} unreadable deliveries, {manifest.total_bytes / MIB:.1f} MiB"
     )

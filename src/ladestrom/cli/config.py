@@ -20,9 +20,9 @@ Flags = Annotated[SettingFlags, Parameter(name="*", show=False)]
 
 @app.command
 def check(config: Path | None = None, *, settings: Flags = NO_FLAGS) -> None:
-    """Check the settings file, the environment and the options; print everything that is wrong.
+    """Check the settings file, the environment and the options; print all problems.
 
-    Exit code: 0 if all is right, 2 if anything is wrong.
+    Exit code: 0 if there are none, 2 otherwise.
 
     Args:
         config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.

@@ -73,7 +73,7 @@ def demo(
     config: Path | None = None,
     data: Path | None = None,
 ) -> None:
-    """Run a simulated country, live, until Ctrl-C. Nothing of it is real, and only this machine can reach it.
+    """Run a simulated country until Ctrl-C. None of it is real, and it is reachable only from this machine.
 
     Args:
         port: Port on 127.0.0.1; 0 takes any free port. Default: the setting `server.port`, which is 8383
@@ -82,9 +82,9 @@ def demo(
         speed: Simulated seconds per second, up to 3,600. Statuses carry the real time.
         seed: The same seed and number of stations give the same country.
         config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
-        data: Directory that keeps the log and the registry. Without this option they are in a temporary
-            directory, which is removed at the end; LADESTROM_DATA and `server.data` are ignored, so that
-            nothing simulated gets into a real data directory.
+        data: Directory for the log and the registry. Without this option they are in a temporary directory,
+            which is deleted at the end. LADESTROM_DATA and `server.data` are ignored, so that simulated data
+            do not get into a real data directory.
     """
     if not 1 <= stations <= STATIONS_MAX:
         raise InvalidSetting(f"--stations {stations}: write a number from 1 to {STATIONS_MAX:,}")
@@ -162,7 +162,7 @@ async def _refuse_real(store: Store) -> None:
     del held[REGISTER]
     if held:
         raise Conflict(
-            f"the data directory has {held.total():,} stations that are not simulated, of the registers "
+            f"the data directory has {held.total():,} stations that are not simulated, from the registers "
             f"{', '.join(sorted(held))}. The demo would add simulated statuses to them: choose another "
             "directory with --data"
         )
@@ -242,7 +242,7 @@ def _introduce(screen: Console, planned: Demo, settings: Settings, *, kept: bool
 
     evses = sum(len(draft.station.evses) for draft in planned.drafts)
     url, websocket = planned.url, planned.url.replace("http", "ws", 1)
-    where = settings.server.data if kept else f"{settings.server.data}, removed at the end"
+    where = settings.server.data if kept else f"{settings.server.data}, deleted at the end"
     screen.print(
         f"ladestrom {__version__}: a simulated Norway with {len(planned.drafts):,} stations and {evses:,} "
         f"EVSEs, {planned.speed:g} times as fast as real time",

@@ -68,27 +68,27 @@ def nobil(
     /,
     *,
     partial: bool = False,
-    force_vanish: bool = False,
+    force_removal: bool = False,
     dry_run: bool = False,
     listing: Listing = False,
     where: Where = NOT_GIVEN,
 ) -> int:
-    """Import a file of NOBIL, API version 3, JSON or XML.
+    """Import a NOBIL file (API version 3, JSON or XML).
 
-    A station that is missing from the file is marked as vanished; it returns when a later file has it.
-    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
-    changed.
+    A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
+    It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
+    cannot be read, and then nothing was changed.
 
     Args:
-        file: Register file; gzip is understood, `-` is standard input.
-        partial: The file is only a part of the register: stations that are missing from it have not vanished.
-        force_vanish: Import the file even if most stations would vanish.
+        file: Register file, which may be compressed with gzip; `-` is standard input.
+        partial: The file is only a part of the register: stations that are missing from it stay.
+        force_removal: Import the file even if that removes most stations.
         dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+        listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).
         where: Options of every command.
     """
-    task = _Task("nobil", file, "nobil", complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    task = _Task("nobil", file, "nobil", complete=not partial, force_vanish=force_removal, dry_run=dry_run)
     return _run(task, where, listing=listing)
 
 
@@ -98,27 +98,27 @@ def irve(
     /,
     *,
     partial: bool = False,
-    force_vanish: bool = False,
+    force_removal: bool = False,
     dry_run: bool = False,
     listing: Listing = False,
     where: Where = NOT_GIVEN,
 ) -> int:
-    """Import the French national register, IRVE statique 2.3, JSON lines or CSV.
+    """Import the French national register (IRVE statique 2.3, JSON lines or CSV).
 
-    A station that is missing from the file is marked as vanished; it returns when a later file has it.
-    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
-    changed.
+    A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
+    It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
+    cannot be read, and then nothing was changed.
 
     Args:
-        file: Register file; gzip is understood, `-` is standard input.
-        partial: The file is only a part of the register: stations that are missing from it have not vanished.
-        force_vanish: Import the file even if most stations would vanish.
+        file: Register file, which may be compressed with gzip; `-` is standard input.
+        partial: The file is only a part of the register: stations that are missing from it stay.
+        force_removal: Import the file even if that removes most stations.
         dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+        listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).
         where: Options of every command.
     """
-    task = _Task("irve", file, "irve", complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    task = _Task("irve", file, "irve", complete=not partial, force_vanish=force_removal, dry_run=dry_run)
     return _run(task, where, listing=listing)
 
 
@@ -129,30 +129,30 @@ def datex(
     *,
     publisher: Publisher = None,
     partial: bool = False,
-    force_vanish: bool = False,
+    force_removal: bool = False,
     dry_run: bool = False,
     listing: Listing = False,
     where: Where = NOT_GIVEN,
 ) -> int:
-    """Import a DATEX II table publication, EnergyInfrastructure 3.5 or later, XML or JSON.
+    """Import a DATEX II table publication (EnergyInfrastructure 3.5 or later, XML or JSON).
 
-    A station that is missing from the file is marked as vanished; it returns when a later file has it.
-    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
-    changed.
+    A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
+    It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
+    cannot be read, and then nothing was changed.
 
     Args:
-        file: The publication; gzip is understood, `-` is standard input.
-        publisher: Name of the publisher. Each publisher has a register of its own, so that
-            the files of one do not make the stations of another vanish.
-        partial: The file is only a part of the register: stations that are missing from it have not vanished.
-        force_vanish: Import the file even if most stations would vanish.
+        file: The publication, which may be compressed with gzip; `-` is standard input.
+        publisher: Name of the publisher. Each publisher has its own register, so the file of one publisher
+            does not remove the stations of another.
+        partial: The file is only a part of the register: stations that are missing from it stay.
+        force_removal: Import the file even if that removes most stations.
         dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+        listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).
         where: Options of every command.
     """
     register = "datex" if publisher is None else f"datex:{publisher}"
-    task = _Task("datex", file, register, complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    task = _Task("datex", file, register, complete=not partial, force_vanish=force_removal, dry_run=dry_run)
     return _run(task, where, listing=listing)
 
 
@@ -163,30 +163,30 @@ def ocpi(
     *,
     publisher: Publisher = None,
     partial: bool = False,
-    force_vanish: bool = False,
+    force_removal: bool = False,
     dry_run: bool = False,
     listing: Listing = False,
     where: Where = NOT_GIVEN,
 ) -> int:
-    """Import OCPI Locations, versions 2.1.1 to 2.3.0: JSON, one or more pages of the Sender interface.
+    """Import OCPI Locations (2.1.1 to 2.3.0, JSON, one or more pages of a Sender interface).
 
-    A station that is missing from the file is marked as vanished; it returns when a later file has it.
-    Exit code: 0, or 1 if every record was refused, or 2 if the file cannot be read. With 2, nothing was
-    changed.
+    A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
+    It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
+    cannot be read, and then nothing was changed.
 
     Args:
-        file: Register file; gzip is understood, `-` is standard input.
-        publisher: Name of the publisher. Each publisher has a register of its own. If it is the name of an
-            operator, the file belongs to the same register as what the operator sends over OCPI.
-        partial: The file is only a part of the register: stations that are missing from it have not vanished.
-        force_vanish: Import the file even if most stations would vanish.
+        file: Register file, which may be compressed with gzip; `-` is standard input.
+        publisher: Name of the publisher. Each publisher has its own register. If it is the name of an
+            operator, the register is the one that also holds what the operator sends over OCPI.
+        partial: The file is only a part of the register: stations that are missing from it stay.
+        force_removal: Import the file even if that removes most stations.
         dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, vanished or returned, and every refusal and note
+        listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).
         where: Options of every command.
     """
     register = "ocpi" if publisher is None else f"ocpi:{publisher}"
-    task = _Task("ocpi", file, register, complete=not partial, force_vanish=force_vanish, dry_run=dry_run)
+    task = _Task("ocpi", file, register, complete=not partial, force_vanish=force_removal, dry_run=dry_run)
     return _run(task, where, listing=listing)
 
 
@@ -227,9 +227,9 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if member is not None:
             yield member.flush()
     except zlib.error as error:
-        raise InvalidRegister(f"the gzip is corrupt ({error}); nothing was changed") from error
+        raise InvalidRegister(f"the gzip file is corrupt ({error}); nothing was changed") from error
     if member is not None and not member.eof:
-        raise InvalidRegister("the gzip is cut off, the file is not complete; nothing was changed")
+        raise InvalidRegister("the gzip file is incomplete; nothing was changed")
 
 
 class _Task(msgspec.Struct, frozen=True):
@@ -341,19 +341,19 @@ class _Bar:
 
 def _print(task: _Task, report: ImportReport, *, listing: bool) -> None:
     if task.dry_run:
-        print("dry run: nothing was changed; an import would give")
+        print("dry run: nothing was changed. The import would result in")
     rows = (
         ("added", len(report.added)),
         ("changed", len(report.changed)),
         ("unchanged", report.unchanged),
-        ("vanished", len(report.vanished)),
+        ("removed", len(report.vanished)),
         ("returned", len(report.returned)),
         ("refused", report.refused_count),
         ("noted", report.notes_count),
     )
     for word, count in rows:
         print(f"{word:<9}  {count:>9,}")
-    print(f"the register {task.register} has {report.evses:,} EVSEs now")
+    print(f"the register {task.register} now has {report.evses:,} EVSEs")
     _print_kinds(
         "refused", [(each.record, each.reason) for each in report.refused], report.refused_count, listing
     )
@@ -362,7 +362,7 @@ def _print(task: _Task, report: ImportReport, *, listing: bool) -> None:
         for word, uuids in (
             ("added", report.added),
             ("changed", report.changed),
-            ("vanished", report.vanished),
+            ("removed", report.vanished),
             ("returned", report.returned),
         ):
             if uuids:

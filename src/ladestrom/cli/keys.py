@@ -44,12 +44,12 @@ def create(
 ) -> None:
     """Create a key and print it. The key is shown only once: store it.
 
-    Standard output has the key and nothing else; everything about it goes to standard error.
+    Only the key is written to standard output; all other messages go to standard error.
 
     Args:
-        name: Whose key it is and what it is for, as the list of keys shows it.
-        scope: `stream` reads, `report` reports for one operator, `admin` administers and reads. Several are
-            possible.
+        name: Name that the list of keys shows, such as who uses the key and for what.
+        scope: `stream` reads all statuses; `report` reports for one operator and reads that operator's own
+            data; `admin` manages the server and reads everything. Can be given several times.
         operator: The operator that the key reports for. Required for the scope `report`.
         expires: How long the key is valid, such as 90d. Without this option it does not expire.
         where: Options of every command.
@@ -64,7 +64,7 @@ def list_keys(
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     where: Where = NOT_GIVEN,
 ) -> None:
-    """List all keys, without their secrets: also those that wait for approval, are revoked or have expired.
+    """List all keys, without their secrets, including those that await approval, are revoked or have expired.
 
     Args:
         as_json: Print a JSON list. Times are milliseconds since 1970.
@@ -99,7 +99,7 @@ def list_keys(
 
 @app.command
 def approve(key_id: KeyId, /, *, where: Where = NOT_GIVEN) -> None:
-    """Approve a key that somebody created at the web page or by request. It is valid within a second.
+    """Approve a key that a visitor created. It becomes valid within a second.
 
     Args:
         key_id: Public id of the key; `ladestrom keys list` shows it.
@@ -224,7 +224,7 @@ def _hand_out(text: str, record: KeyRecord) -> None:
     say(
         f"key {record.id} for {record.name}: scope {', '.join(record.scopes)}"
         + (f"; reports for {record.operator}" if record.operator else "")
-        + f"; expires {shown(record.expires_at, 'never')}. It is not shown again"
+        + f"; expires {shown(record.expires_at, 'never')}. The key is not shown again"
     )
 
 

@@ -1,6 +1,6 @@
 """`ladestrom ocpi`: OCPI peers. Invites them, registers with them, lists them, unregisters them.
 
-A token is printed once. Whoever has it speaks for its operator.
+A token is printed once. Anyone who has it can report for its operator.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PeerId = Annotated[str, Parameter(name="ID")]
 def invite(*, operator: str, where: Where = NOT_GIVEN) -> None:
     """Create a token with which a peer can register. Print two lines: the URL of our versions, and the token.
 
-    The token is valid for one registration. It is shown only once: store it.
+    The token can be used for one registration. It is shown only once: store it.
 
     Args:
         operator: Operator whose statuses the peer will report.
@@ -98,7 +98,7 @@ def permanent_token(*, operator: str, token: str | None = None, where: Where = N
     peer = _new(operator, "fixed", given)
     asyncio.run(_put(where, peer))
     print(f"{_our_url(where)}\n{given}", flush=True)
-    say(f"peer {peer.id} of {operator} may push with this token. It is not shown again")
+    say(f"peer {peer.id} of {operator} may push with this token. The token is not shown again")
 
 
 @app.command
@@ -154,7 +154,7 @@ def renew(peer_id: PeerId, /, *, where: Where = NOT_GIVEN) -> None:
 
 @app.command
 def unregister(peer_id: PeerId, /, *, no_notify: bool = False, where: Where = NOT_GIVEN) -> None:
-    """Unregister from a peer and remove it. A running server refuses its token within a second.
+    """Unregister from a peer and remove it. A running server rejects its token within a second.
 
     Args:
         peer_id: Id of the peer; `ladestrom ocpi peers` shows it.
@@ -162,7 +162,7 @@ def unregister(peer_id: PeerId, /, *, no_notify: bool = False, where: Where = NO
         where: Options of every command.
     """
     asyncio.run(_unregister(where, peer_id, notify=not no_notify))
-    say(f"peer {peer_id} is removed. If it was its operator's last peer, its EVSEs become UNKNOWN")
+    say(f"peer {peer_id} is removed. If its operator has no other peer, its EVSEs become UNKNOWN")
 
 
 async def _register(where: Where, operator: str, url: str, token: str) -> OcpiPeer:

@@ -65,22 +65,24 @@ def add(  # noqa: PLR0913 - each is an option of the command
     """Add an operator, or replace the rights of the operator that has this name.
 
     Give at least one right: --party, --prefix or --all. `ladestrom registry parties` shows the parties and
-    prefixes that the registry has. If the rights cover no EVSE of the registry, the command says so.
+    prefixes that the registry has. If the rights cover no EVSE in the registry, the command warns you.
 
     Args:
         name: Name of the operator.
-        party: Country and party that the register gives to the operator's EVSEs, such as FR*ABC, FR-ABC or
-            FRABC. Several are possible.
-        prefix: Beginning of EVSE ids or station uuids, such as FR*ABC*E12 or NOR_015. Several are possible.
+        party: Country and company code at the beginning of the operator's EVSE ids, such as FR*ABC, FR-ABC or
+            FRABC. Can be given several times.
+        prefix: Beginning of EVSE ids or station uuids, such as FR*ABC*E12 or NOR_015. Can be given several
+            times.
         all_evses: The operator may report on every EVSE.
         stale_after: How long an EVSE may go unreported before it becomes UNKNOWN, such as 1h. Default: the
             setting `rules.stale_after_s`.
-        registers: Stations that the operator describes are added to the registry. All their EVSEs belong to
-            its party.
+        registers: The operator may register stations: those that it describes are added to the registry, and
+            their EVSEs belong to its party.
         max_age: How old an observation may be when it arrives, such as 1d. An older one makes the EVSE
-            UNKNOWN: the system behind the operator's interface has stopped. Default: any age.
-        times: Where the time of an observation comes from: the source, or its receipt here. Use receipt if
-            the operator's times are wrong.
+            UNKNOWN, because the system behind the operator's interface has probably stopped. Default: any
+            age.
+        times: Which observation time is used: that of the source, or the time of receipt. Use receipt if the
+            operator's times are wrong.
         where: Options of every command.
     """
     operator = operator_from(
@@ -179,9 +181,9 @@ def show(
     print(_covers(covered))
     print(f"stale after: {_stale_after(operator)}")
     if operator.max_age_s is not None:
-        print(f"observations are believed for: {shown_duration(operator.max_age_s)}")
+        print(f"maximum age of an observation: {shown_duration(operator.max_age_s)}")
     if operator.by_receipt:
-        print("observations count from their receipt")
+        print("observation time: the time of receipt")
     print(f"may add stations to the registry: {'yes' if operator.may_register else 'no'}")
     print()
     print_table(
@@ -203,18 +205,18 @@ def remove(
     force: bool = False,
     where: Where = NOT_GIVEN,
 ) -> None:
-    """Remove an operator. A running server refuses its reports from the next second on.
+    """Remove an operator. A running server refuses its reports within a second.
 
-    Statuses that it reported stay until they are stale. Its keys that have ended are removed with it.
+    Statuses that it reported stay until they expire. Its keys that are revoked or expired are removed too.
 
     Args:
         name: Name of the operator.
         force: Also remove the keys, sources, charge points and OCPI peers of the operator. Without this
-            option, the command refuses if there are any.
+            option, the command fails if there are any.
         where: Options of every command.
     """
     use = asyncio.run(_remove(where, name, force=force))
-    print(f"removed {name}{f', and with it {use}' if str(use) else ''}")
+    print(f"removed {name}{f', together with {use}' if str(use) else ''}")
 
 
 async def _put(where: Where, operator: Operator) -> tuple[bool, Coverage]:
@@ -253,8 +255,8 @@ def _stale_after(operator: Operator) -> str:
 
 def _covers(covered: Coverage) -> str:
     if not covered.evses:
-        return "this covers no EVSE of the registry"
-    return f"this covers {covered.evses:,} EVSEs of {covered.stations:,} stations"
+        return "this covers no EVSE in the registry"
+    return f"this covers {covered.evses:,} EVSEs at {covered.stations:,} stations"
 
 
 def _warnings(covered: Coverage) -> Iterator[str]:
@@ -264,7 +266,7 @@ def _warnings(covered: Coverage) -> Iterator[str]:
         return
     which = "its rights cover" if not covered.evses else f"{', '.join(empty)}: this covers"
     yield (
-        f"{which} no EVSE of the registry. `ladestrom registry parties` shows the parties and prefixes that "
+        f"{which} no EVSE in the registry. `ladestrom registry parties` shows the parties and prefixes that "
         "the registry has"
     )
 
@@ -278,5 +280,5 @@ def _freshness(path: Path) -> Mapping[str, Freshness] | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        say(f"warning: {path} cannot be read and is left out: {cause(error)}")
+        say(f"warning: {path} cannot be read and is ignored: {cause(error)}")
         return None

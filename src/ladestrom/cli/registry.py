@@ -31,9 +31,9 @@ def list_parties(
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     where: Where = NOT_GIVEN,
 ) -> None:
-    """List the parties, EVSE id prefixes and operator names that the registry has, with their numbers.
+    """List the parties, EVSE id prefixes and operator names in the registry, with their numbers of EVSEs.
 
-    These are what `ladestrom operators add` takes as --party and --prefix. The last column shows the
+    Use them as --party and --prefix of `ladestrom operators add`. The last column shows the
     operators of this server that may report on them.
 
     Args:

@@ -82,9 +82,9 @@ def replay(  # noqa: PLR0913 - a command's options are its parameters
     """Send recorded events through the public report interface, each with its recorded time.
 
     FILE is CSV with the columns `ts_ms,id,occupied`, or JSON lines of sessions with `start`, `end` (ms) and
-    `id_pdc_itinerance`; gzip is understood. The whole file is read first and sorted by time. It may have up
-    to 5,000,000 observations. Lines that cannot be read are reported and skipped. Exit code: 0 if the server
-    answered for every observation, whatever it decided; 1 otherwise.
+    `id_pdc_itinerance`, and may be compressed with gzip. The whole file is read first and sorted by time. It
+    may have up to 5,000,000 observations. Lines that cannot be read are reported and skipped. Exit code: 0 if
+    the server answered for every observation, whatever it decided; 1 otherwise.
 
     Args:
         file: Recording; `-` is standard input.
@@ -93,7 +93,7 @@ def replay(  # noqa: PLR0913 - a command's options are its parameters
         speed: Recorded seconds per second, or `max` to send as fast as the server answers.
         batch: Most observations in one request, 1 to 10,000.
         connections: Number of parallel requests, 1 to 64. The observations of one EVSE stay in order.
-        limit: Send only this many observations, from the first one on.
+        limit: Send only this many observations, starting with the first.
         compress: Compress the requests with gzip.
         as_json: Print the summary as one JSON object.
         where: Options of every command.
@@ -114,7 +114,7 @@ def replay(  # noqa: PLR0913 - a command's options are its parameters
         )
     except KeyboardInterrupt:
         screen.print(
-            "replay: stopped; observations without a receipt may or may not be in the log", markup=False
+            "replay: stopped. Observations without a receipt may or may not have been stored", markup=False
         )
         return 130
     summary = _sum_up(recording, len(observations), reporter.tally, time.monotonic() - started_s)
@@ -204,7 +204,7 @@ def _lines(stream: io.BufferedIOBase) -> Iterator[bytes]:
         number += 1
         if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
             raise BadRequest(
-                f"line {number} is longer than {LINE_BYTES_MAX:,} bytes; this is not a recording"
+                f"line {number} is longer than {LINE_BYTES_MAX:,} bytes; this file is not a recording"
             )
         yield line
 

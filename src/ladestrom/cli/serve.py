@@ -26,9 +26,9 @@ def serve(
     *,
     settings: Annotated[SettingFlags, Parameter(name="*")] = NO_FLAGS,
 ) -> None:
-    """Run the server until SIGINT or SIGTERM. Once it serves, it prints one line that begins with `ready`.
+    """Run the server until SIGINT or SIGTERM. When it is ready, it prints one line that begins with `ready`.
 
-    SIGUSR1 stops it too, and tells consumers that a restart follows. SIGHUP reads the settings file again and
+    SIGUSR1 also stops it, and tells consumers that it restarts. SIGHUP reads the settings file again and
     opens the log file again: the log names the settings that changed, and those that need a restart.
 
     Args:

@@ -71,20 +71,21 @@ def add(  # noqa: PLR0913 - each is an option of the command
 
     Args:
         name: Name of the source: letters, digits, dots, hyphens and underscores.
-        operator: Operator whose statuses the source delivers. The operator's rights apply.
+        operator: Operator whose statuses the source delivers. The source has the same rights as the operator.
         protocol: Protocol of the source.
         address: Address of the source. `ladestrom sources protocols` says what each protocol expects.
-        option: Option of the protocol, such as provider_id=NO-ABC. Several are possible.
+        option: Option of the protocol, such as provider_id=NO-ABC. Can be given several times.
         secret_file: File with the token or key that the source requires, on one line.
         secret_env: Name of an environment variable with that token or key.
         certificate: File with the client certificate that the source requires, PEM.
         certificate_key: File with the private key of that certificate, if it is not in the same file.
-        poll: Time from the start of one round to the start of the next, such as 60s. Default: that of the
+        poll: Time from the start of one poll to the start of the next, such as 60s. Default: that of the
             protocol.
-        anywhere: Redirects, next pages and endpoints that the source names may lead to private networks too.
+        anywhere: Also follow redirects, next pages and endpoints that lead to private networks.
         max_age: How old an observation may be when it arrives, such as 1d. An older one makes the EVSE
-            UNKNOWN: the system behind the address has stopped. Default: that of the operator.
-        times: Where the time of an observation comes from: the source, or its receipt here. Default: that of
+            UNKNOWN, because the system behind the address has probably stopped. Default: that of the
+            operator.
+        times: Which observation time is used: that of the source, or the time of receipt. Default: that of
             the operator.
         where: Options of every command.
     """
@@ -116,7 +117,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
     )
     _check_certificates(source)
     added = asyncio.run(_put(where, source))
-    print(typed(f"{'added' if added else 'replaced'} {name}; `ladestrom sources test {name}` tries it"))
+    print(typed(f"{'added' if added else 'replaced'} {name}; try it with `ladestrom sources test {name}`"))
 
 
 @app.command(name="protocols")
@@ -139,7 +140,7 @@ def list_sources(
     as_json: Annotated[bool, Parameter(name="--json")] = False,
     where: Where = NOT_GIVEN,
 ) -> None:
-    """List all sources, also those that push, and how each does if a server runs.
+    """List all sources, including operators that push, and their health if a server runs.
 
     Args:
         as_json: Print a JSON list, without secrets.
@@ -178,7 +179,7 @@ def try_source(
     duration: Annotated[str, Parameter(name="--for")] = FOLLOW_S,
     where: Where = NOT_GIVEN,
 ) -> int:
-    """Poll a source once, or follow it for a short time, and print what it would change. Nothing is stored.
+    """Poll a source once, or follow it for a short time, and print what would change. Nothing is stored.
 
     Exit code: 0 if it succeeded, 1 if it failed.
 
@@ -217,7 +218,7 @@ def resume(name: str, /, *, where: Where = NOT_GIVEN) -> None:
 
 @app.command
 def remove(name: str, /, *, where: Where = NOT_GIVEN) -> None:
-    """Remove a source and its unreadable deliveries. Statuses that it reported stay until they are stale.
+    """Remove a source and its unreadable deliveries. Statuses that it reported stay until they expire.
 
     Args:
         name: Name of the source.
@@ -254,10 +255,10 @@ def replay(
     check: bool = False,
     where: Where = NOT_GIVEN,
 ) -> int:
-    """Read unreadable deliveries again. A running server takes those that can be read now within a second.
+    """Read unreadable deliveries again. A running server processes those that it can read now.
 
-    Statuses count from when they were observed, or else from when they were received at first; newer ones
-    stay. Exit code: 0 if all deliveries could be read, 1 if some could not.
+    A status keeps its observation time, or else the time at which it was first received, and does not replace
+    a newer one. Exit code: 0 if all deliveries could be read, 1 if some could not.
 
     Args:
         name: Name of the source; OPERATOR/PROTOCOL for a source that pushes.
@@ -483,7 +484,7 @@ async def _replay(where: Where, kept: Sequence[Quarantined], *, check: bool) -> 
             operator = operators.get(each.kept.operator)
             try:
                 if operator is None:
-                    raise NotFound(f"the operator {quoted(each.kept.operator)} does not exist any more")
+                    raise NotFound(f"the operator {quoted(each.kept.operator)} no longer exists")
                 read = read_again(each, _table(), operator, sources.get(each.kept.source), limits)
             except LadestromError as error:
                 failed += 1

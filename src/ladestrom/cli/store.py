@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ladestrom.model import Millis
 
 DURATION_DAYS_MAX: Final = 36_500
-"""A hundred years: whoever means for ever leaves the option out."""
+"""A hundred years. For no limit, the option is omitted."""
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,12})\s*([smhdw])")
@@ -110,7 +110,9 @@ def duration_s(written: str, option: str) -> int:
         raise BadRequest(f'{option} "{written[:40]}" is not a duration; write 30s, 15m, 12h, 90d or 2w')
     duration = int(match[1]) * _UNITS_S[match[2]]
     if duration > DURATION_DAYS_MAX * _UNITS_S["d"]:
-        raise BadRequest(f"{option} {written} is longer than {DURATION_DAYS_MAX} days; leave it out instead")
+        raise BadRequest(
+            f"{option} {written} is longer than {DURATION_DAYS_MAX} days; omit the option instead"
+        )
     return duration
 
 

@@ -43,8 +43,8 @@ def tail(
 ) -> int:
     """Print changes as they happen, one line each: time, station, and the state of each of its connectors.
 
-    After a lost connection the command reconnects by itself and prints what changed meanwhile; standard error
-    says so. It ends with Ctrl-C, or when the program that reads its output ends.
+    If the connection is lost, the command reconnects, says so on standard error, and prints what has changed
+    in the meantime. It ends with Ctrl-C, or when the program that reads its output ends.
 
     Args:
         server: Address of the server. Default: LADESTROM_URL, else the server of the data directory.

@@ -55,7 +55,7 @@ class Result(msgspec.Struct, frozen=True):
         yield (
             f"{self.deliveries} deliveries in {self.took_s:.1f} s. Of their items, {self.accepted} would "
             f"change an EVSE, {self.unchanged} would not (the same status, or an older one), "
-            f"{len(self.refused)} would be refused, and of {self.unknown} the source does not know the status"
+            f"{len(self.refused)} would be refused, and {self.unknown} would become UNKNOWN"
         )
         for reason, count in Counter(refusal.reason for refusal in self.refused).most_common():
             yield f"  {count} {reason.value}"
@@ -63,7 +63,7 @@ class Result(msgspec.Struct, frozen=True):
             yield f"  item {refusal.index}: {refusal.detail}"
         if self.certificate_expires_at is not None:
             days = (self.certificate_expires_at - _clock()) // 86_400_000
-            yield f"its certificate is valid for {days} more days"
+            yield f"its certificate expires in {days} days"
 
 
 class _Listening(Reception):
@@ -136,7 +136,7 @@ async def trial(
             row = table.streams[source.protocol]
             health = await _follow(Follower(source, protocols.stream(row), desk), follow_s)
         else:
-            raise InvalidSetting(f"this program has no protocol {quoted(source.protocol)}")
+            raise InvalidSetting(f"this program does not have the protocol {quoted(source.protocol)}")
     finally:
         work.cancel()
     receipts = reception.receipts

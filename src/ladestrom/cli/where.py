@@ -22,7 +22,7 @@ from ladestrom.config.address import ADDRESS_FILE, Addresses, addresses
 
 _GROUP: Final = Group(
     "Configuration",
-    help="Settings come from the settings file, then from LADESTROM_... variables, then from options.",
+    help="Options override LADESTROM_... variables, which override the settings file.",
     sort_key=10,
 )
 
@@ -40,7 +40,7 @@ class Where:
         Path | None,
         Parameter(
             group=_GROUP,
-            help="Data directory. Default: LADESTROM_DATA, else `server.data` of the settings file, "
+            help="Data directory. Default: LADESTROM_DATA, else `server.data` in the settings file, "
             "else ladestrom-data in the current directory.",
         ),
     ] = None

@@ -228,9 +228,9 @@ def vanishing(
     )
     if len(gone) > VANISH_UNASKED_MAX and len(gone) * 2 > len(present) and not force:
         raise Conflict(
-            f"{len(gone)} of the {len(present)} stations of the register {register} would vanish;"
-            " nothing was changed. Import it as a part if it is one (--partial),"
-            " or force it if they are gone indeed (--force-vanish)"
+            f"{len(gone)} of the {len(present)} stations of the register {register} would be removed;"
+            " nothing was changed. If the file is only a part of the register, use --partial."
+            " If the stations no longer exist, use --force-removal"
         )
     return gone
 

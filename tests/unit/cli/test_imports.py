@@ -43,7 +43,7 @@ def test_what_unpacks_to_much_comes_in_pieces_of_at_most_256_kib(size: int) -> N
 @pytest.mark.parametrize("kept", [2, 5, 10, 11, 1_000, 100_000, -8, -1])
 def test_gzip_that_is_cut_off_is_an_error(kept: int) -> None:
     packed = gzip.compress(CONTENT)[:kept]
-    with pytest.raises(InvalidRegister, match="the gzip is cut off"):
+    with pytest.raises(InvalidRegister, match="the gzip file is incomplete"):
         list(unpacked(pieces(packed, 4096)))
 
 
@@ -51,10 +51,10 @@ def test_gzip_that_is_cut_off_is_an_error(kept: int) -> None:
 def test_gzip_with_a_wrong_byte_is_an_error(place: int) -> None:
     packed = bytearray(gzip.compress(CONTENT))
     packed[place] ^= 0x55
-    with pytest.raises(InvalidRegister, match="the gzip is"):
+    with pytest.raises(InvalidRegister, match="the gzip file is"):
         list(unpacked(pieces(bytes(packed), 4096)))
 
 
 def test_what_follows_a_gzip_and_is_none_is_an_error() -> None:
-    with pytest.raises(InvalidRegister, match="the gzip is corrupt"):
+    with pytest.raises(InvalidRegister, match="the gzip file is corrupt"):
         list(unpacked([gzip.compress(b"register"), b"more"]))

@@ -23,7 +23,7 @@ def test_a_party_is_understood_in_every_written_form(run: Run, written: str) -> 
     told = run("operators", "add", "Acme", "--party", written)
     assert told.stdout.splitlines() == [
         "added Acme: it may report on FRABC",
-        "this covers 6 EVSEs of 3 stations",
+        "this covers 6 EVSEs at 3 stations",
     ]
     assert "warning" not in told.stderr
 
@@ -31,8 +31,8 @@ def test_a_party_is_understood_in_every_written_form(run: Run, written: str) -> 
 @pytest.mark.usefixtures("register")
 def test_a_right_that_covers_nothing_is_said_at_once(run: Run) -> None:
     told = run("operators", "add", "Acme", "--party", "FR*ABX")
-    assert told.stdout.splitlines()[1] == "this covers no EVSE of the registry"
-    assert "warning: its rights cover no EVSE of the registry" in told.stderr
+    assert told.stdout.splitlines()[1] == "this covers no EVSE in the registry"
+    assert "warning: its rights cover no EVSE in the registry" in told.stderr
     assert "registry parties` shows the parties" in told.stderr
     told = run("operators", "add", "Acme", "--party", "FR*ABC", "FR*ABX", "--prefix", "FRZ")
     assert "warning: party FRABX, prefix FRZ: this covers no EVSE" in told.stderr
@@ -44,7 +44,7 @@ def test_show_tells_what_each_right_covers(run: Run) -> None:
     lines = run("operators", "show", "Acme").stdout.splitlines()
     assert lines[:4] == [
         "Acme may report on FRABC, FRABCE00001...",
-        "this covers 6 EVSEs of 3 stations",
+        "this covers 6 EVSEs at 3 stations",
         "stale after: 2h",
         "may add stations to the registry: no",
     ]
@@ -70,7 +70,7 @@ def test_an_operator_is_removed_once_nothing_needs_it_or_with_all_that_does(run:
     assert f"Acme is still needed by 1 key ({key})" in told.stderr
     assert "--force" in told.stderr
     told = run("operators", "remove", "Acme", "--force")
-    assert told.stdout == f"removed Acme, and with it 1 key ({key})\n"
+    assert told.stdout == f"removed Acme, together with 1 key ({key})\n"
     assert len(run("operators", "list").stdout.splitlines()) == 1
     run("operators", "add", "Acme", "--all")
     assert run("operators", "remove", "Acme").stdout == "removed Acme\n"
@@ -128,4 +128,4 @@ class TestImport:
         told = run("import", "irve", irve(data.parent / "register", 3), "--list").stdout
         assert told.split("added:\n")[1].split() == ["FRA_00001", "FRA_00002", "FRA_00003"]
         told = run("import", "irve", irve(data.parent / "part", 1), "--list").stdout
-        assert told.split("vanished:\n")[1].split() == ["FRA_00002", "FRA_00003"]
+        assert told.split("removed:\n")[1].split() == ["FRA_00002", "FRA_00003"]

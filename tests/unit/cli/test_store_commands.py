@@ -132,7 +132,7 @@ def test_an_operator_is_added_then_replaced_and_it_is_said_which(run: Run) -> No
         "operators", "add", "Acme", "--party", "FR*ABC", "fr-abd", "--prefix", "fr*x", "--stale-after", "1h"
     )
     assert told.stdout == (
-        "added Acme: it may report on FRABC, FRABD, FRX...\nthis covers no EVSE of the registry\n"
+        "added Acme: it may report on FRABC, FRABD, FRX...\nthis covers no EVSE in the registry\n"
     )
     told = run("operators", "add", "Acme", "--all")
     assert told.stdout.startswith("replaced Acme")
@@ -185,8 +185,8 @@ def test_stations_vanish_and_return_and_a_part_makes_none_vanish(run: Run, data:
     whole = irve(data.parent / "whole", 20)
     part = irve(data.parent / "part", 5)
     run("import", "irve", whole)
-    assert counts(run("import", "irve", part, "--partial").stdout)["vanished"] == 0
-    assert counts(run("import", "irve", part).stdout)["vanished"] == 15
+    assert counts(run("import", "irve", part, "--partial").stdout)["removed"] == 0
+    assert counts(run("import", "irve", part).stdout)["removed"] == 15
     assert len(evses(data)) == 10
     told = counts(run("import", "irve", whole).stdout)
     assert (told["returned"], told["unchanged"]) == (15, 5)
@@ -197,9 +197,9 @@ def test_most_of_a_register_vanishes_only_when_forced(run: Run, data: Path) -> N
     part = irve(data.parent / "part", 5)
     told = run("import", "irve", part, code=2)
     assert "205 of the 210 stations" in told.stderr
-    assert "--force-vanish" in told.stderr
+    assert "--force-removal" in told.stderr
     assert len(evses(data)) == 420
-    assert counts(run("import", "irve", part, "--force-vanish").stdout)["vanished"] == 205
+    assert counts(run("import", "irve", part, "--force-removal").stdout)["removed"] == 205
 
 
 def test_refused_records_are_counted_by_reason_and_cost_the_others_nothing(run: Run, data: Path) -> None:

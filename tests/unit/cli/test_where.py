@@ -172,7 +172,7 @@ def test_all_commands_find_the_data_directory_that_the_settings_file_names(
     for command, word in (
         (("keys", "list"), key.split("_")[1]),
         (("operators", "list"), "Acme"),
-        (("operators", "show", "Acme"), "6 EVSEs of 3 stations"),
+        (("operators", "show", "Acme"), "6 EVSEs at 3 stations"),
         (("registry", "parties"), "FRABC"),
         (("ocpi", "peers"), "fixed"),
         (("ocpp", "list"), "CP1"),

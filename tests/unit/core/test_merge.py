@@ -463,7 +463,9 @@ def test_more_than_half_and_more_than_a_hundred_vanish_only_when_forced(
     if not refused:
         register.take(drafts[:kept])
     else:
-        with pytest.raises(Conflict, match=r"102 of the 203 stations .* nothing was changed.*--force-vanish"):
+        with pytest.raises(
+            Conflict, match=r"102 of the 203 stations .* nothing was changed.*--force-removal"
+        ):
             register.take(drafts[:kept])
         assert not any(each.vanished_at for each in register.stations.values())
         register.take(drafts[:kept], force=True)
