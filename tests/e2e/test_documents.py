@@ -15,11 +15,14 @@ import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Final, Self
 
 import pytest
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, matches
+from tests.e2e.peers.ocpi_sender import OcpiSender, envelope
 from tests.e2e.running import environment, free_port
 from tests.patience import DEADLINE_S, until
 from tests.programs import STDOUT, Program, begin, end, run
@@ -41,6 +44,16 @@ SUBSTITUTES: Final = {
     r"sudo install -d -o ladestrom -g ladestrom": "sudo install -d",
 }
 """Commands that would set up or test the project itself, or load packages: the suite's own environment has them."""
+PLACEHOLDERS: Final = {
+    "TOKEN": "invitation-0001",
+    "PEER": (
+        "$(.venv/bin/ladestrom ocpi peers --json"
+        " | python3 -c 'import json, sys; print(json.load(sys.stdin)[-1][\"id\"])')"
+    ),
+}
+"""Words that a reader replaces by what was printed or received before."""
+FILE: Final = b'{"EVSEStatuses": {"OperatorEVSEStatus": []}}'
+"""What `data.example` serves."""
 READY: Final = "...\n...ready...\n"
 """What a server prints that the document says nothing of."""
 SUDO: Final = """#!/bin/sh
@@ -60,10 +73,70 @@ RUN: Final = [
 EXAMPLES: Final = [block for path in DOCUMENTS for block in blocks(path) if block.info == "example"]
 
 
+class Elsewhere:
+    """What the documents' example hosts stand for, on loopback. A context manager."""
+
+    def __init__(self) -> None:
+        self._peer = OcpiSender()
+        self._files = ThreadingHTTPServer(("127.0.0.1", 0), _File)
+        self._files.daemon_threads = True
+        self._thread = Thread(target=self._files.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._peer.__enter__()
+        self._peer.on_credentials = lambda _: envelope(
+            {
+                "token": "their-token-0001",
+                "url": self._peer.versions_url,
+                "roles": [
+                    {
+                        "role": "CPO",
+                        "party_id": "FJL",
+                        "country_code": "NO",
+                        "business_details": {"name": "Fjordlys"},
+                    }
+                ],
+            }
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._peer.__exit__(None, None, None)
+        self._files.shutdown()
+        self._files.server_close()
+        self._thread.join()
+
+    def put_in(self, text: str) -> str:
+        """Commands with these hosts in place of the documents'. Nobody follows the stream there."""
+        files = f"http://127.0.0.1:{self._files.server_port}"
+        addresses = {
+            "https://ocpi.fjordlys.example/versions": self._peer.versions_url,
+            "https://data.example": files,
+            "wss://status.example.org": files.replace("http", "ws"),
+        }
+        for written, address in addresses.items():
+            text = text.replace(written, address)
+        return re.sub(r"^\S*ladestrom ocpi", r"LADESTROM_OCPI__PEERS=any \g<0>", text, flags=re.MULTILINE)
+
+
+class _File(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(FILE)))
+        self.end_headers()
+        self.wfile.write(FILE)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
 class Session:
     """A reader's shell. A context manager that ends what it started."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, elsewhere: Elsewhere) -> None:
+        self._elsewhere = elsewhere
         self._directory = directory
         self._port = str(free_port())
         self._state = directory / ".exported"
@@ -107,6 +180,9 @@ class Session:
         text = self._placed(block.text)
         for command, substitute in SUBSTITUTES.items():
             text = re.sub(rf"^{command}", substitute, text, flags=re.MULTILINE)
+        for word, substitute in PLACEHOLDERS.items():
+            text = re.sub(rf"(?<= ){word}(?= |$)", substitute, text, flags=re.MULTILINE)
+        text = self._elsewhere.put_in(text)
         self._count += 1
         output = self._directory / f".printed-{self._count}"
         is_server = SERVERS.search(block.text) is not None
@@ -150,7 +226,7 @@ class Session:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    with Session(tmp_path) as made:
+    with Elsewhere() as elsewhere, Session(tmp_path, elsewhere) as made:
         yield made
 
 

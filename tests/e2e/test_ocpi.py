@@ -86,7 +86,7 @@ def invited(server: Serving, operator: str = "cpo") -> str:
 def fixed(server: Serving, operator: str = "cpo") -> str:
     """A permanent token."""
     token = new_token()
-    made = ladestrom(server, "ocpi", "permanent-token", "--operator", operator, "--token", token)
+    made = ladestrom(server, "ocpi", "fix", "--operator", operator, "--token", token)
     assert made.returncode == 0, made.stderr
     return token
 

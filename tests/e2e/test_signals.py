@@ -142,7 +142,7 @@ def test_commands_know_the_address_of_a_server_that_runs_and_only_then(running: 
     noted = running.data / ADDRESS_FILE
     assert msgspec.json.decode(noted.read_bytes(), type=Addresses).local == running.url
     running.run("operators", "add", "peer's", "--all")
-    told = running.run("ocpi", "permanent-token", "--operator", "peer's")
+    told = running.run("ocpi", "fix", "--operator", "peer's")
     assert told.splitlines()[0] == f"{running.url}/ocpi/versions"
     running.stop()
     assert not noted.exists()

@@ -79,7 +79,7 @@ def register(*, operator: str, url: str, token: str | None = None, where: Where 
 
 
 @app.command
-def permanent_token(*, operator: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
+def fix(*, operator: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
     """Create a permanent token, with which a peer can push without registering.
 
     Print two lines: the URL of our versions, and the token. The token is shown only once: store it.

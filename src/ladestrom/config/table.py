@@ -1102,7 +1102,7 @@ SPECIALS: Final = (
     Special("LADESTROM_DATA", "The same as LADESTROM_SERVER__DATA."),
     Special("LADESTROM_DEBUG", "1 shows where in the program an error occurred, as `--debug` does."),
     Special("LADESTROM_KEY", "Key for the commands `ladestrom tail` and `ladestrom replay`.", secret=True),
-    Special("LADESTROM_OCPI_TOKEN", "Token for `ocpi register` and `ocpi permanent-token`.", secret=True),
+    Special("LADESTROM_OCPI_TOKEN", "Token for `ocpi register` and `ocpi fix`.", secret=True),
     Special("LADESTROM_SHARED", "Folder of sample data for tests."),
     Special(
         "LADESTROM_TEST_PATIENCE", "Factor by which tests multiply their deadlines; a whole number from 1."

@@ -100,7 +100,7 @@ SAMPLES = [
     ("ocpp", "remove", "x"),
     ("ocpi", "peers"),
     ("ocpi", "invite", "--operator", "x"),
-    ("ocpi", "permanent-token", "--operator", "x"),
+    ("ocpi", "fix", "--operator", "x"),
     ("ocpi", "register", "--operator", "x", "--url", "https://x.example", "--token", "x"),
     ("ocpi", "renew", "x"),
     ("ocpi", "unregister", "x"),
@@ -165,7 +165,7 @@ def test_all_commands_find_the_data_directory_that_the_settings_file_names(
     call("operators", "add", "Acme", "--party", "FR*ABC", *options)
     key = call("keys", "create", "--name", "x", "--scope", "report", "--operator", "Acme", *options).stdout
     assert key.startswith("lst_")
-    call("ocpi", "permanent-token", "--operator", "Acme", *options)
+    call("ocpi", "fix", "--operator", "Acme", *options)
     call("ocpp", "add", "--operator", "Acme", "--station", "FRA_00001", "--id", "CP1", *options)
     address = "https://x.example/file.csv"
     call("sources", "add", "s", "--operator", "Acme", "--protocol", "irve", "--address", address, *options)
@@ -238,7 +238,7 @@ class TestAddress:
     @pytest.fixture
     def fix(self, call: Run, tmp_path: Path) -> Callable[..., Told]:
         call("operators", "add", "Acme", "--all")
-        return lambda *options: call("ocpi", "permanent-token", "--operator", "Acme", *options)
+        return lambda *options: call("ocpi", "fix", "--operator", "Acme", *options)
 
     def test_without_a_server_peers_are_told_what_the_settings_say(
         self, fix: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
