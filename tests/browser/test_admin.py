@@ -25,7 +25,7 @@ def with_key(server: Serving, key: str = "admin") -> Callable[[Page], object]:
 def test_without_an_admin_key_it_says_so_and_takes_one(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path) as server:
         page = visit(server.url, "/admin")
-        expect(page.locator(".notice")).to_contain_text("for those who run the server")
+        expect(page.locator(".notice")).to_contain_text("for administrators")
         page.locator(".notice").get_by_role("button", name="Use a key").press("Enter")
         page.get_by_label("Key", exact=True).fill(server.keys["admin"])
         page.keyboard.press("Enter")
@@ -35,7 +35,7 @@ def test_without_an_admin_key_it_says_so_and_takes_one(tmp_path: Path, visit: Vi
 def test_a_key_that_only_reads_does_not_open_it(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path) as server:
         page = visit(server.url, "/admin", before=with_key(server, "stream"), allowed=("403",))
-        expect(page.locator(".notice")).to_contain_text("does not open it")
+        expect(page.locator(".notice")).to_contain_text("does not give access")
         assert page.locator("#settings").count() == 0
 
 
@@ -59,7 +59,7 @@ def test_keys_that_wait_are_found_approved_and_revoked_by_keyboard(tmp_path: Pat
 
         page = visit(server.url, "/admin", before=with_key(server))
         keys = page.locator("#keys")
-        expect(keys).to_contain_text("1 key waits for approval.")
+        expect(keys).to_contain_text("1 key is waiting for approval.")
         keys.get_by_label("Search").focus()
         page.keyboard.type("kart@")
         expect(keys.locator("tbody tr")).to_have_count(1)
@@ -67,7 +67,7 @@ def test_keys_that_wait_are_found_approved_and_revoked_by_keyboard(tmp_path: Pat
         approve = keys.get_by_role("button", name="Approve Kart")
         approve.focus()
         page.keyboard.press("Enter")
-        expect(keys.locator("tbody .badge")).to_have_text("in force")
+        expect(keys.locator("tbody .badge")).to_have_text("active")
         until(lambda: status() == 200, "the key is good")
         keys.get_by_role("button", name="Revoke Kart").press("Enter")
         page.get_by_role("dialog").get_by_role("button", name="Revoke").press("Enter")
@@ -92,7 +92,7 @@ def test_sources_are_paused_and_go_on(tmp_path: Path, visit: Visit) -> None:
         row = page.locator("#sources tbody tr", has_text="far")
         row.get_by_role("button", name="Pause far").press("Enter")
         expect(row.locator(".badge")).to_have_text("paused")
-        expect(row.get_by_role("button", name="Let far go on")).to_be_focused()
+        expect(row.get_by_role("button", name="Resume far")).to_be_focused()
         page.keyboard.press("Enter")
         expect(row.locator(".badge")).not_to_have_text("paused")
 
@@ -109,7 +109,7 @@ def test_what_could_not_be_read_is_saved_as_it_came_and_read_again(tmp_path: Pat
         assert Path(saved.value.path()).read_bytes() == content
         part.get_by_role("button", name="Read again").press("Enter")
         expect(part.locator(".notice")).to_contain_text("1 accepted")
-        expect(part).to_contain_text("Everything that came could be read.")
+        expect(part).to_contain_text("Every delivery could be read.")
 
 
 def test_settings_say_where_they_came_from_and_are_searched(tmp_path: Path, visit: Visit) -> None:
@@ -122,8 +122,8 @@ def test_settings_say_where_they_came_from_and_are_searched(tmp_path: Path, visi
         part.get_by_label("Search").fill("heartbeat")
         expect(row).to_have_count(0)
         expect(part.locator("tbody tr", has_text="stream.heartbeat_s")).to_contain_text("default")
-        part.get_by_label("only what was set").check()
-        expect(part).to_contain_text("No setting has all of these words.")
+        part.get_by_label("only changed settings").check()
+        expect(part).to_contain_text("No setting matches all of these words.")
 
 
 def test_norwegian_on_a_phone(tmp_path: Path, visit: Visit) -> None:

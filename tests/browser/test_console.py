@@ -74,7 +74,7 @@ def test_a_request_is_put_together_by_keyboard_and_answered(server: Serving, vis
     page.keyboard.type("SWE")
     page.keyboard.press("Enter")
     expect(page.locator(".outcome .badge")).to_have_text("200 OK")
-    shown = json.loads(page.get_by_role("region", name="Content of the answer").inner_text())
+    shown = json.loads(page.get_by_role("region", name="Content of the response").inner_text())
     assert [each["evse"] for each in shown["items"]] == ["SE*BET*E7*1"]
     assert page.url.endswith("#listEvses?country=SWE")
     page.get_by_text("Headers", exact=True).click()
@@ -85,7 +85,7 @@ def test_a_refusal_is_shown_as_it_came(server: Serving, visit: Visit) -> None:
     page = keyed(visit, server, "/console#getStation?uuid=NOR_99999", allowed=("404",))
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".outcome .badge")).to_have_text("404 Not Found")
-    expect(page.get_by_role("region", name="Content of the answer")).to_contain_text('"code": "not_found"')
+    expect(page.get_by_role("region", name="Content of the response")).to_contain_text('"code": "not_found"')
 
 
 def test_what_has_to_be_given_is_asked_for(server: Serving, visit: Visit) -> None:
@@ -101,7 +101,7 @@ def test_what_a_request_carries_is_sent(server: Serving, visit: Visit) -> None:
         json.dumps({"evse": E1, "status": "CHARGING", "observed_at": tick()})
     )
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_role("region", name="Content of the answer")).to_contain_text('"accepted": 1')
+    expect(page.get_by_role("region", name="Content of the response")).to_contain_text('"accepted": 1')
     assert server.get(f"/api/v2/evses/{E1}").json()["status"] == "CHARGING"
 
 
@@ -183,7 +183,7 @@ def test_a_paused_list_stands_still_while_messages_are_counted(server: Serving, 
     charge(server)
     expect(page.get_by_text("3 messages", exact=True)).to_be_visible()
     expect(page.locator(".messages li")).to_have_count(2)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page.locator(".messages li")).to_have_count(3)
     page.get_by_label("Order").select_option("last")
     expect(page.locator(".messages li").last).to_contain_text("changes")

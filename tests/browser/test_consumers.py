@@ -37,10 +37,10 @@ def test_a_key_is_got_by_keyboard_shown_once_and_used_in_this_tab(tmp_path: Path
         key = made(page)
         assert status(server, key, "/api/v2/stations") == 200
         page.get_by_role("button", name="Use it in this tab").press("Enter")
-        expect(page.locator(".badge")).to_have_text("in force")
+        expect(page.locator(".badge")).to_have_text("active")
         expect(page.get_by_role("heading", name="Your key")).to_be_visible()
         page.reload()
-        expect(page.locator(".badge")).to_have_text("in force")
+        expect(page.locator(".badge")).to_have_text("active")
         assert key not in page.content(), "a key is shown once"
         assert (
             page.evaluate("Object.keys(localStorage).concat(Object.values(localStorage)).join()").find(key)
@@ -86,15 +86,15 @@ def test_a_key_that_waits_says_so_until_it_is_approved(tmp_path: Path, visit: Vi
     with Serving(tmp_path, APPROVAL) as server:
         page = visit(server.url, "/consumers")
         key = made(page)
-        expect(page.locator(".made")).to_contain_text("waits for approval")
+        expect(page.locator(".made")).to_contain_text("is waiting for approval")
         assert status(server, key, "/api/v2/stations") == 403
         page.get_by_role("button", name="Use it in this tab").click()
-        expect(page.locator(".badge")).to_have_text("waits for approval")
-        expect(page.get_by_role("button", name="Exchange it for a new one")).to_be_disabled()
+        expect(page.locator(".badge")).to_have_text("waiting for approval")
+        expect(page.get_by_role("button", name="Replace it with a new one")).to_be_disabled()
         key_id = page.locator(".facts code").inner_text()
         answer = server.request("POST", f"/api/v2/keys/{key_id}/approve", headers=server.bearer("admin"))
         assert answer.status_code == 200
-        expect(page.locator(".badge")).to_have_text("in force")
+        expect(page.locator(".badge")).to_have_text("active")
 
 
 def test_where_keys_are_not_given_out_one_is_told_whom_to_ask(tmp_path: Path, visit: Visit) -> None:
@@ -106,7 +106,7 @@ def test_where_keys_are_not_given_out_one_is_told_whom_to_ask(tmp_path: Path, vi
         page.get_by_role("button", name="Use it here").click()
         page.get_by_label("Key", exact=True).fill(server.keys["stream"])
         page.keyboard.press("Enter")
-        expect(page.locator(".badge")).to_have_text("in force")
+        expect(page.locator(".badge")).to_have_text("active")
 
 
 def test_the_use_of_a_key_is_seen_live(tmp_path: Path, visit: Visit) -> None:
@@ -130,7 +130,7 @@ def test_a_key_is_exchanged_and_the_new_one_is_shown_once(tmp_path: Path, visit:
         page = visit(server.url, "/consumers")
         first = made(page)
         page.get_by_role("button", name="Use it in this tab").click()
-        page.get_by_role("button", name="Exchange it for a new one").click()
+        page.get_by_role("button", name="Replace it with a new one").click()
         expect(page.locator(".made")).to_contain_text("The old key works until")
         second = page.locator(".secret code").inner_text()
         assert second != first
@@ -148,7 +148,7 @@ def test_a_key_is_revoked_after_it_was_asked_for_once_more(tmp_path: Path, visit
         revoke = page.get_by_role("button", name="Revoke it")
         revoke.focus()
         page.keyboard.press("Enter")
-        expect(page.get_by_role("dialog")).to_contain_text("at once and for good")
+        expect(page.get_by_role("dialog")).to_contain_text("This cannot be undone")
         page.keyboard.press("Escape")
         expect(revoke).to_be_focused()
         assert status(server, key) == 200

@@ -52,7 +52,7 @@ def test_parameters_answers_and_refusals_are_told(server: Serving, visit: Visit)
     entry = page.locator("#listStations")
     expect(entry.get_by_role("rowheader", name="bbox")).to_be_visible()
     expect(entry.get_by_role("link", name="StationPage")).to_be_visible()
-    entry.get_by_text("refusals").click()
+    entry.get_by_text("errors").click()
     expect(entry.locator(".refusals")).to_contain_text("invalid_filter")
     entry.get_by_role("link", name="StationPage").click()
     expect(page.locator("#schema-StationPage")).to_be_focused()
@@ -82,7 +82,7 @@ def test_search_narrows_by_keyboard_and_a_link_shows_what_it_hid(server: Serving
     page.evaluate("location.hash = '#listStations'")
     expect(page.locator("#listStations")).to_be_focused()
     page.get_by_label("Search").fill("nothing has this")
-    expect(page.get_by_text("Nothing has all of these words.")).to_be_visible()
+    expect(page.get_by_text("Nothing matches all of these words.")).to_be_visible()
 
 
 def test_what_is_described_is_tried_in_the_console(server: Serving, visit: Visit) -> None:

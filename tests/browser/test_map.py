@@ -148,7 +148,7 @@ def test_after_a_restart_the_map_comes_back_in_step_by_itself(tmp_path: Path, vi
         )
         server.report({"evse": "DK*BET*E11*1", "status": "OUTOFORDER"}, key="beta")
         page.locator("main[data-stream=live]").wait_for()
-        wanted = {"Available": 1, "Partly available": 0, "Occupied": 1, "Out of order": 1, "Unknown": 2}
+        wanted = {"Available": 1, "Partly available": 0, "Occupied": 1, "Faulty": 1, "Unknown": 2}
         until(lambda: legend(page) == wanted, "the legend is as the server's numbers")
         told = server.get("/api/v2/overview").json()["groups"]
         assert told == {"available": 1, "occupied": 1, "faulty": 1, "unknown": 4}
@@ -336,7 +336,7 @@ def test_a_phone_has_all_of_it_without_scrolling_sideways(tmp_path: Path, visit:
 def test_without_a_key_the_map_says_that_one_is_needed(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path) as server:
         page = visit(server.url, "/", allowed=("401",))
-        page.get_by_text("To look at this, a key is needed.").wait_for()
+        page.get_by_text("You need a key to view this page.").wait_for()
         page.get_by_role("button", name="Use a key").click()
         page.get_by_label("Key", exact=True).fill(server.keys["stream"])
         page.get_by_role("button", name="Use it").click()
@@ -348,7 +348,7 @@ def test_without_a_key_the_map_says_that_one_is_needed(tmp_path: Path, visit: Vi
 def test_a_server_without_stations_says_so(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path, ANYONE, stations=()) as server:
         page = ready(visit(server.url, "/"))
-        page.get_by_text("No station is known here yet.").wait_for()
+        page.get_by_text("There are no stations yet.").wait_for()
         until(lambda: shows(page, (-20.0, 50.0), "water"), "the ground is drawn nevertheless")
 
 
@@ -396,7 +396,7 @@ def test_tiles_that_cannot_be_had_are_said_and_outlines_are_drawn(tmp_path: Path
         Serving(tmp_path, {**ANYONE, "page.tiles": f"{address}/a.pmtiles"}) as server,
     ):
         page = ready(visit(server.url, NORTH, allowed=(address, "404"), reduced_motion="reduce"))
-        page.get_by_text("The background map cannot be loaded").wait_for()
+        page.get_by_text("The base map cannot be loaded").wait_for()
         until(lambda: shows(page, SEA, "water"), "the sea is water")
 
 

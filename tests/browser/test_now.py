@@ -118,7 +118,7 @@ def test_nothing_is_asked_while_the_page_is_not_seen(server: Serving, visit: Vis
 def test_who_needs_a_key_is_told(tmp_path: Path, visit: Visit) -> None:
     with Serving(tmp_path) as serving:
         page = visit(serving.url, "/now", allowed=("401",))
-        expect(page.get_by_role("alert")).to_contain_text("a key is needed")
+        expect(page.get_by_role("alert")).to_contain_text("You need a key")
         page.get_by_role("alert").get_by_role("button", name="Use a key").press("Enter")
         page.get_by_label("Key", exact=True).fill(serving.keys["stream"])
         page.keyboard.press("Enter")
