@@ -109,11 +109,14 @@ def status(server: Serving, evse_id: str) -> str:
 
 
 def returned(answer: httpx2.Response) -> tuple[str, str]:
-    """Status and reason of an acknowledgement in either form."""
+    """Status and reason of an acknowledgement in XML, or what a receipt in JSON comes to."""
     if answer.headers["content-type"].startswith("application/json"):
-        information = answer.json()["messageContainer"]["exchangeInformation"]
-        told = information["dynamicInformation"]["returnInformation"]
-        return told["returnStatus"]["value"], told["returnStatusReason"]["values"][0]["value"]
+        receipt = answer.json()
+        taken = receipt["accepted"] + receipt["unchanged"]
+        reasons = " ".join(each["reason"] for each in receipt["refused"])
+        word = "fail" if receipt["refused"] and not taken else "ack"
+        counts = f"{receipt['accepted']} accepted, {receipt['unchanged']} unchanged"
+        return word, f"{counts}, {len(receipt['refused'])} refused {reasons}"
     root = ET.fromstring(answer.content)  # noqa: S314 - made by our server
     named = {element.tag.rpartition("}")[2]: element.text or "" for element in root.iter()}
     return named["returnStatus"], named["value"]

@@ -11,8 +11,6 @@ import html
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
-
 from ladestrom.errors import BadRequest, LadestromError, MalformedBody
 from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.problem import MEDIA_TYPE, problem
@@ -94,18 +92,16 @@ class Datex2:
         return receive(request.body, operator.name, limits, extent)
 
     def answer(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:  # noqa: ARG002 - a push
-        """An acknowledgement where the message came in a container, else the receipt of the plain interface.
+        """An acknowledgement where the message came in a container in XML, else the plain receipt.
+
+        The JSON schema of the AFIR profile has no return information, and so no form of an acknowledgement.
 
         Source: DATEX II Exchange 2020, ReturnInformation.
         """
-        if not isinstance(delivery, Datex2Delivery) or delivery.exchange is None:
+        if not isinstance(delivery, Datex2Delivery) or delivery.exchange is None or not delivery.is_xml:
             return Answer(200, plain.answer(receipt))
-        make = _xml if delivery.is_xml else _json
-        return Answer(
-            200,
-            make(delivery.exchange, _iso(receipt.received_at), _return_status(receipt), _told(receipt)),
-            XML if delivery.is_xml else JSON,
-        )
+        at, status = _iso(receipt.received_at), _return_status(receipt)
+        return Answer(200, _xml(delivery.exchange, at, status, _told(receipt)), XML)
 
     def refuse(self, request: Request, error: LadestromError) -> Answer:  # noqa: ARG002 - a push
         """Problem details: what is not taken is told by the status of HTTP, which every sender looks at."""
@@ -140,28 +136,6 @@ def _told(receipt: Receipt) -> str:
 def _iso(at: Millis) -> str:
     instant = datetime.fromtimestamp(at / 1000, UTC)
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-_encode: Final = msgspec.json.Encoder().encode
-
-
-def _json(exchange: Exchange, at: str, status: str, reason: str) -> bytes:
-    information = {
-        "exchangeContext": {
-            "codedExchangeProtocol": {"value": exchange.protocol or "other"},
-            "exchangeSpecificationVersion": exchange.version or SPECIFICATION,
-            "supplierOrCisRequester": {},
-        },
-        "dynamicInformation": {
-            "exchangeStatus": {"value": "online"},
-            "messageGenerationTimestamp": at,
-            "returnInformation": {
-                "returnStatus": {"value": status},
-                "returnStatusReason": {"values": [{"lang": "en", "value": reason}]},
-            },
-        },
-    }
-    return _encode({"messageContainer": {"exchangeInformation": information}})
 
 
 def _xml(exchange: Exchange, at: str, status: str, reason: str) -> bytes:
