@@ -76,7 +76,7 @@ from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2 import instant
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub, HubLimits, Tally
-from ladestrom.ingest import extensions
+from ladestrom.ingest import extensions, ocpi_server, ocpp_server
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.fetching import FetchLimits
 from ladestrom.ingest.http_poll import SourceLimits
@@ -89,15 +89,15 @@ from ladestrom.ingest.pacing import PaceLimits
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.pending import PendingBytes
 from ladestrom.ingest.quarantine import Quarantine
-from ladestrom.ingest.reception import Reception
+from ladestrom.ingest.reception import Reception, Speakers
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.shelf import Shelf
 from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX, ReportSocket, upgrade_required
-from ladestrom.model import NEVER, Evse, Millis, Operator, Reading, StatusReport
-from ladestrom.ports import ChargePoint
+from ladestrom.model import NEVER, Evse, Millis, Operator, Reading, Station, StatusReport
+from ladestrom.ports import ChargePoint, OcpiPeer, SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.plain import Plain
@@ -532,6 +532,9 @@ class App:
 
     _rights_revision = 0
     _points: Sequence[ChargePoint] = ()
+    _speakers = Speakers(frozenset(), frozenset())
+    _some_left = True
+    """Whether something is not configured any more, and what it told may still stand; at a start, for one."""
 
     async def _take_rights(self) -> None:
         """Takes operators, keys, charge points, peers and sources: those that are gone end at once.
@@ -555,15 +558,33 @@ class App:
             self.ocpi.follow(peers)
             asked = reconciled(peers, own.reconcile_s, anywhere=own.peers == "any")
             await self.sources.follow([*sources, *asked], operators)
+            speakers = self._speakers_of(sources, peers)
+            before, self._speakers = self._speakers, speakers
+            self._some_left = self._some_left or not before.feeds <= speakers.feeds
             self._rights_revision = revision
+
+    def _speakers_of(self, sources: Iterable[SourceRecord], peers: Iterable[OcpiPeer]) -> Speakers:
+        # OCPI has one feed for what peers push and what sources fetch.
+        found = {
+            f"{peer.operator}/{ocpi_server.PROTOCOL}"
+            for peer in peers
+            if peer.state in ocpi_server.DELIVERING
+        }
+        found.update(f"{point.operator}/{ocpp_server.PROTOCOL}/{point.id}" for point in self._points)
+        for source in sources:
+            # A source that is followed vouches for what it told while it is followed.
+            if source.paused_at is None or source.protocol not in self.protocols.streams:
+                found.update((f"{source.operator}/{source.name}", f"{source.operator}/{source.protocol}"))
+        return Speakers(frozenset(self.protocols.pushes), frozenset(found))
 
     async def _refresh(self, *, everything: bool) -> None:
         delta = await self.store.registry_since(0 if everything else self._revision)
         touched: list[Evse] = []
+        moving = await self._moving(delta.stations)
         for start in range(0, len(delta.stations), STATIONS_PER_TURN):
             part = delta.stations[start : start + STATIONS_PER_TURN]
             for station in part:
-                self._gone.update(evse.key for evse in self.directory.put(station))
+                self._gone.update(evse.key for evse in self.directory.put(station, moving))
                 touched += self.directory.present(station.uuid)
             # In the same step of the loop: nobody may see a new record and what was made of the old one.
             self.broadcast.forget(station.uuid for station in part)
@@ -594,9 +615,29 @@ class App:
         # Their EVSEs may have moved, and what sources tell of can be taken now.
         self.ocpp.follow(self._points, self.operators)
         await self.ocpi.sign_off_left()
+        await self._sign_off_left()
         if self._server is not None:
             self.sources.start()
         self._revision = delta.revision
+
+    async def _sign_off_left(self) -> None:
+        """What came from those that are not configured any more is unknown."""
+        some_left, self._some_left = self._some_left, False
+        try:
+            if some_left:
+                await self.reception.sign_off_left(self._speakers)
+        except BaseException:
+            self._some_left = True
+            raise
+
+    async def _moving(self, stations: Sequence[Station]) -> set[str]:
+        """EVSEs that go from one of these stations to another."""
+        found: set[str] = set()
+        written = {station.uuid: station for station in stations}
+        for some in _parts(stations):
+            found.update(self.directory.moving(some, written))
+            await asyncio.sleep(0)
+        return found
 
     async def _every_evse(self) -> list[Evse]:
         """Every EVSE of the registry."""

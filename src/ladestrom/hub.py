@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from time import monotonic_ns, perf_counter
 from typing import Final, Protocol, TypeVar
 
@@ -629,6 +629,27 @@ class Hub:
         owner, by_key = self.rights(operator), self.directory.by_key
         return [key for key in keys if (evse := by_key(key)) is not None and may_report(owner, evse)]
 
+    async def sign_off_left(self, has_left: Callable[[str, str], bool]) -> int:
+        """Feeds on which nobody speaks any more are lost: their EVSEs become UNKNOWN. Says how many.
+
+        Args:
+            has_left: says it of a source and one of its feeds.
+        """
+        cells = self.board.cells
+        asked = cache(has_left)
+
+        def off(keys: Sequence[str], round_: Round, taken: Taking) -> int:
+            found = [key for key in keys if asked((row := cells[key]).source, _heard_on(row))]
+            changes = [self.board.give_up(key, taken.received_at) for key in found]
+            made = [change for change in changes if change is not None]
+            round_.add(made, taken)
+            return len(made)
+
+        signed_off = 0
+        for keys in _chunks(list(cells)):
+            signed_off += await self.decide(partial(off, keys))
+        return signed_off
+
     async def confirm(self, operator: Operator, feed: str) -> int:
         """A source showed that all holds that it told on a feed: its EVSEs count as heard now. Says how many.
 
@@ -741,8 +762,11 @@ class _Outcome:
 
 def _was_heard_on(row: BoardRow, feed: str | None) -> bool:
     """Whether an EVSE was heard last on a feed, or nobody knows any more on which."""
-    heard_on = row.feed if row.more is None else row.more.heard_on
-    return feed is None or heard_on in {feed, ""}
+    return feed is None or _heard_on(row) in {feed, ""}
+
+
+def _heard_on(row: BoardRow) -> str:
+    return row.feed if row.more is None else row.more.heard_on
 
 
 def _refuse(futures: Iterable[asyncio.Future[Receipt] | asyncio.Future[int]], error: LadestromError) -> None:

@@ -179,6 +179,24 @@ def test_a_source_that_is_paused_tells_of_nothing_and_of_everything_when_it_goes
     becomes(hub, "OUTOFORDER", SWEDISH)
 
 
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_source_that_leaves_while_we_are_down_has_left_when_we_start(
+    hub: Serving, upstream: Serving, is_removed: bool
+) -> None:
+    follows(hub, upstream, "ladestrom")
+    becomes(hub, "OUTOFORDER", SWEDISH)
+    hub.report({"evse": E2, "status": "RESERVED"})
+    hub.stop()
+    if is_removed:
+        hub.write(lambda store: store.remove_source("above"))
+    else:
+        hub.write(lambda store: store.pause_source("above", now(), now()))
+    hub.start()
+    assert evse(hub, SWEDISH)["status"] == "UNKNOWN"
+    assert evse(hub, SWEDISH)["cause"] == "disconnected"
+    assert evse(hub, E2)["status"] == "RESERVED"
+
+
 @BOTH
 def test_a_source_that_gets_another_key_goes_on_where_it_was(
     hub: Serving, upstream: Serving, protocol: str

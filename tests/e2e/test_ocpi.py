@@ -429,6 +429,24 @@ def test_what_was_put_is_there_after_a_restart(server: Serving) -> None:
     assert call(server, "GET", "2.2.1/locations/NO/ALF/loc1", token).json()["data"] == body
 
 
+def test_what_a_peer_told_that_was_removed_while_we_were_down_is_unknown_when_we_start(
+    server: Serving,
+) -> None:
+    token = fixed(server, "plain")
+    told = {"evse_id": "NO*ALF*E1333*1", "status": "CHARGING", "last_updated": "2026-11-01T08:00:00Z"}
+    body = {"id": "LOC1", "evses": [{"uid": "1", **told}], "last_updated": "2026-11-01T08:00:00Z"}
+    assert code(call(server, "PUT", "2.2.1/locations/NO/ALF/LOC1", token, body)) == 1000
+    assert status_of(server, "NO*ALF*E1333*1") == "CHARGING"
+    server.stop()
+    (peer,) = server.write(lambda store: store.peers.every())
+    server.start()
+    assert status_of(server, "NO*ALF*E1333*1") == "CHARGING"
+    server.stop()
+    server.write(lambda store: store.peers.drop(peer.id))
+    server.start()
+    assert status_of(server, "NO*ALF*E1333*1") == "UNKNOWN"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

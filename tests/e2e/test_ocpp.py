@@ -335,6 +335,21 @@ def test_a_removed_charge_point_is_cut_off_and_its_evses_are_unknown(server: Ser
     until(lambda: status(server, FIRST)[0] == "UNKNOWN", "the EVSE is unknown")
 
 
+def test_one_that_was_removed_while_we_were_down_is_unknown_when_we_start(tmp_path: Path) -> None:
+    with Serving(tmp_path, {"ocpp.grace_s": 3_600, "rules.start_grace_s": 3_600}) as server:
+        password = add(server, "REMOVED")
+        with Plugged(server, "REMOVED", password, "ocpp1.6") as cp:
+            told(cp, 1, "Available")
+        until(lambda: server.app.ocpp.connected == 0, "it has left")
+        server.stop()
+        server.start()
+        assert status(server, FIRST) == ("AVAILABLE", False)
+        server.stop()
+        server.write(lambda store: store.remove_charge_point("REMOVED"))
+        server.start()
+        assert status(server, FIRST)[0] == "UNKNOWN"
+
+
 def test_after_our_restart_those_that_do_not_return_are_unknown(tmp_path: Path) -> None:
     settings = {"ocpp.grace_s": 3_600, "rules.start_grace_s": scaled(3)}
     with Serving(tmp_path, settings) as server:

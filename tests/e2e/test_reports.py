@@ -5,16 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.serving import UID, Serving, now, seq, tick
+from tests.e2e.serving import UID, Serving, evse, now, seq, station, tick
 from tests.patience import until
 
+import ladestrom.app
 from ladestrom.app import clock
 from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN
 
@@ -485,3 +486,38 @@ def test_members_that_nobody_knows_are_named_in_the_receipt(shared: Serving) -> 
     assert many[0]["members"][0] == "m" * 40
     single = shared.post({**plain, "colour": "red"}).json()
     assert single["ignored"] == [{"index": 0, "members": ["colour"]}]
+
+
+def test_an_evse_that_moves_to_another_station_is_never_unknown_on_its_way(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladestrom.app, "STATIONS_PER_TURN", 1)
+    found: list[int] = []
+    forget = server.app.broadcast.forget
+
+    def between(uuids: Iterable[str]) -> None:
+        forget(uuids)
+        for name in (E1, UID):
+            own, _ = server.app.directory.resolve(name, "", lambda _: True)
+            found.append(len(own))
+
+    server.call(lambda: setattr(server.app.broadcast, "forget", between))
+    moved = [
+        station("NOR_01333", "NOR", (10.75, 59.91), [evse(E2, party="NOALF")]),
+        station(
+            "NOR_01342",
+            "NOR",
+            (5.32, 60.39),
+            [evse(E1, party="NOALF")],
+        ),
+        station("NOR_01999", "NOR", (5.32, 60.39), [evse("NO*ALF*E1342", party="NOALF", uid=UID)]),
+    ]
+    server.import_stations(moved, complete=False)
+    server.in_step()
+    assert len(found) == 6
+    assert set(found) == {1}
+    assert (
+        server.report({"evse": E1, "status": "CHARGING"}, {"evse": UID, "status": "CHARGING"})["accepted"]
+        == 2
+    )
+    assert status_of(server, E1)["station"] == "NOR_01342"

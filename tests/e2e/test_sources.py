@@ -142,12 +142,23 @@ def test_a_source_that_is_paused_is_not_asked_and_goes_on_when_resumed(
     becomes(server, "RESERVED")
 
 
-def test_a_source_that_is_removed_is_forgotten(server: Serving, other: Answering, run: Run) -> None:
+@pytest.mark.parametrize("is_down", [False, True])
+def test_a_source_that_is_removed_is_forgotten_and_what_it_told_is_unknown(
+    server: Serving, other: Answering, run: Run, is_down: bool
+) -> None:
+    pushed = "SE*BET*E7*1"
+    server.report({"evse": pushed, "status": "AVAILABLE"}, key="beta")
     add(run, other)
     becomes(server, "AVAILABLE")
+    if is_down:
+        server.stop()
     run("sources", "remove", "swiss")
+    if is_down:
+        server.start()
     until(lambda: health(server) == {}, "it is not shown any more")
-    assert status(server) == "AVAILABLE"
+    becomes(server, "UNKNOWN")
+    assert server.get(f"/api/v2/evses/{E1}").json()["cause"] == "disconnected"
+    assert status(server, pushed) == "AVAILABLE", "those who push have not left"
 
 
 def test_what_a_round_remembers_holds_over_a_restart(server: Serving, other: Answering, run: Run) -> None:

@@ -218,7 +218,7 @@ def resume(name: str, /, *, where: Where = NOT_GIVEN) -> None:
 
 @app.command
 def remove(name: str, /, *, where: Where = NOT_GIVEN) -> None:
-    """Remove a source and its unreadable deliveries. Statuses that it reported stay until they expire.
+    """Remove a source and its unreadable deliveries. EVSEs whose status it reported last become UNKNOWN.
 
     Args:
         name: Name of the source.

@@ -5,7 +5,7 @@ Knows nothing of statuses. Filled from the store; holds what is present and what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final
 
 from ladestrom.core.drafts import is_described
@@ -39,8 +39,27 @@ class Directory:
         """Number of EVSEs present."""
         return self._evse_count
 
-    def put(self, station: Station) -> tuple[Evse, ...]:
-        """Adds or replaces a station; returns the EVSEs that are no longer present because of it."""
+    def moving(self, stations: Iterable[Station], written: Mapping[str, Station]) -> Iterator[str]:
+        """Keys of those stations' EVSEs that are at another station now, and are to leave it.
+
+        Args:
+            stations: some of those that were written.
+            written: all of them, by uuid: as they will be.
+        """
+        for station in stations:
+            for evse in station.evses if station.vanished_at is None else ():
+                here = self.by_key(evse.key)
+                if here is None or here.station == station.uuid or here.station not in written:
+                    continue
+                there = written[here.station]
+                if there.vanished_at is not None or all(evse.key != other.key for other in there.evses):
+                    yield evse.key
+
+    def put(self, station: Station, moving: Container[str] = ()) -> tuple[Evse, ...]:
+        """Adds or replaces a station; returns the EVSEs that are no longer present because of it.
+
+        EVSEs that are `moving` are found all the time: at their old station until their new one is put.
+        """
         before = self.present(station.uuid)
         known = self.stations.get(station.uuid)
         self.stations[station.uuid] = station
@@ -50,14 +69,16 @@ class Directory:
         if known is not None and known.evses != station.evses:
             keys = {evse.key for evse in station.evses}
             self._remember(evse for evse in known.evses if evse.key not in keys)
+        keys = {evse.key for evse in after}
         for evse in before:
-            self._forget(evse)
+            if evse.key in keys or evse.key not in moving or self._keys.get(evse.key) != (evse,):
+                self._forget(evse)
         for evse in after:
+            if evse.key in moving:
+                for other in self._keys.get(evse.key):
+                    self._forget(other)
             self._learn(evse)
         self._evse_count += len(after) - len(before)
-        if not before:
-            return ()
-        keys = {evse.key for evse in after}
         return tuple(evse for evse in before if evse.key not in keys)
 
     def described(self, register: str, native_id: str) -> Station | None:

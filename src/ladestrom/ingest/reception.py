@@ -148,6 +148,10 @@ class Reception:
         """The source has told of all EVSEs that it has on a feed; others that it told on it are unknown."""
         return await self._hub.sign_off(operator.name, keep=evses, feed=feed, by=operator)
 
+    async def sign_off_left(self, speakers: Speakers) -> int:
+        """What was heard last on feeds that are not configured any more is unknown. Says how many EVSEs."""
+        return await self._hub.sign_off_left(speakers.has_left)
+
     async def confirm(self, operator: Operator, feed: str) -> int:
         """What the source told on a feed holds: none of it is silent. Says how many EVSEs that are."""
         return await self._hub.confirm(operator, feed)
@@ -200,6 +204,20 @@ def feed_of(operator: Operator, source: Origin, order: Order, way: Way = PUSHED)
     max_age_s = operator.max_age_s if way.max_age_s is None else way.max_age_s
     by_receipt = operator.by_receipt if way.by_receipt is None else way.by_receipt
     return Feed(name, order, by_receipt, max_age_s)
+
+
+class Speakers(msgspec.Struct, frozen=True):
+    """The feeds of all that is configured: pushes, sources, charge points and OCPI peers."""
+
+    pushes: frozenset[str]
+    """Protocols in which any operator may push, whether it has a key or not."""
+    feeds: frozenset[str]
+    """Names of the others' feeds."""
+
+    def has_left(self, operator: str, feed: str) -> bool:
+        """Whether what spoke for this operator on a feed is not configured any more."""
+        rest = feed.removeprefix(f"{operator}/")
+        return rest != feed and rest not in self.pushes and feed not in self.feeds
 
 
 def _partly(receipt: Receipt, delivery: Delivery, reports: int, error: LadestromError) -> PartlyTaken:

@@ -274,3 +274,51 @@ def test_ids_that_many_evses_share_cost_no_look_at_the_others() -> None:
     assert looks < 5 * len(evses)
     index.discard("1", evses[-1])
     assert index.get("1") == ()
+
+
+class TestMoving:
+    """EVSEs that go from one station to another, while stations are put one after the other."""
+
+    @given(
+        before=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+        after=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+        order=st.permutations(range(4)),
+        vanishing=st.booleans(),
+    )
+    def test_they_are_found_all_the_time_and_once(
+        self, before: list[int], after: list[int], order: list[int], vanishing: bool
+    ) -> None:
+        def stations(places: list[int], vanished_at: int | None) -> list[Station]:
+            made = []
+            for number in range(4):
+                uuid = f"NOR_{number + 1:05d}"
+                evses = [
+                    make_evse(f"NO*ABC*E{each}", uuid, uid=f"u{each}")
+                    for each in range(4)
+                    if places[each] == number
+                ]
+                gone = vanished_at if not evses else None
+                made.append(make_station(uuid, evses, vanished_at=gone))
+            return made
+
+        directory = Directory(stations(before, None))
+        written = {station.uuid: station for station in stations(after, NOW if vanishing else None)}
+        moving = set(directory.moving(written.values(), written))
+        assert moving == {f"NOABCE{each}" for each in range(4) if before[each] != after[each]}
+        for number in order:
+            directory.put(written[f"NOR_{number + 1:05d}"], moving)
+            for each in range(4):
+                for name in (f"NO*ABC*E{each}", f"u{each}"):
+                    own, _ = directory.resolve(name, "", lambda _: True)
+                    assert len(own) == 1
+        for each in range(4):
+            (evse,) = directory.meant(f"u{each}")
+            assert evse.station == f"NOR_{after[each] + 1:05d}"
+        assert len(directory) == 4
+
+    def test_one_that_its_new_station_has_and_its_old_one_keeps_does_not_move(self) -> None:
+        directory = Directory([make_station("NOR_00001", [make_evse(station="NOR_00001")])])
+        other = make_station("NOR_00002", [make_evse(station="NOR_00002")])
+        kept = make_station("NOR_00001", [make_evse(station="NOR_00001")], name="Another")
+        assert not [*directory.moving([other], {"NOR_00002": other})]
+        assert not [*directory.moving([other, kept], {"NOR_00001": kept, "NOR_00002": other})]
