@@ -68,18 +68,24 @@ def evse_id(number: int) -> str:
 class World:
     """A server with a probe, and those who make it work."""
 
-    def __init__(self, directory: Path, evses: int, *, probe: Path | None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        evses: int,
+        *,
+        program: Sequence[str | Path] = LADESTROM,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.evses = evses
         self._directory = directory
         self._random = random.Random(SEED)
-        settings = {
+        own = {
             "stream.heartbeat_s": str(HEARTBEAT_S),
             "log.checkpoint_s": str(CHECKPOINT_S),
             "rules.start_grace_s": "1",
             "page.visitors": "anyone",
         }
-        program = LADESTROM if probe is None else probed.command(probe)
-        self.running = Running(directory, settings, program=program)
+        self.running = Running(directory, {**own, **(settings or {})}, program=program)
         self.register(0)
         for name in ("acme", "other"):
             self.running.operator(name, all_evses=True)
@@ -375,12 +381,12 @@ def main() -> int:
         homes = [Path(name) / each for each in ("own", "other")]
         for home in homes:
             home.mkdir()
-        own = World(homes[0], options.evses, probe=file)
+        own = World(homes[0], options.evses, program=probed.command(file))
         stack.enter_context(own.running)
         own.start()
         acts = own.acts()
         if not options.without_following:
-            other = World(homes[1], options.evses, probe=None)
+            other = World(homes[1], options.evses)
             stack.enter_context(other.running)
             other.start()
             acts += following(own, other)
