@@ -583,11 +583,12 @@ class App:
         moving = await self._moving(delta.stations)
         for start in range(0, len(delta.stations), STATIONS_PER_TURN):
             part = delta.stations[start : start + STATIONS_PER_TURN]
+            records = [(self.directory.stations.get(station.uuid), station) for station in part]
             for station in part:
                 self._gone.update(evse.key for evse in self.directory.put(station, moving))
                 touched += self.directory.present(station.uuid)
             # In the same step of the loop: nobody may see a new record and what was made of the old one.
-            self.broadcast.forget(station.uuid for station in part)
+            self.broadcast.register(records)
             await asyncio.sleep(0)
         if delta.stations or everything:
             # A key that somebody makes is no new registry: what was made of that stays good.

@@ -11,7 +11,7 @@ under way is let through, so that the consumers that the pass has still to serve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -31,11 +31,11 @@ from ladestrom.core.channel import (
     Wishes,
 )
 from ladestrom.core.digests import WORD
-from ladestrom.core.selection import Selection
+from ladestrom.core.selection import EVERYTHING, Selection, is_relocated
 from ladestrom.core.view import StationState, View
 from ladestrom.errors import LogDamaged, LogFailure, Overloaded
 from ladestrom.formats.dialect import Dialect, Message
-from ladestrom.model import Change, Entry, Evse, Millis, Position, StatusReport
+from ladestrom.model import Change, Entry, Evse, Millis, Position, Station, StatusReport
 from ladestrom.ports import Log
 
 logger = structlog.get_logger(__name__)
@@ -226,7 +226,7 @@ class Broadcast:
         self.wanted = self.wanted or wishes.raw
         for message in first:
             self._write(subscriber, self._frame(wishes.framing, message))
-        reason = None if since is None else self._unresumable(since, every=every)
+        reason = None if since is None else self._unresumable(since, wishes.selection, every=every)
         if since is not None and reason is None:
             self._resume(subscriber, since.seq)
             return subscriber
@@ -304,19 +304,21 @@ class Broadcast:
 
     def resumable(self, since: Position) -> bool:
         """Whether a consumer at this position can get what it missed: same epoch, and not ahead of us."""
-        return self._unresumable(since, every=False) is None
+        return self._unresumable(since, EVERYTHING, every=False) is None
 
-    def _unresumable(self, since: Position, *, every: bool) -> str | None:
+    def _unresumable(self, since: Position, selection: Selection, *, every: bool) -> str | None:
         if since.epoch != self.view.epoch:
             return "epoch"
         if since.seq > self.view.seq:
             return "ahead"
         if every and since.seq < self.history_seq:
             return "expired"
+        if selection.by_record and since.seq <= self.view.relocations_lost_seq:
+            return "expired"
         return None
 
     def _resume(self, subscriber: Subscriber, seq: int) -> None:
-        subscriber.seq = subscriber.told = seq
+        subscriber.seq = subscriber.told = subscriber.since = seq
         subscriber.move(Phase.REPLAYING)
         channel = subscriber.channel
         if self._dialects[channel.wishes.dialect].batched:
@@ -375,7 +377,7 @@ class Broadcast:
     def _fall_behind(self, subscriber: Subscriber) -> None:
         """The window moved past a consumer that could not keep up."""
         subscriber.settle()
-        subscriber.seq = subscriber.told
+        subscriber.seq = subscriber.since = subscriber.told
         subscriber.move(Phase.REPLAYING)
         if subscriber.every:
             self._overrun(subscriber)
@@ -403,6 +405,8 @@ class Broadcast:
         else:
             subscriber.seq = reached
         whole = subscriber.seq == reached
+        if whole:
+            rows += self._relocated(wishes, subscriber.since)
         told = subscriber.told
         # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
         # EVSE that changed before another one of its station would be skipped by whoever resumed between.
@@ -493,12 +497,7 @@ class Broadcast:
                     # The log was trimmed while it was read.
                     self._overrun(subscriber)
                     return
-                rows = [
-                    dialect.entry(view, entry.change)
-                    for entry in entries
-                    if self._hears(channel, entry.change.station)
-                    and dialect.wanted(wishes.selection, entry.change)
-                ]
+                rows = self._rows(channel, entries)
                 subscriber.seq = entries[-1].seq
                 # What is not selected may be long: an empty message is a sign of life, as a heartbeat is.
                 is_silent = self._clock_s() - heard_s > self.limits.heartbeat_s / 2
@@ -508,10 +507,30 @@ class Broadcast:
                         self._write(subscriber, self._frame(wishes.framing, message))
                     subscriber.told = subscriber.seq
             if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
+                self._tell_relocated(subscriber, target)
                 subscriber.next = follows
                 subscriber.move(Phase.LIVE)
                 subscriber.begin()
                 self.pump(subscriber)
+
+    def _tell_relocated(self, subscriber: Subscriber, seq: int) -> None:
+        """Tells one who stands at `seq`, after the last change, of stations that are elsewhere."""
+        wishes = subscriber.channel.wishes
+        rows = self._relocated(wishes, subscriber.since)
+        messages = self._dialects[wishes.dialect].changes(self.view, seq, seq, rows) if rows else ()
+        for message in messages:
+            self._write(subscriber, self._frame(wishes.framing, message))
+
+    def _rows(self, channel: Channel, entries: Iterable[Entry]) -> list[bytes]:
+        """What a channel is told of entries of the log."""
+        wishes, view = channel.wishes, self.view
+        dialect = self._dialects[wishes.dialect]
+        return [
+            dialect.entry(view, chosen)
+            for entry in entries
+            if self._hears(channel, entry.change.station)
+            and (chosen := dialect.chosen(view, wishes.selection, entry.change)) is not None
+        ]
 
     def _overrun(self, subscriber: Subscriber) -> None:
         self.overruns += 1
@@ -595,9 +614,10 @@ class Broadcast:
         plainly = len(entries) > COMPRESSED_FRAMES_MAX
         for entry in entries:
             state, before = view.apply(entry)
-            hearing = self._hearing(state.uuid, entry.change.evse)
+            change = entry.change
+            hearing = self._hearing(state.uuid, change.evse, (change.source, change.was_source))
             if hearing:
-                self._encode(hearing, _Told(state, before, entry.change, plainly))
+                self._encode(hearing, _Told(state, before, change, plainly))
         self._taken += len(entries)
         if self._taken >= BATCH_ROWS_MAX:
             self._taken = 0
@@ -649,14 +669,16 @@ class Broadcast:
         return row
 
     def _chosen(self, told: _Told, name: str, selection: Selection) -> Row | None:
-        """For those who look at EVSE and status; None where they did not choose it."""
+        """For those who look at EVSE, status and source; None where they did not choose it."""
         dialect, view, before, change = self._dialects[name], self.view, told.before, told.change
-        if not dialect.wanted(selection, change):
+        chosen = dialect.chosen(view, selection, change)
+        if chosen is None:
             return None
         was_count, was_term = dialect.digest(view, selection, before)
         count, term = dialect.digest(view, selection, change)
         deltas = count - was_count, term - was_term
-        return self._encoded(told, name), told.state.seq, *deltas
+        encoded = self._encoded(told, name) if chosen is change else dialect.entry(view, chosen)
+        return encoded, told.state.seq, *deltas
 
     def _flush(self, channel: Channel) -> None:
         """Makes the messages of the changes that wait in a channel."""
@@ -740,23 +762,66 @@ class Broadcast:
         self.frames += 1
         return self._framings[framing](message)
 
-    def _hearing(self, uuid: str, evse: str) -> Sequence[Audience]:
+    def _hearing(self, uuid: str, evse: str, sources: Collection[str] = ()) -> Sequence[Audience]:
         """Who hears of an EVSE (key) at a station; nobody where the registry does not know the station."""
         station = self.view.directory.stations.get(uuid)
-        return () if station is None else self._audiences.of(station, evse)
+        return () if station is None else self._audiences.of(station, evse, sources)
 
     def _hears(self, channel: Channel, uuid: str) -> bool:
         station, state = self.view.directory.stations.get(uuid), self.view.get(uuid)
-        held = () if state is None else state.changes
-        return station is not None and channel.wishes.selection.covers(station, held)
+        if station is None or state is None:
+            return False
+        wishes = channel.wishes
+        sources = state.sources_ever() if self._dialects[wishes.dialect].batched else ()
+        return wishes.selection.covers(station, state.changes, sources)
 
-    def forget(self, uuids: Iterable[str]) -> None:
-        """The registry's records of these stations changed: what was made of them is made anew."""
-        for uuid in uuids:
-            self.view.forget_bodies(uuid)
+    def register(self, records: Iterable[tuple[Station | None, Station]]) -> None:
+        """The registry has other records of these stations: before, if there was one, and now.
+
+        Called in the same step of the loop. What was made of the old ones is made anew; those are told who
+        selected a station for what it was, or select it for what it is.
+        """
+        relocated = []
+        for before, after in records:
+            self.view.forget_bodies(after.uuid)
+            if before is not None and is_relocated(before, after):
+                self.view.relocate(before)
+                relocated.append((before, after))
+        for before, after in relocated if self._channels else ():
+            self._relocate(before, after)
         for channel in self._channels.values():
             channel.snapshot = None
             channel.digest = None
+
+    def _relocate(self, before: Station, after: Station) -> None:
+        view, state = self.view, self.view.get(after.uuid)
+        if state is None:
+            return
+        keys, sources = state.changes.keys(), tuple(state.sources())
+        for channel in self._audiences.choosers(before, keys, sources) | self._audiences.choosers(
+            after, keys, sources
+        ):
+            wishes = channel.wishes
+            dialect = self._dialects[wishes.dialect]
+            rows = dialect.relocated(view, wishes.selection, before, state) if wishes.updates else ()
+            if dialect.batched:
+                for row in rows:
+                    channel.put_row((row, view.seq, 0, 0))
+            else:
+                for message in dialect.changes(view, view.seq, view.seq, rows):
+                    channel.push(self._frame(wishes.framing, message), view.seq)
+        self._wake.set()
+
+    def _relocated(self, wishes: Wishes, since: int) -> list[bytes]:
+        """What one who stood at `since` has to be told of stations that are elsewhere since then."""
+        view, dialect = self.view, self._dialects[wishes.dialect]
+        rows: list[bytes] = []
+        if wishes.updates and wishes.selection.by_record:
+            for seq, before in view.relocations:
+                state = view.get(before.uuid)
+                if seq >= since and state is not None:
+                    rows += dialect.relocated(view, wishes.selection, before, state)
+        return rows
 
     async def _deliver(self) -> None:
         while True:

@@ -72,6 +72,10 @@ class Cause(StrEnum):
     """The EVSE left its register."""
     REGISTERED = "registered"
     """The EVSE came onto the board: it is known now, its status is not."""
+    SELECTED = "selected"
+    """It came into a consumer's selection, as its station's record is another one. Not in the log."""
+    DESELECTED = "deselected"
+    """It left a consumer's selection, for that reason or for its new source. Not in the log."""
 
 
 class Reason(StrEnum):
@@ -247,6 +251,9 @@ class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):
     was_error: bool
     stamp: Millis = AS_OBSERVED
     """The word's own stamp where it counts otherwise; `NEVER` where it had none."""
+    was_source: str = ""
+    """The source of the change that this one replaced; empty where nobody had said anything, and in logs that
+    were written before it was kept."""
 
 
 class Suppression(msgspec.Struct, frozen=True, gc=False):

@@ -26,7 +26,7 @@ from ladestrom.core.selection import Box, Selection
 from ladestrom.core.view import View
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
-from ladestrom.model import Evse, Position, Status
+from ladestrom.model import Evse, Position, Station, Status
 
 LIMITS: Final = Limits(
     history_seq=0, message_bytes_max=0, inbound_bytes_max=0, inbound_messages_per_minute_max=0, heartbeat_s=0
@@ -146,8 +146,12 @@ class Crowd(RuleBasedStateMachine):
     def register(self, number: int, record: Mapping[str, Any], party: str) -> None:
         uuid = UUIDS[number]
         evses = [msgspec.structs.replace(evse, party=party) for evse in self.directory.stations[uuid].evses]
-        self.directory.put(make_station(uuid, evses, **record))
-        self.broadcast.forget([uuid])
+        self._put(make_station(uuid, evses, **record))
+
+    def _put(self, station: Station) -> None:
+        before = self.directory.stations[station.uuid]
+        self.directory.put(station)
+        self.broadcast.register([(before, station)])
 
     @rule(number=st.integers(0, len(EVSES) - 1), to=st.integers(0, len(UUIDS) - 1))
     def move(self, number: int, to: int) -> None:
@@ -157,8 +161,7 @@ class Crowd(RuleBasedStateMachine):
             here = [evse for evse in station.evses if evse.key != key]
             if station.uuid == UUIDS[to]:
                 here.append(msgspec.structs.replace(EVSES[number], station=station.uuid))
-            self.directory.put(msgspec.structs.replace(station, evses=tuple(here), outlets=()))
-            self.broadcast.forget([station.uuid])
+            self._put(msgspec.structs.replace(station, evses=tuple(here), outlets=()))
 
     @rule(
         changes=st.lists(
@@ -166,18 +169,20 @@ class Crowd(RuleBasedStateMachine):
                 st.integers(0, len(EVSES) - 1),
                 st.integers(0, len(UUIDS) - 1),
                 st.sampled_from((Status.AVAILABLE, Status.CHARGING, Status.UNKNOWN, Status.REMOVED)),
+                st.sampled_from(("alfa", "Beta", "gamma")),
+                st.sampled_from(("", "alfa", "Beta", "gamma")),
             ),
             min_size=1,
             max_size=6,
         )
     )
-    def change(self, changes: Sequence[tuple[int, int, Status]]) -> None:
+    def change(self, changes: Sequence[tuple[int, int, Status, str, str]]) -> None:
         for each in changes:
             self._change(*each)
 
-    def _change(self, number: int, at: int, status: Status) -> None:
+    def _change(self, number: int, at: int, status: Status, source: str, was_source: str) -> None:
         evse = msgspec.structs.replace(EVSES[number], station=UUIDS[at])
-        change = make_change(evse, status, NOW)
+        change = make_change(evse, status, NOW, source=source, was_source=was_source)
         before = self._heard()
         (entry,) = asyncio.run(self._logged(change))
         self.broadcast.take([entry])
@@ -188,8 +193,15 @@ class Crowd(RuleBasedStateMachine):
             dialect = self.broadcast._dialects[wishes.dialect]
             hears = (
                 wishes.updates
-                and wishes.selection.covers(self.directory.stations[evse.station], held.changes)
-                and (not dialect.batched or dialect.wanted(wishes.selection, change))
+                and wishes.selection.covers(
+                    self.directory.stations[evse.station],
+                    held.changes,
+                    (change.source, change.was_source) if dialect.batched else (),
+                )
+                and (
+                    not dialect.batched
+                    or dialect.chosen(self.broadcast.view, wishes.selection, change) is not None
+                )
             )
             assert self._heard()[id(channel)] - before[id(channel)] == hears
 

@@ -154,7 +154,8 @@ class World:
             found[number % len(found)].drain()
 
     async def forget(self, number: int) -> None:
-        self.broadcast.forget([STATIONS[number % len(STATIONS)].uuid])
+        station = STATIONS[number % len(STATIONS)]
+        self.broadcast.register([(station, station)])
 
     async def end(self) -> None:
         """Everybody drains, everything due goes out: nobody may lack anything."""

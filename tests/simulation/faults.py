@@ -80,8 +80,8 @@ FAULTS: Final = (
         "one who follows an operator and came later hears of no changes",
         Audiences,
         "add",
-        "if selection.covers_kind(*kind):",
-        "if False:",
+        "self._enlist(channel, kind, audience)",
+        "pass",
     ),
     Fault(
         "one who follows a station takes the place of who was there",
@@ -342,8 +342,8 @@ FAULTS: Final = (
         "who has moved is taken out again",
         v2_stream,
         "_has_moved_on",
-        "selection.covers(",
-        "not selection.covers(",
+        "return selection.covers(",
+        "return not selection.covers(",
         kind=Kind.MOVING,
     ),
     Fault(

@@ -227,8 +227,9 @@ class Server:
 
     async def take_registry(self, stations: Sequence[Station]) -> None:
         """Stations that changed in the registry, as `ladestrom.app` takes them."""
+        records = [(self.directory.stations.get(station.uuid), station) for station in stations]
         gone = {evse.key for station in stations for evse in self.directory.put(station)}
-        self.broadcast.forget(station.uuid for station in stations)
+        self.broadcast.register(records)
         present = [evse for station in stations for evse in self.directory.present(station.uuid)]
         while self.is_open:
             missing = [key for key in sorted(gone) if not self.directory.has(key)]

@@ -593,11 +593,12 @@ class TestRegistry:
             at.join(sink, Wishes(Selection(country=frozenset({"SWE"}))))
             await at.change(FIRST.evses[0])
             await at.taken()
-            at.broadcast.view.directory.put(make_station(FIRST.uuid, FIRST.evses, country="SWE"))
-            at.broadcast.forget([FIRST.uuid])
+            there = make_station(FIRST.uuid, FIRST.evses, country="SWE")
+            at.broadcast.view.directory.put(there)
+            at.broadcast.register([(FIRST, there)])
             await at.change(FIRST.evses[0])
             await at.delivered(sink)
-            assert [message["seq"] for message in sink.messages] == [0, 2]
+            assert [message["seq"] for message in sink.messages] == [0, 1, 2]
 
     async def test_a_snapshot_shows_the_registry_as_it_is(self) -> None:
         async with serving() as at:
@@ -607,7 +608,7 @@ class TestRegistry:
             at.join(before)
             more = make_station(FIRST.uuid, [*FIRST.evses, make_evse("NO*ABC*E9", FIRST.uuid)])
             at.broadcast.view.directory.put(more)
-            at.broadcast.forget([FIRST.uuid])
+            at.broadcast.register([(FIRST, more)])
             at.join(after)
             counts = [len(sink.messages[0]["data"][0]["connectors"]) for sink in (before, after)]
             assert counts == [2, 3]

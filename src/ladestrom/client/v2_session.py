@@ -303,8 +303,10 @@ class V2Session:
         fault = self._check(read)
         if fault is not None:
             return fault
-        if self._held:
-            return self._fault(FaultKind.GAP, f"a heartbeat at {place(read)} in the middle of a batch")
+        rows, self._held = self._held, []
+        for row in rows:
+            # A batch of changes of the selection alone: no position comes with it.
+            self._apply(row)
         count, digest = len(self.board), digests.written(self._digest)
         if self._is_whole and (read.count, read.digest) != (count, digest):
             return self._fault(
@@ -315,7 +317,7 @@ class V2Session:
         self.confirmed += self._is_whole
         self.position = position = Position(read.epoch, read.seq)
         self._in_step = True
-        return Confirmed(position)
+        return Changed(position, rows) if rows else Confirmed(position)
 
     def _check(self, read: Message) -> Fault | None:
         at = self.position

@@ -10,7 +10,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import Any, Final
 
 from ladestrom.core.channel import Channel, Row
@@ -26,8 +26,9 @@ CELLS_PER_BOX_MAX: Final = 64
 """A box is filed under the finest cells of which it touches no more than this; of the largest, all of the
 world has 28."""
 
-Kind = tuple[str, frozenset[str]]
-"""What a filter on countries and operators sees of a station: its country, and its operators' words."""
+Kind = tuple[str, frozenset[str], frozenset[str]]
+"""What a filter on countries and operators sees of a change: the country and the operators' words of its
+station, and its sources."""
 Cell = tuple[float, float]
 """A cell's place in its grid, from west and from south, counted in cells."""
 
@@ -58,8 +59,16 @@ class Audience:
     def __bool__(self) -> bool:
         return bool(self.single or self.gathering or self.choosy or self.raw)
 
-    def add(self, channel: Channel, batched: Callable[[str], bool]) -> None:
-        """The channel hears from now on."""
+    @property
+    def channels(self) -> Iterator[Channel]:
+        """All of them; one that hears of reports too comes twice."""
+        for heard in (self.single, self.gathering, self.choosy):
+            for channels in heard.values():
+                yield from channels
+        yield from self.raw
+
+    def add(self, channel: Channel, batched: Callable[[str], bool], *, choosy: bool = False) -> None:
+        """The channel hears from now on; a choosy one looks at each change."""
         wishes = channel.wishes
         if wishes.raw:
             self.raw[channel] = None
@@ -67,7 +76,7 @@ class Audience:
             return
         if not batched(wishes.dialect):
             self.single.setdefault((wishes.dialect, wishes.framing), {})[channel] = channel.put_frame
-        elif wishes.selection.by_station:
+        elif wishes.selection.by_station and not choosy:
             self.gathering.setdefault(wishes.dialect, {})[channel] = channel.put_row
         else:
             self.choosy.setdefault(wishes.dialect, {})[channel] = channel.put_row
@@ -112,8 +121,7 @@ class Audiences:
         elif selection.operator:
             self._operators[channel] = None
             for kind, audience in self._kinds.items():
-                if selection.covers_kind(*kind):
-                    audience.add(channel, self._batched)
+                self._enlist(channel, kind, audience)
         elif selection.country:
             for country in selection.country:
                 if country not in self._countries:
@@ -157,32 +165,63 @@ class Audiences:
             return self._grids.setdefault(edge, {}), cells
         return None
 
-    def of(self, station: Station, evse: str) -> list[Audience]:
-        """Who hears of a change of one of a station's EVSEs (key): each channel is in one of these."""
+    def of(self, station: Station, evse: str, sources: Collection[str] = ()) -> list[Audience]:
+        """Who hears of a change of one of a station's EVSEs (key): each channel is in one of these.
+
+        Args:
+            station: as the register has it.
+            evse: key of the EVSE.
+            sources: of the change and of the one that it replaces, by which operators may be meant, too.
+        """
         found = [self._everywhere] if self._everywhere else []
         country = self._countries.get(station.country)
         if country is not None:
             found.append(country)
         if self._operators:
-            found.append(self._kind(station))
-        close = [
-            channel
-            for channel in self._close(station, evse)
-            if channel.wishes.selection.covers(station, (evse,))
-        ]
+            found.append(self._kind(station, sources))
+        close = Audience((), self._batched)
+        for channel in self._close(station, evse):
+            selection = channel.wishes.selection
+            if selection.covers(station, (evse,)):
+                close.add(channel, self._batched)
+            elif self._batched(channel.wishes.dialect) and selection.covers(station, (evse,), sources):
+                close.add(channel, self._batched, choosy=True)
         if close:
-            found.append(Audience(close, self._batched))
+            found.append(close)
         return found
 
-    def _kind(self, station: Station) -> Audience:
-        kind = station.country, frozenset(operator_words(station))
+    def choosers(self, station: Station, evses: Iterable[str], sources: Iterable[str]) -> set[Channel]:
+        """Those that may hear of a station for what its record, or one of its EVSEs (keys), is."""
+        found: set[Channel] = set()
+        country = self._countries.get(station.country)
+        if country is not None:
+            found.update(country.channels)
+        if self._operators:
+            found.update(self._kind(station, sources).channels)
+        for evse in evses:
+            found.update(self._close(station, evse))
+        return found
+
+    def _kind(self, station: Station, sources: Iterable[str]) -> Audience:
+        words = frozenset(operator_words(station))
+        kind = station.country, words, frozenset(map(str.casefold, sources)) - words
         audience = self._kinds.get(kind)
         if audience is None:
             if len(self._kinds) >= KINDS_MAX:
                 self._kinds.clear()
-            hearing = (each for each in self._operators if each.wishes.selection.covers_kind(*kind))
-            audience = self._kinds[kind] = Audience(hearing, self._batched)
+            audience = self._kinds[kind] = Audience((), self._batched)
+            for channel in self._operators:
+                self._enlist(channel, kind, audience)
         return audience
+
+    def _enlist(self, channel: Channel, kind: Kind, audience: Audience) -> None:
+        """Has a channel hear of a kind of changes, if its selection covers some of them."""
+        country, words, sources = kind
+        selection = channel.wishes.selection
+        if selection.covers_kind(country, words):
+            audience.add(channel, self._batched)
+        elif self._batched(channel.wishes.dialect) and selection.covers_kind(country, sources):
+            audience.add(channel, self._batched, choosy=True)
 
     def _close(self, station: Station, evse: str) -> Iterator[Channel]:
         """Those that name the station, the EVSE, or a place close by."""

@@ -190,6 +190,7 @@ class Board:
             cause=Cause.REGISTERED,
             was_status=Status.REMOVED if row is None else row.change.status,
             was_error=False if row is None else row.change.error,
+            was_source="" if row is None else row.change.source,
         )
 
     def move(self, evse: Evse, received_at: Millis) -> tuple[Change, Change] | None:
@@ -211,6 +212,7 @@ class Board:
             was_status=Status.REMOVED,
             was_error=False,
             stamp=row.stamp,
+            was_source=row.source,
         )
         return off, on
 
@@ -291,6 +293,7 @@ class Round:
             before.status,
             before.error,
             stamp,
+            before.source,
         )
         self.staged[key] = BoardRow(
             0, made, at, taking.heard_at, report.source, stamp, row.feed, taking.order, taking.arrival
@@ -353,6 +356,7 @@ class Round:
             was_status,
             was_error,
             AS_OBSERVED if word.stamp == at else word.stamp,
+            "" if row is None else row.change.source,
         )
         after = follow(row, made, 0, taking.heard_at, word, taking.order)
         self.staged[evse.key] = after
@@ -551,6 +555,7 @@ def _ended(row: BoardRow, status: Status, cause: Cause, received_at: Millis) -> 
         cause=cause,
         was_status=change.status,
         was_error=change.error,
+        was_source=change.source,
     )
 
 

@@ -97,6 +97,7 @@ class Subscriber:
         "next",
         "phase",
         "seq",
+        "since",
         "sink",
         "told",
     )
@@ -113,6 +114,8 @@ class Subscriber:
         """Number of the next frame of the channel, while LIVE."""
         self.seq = 0
         """Position up to which everything was sent, while REPLAYING."""
+        self.since = 0
+        """Position at which it began to be REPLAYING."""
         self.messages = 0
         """Messages handed to it, as of the last `settle`."""
         self.bytes = 0

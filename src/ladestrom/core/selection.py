@@ -14,7 +14,7 @@ import msgspec
 from ladestrom.countries import WRITTEN
 from ladestrom.countries import country as country_code
 from ladestrom.errors import InvalidSelection
-from ladestrom.model import PARTY_CHARACTERS, Station, Status, evse_key, local_key, registry_key
+from ladestrom.model import PARTY_CHARACTERS, Change, Station, Status, evse_key, local_key, registry_key
 from ladestrom.quoting import did_you_mean, quoted
 
 LONGITUDE_MAX = 180
@@ -57,21 +57,41 @@ class Selection(msgspec.Struct, frozen=True):
         """Whether all EVSEs of a station pass that it covers, whatever their status."""
         return not self.evse and not self.status
 
-    def covers(self, station: Station, held: Iterable[str] = ()) -> bool:
+    @property
+    def by_record(self) -> bool:
+        """Whether it depends on what a register says of a station, which may come to say something else."""
+        return bool(self.country or self.operator or self.box is not None)
+
+    def covers(self, station: Station, held: Iterable[str] = (), sources: Iterable[str] = ()) -> bool:
         """Whether a station passes the filters that do not depend on statuses.
 
         `held` are keys of EVSEs that it had, beside those that its record names: that they left is told to
-        those who asked for them.
+        those who asked for them. `sources` are names of operators that count as the station's, too.
         """
         if self.country and station.country not in self.country:
             return False
         if self.station and station.uuid not in self.station:
             return False
-        if self.operator and self.operator.isdisjoint(operator_words(station)):
+        if not self.is_of(station, sources):
             return False
         if self.evse and self.evse.isdisjoint((*held, *(evse.key for evse in station.evses))):
             return False
         return self.box is None or self.box.holds(station.longitude, station.latitude)
+
+    def is_of(self, station: Station, sources: Iterable[str]) -> bool:
+        """Whether the filter on operators lets an EVSE pass.
+
+        By what the register says of its station, or by the names of those that tell of it, in any case.
+        """
+        if not self.operator or not self.operator.isdisjoint(operator_words(station)):
+            return True
+        return not self.operator.isdisjoint(map(str.casefold, sources))
+
+    def chooses(self, change: Change) -> bool:
+        """Whether the state that a change left passes the filters on EVSE and status."""
+        return (not self.evse or change.evse in self.evse) and (
+            not self.status or change.status in self.status
+        )
 
     def covers_kind(self, country: str, operators: frozenset[str]) -> bool:
         """Whether the filters on country and operator let stations of a kind pass (`operator_words`)."""
@@ -81,6 +101,15 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 EVERYTHING = Selection()
+
+
+def is_relocated(before: Station, after: Station) -> bool:
+    """Whether a filter may see another station in a new record of it."""
+    return (
+        before.country != after.country
+        or (before.longitude, before.latitude) != (after.longitude, after.latitude)
+        or set(operator_words(before)) != set(operator_words(after))
+    )
 
 
 def operator_words(station: Station) -> Iterator[str]:

@@ -6,18 +6,23 @@ served up to, so that a snapshot taken from it joins the changes that follow wit
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Selection
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
 
+RELOCATIONS_MAX: Final = 1_000
+"""Relocations that are kept for those who resume: an import that moves more of a country is rare, and who
+resumes from before it gets a snapshot."""
+
 
 class StationState:
     """One station's statuses at the view's position."""
 
-    __slots__ = ("bodies", "changes", "seq", "uuid")
+    __slots__ = ("bodies", "changes", "former", "seq", "uuid")
 
     def __init__(self, uuid: str) -> None:
         self.uuid = uuid
@@ -25,8 +30,21 @@ class StationState:
         """Sequence of the last change of one of its EVSEs."""
         self.changes: dict[str, tuple[int, Change]] = {}
         """By EVSE key: sequence and change."""
+        self.former: dict[str, frozenset[str]] = {}
+        """Sources that its EVSEs (by key) had before, where others tell of them now. Of before this process
+        began, only the last one is known."""
         self.bodies: dict[str, bytes] = {}
         """What formats made of this state; emptied by the next change."""
+
+    def sources(self) -> Iterator[str]:
+        """Who told of its EVSEs last."""
+        return (change.source for _, change in self.changes.values())
+
+    def sources_ever(self) -> Iterator[str]:
+        """Who told of them, now or before."""
+        yield from self.sources()
+        for sources in self.former.values():
+            yield from sources
 
 
 class View:
@@ -37,6 +55,11 @@ class View:
         self.epoch = epoch
         self.seq = 0
         self.evse_count = 0
+        self.relocations: deque[tuple[int, Station]] = deque()
+        """Records of stations that were replaced by those of another place or operator, and the position at
+        which that was: who stood there, or before, has to be told. At most `RELOCATIONS_MAX`."""
+        self.relocations_lost_seq = -1
+        """Of those up to here, not all are known."""
         self._walks: list[Walk] = []
         self._states: OrderedDict[str, StationState] = OrderedDict()
         self._sorted: list[str] = []
@@ -74,9 +97,18 @@ class View:
         if change.evse not in state.changes:
             self.evse_count += 1
         state.changes[change.evse] = (seq, change)
+        was_source = change.was_source
+        if was_source and was_source != change.source:
+            state.former[change.evse] = state.former.get(change.evse, frozenset()) | {was_source}
         state.seq = seq
         state.bodies.clear()
         return state
+
+    def relocate(self, before: Station) -> None:
+        """The registry has a record of another place or operator instead of this one."""
+        if len(self.relocations) >= RELOCATIONS_MAX:
+            self.relocations_lost_seq = self.relocations.popleft()[0]
+        self.relocations.append((self.seq, before))
 
     def forget_bodies(self, uuid: str) -> None:
         """The registry's record of a station changed: what formats made of it is out of date."""
@@ -104,7 +136,7 @@ class View:
         """As `listed`, with those that have vanished: their EVSEs are there until the log says otherwise."""
         for state in self._states.values():
             station = self.directory.stations.get(state.uuid)
-            if station is not None and wanted.covers(station, state.changes):
+            if station is not None and wanted.covers(station, state.changes, state.sources()):
                 yield state, station
 
     def uuids(self) -> list[str]:

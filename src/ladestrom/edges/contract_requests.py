@@ -90,7 +90,10 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     ),
     "operator": Parameter(
         name="operator",
-        description="Stations of these operators, by name or by party (`NO*FJL`), in any case.",
+        description=(
+            "Stations of these operators, by name or by party (`NO*FJL`), in any case. In version 2, also "
+            "EVSEs whose `source` is one of them."
+        ),
         schema=_WORD,
         example=["NO*FJL"],
         values_max=VALUES_MAX,

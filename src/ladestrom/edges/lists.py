@@ -25,7 +25,7 @@ from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
 from ladestrom.hub import Hub
-from ladestrom.model import Evse
+from ladestrom.model import Change, Evse, Station
 
 T = TypeVar("T")
 
@@ -74,8 +74,8 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
             station = view.station(state)
             if (
                 station is not None
-                and wanted.covers(station)
-                and _has_selected(wanted, state)
+                and wanted.covers(station, (), state.sources())
+                and _has_selected(wanted, state, station)
                 and (may_see is None or any(map(may_see, station.evses)))
             ):
                 found.add(state.uuid, [station_detail(station, state, confirmed, may_see or _everything)])
@@ -96,7 +96,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
 
         def visit(state: StationState) -> None:
             station = view.station(state)
-            if station is not None and wanted.covers(station):
+            if station is not None and wanted.covers(station, (), state.sources()):
                 found.add(
                     state.uuid,
                     [
@@ -105,8 +105,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
                         if (held := state.changes.get(evse.key)) is not None
                         and is_listed(held[1])
                         and (may_see is None or may_see(evse))
-                        and (not wanted.evse or evse.key in wanted.evse)
-                        and (not wanted.status or held[1].status in wanted.status)
+                        and _is_selected(wanted, held[1], station)
                     ],
                 )
 
@@ -191,13 +190,15 @@ class _Found(Generic[T]):
         return None
 
 
-def _has_selected(wanted: Selection, state: StationState) -> bool:
-    """Whether one of its EVSEs passes the filters on EVSE and status together."""
-    return not wanted.status or any(
-        change.status in wanted.status
-        for _, change in state.changes.values()
-        if is_listed(change) and (not wanted.evse or change.evse in wanted.evse)
+def _has_selected(wanted: Selection, state: StationState, station: Station) -> bool:
+    """Whether one of its EVSEs passes the filters on EVSE, status and operator together."""
+    return not (wanted.status or wanted.operator) or any(
+        is_listed(change) and _is_selected(wanted, change, station) for _, change in state.changes.values()
     )
+
+
+def _is_selected(wanted: Selection, change: Change, station: Station) -> bool:
+    return wanted.chooses(change) and wanted.is_of(station, (change.source,))
 
 
 def _cursor(uuid: str | None) -> str | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View
-from ladestrom.model import Change, Evse, Millis, Position, StatusReport
+from ladestrom.model import Change, Evse, Millis, Position, Station, StatusReport
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +66,24 @@ class Dialect(Protocol):
         ...
 
     def wanted(self, selection: Selection, change: Change) -> bool:
-        """Whether a change passes the filters that are not about stations."""
+        """Whether a change passes the filters on EVSE and status."""
+        ...
+
+    def chosen(self, view: View, selection: Selection, change: Change) -> Change | None:
+        """The change as it is told to one with a selection; None where it is none of its changes.
+
+        One by which an EVSE passes to another operator's source is told as its removal to those who selected
+        it by the source that it had.
+        """
+        ...
+
+    def relocated(
+        self, view: View, selection: Selection, before: Station, state: StationState
+    ) -> Sequence[bytes]:
+        """What one with a selection is told of a station that was what this record says: rows.
+
+        Nothing where that makes no difference to the selection.
+        """
         ...
 
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:

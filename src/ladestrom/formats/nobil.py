@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from ladestrom.core.rules import UNKNOWN_PAIR, Inoperative, Pairs, nobil_pairs, station_status
 from ladestrom.core.selection import Selection
-from ladestrom.core.view import StationState, View
+from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message
 from ladestrom.model import NEVER, Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
 
@@ -115,11 +117,7 @@ class NobilFormat:
         else:
             leaving = change.evse if change is not None and _leaves(change) else None
             body = self.station(state, station, leaving)
-        return b'{"type":"status:update","epoch":"%s","seq":%d,"data":%s}' % (
-            view.epoch.encode(),
-            state.seq,
-            body,
-        )
+        return _update(view.epoch, state.seq, body)
 
     def raw(
         self, uuid: str, connector: int, status: Status, error: bool, observed_at: Millis
@@ -136,6 +134,21 @@ class NobilFormat:
     def listed_index(self, state: StationState, station: Station, key: str) -> list[int]:
         """Places of an EVSE's connectors in the station's list, from 0."""
         return [i for i, row in enumerate(self.connectors(state, station)) if row[0].key == key]
+
+
+def _update(epoch: str, seq: int, body: bytes) -> bytes:
+    return b'{"type":"status:update","epoch":"%s","seq":%d,"data":%s}' % (epoch.encode(), seq, body)
+
+
+def _unknown(state: StationState) -> StationState:
+    """The same station, of which nothing is known any more."""
+    made = StationState(state.uuid)
+    for key, (seq, change) in state.changes.items():
+        if is_listed(change):
+            made.changes[key] = seq, msgspec.structs.replace(change, status=Status.UNKNOWN, error=False)
+        else:
+            made.changes[key] = seq, change
+    return made
 
 
 class NobilDialect:
@@ -189,6 +202,24 @@ class NobilDialect:
         """Version 1 filters by station only."""
         del selection, change
         return True
+
+    def chosen(self, view: View, selection: Selection, change: Change) -> Change | None:
+        """Version 1 filters by station only."""
+        del view, selection
+        return change
+
+    def relocated(
+        self, view: View, selection: Selection, before: Station, state: StationState
+    ) -> Sequence[bytes]:
+        """A `status:update`: the newest state, or that nothing is known of one that left."""
+        station = view.station(state)
+        if station is None or selection.covers(before) == selection.covers(station):
+            return ()
+        if selection.covers(station):
+            body = self._encoder.station(state, station)
+        else:
+            body = self._encoder.station(_unknown(state), station)
+        return (_update(view.epoch, view.seq, body),)
 
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """Each row is a message."""

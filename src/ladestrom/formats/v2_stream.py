@@ -18,7 +18,7 @@ from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.v2 import instant
-from ladestrom.model import Cause, Change, Evse, Millis, Position, Status, StatusReport
+from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
 
 PART_BYTES_MAX: Final = 192 * 1024
 """Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
@@ -310,7 +310,7 @@ class V2Dialect:
             evse_row(change, identity(view, change))
             for state, _ in view.covered(selection)
             for _, change in state.changes.values()
-            if _is_selected(selection, change)
+            if _is_selected(view, selection, change)
         ]
         payloads = snapshot(view.epoch, seq, rows)
         at = Position(view.epoch, seq)
@@ -332,7 +332,8 @@ class V2Dialect:
     def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
         """Newest states of EVSEs that changed after `after`, in order.
 
-        Those that a filter on status no longer selects are told too: the consumer may have them.
+        Those that a filter on status or on operators no longer selects are told too: the consumer may have
+        them.
         """
         found = [
             held
@@ -342,7 +343,12 @@ class V2Dialect:
             and not _has_moved_on(view, selection, held)
         ]
         found.sort(key=itemgetter(0))
-        return [change_row(change, identity(view, change)) for _, change in found]
+        station = view.directory.stations[state.uuid]
+        return [
+            self.entry(view, change if selection.is_of(station, (change.source,)) else _deselected(change))
+            for _, change in found
+            if selection.is_of(station, (change.source, *state.former.get(change.evse, ())))
+        ]
 
     def wanted(self, selection: Selection, change: Change) -> bool:
         """Filters on EVSE and status; a change that leads out of the selected statuses is wanted too."""
@@ -350,6 +356,34 @@ class V2Dialect:
             return False
         statuses = selection.status
         return not statuses or change.status in statuses or change.was_status in statuses
+
+    def chosen(self, view: View, selection: Selection, change: Change) -> Change | None:
+        """As it is, also if it leads out of the chosen statuses; `deselected` if to another source."""
+        if not self.wanted(selection, change):
+            return None
+        station = view.directory.stations.get(change.station)
+        if station is None or selection.is_of(station, (change.source,)):
+            return change
+        return _deselected(change) if selection.is_of(station, (change.was_source,)) else None
+
+    def relocated(
+        self, view: View, selection: Selection, before: Station, state: StationState
+    ) -> Sequence[bytes]:
+        """Its EVSEs that came into the selection or left it."""
+        after = view.directory.stations[state.uuid]
+        rows = []
+        for _, change in state.changes.values():
+            if not is_listed(change) or not selection.chooses(change):
+                continue
+            was, now = (
+                selection.covers(station, (change.evse,), (change.source,)) for station in (before, after)
+            )
+            if was and not now:
+                left = msgspec.structs.replace(change, was_status=change.status, was_error=change.error)
+                rows.append(self.entry(view, _deselected(left)))
+            elif now and not was:
+                rows.append(self.entry(view, _selected(change)))
+        return rows
 
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """`changes`; several messages where the rows are many, of which only the last one moves."""
@@ -387,7 +421,9 @@ class V2Dialect:
 
     def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
         """The same; zeros for what is not listed or not selected."""
-        return self.term(view, change) if change is not None and _is_selected(selection, change) else (0, 0)
+        if change is None or not _is_selected(view, selection, change):
+            return 0, 0
+        return self.term(view, change)
 
     def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
         """Nothing: version 2 tells changes only."""
@@ -411,10 +447,22 @@ def refused(code: str, detail: str) -> Message:
     return _told(Refused(code=code, detail=detail))
 
 
-def _is_selected(selection: Selection, change: Change) -> bool:
-    if not is_listed(change) or (selection.evse and change.evse not in selection.evse):
+def _is_selected(view: View, selection: Selection, change: Change) -> bool:
+    """Whether an EVSE passes the filters on EVSE, status and operator; the others are about stations."""
+    if not is_listed(change) or not selection.chooses(change):
         return False
-    return not selection.status or change.status in selection.status
+    if not selection.operator:
+        return True
+    station = view.directory.stations.get(change.station)
+    return station is not None and selection.is_of(station, (change.source,))
+
+
+def _deselected(change: Change) -> Change:
+    return msgspec.structs.replace(change, status=Status.REMOVED, error=False, cause=Cause.DESELECTED)
+
+
+def _selected(change: Change) -> Change:
+    return msgspec.structs.replace(change, cause=Cause.SELECTED, was_status=Status.REMOVED, was_error=False)
 
 
 def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) -> bool:
@@ -429,4 +477,4 @@ def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) ->
     elsewhere = None if evse is None else view.change_of(evse)
     if evse is None or elsewhere is None or elsewhere[0] <= seq:
         return False
-    return selection.covers(view.directory.stations[evse.station])
+    return selection.covers(view.directory.stations[evse.station], (), (elsewhere[1].source,))

@@ -181,10 +181,18 @@ def test_half_a_batch_is_told_again_and_only_once() -> None:
     assert len(event.rows) == 2
 
 
-def test_a_heartbeat_in_the_middle_of_a_batch_is_a_fault() -> None:
+def test_a_heartbeat_ends_a_batch_that_has_no_position_of_its_own() -> None:
+    session = opened(Mode.EVERY)
+    event = tell(session, snapshot(1, E1), changes(1, 1, BUSY), heartbeat(1, 1, BUSY))
+    assert [each.status for each in event.rows] == ["CHARGING"]
+    assert event.position == Position("e1", 1)
+    assert session.confirmed == 1
+
+
+def test_a_heartbeat_that_says_otherwise_of_the_batch_before_it_is_a_fault() -> None:
     session = opened(Mode.EVERY)
     event = tell(session, snapshot(1, E1), changes(1, 1, BUSY), heartbeat(1, 1, E1))
-    assert event.kind is FaultKind.GAP
+    assert event.kind is FaultKind.DIGEST
 
 
 # -- faults --------------------------------------------------------------------------------------------------
