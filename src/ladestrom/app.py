@@ -180,12 +180,13 @@ class App:
         self.board = Board()
         self.view = View(directory, log.last.epoch)
         self.door = Doorkeeper(Keyring([], []), clock, visitors=settings.page.visitors == "anyone")
+        encoder = NobilFormat(Inoperative(settings.rules.inoperative))
+        self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings), self._present)
         v2 = V2Dialect(
             _told_limits(settings),
             Attribution(settings.registry.licence, settings.registry.attribution),
+            self.hub.observed_at,
         )
-        encoder = NobilFormat(Inoperative(settings.rules.inoperative))
-        self.hub = Hub(log, self.board, directory, clock, _hub_limits(settings), self._present)
         self.broadcast = Broadcast(
             log,
             self.view,
@@ -225,7 +226,7 @@ class App:
         )
         desk = self._push_desk()
         self.reports = PushEndpoint(REPORTS_PATH, protocols.PUSHES[Plain.name], desk, basic=False)
-        readers = {"qualicharge": qualicharge.reader(self.view, self.hub.confirmed, self.door)}
+        readers = {"qualicharge": qualicharge.reader(self.view, self.hub.observed_at, self.door)}
         self.pushes = [
             PushEndpoint(PUSH_PATHS.get(name, f"/push/{name}"), row, desk, reader=readers.get(name))
             for name, row in self.protocols.pushes.items()

@@ -49,6 +49,11 @@ class Writer(Protocol):
         """Done when the append that is under way is; None where none is."""
         ...
 
+    @property
+    def confirmations(self) -> int:
+        """Grows with what confirms states without changing them."""
+        ...
+
 
 Framing = Callable[[Message], bytes]
 """A message to the bytes on a wire."""
@@ -551,18 +556,21 @@ class Broadcast:
         now = self._clock_s()
         made = channel.snapshot
         wishes = channel.wishes
-        # Where no updates are wanted, no frames make up for its age.
-        if made is not None and (
-            made.seq == self.view.seq
-            or (wishes.updates and (made.next == channel.end or now < made.good_until_s))
+        dialect = self._dialects[wishes.dialect]
+        # Where no updates are wanted, no frames make up for its age. Nothing makes up for confirmations.
+        confirmations = self.writer.confirmations if self.writer is not None and dialect.batched else 0
+        is_young = made is not None and now < made.good_until_s
+        if (
+            made is not None
+            and (is_young or confirmations == made.confirmations)
+            and (made.seq == self.view.seq or (wishes.updates and (made.next == channel.end or is_young)))
         ):
             return made
-        dialect = self._dialects[wishes.dialect]
         seq = channel.chain if dialect.batched else self.view.seq
         messages = dialect.snapshot(self.view, wishes.selection, seq)
         frames = tuple(self._frame(wishes.framing, message) for message in messages)
         cost = self._clock_s() - now
-        channel.snapshot = Snapshot(frames, channel.end, now + cost * SNAPSHOT_REUSE, seq)
+        channel.snapshot = Snapshot(frames, channel.end, now + cost * SNAPSHOT_REUSE, seq, confirmations)
         return channel.snapshot
 
     # -- the loop ----------------------------------------------------------------------------------------
@@ -781,6 +789,7 @@ class Broadcast:
         Called in the same step of the loop. What was made of the old ones is made anew; those are told who
         selected a station for what it was, or select it for what it is.
         """
+        self.view.records += 1
         relocated = []
         for before, after in records:
             self.view.forget_bodies(after.uuid)

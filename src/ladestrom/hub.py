@@ -181,6 +181,9 @@ class Hub:
         self.append_seconds: list[float] = []
         """Durations since the last scrape; `take_append_seconds` empties it."""
         self.failed_appends = 0
+        self.confirmations = clock()
+        """Grows with each group by which something was confirmed. It begins with the time, so
+        that none comes again after a restart, which forgets the newest confirmations."""
         self.fault = ""
         """Why the last append failed; empty once one has succeeded."""
         self.appending: asyncio.Future[None] | None = None
@@ -389,6 +392,8 @@ class Hub:
             # The board is not what the log says any more. It is made anew from the log: by the next start.
             _refuse(decided.futures(), LogFailure(f"{DURABLE}; the server starts anew"))
             raise
+        if len(decided.round.staged) > len(changes):
+            self.confirmations += 1
         if changes:
             self.fault = ""
         for change in changes:
@@ -712,10 +717,13 @@ class Hub:
         operator = self._operators.get(source)
         return operator is None or may_report(operator, evse)
 
-    def confirmed(self, evse: Evse) -> tuple[Millis, str] | None:
-        """When an EVSE was last observed, and by whom; None where it is not on the board."""
-        cell = self.board.cells.get(evse.key)
-        return None if cell is None else (cell.observed_at, cell.source)
+    def observed_at(self, seq: int, change: Change) -> Millis:
+        """When the state that a change of the log left was last known to hold.
+
+        Of a state that is not the board's newest, only what its change says is known.
+        """
+        cell = self.board.cells.get(change.evse)
+        return cell.observed_at if cell is not None and cell.seq == seq else change.observed_at
 
     def take_append_seconds(self) -> list[float]:
         """Durations of appends since the last call."""

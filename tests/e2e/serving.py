@@ -491,7 +491,7 @@ class Fold:
 
 def seq(answer: httpx2.Response) -> int:
     """The sequence in an ETag of either version."""
-    return int(answer.headers["etag"].strip('"').rpartition("-")[2].partition(".")[0])
+    return int(answer.headers["etag"].removeprefix("W/").strip('"').split("-")[1])
 
 
 def now() -> int:

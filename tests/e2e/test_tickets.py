@@ -29,7 +29,8 @@ over = pytest.mark.parametrize("over", TRANSPORTS)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server that the tests of this file share; pages of one foreign origin may use it."""
     with Serving(
-        tmp_path_factory.mktemp("tickets"), {"server.origins": f"{MAP},https://other.example"}
+        tmp_path_factory.mktemp("tickets"),
+        {"server.origins": f"{MAP},https://other.example", "server.cors_origins": []},
     ) as made:
         yield made
 

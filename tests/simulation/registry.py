@@ -47,7 +47,7 @@ NORWAY: Final = frozenset({"NOR_00001", "NOR_00002", "NOR_00003"})
 WISHES: Final = (
     Wish({}, EVERYWHERE),
     Wish({"country": "NOR"}, NORWAY),
-    Wish({"operator": "beta"}, frozenset({"NOR_00003", "SWE_00004", "SWE_00005"})),
+    Wish({"operator": "beta"}, frozenset({"NOR_00003", "SWE_00004", "SWE_00005"}), source="beta"),
     Wish({"station": "NOR_00001,SWE_00004"}, frozenset({"NOR_00001", "SWE_00004"})),
     Wish({"bbox": "12,55,19,60"}, frozenset({"SWE_00004", "SWE_00005", "DAN_00006"})),
 )

@@ -59,9 +59,12 @@ class Wish(NamedTuple):
     evses: frozenset[str] | None = None
     """Keys; None is all of these stations."""
     statuses: frozenset[str] | None = None
+    source: str = ""
+    """In version 2, what it tells is asked for too, wherever its EVSEs are."""
 
     def is_about(self, fact: Fact) -> bool:
-        return fact.station in self.stations and (self.evses is None or fact.key in self.evses)
+        is_there = fact.station in self.stations or (self.source != "" and fact.row[6] == self.source)
+        return is_there and (self.evses is None or fact.key in self.evses)
 
     def wants(self, fact: Fact) -> bool:
         """Whether each change of this kind is told: what leads out of the chosen statuses is, too."""

@@ -74,6 +74,7 @@ class Writer:
     """Somebody who appends, or does not."""
 
     appending: asyncio.Future[None] | None = None
+    confirmations = 0
 
 
 class Serving:

@@ -294,8 +294,9 @@ class TestDurability:
             at.clock.now += 9
             await at.submit(make_report(FIRST, observed_at=NOW + 5))
             assert at.log.appends == [1]
-            assert at.hub.confirmed(FIRST) == (NOW + 5, "abc")
-            assert at.hub.confirmed(SECOND) is None
+            (row,) = at.board.cells.values()
+            assert at.hub.observed_at(row.seq, row.change) == NOW + 5
+            assert at.hub.observed_at(row.seq - 1, row.change) == NOW, "of a state that has gone"
 
     async def test_draining_waits_for_all_that_was_handed_in(self) -> None:
         async with working() as at:
@@ -379,7 +380,7 @@ class TestFailure:
             outcomes = await asyncio.gather(*group, confirmation, return_exceptions=True)
             assert [type(outcome) for outcome in outcomes] == [LogFailure] * 3
             assert at.statuses() == {FIRST.key: Status.AVAILABLE, SECOND.key: Status.AVAILABLE}
-            assert at.hub.confirmed(FIRST) == (NOW, "abc")
+            assert at.board.cells[FIRST.key].observed_at == NOW
             assert at.log.last.seq == at.board.seq == 2
             assert (at.hub.fault, at.hub.failed_appends) == ("disk full", 1)
             assert at.hub.tallies["abc"].reports == 2
@@ -407,7 +408,7 @@ class TestFailure:
             at.log.fault = LogMisplaced("log.db is gone")
             with pytest.raises(LogMisplaced, match=r"log.db is gone"):
                 await at.submit(make_report(FIRST, observed_at=NOW + 9))
-            assert at.hub.confirmed(FIRST) == (NOW, "abc")
+            assert at.board.cells[FIRST.key].observed_at == NOW
             at.log.fault = None
             assert (await at.submit(make_report(FIRST, observed_at=NOW + 9))).unchanged == 1
 

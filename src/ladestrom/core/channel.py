@@ -157,6 +157,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     next: int
     good_until_s: float
     seq: int
+    confirmations: int = 0
+    """What had been confirmed when it was made."""
 
 
 Row = tuple[bytes, int, int, int]

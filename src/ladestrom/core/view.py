@@ -55,6 +55,8 @@ class View:
         self.epoch = epoch
         self.seq = 0
         self.evse_count = 0
+        self.records = 0
+        """Grows each time when the registry has other records of stations."""
         self.relocations: deque[tuple[int, Station]] = deque()
         """Records of stations that were replaced by those of another place or operator, and the position at
         which that was: who stood there, or before, has to be told. At most `RELOCATIONS_MAX`."""

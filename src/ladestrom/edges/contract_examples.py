@@ -92,12 +92,12 @@ _STATE: Final = EvseState(
     status=Status.CHARGING,
     error=0,
     changed_at=CHANGED_AT,
-    observed_at=OBSERVED_AT,
     source=OPERATOR,
     raw="CHARGING",
     connectors=(ConnectorState("IEC_62196_T2_COMBO", 150.0),),
     cause=Cause.REPORTED.value,
     uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff",
+    observed_at=OBSERVED_AT,
 )
 _DETAIL: Final = StationDetail(
     uuid=STATION,

@@ -23,7 +23,7 @@ from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, not_modifie
 from ladestrom.edges.query import known, whole_number
 from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import BadRequest
-from ladestrom.formats.v2 import Confirmed, EvseState, StationDetail, evse_state, station_detail
+from ladestrom.formats.v2 import EvseState, Observed, StationDetail, evse_state, station_detail
 from ladestrom.hub import Hub
 from ladestrom.model import Change, Evse, Station
 
@@ -56,7 +56,10 @@ class EvsePage(msgspec.Struct, frozen=True):
 
 def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
     """The route handlers over one view."""
-    confirmed: Confirmed = hub.confirmed
+    observed: Observed = hub.observed_at
+
+    def tag_of(view: View) -> str:
+        return weak_etag(view, hub.confirmations)
 
     walks = Walks(view)
 
@@ -65,7 +68,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
         """Stations that pass the filters, a page at a time; with a key that only reports, its operator's."""
         may_see = _sight(door, request.headers)
         wanted, limit, after = _asked(request)
-        tag = weak_etag(view)
+        tag = tag_of(view)
         if may_see is None and matches(request, tag):
             return not_modified(tag)
         found = _Found[StationDetail](limit)
@@ -78,9 +81,9 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
                 and _has_selected(wanted, state, station)
                 and (may_see is None or any(map(may_see, station.evses)))
             ):
-                found.add(state.uuid, [station_detail(station, state, confirmed, may_see or _everything)])
+                found.add(state.uuid, [station_detail(station, state, observed, may_see or _everything)])
 
-        position, tag = await walks.through(lambda: _behind(view, after), visit, weak_etag, found.fills)
+        position, tag = await walks.through(lambda: _behind(view, after), visit, tag_of, found.fills)
         items, last = found.page()
         return await _page(request, StationPage(position, items, _cursor(last)), None if may_see else tag)
 
@@ -89,7 +92,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
         """EVSEs that pass the filters, a page at a time; with a key that only reports, its operator's."""
         may_see = _sight(door, request.headers)
         wanted, limit, after = _asked(request)
-        tag = weak_etag(view)
+        tag = tag_of(view)
         if may_see is None and matches(request, tag):
             return not_modified(tag)
         found = _Found[EvseState](limit)
@@ -100,7 +103,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
                 found.add(
                     state.uuid,
                     [
-                        evse_state(evse, station, held[1], confirmed)
+                        evse_state(evse, station, held, observed)
                         for evse in station.evses
                         if (held := state.changes.get(evse.key)) is not None
                         and is_listed(held[1])
@@ -109,7 +112,7 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
                     ],
                 )
 
-        position, tag = await walks.through(lambda: _behind(view, after), visit, weak_etag, found.fills)
+        position, tag = await walks.through(lambda: _behind(view, after), visit, tag_of, found.fills)
         items, last = found.page()
         return await _page(request, EvsePage(position, items, _cursor(last)), None if may_see else tag)
 

@@ -18,7 +18,7 @@ from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import BadRequest, NotAllowed, NotFound, TooLarge
 from ladestrom.formats.irve_dynamique import PointStatus, point_status
-from ladestrom.formats.v2 import Confirmed
+from ladestrom.formats.v2 import Observed
 from ladestrom.model import NEVER, Evse, Millis, Operator
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import millis, shown
@@ -33,7 +33,7 @@ STATIONS_PER_TURN: Final = 500
 Reader = Callable[[Request], Awaitable[Answer]]
 
 
-def reader(view: View, confirmed: Confirmed, door: Doorkeeper) -> Reader:
+def reader(view: View, observed: Observed, door: Doorkeeper) -> Reader:
     """Answers GET over one view."""
 
     async def read(request: Request) -> Answer:
@@ -42,13 +42,13 @@ def reader(view: View, confirmed: Confirmed, door: Doorkeeper) -> Reader:
         if section != STATUS:
             raise NotFound(f"statuses are at {STATUS}/")
         if not point:
-            return _answer([status async for status in _list(request, operator, view, confirmed)])
+            return _answer([status async for status in _list(request, operator, view, observed)])
         directory = view.directory
         if operator is None:
             found = directory.find(point) or directory.find_uid(point)
         else:
             found, _ = directory.resolve(point, "", partial(may_report, operator))
-        status = _status(found[0], view, confirmed) if len(found) == 1 else None
+        status = _status(found[0], view, observed) if len(found) == 1 else None
         if status is None:
             raise NotFound(f"no status is known of {quoted(shown(point))}")
         return _answer(status)
@@ -66,14 +66,14 @@ def _operator(request: Request, door: Doorkeeper) -> Operator | None:
 
 
 async def _list(
-    request: Request, operator: Operator | None, view: View, confirmed: Confirmed
+    request: Request, operator: Operator | None, view: View, observed: Observed
 ) -> AsyncIterator[PointStatus]:
     after = _instant(request.query.get("from"))
     count = 0
     async for evse in _wanted(view, _named(request, "pdc"), _named(request, "station")):
         if operator is not None and not may_report(operator, evse):
             continue
-        status = _status(evse, view, confirmed, after)
+        status = _status(evse, view, observed, after)
         if status is not None:
             count += 1
             if count > POINTS_MAX:
@@ -102,14 +102,12 @@ async def _wanted(view: View, points: frozenset[str], stations: frozenset[str]) 
                 yield evse
 
 
-def _status(evse: Evse, view: View, confirmed: Confirmed, after: Millis = NEVER) -> PointStatus | None:
-    found = view.change_of(evse)
-    heard = confirmed(evse)
-    observed_at = NEVER if heard is None else heard[0]
-    change = None if found is None else found[1]
-    if change is not None and max(change.observed_at, observed_at) < after:
-        return None
-    return point_status(evse, change, observed_at)
+def _status(evse: Evse, view: View, observed: Observed, after: Millis = NEVER) -> PointStatus | None:
+    held = view.change_of(evse)
+    if held is None:
+        return point_status(evse, None, NEVER)
+    observed_at = observed(*held)
+    return None if observed_at < after else point_status(evse, held[1], observed_at)
 
 
 def _named(request: Request, name: str) -> frozenset[str]:

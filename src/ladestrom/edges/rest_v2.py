@@ -16,7 +16,7 @@ from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modifi
 from ladestrom.edges.query import known
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.freshness import SourceFreshness
-from ladestrom.formats.v2 import Confirmed, evse_state, instant, station_detail
+from ladestrom.formats.v2 import Observed, evse_state, instant, station_detail
 from ladestrom.hub import Hub, Tally
 from ladestrom.quoting import quoted
 
@@ -52,14 +52,17 @@ def freshness(name: str, tally: Tally, sources: Sequence[SourceFreshness]) -> Op
 
 def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[HTTPRouteHandler]:
     """The route handlers over one view and one hub."""
-    confirmed: Confirmed = hub.confirmed
+    observed: Observed = hub.observed_at
+
+    def tag_of(view: View) -> str:
+        return weak_etag(view, hub.confirmations)
 
     @get("/api/v2/evses/{evse:str}", sync_to_thread=False)
     def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:
         """One EVSE, by any written form of its EVSE id, its registry key, or its uid."""
         door.look(request.headers)
         known(request.query_params.multi_items(), ())
-        tag = weak_etag(view)
+        tag = tag_of(view)
         found = view.directory.find(evse) or view.directory.find_uid(evse)
         if not found:
             raise NotFound(f"no EVSE is known as {quoted(evse, 80)}")
@@ -68,9 +71,9 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
             raise Conflict(f"{quoted(evse, 80)} is the uid of {len(found)} EVSEs; ask for one of {ids[:500]}")
         if matches(request, tag):
             return not_modified(tag)
-        change = view.change_of(found[0])
+        held = view.change_of(found[0])
         station = view.directory.stations[found[0].station]
-        state = evse_state(found[0], station, None if change is None else change[1], confirmed)
+        state = evse_state(found[0], station, held, observed)
         return json_answer(msgspec.json.encode(state), tag)
 
     @get("/api/v2/stations/{uuid:str}", sync_to_thread=False)
@@ -78,13 +81,13 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
         """One station of the registry, with its EVSEs; vanished ones say since when."""
         door.look(request.headers)
         known(request.query_params.multi_items(), ())
-        tag = weak_etag(view)
+        tag = tag_of(view)
         station = view.directory.stations.get(uuid.upper())
         if station is None:
             raise NotFound(f"no station has the uuid {quoted(uuid, 40)}")
         if matches(request, tag):
             return not_modified(tag)
-        detail = station_detail(station, view.get(station.uuid), confirmed)
+        detail = station_detail(station, view.get(station.uuid), observed)
         return json_answer(msgspec.json.encode(detail), tag)
 
     @get("/api/v2/operators", sync_to_thread=False)

@@ -31,14 +31,15 @@ class EvseState(msgspec.Struct, frozen=True):
     error: int
     changed_at: str | None
     """None while nothing was ever reported."""
-    observed_at: str | None
     source: str
-    """The operator that reported last."""
+    """The operator that reported it."""
     raw: str
     """What the source said, word for word."""
     connectors: tuple[ConnectorState, ...]
-    cause: str | None = None
-    uid: str | None = None
+    cause: str | None
+    uid: str | None
+    observed_at: str | None
+    """When that was last known to hold. Only this member is another one while the position stays."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -64,8 +65,16 @@ class StationDetail(msgspec.Struct, frozen=True):
     evses: tuple[EvseState, ...]
 
 
-Confirmed = Callable[[Evse], tuple[Millis, str] | None]
-"""When an EVSE was last observed, and by which source; None where it is not on the board."""
+Observed = Callable[[int, Change], Millis]
+"""When the state that a change left, given its sequence, was last known to hold."""
+Held = tuple[int, Change]
+"""The change in force for an EVSE, with its sequence."""
+
+
+def as_logged(seq: int, change: Change) -> Millis:
+    """Where nothing is known of confirmations."""
+    del seq
+    return change.observed_at
 
 
 def instant(at: Millis | None) -> str | None:
@@ -75,18 +84,17 @@ def instant(at: Millis | None) -> str | None:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def evse_state(evse: Evse, station: Station, change: Change | None, confirmed: Confirmed) -> EvseState:
+def evse_state(evse: Evse, station: Station, held: Held | None, observed: Observed) -> EvseState:
     """One EVSE's object; UNKNOWN where nobody reported on it."""
     index = station.evses.index(evse)
-    heard = confirmed(evse)
+    change = None if held is None else held[1]
     return EvseState(
         evse=evse.name,
         station=station.uuid,
         status=Status.UNKNOWN if change is None else change.status,
         error=0 if change is None else int(change.error),
         changed_at=None if change is None else instant(change.changed_at),
-        observed_at=None if heard is None else instant(heard[0]),
-        source="" if heard is None else heard[1],
+        source="" if change is None else change.source,
         raw="" if change is None else change.raw,
         connectors=tuple(
             ConnectorState(outlet.connector.standard, outlet.connector.power_kw)
@@ -95,23 +103,23 @@ def evse_state(evse: Evse, station: Station, change: Change | None, confirmed: C
         ),
         cause=None if change is None else change.cause.value,
         uid=evse.uid,
+        observed_at=None if held is None else instant(observed(*held)),
     )
 
 
 def station_detail(
     station: Station,
     state: StationState | None,
-    confirmed: Confirmed,
+    observed: Observed,
     may_see: Callable[[Evse], bool] = lambda _: True,
 ) -> StationDetail:
     """One station's object; `state` is None where no operator may report on it."""
     changes = {} if state is None else state.changes
     evses = []
     for evse in station.evses:
-        found = changes.get(evse.key)
-        change = None if found is None else found[1]
-        if is_listed(change) and may_see(evse):
-            evses.append(evse_state(evse, station, change, confirmed))
+        held = changes.get(evse.key)
+        if is_listed(None if held is None else held[1]) and may_see(evse):
+            evses.append(evse_state(evse, station, held, observed))
     return StationDetail(
         uuid=station.uuid,
         name=station.name,

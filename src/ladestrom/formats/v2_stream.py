@@ -17,7 +17,7 @@ from ladestrom.core import digests
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.v2 import Observed, as_logged, instant
 from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
 
 PART_BYTES_MAX: Final = 192 * 1024
@@ -38,11 +38,11 @@ class EvseRow(msgspec.Struct, frozen=True, kw_only=True):
     """1 while a fault is reported, else 0."""
     changed_at: str | None
     """When status or error last changed, ISO 8601 UTC; null while nothing was ever reported."""
-    observed_at: str | None
-    """When that was observed, by the operator's clock."""
     source: str
     """The operator that reported it."""
     cause: Cause
+    observed_at: str | None
+    """When that was last known to hold, by the operator's clock. No part of the digest."""
 
 
 class Was(msgspec.Struct, frozen=True):
@@ -214,8 +214,8 @@ def change_row(change: Change, who: Identity) -> bytes:
     )
 
 
-def evse_row(change: Change, who: Identity) -> bytes:
-    """The state that a change left, encoded."""
+def evse_row(change: Change, who: Identity, observed_at: Millis) -> bytes:
+    """The state that a change left, and when it was last known to hold, encoded."""
     return _encode(
         EvseRow(
             station=change.station,
@@ -224,9 +224,9 @@ def evse_row(change: Change, who: Identity) -> bytes:
             status=change.status,
             error=int(change.error),
             changed_at=instant(change.changed_at),
-            observed_at=instant(change.observed_at),
             source=change.source,
             cause=change.cause,
+            observed_at=instant(observed_at),
         )
     )
 
@@ -276,7 +276,8 @@ class V2Dialect:
 
     batched = True
 
-    def __init__(self, limits: Limits, attribution: Attribution) -> None:
+    def __init__(self, limits: Limits, attribution: Attribution, observed: Observed = as_logged) -> None:
+        self._observed = observed
         self._limits = limits
         self._attribution = attribution
 
@@ -307,9 +308,9 @@ class V2Dialect:
     def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
         """`snapshot` in parts; the consumer moves with the last one."""
         rows = [
-            evse_row(change, identity(view, change))
+            evse_row(change, identity(view, change), self._observed(held, change))
             for state, _ in view.covered(selection)
-            for _, change in state.changes.values()
+            for held, change in state.changes.values()
             if _is_selected(view, selection, change)
         ]
         payloads = snapshot(view.epoch, seq, rows)

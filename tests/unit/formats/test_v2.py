@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.building import CCS, NOW, TYPE_2, make_change, make_evse, make_station
 
 from ladestrom.core.view import StationState
-from ladestrom.formats.v2 import EvseState, StationDetail, evse_state, instant, station_detail
-from ladestrom.model import NEVER, Cause, Change, Evse, Millis, Outlet, Status
+from ladestrom.formats.v2 import EvseState, StationDetail, as_logged, evse_state, instant, station_detail
+from ladestrom.model import NEVER, Cause, Change, Millis, Outlet, Status
 
 YEAR_2200: Millis = 7_258_118_400_000
 EVSES = (make_evse("NO*ABC*E1*1"), make_evse("NO*ABC*E1*2", uid="7381cc78"), make_evse("NO*ABC*E1*3"))
@@ -32,12 +32,9 @@ def plain(shown: EvseState | StationDetail) -> Any:
     return json.loads(msgspec.json.encode(shown))
 
 
-def unconfirmed(evse: Evse) -> None:
-    return None
-
-
-def confirmed(evse: Evse) -> tuple[Millis, str]:
-    return NOW + 1_500, "xyz"
+def confirmed(seq: int, change: Change) -> Millis:
+    assert seq
+    return change.observed_at + 1_500
 
 
 def holding(*changes: Change) -> StationState:
@@ -73,14 +70,14 @@ class TestInstant:
 class TestEvse:
     def test_it_has_its_status_since_when_and_when_that_was_confirmed(self) -> None:
         change = make_change(EVSES[1], Status.CHARGING, NOW, error=True, source="abc")
-        assert plain(evse_state(EVSES[1], STATION, change, confirmed)) == {
+        assert plain(evse_state(EVSES[1], STATION, (7, change), confirmed)) == {
             "evse": "NO*ABC*E1*2",
             "station": "NOR_00001",
             "status": "CHARGING",
             "error": 1,
             "changed_at": instant(NOW),
             "observed_at": instant(NOW + 1_500),
-            "source": "xyz",
+            "source": "abc",
             "raw": "CHARGING",
             "connectors": [{"standard": "IEC_62196_T2_COMBO", "power_kw": 150.0}],
             "cause": "reported",
@@ -88,7 +85,7 @@ class TestEvse:
         }
 
     def test_one_that_nobody_reported_on_is_unknown(self) -> None:
-        assert plain(evse_state(EVSES[0], STATION, None, unconfirmed)) == {
+        assert plain(evse_state(EVSES[0], STATION, None, as_logged)) == {
             "evse": "NO*ABC*E1*1",
             "station": "NOR_00001",
             "status": "UNKNOWN",
@@ -107,7 +104,7 @@ class TestEvse:
 
     def test_one_that_is_registered_only_has_no_instants(self) -> None:
         registered = make_change(EVSES[0], Status.UNKNOWN, NEVER, cause=Cause.REGISTERED, raw="")
-        shown = evse_state(EVSES[0], STATION, registered, lambda _: (NEVER, ""))
+        shown = evse_state(EVSES[0], STATION, (1, registered), as_logged)
         assert (shown.status, shown.changed_at, shown.observed_at, shown.cause) == (
             Status.UNKNOWN,
             None,
@@ -119,12 +116,12 @@ class TestEvse:
 class TestStation:
     def test_it_has_its_evses_in_registry_order_without_planned_and_removed_ones(self) -> None:
         state = holding(make_change(EVSES[2], Status.AVAILABLE), make_change(EVSES[1], Status.REMOVED))
-        shown = station_detail(STATION, state, unconfirmed)
+        shown = station_detail(STATION, state, as_logged)
         assert [evse.evse for evse in shown.evses] == ["NO*ABC*E1*1", "NO*ABC*E1*3"]
         assert [evse.status for evse in shown.evses] == [Status.UNKNOWN, Status.AVAILABLE]
 
     def test_it_says_what_the_register_says(self) -> None:
-        shown = plain(station_detail(STATION, None, unconfirmed))
+        shown = plain(station_detail(STATION, None, as_logged))
         assert len(shown.pop("evses")) == 3
         assert shown == {
             "uuid": "NOR_00001",
@@ -141,4 +138,4 @@ class TestStation:
 
     def test_one_that_vanished_says_when(self) -> None:
         gone = msgspec.structs.replace(STATION, vanished_at=NOW)
-        assert station_detail(gone, None, unconfirmed).vanished_at == instant(NOW)
+        assert station_detail(gone, None, as_logged).vanished_at == instant(NOW)

@@ -90,11 +90,11 @@ class TestMessages:
         assert message.payload == (
             b'{"type":"snapshot","epoch":"k3x9","seq":3,"part":1,"parts":1,"evses":['
             b'{"station":"NOR_00001","evse":"NO*ABC*E1","status":"CHARGING","error":1,'
-            b'"changed_at":"2013-03-05T21:48:19.000Z","observed_at":"2013-03-05T21:48:19.000Z",'
-            b'"source":"abc","cause":"reported"},'
+            b'"changed_at":"2013-03-05T21:48:19.000Z","source":"abc","cause":"reported",'
+            b'"observed_at":"2013-03-05T21:48:19.000Z"},'
             b'{"station":"NOR_00002","evse":"NO*ABC*E3","status":"AVAILABLE","error":0,'
-            b'"changed_at":"2013-03-05T21:48:19.000Z","observed_at":"2013-03-05T21:48:19.000Z",'
-            b'"source":"abc","cause":"reported"}]}'
+            b'"changed_at":"2013-03-05T21:48:19.000Z","source":"abc","cause":"reported",'
+            b'"observed_at":"2013-03-05T21:48:19.000Z"}]}'
         )
 
     def test_a_snapshot_of_nothing_is_one_part(self) -> None:
