@@ -358,8 +358,8 @@ FAULTS: Final = (
         "a vanished EVSE is not told to who asked for it",
         Audiences,
         "of",
-        ".covers(station, (evse,)",
-        ".covers(station, ()",
+        "self._batched), (evse,)",
+        "self._batched), ()",
         kind=Kind.COMING,
     ),
     # -- consumers -------------------------------------------------------------------------------------------

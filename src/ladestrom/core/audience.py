@@ -179,12 +179,12 @@ class Audiences:
             found.append(country)
         if self._operators:
             found.append(self._kind(station, sources))
-        close = Audience((), self._batched)
+        close, held = Audience((), self._batched), (evse,)
         for channel in self._close(station, evse):
             selection = channel.wishes.selection
-            if selection.covers(station, (evse,)):
+            if selection.covers(station, held):
                 close.add(channel, self._batched)
-            elif self._batched(channel.wishes.dialect) and selection.covers(station, (evse,), sources):
+            elif self._batched(channel.wishes.dialect) and selection.covers(station, held, sources):
                 close.add(channel, self._batched, choosy=True)
         if close:
             found.append(close)
