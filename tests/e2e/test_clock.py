@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.serving import Serving, tick
+from tests.e2e.serving import Serving, now, tick
+from tests.patience import DEADLINE_S, until
 
 E1 = "NO*ALF*E1333*1"
 HOUR_MS = 3_600_000
@@ -61,3 +63,132 @@ def test_tickets_receipts_rates_and_sources_do_not_depend_on_the_time_of_day(
 def sources(server: Serving) -> list[dict[str, str]]:
     found: list[dict[str, str]] = server.get("/api/v2/admin/sources", key="admin").json()["items"]
     return found
+
+
+# -- statuses and the log ------------------------------------------------------------------------------------
+
+MINUTE_MS = 60_000
+DAY_MS = 24 * HOUR_MS
+YEARS_MS = 3_650 * DAY_MS
+E2, BETA = "NO*ALF*E1333*2", "SE*BET*E7*1"
+
+
+def told(server: Serving) -> dict[str, str]:
+    """The status of each EVSE that somebody told of."""
+    rows = server.app.board.cells.values()
+    return {row.change.evse: row.change.status.value for row in rows if row.source}
+
+
+def look_after(server: Serving) -> None:
+    """What the server does now and then: it looks who is silent, keeps the board and trims the log.
+
+    A server that starts under a wrong clock may drop entries slowly (`backends.retention`); the board stays.
+    """
+
+    async def done() -> None:
+        await server.app._expire()
+        await server.app._checkpoint()
+        await server.app.log.trim()
+
+    asyncio.run_coroutine_threadsafe(done(), server._loop).result(DEADLINE_S)
+
+
+def lasting(server: Serving) -> None:
+    """Keys that no jump of the clock ends."""
+    for name in ("alfa", "beta"):
+        server.make_key(name, ("report",), operator=name, expires_at=now() + 2 * YEARS_MS)
+
+
+def known(server: Serving) -> dict[str, str]:
+    """Statuses of two operators are told, with a time and without."""
+    assert server.report({"evse": E1, "status": "CHARGING"})["accepted"] == 1
+    assert server.report({"evse": E2, "status": "AVAILABLE", "observed_at": now()})["accepted"] == 1
+    assert server.report({"evse": BETA, "status": "OUTOFORDER"}, key="beta")["accepted"] == 1
+    return told(server)
+
+
+def assert_heard(server: Serving) -> None:
+    """Reports count at once, with a time and without, whatever stamps the board has."""
+    for status in ("RESERVED", "AVAILABLE"):
+        began = now()
+        until(lambda: now() > began, "the next millisecond")  # noqa: B023 - it ends within this turn
+        for key, item in (
+            ("alfa", {"evse": E1, "status": status}),
+            ("alfa", {"evse": E2, "status": status, "observed_at": now()}),
+            ("beta", {"evse": BETA, "status": status}),
+        ):
+            receipt = server.report(item, key=key)
+            assert (receipt["accepted"], receipt["stale"]) == (1, 0), item
+
+
+@pytest.mark.parametrize("jump_ms", [20 * MINUTE_MS, -HOUR_MS, 8 * DAY_MS, YEARS_MS])
+def test_a_jump_of_the_clock_makes_nothing_unknown_no_report_stale_and_drops_nothing_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_ms: int
+) -> None:
+    clock = TimeOfDay(monkeypatch)
+    # No grace: the jump alone must not be taken for silence.
+    with Serving(tmp_path, {"rules.stale_after_s": 600, "rules.start_grace_s": 0}) as server:
+        lasting(server)
+        before = known(server)
+        clock.jump(jump_ms)
+        look_after(server)
+        assert told(server) == before
+        assert_heard(server)
+        assert server.app.log.first == 1
+        clock.jump(-jump_ms)
+        look_after(server)
+        assert "UNKNOWN" not in told(server).values()
+        assert_heard(server)
+        assert server.app.log.first == 1
+
+
+@pytest.mark.parametrize("jump_ms", [20 * MINUTE_MS, -HOUR_MS, 8 * DAY_MS, YEARS_MS])
+def test_a_clock_that_is_wrong_for_a_minute_with_restarts_in_it_and_after_it_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_ms: int
+) -> None:
+    clock = TimeOfDay(monkeypatch)
+    with Serving(tmp_path, {"rules.stale_after_s": 600, "log.retention_days": 7}) as server:
+        lasting(server)
+        before = known(server)
+
+        clock.jump(jump_ms)
+        assert server.report({"evse": E1, "status": "AVAILABLE"})["accepted"] == 1
+        assert server.report({"evse": E1, "status": "CHARGING"})["accepted"] == 1
+        server.stop()
+        server.start()
+        look_after(server)
+        assert told(server) == before
+        assert_heard(server)
+        during = told(server)
+
+        clock.jump(-jump_ms)
+        server.stop()
+        server.start()
+        look_after(server)
+        assert told(server) == during
+        assert_heard(server)
+        # What was observed is never told to be in the future.
+        times = [row.observed_at for row in server.app.board.cells.values() if row.source]
+        assert max(times) <= now()
+
+
+def test_a_server_that_starts_with_a_clock_that_is_wrong_takes_nobody_for_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TimeOfDay(monkeypatch)
+    with Serving(tmp_path, {"rules.stale_after_s": 600}) as server:
+        lasting(server)
+        before = known(server)
+        server.stop()
+        clock.jump(YEARS_MS)
+        server.start()
+        look_after(server)
+        assert told(server) == before
+        clock.jump(-YEARS_MS)
+        look_after(server)
+        # We were down for a moment only, as the clock shows now: nobody was silent longer.
+        heard_at = [row.heard_at for row in server.app.board.cells.values() if row.source]
+        instant = server.app.hub.times().heard_at
+        assert all(0 <= instant - each < 600_000 for each in heard_at)
+        assert told(server) == before
+        assert_heard(server)

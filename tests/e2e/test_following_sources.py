@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.answering import Answering, redirecting
 from tests.e2e.realtime import Realtime
 from tests.e2e.serving import UID, Serving, now
 from tests.patience import DEADLINE_S, until
@@ -332,6 +333,19 @@ def changed(server: Serving, written: str, status: str) -> None:
     server.report({"evse": written, "status": status})
 
 
+@BOTH
+def test_a_redirect_of_a_followed_server_is_not_followed(
+    hub: Serving, upstream: Serving, protocol: str
+) -> None:
+    """It could lead inside, with the key that is for the server that redirects."""
+    with Answering() as outside:
+        outside.respond = redirecting(f"{upstream.url}/api/v1/stream")
+        follow(hub, protocol, outside.url, upstream.keys["stream"], anywhere="yes")
+        until(lambda: len(outside.requests) > 1, "it is asked again")
+        assert upstream.app.broadcast.consumers == 0
+        assert evse(hub)["status"] == "UNKNOWN"
+
+
 class TestNobilRealtime:
     @pytest.fixture
     def service(self, hub: Serving) -> Iterator[Realtime]:
@@ -349,6 +363,17 @@ class TestNobilRealtime:
         service.tell(nobilId="NOR_01342", evseUid=UID, status="available")
         becomes(hub, "AVAILABLE", "NO*ALF*E1342")
         is_in(hub, "fresh")
+
+    def test_an_address_inside_that_it_names_is_not_called_unless_an_administrator_allowed_it(
+        self, hub: Serving
+    ) -> None:
+        with Realtime() as inside:
+            follow(hub, "nobil-realtime", f"{inside.ends.url}/Realtime", "enova-key")
+            # The address that an administrator named is asked; the one that it answers with is not called.
+            until(lambda: len(inside.ends.requests) > 1 or bool(inside.paths), "it is asked again")
+            assert inside.paths == []
+            follow(hub, "nobil-realtime", f"{inside.ends.url}/Realtime", "enova-key", anywhere="yes")
+            until(lambda: bool(inside.open), "it connects")
 
     def test_a_lost_connection_is_asked_for_anew_and_a_short_one_costs_nothing(
         self, hub: Serving, service: Realtime

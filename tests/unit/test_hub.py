@@ -684,6 +684,13 @@ class TestRaw:
             (FIRST, report, at) for report, at in zip(reports, observed.values(), strict=True)
         ]
 
+    async def test_of_a_source_whose_times_say_nothing_the_receive_time_is_told(self) -> None:
+        async with working() as at:
+            heard = at.hub.raw = Heard()
+            report = make_report(FIRST, observed_at=NOW - DAY_MS)
+            await at.hub.submit(ABC, [report], feed=Feed("abc/file", by_receipt=True))
+            assert heard.reports == [(FIRST, report, NOW)]
+
     async def test_nothing_is_told_while_nobody_wants_it(self) -> None:
         async with working() as at:
             at.hub.raw = heard = Heard(wanted=False)

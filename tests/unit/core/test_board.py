@@ -322,6 +322,34 @@ class TestOrdered:
         assert hear(board, EVSE, said(Status.AVAILABLE, None), NOW + 3 * S, feed, began) is STALE
         assert held(board) == (Status.CHARGING, NOW + 2 * S)
 
+    def test_a_word_of_a_round_without_a_stamp_counts_from_when_the_round_began(self) -> None:
+        board = registered()
+        began = Beginning(board.arrive(), NOW + S)
+        change = changed(hear(board, EVSE, said(Status.CHARGING, None), NOW + 3 * S, OCPI, began))
+        assert change.observed_at == NOW + S
+        other = said(Status.AVAILABLE, NOW + 2 * S, "xyz")
+        assert is_change(hear(board, EVSE, other, NOW + 4 * S, Feed("xyz")))
+        assert hear(board, EVSE, said(Status.RESERVED, None), NOW + 5 * S, OCPI, began) is STALE
+
+    def test_what_only_confirmed_another_sources_word_is_no_change_when_it_is_said_again(self) -> None:
+        board = registered()
+        began = Beginning(board.arrive(), NOW + S)
+        hear(board, EVSE, said(Status.CHARGING, NOW + 2 * S), NOW + 2 * S, ORDERED)
+        poll = said(Status.CHARGING, None, "xyz")
+        assert hear(board, EVSE, poll, NOW + 3 * S, Feed("xyz"), began) is UNCHANGED
+        assert is_change(hear(board, EVSE, said(Status.AVAILABLE, NOW + 4 * S), NOW + 4 * S, ORDERED))
+        assert hear(board, EVSE, poll, NOW + 5 * S, Feed("xyz")) is STALE
+
+    def test_when_it_changed_by_a_wrong_clock_is_put_right_by_the_next_change_of_a_confirmed_status(
+        self,
+    ) -> None:
+        board = registered()
+        years = NOW + 3_650 * DAY_MS
+        hear(board, EVSE, said(Status.CHARGING, years), years, ORDERED)
+        assert hear(board, EVSE, said(Status.CHARGING, NOW), NOW, ORDERED) is UNCHANGED
+        change = changed(hear(board, EVSE, said(Status.AVAILABLE, NOW + S), NOW + S, ORDERED))
+        assert (change.observed_at, change.changed_at) == (NOW + S, NOW + S)
+
     def test_with_times_by_receipt_no_stamp_counts(self) -> None:
         board = registered()
         feed = Feed("abc", by_receipt=True)
