@@ -134,6 +134,8 @@ def test_a_peer_registers_changes_its_credentials_and_leaves(common: Serving, ve
         assert (answer.status_code, code(answer)) == (200, 1000)
         assert [asked for asked, _ in peer.asked] == ["GET", "GET"]
         assert peer.headers["authorization"] in shown("their-token-0001", version).values()
+        assert peer.headers["x-request-id"]
+        assert peer.headers["x-correlation-id"]
         ours = answer.json()["data"]
         assert ours["url"] == f"{common.url}/ocpi/versions"
         assert ours["party_id"] if version == "2.1.1" else ours["roles"][0]["role"] == "NAP"
@@ -426,7 +428,8 @@ def test_what_was_put_is_there_after_a_restart(server: Serving) -> None:
     assert code(call(server, "PUT", "2.2.1/locations/NO/ALF/LOC1", token, body)) == 1000
     server.stop()
     server.start()
-    assert call(server, "GET", "2.2.1/locations/NO/ALF/loc1", token).json()["data"] == body
+    stored = call(server, "GET", "2.2.1/locations/NO/ALF/loc1", token).json()["data"]
+    assert stored == {**body, "country_code": "NO", "party_id": "ALF"}
 
 
 def test_what_a_peer_told_that_was_removed_while_we_were_down_is_unknown_when_we_start(

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
+from uuid import uuid4
 
 import httpx2
 
@@ -19,6 +20,7 @@ from ladestrom.errors import SourceFailure
 from ladestrom.ingest.addresses import Guard
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.protocols.ocpi import request_ids
 
 CALLS_S_MAX: Final = 20.0
 """All calls of one registration: the peer waits for its answer meanwhile."""
@@ -92,7 +94,7 @@ class Calls:
 
     async def _one(self, client: httpx2.AsyncClient, ask: Ask, url: str) -> Answered:
         parts = httpx2.URL(url)
-        headers = dict(ask.headers)
+        headers = {**ask.headers, **request_ids(str(uuid4()))}
         extensions: dict[str, str] = {}
         way = await self._guard.way(url)
         if way is not None:

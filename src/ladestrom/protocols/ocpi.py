@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -174,6 +175,12 @@ def written(at: Millis) -> str:
 
 
 # -- tokens ----------------------------------------------------------------------------------------------
+
+
+def request_ids(seed: str) -> dict[str, str]:
+    """The headers of a request (OCPI 2.2.1, section 4.1.3). `seed` is another one for each request."""
+    name = str(uuid5(NAMESPACE_URL, seed))
+    return dict.fromkeys(ECHOED, name)
 
 
 def is_token(text: str) -> bool:

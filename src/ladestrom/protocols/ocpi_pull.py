@@ -41,6 +41,7 @@ from ladestrom.protocols.ocpi import (
     opened,
     read_details,
     read_versions,
+    request_ids,
     written,
 )
 from ladestrom.protocols.ocpi_locations import Page, read_page
@@ -118,6 +119,7 @@ class _Walk:
         """Whether the peer's links to next pages can be followed."""
         self._short = ""
         """Why the list was not walked to its end."""
+        self._asked = 0
         self._received_at = now
         self._whole_every_s = whole_every_s
 
@@ -315,7 +317,9 @@ class _Walk:
         forms = (self._form,) if self._form else (VERSIONS[0], VERSIONS[-1])
         denied: PeerFailed | None = None
         for form in forms if token else ("",):
-            headers = {"accept": "application/json"}
+            self._asked += 1
+            ids = request_ids(f"{self._settings.address} {self._settings.source} {self._now} {self._asked}")
+            headers = {"accept": "application/json", **ids}
             if token:
                 headers["authorization"] = authorization(token, form)
             answered = yield Ask(url, headers=headers)

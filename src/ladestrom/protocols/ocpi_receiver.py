@@ -44,6 +44,9 @@ _LEVELS: Final = (3, 4, 5)
 _DYNAMIC: Final = frozenset({"status", "last_updated", "status_schedule"})
 """Members of an EVSE that say nothing of the station."""
 
+_NAMING: Final = frozenset({"id", "country_code", "party_id", "last_updated"})
+"""Members of a Location that say which one it is, and nothing of it."""
+
 Object = dict[str, Any]
 
 
@@ -125,7 +128,14 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
         before = None if document is None else _decode(document)
         if before is not None and _is_newer(before, at):
             return _made(sent, where, given, before, None, "older than what is here, and not stored")
+        if given.keys() <= _NAMING:
+            raise Refused(
+                "the Location has no members but its ids; PUT replaces all of it", INVALID_PARAMETERS
+            )
         given.setdefault("id", where.location)
+        if sent.version not in UNDATED:
+            given.setdefault("country_code", where.party[:2])
+            given.setdefault("party_id", where.party[2:])
         document = _kept(given)
         return _made(sent, where, given, before, document, created=before is None)
     place = _Place(document, where)

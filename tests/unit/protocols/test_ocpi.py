@@ -291,6 +291,21 @@ class TestPut:
         assert (made.reply.status, again.reply.status) == (201, 200)
         assert [report.status for report in made.delivery.reports] == ["CHARGING", "OUTOFORDER", "REMOVED"]
 
+    @pytest.mark.parametrize("body", [{}, {"id": "LOC1"}, {"last_updated": "2026-11-18T10:00:00Z"}])
+    def test_a_location_with_nothing_in_it_is_refused_with_2001(self, body: dict[str, str]) -> None:
+        where = ocpi_receiver.target("NO/ABC/LOC1")
+        with pytest.raises(Refused) as refused:
+            ocpi_receiver.put(json.dumps(LOCATION).encode(), where, sent(body))
+        assert refused.value.reply.code == 2001
+
+    def test_what_only_the_path_says_is_stored_too(self) -> None:
+        where = ocpi_receiver.target("NO/ABC/LOC1")
+        bare = {
+            name: value for name, value in LOCATION.items() if name not in {"id", "country_code", "party_id"}
+        }
+        document = json.loads(ocpi_receiver.put(None, where, sent(bare)).document or b"")
+        assert (document["id"], document["country_code"], document["party_id"]) == ("LOC1", "NO", "ABC")
+
     def test_ids_compare_without_case(self) -> None:
         made = ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent({**LOCATION, "id": "loc1", "party_id": "abc"}))
         assert ocpi_receiver.get(made.document, at("no/Abc/Loc1/1001")).data is not None

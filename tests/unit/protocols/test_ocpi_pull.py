@@ -417,6 +417,19 @@ def test_the_token_is_shown_as_the_peer_takes_it_and_that_is_remembered(version:
     assert len(peer.asked) == 1
 
 
+def test_every_request_has_an_id_of_its_own() -> None:
+    class Noting(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            names.append((ask.headers["x-request-id"], ask.headers["x-correlation-id"]))
+            return super().answer(ask)
+
+    names: list[tuple[str, str]] = []
+    walk(Noting(7))
+    walk(Noting(7), now=NOW + 1)
+    assert len({*names}) == len(names) > 10
+    assert all(len(name) == 36 for pair in names for name in pair)
+
+
 def test_a_denied_token_ends_the_round() -> None:
     with pytest.raises(SourceFailure):
         walk(Peer(1, token="another"))
