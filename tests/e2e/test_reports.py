@@ -18,6 +18,7 @@ from tests.patience import until
 import ladestrom.app
 from ladestrom.app import clock
 from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN
+from ladestrom.model import Station
 
 E1 = "NO*ALF*E1333*1"
 E2 = "NO*ALF*E1333*2"
@@ -493,15 +494,15 @@ def test_an_evse_that_moves_to_another_station_is_never_unknown_on_its_way(
 ) -> None:
     monkeypatch.setattr(ladestrom.app, "STATIONS_PER_TURN", 1)
     found: list[int] = []
-    forget = server.app.broadcast.forget
+    register = server.app.broadcast.register
 
-    def between(uuids: Iterable[str]) -> None:
-        forget(uuids)
+    def between(records: Iterable[tuple[Station | None, Station]]) -> None:
+        register(records)
         for name in (E1, UID):
             own, _ = server.app.directory.resolve(name, "", lambda _: True)
             found.append(len(own))
 
-    server.call(lambda: setattr(server.app.broadcast, "forget", between))
+    server.call(lambda: setattr(server.app.broadcast, "register", between))
     moved = [
         station("NOR_01333", "NOR", (10.75, 59.91), [evse(E2, party="NOALF")]),
         station(

@@ -105,11 +105,11 @@ HEADERS: Final[Mapping[str, Schema]] = {
     },
     "WeakETag": {
         "description": (
-            "The position that the answer holds, a dot, and the registry's revision, for `If-None-Match`. "
-            "Weak: it stays while statuses do, although a report that confirms one moves its `observed_at`."
+            "The position that the answer holds, and a number that grows with confirmations and records of "
+            "stations, for `If-None-Match`. Weak: a confirmation moves `observed_at` only."
         ),
         "required": True,
-        "schema": {"type": "string", "pattern": r'^W/"[A-Za-z0-9]{1,32}-[0-9]{1,18}\.[0-9]{1,18}"$'},
+        "schema": {"type": "string", "pattern": r'^W/"[A-Za-z0-9]{1,32}-[0-9]{1,18}-[0-9]{1,18}"$'},
     },
     "ColumnsTag": {
         "description": "Made of the content, for `If-None-Match`.",
@@ -141,9 +141,9 @@ do, and reads. Where the server gives out keys, `POST /api/v2/keys` makes one; i
 Where it lets visitors in, one may look without.
 
 **Positions.** `EPOCH-SEQ` is a place in the log. Answers about state have it as `ETag`, and honour
-`If-None-Match`: version 1 the position as it is, version 2 as a weak tag, `W/"EPOCH-SEQ.REVISION"`, which
-stays while no status and no record of the registry changes. Within an epoch the number only grows; another
-epoch is another log.
+`If-None-Match`: version 1 the position as it is, version 2 as a weak tag, `W/"EPOCH-SEQ-C"`, which
+stays while no status is changed or confirmed and no record of the registry changes. Within an epoch the
+number only grows; another epoch is another log.
 
 **Methods.** HEAD is answered like GET, without content, on every path that has GET, but for the stream of
 events. OPTIONS says in `Allow` what a path has.

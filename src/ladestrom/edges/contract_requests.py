@@ -78,7 +78,7 @@ _NAME: Final = {
     "|[A-Za-z]{3}_[0-9]{5,12}_[0-9]{2,4})$",
 }
 """What `model.evse_key` or `model.registry_key` makes a key of."""
-_SINCE: Final = {"type": "string", "pattern": f"{POSITION}|^$"}
+_SINCE: Final = {"type": "string", "pattern": POSITION}
 
 PARAMETERS: Final[Mapping[str, Parameter]] = {
     "country": Parameter(
@@ -255,7 +255,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         name="Last-Event-ID",
         place="header",
         description="Like `since`, and wins over it: browsers send it when they reconnect.",
-        schema=_SINCE,
+        schema={"type": "string", "pattern": f"{POSITION}|^$"},
         example="k3v9q2xa-481",
     ),
 }

@@ -105,7 +105,8 @@ def read_request(
     credential = edge.credential(headers, query_of(pairs))
     check_origin(headers, admits)
     asker = edge.admit(credential, headers, peer)
-    query = known(pairs, PARAMETERS)
+    # A ticket is not looked at where a key is given; else it was redeemed.
+    query = known((pair for pair in pairs if pair[0] != "ticket"), PARAMETERS)
     mode = query.get("mode", "latest")
     if mode not in MODES:
         hint = did_you_mean(mode, sorted(MODES))
