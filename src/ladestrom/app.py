@@ -508,7 +508,7 @@ class App:
         newest_at = rows[-1].change.received_at if rows else None
         doubt = clock_doubt(clock(), newest_at, self.settings.log.retention_days * DAY_MS)
         if doubt:
-            logger.warning("look at the clock", doubt=doubt)
+            logger.warning("check the clock", doubt=doubt)
         self._checkpoint_seq = self.log.last.seq
         self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
         self.lookout.panorama.load(row.change for row in rows)
@@ -687,7 +687,7 @@ class App:
         host, port = self.settings.server.host, self.settings.server.port
         if host not in LOOPBACK and not len(self.door.keyring):
             raise InvalidSetting(
-                f"server.host is {host}, and there is no key yet: make one with "
+                f"server.host is {host}, but no key exists yet: create one with "
                 "`ladestrom keys create` first, or listen on 127.0.0.1"
             )
         listener = server.listen(host, port)
@@ -752,7 +752,7 @@ class App:
             listener.close()
             error = serving.result()
             raise InvalidSetting(
-                f"the server ended while it began to listen on {where}" + (f": {error}" if error else "")
+                f"the server ended while starting to listen on {where}" + (f": {error}" if error else "")
             ) from error
         return serving
 
@@ -982,9 +982,9 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]], stopping: 
         try:
             await work()
         except LadestromError as error:
-            logger.warning("housekeeping failed; it is tried again", work=work.__name__, error=str(error))
+            logger.warning("housekeeping failed; retrying", work=work.__name__, error=str(error))
         except Exception:
-            logger.exception("housekeeping failed; it is tried again", work=work.__name__)
+            logger.exception("housekeeping failed; retrying", work=work.__name__)
 
 
 def _replace(path: Path, content: bytes) -> None:

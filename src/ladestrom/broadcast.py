@@ -441,14 +441,14 @@ class Broadcast:
             await self._replay_entries(subscriber)
         except LogDamaged as error:
             logger.warning(
-                "a consumer of each change begins anew: the log has a gap",
+                "a consumer with mode=every restarts: the log has a gap",
                 position=str(Position(self.view.epoch, subscriber.seq)),
                 error=str(error),
             )
             if subscriber.is_at(Phase.REPLAYING):
                 self._begin(subscriber, "expired", snapshot=True)
         except (LogFailure, TimeoutError) as error:
-            logger.warning("a consumer of each change is closed: the log cannot be read", error=repr(error))
+            logger.warning("a consumer with mode=every is closed: the log cannot be read", error=repr(error))
             self._interrupt(subscriber)
 
     async def _read(self, after: int, limit: int) -> Sequence[Entry]:
@@ -467,7 +467,7 @@ class Broadcast:
                     raise
                 except LogFailure as error:
                     self.read_failures += 1
-                    logger.warning("the log cannot be read; it is tried again", error=str(error))
+                    logger.warning("the log cannot be read; retrying", error=str(error))
                     await asyncio.sleep(wait_s)
                     wait_s *= 2
 
@@ -607,7 +607,7 @@ class Broadcast:
             except LogFailure as error:
                 self.read_failures += 1
                 if not self.fault:
-                    logger.warning("the log cannot be followed; it is tried again", error=str(error))
+                    logger.warning("the log cannot be followed; retrying", error=str(error))
                 self.fault = str(error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, READ_AGAIN_S_MAX)

@@ -149,7 +149,7 @@ class Doorkeeper:
             text = presented_key(headers)
             found = self.keyring.holder(text, now)
             if found.pending and not waiting:
-                raise KeyPending("the key waits until whoever runs this server approves it")
+                raise KeyPending("the key is waiting for the administrator's approval")
         except LadestromError:
             self.refuse(self.keyring.owner(text))
             raise
@@ -231,7 +231,7 @@ def presented_key(
             return _password(key)
         if scheme.lower() != "bearer":
             raise Unauthenticated(
-                "Authorization has another scheme than Bearer; write: Authorization: Bearer KEY"
+                "Authorization does not use the scheme Bearer; write: Authorization: Bearer KEY"
             )
         return key.strip()
     header = headers.get("x-api-key")
@@ -247,7 +247,7 @@ def _password(credentials: str) -> str:
     try:
         pair = base64.b64decode(credentials.strip(), validate=True).decode()
     except (binascii.Error, ValueError):
-        raise Unauthenticated("Authorization says Basic, and is not base64 of USER:KEY") from None
+        raise Unauthenticated("Authorization says Basic, but is not Base64 of USER:KEY") from None
     return pair.partition(":")[2].strip()
 
 

@@ -63,7 +63,7 @@ REFUSED_PER_RECEIPT_MAX: Final = 10_000
 """As many as one delivery may have items."""
 APPEND_SECONDS_MAX: Final = 10_000
 """Durations kept between two scrapes; more are not observed."""
-UNDECIDED: Final = "an internal error stopped this delivery; nothing of it was accepted"
+UNDECIDED: Final = "an internal error stopped this delivery; none of it was accepted"
 DURABLE: Final = (
     "what was accepted of this delivery is in the log, and sending it again does no harm; an internal error "
     "came after that"
@@ -354,13 +354,13 @@ class Hub:
         left = [*self._under_way, *self._own, *self._queue]
         deliveries = [each for each in left if isinstance(each, _Submission)]
         logger.error(
-            "the log did not answer in time; these were not answered",
+            "the log did not respond in time; these requests were not answered",
             after_s=seconds_max,
             deliveries=len(deliveries),
             reports=sum(len(each.reports) for each in deliveries),
             own_decisions=len(left) - len(deliveries),
         )
-        error = NotReady("the server stopped before its log answered; send the delivery again")
+        error = NotReady("the server stopped before its log responded; send the request again")
         _refuse((each.future for each in left), error)
         return False
 
@@ -390,7 +390,7 @@ class Hub:
             self.board.commit(decided.round, entries)
         except BaseException:
             # The board is not what the log says any more. It is made anew from the log: by the next start.
-            _refuse(decided.futures(), LogFailure(f"{DURABLE}; the server starts anew"))
+            _refuse(decided.futures(), LogFailure(f"{DURABLE}; the server restarts"))
             raise
         if len(decided.round.staged) > len(changes):
             self.confirmations += 1
@@ -491,7 +491,7 @@ class Hub:
                 receipt = self._receipt(submission, outcome, position, now)
             except Exception:
                 logger.exception("a receipt cannot be made", operator=submission.operator.name)
-                _refuse([submission.future], LogFailure(f"{DURABLE}, and kept its receipt from being made"))
+                _refuse([submission.future], LogFailure(f"{DURABLE}, and prevented its receipt"))
             else:
                 if not submission.future.done():
                     submission.future.set_result(receipt)
@@ -801,8 +801,8 @@ def _unknown(report: StatusReport, candidates: int) -> tuple[Reason, str]:
             Reason.UNKNOWN_EVSE,
             f"{quoted(report.evse, 80)} is the uid of {candidates} EVSEs; send the EVSE id instead",
         )
-    what = f"no EVSE of the registry is known as {quoted(report.evse, 80)}"
-    return Reason.UNKNOWN_EVSE, f"{what}; check the id, or have its station imported"
+    what = f"no EVSE in the registry is known as {quoted(report.evse, 80)}"
+    return Reason.UNKNOWN_EVSE, f"{what}; check the id, or ask the administrator to import its station"
 
 
 def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -91,7 +91,7 @@ class Reading:
         except expat.ExpatError as error:
             raise Unreadable(f"it cannot be read as XML: {error}") from error
         except (LookupError, ValueError) as error:
-            raise Unreadable("it cannot be read as XML: its encoding is unknown or unfit for it") from error
+            raise Unreadable("it cannot be read as XML: its encoding is unknown or unsuitable") from error
 
 
 def local(tag: str) -> str:

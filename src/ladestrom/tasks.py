@@ -70,4 +70,4 @@ def _ended(died: Callable[[Exception], None], task: asyncio.Task[Any]) -> None:
 def note(name: str, error: Exception, **what: str) -> None:
     """Logs and counts a defect of ours that ended some work, which is begun anew or told of."""
     deaths[name] += 1
-    logger.error("a task ended by an error", task=name, exc_info=error, **what)
+    logger.error("a task ended with an error", task=name, exc_info=error, **what)

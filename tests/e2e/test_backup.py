@@ -224,7 +224,7 @@ class TestBackup:
                 lambda: (target / "store.db").exists() and (target / "log.db").exists(), "it has copied both"
             )
         with pytest.raises(
-            InvalidBackup, match=r"no manifest.json: it is no backup, or one that was broken off"
+            InvalidBackup, match=r"no manifest.json: it is not a backup, or an incomplete one"
         ):
             restore(target, tmp_path / "restored")
         assert not (tmp_path / "restored").exists()
@@ -283,7 +283,7 @@ class TestRestore:
         place = content.index(b'"version": "') + 13 if name == MANIFEST_FILE else len(content) // 2
         content[place] ^= 1
         (copy / name).write_bytes(content)
-        self.refused(copy, "is damaged: its checksum is another one")
+        self.refused(copy, "is damaged: its checksum does not match")
 
     @pytest.mark.parametrize("name", ["log.db", "store.db", MANIFEST_FILE])
     def test_one_that_was_truncated_is_refused(self, copy: Path, name: str) -> None:
@@ -364,9 +364,9 @@ class TestRestore:
         killed = run([sys.executable, "-c", f"import sys; {code}", str(moves)])
         assert killed.returncode == -signal.SIGKILL
         assert (target / RESTORING_FOLDER).exists()
-        with pytest.raises(Conflict, match="was broken off: remove the directory"), DataDirectory(target):
+        with pytest.raises(Conflict, match="was interrupted: remove the directory"), DataDirectory(target):
             pytest.fail("a server would start on it")
-        with pytest.raises(Conflict, match="was broken off: remove the directory first"):
+        with pytest.raises(Conflict, match="was interrupted: remove the directory first"):
             restore(copy, target)
 
 

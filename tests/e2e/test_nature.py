@@ -282,7 +282,7 @@ class TestDamage:
             self.resumes(server)
 
     def resumes(self, server: Serving) -> None:
-        server.expected = (*EXPECTED, "damaged", "begins anew")
+        server.expected = (*EXPECTED, "damaged", "restarts")
         for word in ("CHARGING", "AVAILABLE", "CHARGING", "AVAILABLE"):
             report(server, word)
         _, last = server.settled()

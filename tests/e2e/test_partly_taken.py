@@ -134,7 +134,7 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
 ) -> None:
     monkeypatch.setattr(app_module, "DRAIN_S_MAX", 0.1)
     monkeypatch.setattr(app_module, "CHECKPOINT_END_S_MAX", 0.1)
-    server.expected = ("did not answer in time",)
+    server.expected = ("did not respond in time",)
     released = threading.Event()
     hub = server.app.hub
     report = StatusReport(IDS[0], Status.CHARGING, False, now(), "alfa", "CHARGING")
@@ -145,12 +145,12 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
         )
         until(lambda: hub.appending is not None, "it is being logged")
         server.stop()
-        with pytest.raises(NotReady, match="send the delivery again"):
+        with pytest.raises(NotReady, match="send the request again"):
             submitting.result(DEADLINE_S)
     finally:
         released.set()
     assert [
         (each["deliveries"], each["reports"])
         for each in server._log.entries
-        if "did not answer" in each["event"]
+        if "did not respond" in each["event"]
     ] == [(1, 1)]

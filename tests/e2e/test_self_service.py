@@ -612,7 +612,7 @@ def test_neither_the_keys_text_nor_the_e_mail_is_in_a_log_a_metric_an_error_or_a
         logged = server.said()
     kept = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
     assert len(answers) > 15
-    assert "somebody made a key" in logged
+    assert "a visitor created a key" in logged
     secrets = [key.rpartition("_")[2][:30] for key in (first, second, admin)]
     for secret in secrets:
         for text in (logged, metrics, listed, *answers):

@@ -172,7 +172,7 @@ def test_a_server_that_ends_while_it_starts_says_why_and_leaves_everything_close
         server.stop()
         with monkeypatch.context() as patched:
             patched.setattr(Server, "startup", startup)
-            expected = "too many open files" if error else "the server ended while it began to listen"
+            expected = "too many open files" if error else "the server ended while starting to listen"
             with pytest.raises(InvalidSetting, match=expected):
                 server.start()
         server.start()
@@ -190,7 +190,7 @@ def test_a_clock_that_does_not_go_with_the_log_is_told_at_the_start_and_drops_no
         wrong_at = now() + days * 86_400_000
         monkeypatch.setattr(time, "time_ns", lambda: wrong_at * 1_000_000)
         server.start()
-        warned = [each for each in server.logged() if each["event"] == "look at the clock"]
+        warned = [each for each in server.logged() if each["event"] == "check the clock"]
         assert len(warned) == 1
         assert doubt in warned[0]["doubt"]
         until(lambda: server.app._checkpoint_seq >= seq, "it has checkpointed")

@@ -113,7 +113,7 @@ class TestPresentedKey:
         if authorization == "Basic":
             assert presented_key({"authorization": authorization}, basic=True) == ""
         else:
-            with pytest.raises(Unauthenticated, match="base64 of USER:KEY"):
+            with pytest.raises(Unauthenticated, match="Base64 of USER:KEY"):
                 presented_key({"authorization": authorization}, basic=True)
 
 

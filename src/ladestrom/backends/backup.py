@@ -204,7 +204,7 @@ def read_manifest(backup: Path) -> Manifest:
             content = file.read(MANIFEST_BYTES_MAX)
     except FileNotFoundError:
         raise InvalidBackup(
-            f"{backup} has no {MANIFEST_FILE}: it is no backup, or one that was broken off; make another one"
+            f"{backup} has no {MANIFEST_FILE}: it is not a backup, or an incomplete one; make another one"
         ) from None
     except OSError as error:
         raise InvalidBackup(f"{path} cannot be read ({error.strerror})") from error
@@ -218,7 +218,7 @@ def read_manifest(backup: Path) -> Manifest:
     except msgspec.MsgspecError as error:
         raise InvalidBackup(f"{path} is damaged: {error}") from error
     if manifest.sha256 != _checksum(manifest):
-        raise InvalidBackup(f"{path} is damaged: its checksum is another one")
+        raise InvalidBackup(f"{path} is damaged: its checksum does not match")
     if manifest.log.format not in log_rows.FORMATS_READ or manifest.store.schema > SCHEMA:
         raise InvalidBackup(
             f"{backup} was made by ladestrom {manifest.version}, whose files this program does not know: "
@@ -237,7 +237,7 @@ def _require_files(backup: Path, manifest: Manifest) -> None:
         size = found.stat().st_size if found.is_file() and not found.is_symlink() else -1
         if size != each.bytes:
             what = "is missing" if size < 0 else f"has {size} bytes instead of {each.bytes}"
-            raise InvalidBackup(f"{found} {what}: the backup is not whole; use another one")
+            raise InvalidBackup(f"{found} {what}: the backup is incomplete; use another one")
 
 
 # -- databases ---------------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ def _copy_checked(backup: Path, folder: Path, file: CopiedFile) -> None:
             copy.write(chunk)
     if digest.hexdigest() != file.sha256:
         raise InvalidBackup(
-            f"{backup / file.name} is damaged: its checksum is another one; use another backup"
+            f"{backup / file.name} is damaged: its checksum does not match; use another backup"
         )
 
 
@@ -441,7 +441,7 @@ def _is_expected(name: str) -> bool:
 
 def _require_empty(target: Path) -> None:
     if (target / RESTORING_FOLDER).exists():
-        raise Conflict(f"a restore into {target} was broken off: remove the directory first")
+        raise Conflict(f"a restore into {target} was interrupted: remove the directory first")
     if not target.is_dir() or any(path.name != LOCK_FILE for path in target.iterdir()):
         raise Conflict(f"{target} is there already and not empty: choose a directory that does not exist")
 

@@ -65,7 +65,7 @@ class DataDirectory:
         if (path / RESTORING_FOLDER).exists():
             self.close()
             raise Conflict(
-                f"a restore into {path} was broken off: remove the directory, and restore into it again"
+                f"a restore into {path} was interrupted: remove the directory, and restore into it again"
             )
         self.keep(LOCK_FILE, vital=True)
         return self

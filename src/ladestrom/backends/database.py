@@ -212,7 +212,7 @@ def _sqlite(path: Path) -> AsyncEngine:
 
     def connected(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - as SQLAlchemy hands it
         if not os.path.samestat(path.stat(), opened):
-            raise sqlite3.OperationalError(f"{path.name} is not the file any more that was opened")
+            raise sqlite3.OperationalError(f"{path.name} is no longer the file that was opened")
         _configure(dbapi_connection)
 
     event.listen(engine.sync_engine, "connect", connected)

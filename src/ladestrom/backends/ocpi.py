@@ -79,7 +79,7 @@ class SqlPeers:
             replaced = await connection.execute(replacing.values(row))
             if not replaced.rowcount:
                 if instead_of is not None:
-                    raise Conflict("the peer has another token by now")
+                    raise Conflict("the peer has a different token in the meantime")
                 await connection.execute(insert(ocpi_peers).values(row))
             await registry.set_revision(connection, revision)
 

@@ -370,7 +370,7 @@ async def _make_room(connection: AsyncConnection, self_made_max: int, now: Milli
     living, ended = (await connection.execute(counts)).one()
     if living >= self_made_max:
         raise TooManyRequests(
-            "there are as many keys that people made themselves as this server takes; ask who runs it",
+            "this server has reached its limit of self-made keys; ask the administrator",
             retry_after_s=HOUR_S,
         )
     if ended > self_made_max:

@@ -73,7 +73,7 @@ def read_recording(lines: Iterable[bytes], observations_max: int = OBSERVATIONS_
     """Reads all lines and puts what they say in order of time. Empty lines count, and say nothing.
 
     Raises:
-        TooLarge: more than `observations_max`; cut the recording into pieces.
+        TooLarge: more than `observations_max`; split the recording into pieces.
     """
     observations: list[Observation] = []
     bad: list[BadLine] = []
@@ -99,7 +99,7 @@ def read_recording(lines: Iterable[bytes], observations_max: int = OBSERVATIONS_
             if len(bad) < BAD_LINES_KEPT_MAX:
                 bad.append(BadLine(number, str(error)))
         if len(observations) > observations_max:
-            raise TooLarge(f"more than {observations_max} observations by line {number}; cut the recording")
+            raise TooLarge(f"more than {observations_max} observations by line {number}; split the recording")
     observations.sort(key=lambda each: (each.observed_at, each.status is Status.CHARGING))
     return Recording(observations, bad, bad_count, number)
 

@@ -139,7 +139,7 @@ def create_key(
     if Scope.REPORT in granted and operator is None:
         raise BadRequest("the scope report needs an operator: a key reports for one operator only")
     if expires_at is not None and expires_at <= created_at:
-        raise BadRequest("a key has to expire after it was made")
+        raise BadRequest("a key must expire after it was created")
     key_id = _base62(id_bytes, ID_LENGTH)
     secret = _base62(secret_bytes, SECRET_LENGTH)
     text = f"{KEY_PREFIX}_{key_id}_{secret}"
@@ -203,7 +203,7 @@ class Keyring:
         """
         held = self._held.get(key_id)
         if held is None:
-            raise Unauthenticated("the key does not exist any more")
+            raise Unauthenticated("the key no longer exists")
         record, credential = held
         _check_good(record, credential, now, Scope.REPORT)
         return self._operator(credential)
@@ -249,7 +249,7 @@ class Keyring:
             return DEMO_RECORD, DEMO_CREDENTIAL
         form = _FORM.fullmatch(text)
         if form is None or not looks_like_key(text):
-            raise Unauthenticated("not a valid key: it is cut off, mistyped, or not from here")
+            raise Unauthenticated("not a valid key: it is incomplete, mistyped, or from another server")
         held = self._held.get(form[1])
         expected = held[0].secret_sha256 if held is not None else _NO_DIGEST
         if not hmac.compare_digest(_digest(form[2]), expected) or held is None:
@@ -341,9 +341,11 @@ def operator_from(
     if len(parties) > PARTIES_MAX or len(prefixes) > PREFIXES_MAX:
         raise BadRequest(f"an operator has at most {PARTIES_MAX} parties and {PREFIXES_MAX} prefixes")
     if stale_after_s is not None and not 0 < stale_after_s <= STALE_AFTER_S_MAX:
-        raise BadRequest(f"stale_after_s is {stale_after_s}; it has to be from 1 to {STALE_AFTER_S_MAX}")
+        raise BadRequest(f"stale_after_s is {stale_after_s}; it must be from 1 to {STALE_AFTER_S_MAX}")
     if may_register and not (all_evses or parties):
-        raise BadRequest("who registers stations needs a party: a prefix does not say whose a station is")
+        raise BadRequest(
+            "an operator that registers stations needs a party; a prefix does not identify the owner"
+        )
     return Operator(
         name=_name(name, "an operator"),
         parties=tuple(dict.fromkeys(map(_party, parties))),
@@ -357,7 +359,7 @@ def operator_from(
 def _check_good(record: KeyRecord, credential: Credential, now: Millis, scope: Scope) -> None:
     _check_live(record, now)
     if record.pending:
-        raise KeyPending("the key waits until whoever runs this server approves it")
+        raise KeyPending("the key is waiting for the administrator's approval")
     if not credential.may(scope):
         raise NotAllowed(f"the key is not for {scope}: it has the scope {' and '.join(credential.scopes)}")
 

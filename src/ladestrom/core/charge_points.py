@@ -54,9 +54,11 @@ def enrol(
     if not 0 < len(charge_point) <= ID_CHARACTERS_MAX or not charge_point.isprintable():
         raise BadRequest(f"a charge point's id has 1 to {ID_CHARACTERS_MAX} printable characters")
     if ":" in charge_point:
-        raise BadRequest("a charge point's id has no colon: in basic authentication it ends the name")
+        raise BadRequest(
+            "a charge point's id must not contain a colon, which ends the user name in basic authentication"
+        )
     if charge_point != charge_point.strip():
-        raise BadRequest("a charge point's id neither begins nor ends with a space")
+        raise BadRequest("a charge point's id must not begin or end with a space")
     if len(evses) > EVSES_MAX:
         raise BadRequest(f"a charge point has at most {EVSES_MAX} EVSEs")
     for number in evses:
@@ -105,19 +107,19 @@ def admit(point: ChargePoint, authorization: str | None) -> None:
         Unauthenticated: it is missing, names another charge point, or has another password.
     """
     if not authorization:
-        raise Unauthenticated("the password is missing; send it by basic authentication")
+        raise Unauthenticated("the password is missing; use basic authentication")
     scheme, _, rest = authorization[:AUTHORIZATION_CHARACTERS_MAX].partition(" ")
     if scheme.lower() != "basic":
-        raise Unauthenticated("Authorization has another scheme than Basic")
+        raise Unauthenticated("Authorization does not use the scheme Basic")
     try:
         name, _, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):
-        raise Unauthenticated("Authorization holds no base64") from None
+        raise Unauthenticated("Authorization is not valid Base64") from None
     is_right = any(
         [hmac.compare_digest(_digest(form), point.secret_sha256) for form in _forms(password)]  # noqa: C419 - all of them, whichever is right
     )
     if not is_right or not hmac.compare_digest(name, point.id.encode()):
-        raise Unauthenticated("not the name and password of this charge point")
+        raise Unauthenticated("wrong user name or password for this charge point")
 
 
 def _forms(password: bytes) -> tuple[bytes, bytes]:

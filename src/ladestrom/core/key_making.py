@@ -50,7 +50,7 @@ def asked(name: str, email: str | None, purpose: str | None) -> Asked:
         len(mail) > EMAIL_CHARACTERS_MAX or not mail.isprintable() or _EMAIL.fullmatch(mail) is None
     ):
         raise BadRequest(
-            f"email is no address of at most {EMAIL_CHARACTERS_MAX} characters; write it as name@example.org"
+            f"email is not an address of at most {EMAIL_CHARACTERS_MAX} characters; write name@example.org"
         )
     what_for = " ".join((purpose or "").split())
     if len(what_for) > PURPOSE_CHARACTERS_MAX or not what_for.isprintable():

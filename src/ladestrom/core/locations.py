@@ -105,7 +105,7 @@ def draft(location: Mapping[str, object], party: str | None = None) -> StationDr
 def _draft(location: Mapping[str, object], party: str | None, written: str) -> StationDraft:
     own = party_of(location.get("country_code"), location.get("party_id")) or party
     if own is None:
-        raise Unusable("it does not say whose it is; country_code and party_id are needed")
+        raise Unusable("country_code or party_id is missing")
     if not 0 < len(written) <= ID_CHARACTERS_MAX:
         raise Unusable(f"its id has {len(written)} characters; 1 to {ID_CHARACTERS_MAX} are right")
     notes = Notes(NOTES_MAX)
@@ -178,7 +178,7 @@ class _Points:
         found = [each for each in _objects(evses) if not _is_removed(each)]
         twice = doubled(identifier(each.get("evse_id")) for each in found)
         if twice:
-            self._notes.add("several of its EVSEs have one EVSE id; their uids tell them apart")
+            self._notes.add("several of its EVSEs have the same EVSE id; their uids are used")
         for each in found:
             self._add(each, twice)
 
@@ -195,7 +195,7 @@ class _Points:
             self._notes.add(f"an EVSE has the uid {quoted(uid)}")
             uid = ""
         if not (uid or key) or local_key(uid) in self._uids:
-            self._notes.add("an EVSE that nothing tells from others was left out")
+            self._notes.add("an EVSE without an id of its own was ignored")
             return
         if uid:
             self._uids.add(local_key(uid))
@@ -203,7 +203,7 @@ class _Points:
         self.evses.append(Evse(key, station="", evse_id=evse_id or None, uid=uid or None, party=self._party))
         connectors = [_connector(each, self._notes) for each in _objects(said.get("connectors"))]
         if not connectors:
-            self._notes.add("an EVSE names no connector; it has one of an unknown kind")
+            self._notes.add("an EVSE has no connectors; one of unknown type is assumed")
             connectors = [Connector("UNKNOWN")]
         if len(self.outlets) + len(connectors) > OUTLETS_MAX:
             raise Unusable(f"it has more than {OUTLETS_MAX} connectors")

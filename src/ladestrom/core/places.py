@@ -81,7 +81,7 @@ def place(latitude: float, longitude: float, areas: tuple[Area, ...] = ()) -> Pl
         Unusable: it is nowhere on Earth, or at (0, 0), where no position was entered.
     """
     if abs(latitude) < _NULL_ISLAND_DEGREES and abs(longitude) < _NULL_ISLAND_DEGREES:
-        raise Unusable("its position is (0, 0): none was entered")
+        raise Unusable("its position is (0, 0), which means that none was entered")
     if any(area.holds(latitude, longitude) for area in areas):
         return Place(latitude, longitude, "")
     if any(area.holds(longitude, latitude) for area in areas):

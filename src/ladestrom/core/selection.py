@@ -145,7 +145,7 @@ def values(name: str, text: str) -> list[str]:
     """
     listed = [value.strip() for value in text.split(",")]
     if not all(listed):
-        raise InvalidSelection(f"{name}={quoted(text, 40)} has an empty value; take out the comma")
+        raise InvalidSelection(f"{name}={quoted(text, 40)} has an empty value; remove the comma")
     if len(listed) > VALUES_MAX:
         raise InvalidSelection(f"{name} lists {len(listed)} values; at most {VALUES_MAX} are allowed")
     return listed
@@ -185,7 +185,7 @@ def _evses(text: str) -> frozenset[str]:
         key = evse_key(value) or registry_key(value)
         if not key:
             raise InvalidSelection(
-                f"evse={quoted(value, 60)} is no name of an EVSE; write its EVSE id, or its registry key"
+                f"evse={quoted(value, 60)} is not an EVSE; write its EVSE id, or its registry key"
                 " (NOR_01333_01)"
             )
         found.add(key)

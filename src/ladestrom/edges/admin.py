@@ -163,7 +163,7 @@ def _sources(desk: AdminDesk) -> list[HTTPRouteHandler]:
     async def turned(request: AnyRequest, name: str, *, paused: bool) -> Response[bytes]:
         by = desk.door.credential(request.headers, Scope.ADMIN)
         await desk.pause(name, paused)
-        logger.info("a source was paused" if paused else "a source goes on", source=name, by=by.key_id)
+        logger.info("a source was paused" if paused else "a source was resumed", source=name, by=by.key_id)
         for source in desk.sources():
             if source.source == name:
                 return _answer(source)

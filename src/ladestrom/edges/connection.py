@@ -180,7 +180,7 @@ class StreamEdge:
             TooManyRequests: its key, its address or the visitors have too many connections.
         """
         if self.draining:
-            raise Overloaded("the server is stopping; reconnect in some seconds")
+            raise Overloaded("the server is stopping; reconnect in a few seconds")
         asker = self.addresses.asker(credential, peer, headers.get("x-forwarded-for", ""))
         with self._refusals(asker):
             self._places.check(asker)
@@ -434,12 +434,14 @@ class Connection(asyncio.Protocol):
     def overrun(self, position: Position) -> None:
         """The consumer wants each change and could not keep up. It still gets all up to this position."""
         self._count()
-        self._end(SLOW, f"too slow for mode=every; you stood at {position}", "slow")
+        self._end(SLOW, f"too slow for mode=every; you were at {position}", "slow")
 
     def interrupted(self, position: Position) -> None:
         """What comes next cannot be read now. The consumer still gets all up to this position."""
         self._count()
-        self._end(LogFailure.close_code, f"cannot read on now; you stood at {position}", "interrupted")
+        self._end(
+            LogFailure.close_code, f"cannot continue reading now; you were at {position}", "interrupted"
+        )
 
     def shutdown(self) -> None:
         """The server stops: the consumer is told. Called by uvicorn, too."""

@@ -291,7 +291,8 @@ _REFUSED: Final = RefusedItem(
     3,
     "FR*ABC*E9",
     Reason.UNKNOWN_EVSE.value,
-    'no EVSE of the registry is known as "FR*ABC*E9"; check the id, or have its station imported',
+    'no EVSE in the registry is known as "FR*ABC*E9"; check the id, or ask the administrator to import its '
+    "station",
 )
 
 SENT: Final[Sequence[Any]] = (
@@ -376,7 +377,7 @@ SENT: Final[Sequence[Any]] = (
     Receipt(
         2,
         5,
-        (Refusal(3, Reason.UNKNOWN_EVSE, 'no EVSE of the registry is known as "FR*ABC*E9"'),),
+        (Refusal(3, Reason.UNKNOWN_EVSE, 'no EVSE in the registry is known as "FR*ABC*E9"'),),
         POSITION,
         1,
     ),

@@ -191,7 +191,7 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
         """A key that reads, for whoever asks, where that is allowed."""
         if desk.policy.policy == "closed":
             who = desk.policy.contact or "who runs this server"
-            raise KeysClosed(f"keys are not given out here by themselves; ask {who} for one")
+            raise KeysClosed(f"this server does not issue keys automatically; ask {who} for one")
         _check_page(request, desk.policy.url_public)
         wanted = await _read(request)
         now = desk.clock()
@@ -206,7 +206,7 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
         count(request)
         await desk.store.put_key(record, self_made_max=desk.policy.self_made_max)
         await desk.changed()
-        logger.info("somebody made a key", id=record.id, state=key_state(record, now))
+        logger.info("a visitor created a key", id=record.id, state=key_state(record, now))
         return json_answer(msgspec.json.encode(MadeKey(**_made(desk, text, record, now))))
 
     @get("/api/v2/keys/self", sync_to_thread=False)
@@ -308,7 +308,7 @@ def _check_page(request: AnyRequest, url_public: str) -> None:
     own = urlsplit(url_public)
     if origin and origin != f"{own.scheme}://{own.netloc}":
         raise NotAllowed(
-            f"pages of {quoted(origin, 100)} may not make keys here; open this server's own page"
+            f"pages of {quoted(origin, 100)} may not create keys here; open this server's own page"
         )
 
 
@@ -340,7 +340,7 @@ async def _read(request: AnyRequest) -> KeyRequest:
 
 def _refuse_demo(record: KeyRecord) -> None:
     if record.id == DEMO_KEY:
-        raise NotAllowed("the demonstration's key is everybody's; it stays as it is")
+        raise NotAllowed("the key of the demo is shared by everyone and cannot be changed")
 
 
 def _made(desk: KeyDesk, text: str, record: KeyRecord, now: Millis) -> dict[str, Any]:

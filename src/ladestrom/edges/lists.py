@@ -147,7 +147,7 @@ def _after(cursor: str) -> str:
     except ValueError:
         uuid = ""
     if cursor and _UUID.fullmatch(uuid) is None:
-        raise BadRequest("cursor is not one that a page gave; begin without it")
+        raise BadRequest("cursor is not one that this server issued; start without it")
     return uuid
 
 

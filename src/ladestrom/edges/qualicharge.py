@@ -121,7 +121,7 @@ def _instant(text: str | None) -> Millis:
         # A plus sign that was not escaped arrives as a space.
         return millis(datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text))
     except (ValueError, OverflowError):
-        raise BadRequest(f"from={quoted(shown(text))} is no ISO 8601 instant") from None
+        raise BadRequest(f"from={quoted(shown(text))} is not an ISO 8601 time") from None
 
 
 def _answer(body: object) -> Answer:

@@ -45,8 +45,8 @@ def known(pairs: Iterable[tuple[str, str]], names: Collection[str]) -> dict[str,
             )
             raise InvalidSelection(f"the parameter {quoted(name, 40)} is unknown{hint or among}")
         if name in query:
-            raise InvalidSelection(f"{name} comes twice; write its values in one, with commas between them")
+            raise InvalidSelection(f"{name} occurs twice; write its values once, separated by commas")
         if not value.strip():
-            raise InvalidSelection(f"{name} has no value; leave it out, or write one")
+            raise InvalidSelection(f"{name} has no value; omit it, or give it one")
         query[name] = value
     return query

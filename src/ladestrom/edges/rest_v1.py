@@ -97,7 +97,7 @@ def handlers(  # noqa: C901 - the handlers and what they share
         code = country_code(country)
         if code is None:
             raise NotFound(
-                f"{quoted(country, 20)} is no country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code"
+                f"{quoted(country, 20)} is not a country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code"
             )
         return await stations(request, Selection(country=frozenset({code})))
 

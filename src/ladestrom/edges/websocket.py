@@ -237,7 +237,7 @@ class StreamConnection(Connection):
         self._messages += 1
         if self._messages > self._edge.limits.inbound_messages_per_minute_max:
             limit = self._edge.limits.inbound_messages_per_minute_max
-            error = TooManyRequests(f"too many messages: this stream bears {limit} a minute")
+            error = TooManyRequests(f"too many messages: the limit of this stream is {limit} a minute")
             self.close(error.close_code, str(error), error.code)
 
     def _flush(self) -> None:

@@ -150,7 +150,7 @@ class Guard:
         addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
         if not addresses or not all(map(_is_public, addresses)):
             raise SourceFailure(
-                f"{origin.host} is not on the public network; an administrator has to allow private addresses"
+                f"{origin.host} is not a public address; an administrator must allow private addresses"
             )
         return Way(origin, tuple(addresses[:ADDRESSES_MAX]))
 
@@ -167,7 +167,7 @@ def origin_of(url: str) -> Origin:
     except (httpx2.InvalidURL, ValueError) as error:
         raise SourceFailure(f"{quoted(url, 80)} is no address that can be called ({error})") from error
     if parts.scheme not in PORTS or not parts.host:
-        raise SourceFailure(f"{quoted(url, 80)} is no HTTP address")
+        raise SourceFailure(f"{quoted(url, 80)} is not an HTTP address")
     host = parts.raw_host.decode("ascii").strip("[]").lower()
     return Origin(parts.scheme, host, port or PORTS[parts.scheme])
 
@@ -221,14 +221,14 @@ def _check_written(url: str, origin: Origin) -> None:
     """
     authority = url.partition("://")[2].partition("/")[0].partition("?")[0].partition("#")[0]
     if _PLAIN.fullmatch(url) is None or "@" in authority or "%" in authority:
-        raise SourceFailure("the address has a user name, or characters that none should have")
+        raise SourceFailure("the address contains a user name or invalid characters")
     if authority.startswith("["):
         return
     host = origin.host
     if len(host) > HOST_CHARACTERS_MAX or _NAME.fullmatch(host) is None:
-        raise SourceFailure(f"{quoted(host, 80)} is no name of a host")
+        raise SourceFailure(f"{quoted(host, 80)} is not a host name")
     if _NUMBER.fullmatch(host.rpartition(".")[2]) is not None and not _is_dotted(host):
-        raise SourceFailure(f"{quoted(host, 80)} is no IPv4 address; write it as four numbers")
+        raise SourceFailure(f"{quoted(host, 80)} is not an IPv4 address; write four numbers")
 
 
 def _is_dotted(host: str) -> bool:

@@ -45,10 +45,10 @@ class Certificates:
         """
         subject = headers.get(self._header, "") if peer in self._proxies else ""
         if not subject:
-            raise Unauthenticated("the key is missing, and so is a client certificate")
+            raise Unauthenticated("neither a key nor a client certificate was sent")
         name = self._subjects.get(_form(subject))
         if name is None:
-            raise Unauthenticated("the client certificate is no operator's")
+            raise Unauthenticated("the client certificate belongs to no operator")
         operator = self._find(name)
         if operator is None:
             raise NotAllowed("the client certificate is for an operator that does not exist")

@@ -53,7 +53,7 @@ def table(found: Iterable[EntryPoint] | None = None) -> Table:
             continue
         for name, row in _rows(entry).items():
             if name in mine:
-                logger.warning("a package brings a protocol that is there", name=name, value=entry.value)
+                logger.warning("a package adds a protocol that already exists", name=name, value=entry.value)
             else:
                 mine[name] = row
     return Table(pushes, pulls, OURS.streams)

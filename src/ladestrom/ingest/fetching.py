@@ -220,7 +220,7 @@ def _redirected(ask: Ask, status: int, location: str, origin: tuple[str, str, in
     url = urljoin(ask.url, location)
     target = _origin(url)
     if target[0] not in {"http", "https"}:
-        raise SourceFailure(f"{shown(ask.url)} redirects to {quoted(url, 80)}, which is no HTTP address")
+        raise SourceFailure(f"{shown(ask.url)} redirects to {quoted(url, 80)}, which is not an HTTP address")
     if _origin(ask.url)[0] == "https" and target[0] == "http":
         raise SourceFailure(f"{shown(ask.url)} redirects from HTTPS to HTTP; that is not followed")
     headers: Mapping[str, str] = _lower(ask.headers)

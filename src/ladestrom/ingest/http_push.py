@@ -216,7 +216,7 @@ class PushEndpoint:
         turn = self._turns.setdefault(name, _Turn())
         if turn.waiting >= TURNS_MAX:
             raise TooManyRequests(
-                f"{turn.waiting} messages of {quoted(name)} wait for their turn; send one after the other"
+                f"{turn.waiting} messages of {quoted(name)} are waiting; send one after the other"
             )
         turn.waiting += 1
         try:
@@ -275,10 +275,10 @@ class PushEndpoint:
         try:
             return self._told(request, delivery, receipt)
         except Exception as error:
-            logger.exception("a delivery was taken and cannot be answered", protocol=self._push.name)
+            logger.exception("a request was stored but cannot be answered", protocol=self._push.name)
             raise LadestromError(
                 f"the delivery is in the log ({receipt.accepted} accepted, {receipt.unchanged} unchanged, "
-                f"{len(receipt.refused)} refused), but an internal error kept its answer from being made"
+                f"{len(receipt.refused)} refused), but an internal error prevented the response"
             ) from error
 
     async def _read(self, request: Request, operator: Operator) -> Delivery:
@@ -405,13 +405,13 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
         unpacker = zlib.decompressobj(wbits=31)
         while not unpacker.eof:
             if place == len(packed):
-                raise MalformedBody("the gzip body is cut off")
+                raise MalformedBody("the gzip body is incomplete")
             step = packed[place : place + GZIP_STEP_BYTES]
             try:
                 piece = unpacker.decompress(step, GZIP_PIECE_BYTES)
             except zlib.error as error:
                 raise MalformedBody(
-                    f"the body is not the gzip that Content-Encoding says ({error})"
+                    f"the body is not gzip, although Content-Encoding says so ({error})"
                 ) from error
             rest = unpacker.unused_data or unpacker.unconsumed_tail
             place += len(step) - len(rest)

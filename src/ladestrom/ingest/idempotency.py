@@ -56,7 +56,9 @@ class Receipts(Generic[T]):
         kept = self._find(operator, key)
         if kept is not None:
             if kept[0] != digest:
-                raise IdempotencyConflict("this Idempotency-Key came before with another body; use a new key")
+                raise IdempotencyConflict(
+                    "this Idempotency-Key was used before with a different body; use a new one"
+                )
             return await asyncio.shield(kept[2])
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._count >= self._keys_max:
@@ -71,7 +73,7 @@ class Receipts(Generic[T]):
             if isinstance(error, Exception):
                 future.set_exception(error)
             else:
-                future.set_exception(NotReady("the delivery with this key was broken off; send it again"))
+                future.set_exception(NotReady("the request with this key was interrupted; send it again"))
             # Retrieved, so that nothing is logged where nobody waits for it.
             future.exception()
             raise

@@ -88,7 +88,7 @@ class Calls:
                 "https",
                 "http",
             ):
-                raise SourceFailure("the peer redirects to another host; its address has to be the right one")
+                raise SourceFailure("the peer redirects to another host; register its final address")
             url = target
         raise SourceFailure(f"the peer redirects more than {REDIRECTS_MAX} times")
 

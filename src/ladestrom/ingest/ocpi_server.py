@@ -216,7 +216,9 @@ class OcpiServer:
         if operator is None:
             raise NotReady("the operator of this token is not known yet; try again in a second")
         if self._busy[peer.id] >= REQUESTS_PER_PEER_MAX:
-            raise TooManyRequests(f"{REQUESTS_PER_PEER_MAX} requests of yours are under way; wait for one")
+            raise TooManyRequests(
+                f"{REQUESTS_PER_PEER_MAX} of your requests are still being processed; wait for one"
+            )
         self._busy[peer.id] += 1
         try:
             root = self._settings.root or _root(scope, request.headers)
@@ -256,7 +258,7 @@ class OcpiServer:
             await self._read_again()
             found = self._find(tokens)
         if found is None:
-            raise Unauthenticated("the token is not known here, or not any more")
+            raise Unauthenticated("the token is unknown or no longer valid")
         return found
 
     def _find(self, tokens: Iterable[str]) -> tuple[OcpiPeer, str] | None:
@@ -385,7 +387,7 @@ class OcpiServer:
         peer = self._by_token.get(digest(asked.token))
         operator = None if peer is None or peer.id != asked.peer.id else self._operator(peer.operator)
         if peer is None or operator is None or peer.state not in DELIVERING:
-            raise Unauthenticated("the token is not known here any more")
+            raise Unauthenticated("the token is no longer valid")
         self._check_party(peer, operator, party)
         return operator
 
@@ -397,7 +399,7 @@ class OcpiServer:
             # A peer with a fixed token has told no roles; whose its EVSEs are is looked at one by one.
             return
         raise Refused(
-            f"{party[:2]}*{party[2:]} is none of your parties", ocpi.UNKNOWN_LOCATION, HTTPStatus.NOT_FOUND
+            f"{party[:2]}*{party[2:]} is not one of your parties", ocpi.UNKNOWN_LOCATION, HTTPStatus.NOT_FOUND
         )
 
     def _unreadable(self, asked: _Asked, body: bytes, error: Refused) -> None:
@@ -448,7 +450,7 @@ def _root(scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> str:
     """Our address as the peer asked for it."""
     root = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
     if not ocpi.is_address(root) or root.count("/") != 2:  # noqa: PLR2004 - those behind the scheme
-        raise Refused("the header Host is none", ocpi.CLIENT_ERROR, HTTPStatus.BAD_REQUEST)
+        raise Refused("the header Host is not valid", ocpi.CLIENT_ERROR, HTTPStatus.BAD_REQUEST)
     return root
 
 

@@ -108,7 +108,7 @@ class Shelf:
     def _give_up(self, _: Exception) -> None:
         """Nobody writes what waits: who waits is told so."""
         waiting, self._waiting = self._waiting, {}
-        self._tell(waiting, NotReady("an internal error kept the Location from being stored"))
+        self._tell(waiting, NotReady("an internal error prevented the Location from being stored"))
 
     async def _write(self) -> None:
         while self._waiting:
@@ -122,7 +122,7 @@ class Shelf:
             except LadestromError as raised:
                 error = raised
             except Exception as raised:
-                self._tell(batch, NotReady("an internal error kept the Location from being stored"))
+                self._tell(batch, NotReady("an internal error prevented the Location from being stored"))
                 raise raised from None
             self._tell(batch, error)
 

@@ -269,7 +269,7 @@ class OcppServer:
         station = self._stations.get(name)
         if station is None:
             shown = name[:ID_CHARACTERS_MAX]
-            raise NotFound(f"no charge point has the id {quoted(shown)}; `ladestrom ocpp add` makes one")
+            raise NotFound(f"no charge point has the id {quoted(shown)}; `ladestrom ocpp add` adds one")
         headers = {key.lower(): value for key, value in scope["headers"]}
         admit(station.point, headers.get(b"authorization", b"").decode("latin-1"))
         if station.connection is not None:
@@ -345,7 +345,7 @@ class OcppServer:
             try:
                 await self._reception.sign_off(operator, feed, evses, before=before)
             except LadestromError as error:
-                logger.warning("signing off is tried again", operator=operator.name, error=str(error))
+                logger.warning("signing off failed; retrying", operator=operator.name, error=str(error))
                 await asyncio.sleep(SIGN_OFF_RETRY_S)
             else:
                 return
@@ -494,7 +494,7 @@ class _Connection:
         if self.station.points.counts_plugs and not counted_plugs:
             plugs = self.station.points.layout.by_plug
             logger.warning(
-                "a charge point numbers its connectors, and not its EVSEs; remove it and add it with --map",
+                "a charge point numbers its connectors instead of its EVSEs; remove it and add it with --map",
                 charge_point=self.station.point.id,
                 map=" ".join(f"{number}={key}" for number, key in plugs.items()),
             )

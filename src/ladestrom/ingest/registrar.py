@@ -146,7 +146,7 @@ class Registrar:
         try:
             await self._refresh()
         except LadestromError as error:
-            logger.warning("the registry was not taken; it is tried again", error=str(error))
+            logger.warning("the registry was not loaded; retrying", error=str(error))
 
 
 def _log(whose: str, refused: list[str]) -> None:

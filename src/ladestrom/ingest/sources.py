@@ -96,7 +96,7 @@ class SourceDesk:
         """
         found = self.operators.get(name)
         if found is None:
-            raise InvalidSetting(f"there is no operator {quoted(name)} any more")
+            raise InvalidSetting(f"there is no longer an operator {quoted(name)}")
         return found
 
     async def remember(self, source: SourceRecord, memory: Memory) -> None:
@@ -326,7 +326,7 @@ def read_again(
     match Kind(kept.kind):
         case Kind.PUSH:
             if kept.protocol not in table.pushes:
-                raise BadRequest(f"a message of {kept.protocol} is part of a conversation and no whole")
+                raise BadRequest(f"a message of {kept.protocol} is part of a conversation and not complete")
             row = table.pushes[kept.protocol]
             headers = {"content-type": kept.media_type} if kept.media_type else {}
             request = Request(kept.method or "POST", kept.path, {}, headers, found.body)
@@ -338,7 +338,7 @@ def read_again(
             row = _row(table.pulls, kept.protocol)
             if source is None:
                 raise BadRequest(
-                    f"the source {quoted(kept.source)} is gone; its answers cannot be read without"
+                    f"the source {quoted(kept.source)} no longer exists; its answers cannot be read"
                 )
             deliveries = _round_again(found, row, settings_of(source, limits))
     return [msgspec.structs.replace(delivery, complete=False) for delivery in deliveries]

@@ -41,7 +41,7 @@ def context(
     try:
         made = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
-        raise InvalidSetting(f"the authorities in {ca} cannot be read ({_why(error)})") from error
+        raise InvalidSetting(f"the certificate authorities in {ca} cannot be read ({_why(error)})") from error
     if certificate is not None:
         try:
             made.load_cert_chain(certificate, certificate_key, password=_no_passphrase)

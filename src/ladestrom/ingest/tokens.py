@@ -48,15 +48,15 @@ class TokenEndpoint:
 
     async def _grant(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         if scope["method"] != "POST":
-            raise MethodNotAllowed("a token is asked for with POST")
+            raise MethodNotAllowed("tokens are requested with POST")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await read_body(headers, receive, FORM_BYTES_MAX)
         try:
             form = dict(parse_qsl(body.decode("ascii"), max_num_fields=FORM_FIELDS_MAX))
         except ValueError:
-            raise BadRequest("the body is no form; send username and password") from None
+            raise BadRequest("the body is not a form; send username and password") from None
         if form.get("grant_type", "password") != "password":
-            raise BadRequest("grant_type is password here")
+            raise BadRequest("grant_type must be password")
         key = form.get("password", "").strip()
         shown = {"x-api-key": key}
         try:

@@ -133,7 +133,7 @@ class ReportSocket:
             return problem(error)
         except Exception:
             logger.exception("a report message failed")
-            return problem(NotReady("an internal error stopped this message; nothing of it was accepted"))
+            return problem(NotReady("an internal error stopped this message; none of it was accepted"))
         finally:
             if not begun.done():
                 begun.set_result(None)

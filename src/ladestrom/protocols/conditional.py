@@ -48,7 +48,7 @@ def asked(
     if answered.status in NOTHING_NEW:
         return None
     if answered.status != OK:
-        raise SourceFailure(f"the source answered {answered.status} where a file was due")
+        raise SourceFailure(f"the source answered {answered.status} instead of a file")
     return answered
 
 

@@ -73,7 +73,7 @@ def _explain(publication: Publication) -> None:
     if publication.table:
         raise MalformedBody(
             "the message holds no EnergyInfrastructureStatusPublication; "
-            "stations come into the registry by `ladestrom import datex`"
+            "import stations with `ladestrom import datex`"
         )
     # Exchange 2020, keep alive: a container without a payload.
     if publication.exchange is None:

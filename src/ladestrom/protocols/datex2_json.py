@@ -167,7 +167,7 @@ def read(body: bytes) -> Publication:
     try:
         _open(_check(json_text(body)), publication, WRAPPERS_MAX)
     except UNREADABLE as error:
-        raise MalformedBody(f"the body is no DATEX II as JSON ({error}); nothing of it was used") from error
+        raise MalformedBody(f"the body is not DATEX II in JSON ({error}); none of it was used") from error
     return publication
 
 

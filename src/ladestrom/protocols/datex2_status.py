@@ -239,7 +239,7 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
         gathering.refuse(Reason.INVALID_ITEM, point.unreadable)
         return
     if not point.reference:
-        gathering.refuse(Reason.INVALID_ITEM, "the status refers to no charging point")
+        gathering.refuse(Reason.INVALID_ITEM, "the status has no reference to a charging point")
         return
     if not point.status:
         gathering.refuse(Reason.INVALID_STATUS, f"{quoted(shown(point.reference))} has no status")
@@ -253,7 +253,7 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
         if observed_at is None:
             gathering.refuse(
                 Reason.INVALID_TIME,
-                f"lastUpdated {quoted(shown(point.updated))} is no date and time with its zone",
+                f"lastUpdated {quoted(shown(point.updated))} is not a date and time with a time zone",
             )
             return
     if said.said_at is not None and observed_at is not None:

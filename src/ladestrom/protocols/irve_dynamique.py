@@ -80,16 +80,14 @@ def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = Fa
         name, value = (
             (STATE, row.etat_pdc) if _STATES.find(row.etat_pdc) is None else (OCCUPATION, row.occupation_pdc)
         )
-        gathering.refuse(
-            Reason.INVALID_STATUS, f"{name} {quoted(shown(value))} is none of the schema's values"
-        )
+        gathering.refuse(Reason.INVALID_STATUS, f"{name} {quoted(shown(value))} is not a value of the schema")
         return
     try:
         observed_at = millis(datetime.fromisoformat(row.horodatage.strip()))
     except (ValueError, OverflowError):
         gathering.refuse(
             Reason.INVALID_TIME,
-            f"{TIME} {quoted(shown(row.horodatage))} is no ISO 8601 instant; write 2026-11-22T10:00:00+01:00",
+            f"{TIME} {quoted(shown(row.horodatage))} is not ISO 8601; write 2026-11-22T10:00:00+01:00",
         )
         return
     raw = f"{row.etat_pdc}/{row.occupation_pdc}"
@@ -178,7 +176,7 @@ def _rows(body: bytes) -> Iterator[Row | Problem]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            yield Problem(Reason.INVALID_ITEM, f"the row is no valid CSV: {error}")
+            yield Problem(Reason.INVALID_ITEM, f"the row is not valid CSV: {error}")
             continue
         if row is None:
             return

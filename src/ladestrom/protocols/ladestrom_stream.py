@@ -60,7 +60,7 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     try:
         message = _decode(frame)
     except (*UNREADABLE, msgspec.ValidationError) as error:
-        raise MalformedBody(f"the message is none of the stream ({error})") from error
+        raise MalformedBody(f"the message is not one of the stream ({error})") from error
     rows = message.evses or message.changes
     if len(rows) > limits.items_max:
         raise TooLarge(f"the message has {len(rows)} EVSEs; at most {limits.items_max} are taken")

@@ -66,7 +66,7 @@ def address(answered: Answered) -> str:
         case 401:
             raise Unauthenticated("the service does not know the key")
         case 403:
-            raise NotAllowed("the service does not admit the key")
+            raise NotAllowed("the service rejects the key")
         case 408 | 429:
             raise SourceFailure(f"the service answered {answered.status}")
         case status if status in OK:
@@ -80,7 +80,7 @@ def address(answered: Answered) -> str:
     except (*UNREADABLE, msgspec.ValidationError) as error:
         raise MalformedBody(f"the answer has no accessToken ({error})") from error
     if not found.startswith(SCHEMES):
-        raise MalformedBody("the accessToken is no address of a WebSocket")
+        raise MalformedBody("the accessToken is not a WebSocket address")
     return found
 
 
@@ -96,7 +96,7 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     try:
         messages = _decode_messages(frame) if is_list else [_decode_message(frame)]
     except (*UNREADABLE, msgspec.ValidationError) as error:
-        raise MalformedBody(f"the message is none of NOBIL Real-time ({error})") from error
+        raise MalformedBody(f"the message is not one of NOBIL Real-time ({error})") from error
     if len(messages) > limits.items_max:
         raise TooLarge(f"the message has {len(messages)} changes; at most {limits.items_max} are taken")
     gathering = Gathering(source, Order.ARRIVAL)

@@ -80,7 +80,7 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
             case _:
                 stations = []
     except (*UNREADABLE, msgspec.ValidationError) as error:
-        raise MalformedBody(f"the message is none of the stream ({error})") from error
+        raise MalformedBody(f"the message is not one of the stream ({error})") from error
     connectors = sum(len(station.connectors) for station in stations)
     if connectors > limits.items_max:
         raise TooLarge(f"the message has {connectors} connectors; at most {limits.items_max} are taken")

@@ -152,11 +152,11 @@ def opened(status: int, body: bytes, what: str) -> msgspec.Raw:
     A status code from 2000 on is a failure, whatever HTTP says: some peers say so of a wrong token.
 
     Raises:
-        PeerDenies: it does not take our token.
+        PeerDenies: it rejects our token.
         PeerFailed: it says no, or what it says is no envelope.
     """
     if status in {HTTP_UNAUTHORIZED, HTTP_FORBIDDEN}:
-        raise PeerDenies(f"{what} answers {status}: it does not take our token")
+        raise PeerDenies(f"{what} answers {status}: it rejects our token")
     try:
         said = _decode_envelope(json_text(body))
     except UNREADABLE as error:

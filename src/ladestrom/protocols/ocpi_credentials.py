@@ -111,14 +111,14 @@ def read(body: bytes | msgspec.Raw) -> Credentials:
     try:
         said = msgspec.json.decode(json_text(bytes(body)), type=_Credentials)
     except msgspec.ValidationError as error:
-        raise Refused(f"these are no credentials: {error}", INVALID_PARAMETERS) from error
+        raise Refused(f"these are not valid credentials: {error}", INVALID_PARAMETERS) from error
     except UNREADABLE as error:
-        raise Refused(f"the body is no JSON: {error}", INVALID_PARAMETERS, 400) from error
+        raise Refused(f"the body is not JSON: {error}", INVALID_PARAMETERS, 400) from error
     token, url = said.token.strip(), said.url.strip()
     if not is_token(token):
-        raise Refused("the token is none: 1 to 64 printable characters of ASCII", INVALID_PARAMETERS)
+        raise Refused("the token must have 1 to 64 printable ASCII characters", INVALID_PARAMETERS)
     if not is_address(url):
-        raise Refused("the url is no http or https address", INVALID_PARAMETERS)
+        raise Refused("the url is not an http or https address", INVALID_PARAMETERS)
     if said.roles is None:
         said_roles = [_Role("", said.party_id or "", said.country_code or "", said.business_details)]
     else:
@@ -171,14 +171,14 @@ def introduce(url: str, token: str, version: str | None = None) -> Registering:
             UNSUPPORTED_VERSION,
         )
     if not is_address(chosen.url):
-        raise Refused("the url of your version is no http or https address", UNUSABLE_API)
+        raise Refused("the url of your version is not an http or https address", UNUSABLE_API)
     data, _ = yield from _ask_both(chosen.url, token, encoding)
     try:
         endpoints = read_details(data, "your version details")
     except PeerFailed as error:
         raise Refused(str(error), UNUSABLE_API) from error
     if endpoint(endpoints, "locations", "SENDER") is None:
-        raise Refused("you have no module locations as SENDER, which is all that we take", MISSING_ENDPOINTS)
+        raise Refused("your version details have no Locations module with role SENDER", MISSING_ENDPOINTS)
     return Introduction(chosen.version.strip(), endpoints)
 
 

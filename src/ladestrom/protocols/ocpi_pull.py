@@ -183,7 +183,7 @@ class _Walk:
                 case "versions":
                     chosen = best(read_versions(data, "the versions endpoint"))
                     if chosen is None:
-                        raise PeerFailed(f"the peer speaks none of {', '.join(VERSIONS)}")
+                        raise PeerFailed(f"the peer supports none of {', '.join(VERSIONS)}")
                     url = _checked(chosen.url)
                 case "details":
                     found = endpoint(read_details(data, "the version details"), "locations", "SENDER")
@@ -194,7 +194,7 @@ class _Walk:
                 case _:
                     self._locations = url
                     return (yield from self._ask(self._query(url, 0)))
-        raise PeerFailed("the peer's addresses lead to each other, and to no Locations")
+        raise PeerFailed("the peer's addresses refer to each other and not to Locations")
 
     def _query(self, url: str, offset: int) -> str:
         """An address with what is asked for; what it has in its query stays."""
@@ -356,7 +356,7 @@ def _kind(data: msgspec.Raw) -> str:
 
 def _checked(url: str) -> str:
     if not is_address(url):
-        raise PeerFailed("an address that the peer names is no http or https address")
+        raise PeerFailed("an address from the peer is not an http or https address")
     return url
 
 

@@ -96,7 +96,7 @@ def target(path: str) -> Target:
     party = party_of(parts[0], parts[1]) if len(parts) in _LEVELS else None
     if party is None or any(len(part) > ID_CHARACTERS_MAX for part in parts):
         raise Refused(
-            "write locations/COUNTRY/PARTY/LOCATION, and behind it EVSE and CONNECTOR where it is about one",
+            "write locations/COUNTRY/PARTY/LOCATION, followed by EVSE and CONNECTOR if needed",
             CLIENT_ERROR,
             HTTP_NOT_FOUND,
         )
@@ -127,7 +127,7 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     if where.evse is None:
         before = None if document is None else _decode(document)
         if before is not None and _is_newer(before, at):
-            return _made(sent, where, given, before, None, "older than what is here, and not stored")
+            return _made(sent, where, given, before, None, "older than the stored object, and not stored")
         if given.keys() <= _NAMING:
             raise Refused(
                 "the Location has no members but its ids; PUT replaces all of it", INVALID_PARAMETERS
@@ -145,7 +145,7 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     given.setdefault(key, own)
     statuses = _statuses(sent, place.location, [given]) if where.connector is None else _none(sent)
     if before_here is not None and _is_newer(before_here, at):
-        return Outcome(Reply(message="older than what is here, and not stored"), statuses.delivery([]))
+        return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
     if index is None:
         _listed(parent, name).append(given)
     else:
@@ -168,7 +168,7 @@ def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     _check_ids(given, where)
     at = _dated(given, sent)
     if at is None and sent.version not in UNDATED:
-        raise Refused("last_updated is missing; a PATCH has to say when", INVALID_PARAMETERS)
+        raise Refused("last_updated is missing; a PATCH requires it", INVALID_PARAMETERS)
     was_removed = _is_removed(own)
     location, reported, gone = place.location, list[Object](), list[Object]()
     if where.evse is None:
@@ -181,7 +181,7 @@ def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     for evse in gone:
         statuses.hide(*_ids(evse))
     if _is_newer(own, at):
-        return Outcome(Reply(message="older than what is here, and not stored"), statuses.delivery([]))
+        return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
     place.merge(given)
     place.touch(at if at is not None else sent.received_at)
     is_static = bool(given.keys() - _DYNAMIC) or was_removed != _is_removed(place.named())
@@ -296,9 +296,9 @@ def _read(body: bytes) -> Object:
     try:
         return _decode(json_text(body))
     except msgspec.ValidationError as error:
-        raise Refused("the body is no JSON object", INVALID_PARAMETERS) from error
+        raise Refused("the body is not a JSON object", INVALID_PARAMETERS) from error
     except UNREADABLE as error:
-        raise Refused(f"the body is no JSON: {error}", CLIENT_ERROR, HTTP_BAD_REQUEST) from error
+        raise Refused(f"the body is not JSON: {error}", CLIENT_ERROR, HTTP_BAD_REQUEST) from error
 
 
 def _check_ids(given: Object, where: Target) -> None:

@@ -207,20 +207,20 @@ class Conversation:
         return Outcome(
             delivery,
             result(frame.id, payload),
-            error(frame.id, code, "this could not be logged; try again"),
+            error(frame.id, code, "the status could not be stored; try again"),
         )
 
     def _act(self, frame: Frame, turn: Turn) -> bytes:
         act = self.dialect.actions.get(frame.action)
         if act is None:
             if frame.action in self.dialect.ours:
-                raise CallRefused(Fault.OTHER_SIDE, f"{frame.action} is not done here")
+                raise CallRefused(Fault.OTHER_SIDE, f"{frame.action} is not supported here")
             raise CallRefused(Fault.UNKNOWN_ACTION, "the action is not known")
         payload = bytes(frame.payload)
         if payload in BLANKS:
             return act(turn, msgspec.Raw(EMPTY))
         if payload[:1] != b"{":
-            raise CallRefused(Fault.FORM, "the payload is no JSON object")
+            raise CallRefused(Fault.FORM, "the payload is not a JSON object")
         return act(turn, frame.payload)
 
     def _refuse(self, message_id: str | float, refused: CallRefused) -> Outcome:

@@ -149,11 +149,11 @@ def read(text: str | bytes) -> Frame:
     try:
         parts = _decode_frame(json_text(text.encode() if isinstance(text, str) else text))
     except UNREADABLE as error:
-        raise FrameRefused(Fault.FRAME, NO_ID, f"the message is no JSON array: {error}") from error
+        raise FrameRefused(Fault.FRAME, NO_ID, f"the message is not a JSON array: {error}") from error
     try:
         kind = _decode_type(parts[0])
     except (IndexError, *UNREADABLE) as error:
-        raise FrameRefused(Fault.FRAME, NO_ID, "the message begins with no message type") from error
+        raise FrameRefused(Fault.FRAME, NO_ID, "the message does not begin with a message type") from error
     try:
         name = _decode_id(parts[1])
     except (IndexError, *UNREADABLE) as error:
@@ -161,13 +161,13 @@ def read(text: str | bytes) -> Frame:
     if kind not in {CALL, SEND}:
         return Frame(kind, name, payload=parts[2] if len(parts) > 2 else msgspec.Raw(EMPTY))  # noqa: PLR2004 - place
     if len(parts) < 3:  # noqa: PLR2004 - type, id, action
-        raise FrameRefused(Fault.INCOMPLETE, name, "the call lacks its action", kind)
+        raise FrameRefused(Fault.INCOMPLETE, name, "the call has no action", kind)
     if len(parts) > 4:  # noqa: PLR2004 - and the payload, which some leave out where nothing is in it
         raise FrameRefused(Fault.FRAME, name, "the call has more than an action and a payload", kind)
     try:
         action = _decode_action(parts[2])
     except UNREADABLE as error:
-        raise FrameRefused(Fault.FRAME, name, "the action is no text", kind) from error
+        raise FrameRefused(Fault.FRAME, name, "the action is not a string", kind) from error
     return Frame(kind, name, action, parts[3] if len(parts) > 3 else msgspec.Raw(EMPTY))  # noqa: PLR2004 - likewise
 
 

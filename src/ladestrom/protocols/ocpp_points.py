@@ -275,7 +275,7 @@ class Points:
                 )
                 return None
         if written is None:
-            into.refuse(Reason.UNKNOWN_EVSE, f"the registry has no EVSE for number {shown(where[0])}")
+            into.refuse(Reason.UNKNOWN_EVSE, f"the station has no EVSE with the number {shown(where[0])}")
             return None
         evse = self._evses.get(written)
         if evse is None:

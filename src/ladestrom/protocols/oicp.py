@@ -184,7 +184,7 @@ class Oicp:
             told = f"{taken} stations described, {len(unfit)} records refused"
             reasons = [(one.reason[:3], f"{one.record}: {one.reason[4:]}") for one in unfit]
             if not delivery.is_wanted:
-                told = "this operator does not register stations here: the data were not used"
+                told = "this operator may not register stations here: the data were not used"
                 reasons = [(UNAUTHORIZED, "ask who runs this server for the right to register stations")]
                 taken = 0
         for code, reason in reasons[:REFUSALS_TOLD_MAX]:
@@ -253,14 +253,14 @@ def gather(gathering: Gathering, record: Record | Problem) -> None:
     evse = record.evse_id or record.evse_id_capitals
     word = record.status_capitals if record.status is None else record.status
     if evse is None or word is None:
-        gathering.refuse(Reason.INVALID_ITEM, "the record lacks EvseID or EvseStatus")
+        gathering.refuse(Reason.INVALID_ITEM, "EvseID or EvseStatus is missing")
         return
     gathering.word(evse, STATUSES.find(word), None, word)
 
 
 def unreadable(error: Exception) -> MalformedBody:
     """What is told of a body that is no JSON, or no message of OICP."""
-    return MalformedBody(f"the body is no message of OICP ({error}); nothing of it was used")
+    return MalformedBody(f"the body is not an OICP message ({error}); none of it was used")
 
 
 def too_large(count: int, limits: ParseLimits) -> TooLarge:
@@ -284,9 +284,7 @@ def _check(operator: Operator, written: str, key: str) -> None:
     is_own = operator.all or key in operator.parties
     is_own = is_own or any(key.startswith(own) or own.startswith(key) for own in operator.prefixes)
     if not key or not is_own:
-        raise NotAllowed(
-            f"OperatorID {quoted(shown(written))} is none of the parties of {quoted(operator.name)}"
-        )
+        raise NotAllowed(f"OperatorID {quoted(shown(written))} is not a party of {quoted(operator.name)}")
 
 
 def _decoded(body: bytes) -> _PushMessage:
@@ -323,7 +321,7 @@ def _forget(gathering: Gathering, record: Record | Problem, status: Status) -> N
     if isinstance(record, Problem):
         gathering.refuse(record.reason, record.detail)
     elif (evse := record.evse_id or record.evse_id_capitals) is None:
-        gathering.refuse(Reason.INVALID_ITEM, "the record lacks EvseID")
+        gathering.refuse(Reason.INVALID_ITEM, "EvseID is missing")
     else:
         gathering.report(evse, status, False, None, DELETE)  # noqa: FBT003 - no error
 

@@ -159,7 +159,7 @@ def _own_key(written: str, operator: Operator, seen: Collection[str]) -> str:
     if not (operator.all or key.startswith(operator.parties + operator.prefixes)):
         raise Foreign(f"it is not among the EVSEs that {quoted(operator.name)} may report on")
     if key in seen:
-        raise Unusable("the EVSE stands in the message twice")
+        raise Unusable("the EVSE occurs twice in the message")
     return key
 
 

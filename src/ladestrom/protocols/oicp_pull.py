@@ -92,7 +92,7 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
     """
     provider = settings.options.get("provider_id")
     if not provider:
-        raise BadRequest("OICP wants to know who asks: give the source the option provider_id")
+        raise BadRequest("OICP requires a provider id: give the source the option provider_id")
     address = _resource(settings.address, provider)
     operators = _ids(settings, "operator_ids")
     evses = _ids(settings, "evse_ids")
@@ -231,5 +231,5 @@ def _posted(
     if not isinstance(answered, Answered):
         raise TypeError("an Ask is sent what came back")
     if answered.status != OK:
-        raise SourceFailure(f"the source answered {answered.status} where statuses were due")
+        raise SourceFailure(f"the source answered {answered.status} instead of statuses")
     return answered

@@ -63,7 +63,7 @@ class Qualicharge:
 
         Raises:
             NotFound: the path is none of these two.
-            MalformedBody: the body is no status, or no list of them.
+            MalformedBody: the body is neither a status nor a list of statuses.
             TooLarge: the list is longer than `limits.items_max`.
         """
         if request.path not in {ONE, MANY}:
@@ -119,7 +119,7 @@ def _read(body: bytes, *, is_list: bool) -> list[Row | Problem]:
             return [_row(raw) for raw in (_decode_raws(body) if is_list else [_decode_raw(body)])]
     except UNREADABLE as error:
         raise MalformedBody(
-            f"the body is no status, or no list of them ({error}); nothing was used"
+            f"the body is neither a status nor a list of statuses ({error}); nothing was used"
         ) from error
 
 

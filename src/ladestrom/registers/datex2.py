@@ -215,7 +215,7 @@ def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> l
         ]
     if not points:
         raise Unusable(
-            "it dispenses fuel, no electricity"
+            "it dispenses fuel, not electricity"
             if fuels
             else "it has no charging points, so there is nothing that could have a status"
         )

@@ -65,7 +65,7 @@ class _Walk:
         name = decoded(scanner.value())
         scanner.expect(b":")
         if not isinstance(name, str):
-            raise InvalidRegister("the file is no JSON: an object has a name that is no text")
+            raise InvalidRegister("the file is not JSON: an object has a name that is no text")
         if name == SITE:
             self.found = True
             yield from self._sites()

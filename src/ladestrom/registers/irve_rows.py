@@ -87,7 +87,7 @@ def _json_rows(every: Iterable[Line], limits: Limits) -> Iterator[tuple[str, Map
             except (ValueError, RecursionError) as error:
                 if not line.ended:
                     raise InvalidRegister(_CUT_OFF) from error
-                row = f"it is no valid JSON object: {error}"
+                row = f"it is not valid JSON object: {error}"
             yield where, row
 
 

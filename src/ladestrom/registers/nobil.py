@@ -232,7 +232,7 @@ def _connectors(conn: object, limits: Limits, notes: Notes) -> list[Mapping[str,
         raise Unusable(f"it has more than {limits.outlets_max} connectors")
     connectors = [_by_type(connector) for connector in found]
     if all(_choice(connector, tables.CONNECTOR)[0] in tables.FUELS for connector in connectors):
-        raise Unusable("it dispenses fuel, no electricity")
+        raise Unusable("it dispenses fuel, not electricity")
     return connectors
 
 

@@ -62,7 +62,7 @@ def _envelope(scanner: JsonScanner) -> Iterator[object]:
             value = decoded(scanner.value())
             if name == _ERROR and value:
                 raise InvalidRegister(
-                    f"NOBIL answered with an error in place of stations: {quoted(value, 255)}"
+                    f"NOBIL answered with an error instead of stations: {quoted(value, 255)}"
                 )
         if not scanner.take(b","):
             break

@@ -92,7 +92,7 @@ class _Reader:
                 self._open.pop()
         elif self._error is not None and _lowered(tag) == _ERROR:
             raise InvalidRegister(
-                f"NOBIL answered with an error in place of stations: {quoted(''.join(self._error), 255)}"
+                f"NOBIL answered with an error instead of stations: {quoted(''.join(self._error), 255)}"
             )
         self._depth -= 1
 

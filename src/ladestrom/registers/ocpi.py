@@ -69,7 +69,9 @@ def _records(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
         elif first == b"{":
             yield from _object(scanner)
         else:
-            raise InvalidRegister(f"the file is no JSON of Locations: {quoted(first)} where one should begin")
+            raise InvalidRegister(
+                f"the file is not JSON of Locations: {quoted(first)} where one should begin"
+            )
 
 
 def _list(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:

@@ -44,7 +44,7 @@ def bounded(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
         size += len(chunk)
         if size > limits.document_bytes_max:
             raise InvalidRegister(
-                f"the file is larger than {limits.document_bytes_max} bytes: no register is; check what it is"
+                f"the file is larger than {limits.document_bytes_max} bytes, too large for a register"
             )
         if head is None:
             yield chunk
@@ -132,7 +132,7 @@ class JsonScanner:
             if not found:
                 raise InvalidRegister(_CUT_OFF)
             raise InvalidRegister(
-                f"the file is no JSON: {quoted(byte.decode())} expected, {quoted(found)} found"
+                f"the file is not JSON: {quoted(byte.decode())} expected, {quoted(found)} found"
             )
 
     def value(self) -> bytes | str:
@@ -155,11 +155,11 @@ class JsonScanner:
             match = _SCALAR.match(self._buffer, self._at)
             end = match.end() if match else self._at
             if end - self._at > _SCALAR_BYTES_MAX:
-                raise InvalidRegister(f"the file is no JSON: a word of over {_SCALAR_BYTES_MAX} bytes")
+                raise InvalidRegister(f"the file is not JSON: a word of over {_SCALAR_BYTES_MAX} bytes")
             if end < len(self._buffer) or not self._fill():
                 break
         if end == self._at:
-            raise InvalidRegister(f"the file is no JSON: a value expected, {quoted(self.peek())} found")
+            raise InvalidRegister(f"the file is not JSON: a value expected, {quoted(self.peek())} found")
         return self._cut(end)
 
     def _string(self) -> bytes | str:
@@ -252,7 +252,7 @@ def decoded_record(value: bytes | str) -> dict[str, object] | str:
     try:
         found = msgspec.json.decode(value)
     except (ValueError, RecursionError) as error:
-        return f"it is no valid JSON: {error}"
+        return f"it is not valid JSON: {error}"
     return found if isinstance(found, dict) else "it is no object"
 
 
@@ -267,4 +267,4 @@ def decoded(value: bytes | str) -> object:
     try:
         return msgspec.json.decode(value)
     except (ValueError, RecursionError) as error:
-        raise InvalidRegister(f"the file is no valid JSON: {error}") from error
+        raise InvalidRegister(f"the file is not valid JSON: {error}") from error

@@ -62,7 +62,7 @@ async def test_a_store_that_was_moved_is_neither_made_anew_nor_mixed_with_anothe
     await other.close()
     found = await ask()
     assert {each for each in found if isinstance(each, int)} == {revision}
-    assert all("not the file" in str(each) for each in found if isinstance(each, NotReady))
+    assert all("no longer the file" in str(each) for each in found if isinstance(each, NotReady))
 
 
 async def test_a_journal_without_its_store_is_not_deleted_by_making_a_new_one(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_reporting_key_needs_an_operator_that_exists(run: Run, data: Path) -> 
         (["--name", "x"], "--scope"),
         (["--name", "x", "--scope", "write"], "write"),
         (["--name", "x", "--scope", "stream", "--expires", "soon"], '"soon" is not a duration'),
-        (["--name", "x", "--scope", "stream", "--expires", "0d"], "expire after it was made"),
+        (["--name", "x", "--scope", "stream", "--expires", "0d"], "expire after it was created"),
         (["--name", "x", "--scope", "stream", "--expires", "99999d"], "longer than 36500 days"),
     ],
 )

@@ -215,7 +215,7 @@ def test_wrong_secret_and_unknown_id_are_told_the_same() -> None:
 def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(Unauthenticated) as caught:
         Keyring([made()[1]], []).authenticate(text, NOW, Scope.STREAM)
-    assert str(caught.value) == "not a valid key: it is cut off, mistyped, or not from here"
+    assert str(caught.value) == "not a valid key: it is incomplete, mistyped, or from another server"
 
 
 def test_a_revoked_key_opens_nothing_and_its_connections_end() -> None:

@@ -56,7 +56,7 @@ class TestReading:
         "written", ["uid 4711/1", "NO*ABC*E1\u00ad", "\ufb01*ABC*E1", "NOR_01333", "+NO*ABC*E1"]
     )
     def test_what_can_be_no_name_of_an_evse_is_refused(self, written: str) -> None:
-        with pytest.raises(InvalidSelection, match="is no name of an EVSE"):
+        with pytest.raises(InvalidSelection, match="is not an EVSE"):
             read({"evse": written})
 
     def test_statuses_are_words_in_any_case(self) -> None:

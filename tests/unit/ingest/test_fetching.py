@@ -178,7 +178,7 @@ async def test_redirects_in_a_circle_end(other: Answering) -> None:
 @pytest.mark.parametrize("to", ["ftp://127.0.0.1/", "file:///etc/passwd", "javascript:1"])
 async def test_a_redirect_to_something_else_than_http_is_not_followed(other: Answering, to: str) -> None:
     other.respond = redirecting(to)
-    with pytest.raises(SourceFailure, match="no HTTP address"):
+    with pytest.raises(SourceFailure, match="not an HTTP address"):
         await fetch(other.url)
 
 

@@ -409,8 +409,8 @@ class TestPush:
     @pytest.mark.parametrize(
         ("body", "told"),
         [
-            (b"", "no DATEX II as JSON"),
-            (b"available", "no DATEX II as JSON"),
+            (b"", "not DATEX II in JSON"),
+            (b"available", "not DATEX II in JSON"),
             (b"{}", "holds no EnergyInfrastructureStatusPublication"),
             (b"[]", "holds no EnergyInfrastructureStatusPublication"),
             (b'{"payload": {}}', "holds no EnergyInfrastructureStatusPublication"),

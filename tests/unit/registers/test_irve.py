@@ -388,15 +388,15 @@ def test_text_that_is_no_utf_8_is_windows_1252() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"{", "no valid JSON"),
-        (b'{"id_pdc_itinerance": }', "no valid JSON"),
-        (b"[1]", "no valid JSON object"),
-        (b"null", "no valid JSON object"),
-        (b"7", "no valid JSON object"),
+        (b"{", "not valid JSON"),
+        (b'{"id_pdc_itinerance": }', "not valid JSON"),
+        (b"[1]", "not valid JSON object"),
+        (b"null", "not valid JSON object"),
+        (b"7", "not valid JSON object"),
         (b"{}", "it has no id_station_itinerance"),
-        (b'{"a": ' * 5_000 + b"1" + b"}" * 5_000, "no valid JSON"),
-        (b'{"id_pdc_itinerance": ' + b"9" * 5_000 + b"}", "no valid JSON"),
-        (b'{"coordonneesXY": [NaN, NaN]}', "no valid JSON"),
+        (b'{"a": ' * 5_000 + b"1" + b"}" * 5_000, "not valid JSON"),
+        (b'{"id_pdc_itinerance": ' + b"9" * 5_000 + b"}", "not valid JSON"),
+        (b'{"coordonneesXY": [NaN, NaN]}', "not valid JSON"),
         (b'{"nom_station": "' + b"x" * 5_000_000 + b'"}', "larger than 4194304 bytes"),
     ],
 )

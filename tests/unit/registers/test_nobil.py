@@ -113,9 +113,9 @@ def test_a_document_without_stations_is_read() -> None:
         (b'{"chargerstations": null}', "expected"),
         (b'{"chargerstations": []} x', "goes on after the end"),
         (b'{"chargerstations": []}{"chargerstations": []}', "goes on after the end"),
-        (b'{"Provider": nobil, "chargerstations": []}', "no valid JSON"),
-        (b'{"chargerstations": [}]}', "no JSON"),
-        (b'{"chargerstations": [,]}', "no JSON"),
+        (b'{"Provider": nobil, "chargerstations": []}', "not valid JSON"),
+        (b'{"chargerstations": [}]}', "not JSON"),
+        (b'{"chargerstations": [,]}', "not JSON"),
         (b'{"chargerstations" []}', '":" expected'),
         (b'{"error": "Invalid key: tell post@example.org"}', '"Invalid key: tell"'),
         (b'[{"error": {"code": 7}}]', "NOBIL answered with an error"),
@@ -154,13 +154,13 @@ def test_a_document_over_a_limit_is_invalid() -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (b'{"csmd": nothing}', "no valid JSON"),
-        (b'{"csmd": {"id": 1}, }', "no valid JSON"),
-        (b'{"csmd": {"name": "\xff"}}', "no valid JSON"),
-        (b'{"csmd": {"name": "\\ud800"}}', "no valid JSON"),
-        (b'{"csmd": {"id": ' + b"9" * 5_000 + b"}}", "no valid JSON"),
-        (b'{"csmd": {"id": 1e999}}', "no valid JSON"),
-        (b'{"csmd": {"Position": NaN}}', "no valid JSON"),
+        (b'{"csmd": nothing}', "not valid JSON"),
+        (b'{"csmd": {"id": 1}, }', "not valid JSON"),
+        (b'{"csmd": {"name": "\xff"}}', "not valid JSON"),
+        (b'{"csmd": {"name": "\\ud800"}}', "not valid JSON"),
+        (b'{"csmd": {"id": ' + b"9" * 5_000 + b"}}", "not valid JSON"),
+        (b'{"csmd": {"id": 1e999}}', "not valid JSON"),
+        (b'{"csmd": {"Position": NaN}}', "not valid JSON"),
         (b'{"csmd": ' + b'{"a":' * 100 + b"1" + b"}" * 101, "nests deeper than 32"),
         (b"[" * 100 + b"]" * 100, "nests deeper than 32"),
         (b'{"csmd": {"name": "' + b"x" * 5_000_000 + b'"}}', "larger than 4194304 bytes"),
@@ -378,7 +378,7 @@ def test_a_station_without_connectors_is_refused(conn: object) -> None:
 
 
 def test_a_station_that_dispenses_only_fuel_is_refused() -> None:
-    assert refusal(connector("70"), connector("82")).reason == "it dispenses fuel, no electricity"
+    assert refusal(connector("70"), connector("82")).reason == "it dispenses fuel, not electricity"
     assert len(draft(connector("70"), connector("32")).station.outlets) == 2
 
 

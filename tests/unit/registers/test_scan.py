@@ -123,7 +123,7 @@ def test_a_word_ends_where_it_ends_wherever_the_file_is_cut(spaces: int) -> None
 
 @pytest.mark.parametrize("document", [b"]", b",", b":", b"1" * 1_000])
 def test_what_is_no_value_is_no_json(document: bytes) -> None:
-    with pytest.raises(InvalidRegister, match="no JSON"):
+    with pytest.raises(InvalidRegister, match="not JSON"):
         scanner(document).value()
 
 
