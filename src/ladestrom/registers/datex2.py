@@ -296,7 +296,7 @@ def _connectors(point: Node, what: str, notes: Notes) -> tuple[Connector, ...]:
             Connector(standard, _power_kw(connector.get("maxPowerAtSocket"), notes) or fallback_kw)
         )
     if not connectors:
-        notes.add("a point names no connector; it has one of an unknown kind")
+        notes.add("a point has no connectors; one of unknown type is assumed")
         connectors.append(Connector(tables.UNKNOWN, fallback_kw))
     return tuple(connectors)
 
