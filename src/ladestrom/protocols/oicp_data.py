@@ -272,6 +272,6 @@ def _power_kw(facility: object, notes: Notes) -> float | None:
         return None
     power_kw = decimal(said)
     if power_kw is None or not 0 < power_kw <= POWER_KW_MAX:
-        notes.add(f"the power {quoted(said)} cannot be one and was left out")
+        notes.add(f"the power {quoted(said)} is not valid and was ignored")
         return None
     return round(power_kw, 3)

@@ -194,7 +194,7 @@ def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> l
             continue
         evse = _evse(point, party, limits, notes)
         if evse is None:
-            notes.add(f"point {number} has no id and was left out")
+            notes.add(f"point {number} has no id and was ignored")
             continue
         identity = evse.key or f"uid {local_key(evse.uid or '')}"
         if identity in points:
@@ -250,7 +250,7 @@ def _evse_id(point: Node, limits: Limits, notes: Notes) -> str:
         if len(evse_id) <= limits.id_chars_max and _ID_CHARACTERS.fullmatch(evse_id) and evse_key(evse_id)
     ]
     if len(sound) < len(found):
-        notes.add("an EVSE id that cannot be one was left out")
+        notes.add("an invalid EVSE id was ignored")
     if len({evse_key(evse_id) for evse_id in sound}) > 1:
         notes.add(f"a point has several EVSE ids; {quoted(sound[0])} is taken")
     return sound[0] if sound else ""
@@ -313,7 +313,7 @@ def _power_kw(said: object, notes: Notes) -> float | None:
     elif power is not None:
         notes.add("a power below 1,000 is taken for kilowatts")
     if power is None or not 0 < power <= tables.POWER_KW_MAX:
-        notes.add(f"the power {quoted(said)} cannot be one and was left out")
+        notes.add(f"the power {quoted(said)} is not valid and was ignored")
         return None
     return round(power, 3)
 

@@ -316,7 +316,7 @@ def _power_kw(said: object, notes: Notes) -> float | None:
         notes.add(f"the power {quoted(said)} is taken for watts")
         power_kw /= 1_000
     if power_kw is None or not 0 < power_kw <= _POWER_KW_MAX:
-        notes.add(f"the power {quoted(said)} cannot be one and was left out")
+        notes.add(f"the power {quoted(said)} is not valid and was ignored")
         return None
     return round(power_kw, 3)
 

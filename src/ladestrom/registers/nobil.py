@@ -335,7 +335,7 @@ def _ids(connector: Mapping[str, object], limits: Limits, notes: Notes) -> _Iden
         if not plain(said):
             continue
         if len(value) > limits.id_chars_max or not _ID_CHARACTERS.fullmatch(value) or not value.strip("*- "):
-            notes.add(f"attribute {kind} {quoted(said)} cannot be an id and was left out")
+            notes.add(f"attribute {kind} {quoted(said)} is not a valid id and was ignored")
         elif not _UID_FORM.fullmatch(value) and (_party(value) or _STARRED_FORM.fullmatch(value)):
             evse_id = evse_id or value
         else:

@@ -235,14 +235,14 @@ class TestPoints:
     def test_a_point_without_an_id_is_left_out_with_a_note(self) -> None:
         draft = one(point(), point(None), point("a@b"))
         assert len(draft.station.evses) == 1
-        assert draft.notes[1:] == ("point 2 has no id and was left out", "point 3 has no id and was left out")
+        assert draft.notes[1:] == ("point 2 has no id and was ignored", "point 3 has no id and was ignored")
 
     def test_an_evse_id_that_cannot_be_one_is_left_out_and_of_several_the_first_is_taken(self) -> None:
         draft = one(
             point("cp-0007", evseId="ø" * 70, externalIdentifier=["NO*ABC*E7", {"identifier": ""}, ""])
         )
         assert draft.station.evses[0].evse_id == "NO*ABC*E7"
-        assert "an EVSE id that cannot be one was left out" in draft.notes
+        assert "an invalid EVSE id was ignored" in draft.notes
         two = [{"externalIdentifier": f"NO*ABC*E{number}"} for number in (7, 8)]
         draft = one(point("cp-0007", connector=two))
         assert draft.station.evses[0].evse_id == "NO*ABC*E7"
@@ -299,7 +299,7 @@ class TestConnectors:
     def test_a_point_without_connectors_has_one_of_an_unknown_kind(self) -> None:
         draft = one(point(availableChargingPower=22000))
         assert draft.station.outlets[0].connector.standard == "UNKNOWN"
-        assert "unknown kind" in draft.notes[0]
+        assert "unknown type" in draft.notes[0]
 
     @pytest.mark.parametrize(
         ("word", "notes"), [("other", 0), ("domestic", 0), ("plasma", 1), ("", 1), (None, 1)]

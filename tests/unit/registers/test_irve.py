@@ -280,7 +280,7 @@ def test_power_is_in_kilowatts_and_great_numbers_are_watts(said: object, power_k
 def test_powers_that_were_not_taken_as_written_are_noted() -> None:
     assert draft(row(puissance_nominale="22000")).notes == ('the power "22000" is taken for watts',)
     assert draft(row(puissance_nominale="beaucoup")).notes == (
-        'the power "beaucoup" cannot be one and was left out',
+        'the power "beaucoup" is not valid and was ignored',
     )
     assert draft(row(puissance_nominale=None)).notes == ()
 

@@ -551,7 +551,7 @@ def test_a_short_uid_groups_connectors_but_is_no_key() -> None:
 def test_what_cannot_be_an_id_is_left_out_and_noted(value: str) -> None:
     one = draft(connector(uid=value))
     assert points(one) == [("", None, None, None)]
-    assert "cannot be an id" in one.notes[0]
+    assert "is not a valid id" in one.notes[0]
     assert "@" not in one.notes[0]
 
 
