@@ -3,7 +3,7 @@
 A block's language says what a test does with it:
 
     sh            runs in the document's shell session; a block `text` right behind it is what it prints
-    sh example    names hosts that do not exist: its syntax is checked, and each command of ladestrom is parsed
+    sh example    needs programs and data from elsewhere: its syntax is checked, each command of ladestrom is parsed
     text          what the block before it prints; `...` stands for any text within a line, a line `...` for lines
     json          is JSON, or JSON lines
     toml          is a settings file

@@ -1,10 +1,13 @@
 """Every command of README and docs does what the document says: run in order, and compared with what it prints.
 
-One shell session for each document, in an empty directory that has `.venv` and `examples` as a clone has. It also
-holds what a document has at the machine's root: `/srv`, `/var`, `/etc` and `/usr/local`, and a `sudo` that drops the
-environment, as the real one does, but makes nobody another user.
+One shell session for each document, in an empty directory that has `.venv` and `examples` as a clone has; one for both
+guides to a server of one's own, the second of which goes on where the first ends. The directory also holds what a
+document has at the machine's root: `/srv`, `/var`, `/etc` and `/usr/local`, with the files that it prints. There are a
+`sudo` that drops the environment, as the real one does, but makes nobody another user, and a `systemctl` that runs
+the printed units (`tests/e2e/systemctl.py`).
 Exported variables live on from block to block. A block that starts a server stays in the background until the
-document's end; any other has to end by itself, or is ended once it has printed what the document says.
+document's end, and one that follows a stream is ended once it has printed what the document says; any other has to end
+by itself.
 """
 
 from __future__ import annotations
@@ -16,20 +19,24 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Final, Self
 
 import pytest
+from tests import warden
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, matches
+from tests.e2e import systemctl
 from tests.e2e.peers.ocpi_sender import OcpiSender, envelope
 from tests.e2e.running import environment, free_port
 from tests.patience import DEADLINE_S, until
-from tests.programs import STDOUT, Program, begin, end, run
+from tests.programs import MARK, STDOUT, Program, begin, end, run
 
 from ladestrom.cli import build
 
 SERVERS: Final = re.compile(r"^(\S*ladestrom (serve|demo)|make run)\b", re.MULTILINE)
+FOLLOWS: Final = re.compile(r"^curl -\w*N", re.MULTILINE)
 SUBSTITUTES: Final = {
     r"make (setup|test|check)": "true",
     r"make run": ".venv/bin/ladestrom demo --port 8383",
@@ -40,6 +47,7 @@ SUBSTITUTES: Final = {
     r"sudo (\S+/srv/ladestrom)/bin/python -m pip install": (
         rf"{sys.executable} -m pip --python \1 install --quiet --no-index"
     ),
+    r"scp -r dist requirements status\.example\.org:": f"ln -s {ROOT}/requirements .",
     r"sudo useradd .*": "true",
     r"sudo install -d -o ladestrom -g ladestrom": "sudo install -d",
 }
@@ -62,14 +70,27 @@ exec env -i PATH="$PATH" HOME="$HOME" "$@"
 """
 PLACES: Final = re.compile(r"(?<![\w.\-/])/(?=(srv|var|etc|usr/local)/)")
 """Paths of a machine that a document installs on: they lie in the session's directory."""
-PORT: Final = "8383"
-"""The port that the documents speak of; each session has one of its own instead."""
+SYSTEMCTL: Final = """#!/bin/sh
+exec env -i {environment} {python} -I -S {program} {root} "$@"
+"""
+PORTS: Final = ("8383", "9383")
+"""The ports that the documents speak of, the server's first; each session has others instead."""
+FILES: Final = {
+    "toml": re.compile(r"`/(etc/[\w./-]+\.toml)`"),
+    "ini": re.compile(r"`/(etc/systemd/system/[\w.-]+\.(?:service|timer))`"),
+}
+"""How a document names the file that a block of a language is: the last name before it counts."""
 
+SERVER: Final = tuple(ROOT / "docs" / name for name in ("install.md", "operations.md"))
 RUN: Final = [
-    (path, [block for block in blocks(path) if block.language in {"sh", "text"}])
-    for path in DOCUMENTS
-    if any(block.language == "sh" and not block.info for block in blocks(path))
+    *(
+        (path,)
+        for path in DOCUMENTS
+        if path not in SERVER and any(block.language == "sh" and not block.info for block in blocks(path))
+    ),
+    SERVER,
 ]
+"""What is done in one session, in this order."""
 EXAMPLES: Final = [block for path in DOCUMENTS for block in blocks(path) if block.info == "example"]
 
 
@@ -132,13 +153,21 @@ class _File(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+def _free_ports(count: int) -> list[int]:
+    """Different ports."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return sorted(ports)
+
+
 class Session:
     """A reader's shell. A context manager that ends what it started."""
 
     def __init__(self, directory: Path, elsewhere: Elsewhere) -> None:
         self._elsewhere = elsewhere
         self._directory = directory
-        self._port = str(free_port())
+        self._ports = dict(zip(PORTS, map(str, _free_ports(len(PORTS))), strict=True))
         self._state = directory / ".exported"
         self._state.write_text("")
         self._running: list[Program] = []
@@ -148,27 +177,56 @@ class Session:
         local = directory / "usr" / "local" / "bin"
         for each in (local, directory / "etc", directory / "srv", directory / "var"):
             each.mkdir(parents=True)
-        (local / "sudo").write_text(SUDO)
-        (local / "sudo").chmod(0o755)
-        own = environment({"server.port": self._port})
+        own = environment({"server.port": self._ports[PORTS[0]]})
+        kept = {
+            name: value
+            for name, value in own.items()
+            if name in {"PATH", "HOME"} or name.startswith("LADESTROM_")
+        }
+        words = {
+            "environment": shlex.join(
+                f"{name}={value}" for name, value in {**kept, warden.VARIABLE: MARK}.items()
+            ),
+            "python": shlex.quote(sys.executable),
+            "program": shlex.quote(systemctl.__file__),
+            "root": shlex.quote(str(directory)),
+        }
+        for name, text in (("sudo", SUDO), ("systemctl", SYSTEMCTL.format_map(words))):
+            (local / name).write_text(text)
+            (local / name).chmod(0o755)
         self._environment = {
             **own,
             "COLUMNS": "100",
             "PATH": os.pathsep.join((str(local), own["PATH"], str(Path(sys.prefix) / "bin"))),
         }
 
-    def configure(self, text: str) -> None:
-        """Writes the settings file that a document prints."""
-        (self._directory / "etc" / "ladestrom.toml").write_text(self._placed(text))
+    def write(self, block: Block) -> None:
+        """Writes the file that a document prints, where it says."""
+        before = (ROOT / block.document).read_text(encoding="utf-8").splitlines()[: block.line - 1]
+        named = FILES[block.language].findall("\n".join(before))
+        file = self._directory / (named[-1] if named else "etc/ladestrom.toml")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self._with_ports(self._placed(block.text)))
 
     def _placed(self, text: str) -> str:
         return PLACES.sub(f"{self._directory}/", text)
+
+    def _with_ports(self, text: str) -> str:
+        for written, port in self._ports.items():
+            text = text.replace(written, port)
+        return text
+
+    def _as_written(self, text: str) -> str:
+        for written, port in self._ports.items():
+            text = text.replace(port, written)
+        return text.replace(f"{self._directory}/", "/")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+        systemctl.kill_all(self._directory)
 
     def _stop(self) -> None:
         for process in self._running:
@@ -182,7 +240,7 @@ class Session:
             text = re.sub(rf"^{command}", substitute, text, flags=re.MULTILINE)
         for word, substitute in PLACEHOLDERS.items():
             text = re.sub(rf"(?<= ){word}(?= |$)", substitute, text, flags=re.MULTILINE)
-        text = self._elsewhere.put_in(text)
+        text = self._elsewhere.put_in(self._with_ports(text))
         self._count += 1
         output = self._directory / f".printed-{self._count}"
         is_server = SERVERS.search(block.text) is not None
@@ -191,7 +249,7 @@ class Session:
             self._stop()
         exports = re.search(r"^export ", text, re.MULTILINE) is not None
         exported = f"\ndeclare -px > {shlex.quote(str(self._state))}" if exports else ""
-        script = f". {shlex.quote(str(self._state))}\n{text}{exported}".replace(PORT, self._port)
+        script = f". {shlex.quote(str(self._state))}\n{text}{exported}"
         with output.open("w") as printed:
             process = begin(
                 ["bash", "-euo", "pipefail", "-c", script],
@@ -201,27 +259,39 @@ class Session:
                 stderr=STDOUT,
             )
         self._running.append(process)
-        self._wait(process, output, block, READY if is_server and expected is None else expected)
-        if not is_server:
-            if exports:
-                until(lambda: process.poll() is not None, f"{block} ends")
-            self._running.remove(process)
-            end(process)
+        if is_server:
+            self._wait_for(READY if expected is None else expected, process, output, block)
+            return
+        if expected is not None and FOLLOWS.search(block.text):
+            self._wait_for(expected, process, output, block)
+        else:
+            until(lambda: process.poll() is not None, f"{block} ends", _deadline_s(block))
+            text = self._as_written(output.read_text(errors="replace"))
+            assert process.returncode == 0, f"{block} ended with {process.returncode}:\n{text}"
+            assert expected is None or matches(expected, text), _differs(block, text, expected)
+        self._running.remove(process)
+        end(process)
 
-    def _wait(self, process: Program, output: Path, block: Block, expected: str | None) -> None:
-        printed = ""
+    def _wait_for(self, expected: str, process: Program, output: Path, block: Block) -> None:
+        """Waits until a program that goes on has printed what the document says."""
 
-        def done() -> bool:
-            nonlocal printed
-            ended = process.poll() is not None
-            printed = output.read_text(errors="replace").replace(self._port, PORT)
-            return ended or (expected is not None and matches(expected, printed))
+        def printed() -> str:
+            return self._as_written(output.read_text(errors="replace"))
 
-        commands = len(block.text.splitlines())
-        until(done, f"{block} prints what the document says, or ends", DEADLINE_S * commands)
-        if expected is None or not matches(expected, printed):
-            assert process.returncode == 0, f"{block} ended with {process.returncode}:\n{printed}"
-            assert expected is None, f"{block} printed:\n{printed}\nand the document says:\n{expected}"
+        until(
+            lambda: process.poll() is not None or matches(expected, printed()),
+            f"{block} prints what the document says, or ends",
+            _deadline_s(block),
+        )
+        assert matches(expected, printed()), _differs(block, printed(), expected)
+
+
+def _deadline_s(block: Block) -> float:
+    return DEADLINE_S * len(block.text.splitlines())
+
+
+def _differs(block: Block, printed: str, expected: str) -> str:
+    return f"{block} printed:\n{printed}\nand the document says:\n{expected}"
 
 
 @pytest.fixture
@@ -230,20 +300,19 @@ def session(tmp_path: Path) -> Iterator[Session]:
         yield made
 
 
-@pytest.mark.parametrize("path", [path for path, _ in RUN], ids=lambda path: path.name)
-def test_the_commands_of_a_document_print_what_it_says(path: Path, session: Session) -> None:
-    found = dict(RUN)[path]
-    for block in blocks(path):
-        if block.language == "toml":
-            session.configure(block.text)
-    for number, block in enumerate(found):
-        if block.language == "sh" and not block.info:
-            after = found[number + 1] if number + 1 < len(found) else None
-            session.run(block, after.text if after is not None and after.language == "text" else None)
+@pytest.mark.parametrize("paths", RUN, ids=lambda paths: "+".join(path.name for path in paths))
+def test_the_commands_of_a_document_print_what_it_says(paths: tuple[Path, ...], session: Session) -> None:
+    for path in paths:
+        for block, after in pairwise([*blocks(path), None]):
+            assert block is not None
+            if block.language in FILES:
+                session.write(block)
+            elif block.language == "sh" and not block.info:
+                session.run(block, after.text if after is not None and after.language == "text" else None)
 
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=str)
-def test_commands_for_hosts_that_do_not_exist_are_understood(block: Block) -> None:
+def test_commands_that_need_what_is_not_here_are_understood(block: Block) -> None:
     run(["bash", "-n", "-c", block.text], check=True)
     for line in block.text.replace("\\\n", "").splitlines():
         if re.match(r"(\S*/)?ladestrom ", line):
