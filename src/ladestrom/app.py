@@ -532,6 +532,8 @@ class App:
             await self._refresh(everything=everything)
 
     _rights_revision = 0
+    _followed_revision = 0
+    """Of the rights that the last refresh went by: those taken while it ran may have sources to start."""
     _points: Sequence[ChargePoint] = ()
     _speakers = Speakers(frozenset(), frozenset())
     _some_left = True
@@ -579,6 +581,7 @@ class App:
         return Speakers(frozenset(self.protocols.pushes), frozenset(found))
 
     async def _refresh(self, *, everything: bool) -> None:
+        followed = self._rights_revision
         delta = await self.store.registry_since(0 if everything else self._revision)
         touched: list[Evse] = []
         moving = await self._moving(delta.stations)
@@ -620,7 +623,7 @@ class App:
         await self._sign_off_left()
         if self._server is not None:
             self.sources.start()
-        self._revision = delta.revision
+        self._revision, self._followed_revision = delta.revision, followed
 
     async def _sign_off_left(self) -> None:
         """What came from those that are not configured any more is unknown."""
@@ -823,7 +826,8 @@ class App:
     # -- housekeeping ------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        if await self.store.revision() != self._revision:
+        revision = await self.store.revision()
+        if revision != self._revision or self._followed_revision != self._rights_revision:
             await self.refresh()
 
     async def _watch_rights(self) -> None:

@@ -362,7 +362,7 @@ class Serving:
         """Returns when the server knows what the store has."""
         newest = self.write(lambda store: store.revision())
         until(
-            lambda: min(self.app._revision, self.app._rights_revision) >= newest,
+            lambda: min(self.app._revision, self.app._followed_revision) >= newest,
             "the server follows the store: stations, and rights",
         )
 

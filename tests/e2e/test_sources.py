@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from tests.certificates import Authority
 from tests.e2e.answering import Answering, flooding, silent, trickling
-from tests.e2e.serving import Serving
+from tests.e2e.serving import Serving, now
 from tests.patience import scaled, until
 
 from ladestrom.cli import main
+from ladestrom.core.access import operator_from
+from ladestrom.ports import RegistryDelta, SourceRecord
 
 E1, E2 = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
 SETTINGS = {
@@ -94,6 +96,32 @@ def becomes(server: Serving, what: str, evse: str = E1) -> None:
 def is_in(server: Serving, state: str, name: str = "swiss") -> dict[str, Any]:
     until(lambda: health(server, name).get("state") == state, f"{name} is {state}")
     return health(server, name)
+
+
+def test_a_source_that_is_added_while_the_server_takes_other_changes_is_asked_too(
+    server: Serving, other: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = server.app.store
+    read = store.registry_since
+    source = SourceRecord(
+        name="swiss",
+        operator="alfa",
+        protocol="oicp-file",
+        address=f"{other.url}/status.json",
+        poll_s=1,
+        added_at=now(),
+        changed_at=now(),
+    )
+
+    async def registry_since(revision: int) -> RegistryDelta:
+        """The registry is read after the rights: what is added in between is among neither's news."""
+        monkeypatch.undo()
+        await store.put_source(source)
+        return await read(revision)
+
+    monkeypatch.setattr(store, "registry_since", registry_since)
+    server.write(lambda store: store.put_operator(operator_from("third", parties=["NO*THI"]), now()))
+    becomes(server, "AVAILABLE")
 
 
 def test_a_source_that_is_added_while_the_server_runs_brings_its_statuses(
@@ -340,7 +368,7 @@ class TestCertificates:
             found = health(server)
             assert found["certificate_expires_at"] is not None
             assert found["own_certificate_expires_at"] is not None
-            assert "its certificate is valid for 2" in run("sources", "test", "swiss")[0]
+            assert "its certificate expires in 2" in run("sources", "test", "swiss")[0]
 
     def test_a_source_whose_certificate_has_expired_is_not_believed(
         self, server: Serving, run: Run, tmp_path: Path
