@@ -304,7 +304,7 @@ class App:
             if scope["type"] == "websocket":
                 await socket(scope, receive, send)
             else:
-                await upgrade_required(send)
+                await upgrade_required(scope["method"], send)
 
         @asgi("/ocpp", is_mount=True, copy_scope=False)
         async def ocpp(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - likewise

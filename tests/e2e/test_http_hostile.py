@@ -248,6 +248,36 @@ def test_what_is_no_request_is_answered_and_nothing_breaks(server: Serving, sent
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/rest/chargers",
+        "/api/v1/stream",
+        "/api/v2/events",
+        "/api/v2/reports",
+        "/api/v2/reports/stream",
+        "/api/v2/stream",
+        "/api/oicp/evsepush/v23/operators/NO*ALF/status-records",
+        "/auth/token",
+        "/dynamique/status/",
+        "/ocpi",
+        "/ocpi/versions",
+        "/ocpi/2.2.1",
+        "/ocpi/2.2.1/credentials",
+        "/ocpi/2.2.1/locations/NO/ALF/L1",
+        "/ocpp/x",
+        "/push/datex2",
+        "/push/irve",
+    ],
+)
+def test_a_method_that_no_path_has_is_refused_before_a_key_is_asked_for(server: Serving, path: str) -> None:
+    with Wire(server.port) as wire:
+        wire.send(f"TRACE {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+        head, _ = wire.answer()
+        allowed = {each.strip() for each in head.headers.get("allow", "").split(",")}
+        assert (head.status, allowed - {""} != set(), "TRACE" in allowed) == (405, True, False)
+
+
+@pytest.mark.parametrize(
     "begun",
     [
         b"GET /livez",

@@ -58,6 +58,8 @@ DELIVERING: Final = frozenset({"registered", "fixed"})
 """States in which a peer's statuses count."""
 LOCATION_METHODS: Final = ("GET", "PUT", "PATCH")
 CREDENTIALS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+"""Of all paths: another is refused to everybody, with a token or without."""
 VERSIONS_PATH: Final = f"{ocpi.PREFIX}/versions"
 
 
@@ -211,6 +213,7 @@ class OcpiServer:
         await respond(send, msgspec.structs.replace(answer, headers=(*answer.headers, *extra)))
 
     async def _reply(self, scope: MutableMapping[str, Any], request: Request, receive: Receive) -> Reply:
+        _only(request.method, METHODS)
         peer, token = await self._authenticated(request.headers)
         operator = self._operator(peer.operator)
         if operator is None:

@@ -33,10 +33,10 @@ from ladestrom.errors import (
     TooLarge,
     TooManyRequests,
     Unauthenticated,
-    UpgradeRequired,
 )
 from ladestrom.ingest.reception import Reception, Way, feed_of
 from ladestrom.ingest.supervision import Origin
+from ladestrom.ingest.websocket_server import upgrade_required
 from ladestrom.model import Millis, Operator, Order
 from ladestrom.ports import ChargePoint
 from ladestrom.problem import MEDIA_TYPE, problem
@@ -164,8 +164,10 @@ class OcppServer:
         """The ASGI application: one connection."""
         if scope["type"] != "websocket":
             is_here = scope["path"] != "/" and scope["raw_path"].startswith(PATH.encode())
-            error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
-            await _refuse(send, error if is_here else NotFound("nothing is here"), "http.response")
+            if is_here:
+                await upgrade_required(scope["method"], send)
+            else:
+                await _refuse(send, NotFound("nothing is here"), "http.response")
             return
         await receive()
         try:
@@ -528,8 +530,6 @@ async def _refuse(send: Send, error: LadestromError, kind: str) -> None:
     ]
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b'Basic realm="ladestrom", charset="UTF-8"'))
-    if isinstance(error, UpgradeRequired):
-        headers.append((b"upgrade", b"websocket"))
     if error.retry:
         headers.append((b"retry-after", b"30"))
     await send({"type": f"{kind}.start", "status": error.status, "headers": headers})

@@ -18,7 +18,14 @@ from ladestrom import tasks
 from ladestrom.core.access import Scope
 from ladestrom.core.shares import Held
 from ladestrom.credentials import Doorkeeper
-from ladestrom.errors import LadestromError, NotReady, TooManyRequests, Unauthenticated, UpgradeRequired
+from ladestrom.errors import (
+    LadestromError,
+    MethodNotAllowed,
+    NotReady,
+    TooManyRequests,
+    Unauthenticated,
+    UpgradeRequired,
+)
 from ladestrom.ingest.http_push import (
     PushEndpoint,
     Receive,
@@ -39,6 +46,8 @@ Pending = asyncio.Queue[asyncio.Task[bytes] | None]
 """Receipts to come, in the order of their messages; None is the end."""
 PIPELINE_MESSAGES_MAX: Final = 64
 """Messages of one connection without a receipt yet; the next one waits in the socket."""
+OPENING: Final = ("GET", "HEAD")
+"""A WebSocket is opened with GET (RFC 6455, section 4.1); HEAD is answered as GET is."""
 KEY_CHECK_S: Final = 1.0
 """How often a connection's key is looked at, whether messages come or not."""
 LAST_RECEIPTS_S_MAX: Final = 3.0
@@ -152,10 +161,16 @@ class ReportSocket:
                 gone = True
 
 
-async def upgrade_required(send: Send) -> None:
-    """What a plain request to the socket's path is told."""
-    error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
-    await respond(send, Answer(error.status, problem(error), MEDIA_TYPE, (("upgrade", "websocket"),)))
+async def upgrade_required(method: str, send: Send) -> None:
+    """What a plain request to a socket's path is told."""
+    error: LadestromError
+    if method in OPENING:
+        error = UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
+        headers = ("upgrade", "websocket")
+    else:
+        error = MethodNotAllowed(f"{method[:20]} is not for a WebSocket; connect with GET")
+        headers = ("allow", ", ".join(OPENING))
+    await respond(send, Answer(error.status, problem(error), MEDIA_TYPE, (headers,)))
 
 
 async def _refuse(send: Send, error: LadestromError) -> None:
