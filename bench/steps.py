@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench import parsers, probed
 from bench.consumers import Reader, upgrade
 from bench.tables import Conditions, table, told
+from tests.e2e.answering import Answering
 from tests.e2e.running import LADESTROM, Running
 
 EVSES_PER_STATION: Final = 4
@@ -274,6 +275,7 @@ class World:
             Act("administration", lambda: self.get("/api/v2/admin", self.admin_key)),
             Act("a full list that names few (signs off)", self._few, 5),
             *self._documents(),
+            *self._files(),
         ]
 
     def _documents(self) -> list[Act]:
@@ -299,6 +301,31 @@ class World:
             self.post, path, packed, key=self.other_key, content_type=kind, content_encoding="gzip"
         )
         return [*acts, Act(f"a document of {len(packed) / 2**20:.1f} MiB, plain, gzip", post)]
+
+    def _files(self) -> list[Act]:
+        """Files of as many EVSEs as there are, that the server asks for."""
+        made: Mapping[str, Callable[[int], bytes]] = {
+            "irve": parsers.irve_file,
+            "datex2": parsers.datex_json,
+            "oicp-file": parsers.oicp_file,
+        }
+        acts = []
+        for protocol, make in made.items():
+            body = make(self.evses).replace(b"NO*ABC*E", b"FR*LDS*E0").replace(b"FRABCE", b"FRLDSE0")
+            what = f"a file of {len(body) / 2**20:.1f} MiB is fetched, {protocol}"
+            acts.append(Act(what, partial(self._fetched, protocol, body), 20))
+        return acts
+
+    def _fetched(self, protocol: str, body: bytes) -> None:
+        with Answering() as other:
+            other.say(200, body=body)
+            self.running.run(
+                "sources", "add", protocol, "--operator", "other", "--protocol", protocol,
+                "--address", other.url, "--poll", "1h", "--anywhere",
+            )  # fmt: skip
+            ends_s = time.monotonic() + ANSWER_DEADLINE_S
+            while not other.requests and time.monotonic() < ends_s:
+                time.sleep(0.1)
 
     def _few(self) -> None:
         row = {

@@ -18,7 +18,7 @@ from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidRegister, LadestromError
 from ladestrom.ports import StationDraft
 from ladestrom.protocols import ocpi_credentials, ocpi_receiver
-from ladestrom.protocols.conversation import Answered, Ask, PullSettings
+from ladestrom.protocols.conversation import Answered, Ask, PullSettings, inline
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX, RAW_CHARACTERS_MAX, Delivery, ParseLimits
 from ladestrom.protocols.ocpi_locations import evse_ids, read_page
 from ladestrom.protocols.ocpi_pull import pull
@@ -123,7 +123,7 @@ def fuzz_credentials(data: bytes) -> None:
 def fuzz_pull(data: bytes) -> None:
     """A peer that answers so to everything."""
     settings = PullSettings(source="abc", address="https://peer.example/ocpi/versions", secret="s")
-    walk = pull(settings, {}, NOW)
+    walk = inline(pull(settings, {}, NOW))
     told: Answered | None = None
     try:
         for _ in range(50):

@@ -221,7 +221,9 @@ class App:
             self.hub, self.supervision, Registrar(store, directory, self.refresh, clock, self._present)
         )
         self.sources = SourceTasks(
-            SourceDesk(self.reception, store, _source_limits(settings), clock, lambda: log.last),
+            SourceDesk(
+                self.reception, store, _source_limits(settings), clock, lambda: log.last, self.parsing
+            ),
             self.protocols,
         )
         desk = self._push_desk()
@@ -276,7 +278,7 @@ class App:
 
     @cached_property
     def parsing(self) -> ParsingProcess:
-        """Reads large messages for all paths on which operators send."""
+        """Reads large messages, whether they were sent to us or asked for."""
         return ParsingProcess()
 
     def _push_desk(self) -> Desk:
@@ -805,8 +807,8 @@ class App:
         if self._metrics_server is not None:
             self._metrics_server.should_exit = True
             await asyncio.wait({self._metrics_serving})
-        await _ended(self.parsing.stop, DRAIN_S_MAX)
         await self.sources.stop()
+        await _ended(self.parsing.stop, DRAIN_S_MAX)
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
         # locked for what is still to be written.
         self._stopping.set()

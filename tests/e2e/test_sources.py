@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +22,6 @@ from ladestrom.ports import RegistryDelta, SourceRecord
 
 E1, E2 = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
 SETTINGS = {
-    "sources.answer_mib_max": 1,
     "sources.failures_max": 1,
     "sources.rest_s": 1,
 }
@@ -42,8 +43,14 @@ def answer_s_max() -> int:
 
 
 @pytest.fixture
-def server(tmp_path: Path, answer_s_max: int) -> Iterator[Serving]:
-    with Serving(tmp_path, {**SETTINGS, "sources.answer_s_max": answer_s_max}) as running:
+def answer_mib_max() -> int:
+    return 1
+
+
+@pytest.fixture
+def server(tmp_path: Path, answer_s_max: int, answer_mib_max: int) -> Iterator[Serving]:
+    limits = {"sources.answer_s_max": answer_s_max, "sources.answer_mib_max": answer_mib_max}
+    with Serving(tmp_path, {**SETTINGS, **limits}) as running:
         yield running
 
 
@@ -235,6 +242,36 @@ def test_an_answer_that_only_a_person_can_change_opens_the_breaker_at_once(
     add(run, other)
     found = is_in(server, "resting")
     assert found["failures_in_row"] == 1
+
+
+@pytest.mark.parametrize("answer_mib_max", [8])
+def test_a_file_above_1_mib_is_read_in_another_process_also_when_it_is_read_again(
+    server: Serving, other: Answering, run: Run
+) -> None:
+    said = statuses(E1="Occupied")
+    records = said["EVSEStatuses"][0]["EVSEStatusRecord"]
+    records += [{"EvseID": f"CH*XXX*E{number}", "EVSEStatus": "Available"} for number in range(25_000)]
+    body = json.dumps(said).encode()
+    assert len(body) > 1024 * 1024
+    other.say(200, body=body)
+    add(run, other)
+    becomes(server, "CHARGING")
+    first = server.app.parsing.pid
+    assert first is not None
+    assert first != os.getpid()
+    other.say(200, body=body[:-1])
+    until(lambda: "-000" in run("sources", "quarantine", "swiss")[0], "one is kept that cannot be read")
+    run("sources", "pause", "swiss")
+    until(lambda: health(server)["state"] == "paused", "it is paused")
+    os.kill(first, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{first}").exists(), "that process has ended")
+    for file in (server.data / "quarantine" / "swiss").glob("*.kept"):
+        # As if the parser had learnt to read it.
+        head = file.read_bytes().partition(b"\n")[0]
+        file.write_bytes(head + b"\n" + body.replace(E1.encode(), E2.encode()))
+    run("sources", "replay", "swiss")
+    becomes(server, "CHARGING", E2)
+    assert server.app.parsing.pid != first
 
 
 def test_what_cannot_be_read_is_kept_shown_and_read_again(

@@ -23,6 +23,7 @@ from ladestrom.errors import InvalidSetting
 from ladestrom.hub import Hub
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import Failed, Poller, SourceLimits, make_fetcher
+from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Origin
 from ladestrom.ingest.websocket_client import Follower
@@ -95,6 +96,7 @@ class _Desk:
     def __init__(self, reception: Reception, operators: Mapping[str, Operator]) -> None:
         self.reception = reception
         self.limits = SourceLimits(lost_after_s=NEVER_LOST_S)
+        self.parsing = ParsingProcess()
         self.clock = _clock
         self.steady = steady
         self.chance = random.random
@@ -139,6 +141,7 @@ async def trial(
             raise InvalidSetting(f"this program does not have the protocol {quoted(source.protocol)}")
     finally:
         work.cancel()
+        await desk.parsing.stop()
     receipts = reception.receipts
     return Result(
         error=health.last_error if health.failed_last else None,

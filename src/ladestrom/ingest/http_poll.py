@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -34,12 +34,13 @@ from ladestrom.ingest import tls
 from ladestrom.ingest.addresses import Guard
 from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
 from ladestrom.ingest.pacing import Outcome, Pace, PaceLimits
+from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Kind, Origin
-from ladestrom.model import Beginning, Millis, Operator, Receipt
+from ladestrom.model import Beginning, Millis, Operator
 from ladestrom.ports import SourceRecord
-from ladestrom.protocols.conversation import PARTIAL, Answered, Ask, Memory, Pull, PullSettings, Round
+from ladestrom.protocols.conversation import PARTIAL, Answered, Ask, Memory, Pull, PullSettings, Reading
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 logger = structlog.get_logger(__name__)
@@ -51,8 +52,6 @@ ASKS_MAX: Final = 10_000
 TAKE_ATTEMPTS_MAX: Final = 60
 OWN_WAIT_S: Final = 1.0
 """Until something is tried again that our own log, queue or store kept from succeeding."""
-THREAD_BYTES_MIN: Final = 64 * 1024
-"""A larger answer is read in a thread: the loop has others to serve meanwhile."""
 PUBLIC_ONLY: Final = "public_only"
 """Option of a source that named its address itself. Nobody sets it: the server does, of peers."""
 ANYWHERE: Final = "anywhere"
@@ -84,6 +83,11 @@ class Desk(Protocol):
 
     @property
     def limits(self) -> SourceLimits: ...
+
+    @property
+    def parsing(self) -> ParsingProcess:
+        """Reads what is large."""
+        ...
 
     def clock(self) -> Millis:
         """Now."""
@@ -173,7 +177,7 @@ class Poller:
                     # Certificates are renewed while we run.
                     await stack.aclose()
                     files = _stamps(self.source)
-                    fetcher = self._fetcher()
+                    fetcher = await self._fetcher()
                     if fetcher is not None:
                         await stack.enter_async_context(fetcher)
                 outcome, wait_s = Outcome.REFUSED, 0.0
@@ -189,9 +193,10 @@ class Poller:
             return failed.outcome, failed.retry_after_s
         return Outcome.WELL, 0.0
 
-    def _fetcher(self) -> Fetcher | None:
+    async def _fetcher(self) -> Fetcher | None:
         try:
-            return make_fetcher(self.source, self._desk, self.health)
+            # In a thread: to read the authorities of the system takes some 20 ms.
+            return await asyncio.to_thread(make_fetcher, self.source, self._desk, self.health)
         except LadestromError as error:
             self._desk.reception.supervision.failed(self.health, error)
             return None
@@ -240,32 +245,40 @@ class Poller:
         settings = settings_of(self.source, desk.limits.parse, may_register=operator.may_register)
         conversation = self._pull(settings, self._memory, desk.clock())
         way = way_of(self.source, desk.reception.begin())
-        told: Answered | Receipt | None = None
+        proceed: Callable[[], Ask | Reading | Delivery] = partial(next, conversation)
         asks = 0
         try:
             while True:
-                step, memory = await _next(conversation, told)
-                match step:
-                    case None:
-                        return memory
-                    case Ask():
+                match proceed():
+                    case Ask() as ask:
                         asks += 1
                         if asks > ASKS_MAX:
                             raise SourceFailure(f"the round has more than {ASKS_MAX} requests")
-                        told = self._answered = await fetcher.fetch(step)
+                        self._answered = await fetcher.fetch(ask)
+                        proceed = partial(conversation.send, self._answered)
                         self.health.certificate_expires_at = fetcher.certificate_expires_at
-                    case _:
+                    case Reading() as reading:
+                        try:
+                            proceed = partial(conversation.send, await self._read(reading))
+                        except Exception as error:  # noqa: BLE001 - whatever it is, the round may know what to do
+                            proceed = partial(conversation.throw, error)
+                    case Delivery() as delivery:
+                        take = partial(
+                            desk.reception.take, operator, delivery, origin=self.health.origin, way=way
+                        )
                         with _stopped(deadline):
-                            told = await insist(
-                                partial(
-                                    desk.reception.take, operator, step, origin=self.health.origin, way=way
-                                ),
-                                attempts_max=TAKE_ATTEMPTS_MAX,
-                            )
+                            receipt = await insist(take, attempts_max=TAKE_ATTEMPTS_MAX)
+                        proceed = partial(conversation.send, receipt)
+        except StopIteration as over:
+            memory: Memory = over.value
+            return dict(memory)
         finally:
-            # Broken off while a thread reads an answer, it cannot be closed, and ends with the thread.
-            with suppress(ValueError):
-                conversation.close()
+            conversation.close()
+
+    async def _read(self, reading: Reading) -> object:
+        if reading.size_bytes < OWN_PROCESS_BYTES_MIN:
+            return reading.work()
+        return await self._desk.parsing.read(reading.work)
 
     async def _keep(self, memory: Memory) -> None:
         if memory != self._memory:
@@ -375,21 +388,6 @@ def _stopped(deadline: asyncio.Timeout) -> Iterator[None]:
     finally:
         if when_s is not None:
             deadline.reschedule(when_s + loop.time() - began_s)
-
-
-async def _next(conversation: Round, told: Answered | Receipt | None) -> tuple[Ask | Delivery | None, Memory]:
-    """What a conversation wants next, or None and its memory where it is over."""
-    if isinstance(told, Answered) and len(told.body) >= THREAD_BYTES_MIN:
-        return await asyncio.to_thread(_step, conversation, told)
-    return _step(conversation, told)
-
-
-def _step(conversation: Round, told: Answered | Receipt | None) -> tuple[Ask | Delivery | None, Memory]:
-    try:
-        return (next(conversation) if told is None else conversation.send(told)), {}
-    except StopIteration as over:
-        memory: Mapping[str, str] = over.value
-        return None, dict(memory)
 
 
 def _stamps(source: SourceRecord) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from functools import cache, partial
 from multiprocessing import get_context, parent_process
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -24,6 +24,8 @@ from ladestrom.errors import LadestromError, Overloaded
 from ladestrom.model import Operator
 from ladestrom.protocols.conversation import Push, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+T = TypeVar("T")
 
 logger = structlog.get_logger(__name__)
 
@@ -55,6 +57,14 @@ class ParsingProcess:
         """What the push protocol `target` makes of a request (`Push.receive`).
 
         Raises:
+            LadestromError: as `read`.
+        """
+        return await self.read(partial(_receive, target, request, operator, limits))
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """What a parser, with its arguments, makes of a message. All of it has to be picklable.
+
+        Raises:
             Overloaded: too many large messages are waiting, or the process cannot be started. The same
                 message may be sent again.
             LadestromError: the message cannot be read, or the process died of it.
@@ -67,26 +77,23 @@ class ParsingProcess:
         self._waiting += 1
         try:
             async with self._turn:
-                return await self._receive(target, request, operator, limits)
+                return await self._read(work)
         finally:
             self._waiting -= 1
 
-    async def _receive(
-        self, target: str, request: Request, operator: Operator, limits: ParseLimits
-    ) -> Delivery:
+    async def _read(self, work: Callable[[], T]) -> T:
         try:
-            read = partial(_receive, target, request, operator, limits)
-            future = asyncio.wrap_future(await self._submit(read))
+            future = asyncio.wrap_future(await self._submit(work))
             async with asyncio.timeout(PARSE_S_MAX):
                 return await future
         except (BrokenExecutor, TimeoutError) as error:
             await self.stop()
             reason = f"took longer than {PARSE_S_MAX:g} s" if isinstance(error, TimeoutError) else "ended"
             what = "the process that reads large messages failed"
-            logger.error(what, protocol=target, reason=reason)  # noqa: TRY400 - a trace may hold the message
+            logger.error(what, reason=reason)  # noqa: TRY400 - a trace may hold the message
             raise LadestromError(
                 f"the process that reads large messages {reason} while it read this one; nothing of it was "
-                "accepted. Send it in parts"
+                "accepted. It must be sent in parts"
             ) from error
         except OSError as error:
             await self.stop()
@@ -99,7 +106,7 @@ class ParsingProcess:
             await self.stop()
             raise
 
-    async def _submit(self, work: Callable[[], Delivery]) -> Future[Delivery]:
+    async def _submit(self, work: Callable[[], T]) -> Future[T]:
         if self._pool is not None:
             try:
                 return self._pool.submit(work)

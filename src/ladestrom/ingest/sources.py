@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -27,6 +28,7 @@ from ladestrom.ingest.http_poll import (
     settings_of,
     way_of,
 )
+from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
 from ladestrom.ingest.quarantine import Quarantined
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Kind, Origin
@@ -34,7 +36,7 @@ from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Beginning, Millis, Operator, Position, Receipt
 from ladestrom.ports import SourceRecord, Sources
 from ladestrom.protocols import Row
-from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request
+from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request, inline
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.quoting import quoted
 
@@ -65,8 +67,7 @@ class SourceDesk:
         limits: SourceLimits,
         clock: Callable[[], Millis],
         logged: Callable[[], Position],
-        chance: Callable[[], float] = random.random,
-        steady: Callable[[], Millis] = steady,
+        parsing: ParsingProcess,
     ) -> None:
         """Knows no operators yet.
 
@@ -76,14 +77,14 @@ class SourceDesk:
             limits: of sources.
             clock: gives the receive times.
             logged: position of our own log.
-            chance: even random numbers in [0, 1).
-            steady: a clock that nobody sets, for how long sources wait.
+            parsing: reads what is large.
         """
         self.steady = steady
         self.reception = reception
         self.limits = limits
+        self.parsing = parsing
         self.clock = clock
-        self.chance = chance
+        self.chance = random.random
         self.operators: Mapping[str, Operator] = {}
         self._store = store
         self._logged = logged
@@ -294,9 +295,11 @@ class SourceTasks:
         # It arrived before everything that came since, and what it says without a time held then.
         began = Beginning(0, found.kept.received_at)
         way = Way(began=began) if source is None else way_of(source, began)
+        work = partial(read_again, found, self._table, operator, source, desk.limits.parse)
+        is_large = len(found.body) >= OWN_PROCESS_BYTES_MIN
+        deliveries = await desk.parsing.read(work) if is_large else work()
         return [
-            await desk.reception.take(operator, delivery, origin=origin, way=way)
-            for delivery in read_again(found, self._table, operator, source, desk.limits.parse)
+            await desk.reception.take(operator, delivery, origin=origin, way=way) for delivery in deliveries
         ]
 
 
@@ -350,7 +353,7 @@ def _round_again(found: Quarantined, row: Row, settings: PullSettings) -> list[D
     headers = {"content-type": kept.media_type} if kept.media_type else {}
     answered = Answered(kept.path, kept.status, headers, found.body, kept.received_at)
     deliveries: list[Delivery] = []
-    conversation = protocols.pull(row)(settings, {}, kept.received_at)
+    conversation = inline(protocols.pull(row)(settings, {}, kept.received_at))
     try:
         if not isinstance(next(conversation), Ask):
             raise BadRequest("the protocol asks for nothing")

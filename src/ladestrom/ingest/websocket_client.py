@@ -182,14 +182,17 @@ class Follower:
     @asynccontextmanager
     async def _opened_line(self) -> AsyncIterator[Line]:
         source = self.source
+        # In a thread: to read the authorities of the system takes some 20 ms.
+        trust = await asyncio.to_thread(self._trust)
         match source.protocol:
             case "ladestrom":
-                yield _V2Line(source, _since(self._taken), self._trust(), self._desk.chance)
+                yield _V2Line(source, _since(self._taken), trust, self._desk.chance)
             case "nobil-stream":
-                yield _V1Line(source, _since(self._taken), self._trust(), self._desk.chance)
+                yield _V1Line(source, _since(self._taken), trust, self._desk.chance)
             case _:
-                async with make_fetcher(source, self._desk, self.health) as fetcher:
-                    yield _RealtimeLine(self, fetcher, self._trust(), self._desk)
+                made = await asyncio.to_thread(make_fetcher, source, self._desk, self.health)
+                async with made as fetcher:
+                    yield _RealtimeLine(self, fetcher, trust, self._desk)
 
     def _trust(self) -> ssl.SSLContext:
         source = self.source

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
@@ -26,7 +27,16 @@ from ladestrom.errors import LadestromError, MalformedBody, SourceFailure, TooLa
 from ladestrom.model import Millis, Operator, Reason, Receipt, Status
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import Row
-from ladestrom.protocols.conversation import Answer, Answered, Ask, Memory, PullSettings, Request, Round
+from ladestrom.protocols.conversation import (
+    Answer,
+    Answered,
+    Ask,
+    Memory,
+    PullSettings,
+    Request,
+    Round,
+    reading,
+)
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis
 
 OK: Final = 200
@@ -132,7 +142,9 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
         if answered.status != OK:
             raise SourceFailure(f"the source answered {answered.status}")
         first = first or answered
-        delivery, following = read(answered.body, settings.source, settings.limits)
+        # Not read here: a large page is read in a process of its own.
+        work = partial(read, answered.body, settings.source, settings.limits)
+        delivery, following = yield from reading(answered.body, work)
         yield delivery
         url = None if following is None else urljoin(answered.url, following)
     return {"etag": first.headers.get("etag", "")} if first is not None else memory

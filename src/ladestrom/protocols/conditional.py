@@ -5,13 +5,11 @@ Knows one request and what is kept of its answer. Must not know what the file ho
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Final
 
 from ladestrom.errors import SourceFailure
-from ladestrom.model import Millis, Receipt
-from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings
-from ladestrom.protocols.delivery import Delivery
+from ladestrom.model import Millis
+from ladestrom.protocols.conversation import Answered, Ask, Memory, Part, PullSettings
 
 WHOLE_EVERY_MS: Final[Millis] = 900_000
 """After a quarter of an hour a file is read again though it did not change: what is answered by 304 alone
@@ -23,9 +21,7 @@ NOTHING_NEW: Final = frozenset({204, 304})
 """Not modified; and no content, which some servers say of it."""
 
 
-def asked(
-    settings: PullSettings, memory: Memory, now: Millis, media_type: str
-) -> Generator[Ask | Delivery, Answered | Receipt, Answered | None]:
+def asked(settings: PullSettings, memory: Memory, now: Millis, media_type: str) -> Part[Answered | None]:
     """What came back, or None where nothing changed.
 
     The secret is shown as a bearer token, unless the options `header` and `scheme` say otherwise; an empty

@@ -7,13 +7,16 @@ was answered. Must not know sockets, clocks or files; `now` is an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from ladestrom.errors import LadestromError
 from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+
+T = TypeVar("T")
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -107,11 +110,51 @@ Memory = Mapping[str, str]
 PARTIAL: Final = "partial"
 """In a memory, why the round brought part of what there is; shown to who runs the server."""
 
-Round = Generator[Ask | Delivery, Answered | Receipt, Memory]
-"""One round: each `Ask` is sent what came back, each `Delivery` its receipt; it returns what to remember.
+
+class Reading(msgspec.Struct, frozen=True):
+    """Work on what came back. The transport does it in a process of its own where that is large."""
+
+    work: Callable[[], Any]
+    """Pure, and made of what can be pickled: a function of a module, its arguments by `partial`."""
+    size_bytes: int
+    """Of what is read."""
+
+
+Part = Generator[Ask | Reading | Delivery, Any, T]
+"""Part of a round: each `Ask` is sent what came back (`Answered`), each `Reading` what its work gives, or it
+raises what that raises, and each `Delivery` is sent its receipt (`Receipt`)."""
+Round = Part[Memory]
+"""One round; it returns what to remember.
 
 Raises what `Push.receive` does; the memory of the round before holds then.
 """
+
+
+def reading(body: bytes, work: Callable[[], T]) -> Part[T]:
+    """What `work` (see `Reading`) makes of a body."""
+    read: T = yield Reading(work, len(body))
+    return read
+
+
+def inline(conversation: Round) -> Generator[Ask | Delivery, Any, Memory]:
+    """The same round, with everything read at once."""
+    proceed: Callable[[], Ask | Reading | Delivery] = partial(next, conversation)
+    try:
+        while True:
+            step = proceed()
+            if not isinstance(step, Reading):
+                proceed = partial(conversation.send, (yield step))
+                continue
+            try:
+                proceed = partial(conversation.send, step.work())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the round may know what to do
+                proceed = partial(conversation.throw, error)
+    except StopIteration as over:
+        memory: Memory = over.value
+        return memory
+    finally:
+        conversation.close()
+
 
 Pull = Callable[[PullSettings, Memory, Millis], Round]
 """A protocol in which we ask."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from ladestrom.errors import BadRequest, LadestromError, MalformedBody
@@ -16,7 +17,7 @@ from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import datex2_json, datex2_xml, plain
 from ladestrom.protocols.conditional import asked, remembered
-from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
+from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round, reading
 from ladestrom.protocols.datex2_status import Exchange, Extent, Publication, delivery
 from ladestrom.protocols.delivery import Delivery, ParseLimits, shown
 from ladestrom.quoting import quoted
@@ -180,5 +181,6 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     answered = yield from asked(settings, memory, now, f"{JSON}, {XML}")
     if answered is None:
         return memory
-    yield receive(answered.body, settings.source, settings.limits, extent)
+    body = answered.body
+    yield (yield from reading(body, partial(receive, body, settings.source, settings.limits, extent)))
     return remembered(answered, now)

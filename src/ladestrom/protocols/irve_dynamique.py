@@ -14,6 +14,7 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -24,7 +25,7 @@ from ladestrom.model import Millis, Operator, Reason, Receipt, Status
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import plain
 from ladestrom.protocols.conditional import asked, remembered
-from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round
+from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round, reading
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, millis, shown
 from ladestrom.quoting import quoted
 
@@ -153,7 +154,10 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     if answered is None:
         return memory
     complete = _is_complete(settings.options.get(EXTENT, SNAPSHOT))
-    yield receive(answered.body, settings.source, settings.limits, complete=complete)
+    body = answered.body
+    yield (
+        yield from reading(body, partial(receive, body, settings.source, settings.limits, complete=complete))
+    )
     return remembered(answered, now)
 
 

@@ -14,7 +14,8 @@ Source: OCPI 2.2.1 and 2.3.0, sections 4.1.4 (pagination) and 8.2.1; 2.1.1 likew
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -23,9 +24,18 @@ import msgspec
 from ladestrom.core.locations import party_of
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidSetting
-from ladestrom.model import NEVER, Millis, Order, Receipt, Status, StatusReport, evse_key, local_key
-from ladestrom.protocols.conversation import PARTIAL, Answered, Ask, Memory, PullSettings, Round
-from ladestrom.protocols.delivery import UNREADABLE, Delivery
+from ladestrom.model import NEVER, Millis, Order, Status, StatusReport, evse_key, local_key
+from ladestrom.protocols.conversation import (
+    PARTIAL,
+    Answered,
+    Ask,
+    Memory,
+    Part,
+    PullSettings,
+    Round,
+    reading,
+)
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits
 from ladestrom.protocols.ocpi import (
     HTTP_INTERNAL_SERVER_ERROR,
     HTTP_NOT_FOUND,
@@ -163,7 +173,7 @@ class _Walk:
 
     # -- finding the Locations ---------------------------------------------------------------------------
 
-    def _first(self) -> Generator[Ask, Answered, tuple[Answered, msgspec.Raw]]:
+    def _first(self) -> Part[tuple[Answered, msgspec.Raw]]:
         """The first page; where the peer's Locations are is found out where it is not known."""
         form = self._form
         if self._locations:
@@ -211,15 +221,13 @@ class _Walk:
 
     # -- walking -----------------------------------------------------------------------------------------
 
-    def _pages(
-        self, answered: Answered, data: msgspec.Raw
-    ) -> Generator[Ask | Delivery, Answered | Receipt, bool]:
+    def _pages(self, answered: Answered, data: msgspec.Raw) -> Part[bool]:
         """All pages from the first on, each delivered. Whether the list changed meanwhile and hid some."""
         pages = _Pages()
         url = answered.url
         seen = {_place(url)}
         while True:
-            page = self._read(answered, data)
+            page = yield from self._read(answered, data)
             yield page.delivery
             pages.add(page, answered)
             self._ids.update(page.ids)
@@ -279,39 +287,29 @@ class _Walk:
             pages.is_probe = True
         return self._query(self._locations, pages.offset), False
 
-    def _read(self, answered: Answered, data: msgspec.Raw) -> Page:
+    def _read(self, answered: Answered, data: msgspec.Raw) -> Part[Page]:
         settings = self._settings
         self._received_at = answered.received_at
-        page = read_page(
+        work = partial(
+            _read_page,
             data,
             settings.source,
             settings.limits,
             party=self._party,
             with_stations=settings.may_register,
         )
+        page, removed, present = yield from reading(answered.body, work)
+        self._removed += removed
+        self._present |= present
         self._newest_at = max(self._newest_at, page.newest_at)
         if self._is_whole:
             self._named.update(page.named)
             self._parties |= page.parties
             if len(self._named) > NAMED_MAX:
                 raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSE ids, which is too many")
-        return self._without_removed(page)
+        return page
 
-    def _without_removed(self, page: Page) -> Page:
-        """A page without the EVSEs that are REMOVED, which wait for the end of the round.
-
-        An EVSE that moves is REMOVED at one Location and has its status at another, on whichever page.
-        """
-        delivery = page.delivery
-        reports = [each for each in delivery.reports if each.status is not Status.REMOVED]
-        for each in reports:
-            self._present |= _keys(each)
-        if len(reports) == len(delivery.reports):
-            return page
-        self._removed += (each for each in delivery.reports if each.status is Status.REMOVED)
-        return msgspec.structs.replace(page, delivery=msgspec.structs.replace(delivery, reports=reports))
-
-    def _ask(self, url: str) -> Generator[Ask, Answered, tuple[Answered, msgspec.Raw]]:
+    def _ask(self, url: str) -> Part[tuple[Answered, msgspec.Raw]]:
         """Asks, with the token in the form that the peer takes; where that is not known, in both."""
         token = self._settings.secret
         forms = (self._form,) if self._form else (VERSIONS[0], VERSIONS[-1])
@@ -322,9 +320,12 @@ class _Walk:
             headers = {"accept": "application/json", **ids}
             if token:
                 headers["authorization"] = authorization(token, form)
-            answered = yield Ask(url, headers=headers)
+            answered: Answered = yield Ask(url, headers=headers)
+            what = f"the peer at {urlsplit(url).hostname}"
             try:
-                data = opened(answered.status, answered.body, f"the peer at {urlsplit(url).hostname}")
+                data = yield from reading(
+                    answered.body, partial(opened, answered.status, answered.body, what)
+                )
             except PeerFailed as error:
                 is_final = answered.status >= HTTP_INTERNAL_SERVER_ERROR
                 if is_final or answered.status == HTTP_TOO_MANY_REQUESTS:
@@ -336,6 +337,23 @@ class _Walk:
             return answered, data
         self._form = ""
         raise denied or PeerDenies("the peer was not asked")
+
+
+def _read_page(
+    data: msgspec.Raw, source: str, limits: ParseLimits, *, party: str | None, with_stations: bool
+) -> tuple[Page, list[StatusReport], set[str]]:
+    """A page without the EVSEs that are REMOVED; these, which wait for the end of the round; and all ids of
+    the others.
+
+    An EVSE that moves is REMOVED at one Location and has its status at another, on whichever page.
+    """
+    page = read_page(data, source, limits, party=party, with_stations=with_stations)
+    delivery = page.delivery
+    removed = [each for each in delivery.reports if each.status is Status.REMOVED]
+    reports = [each for each in delivery.reports if each.status is not Status.REMOVED]
+    present = {key for each in reports for key in _keys(each)}
+    page = msgspec.structs.replace(page, delivery=msgspec.structs.replace(delivery, reports=reports))
+    return page, removed, present
 
 
 def _keys(report: StatusReport) -> set[str]:

@@ -8,16 +8,17 @@ Source: OICP 2.3 for EMPs, "Services and Operations".
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
 from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
-from ladestrom.model import Millis, Order, Reason, Receipt
+from ladestrom.model import Millis, Order, Reason
 from ladestrom.protocols.conditional import OK, asked, remembered
-from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Round
+from ladestrom.protocols.conversation import Answered, Ask, Memory, Part, PullSettings, Round, reading
 from ladestrom.protocols.delivery import (
     UNREADABLE,
     Delivery,
@@ -101,14 +102,14 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
             part = evses[start : start + IDS_PER_REQUEST_MAX]
             message: dict[str, object] = {"ProviderID": provider, "EvseID": part}
             answered = yield from _posted(f"{address}-by-id", settings, message)
-            yield read(answered.body, settings.source, settings.limits)
+            yield (yield from _read(answered, settings))
         return {}
     if operators:
         message = {"ProviderID": provider, "OperatorID": operators}
         answered = yield from _posted(f"{address}-by-operator-id", settings, message)
     else:
         answered = yield from _posted(address, settings, {"ProviderID": provider})
-    yield read(answered.body, settings.source, settings.limits, complete=True)
+    yield (yield from _read(answered, settings, complete=True))
     return {}
 
 
@@ -122,7 +123,7 @@ def pull_file(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     answered = yield from asked(settings, memory, now, "application/json")
     if answered is None:
         return memory
-    yield read(answered.body, settings.source, settings.limits, complete=True)
+    yield (yield from _read(answered, settings, complete=True))
     return remembered(answered, now)
 
 
@@ -221,9 +222,12 @@ def _ids(settings: PullSettings, option: str) -> list[str]:
     return [each.strip() for each in settings.options.get(option, "").split(",") if each.strip()]
 
 
-def _posted(
-    url: str, settings: PullSettings, message: dict[str, object]
-) -> Generator[Ask | Delivery, Answered | Receipt, Answered]:
+def _read(answered: Answered, settings: PullSettings, *, complete: bool = False) -> Part[Delivery]:
+    body = answered.body
+    return reading(body, partial(read, body, settings.source, settings.limits, complete=complete))
+
+
+def _posted(url: str, settings: PullSettings, message: dict[str, object]) -> Part[Answered]:
     headers = {"accept": "application/json", "content-type": "application/json"}
     if settings.secret is not None:
         headers["authorization"] = f"Bearer {settings.secret}"

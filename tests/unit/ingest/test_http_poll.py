@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.building import NOW, make_operator, make_report, make_station
-from tests.patience import scaled
+from tests.patience import DEADLINE_S, scaled
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
@@ -24,14 +27,15 @@ from ladestrom.errors import (
 )
 from ladestrom.hub import Hub
 from ladestrom.ingest import http_poll
-from ladestrom.ingest.http_poll import ASKS_MAX, THREAD_BYTES_MIN, Failed, Poller, SourceLimits
+from ladestrom.ingest.http_poll import ASKS_MAX, Failed, Poller, SourceLimits
 from ladestrom.ingest.pacing import Outcome
+from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.supervision import Supervision
-from ladestrom.model import Operator, Status
+from ladestrom.model import Operator, Receipt, Status
 from ladestrom.ports import SourceRecord
-from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, Round
+from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, Round, reading
 from ladestrom.protocols.delivery import Delivery
 
 EVSE = "NO*ABC*E1*001"
@@ -58,9 +62,10 @@ class Desk:
 
     def __init__(self, reception: Reception) -> None:
         self.reception = reception
-        self.limits = SourceLimits(round_s_max=2)
+        self.limits = SourceLimits(round_s_max=DEADLINE_S)
         self.remembered: list[Memory] = []
         self.operators = {"abc": make_operator()}
+        self.parsing = ParsingProcess()
         self.now = NOW
 
     def clock(self) -> int:
@@ -85,7 +90,9 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     hub = Hub(MemoryLog(), Board(), Directory([make_station(evses=3)]), lambda: NOW)
     work = asyncio.create_task(hub.run())
-    yield Desk(Reception(hub, Supervision(lambda: NOW, Quarantine(tmp_path))))
+    made = Desk(Reception(hub, Supervision(lambda: NOW, Quarantine(tmp_path))))
+    yield made
+    await made.parsing.stop()
     work.cancel()
 
 
@@ -119,7 +126,7 @@ def pulling(work: Callable[[Answered], Delivery]) -> Pull:
         assert isinstance(answered, Answered)
         if answered.status != 200:
             raise SourceFailure(f"answered {answered.status}")
-        yield work(answered)
+        yield (yield from reading(answered.body, partial(work, answered)))
         return {"round": str(int(memory.get("round", "0")) + 1)}
 
     return pull
@@ -241,15 +248,70 @@ async def test_the_time_that_our_log_takes_is_not_the_rounds(
     assert desk.remembered == [{"round": "1"}]
 
 
-@pytest.mark.parametrize("size", [10, THREAD_BYTES_MIN])
+def malformed(_: Answered) -> Delivery:
+    raise MalformedBody("no such thing")
+
+
+def telling_where(_: Answered) -> Delivery:
+    """An operator's EVSE that is called as the process in which the answer is read."""
+    return Delivery(reports=[make_report(f"NO*ABC*E{os.getpid()}")])
+
+
+def deadly(_: Answered) -> Delivery:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+LARGE = b"x" * OWN_PROCESS_BYTES_MIN
+
+
+@pytest.mark.parametrize(("body", "is_here"), [(LARGE, False), (LARGE[1:], True)])
+async def test_a_large_answer_is_read_in_the_process_for_large_messages(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, body: bytes, is_here: bool
+) -> None:
+    taken: list[Delivery] = []
+    take = desk.reception.take
+
+    async def listening(operator: Operator, delivery: Delivery, **more: Any) -> Receipt:
+        taken.append(delivery)
+        return await take(operator, delivery, **more)
+
+    monkeypatch.setattr(desk.reception, "take", listening)
+    await poller(desk, pulling(telling_where)).round(Asked(answer(body)))  # type: ignore[arg-type] # a double
+    pid = os.getpid() if is_here else desk.parsing.pid
+    assert [report.evse for delivery in taken for report in delivery.reports] == [f"NO*ABC*E{pid}"]
+
+
+async def test_an_answer_of_which_that_process_dies_is_the_sources_failure_and_costs_no_other(
+    desk: Desk,
+) -> None:
+    made = poller(desk, pulling(deadly))
+    assert (await fails(made, Asked(answer(LARGE)))).outcome is Outcome.FAILED
+    assert made.health.failures == {"internal": 1}
+    assert "ended while it read this one" in made.health.last_error
+    await poller(desk, pulling(telling_where)).round(Asked(answer(LARGE)))  # type: ignore[arg-type] # a double
+
+
+async def test_a_round_knows_of_the_error_with_which_reading_ends(desk: Desk) -> None:
+    def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
+        answered = yield Ask(settings.address)
+        try:
+            yield from reading(answered.body, partial(malformed, answered))
+        except MalformedBody:
+            return {"known": "yes"}
+        return {}
+
+    for body in (b"", LARGE):
+        await poller(desk, pull).round(Asked(answer(body)))  # type: ignore[arg-type] # a double
+    assert desk.remembered == [{"known": "yes"}] * 2
+
+
+@pytest.mark.parametrize("size", [10, len(LARGE)])
 async def test_what_cannot_be_read_is_kept_and_the_memory_before_holds(
     desk: Desk, tmp_path: Path, size: int
 ) -> None:
-    def broken(_: Answered) -> Delivery:
-        raise MalformedBody("no such thing")
-
     body = b"x" * size
-    failed = await fails(poller(desk, pulling(broken)), Asked(answer(body, content_type="text/html")))
+    failed = await fails(poller(desk, pulling(malformed)), Asked(answer(body, content_type="text/html")))
     await desk.reception.supervision.settle()
     assert failed.outcome is Outcome.FAILED
     assert desk.remembered == []

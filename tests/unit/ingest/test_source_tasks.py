@@ -18,6 +18,7 @@ from ladestrom.hub import Hub
 from ladestrom.ingest import extensions
 from ladestrom.ingest.http_poll import Poller, SourceLimits
 from ladestrom.ingest.pacing import PaceLimits
+from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.sources import SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import Supervision
@@ -50,7 +51,8 @@ async def running() -> AsyncIterator[SourceTasks]:
     work = asyncio.create_task(hub.run())
     store: Any = Store()
     limits = SourceLimits(pace=PaceLimits(rest_s=0))
-    desk = SourceDesk(Reception(hub, Supervision(lambda: NOW)), store, limits, lambda: NOW, lambda: log.last)
+    reception, parsing = Reception(hub, Supervision(lambda: NOW)), ParsingProcess()
+    desk = SourceDesk(reception, store, limits, lambda: NOW, lambda: log.last, parsing)
     found = SourceTasks(desk, extensions.table())
     yield found
     await found.stop()

@@ -13,7 +13,7 @@ from ladestrom.errors import MalformedBody, SourceFailure
 from ladestrom.ingest.extensions import GROUP, OURS, table
 from ladestrom.model import Position, Receipt, Status
 from ladestrom.protocols import _blueprint
-from ladestrom.protocols.conversation import Answered, Ask, PullSettings, Request
+from ladestrom.protocols.conversation import Answered, Ask, PullSettings, Request, inline
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 PAGE = b'{"points": [{"id": "NO*ABC*E1", "state": "free"}, {"id": 7}]}'
@@ -35,7 +35,7 @@ def test_a_push_is_read_taken_and_answered() -> None:
 
 
 def test_a_pull_asks_page_by_page_and_remembers_what_it_was_told() -> None:
-    round_ = _blueprint.pull(SETTINGS, {"etag": '"old"'}, NOW)
+    round_ = inline(_blueprint.pull(SETTINGS, {"etag": '"old"'}, NOW))
     first = next(round_)
     assert isinstance(first, Ask)
     assert first.headers["authorization"] == "Bearer token"
@@ -54,7 +54,7 @@ def test_a_pull_asks_page_by_page_and_remembers_what_it_was_told() -> None:
 
 
 def test_a_pull_that_is_told_that_nothing_changed_remembers_the_same() -> None:
-    round_ = _blueprint.pull(SETTINGS, {"etag": '"old"'}, NOW)
+    round_ = inline(_blueprint.pull(SETTINGS, {"etag": '"old"'}, NOW))
     next(round_)
     with pytest.raises(StopIteration) as over:
         round_.send(answered(b"", 304))
@@ -66,7 +66,7 @@ def test_a_pull_that_is_told_that_nothing_changed_remembers_the_same() -> None:
     [(500, PAGE, SourceFailure), (304, b"", SourceFailure), (200, b"x", MalformedBody)],
 )
 def test_a_pull_fails_by_name(status: int, body: bytes, error: type[Exception]) -> None:
-    round_ = _blueprint.pull(SETTINGS, {}, NOW)
+    round_ = inline(_blueprint.pull(SETTINGS, {}, NOW))
     next(round_)
     with pytest.raises(error):
         round_.send(answered(body, status))

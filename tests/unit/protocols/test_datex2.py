@@ -18,7 +18,7 @@ from ladestrom.core.rules import RANK
 from ladestrom.errors import BadRequest, LadestromError, MalformedBody, Overloaded, SourceFailure, TooLarge
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status, StatusReport
 from ladestrom.protocols import datex2
-from ladestrom.protocols.conversation import Answered, Ask, PullSettings, Request
+from ladestrom.protocols.conversation import Answered, Ask, PullSettings, Request, inline
 from ladestrom.protocols.datex2_status import WORDS, Extent
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
@@ -433,7 +433,7 @@ class TestPull:
 
     def ask(self, memory: Mapping[str, str], *, secret: str | None = None, **options: str) -> tuple[Any, Ask]:
         settings = PullSettings(source="abc", address="https://nap.example", secret=secret, options=options)
-        round_ = datex2.pull(settings, memory, NOW)
+        round_ = inline(datex2.pull(settings, memory, NOW))
         ask = next(round_)
         assert isinstance(ask, Ask)
         return round_, ask

@@ -14,7 +14,7 @@ from tests.building import NOW
 
 from ladestrom.errors import InvalidSetting, SourceFailure
 from ladestrom.model import Position, Receipt, Status
-from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings
+from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, inline
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_pull import pull
 
@@ -85,7 +85,7 @@ def walk(
     peer: Peer, memory: Memory | None = None, address: str = VERSIONS, now: int = NOW, **options: str
 ) -> tuple[list[Delivery], Memory]:
     settings = PullSettings(source="abc", address=address, secret="secret", options=options)
-    conversation = pull(settings, memory or {}, now)
+    conversation = inline(pull(settings, memory or {}, now))
     deliveries: list[Delivery] = []
     told: Answered | Receipt | None = None
     try:

@@ -13,7 +13,7 @@ from ladestrom.errors import BadRequest, MalformedBody, SourceFailure, TooLarge
 from ladestrom.model import Position, Receipt
 from ladestrom.protocols import oicp_pull
 from ladestrom.protocols.conditional import WHOLE_EVERY_MS
-from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings
+from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, inline
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 SERVER = "https://oicp.example.org"
@@ -49,7 +49,7 @@ class Conversation:
         self.asked: list[Ask] = []
         self.deliveries: list[Delivery] = []
         self.memory: Memory = {}
-        round_ = pull(settings, memory or {}, now)
+        round_ = inline(pull(settings, memory or {}, now))
         sent: Answered | Receipt | None = None
         try:
             while True:
