@@ -237,6 +237,7 @@ class App:
         self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
         self.ocpi = OcpiServer(
             self.reception,
+            directory,
             store.peers,
             Calls(clock, anywhere=settings.ocpi.peers == "any"),
             self._operator,

@@ -27,6 +27,7 @@ from ladestrom.protocols.ocpi import VERSIONS
 
 PARTIES = ("BE*BEC", "SE*EVC", "NL*ALF", "NL*ALL", "DE*ALL")
 """Those of the specification's examples."""
+LATER, LATEST = "2026-11-02T08:00:00Z", "2026-11-03T08:00:00Z"
 SETTINGS = {"ocpi.peers": "any", "ocpi.reconcile_s": 0}
 
 
@@ -501,6 +502,39 @@ def sent_location(number: int, party: str = "BEC") -> dict[str, Any]:
         "evses": [evse],
         "last_updated": updated,
     }
+
+
+@pytest.mark.parametrize("old_is_first", [False, True], ids=["new first", "old first"])
+@pytest.mark.parametrize("leaves", ["REMOVED", "REMOVED by PATCH", "left out"])
+def test_an_evse_that_moves_is_at_its_new_location_whichever_is_put_first(
+    server: Serving, leaves: str, old_is_first: bool
+) -> None:
+    token = fixed(server)
+    other, moving = sent_location(1)["evses"][0], sent_location(2)["evses"][0]
+    first = {**sent_location(1), "evses": [other, moving]}
+    second = {**sent_location(2), "evses": [{**moving, "status": "AVAILABLE", "last_updated": LATER}]}
+    gone = {"status": "REMOVED", "last_updated": LATEST}
+    rest = [other] if leaves == "left out" else [other, {**moving, **gone}]
+
+    def put(location: dict[str, Any]) -> None:
+        answer = call(server, "PUT", f"2.2.1/locations/BE/BEC/{location['id']}", token, location)
+        assert code(answer) == 1000, answer.text
+
+    def leave() -> None:
+        if leaves == "REMOVED by PATCH":
+            assert code(call(server, "PATCH", "2.2.1/locations/BE/BEC/L1/u2", token, gone)) == 1000
+        else:
+            put({**first, "evses": rest, "last_updated": LATEST})
+
+    put(first)
+    until(lambda: status_of(server, "BE*BEC*E2") == "CHARGING", "it is at the old Location")
+    for step in (leave, lambda: put(second)) if old_is_first else (lambda: put(second), leave):
+        step()
+    until(lambda: status_of(server, "BE*BEC*E2") == "AVAILABLE", "it is at the new Location")
+    word = {"status": "OUTOFORDER", "last_updated": LATEST}
+    assert code(call(server, "PATCH", "2.2.1/locations/BE/BEC/L2/u2", token, word)) == 1000
+    until(lambda: status_of(server, "BE*BEC*E2") == "OUTOFORDER", "what the new Location says counts")
+    assert status_of(server, "BE*BEC*E1") == "CHARGING"
 
 
 def test_a_registered_peer_is_asked_for_everything_that_it_has(tmp_path: Path) -> None:

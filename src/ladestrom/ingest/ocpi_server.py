@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from ladestrom import tasks
+from ladestrom.core.directory import Directory
 from ladestrom.core.locations import native_id
 from ladestrom.errors import (
     BadRequest,
@@ -34,11 +35,11 @@ from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.reception import Reception, feed_of
 from ladestrom.ingest.supervision import Origin
-from ladestrom.model import Millis, Operator, Order
+from ladestrom.model import Millis, Operator, Order, Status
 from ladestrom.ports import OcpiPeer, Peers, SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_receiver
 from ladestrom.protocols.conversation import Request
-from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.ocpi import Refused, Reply
 
 logger = structlog.get_logger(__name__)
@@ -121,6 +122,7 @@ class OcpiServer:
     def __init__(
         self,
         reception: Reception,
+        directory: Directory,
         peers: Peers,
         calls: Calls,
         operator: Callable[[str], Operator | None],
@@ -131,6 +133,7 @@ class OcpiServer:
 
         Args:
             reception: where statuses go.
+            directory: at which Locations EVSEs are.
             peers: where peers and Locations are kept.
             calls: what calls peers that register.
             operator: finds an operator by its name.
@@ -141,6 +144,7 @@ class OcpiServer:
         """Requests that were refused, by status code of OCPI."""
         self.shelf = Shelf(peers, clock)
         self._reception = reception
+        self._directory = directory
         self._peers = peers
         self._calls = calls
         self._operator = operator
@@ -375,10 +379,29 @@ class OcpiServer:
                 if error.reply.code != ocpi.UNKNOWN_LOCATION:
                     self._unreadable(asked, sent.body, error)
                 raise
-            receipt = await self._reception.take(operator, outcome.delivery, protocol=PROTOCOL)
+            delivery = self._without_moved(outcome.delivery, *key)
+            receipt = await self._reception.take(operator, delivery, protocol=PROTOCOL)
             if outcome.document is not None and outcome.document != document:
                 await self.shelf.put(key, outcome.document, document)
         return ocpi_receiver.told(outcome, receipt)
+
+    def _without_moved(self, delivery: Delivery, operator: str, location: str) -> Delivery:
+        """What a Location brought, without what it takes away of EVSEs that are at another one by now.
+
+        An EVSE that moves is put at its new Location and REMOVED or left out at the old one, in either order.
+        """
+        register = f"{PROTOCOL}:{operator}"
+
+        def has_moved(evse: str) -> bool:
+            stations = [self._directory.stations[each.station] for each in self._directory.meant(evse)]
+            places = {station.native_id for station in stations if station.register == register}
+            return bool(places) and location not in places
+
+        reports = [
+            each for each in delivery.reports if each.status is not Status.REMOVED or not has_moved(each.evse)
+        ]
+        unknown = [each for each in delivery.unknown if not has_moved(each)]
+        return msgspec.structs.replace(delivery, reports=reports, unknown=unknown)
 
     def _still(self, asked: _Asked, party: str) -> Operator:
         """The operator of a request, with the rights that it has now.
