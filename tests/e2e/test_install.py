@@ -24,11 +24,13 @@ from tests.e2e.serving import Serving
 from tests.patience import DEADLINE_S, until
 from tests.programs import begin, end, run
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 PAGE: Final = ROOT / "docs" / "install.md"
 
 
 GUIDE: Final = ROOT / "docs" / "operations.md"
+BEFORE_UPGRADE: Final = "2026-01-01-0300-before-upgrade"
 
 
 def printed(language: str, page: Path = PAGE) -> list[str]:
@@ -41,7 +43,13 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not installed")
     program = Path(sys.executable).with_name("ladestrom")
     texts = [*printed("ini"), *printed("ini", GUIDE)]
-    names = ["ladestrom.service", "ladestrom-backup.service", "ladestrom-backup.timer"]
+    names = [
+        "ladestrom.service",
+        "ladestrom-import.service",
+        "ladestrom-import.timer",
+        "ladestrom-backup.service",
+        "ladestrom-backup.timer",
+    ]
     for name, text in zip(names, texts, strict=True):
         (tmp_path / name).write_text(
             text.replace(
@@ -56,7 +64,7 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
 def test_the_daily_backup_is_made_beside_a_server_and_drops_old_ones_only(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("ladestrom")
     backups = tmp_path / "backups"
-    (unit,) = [text for text in printed("ini", GUIDE) if "ExecStart=" in text]
+    (unit,) = [text for text in printed("ini", GUIDE) if "ladestrom backup" in text]
     commands = [
         shlex.split(
             line.partition("=")[2]
@@ -70,31 +78,42 @@ def test_the_daily_backup_is_made_beside_a_server_and_drops_old_ones_only(tmp_pa
     ]
     with Serving(tmp_path / "data") as server:
         report(server, E1, "CHARGING")
-        for name, age_days in (("old", 20), ("recent", 2)):
+        for name, age_days in (("old", 20), ("recent", 2), (BEFORE_UPGRADE, 400)):
             (backups / name).mkdir(parents=True)
             aged_s = time.time() - age_days * 86_400
             os.utime(backups / name, (aged_s, aged_s))
         for command in commands:
             run(command, env=environment({"server.data": str(server.data)}), check=True)
-    (made,) = {path.name for path in backups.iterdir()} - {"recent"}
+    left = {path.name for path in backups.iterdir()}
+    assert left > {"recent", BEFORE_UPGRADE}
+    (made,) = left - {"recent", BEFORE_UPGRADE}
     assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d{4}", made)
     assert (backups / made / "manifest.json").is_file()
 
 
 class Proxy:
-    """nginx with the page's configuration, on ports of loopback. A context manager."""
+    """nginx with the page's configuration, on ports of loopback. A context manager.
 
-    def __init__(self, folder: Path, server_port: int) -> None:
+    With `extended`, it also has the lines for client certificates, and the guide's access to metrics.
+    """
+
+    def __init__(self, folder: Path, server_port: int, *, extended: bool = False) -> None:
         self.authority = Authority(folder / "authority")
         certificate, key = self.authority.sign("server")
         self.port = free_port()
         self._folder = folder
-        site, limits = printed("nginx")
+        site, certificates, limits = printed("nginx")
+        if extended:
+            (metrics,) = printed("nginx", GUIDE)
+            site = re.sub(
+                r"    location = /metrics \{.*?\n    \}\n", lambda _: metrics, site, flags=re.DOTALL
+            ).replace("    proxy_read_timeout", f"{certificates}    proxy_read_timeout")
         configured = (
             site.replace("127.0.0.1:8383", f"127.0.0.1:{server_port}")
             .replace("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl")
             .replace("/etc/ssl/status.example.org.pem", str(certificate))
             .replace("/etc/ssl/status.example.org.key", str(key))
+            .replace("/etc/ssl/operators-ca.pem", str(self.authority.file))
             .replace("/var/log/nginx/", f"{folder}/")
         )
         self._file = folder / "nginx.conf"
@@ -121,10 +140,16 @@ class Proxy:
         """Believes the proxy's certificate."""
         return ssl.create_default_context(cafile=str(self.authority.file))
 
-    def client(self) -> httpx2.Client:
+    def known(self, name: str) -> ssl.SSLContext:
+        """The same, with a client certificate of this name."""
+        context = self.trust()
+        context.load_cert_chain(*self.authority.sign(name))
+        return context
+
+    def client(self, context: ssl.SSLContext | None = None) -> httpx2.Client:
         """Speaks to the proxy as a browser would, and believes its certificate."""
         return httpx2.Client(
-            base_url=f"https://127.0.0.1:{self.port}", verify=self.trust(), timeout=DEADLINE_S
+            base_url=f"https://127.0.0.1:{self.port}", verify=context or self.trust(), timeout=DEADLINE_S
         )
 
 
@@ -177,6 +202,87 @@ def test_pages_and_requests_of_administrators_are_for_the_own_network_only(
         for path in ("/admin", "/api/v2/admin", "/api/v2/admin/sources"):
             assert client.get(path, headers={"X-Api-Key": server.keys["admin"]}).status_code == 403, path
         assert client.get("/readyz").json()["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v2/keys"),
+        ("GET", "/api/v2/keys/"),
+        ("GET", "/api/v2//keys"),
+        ("DELETE", "/api/v2/keys"),
+        ("DELETE", "/api/v2/keys/0123"),
+        ("POST", "/api/v2/keys/0123/approve"),
+        ("DELETE", "/api/v2/keys/self/../0123"),
+        ("DELETE", "/api/v2/keys/%73elf2"),
+    ],
+)
+def test_keys_are_administered_from_the_own_network_only(
+    proxied: tuple[Serving, Proxy], method: str, path: str
+) -> None:
+    server, proxy = proxied
+    with proxy.client() as client:
+        # A URL object keeps the path as it is written.
+        url = httpx2.URL(f"https://127.0.0.1:{proxy.port}").copy_with(raw_path=path.encode())
+        answer = client.request(method, url, headers={"X-Api-Key": server.keys["admin"]})
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html")
+
+
+def test_visitors_create_and_manage_their_own_keys_through_the_proxy(tmp_path: Path) -> None:
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed")
+    (tmp_path / "nginx").mkdir()
+    with (
+        Serving(tmp_path / "data", {"keys.policy": "open", "keys.proxies": ["127.0.0.1"]}) as server,
+        Proxy(tmp_path / "nginx", server.port) as proxy,
+        proxy.client() as client,
+    ):
+        until(lambda: _answers(client), "the proxy answers")
+        made = client.post("/api/v2/keys", json={"name": "map"})
+        assert made.status_code == 201
+        own = {"X-Api-Key": made.json()["key"]}
+        assert client.get("/api/v2/keys/self", headers=own).status_code == 200
+        assert client.post("/api/v2/keys/self/rotate", headers=own).status_code == 201
+        assert client.delete("/api/v2/keys/self", headers=own).status_code == 204
+
+
+def test_a_client_certificate_replaces_a_key_and_a_header_that_a_client_sends_does_not(
+    tmp_path: Path,
+) -> None:
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed")
+    (tmp_path / "nginx").mkdir()
+    settings = {
+        "reports.certificate_header": "X-Client-Subject",
+        "reports.certificate_proxies": ["127.0.0.1"],
+        "reports.certificates": ["alfa=CN=alfa"],
+    }
+    forged = {"X-Client-Subject": "CN=alfa"}
+    items = [{"evse": E1, "status": "CHARGING"}]
+    with (
+        Serving(tmp_path / "data", settings) as server,
+        Proxy(tmp_path / "nginx", server.port, extended=True) as proxy,
+        proxy.client() as client,
+        proxy.client(proxy.known("alfa")) as alfa,
+        proxy.client(proxy.known("beta")) as other,
+    ):
+        until(lambda: _answers(client), "the proxy answers")
+        assert alfa.post("/api/v2/reports", json=items).status_code == 200
+        for stranger in (client, other):
+            assert stranger.post("/api/v2/reports", json=items, headers=forged).status_code == 401
+        assert client.get("/metrics").status_code == 403
+
+
+def test_a_page_of_the_own_host_opens_a_stream_through_the_proxy(proxied: tuple[Serving, Proxy]) -> None:
+    server, proxy = proxied
+    with connect(
+        f"wss://127.0.0.1:{proxy.port}/api/v2/stream",
+        additional_headers={"X-Api-Key": server.keys["stream"]},
+        origin=Origin(f"https://127.0.0.1:{proxy.port}"),
+        ssl=proxy.trust(),
+        open_timeout=DEADLINE_S,
+    ) as stream:
+        assert json.loads(stream.recv(DEADLINE_S))["type"] == "hello"
 
 
 def test_no_log_of_the_proxy_has_a_key_that_came_in_an_address(

@@ -87,6 +87,14 @@ def test_metrics_count_what_happens(server: Serving) -> None:
     assert value(metrics(server), "ladestrom_consumers_closed_total", why="consumer") == 2
 
 
+def test_an_operator_that_never_reported_is_counted_with_zero_so_that_an_alert_can_name_it(
+    server: Serving,
+) -> None:
+    found = metrics(server)
+    assert value(found, "ladestrom_reports_total", operator="alfa") == 0
+    assert value(found, "ladestrom_reports_changing_total", operator="alfa") == 0
+
+
 def test_a_scrape_counts_each_append_once(server: Serving) -> None:
     for status in ("CHARGING", "AVAILABLE", "CHARGING"):
         server.report({"evse": E1, "status": status, "observed_at": tick()})

@@ -15,7 +15,7 @@ MIB: Final = 1024 * 1024
 
 
 def backup(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
-    """Copy the log, the store and the quarantine of the data directory. The server can keep running.
+    """Copy the change log, the store and the quarantine of the data directory. The server can keep running.
 
     The copy is consistent and checked. It contains secrets, and only its owner can read it. The settings file
     and the certificates of sources are not part of it.

@@ -79,12 +79,12 @@ def demo(
         port: Port on 127.0.0.1; 0 takes any free port. Default: the setting `server.port`, which is 8383
             unless set otherwise.
         stations: Number of charging stations, 1 to 100,000.
-        speed: Simulated seconds per second, up to 3,600. Statuses carry the real time.
+        speed: Simulated seconds per second, up to 3,600. Timestamps are real, not simulated.
         seed: The same seed and number of stations give the same country.
         config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
-        data: Directory for the log and the registry. Without this option they are in a temporary directory,
-            which is deleted at the end. LADESTROM_DATA and `server.data` are ignored, so that simulated data
-            do not get into a real data directory.
+        data: Directory for the change log and the registry. Without this option they are in a temporary
+            directory, which is deleted at the end. LADESTROM_DATA and `server.data` are ignored, so that
+            simulated data do not get into a real data directory.
     """
     if not 1 <= stations <= STATIONS_MAX:
         raise InvalidSetting(f"--stations {stations}: write a number from 1 to {STATIONS_MAX:,}")

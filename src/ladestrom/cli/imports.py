@@ -77,12 +77,13 @@ def nobil(
 
     A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
     It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
-    cannot be read, and then nothing was changed.
+    cannot be read or would remove too many stations (see --force-removal), and then nothing was changed.
 
     Args:
         file: Register file, which may be compressed with gzip; `-` is standard input.
         partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes most stations.
+        force_removal: Import the file even if that removes more than half of the register's stations, and
+            more than 100.
         dry_run: Check the file and print what the import would do, but change nothing.
         listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).
@@ -107,12 +108,13 @@ def irve(
 
     A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
     It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
-    cannot be read, and then nothing was changed.
+    cannot be read or would remove too many stations (see --force-removal), and then nothing was changed.
 
     Args:
         file: Register file, which may be compressed with gzip; `-` is standard input.
         partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes most stations.
+        force_removal: Import the file even if that removes more than half of the register's stations, and
+            more than 100.
         dry_run: Check the file and print what the import would do, but change nothing.
         listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).
@@ -138,14 +140,15 @@ def datex(
 
     A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
     It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
-    cannot be read, and then nothing was changed.
+    cannot be read or would remove too many stations (see --force-removal), and then nothing was changed.
 
     Args:
         file: The publication, which may be compressed with gzip; `-` is standard input.
         publisher: Name of the publisher. Each publisher has its own register, so the file of one publisher
             does not remove the stations of another.
         partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes most stations.
+        force_removal: Import the file even if that removes more than half of the register's stations, and
+            more than 100.
         dry_run: Check the file and print what the import would do, but change nothing.
         listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).
@@ -172,14 +175,15 @@ def ocpi(
 
     A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
     It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
-    cannot be read, and then nothing was changed.
+    cannot be read or would remove too many stations (see --force-removal), and then nothing was changed.
 
     Args:
         file: Register file, which may be compressed with gzip; `-` is standard input.
-        publisher: Name of the publisher. Each publisher has its own register. If it is the name of an
-            operator, the register is the one that also holds what the operator sends over OCPI.
+        publisher: Name of the publisher. Each publisher has its own register. Give an operator's
+            name to import into the register that this operator also updates over OCPI.
         partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes most stations.
+        force_removal: Import the file even if that removes more than half of the register's stations, and
+            more than 100.
         dry_run: Check the file and print what the import would do, but change nothing.
         listing: List every station that was added, changed, removed or returned, and every refusal and note
             (the first 1,000 of each).

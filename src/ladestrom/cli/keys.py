@@ -49,9 +49,10 @@ def create(
     Args:
         name: Name that the list of keys shows, such as who uses the key and for what.
         scope: `stream` reads all statuses; `report` reports for one operator and reads that operator's own
-            data; `admin` manages the server and reads everything. Can be given several times.
+            data; `admin` reads all statuses and manages the server. Can be given several times.
         operator: The operator that the key reports for. Required for the scope `report`.
-        expires: How long the key is valid, such as 90d. Without this option it does not expire.
+        expires: How long the key is valid: a number and s, m, h, d or w, such as 90d. Without this
+            option it does not expire.
         where: Options of every command.
     """
     lifetime_s = None if expires is None else duration_s(expires, "--expires")

@@ -42,9 +42,10 @@ PeerId = Annotated[str, Parameter(name="ID")]
 
 @app.command
 def invite(*, operator: str, where: Where = NOT_GIVEN) -> None:
-    """Create a token with which a peer can register. Print two lines: the URL of our versions, and the token.
+    """Create a token with which a peer can register.
 
-    The token can be used for one registration. It is shown only once: store it.
+    Print two lines: the URL of this server's versions endpoint, and the token. The token can be used for one
+    registration. It is shown only once: store it.
 
     Args:
         operator: Operator whose statuses the peer will report.
@@ -63,7 +64,7 @@ def register(*, operator: str, url: str, token: str | None = None, where: Where 
 
     Args:
         operator: Operator whose statuses the peer will report.
-        url: URL of the peer's versions.
+        url: URL of the peer's versions endpoint.
         token: Token from the peer's invitation. Default: LADESTROM_OCPI_TOKEN.
         where: Options of every command.
     """
@@ -80,9 +81,10 @@ def register(*, operator: str, url: str, token: str | None = None, where: Where 
 
 @app.command
 def fix(*, operator: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
-    """Create a permanent token, with which a peer can push without registering.
+    """Create a fixed (permanent) token, with which a peer can push without registering.
 
-    Print two lines: the URL of our versions, and the token. The token is shown only once: store it.
+    Print two lines: the URL of this server's versions endpoint, and the token. The token is shown only once:
+    store it.
 
     Args:
         operator: Operator whose statuses the peer reports.

@@ -73,8 +73,8 @@ def list_charge_points(
 ) -> None:
     """List all charge points, without their passwords.
 
-    A charge point without a map at a station with more connectors than EVSEs is named, with the map that it
-    needs if it numbers its connectors (`connector_map` in JSON).
+    Warn about charge points that have no `--map` although their station has more connectors than EVSEs, and
+    suggest one (`connector_map` in JSON).
 
     Args:
         as_json: Print a JSON list. Times are milliseconds since 1970.

@@ -29,7 +29,7 @@ def serve(
     """Run the server until SIGINT or SIGTERM. When it is ready, it prints one line that begins with `ready`.
 
     SIGUSR1 also stops it, and tells consumers that it restarts. SIGHUP reads the settings file again and
-    opens the log file again: the log names the settings that changed, and those that need a restart.
+    opens the log file again: the server log names the settings that changed, and those that need a restart.
 
     Args:
         config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.

@@ -126,8 +126,8 @@ class Server(msgspec.Struct, frozen=True):
         int,
         _number(
             "Maximum number of connections from one IP address (IPv6: one /64 network), and never more than "
-            "half of the process's limit of open files. Loopback and the proxies in `keys.proxies` are "
-            "exempt.",
+            "half of the process's limit of open files. It counts the other end of each connection, whatever "
+            "`X-Forwarded-For` says: loopback and the proxies in `keys.proxies` are exempt.",
             10,
             1_000_000,
             "The 5,000 consumers of `stream.consumers_per_address_max`, and 1,000 other requests.",
@@ -228,7 +228,7 @@ class Log(msgspec.Struct, frozen=True):
             "reported meanwhile. On a slow disk a checkpoint can take a minute.",
             1,
             3_600,
-            "Limits how much a restart has to replay, and costs one small write.",
+            "Limits how much a restart has to replay.",
             unit="s",
         ),
     ] = 30
@@ -264,7 +264,9 @@ class Rules(msgspec.Struct, frozen=True):
             "another limit for one operator.",
             10,
             31_536_000,
-            "Operators that send only changes still send their whole list about once a day.",
+            "OCPI peers are asked for all statuses every 12 hours (`ocpi.reconcile_s`), so those that do not "
+            "change are confirmed in time. For an operator that sends its list only once a day, use "
+            "`--stale-after 2d`.",
             unit="s",
         ),
     ] = 86_400
@@ -305,7 +307,7 @@ class Reports(msgspec.Struct, frozen=True):
     items_max: Annotated[
         int,
         _number(
-            "Maximum number of reports in one delivery.",
+            "Maximum number of reports in one delivery (a request or message).",
             1,
             1_000_000,
             "A third more than the largest deliveries of real operators.",
@@ -444,7 +446,7 @@ class Stream(msgspec.Struct, frozen=True):
         int,
         _number(
             "Maximum number of connected consumers from one IP address (IPv6: one /64 network), with any "
-            "keys. Loopback and the proxies in `keys.proxies` are exempt.",
+            "keys. Behind a proxy in `keys.proxies`, the client's address counts. Loopback is exempt.",
             1,
             1_000_000,
             "A quarter of all, as with keys: a holder of many keys cannot shut out the others either.",
@@ -464,8 +466,8 @@ class Stream(msgspec.Struct, frozen=True):
     gather_ms_min: Annotated[
         int,
         _number(
-            "Maximum time for which changes are collected into one write while the server has little other "
-            "work. On an idle server, a change is sent at once.",
+            "Longest time for which changes are batched into one write while the server has little to do: "
+            "the lower of two limits. On an idle server, a change is sent at once.",
             0,
             1_000,
             "5 ms keeps the latency low; a longer time uses less CPU.",
@@ -475,7 +477,8 @@ class Stream(msgspec.Struct, frozen=True):
     gather_ms_max: Annotated[
         int,
         _number(
-            "Maximum time for which changes are collected into one write under load.",
+            "Longest time for which changes are batched into one write under load: the higher of the two "
+            "limits.",
             0,
             1_000,
             "One write for twenty messages costs as much as one write for one. Longer than 20 ms saves no "
@@ -528,7 +531,8 @@ class Stream(msgspec.Struct, frozen=True):
     raw_items_max: Annotated[
         int,
         _number(
-            "Maximum number of `status:raw` messages per write. Further ones are dropped and counted.",
+            "Maximum number of `status:raw` messages per write; version 1 has one for every report, also if "
+            "it changes nothing. Further ones are dropped and counted.",
             0,
             1_000_000,
             "One delivery of an operator of the maximum size.",
@@ -568,8 +572,9 @@ class Stream(msgspec.Struct, frozen=True):
     selections_share_max: Annotated[
         int,
         _number(
-            "Maximum number of different selections in use by one key, or from one IP address. `batch_ms`, "
-            "the version and the compression are part of a selection.",
+            "Maximum number of different selections in use by one key, or from one IP address. Consumers "
+            "with the same filters, version, `batch_ms` (how long changes are collected) and compression "
+            "share one.",
             1,
             1_000_000,
             "A quarter of `stream.selections_max`: one application cannot use them up for the others.",
@@ -584,7 +589,7 @@ class Sources(msgspec.Struct, frozen=True):
     answer_mib_max: Annotated[
         int,
         _number(
-            "Maximum size of a source's answer (an HTTP response), before and after decompression.",
+            "Maximum size of a source's HTTP response, before and after decompression.",
             1,
             1_024,
             "A country of 100,000 EVSEs in DATEX II XML is some 50 MiB.",
@@ -594,7 +599,7 @@ class Sources(msgspec.Struct, frozen=True):
     answer_s_max: Annotated[
         int,
         _number(
-            "An answer that has not arrived completely after this time is abandoned.",
+            "A response that has not arrived completely after this time is abandoned.",
             1,
             3_600,
             "Regulation (EU) 2025/655 requires changes to be public within one minute; large files arrive "
@@ -667,7 +672,7 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class Registry(msgspec.Struct, frozen=True):
-    """Stations and keys, which commands can change while the server runs."""
+    """How the server notices what commands have changed, and what it says about the registry's data."""
 
     poll_ms: Annotated[
         int,
@@ -682,7 +687,7 @@ class Registry(msgspec.Struct, frozen=True):
     readings: Annotated[
         bool,
         _choice(
-            "Whether the status in a register file is used until the first report arrives.",
+            "Whether the statuses that a register file contains are used until the first report arrives.",
             "An older status with its time is better than none.",
         ),
     ] = True
@@ -740,7 +745,7 @@ class Keys(msgspec.Struct, frozen=True):
             "Maximum number of keys created by visitors that are valid or wait for approval.",
             1,
             100_000,
-            "All of them are read each time one changes, which takes about 10 us each.",
+            "All of them are read each time one changes, which takes about 10 µs each.",
             unit="keys",
         ),
     ] = 10_000
@@ -758,9 +763,9 @@ class Keys(msgspec.Struct, frozen=True):
         tuple[str, ...],
         _text(
             "Addresses of the trusted proxies: their `X-Forwarded-For` header names the client, for all "
-            "limits per IP address.",
+            "limits per IP address but `server.connections_per_address_max`.",
             "None is trusted: anyone can send the header. Without this setting, all clients behind a proxy "
-            "share one address.",
+            "count as one; if the proxy is on loopback, only the creation of keys is limited.",
             form="IP addresses",
         ),
     ] = ()
@@ -871,7 +876,8 @@ class Logging(msgspec.Struct, frozen=True):
         str,
         _text(
             "File that messages are appended to. Empty: standard error. After SIGHUP the server opens the "
-            "file again (for logrotate), also under a changed name.",
+            "file again (for logrotate), also under a changed name. With the unit of the installation guide, "
+            "its directory must be in `LogsDirectory=`.",
             "systemd and container runtimes read standard error.",
             form="the name of a file",
         ),
@@ -940,13 +946,13 @@ _TILES: Final = r"^((https?:/)?/[^\s{}]+\.pmtiles|(?=\S*\{z\})(?=\S*\{x\})(?=\S*
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The web page: who may use it, and what it shows."""
+    """The web interface: who may use it, and what it shows."""
 
     visitors: Annotated[
         Literal["key", "anyone"],
         _choice(
-            "Who may use the page. key: holders of a key with the scope `stream`. anyone: everybody, without "
-            "a key.",
+            "Who may use the web interface. key: holders of a key with the scope `stream`. anyone: "
+            "everybody, without a key.",
             "Making the data public is the administrator's decision.",
         ),
     ] = "key"
@@ -964,7 +970,8 @@ class Page(msgspec.Struct, frozen=True):
         int,
         _number(
             "Maximum number of visitors without a key who follow the stream from one IP address (IPv6: one "
-            "/64 network). Loopback and the proxies in `keys.proxies` are exempt.",
+            "/64 network). Behind a proxy in `keys.proxies`, the client's address counts. Loopback is "
+            "exempt.",
             1,
             1_000_000,
             "A tenth of `page.visitors_max`: enough for an office or a mobile network behind one address.",
@@ -986,7 +993,7 @@ class Page(msgspec.Struct, frozen=True):
         msgspec.Meta(
             min_length=1,
             max_length=60,
-            description="Title of the page.",
+            description="Title of the pages.",
             extra={"why": "Identifies the software until you set your own.", "form": "1 to 60 characters"},
         ),
     ] = "ladestrom"

@@ -124,7 +124,7 @@ class Metrics(Collector):
         last = GaugeMetricFamily(
             "ladestrom_last_report_timestamp_seconds", "When the operator last reported", labels=["operator"]
         )
-        for name, tally in self._hub.tallies.items():
+        for name, tally in self._hub.known_tallies().items():
             reports.add_metric([name], tally.reports)
             changes.add_metric([name], tally.changes)
             stale.add_metric([name], tally.stale)
