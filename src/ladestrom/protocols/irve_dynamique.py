@@ -10,6 +10,7 @@ Source: schema-irve-dynamique 2.3.1.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -168,8 +169,7 @@ def _is_complete(extent: str) -> bool:
 
 
 def _rows(body: bytes) -> Iterator[Row | Problem]:
-    # Ids and words are ASCII: a row of another encoding is refused for what it says, and costs no other.
-    text = body.decode("utf-8-sig", errors="replace")
+    text = _text(body).lstrip("\ufeff\r\n")
     head = text[: text.find("\n") if "\n" in text else len(text)]
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=max(DELIMITERS, key=head.count), strict=True)
@@ -188,6 +188,16 @@ def _rows(body: bytes) -> Iterator[Row | Problem]:
             yield Row(row[evse], row[state], row[occupation], row[time])
         elif any(row):
             yield Problem(Reason.INVALID_ITEM, f"the row has {len(row)} fields, fewer than its header")
+
+
+def _text(body: bytes) -> str:
+    """A file in UTF-8, or as spreadsheets save it: UTF-16 with its mark, or Windows-1252 (`occupé`)."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return body.decode("utf-16", errors="replace")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body.decode("windows-1252", errors="replace")
 
 
 def _places(reader: Iterator[list[str]]) -> tuple[int, ...]:

@@ -77,3 +77,17 @@ def test_every_pair_of_the_schema_has_a_status(shared_file: SharedFile) -> None:
     words = {field["name"]: field["constraints"].get("enum", []) for field in schema["fields"]}
     pairs = {(state, place) for state in words["etat_pdc"] for place in words["occupation_pdc"]}
     assert pairs == set(irve_dynamique.PAIRS)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
+@pytest.mark.parametrize("before", ["", "\n\n"])
+def test_files_are_read_as_spreadsheets_save_them(
+    end: str, delimiter: str, encoding: str, before: str
+) -> None:
+    rows = (irve_dynamique.REQUIRED, ("FRABCE1", "en service", "occupé", "2026-11-29T10:00:00+01:00"))
+    text = before.replace("\n", end) + "".join(delimiter.join(row) + end for row in rows)
+    delivery = irve_dynamique.receive(text.encode(encoding), "abc", ParseLimits())
+    assert [(each.evse, each.status) for each in delivery.reports] == [("FRABCE1", Status.CHARGING)]
+    assert (delivery.refused, delivery.unmapped) == ([], 0)
