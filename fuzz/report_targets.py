@@ -61,10 +61,10 @@ def check(delivery: Delivery, limits: ParseLimits) -> None:
     assert all(0 < len(refusal.detail) <= DETAIL_CHARACTERS_MAX for refusal in refused)
     assert 0 <= delivery.unmapped <= len(reports)
     keys: set[str] = set()
-    for one in delivery.stations:
+    for number, one in enumerate(delivery.stations):
         if isinstance(one, StationDraft):
             assert fault(one) is None
-            station, _ = completed(one, one.station.register, "NOR_00001")
+            station, _ = completed(one, one.station.register, f"NOR_{number:05d}")
             own = {evse.key for evse in station.evses}
             assert len(own) == len(station.evses)
             assert keys.isdisjoint(own)

@@ -299,7 +299,7 @@ class TestRestore:
         else:
             path.unlink()
         self.refused(
-            copy, "no manifest.json" if name == MANIFEST_FILE else "is missing: the backup is not whole"
+            copy, "no manifest.json" if name == MANIFEST_FILE else "is missing: the backup is incomplete"
         )
 
     def test_one_whose_rows_are_others_than_it_says_is_refused(self, copy: Path) -> None:

@@ -147,6 +147,9 @@ def read(body: bytes, source: str, limits: ParseLimits, *, complete: bool = Fals
     count = 0
     for group in _groups(listing):
         if isinstance(group, Problem):
+            count += 1
+            if count > limits.items_max:
+                raise too_large(count, limits)
             # Whose EVSEs it has is not known, so that nothing can be said of those that are not named.
             complete = False
             gathering.refuse(group.reason, group.detail)
