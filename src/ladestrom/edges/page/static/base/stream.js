@@ -20,7 +20,7 @@ import { ApiError, post } from "./api.js";
 /**
  * @typedef {object} Listener
  * @property {(message: any) => void} [message] every message as it came
- * @property {(changes: Change[], seq: number) => void} [changes]
+ * @property {(changes: Change[], seq: number) => void} [changes] of whole batches
  * @property {() => void} [reset] the position is not kept any more: fetch the state anew, then `start` again
  * @property {(state: StreamState, why: string) => void} [state]
  */
@@ -45,6 +45,8 @@ export class Stream {
     this._epoch = "";
     /** @type {number | null} */
     this._seq = null;
+    /** Changes of a batch whose last message is still to come. @type {Change[]} */
+    this._held = [];
     /** @type {WebSocket | null} */
     this._socket = null;
     this._timer = 0;
@@ -96,6 +98,8 @@ export class Stream {
       return;
     }
     if (run !== this._run) return;
+    // A batch that was cut off comes again as a whole.
+    this._held = [];
     const asked = new URLSearchParams(this._query);
     if (this.position) asked.set("since", this.position);
     asked.set("ticket", ticket);
@@ -136,13 +140,13 @@ export class Stream {
       case "changes":
         if (this._seq !== null && message.prev !== this._seq) this._lost(run);
         else {
-          this._seq = message.seq;
-          this._listener.changes?.(message.changes, message.seq);
+          this._held.push(...message.changes);
+          if (message.seq > message.prev) this._release(message.seq);
         }
         break;
       case "heartbeat":
         if (this._seq !== null && message.prev !== this._seq) this._lost(run);
-        else this._seq = message.seq;
+        else this._release(message.seq);
         break;
       case "reset":
         this._seq = null;
@@ -153,6 +157,14 @@ export class Stream {
         this._drainMs = message.retry_after_ms;
         break;
     }
+  }
+
+  /** The batch is complete: its changes, if there are any, are passed on, once. @param {number} seq */
+  _release(seq) {
+    this._seq = seq;
+    const changes = this._held;
+    this._held = [];
+    if (changes.length > 0) this._listener.changes?.(changes, seq);
   }
 
   /** Something between two messages is missing: comes back, and asks for it. @param {number} run */
