@@ -44,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def guide() -> dict[str, Any]:
     """What the guide's Python defines, with short delays."""
     names: dict[str, Any] = {}
-    for beginning in ("import zlib", "import asyncio, json"):
+    for beginning in ("import zlib", "import asyncio, json", "def load("):
         exec(compile(example(beginning), "consumers.md", "exec"), names)  # noqa: S102 - our own guide
     names["random"] = SimpleNamespace(uniform=lambda *_: SHORT_S)
     return names
@@ -119,6 +119,27 @@ def test_the_consumer_in_python_resumes_after_a_restart_and_misses_nothing(
         until(lambda: follows.kinds()[-1] == "heartbeat", "the digest was compared")
         assert follows.statuses() == statuses(server)
     assert follows.kinds().count("snapshot") == 1
+
+
+def test_a_board_filled_from_the_pages_of_the_list_follows_from_the_first_ones_position(
+    tmp_path: Path,
+) -> None:
+    with Serving(tmp_path) as server:
+        pages, path = [], "/api/v2/evses?limit=1"
+        while path:
+            answer = server.get(path)
+            pages.append(answer.json())
+            path = answer.headers.get("link", "").partition("<")[2].partition(">")[0]
+            flip(server)
+        assert len(pages) > 1
+        follows = Follows(server)
+        follows.code["load"](follows.board, pages)
+        with follows:
+            follows.stands_at(flip(server))
+            beat(server)
+            until(lambda: follows.kinds()[-1] == "heartbeat", "the digest was compared")
+            assert follows.statuses() == statuses(server)
+    assert "snapshot" not in follows.kinds()
 
 
 def test_the_consumer_in_python_begins_anew_where_something_was_lost(tmp_path: Path) -> None:
