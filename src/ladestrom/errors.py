@@ -39,7 +39,7 @@ class BadRequest(LadestromError):
 
 class MalformedBody(BadRequest):
     means = "The body cannot be parsed, for example because the JSON is incomplete."
-    advice = "Correct the body at the place that `detail` names. None of it was used."
+    advice = "Correct the body at the place that `detail` names. None of it was accepted."
     code = "malformed_body"
 
 
@@ -75,7 +75,7 @@ class Unauthenticated(LadestromError):
 class NotAllowed(LadestromError):
     means = "The key is valid, but does not allow this request."
     advice = (
-        "Use a key with the scope that `detail` names, or ask the administrator to let your operator report "
+        "Use a key with the scope that `detail` names, or ask the administrator to let your account report "
         "on the EVSE."
     )
     code = "not_allowed"
@@ -189,7 +189,7 @@ class NotReady(LadestromError):
 
 
 class LogFailure(NotReady):
-    means = "Writing to the log failed. Nothing of this request was accepted, unless `detail` says otherwise."
+    means = "Writing to the log failed. No part of this request was accepted, unless `detail` says otherwise."
     advice = (
         "Send the same request again after the number of seconds in `Retry-After`; repetitions do no harm. "
         "Administrators find the reason at `/readyz` and in the server's log messages."
@@ -221,8 +221,11 @@ class LogDamaged(LogFailure):
 
 
 class LogTrimmed(LadestromError):
-    means = "The log no longer contains all changes after the requested position."
-    advice = "Start again without `since`; the response begins with a snapshot."
+    means = "The log no longer contains all changes after a position from which the server was reading it."
+    advice = (
+        "Consumers do not see this code: a stream that cannot be resumed sends `reset` with the reason "
+        "`expired`. Administrators: keep the log for longer (`log.retention_days`)."
+    )
     code = "log_trimmed"
     status = 410
 

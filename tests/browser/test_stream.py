@@ -31,7 +31,13 @@ HELLO: Final = {"type": "hello", "epoch": "e", "limits": {"heartbeat_s": 20}}
 
 
 def _changes(prev: int, seq: int, *evses: str) -> dict[str, Any]:
-    return {"type": "changes", "epoch": "e", "prev": prev, "seq": seq, "changes": [{"evse": e} for e in evses]}
+    return {
+        "type": "changes",
+        "epoch": "e",
+        "prev": prev,
+        "seq": seq,
+        "changes": [{"evse": e} for e in evses],
+    }
 
 
 def test_a_batch_that_is_cut_off_and_comes_again_is_passed_on_once(tmp_path: Path, visit: Visit) -> None:

@@ -180,7 +180,8 @@ def ocpi(
     Args:
         file: Register file, which may be compressed with gzip; `-` is standard input.
         publisher: Name of the publisher. Each publisher has its own register. Give an operator's
-            name to import into the register that this operator also updates over OCPI.
+            name to import into the register that this operator also updates over OCPI: stations that it
+            sent and that are missing from the file are removed too, unless you use --partial.
         partial: The file is only a part of the register: stations that are missing from it stay.
         force_removal: Import the file even if that removes more than half of the register's stations, and
             more than 100.

@@ -48,8 +48,8 @@ def create(
 
     Args:
         name: Name that the list of keys shows, such as who uses the key and for what.
-        scope: `stream` reads all statuses; `report` reports for one operator and reads that operator's own
-            data; `admin` reads all statuses and manages the server. Can be given several times.
+        scope: What the key may do. `stream`: read all statuses. `report`: send reports for one operator, and
+            read its data. `admin`: manage the server, and read everything. Can be given several times.
         operator: The operator that the key reports for. Required for the scope `report`.
         expires: How long the key is valid: a number and s, m, h, d or w, such as 90d. Without this
             option it does not expire.

@@ -81,7 +81,7 @@ def register(*, operator: str, url: str, token: str | None = None, where: Where 
 
 @app.command
 def fix(*, operator: str, token: str | None = None, where: Where = NOT_GIVEN) -> None:
-    """Create a fixed (permanent) token, with which a peer can push without registering.
+    """Create a permanent token, with which a peer can push without registering.
 
     Print two lines: the URL of this server's versions endpoint, and the token. The token is shown only once:
     store it.

@@ -153,7 +153,7 @@ Which EV charger is free: operators' status reports in, one durable ordered log,
 
 Messages are text frames, one JSON object each. Members may be added; ignore those that you do not know.
 permessage-deflate is used where the other side offers it. A request for a stream is refused before the
-upgrade, with a problem document (RFC 9457); `/openapi.json` has the codes.
+upgrade, with problem details (RFC 9457); `/openapi.json` has the codes.
 
 | close code | means | reconnect |
 |---|---|---|

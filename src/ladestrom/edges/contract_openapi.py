@@ -148,7 +148,7 @@ number only grows; another epoch is another log.
 **Methods.** HEAD is answered like GET, without content, on every path that has GET, but for the stream of
 events. OPTIONS says in `Allow` what a path has.
 
-**Errors** are problem documents (RFC 9457) with a stable `code`, and say whether trying again helps. A
+**Errors** are problem details (RFC 9457) with a stable `code`, and say whether trying again helps. A
 request whose head is larger than {head_kib} KiB is refused with 431 on any path; an unknown path with 404
 `not_found`, another method with 405 `method_not_allowed` and the header `Allow`.
 

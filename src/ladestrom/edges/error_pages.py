@@ -44,9 +44,9 @@ REASONS: Final = (
     ),
     Explanation(
         Reason.NOT_ALLOWED.value,
-        "Your operator may not report on this EVSE.",
+        "Your account may not report on this EVSE.",
         "Report only on your own EVSEs. If it is yours, ask the administrator to add its party or prefix "
-        "to your operator.",
+        "to your account.",
     ),
     Explanation(
         Reason.INVALID_ITEM.value,
@@ -55,14 +55,16 @@ REASONS: Final = (
     ),
     Explanation(
         Reason.INVALID_STATUS.value,
-        "The status is not one that the protocol defines.",
-        "Send one of the nine OCPI statuses: AVAILABLE, BLOCKED, CHARGING, INOPERATIVE, OUTOFORDER, PLANNED, "
-        "REMOVED, RESERVED, UNKNOWN.",
+        "The status is missing or, in JSON and IRVE, is not one of the defined words. OCPI, OICP, OCPP and "
+        "DATEX II turn an unknown word into UNKNOWN.",
+        "In JSON, send one of the nine OCPI statuses (AVAILABLE, BLOCKED, CHARGING, INOPERATIVE, "
+        "OUTOFORDER, PLANNED, REMOVED, RESERVED, UNKNOWN) or, in the NOBIL form, 0, 1 or -1.",
     ),
     Explanation(
         Reason.INVALID_TIME.value,
         "The observation time cannot be read, or is before the year 2000.",
-        "Send ISO 8601 with a time zone (`2026-11-22T10:00:00Z`) or milliseconds since 1970, or omit it.",
+        "Send ISO 8601 (`2026-11-22T10:00:00Z`; UTC if it has no zone) or milliseconds since 1970, in 2000 "
+        "or later, or omit it.",
     ),
 )
 """Why an item of a delivery was refused, and what to do."""

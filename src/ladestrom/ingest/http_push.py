@@ -364,7 +364,7 @@ async def _read(receive: Receive, limit: int) -> bytes:
 
 
 class BodyTimeout(BadRequest):
-    means = "The body did not arrive in time. None of it was used."
+    means = "The body did not arrive in time. None of it was accepted."
     advice = "Send it again. On a slow connection, send smaller bodies, or compress them with gzip."
     code = "body_timeout"
     on_websocket = False

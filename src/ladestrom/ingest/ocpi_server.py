@@ -86,7 +86,7 @@ def digest(token: str) -> bytes:
 class _NotAllowed(Refused):
     means = (
         "The OCPI path does not support this HTTP method, or not before (or after) registration. The "
-        "response is an OCPI message, not a problem document."
+        "response is an OCPI message and does not contain this code."
     )
     advice = "Use one of the methods that the response header `Allow` lists."
     code = "ocpi_method_not_allowed"

@@ -167,7 +167,7 @@ def read(body: bytes) -> Publication:
     try:
         _open(_check(json_text(body)), publication, WRAPPERS_MAX)
     except UNREADABLE as error:
-        raise MalformedBody(f"the body is not DATEX II in JSON ({error}); none of it was used") from error
+        raise MalformedBody(f"the body is not DATEX II in JSON ({error}); none of it was accepted") from error
     return publication
 
 

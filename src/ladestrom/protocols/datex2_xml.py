@@ -206,7 +206,7 @@ def read(body: bytes, points_max: int) -> Publication:
     try:
         reader.reading.whole(body)
     except Unreadable as error:
-        raise MalformedBody(f"the body is refused: {error}; none of it was used") from error
+        raise MalformedBody(f"the body is refused: {error}; none of it was accepted") from error
     publication = reader.publication
     if reader.exchange is not None:
         publication.exchange = Exchange(

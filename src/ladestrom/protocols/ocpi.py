@@ -78,9 +78,12 @@ class Refused(LadestromError):
 
     means = (
         "An OCPI request was answered with a status code other than 1000, with HTTP status 200, 400 or 404. "
-        "The response is an OCPI message, not a problem document."
+        "The response is an OCPI message and does not contain this code."
     )
-    advice = "Read `status_code` and `status_message` in the response (OCPI 2.2.1, chapter 5)."
+    advice = (
+        "Read `status_code` and `status_message` in the response. The guide for operators lists the values "
+        "of `status_code`."
+    )
     code = "ocpi_refused"
     on_websocket = False
     status = 200
@@ -100,7 +103,10 @@ class PeerFailed(SourceFailure):
 
 class PeerDenies(PeerFailed):
     means = "The OCPI system of an operator rejected this server's token."
-    advice = "Administrators: check the token with the operator, then run `ladestrom ocpi register` again."
+    advice = (
+        "Administrators: check the token with the operator, then run `ladestrom ocpi register` again or, if "
+        "the operator registered with this server, send it a new invitation."
+    )
     code = "peer_denies"
     retry = False
 

@@ -91,7 +91,9 @@ def read_page(
     except msgspec.ValidationError:
         locations = _one_by_one(data)
     except UNREADABLE as error:
-        raise MalformedBody(f"the list of Locations is not JSON ({error}); none of it was used") from error
+        raise MalformedBody(
+            f"the list of Locations is not JSON ({error}); none of it was accepted"
+        ) from error
     count = 0
     owners: set[tuple[object, object]] = set()
     ids: list[str] = []

@@ -260,7 +260,7 @@ def gather(gathering: Gathering, record: Record | Problem) -> None:
 
 def unreadable(error: Exception) -> MalformedBody:
     """What is told of a body that is no JSON, or no message of OICP."""
-    return MalformedBody(f"the body is not an OICP message ({error}); none of it was used")
+    return MalformedBody(f"the body is not an OICP message ({error}); none of it was accepted")
 
 
 def too_large(count: int, limits: ParseLimits) -> TooLarge:

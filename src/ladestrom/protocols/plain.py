@@ -149,7 +149,7 @@ def _item(raw: msgspec.Raw) -> Item | Problem:
 
 
 def _malformed(error: Exception) -> MalformedBody:
-    return MalformedBody(f"the body is not valid JSON ({error}); none of it was used")
+    return MalformedBody(f"the body is not valid JSON ({error}); none of it was accepted")
 
 
 def _explain(error: msgspec.ValidationError) -> Problem:
