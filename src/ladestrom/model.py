@@ -107,7 +107,7 @@ class Connector(msgspec.Struct, frozen=True, gc=False):
 
 
 class Evse(msgspec.Struct, frozen=True):
-    """A charging point: serves one vehicle at a time, and is what has a status.
+    """An EVSE: serves one vehicle at a time, and is what has a status.
 
     `key` is its identity everywhere inside, and unique in the registry: the `evse_key` of its EVSE id where
     the registry lets it hold that one, else a registry key, `NOR_01333_01` (`core.drafts`, `core.merge`).

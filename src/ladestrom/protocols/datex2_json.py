@@ -283,7 +283,7 @@ def _wrapped(wrapped: _Wrapped) -> Facility:
 
 
 def _odd_point(_raw: msgspec.Raw, error: msgspec.ValidationError) -> Facility:
-    return _odd(f"a charging point cannot be read: {error}")
+    return _odd(f"an EVSE (refill point) cannot be read: {error}")
 
 
 def _odd(why: str) -> Facility:

@@ -1,4 +1,4 @@
-"""What a DATEX II status publication says of its charging points, and how it decides.
+"""What a DATEX II status publication says of its EVSEs, and how it decides.
 
 Knows the words of EnergyInfrastructureStatusPublication (CEN/TS 16157-10, DATEX II version 3.5 and later).
 Must not know whether they came as XML or as JSON.
@@ -74,7 +74,7 @@ SNAPSHOTS: Final = frozenset({"snapshotpull", "snapshotpush"})
 
 
 class Facility(msgspec.Struct, gc=False):
-    """A site, a station or a charging point: what is said of it, word for word; empty where nothing is."""
+    """A site, a station or an EVSE: what is said of it, word for word; empty where nothing is."""
 
     reference: str = ""
     updated: str = ""
@@ -140,7 +140,7 @@ def delivery(
             stations += 1
             points += len(station.parts)
             if points > limits.items_max:
-                raise TooLarge(f"the publication has more than {limits.items_max} charging points: split it")
+                raise TooLarge(f"the publication has more than {limits.items_max} EVSEs: split it")
             said = _Said(site, station, instants, published_at)
             for point in station.parts:
                 named &= bool(point.reference)
@@ -239,7 +239,7 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
         gathering.refuse(Reason.INVALID_ITEM, point.unreadable)
         return
     if not point.reference:
-        gathering.refuse(Reason.INVALID_ITEM, "the status has no reference to a charging point")
+        gathering.refuse(Reason.INVALID_ITEM, "the status has no reference to an EVSE (refill point)")
         return
     if not point.status:
         gathering.refuse(Reason.INVALID_STATUS, f"{quoted(shown(point.reference))} has no status")

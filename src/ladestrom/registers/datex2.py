@@ -1,6 +1,6 @@
 """Table publications of DATEX II (CEN/TS 16157-10, version 3.5 and later) as a register, XML and JSON.
 
-Knows sites, stations, charging points and their connectors. Must not know what the registry does with a
+Knows sites, stations, EVSEs and their connectors. Must not know what the registry does with a
 station. Of organisations only the name and the operator's id are read; contact data and persons never are.
 """
 
@@ -54,7 +54,7 @@ _COORDINATES: Final = ("pointByCoordinates", "coordinatesForDisplay", "")
 
 
 class _Point(NamedTuple):
-    """A charging point as the publication has it."""
+    """An EVSE as the publication has it."""
 
     evse: Evse
     connectors: tuple[Connector, ...]
@@ -66,7 +66,7 @@ def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[Stat
     Each station of a site is a station; what it does not say of name, operator, address and position is its
     site's. Its `native_id` is its id in the table, and a point's `uid` is the point's, so that status
     publications find it. A point's EVSE id is what it or one of its connectors has as such, else its own id
-    where that has the form. A station without charging points is refused: nothing of it could have a status.
+    where that has the form. A station without EVSEs is refused: nothing of it could have a status.
 
     Args:
         chunks: the document, decompressed, in pieces of any size.
@@ -217,7 +217,7 @@ def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> l
         raise Unusable(
             "it dispenses fuel, not electricity"
             if fuels
-            else "it has no charging points, so there is nothing that could have a status"
+            else "it has no EVSEs (refill points), so there is nothing that could have a status"
         )
     return list(points.values())
 
