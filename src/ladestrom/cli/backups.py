@@ -50,7 +50,8 @@ def restore(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
     manifest, epoch = restored(directory, data.path)
     print(f"{data.path}: {_shown(manifest)}, {time.monotonic() - began_s:.1f} s")
     print(
-        f"backup of {manifest.made_at}; the log continues after {manifest.log.last} in the new epoch {epoch}"
+        f"backup of {manifest.made_at}; the change log continues after {manifest.log.last} in the new epoch "
+        f"{epoch}"
     )
 
 

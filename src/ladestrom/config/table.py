@@ -1003,7 +1003,7 @@ class Page(msgspec.Struct, frozen=True):
             pattern=_TILES,
             description="Address of the base map. Empty: built-in coastlines and towns.",
             extra={
-                "why": "By default, the page loads nothing from third parties.",
+                "why": "By default, the pages load nothing from third parties.",
                 "form": "an address that ends in .pmtiles, or one with {z}, {x} and {y}",
             },
         ),
