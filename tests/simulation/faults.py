@@ -253,7 +253,7 @@ FAULTS: Final = (
         "if False and since",
         kind=Kind.TORRENT,
     ),
-    Fault("conflation forgets an EVSE", V2Dialect, "missed", "in found]", "in found[1:]]"),
+    Fault("conflation forgets an EVSE", V2Dialect, "missed", "change in found", "change in found[1:]"),
     Fault("conflation forgets a station", View, "changed_since", "found.reverse()", "found = found[:0:-1]"),
     Fault(
         "stations are not in the order of their changes",
