@@ -211,7 +211,7 @@ def test_every_setting_is_told_with_where_it_came_from(tmp_path: Path) -> None:
 
 
 class Peer(BaseHTTPRequestHandler):
-    """Answers every request, and counts them by path."""
+    """Answers every request with a good file, and counts them by path: one that fails would be rested from."""
 
     asked: ClassVar[Counter[str]] = Counter()
 
@@ -219,7 +219,10 @@ class Peer(BaseHTTPRequestHandler):
         self.asked[self.path.partition("?")[0]] += 1
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"no such thing")
+        self.wfile.write(
+            b"id_pdc_itinerance,etat_pdc,occupation_pdc,horodatage\n"
+            b"NOALFE13331,en_service,libre,2026-11-01T08:00:00Z\n"
+        )
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
