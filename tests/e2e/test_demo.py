@@ -279,7 +279,7 @@ def test_a_registry_that_is_not_simulated_is_left_alone(tmp_path: Path) -> None:
     register = irve_register(tmp_path / "register.jsonl", stations=3, evses=2)
     run([*LADESTROM, "import", "irve", register, "--data", data], env=environment({}), check=True)
     said = refused(tmp_path, "--port", str(free_port()), "--data", str(data))
-    assert "3 stations that are not simulated, of the registers irve" in said
+    assert "3 stations that are not simulated, from the registers irve" in said
     assert "--data" in said
 
 
