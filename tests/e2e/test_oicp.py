@@ -188,7 +188,7 @@ def test_a_deleted_data_record_removes_its_evse(registering: Serving) -> None:
 def test_an_operator_that_may_not_register_is_told_so(shared_server: Serving) -> None:
     body = {"ActionType": "insert", "OperatorEvseData": {"EvseDataRecord": [data("NO*ALF*E77")]}}
     answer = shared_server.post(body, path="/api/oicp/evsepush/v23/operators/NO*ALF/data-records")
-    taken(answer)
+    assert (answer.status_code, answer.json()["Result"], code(answer)) == (200, False, "017")
     assert "not used" in answer.json()["StatusCode"]["AdditionalInfo"]
     assert shared_server.app.directory.find("NO*ALF*E77") == ()
 
