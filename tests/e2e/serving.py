@@ -171,7 +171,7 @@ def furnish(data: Path, stations: Sequence[StationDraft] = STATIONS) -> dict[str
 
 
 SLOW: Final = ("the disk has kept the log waiting for", "the store has not answered for")
-"""What a server rightly says on a machine whose disk is busy with other work; no test is about it in here."""
+"""What a server rightly says on a machine whose disk is busy with other work; tests of it ask for readiness."""
 
 
 class Serving:
