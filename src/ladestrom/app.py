@@ -102,6 +102,7 @@ from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.plain import Plain
 from ladestrom.quoting import quoted
+from ladestrom.tasks import parts
 from ladestrom.watch import LOOK_S, PROBE_S, Watch
 
 T = TypeVar("T")
@@ -588,8 +589,7 @@ class App:
         delta = await self.store.registry_since(0 if everything else self._revision)
         touched: list[Evse] = []
         moving = await self._moving(delta.stations)
-        for start in range(0, len(delta.stations), STATIONS_PER_TURN):
-            part = delta.stations[start : start + STATIONS_PER_TURN]
+        for part in parts(delta.stations, STATIONS_PER_TURN):
             records = [(self.directory.stations.get(station.uuid), station) for station in part]
             for station in part:
                 self._gone.update(evse.key for evse in self.directory.put(station, moving))
@@ -609,7 +609,7 @@ class App:
             if uncovered:
                 touched = await self._every_evse()
             read: set[str] = set()
-            for some in _parts(readings):
+            for some in parts(readings, PER_TURN):
                 read.update(reading.evse for reading in some)
                 await asyncio.sleep(0)
             wanted = await _sifted(touched, lambda evse: self._belongs(evse, read))
@@ -642,7 +642,7 @@ class App:
         """EVSEs that go from one of these stations to another."""
         found: set[str] = set()
         written = {station.uuid: station for station in stations}
-        for some in _parts(stations):
+        for some in parts(stations, PER_TURN):
             found.update(self.directory.moving(some, written))
             await asyncio.sleep(0)
         return found
@@ -650,7 +650,7 @@ class App:
     async def _every_evse(self) -> list[Evse]:
         """Every EVSE of the registry."""
         found: list[Evse] = []
-        for uuids in _parts(list(self.directory.stations)):
+        for uuids in parts(list(self.directory.stations), PER_TURN):
             for uuid in uuids:
                 found += self.directory.present(uuid)
             await asyncio.sleep(0)
@@ -665,7 +665,7 @@ class App:
     async def _take_readings(self, readings: Sequence[Reading]) -> None:
         """Takes statuses of registers. One that is older than `rules.stale_after_s` says nothing of now."""
         oldest_at = clock() - self.settings.rules.stale_after_s * 1000
-        for some in _parts(readings):
+        for some in parts(readings, PER_TURN):
             reports = []
             for reading in some:
                 cell = self.board.cells.get(reading.evse)
@@ -966,15 +966,10 @@ async def _ended(work: Callable[[], Awaitable[None]], seconds_max: float) -> Non
         logger.exception("this was left at the end", what=work.__name__)
 
 
-def _parts(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    """What is gone through in one turn of the loop each."""
-    return (items[start : start + PER_TURN] for start in range(0, len(items), PER_TURN))
-
-
 async def _sifted(items: Sequence[T], wanted: Callable[[T], bool]) -> list[T]:
     """Those that are wanted; gone through in turns of the loop."""
     found: list[T] = []
-    for some in _parts(items):
+    for some in parts(items, PER_TURN):
         found += [item for item in some if wanted(item)]
         await asyncio.sleep(0)
     return found

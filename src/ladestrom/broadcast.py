@@ -593,10 +593,9 @@ class Broadcast:
             try:
                 async for entries in self._log.tail(self.view.seq):
                     self.fault, wait_s = "", READ_AGAIN_S_MIN
-                    for start in range(0, len(entries), ENTRIES_PER_TURN_MAX):
-                        if start:
+                    for number, part in enumerate(tasks.parts(entries, ENTRIES_PER_TURN_MAX)):
+                        if number:
                             await asyncio.sleep(0)
-                        part = entries[start : start + ENTRIES_PER_TURN_MAX]
                         self.take(part)
                         if self.followed is not None:
                             self.followed(part)

@@ -49,7 +49,7 @@ from ladestrom.model import (
 )
 from ladestrom.ports import BoardRow, Log, Times
 from ladestrom.quoting import quoted
-from ladestrom.tasks import Turns
+from ladestrom.tasks import Turns, parts
 
 T = TypeVar("T")
 Decision = Callable[[Round, Taking], int]
@@ -303,7 +303,7 @@ class Hub:
         on = feed or Feed(operator.name)
         outcome = _Outcome(refused)
         submission = _Submission(operator, reports, refused, on, None, future)
-        await self._judge(Round(self.board), submission, outcome)
+        await self._judge(Round(self.board), submission, outcome, Turns())
         outcome.refused.sort(key=lambda refusal: refusal.index)
         return Receipt(
             outcome.accepted,
@@ -329,6 +329,15 @@ class Hub:
         self._idle.clear()
         self._wake.set()
         return await future
+
+    async def _decide_each(
+        self, items: Sequence[T], make: Callable[[Sequence[T], Round, Taking], int]
+    ) -> int:
+        """Has `make` decide on so many at a time, each time in another group; says how many, as `decide`."""
+        made = 0
+        for some in parts(items, CHUNK_EVSES):
+            made += await self.decide(partial(make, some))
+        return made
 
     async def run(self) -> None:
         """Works until cancelled; `drain` first, or what is under way is not answered."""
@@ -402,6 +411,7 @@ class Hub:
 
     async def _decided(self, own: list[_Own], submissions: list[_Submission]) -> _Decided:
         """The decisions of a group. What cannot be decided costs itself only: the others are decided anew."""
+        turns = Turns()
         while True:
             decided = _Decided(Round(self.board), [], [])
             current: _Own | _Submission | None = None
@@ -410,7 +420,7 @@ class Hub:
                     decided.own.append((current, current.make(decided.round, self._taking(OURS))))
                 for current in submissions:
                     outcome = _Outcome(current.refused)
-                    await self._judge(decided.round, current, outcome)
+                    await self._judge(decided.round, current, outcome, turns)
                     decided.judged.append((current, outcome))
             except Exception as error:
                 logger.exception("a delivery cannot be decided", error=repr(error))
@@ -439,14 +449,13 @@ class Hub:
             self.append_seconds.append(perf_counter() - began)
         return entries
 
-    async def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome) -> None:
+    async def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome, turns: Turns) -> None:
         operator = self.rights(submission.operator)
         owns = partial(may_report, operator)
         taken = outcome.taking = self._taking(submission.feed, submission.began)
         resolve = self.directory.resolve
         decide = round_.decide
         ahead = taken.received_at + self.limits.skew_ms
-        turns = Turns()
         place = 0
         taken_places = {refusal.index for refusal in submission.refused}
         for number, report in enumerate(submission.reports):
@@ -557,10 +566,7 @@ class Hub:
             round_.add(found, taken)
             return len(found)
 
-        expired = 0
-        for keys in _chunks(list(self.board.cells)):
-            expired += await self.decide(partial(silent, keys))
-        return expired
+        return await self._decide_each(list(self.board.cells), silent)
 
     async def sign_off(
         self,
@@ -589,7 +595,7 @@ class Hub:
         until = self.board.arrivals if before is None else before.arrival - 1
         turns, by_key = Turns(), self.directory.by_key
         kept: set[str] = set()
-        for ids in _chunks(list(keep)):
+        for ids in parts(list(keep), CHUNK_EVSES):
             kept.update(evse.key for written in ids for evse in self.directory.meant(written))
             await turns.rest()
         part = Operator(source, parties=within, prefixes=within) if within else None
@@ -601,7 +607,7 @@ class Hub:
             return part is None or ((evse := by_key(key)) is not None and may_report(part, evse))
 
         keys: list[str] = []
-        for some in _chunks(list(cells) if only is None else list(only)):
+        for some in parts(list(cells) if only is None else list(only), CHUNK_EVSES):
             if only is None:
                 keys += filter(is_lost, some)
             else:
@@ -624,10 +630,7 @@ class Hub:
                     made += 1
             return made
 
-        made = 0
-        for chunk in _chunks(keys):
-            made += await self.decide(partial(off, chunk))
-        return made
+        return await self._decide_each(keys, off)
 
     def _allowed(self, operator: Operator, keys: Iterable[str]) -> list[str]:
         """Those of some EVSEs that an operator may report on now."""
@@ -650,10 +653,7 @@ class Hub:
             round_.add(made, taken)
             return len(made)
 
-        signed_off = 0
-        for keys in _chunks(list(cells)):
-            signed_off += await self.decide(partial(off, keys))
-        return signed_off
+        return await self._decide_each(list(cells), off)
 
     async def confirm(self, operator: Operator, feed: str) -> int:
         """A source showed that all holds that it told on a feed: its EVSEs count as heard now. Says how many.
@@ -671,10 +671,7 @@ class Hub:
             round_.hear(own, taken)
             return len(own)
 
-        confirmed = 0
-        for keys in _chunks(list(cells)):
-            confirmed += await self.decide(partial(hear, keys))
-        return confirmed
+        return await self._decide_each(list(cells), hear)
 
     def _stale_after(self, source: str) -> int:
         return self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)
@@ -701,12 +698,8 @@ class Hub:
             round_.add(changes, taken)
             return len(changes)
 
-        made = 0
-        for keys in _chunks(list(gone)):
-            made += await self.decide(partial(off, keys))
-        for chunk in _chunks(list(evses)):
-            made += await self.decide(partial(on, chunk))
-        return made
+        made = await self._decide_each(list(gone), off)
+        return made + await self._decide_each(list(evses), on)
 
     def _vouches(self, source: str, evse: Evse) -> bool:
         """Whether what a source said of an EVSE holds at its new station.
@@ -803,7 +796,3 @@ def _unknown(report: StatusReport, candidates: int) -> tuple[Reason, str]:
         )
     what = f"no EVSE in the registry is known as {quoted(report.evse, 80)}"
     return Reason.UNKNOWN_EVSE, f"{what}; check the id, or ask the administrator to import its station"
-
-
-def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (items[start : start + CHUNK_EVSES] for start in range(0, len(items), CHUNK_EVSES))

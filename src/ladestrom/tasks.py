@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -39,6 +39,11 @@ class Turns:
         if monotonic() >= self._ends_s:
             await asyncio.sleep(0)
             self._ends_s = monotonic() + TURN_S
+
+
+def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """What is gone through between two turns of others: so many at a time, in order."""
+    return (items[first : first + size] for first in range(0, len(items), size))
 
 
 def start(work: Coroutine[Any, Any, T], name: str, died: Callable[[Exception], None]) -> asyncio.Task[T]:
