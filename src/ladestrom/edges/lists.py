@@ -54,6 +54,12 @@ class EvsePage(msgspec.Struct, frozen=True):
     next: str | None
 
 
+Page = StationPage | EvsePage
+Sight = Callable[[Evse], bool]
+Look = Callable[[Station, StationState, Selection, Sight | None], list[T] | None]
+"""What a page shows of a station; None where it shows nothing of it, and does not count it."""
+
+
 def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
     """The route handlers over one view."""
     observed: Observed = hub.observed_at
@@ -63,63 +69,68 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
 
     walks = Walks(view)
 
-    @get("/api/v2/stations", opt={COMPRESSED: True})
-    async def stations(request: AnyRequest) -> Response[Any]:
-        """Stations that pass the filters, a page at a time; with a key that only reports, its operator's."""
+    async def page(
+        request: AnyRequest, look: Look[T], made: Callable[[str, list[T], str | None], Page]
+    ) -> Response[Any]:
         may_see = _sight(door, request.headers)
         wanted, limit, after = _asked(request)
         tag = tag_of(view)
         if may_see is None and matches(request, tag):
             return not_modified(tag)
-        found = _Found[StationDetail](limit)
-
-        def visit(state: StationState) -> None:
-            station = view.station(state)
-            if (
-                station is not None
-                and wanted.covers(station, (), state.sources())
-                and _has_selected(wanted, state, station)
-                and (may_see is None or any(map(may_see, station.evses)))
-            ):
-                found.add(state.uuid, [station_detail(station, state, observed, may_see or _everything)])
-
-        position, tag = await walks.through(lambda: _behind(view, after), visit, tag_of, found.fills)
-        items, last = found.page()
-        return await _page(request, StationPage(position, items, _cursor(last)), None if may_see else tag)
-
-    @get("/api/v2/evses", opt={COMPRESSED: True})
-    async def evses(request: AnyRequest) -> Response[Any]:
-        """EVSEs that pass the filters, a page at a time; with a key that only reports, its operator's."""
-        may_see = _sight(door, request.headers)
-        wanted, limit, after = _asked(request)
-        tag = tag_of(view)
-        if may_see is None and matches(request, tag):
-            return not_modified(tag)
-        found = _Found[EvseState](limit)
+        found = _Found[T](limit)
 
         def visit(state: StationState) -> None:
             station = view.station(state)
             if station is not None and wanted.covers(station, (), state.sources()):
-                found.add(
-                    state.uuid,
-                    [
-                        evse_state(evse, station, held, observed)
-                        for evse in station.evses
-                        if (held := state.changes.get(evse.key)) is not None
-                        and is_listed(held[1])
-                        and (may_see is None or may_see(evse))
-                        and _is_selected(wanted, held[1], station)
-                    ],
-                )
+                shown = look(station, state, wanted, may_see)
+                if shown is not None:
+                    found.add(state.uuid, shown)
 
         position, tag = await walks.through(lambda: _behind(view, after), visit, tag_of, found.fills)
         items, last = found.page()
-        return await _page(request, EvsePage(position, items, _cursor(last)), None if may_see else tag)
+        following = _cursor(last)
+        body = msgspec.json.encode(made(position, items, following))
+        # What an operator sees depends on its rights too, which change without a new position: no tag then.
+        answer = await large_answer(request, body, None if may_see else tag)
+        if following is not None:
+            query = {**dict(request.query_params.multi_items()), "cursor": following}
+            answer.headers["link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+        return answer
+
+    @get("/api/v2/stations", opt={COMPRESSED: True})
+    async def stations(request: AnyRequest) -> Response[Any]:
+        """Stations that pass the filters, a page at a time; with a key that only reports, its operator's."""
+        return await page(request, partial(_detail, observed), StationPage)
+
+    @get("/api/v2/evses", opt={COMPRESSED: True})
+    async def evses(request: AnyRequest) -> Response[Any]:
+        """EVSEs that pass the filters, a page at a time; with a key that only reports, its operator's."""
+        return await page(request, partial(_states, observed), EvsePage)
 
     return [stations, evses]
 
 
-Sight = Callable[[Evse], bool]
+def _detail(
+    observed: Observed, station: Station, state: StationState, wanted: Selection, may_see: Sight | None
+) -> list[StationDetail] | None:
+    if not _has_selected(wanted, state, station):
+        return None
+    if may_see is not None and not any(map(may_see, station.evses)):
+        return None
+    return [station_detail(station, state, observed, may_see or _everything)]
+
+
+def _states(
+    observed: Observed, station: Station, state: StationState, wanted: Selection, may_see: Sight | None
+) -> list[EvseState]:
+    return [
+        evse_state(evse, station, held, observed)
+        for evse in station.evses
+        if (held := state.changes.get(evse.key)) is not None
+        and is_listed(held[1])
+        and (may_see is None or may_see(evse))
+        and _is_selected(wanted, held[1], station)
+    ]
 
 
 def _sight(door: Doorkeeper, headers: Mapping[str, str]) -> Sight | None:
@@ -206,12 +217,3 @@ def _is_selected(wanted: Selection, change: Change, station: Station) -> bool:
 
 def _cursor(uuid: str | None) -> str | None:
     return None if uuid is None else base64.urlsafe_b64encode(uuid.encode()).decode()
-
-
-async def _page(request: AnyRequest, page: StationPage | EvsePage, tag: str | None) -> Response[Any]:
-    # What an operator sees depends on its rights too, which change without a new position: no tag then.
-    answer = await large_answer(request, msgspec.json.encode(page), tag)
-    if page.next is not None:
-        query = {**dict(request.query_params.multi_items()), "cursor": page.next}
-        answer.headers["link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
-    return answer
