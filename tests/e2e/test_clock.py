@@ -121,7 +121,10 @@ def assert_heard(server: Serving) -> None:
             assert (receipt["accepted"], receipt["stale"]) == (1, 0), item
 
 
-@pytest.mark.parametrize("jump_ms", [20 * MINUTE_MS, -HOUR_MS, 8 * DAY_MS, YEARS_MS])
+jumps = pytest.mark.parametrize("jump_ms", [20 * MINUTE_MS, -HOUR_MS, 8 * DAY_MS, YEARS_MS])
+
+
+@jumps
 def test_a_jump_of_the_clock_makes_nothing_unknown_no_report_stale_and_drops_nothing_of_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_ms: int
 ) -> None:
@@ -142,7 +145,7 @@ def test_a_jump_of_the_clock_makes_nothing_unknown_no_report_stale_and_drops_not
         assert server.app.log.first == 1
 
 
-@pytest.mark.parametrize("jump_ms", [20 * MINUTE_MS, -HOUR_MS, 8 * DAY_MS, YEARS_MS])
+@jumps
 def test_a_clock_that_is_wrong_for_a_minute_with_restarts_in_it_and_after_it_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_ms: int
 ) -> None:

@@ -170,7 +170,10 @@ async def _points(where: Where) -> tuple[list[ChargePoint], dict[str, Mapping[in
     """All charge points; and of those whose numbers may be meant in two ways, the EVSEs by connector."""
     async with reading(where) as store:
         points = list(await store.charge_points())
-        stations = {each.uuid: each for each in (await store.registry_since(0)).stations}
+        # The whole registry, which only charge points without a map need.
+        is_needed = not all(each.evses for each in points)
+        found = (await store.registry_since(0)).stations if is_needed else ()
+    stations = {each.uuid: each for each in found}
     layouts = {each.id: layout(stations.get(each.station), dict(each.evses)) for each in points}
     return points, {name: each.by_plug for name, each in layouts.items() if each.by_plug}
 

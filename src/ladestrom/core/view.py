@@ -214,10 +214,6 @@ class Walk:
             self._visit(state)
 
 
-HIDDEN: Final = frozenset({Status.PLANNED, Status.REMOVED})
-"""Statuses of EVSEs that are not shown."""
-
-
 def is_listed(change: Change | None) -> bool:
-    """Whether an EVSE is shown; one that nobody reported on is (unknown)."""
-    return change is None or change.status not in HIDDEN
+    """Whether an EVSE is shown: PLANNED and REMOVED are not; one that nobody reported on is (unknown)."""
+    return change is None or change.status not in {Status.PLANNED, Status.REMOVED}

@@ -58,12 +58,17 @@ def json_answer(body: bytes, tag: str | None = None) -> Response[bytes]:
     return Response(body, media_type="application/json", headers=headers)
 
 
+def takes_gzip(request: AnyRequest) -> bool:
+    """Whether the client takes a body that is compressed."""
+    return "gzip" in request.headers.get("accept-encoding", "")
+
+
 def packed(
     request: AnyRequest, plain: bytes, gzip: bytes | None, media_type: str, headers: Mapping[str, str]
 ) -> Response[bytes]:
     """A body that is compressed already, for who takes it so; of a handler with the option `COMPRESSED`."""
     sent = {**headers, "vary": "accept-encoding"}
-    if gzip is None or "gzip" not in request.headers.get("accept-encoding", ""):
+    if gzip is None or not takes_gzip(request):
         return Response(plain, media_type=media_type, headers=sent)
     return Response(gzip, media_type=media_type, headers={**sent, "content-encoding": "gzip"})
 

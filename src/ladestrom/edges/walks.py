@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from litestar import Response
 
 from ladestrom.core.view import StationState, View
-from ladestrom.edges.answers import AnyRequest, json_answer, packed
+from ladestrom.edges.answers import AnyRequest, json_answer, packed, takes_gzip
 from ladestrom.tasks import Turns
 
 WALKS_MAX: Final = 2
@@ -67,12 +68,8 @@ class Walks:
 
 async def large_answer(request: AnyRequest, body: bytes, tag: str | None) -> Response[Any]:
     """A body of JSON that may be large, compressed if the request allows it; needs option `COMPRESSED`."""
-    plain = json_answer(body, tag)
-    if len(body) < GZIP_BYTES_MIN or "gzip" not in request.headers.get("accept-encoding", ""):
-        plain.headers["vary"] = "accept-encoding"
-        return plain
-    if len(body) < THREAD_BYTES_MIN:
-        zipped = gzip.compress(body, GZIP_LEVEL, mtime=0)
-    else:
-        zipped = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
-    return packed(request, body, zipped, "application/json", dict(plain.headers))
+    zipped = None
+    if len(body) >= GZIP_BYTES_MIN and takes_gzip(request):
+        compress = partial(gzip.compress, body, GZIP_LEVEL, mtime=0)
+        zipped = compress() if len(body) < THREAD_BYTES_MIN else await asyncio.to_thread(compress)
+    return packed(request, body, zipped, "application/json", dict(json_answer(body, tag).headers))

@@ -15,7 +15,7 @@ import msgspec
 from ladestrom import __version__
 from ladestrom.core import digests
 from ladestrom.core.selection import Selection
-from ladestrom.core.view import HIDDEN, StationState, View, is_listed
+from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.v2 import Observed, as_logged, instant
 from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
@@ -365,10 +365,8 @@ class V2Dialect:
         station = view.directory.stations.get(change.station)
         if station is None or selection.is_of(station, (change.source,)):
             return change
-        had = change.was_status not in HIDDEN and (
-            not selection.status or change.was_status in selection.status
-        )
-        return _deselected(change) if had and selection.is_of(station, (change.was_source,)) else None
+        before = msgspec.structs.replace(change, status=change.was_status, source=change.was_source)
+        return _deselected(change) if _is_selected(view, selection, before) else None
 
     def relocated(
         self, view: View, selection: Selection, before: Station, state: StationState

@@ -34,7 +34,7 @@ from ladestrom.ingest import tls
 from ladestrom.ingest.addresses import Guard
 from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
 from ladestrom.ingest.pacing import Outcome, Pace, PaceLimits
-from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
+from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Kind, Origin
@@ -259,7 +259,8 @@ class Poller:
                         self.health.certificate_expires_at = fetcher.certificate_expires_at
                     case Reading() as reading:
                         try:
-                            proceed = partial(conversation.send, await self._read(reading))
+                            read = await desk.parsing.read(reading.work, reading.size_bytes)
+                            proceed = partial(conversation.send, read)
                         except Exception as error:  # noqa: BLE001 - whatever it is, the round may know what to do
                             proceed = partial(conversation.throw, error)
                     case Delivery() as delivery:
@@ -274,11 +275,6 @@ class Poller:
             return dict(memory)
         finally:
             conversation.close()
-
-    async def _read(self, reading: Reading) -> object:
-        if reading.size_bytes < OWN_PROCESS_BYTES_MIN:
-            return reading.work()
-        return await self._desk.parsing.read(reading.work)
 
     async def _keep(self, memory: Memory) -> None:
         if memory != self._memory:

@@ -59,16 +59,21 @@ class ParsingProcess:
         Raises:
             LadestromError: as `read`.
         """
-        return await self.read(partial(_receive, target, request, operator, limits))
+        return await self._queued(partial(_receive, target, request, operator, limits))
 
-    async def read(self, work: Callable[[], T]) -> T:
+    async def read(self, work: Callable[[], T], size_bytes: int) -> T:
         """What a parser, with its arguments, makes of a message. All of it has to be picklable.
+
+        A message of less than `OWN_PROCESS_BYTES_MIN` is read here and now.
 
         Raises:
             Overloaded: too many large messages are waiting, or the process cannot be started. The same
                 message may be sent again.
             LadestromError: the message cannot be read, or the process died of it.
         """
+        return work() if size_bytes < OWN_PROCESS_BYTES_MIN else await self._queued(work)
+
+    async def _queued(self, work: Callable[[], T]) -> T:
         if self._waiting >= WAITING_MAX:
             raise Overloaded(
                 f"{self._waiting} messages larger than {OWN_PROCESS_BYTES_MIN // 1024} KiB are waiting to be "

@@ -28,7 +28,7 @@ from ladestrom.ingest.http_poll import (
     settings_of,
     way_of,
 )
-from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
+from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.quarantine import Quarantined
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Kind, Origin
@@ -296,8 +296,7 @@ class SourceTasks:
         began = Beginning(0, found.kept.received_at)
         way = Way(began=began) if source is None else way_of(source, began)
         work = partial(read_again, found, self._table, operator, source, desk.limits.parse)
-        is_large = len(found.body) >= OWN_PROCESS_BYTES_MIN
-        deliveries = await desk.parsing.read(work) if is_large else work()
+        deliveries = await desk.parsing.read(work, len(found.body))
         return [
             await desk.reception.take(operator, delivery, origin=origin, way=way) for delivery in deliveries
         ]

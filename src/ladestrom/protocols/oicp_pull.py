@@ -8,7 +8,7 @@ Source: OICP 2.3 for EMPs, "Services and Operations".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -28,7 +28,7 @@ from ladestrom.protocols.delivery import (
     json_text,
     shown,
 )
-from ladestrom.protocols.oicp import SUCCESS, Group, gather, read_records, too_large, unreadable
+from ladestrom.protocols.oicp import SUCCESS, Group, Record, gather, read_records, too_large, unreadable
 
 IDS_PER_REQUEST_MAX: Final = 100
 """eRoamingPullEvseStatusByID: the list must not contain more than 100 EvseIDs."""
@@ -146,15 +146,13 @@ def read(body: bytes, source: str, limits: ParseLimits, *, complete: bool = Fals
     gathering = Gathering(source, Order.ARRIVAL)
     count = 0
     for group in _groups(listing):
+        records: Iterable[Record | Problem]
         if isinstance(group, Problem):
-            count += 1
-            if count > limits.items_max:
-                raise too_large(count, limits)
             # Whose EVSEs it has is not known, so that nothing can be said of those that are not named.
-            complete = False
-            gathering.refuse(group.reason, group.detail)
-            continue
-        for record in read_records(group.status_records):
+            complete, records = False, (group,)
+        else:
+            records = read_records(group.status_records)
+        for record in records:
             count += 1
             if count > limits.items_max:
                 raise too_large(count, limits)
