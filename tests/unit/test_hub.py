@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -913,6 +914,15 @@ class TestTurns:
             await at.submit(make_report(FIRST))
             reports = [make_report(FIRST, observed_at=NOW + place) for place in range(20 * REPORTS_PER_LOOK)]
             assert await self.turns(at.submit(*reports)) >= 20
+
+    async def test_within_a_group_of_many_small_deliveries(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Each look at the clock finds that a third of a turn has gone by.
+        looks = count()
+        monkeypatch.setattr(tasks, "monotonic", lambda: next(looks) * tasks.TURN_S / 3)
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            queued = [at.submit(make_report(FIRST, observed_at=NOW + place)) for place in range(60)]
+            assert await self.turns(asyncio.gather(*queued)) >= 15
 
     async def test_a_group_is_not_larger_than_its_limit_where_deliveries_are_not(self) -> None:
         async with working(limits=HubLimits(start_grace_s=0, group_items_max=10)) as at:
