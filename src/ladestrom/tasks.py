@@ -11,7 +11,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
-from time import monotonic
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -32,13 +31,15 @@ class Turns:
     """Gives other work of the loop its turn once some time was taken; not sooner, as each is waited for."""
 
     def __init__(self) -> None:
-        self._ends_s = monotonic() + TURN_S
+        # The loop's own time, so that in simulated time the same happens each time.
+        self._time = asyncio.get_running_loop().time
+        self._ends_s = self._time() + TURN_S
 
     async def rest(self) -> None:
         """Called every so often."""
-        if monotonic() >= self._ends_s:
+        if self._time() >= self._ends_s:
             await asyncio.sleep(0)
-            self._ends_s = monotonic() + TURN_S
+            self._ends_s = self._time() + TURN_S
 
 
 def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

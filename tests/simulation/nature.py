@@ -15,6 +15,8 @@ from tests.simulation.network import ROADS, Road
 from tests.simulation.registry import FINER_WISHES
 from tests.simulation.truth import Wish
 
+from ladestrom.tasks import TURN_S
+
 EVENTFUL: Final[Mapping[str, int]] = {
     "cut": 4,
     "leave": 2,
@@ -76,6 +78,8 @@ class Nature(msgspec.Struct, frozen=True, kw_only=True):
     recent_entries_max: int
     snapshot_reuse: int
     buffer_bytes_max: int
+    turn_s: float
+    """How long work holds the loop before others have their turn."""
 
 
 def nature_of(seed: int, kind: Kind | None = None) -> Nature:
@@ -110,6 +114,7 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
         recent_entries_max=rng.choice((4, 10_000)),
         snapshot_reuse=rng.choice((20, 1_000)),
         buffer_bytes_max=rng.choice((1_000, 4_096)),
+        turn_s=(0.0, TURN_S)[seed % 2],
     )
     return msgspec.structs.replace(mixed, **_LEANINGS[kind](rng))
 

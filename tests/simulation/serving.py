@@ -24,6 +24,7 @@ from tests.simulation.truth import Truth
 
 from ladestrom import broadcast as broadcast_module
 from ladestrom import hub as hub_module
+from ladestrom import tasks
 from ladestrom.backends import tailing
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
@@ -89,6 +90,7 @@ def scaled(nature: Nature) -> Iterator[None]:
             (broadcast_module, "Subscriber", NumberedSubscriber),
             (v2_stream, "PART_BYTES_MAX", nature.part_bytes_max),
             (tailing, "RECENT_ENTRIES_MAX", nature.recent_entries_max),
+            (tasks, "TURN_S", nature.turn_s),
             (hub_module, "logger", mock.Mock()),
             (NumberedSubscriber, "numbers", itertools.count()),
         ):
