@@ -8,7 +8,8 @@
 
 Its registry is `STATIONS`; the operator `alfa` may report on those of Norway, `beta` on those of Sweden and
 Denmark, nobody on the one of Finland. `keys` has a key for each name of `KEYS`.
-At the end it fails the test where the server logged an error or lost an exception that was not `expected`.
+At the end it fails the test where the server logged an error or lost an exception that the test does not expect
+(`expects`).
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ class Serving:
         self.data = directory / "data"
         self.keys: dict[str, str] = {}
         self.key_ids: dict[str, str] = {}
-        self.expected: tuple[str, ...] = ()
+        self._expected: list[str] = []
         """Parts of the errors that the test wants the server to log."""
         self.app: App
         given = {
@@ -297,11 +298,15 @@ class Serving:
         """What the server has logged."""
         return list(self._log.entries)
 
+    def expects(self, *parts: str) -> None:
+        """Says of which errors the test is: those whose text has one of these parts."""
+        self._expected.extend(parts)
+
     def unexpected(self) -> list[str]:
         """Errors logged, and exceptions that nobody caught."""
         logged = [str(each) for each in self._log.entries if each["log_level"] in {"error", "critical"}]
         found = [*self._lost, *logged, *self._records.errors]
-        return [text for text in found if not any(part in text for part in (*SLOW, *self.expected))]
+        return [text for text in found if not any(part in text for part in (*SLOW, *self._expected))]
 
     @property
     def error(self) -> BaseException | None:

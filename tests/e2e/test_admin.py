@@ -171,7 +171,7 @@ def test_that_the_log_cannot_be_written_is_told(tmp_path: Path) -> None:
             setattr(server.app.log, "probe", instead)  # noqa: B010 - a method is replaced
             server.app.hub.fault = "the disk is full"
 
-        server.expected = ("not ready",)
+        server.expects("not ready")
         server.call(lambda: set_probe(fails))
         assert not told(server)["ready"]
         assert told(server)["reasons"] == {"log": "the disk is full"}

@@ -310,7 +310,8 @@ def full(hub: Serving, upstream: Serving) -> Iterator[list[int]]:
     log = hub.app.log
     append = log.append
     # Both are in this process, and each sees what the other logs.
-    hub.expected = upstream.expected = ("append failed", "not ready")
+    hub.expects("append failed", "not ready")
+    upstream.expects("append failed", "not ready")
 
     async def fails(changes: Sequence[Change]) -> Sequence[Entry]:
         refused.append(len(changes))

@@ -85,7 +85,7 @@ def disturbed(server: Serving, begin: Callable[[], Undo], check: str, reason: st
 
     What was acknowledged before, and after, is there when the server has started again.
     """
-    server.expected = EXPECTED
+    server.expects(*EXPECTED)
     report(server, "CHARGING")
     _, seq = server.settled()
     undo = begin()
@@ -140,7 +140,7 @@ class TestFiles:
         self, tmp_path: Path
     ) -> None:
         with Serving(tmp_path) as server:
-            server.expected = EXPECTED
+            server.expects(*EXPECTED)
             report(server, "CHARGING")
             shutil.rmtree(server.data)
             becomes_unready(server, "files", "is gone")
@@ -153,7 +153,7 @@ class TestFiles:
         self, tmp_path: Path
     ) -> None:
         with Serving(tmp_path) as server:
-            server.expected = EXPECTED
+            server.expects(*EXPECTED)
             report(server, "CHARGING")
             undo = move(server.data / "log.db")
             refuses_reports(server, "log_misplaced", "log.db is gone")
@@ -164,7 +164,7 @@ class TestFiles:
         self, tmp_path: Path
     ) -> None:
         with Serving(tmp_path) as server:
-            server.expected = EXPECTED
+            server.expects(*EXPECTED)
             report(server, "CHARGING")
             (server.data / "log.db-wal").unlink()
             becomes_unready(server, "files", "log.db-wal is gone: restart the server")
@@ -282,7 +282,7 @@ class TestDamage:
             self.resumes(server)
 
     def resumes(self, server: Serving) -> None:
-        server.expected = (*EXPECTED, "damaged", "restarts")
+        server.expects(*EXPECTED, "damaged", "restarts")
         for word in ("CHARGING", "AVAILABLE", "CHARGING", "AVAILABLE"):
             report(server, word)
         _, last = server.settled()
@@ -358,7 +358,7 @@ def tell(wire: Wire, key: str, word: str) -> int:
 
 def test_a_server_whose_board_cannot_be_recovered_does_not_start_and_says_what_to_do(tmp_path: Path) -> None:
     with Serving(tmp_path) as server:
-        server.expected = ("the log is damaged",)
+        server.expects("the log is damaged")
         server.stop()
         connection = apsw.Connection(str(server.data / "log.db"))
         connection.execute("UPDATE meta SET value = 0 WHERE name = 'checkpoint'")

@@ -160,7 +160,7 @@ def test_a_log_that_cannot_be_written_is_told_and_found_again(
 ) -> None:
     monkeypatch.setattr(app, "PROBE_S", 0.2)
     with Serving(tmp_path) as server:
-        server.expected = ("append failed", "not ready")
+        server.expects("append failed", "not ready")
         fail_and_recover(server, monkeypatch)
 
 

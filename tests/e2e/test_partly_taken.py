@@ -37,7 +37,7 @@ def server(tmp_path: Path) -> Iterator[Serving]:
     ]
     with Serving(tmp_path, stations=made) as running:
         # On a slow machine the server looks at its log while that has no room, and says so.
-        running.expected = ("no space left",)
+        running.expects("no space left")
         yield running
 
 
@@ -90,7 +90,7 @@ def failing(server: Serving, which: int) -> None:
     """Lets one of the next appends fail: the first, or the second."""
     log = server.app.log
     append = log.append
-    server.expected = ("append failed",)
+    server.expects("append failed")
     count = 0
 
     async def appended(changes: Sequence[Change]) -> Sequence[Entry]:
@@ -136,7 +136,7 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
 ) -> None:
     monkeypatch.setattr(app_module, "DRAIN_S_MAX", 0.1)
     monkeypatch.setattr(app_module, "CHECKPOINT_END_S_MAX", 0.1)
-    server.expected = ("did not respond in time",)
+    server.expects("did not respond in time")
     released = threading.Event()
     hub = server.app.hub
     report = StatusReport(IDS[0], Status.CHARGING, False, now(), "alfa", "CHARGING")

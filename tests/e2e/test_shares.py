@@ -369,7 +369,7 @@ def test_large_messages_that_are_sent_without_waiting_wait_in_the_socket(tmp_pat
         ThreadPoolExecutor(1) as pool,
     ):
         # A machine that is busy with so much may not hear from the store in time.
-        server.expected = ("not ready",)
+        server.expects("not ready")
         wire.open(REPORTS, server.bearer("alfa"))
         gate, append = asyncio.Event(), server.app.log.append
 

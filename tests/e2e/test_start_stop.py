@@ -200,7 +200,7 @@ def test_a_clock_that_does_not_go_with_the_log_is_told_at_the_start_and_drops_no
 
 def test_files_that_cannot_be_noted_at_the_end_do_not_keep_the_log_from_being_closed(tmp_path: Path) -> None:
     with Serving(tmp_path) as server:
-        server.expected = ("not ready",)
+        server.expects("not ready")
         (server.data / "freshness.new").mkdir()
         server.report({"evse": E1, "status": "CHARGING"})
         server.stop()

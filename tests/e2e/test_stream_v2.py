@@ -1057,7 +1057,7 @@ def test_what_the_registry_lost_is_there_until_the_log_says_so(
         Serving(tmp_path, stations=[place(1, FIRST, SECOND), place(2, THIRD)]) as server,
         Follower(server) as before,
     ):
-        server.expected = ("append failed",)
+        server.expects("append failed")
         report(server, SECOND, "CHARGING")
         before.synced()
         before.confirmed(server)

@@ -315,7 +315,7 @@ def test_the_first_signal_decides_and_those_after_it_change_nothing(
 def test_who_takes_nothing_does_not_keep_a_server_from_going(tmp_path: Path) -> None:
     settings = {"server.drain_s": scaled(1), "stream.write_buffer_kib_max": 16}
     with Serving(tmp_path, settings, stations=towns()) as server, contextlib.ExitStack() as stack:
-        server.expected = ("graceful shutdown exceeded",)
+        server.expects("graceful shutdown exceeded")
         stuck = [stack.enter_context(Wire(server.port, receive_bytes=4096)) for _ in range(8)]
         reading = [stack.enter_context(Wire(server.port)) for _ in range(8)]
         for wire in (*stuck, *reading):
