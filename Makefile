@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 PYTHONS := python3.13 python3.12 python3.11 python3
-TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
+# More workers than cores, as many tests wait for timers, programs and the page most of the time.
+TESTS := $(BIN)/python -m pytest -n 3 --dist worksteal
 SOURCES := src tests $(wildcard bench fuzz)
 
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check

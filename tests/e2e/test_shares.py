@@ -75,7 +75,7 @@ def test_a_key_that_uses_up_its_selections_is_refused_and_no_other_key_is(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     settings = {"stream.selections_max": 40, "stream.selections_share_max": 10}
-    with Serving(tmp_path, settings) as server:
+    with Serving(tmp_path, settings) as server, stack:
         server.make_key("other", ["stream"])
         for number in range(10):
             assert opened(stack, server, f"station=NOR_{number:05d}").response.status == 101
@@ -91,7 +91,7 @@ def test_a_key_that_uses_up_its_selections_is_refused_and_no_other_key_is(
 
 
 def test_batch_ms_is_part_of_a_selection(tmp_path: Path, stack: contextlib.ExitStack) -> None:
-    with Serving(tmp_path, {"stream.selections_share_max": 3}) as server:
+    with Serving(tmp_path, {"stream.selections_share_max": 3}) as server, stack:
         answers = [opened(stack, server, f"batch_ms={number}").response.status for number in range(5)]
         assert answers == [101, 101, 101, 429, 429]
 
@@ -99,7 +99,7 @@ def test_batch_ms_is_part_of_a_selection(tmp_path: Path, stack: contextlib.ExitS
 def test_a_consumer_changes_its_selection_though_its_key_uses_as_many_as_it_may(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
-    with Serving(tmp_path, {"stream.selections_share_max": 2}) as server:
+    with Serving(tmp_path, {"stream.selections_share_max": 2}) as server, stack:
         first = opened(stack, server, "country=NOR&batch_ms=0")
         opened(stack, server, "country=SWE&batch_ms=0")
         for country in ("DAN", "FIN", "SWE"):
@@ -119,7 +119,7 @@ def test_a_consumer_changes_its_selection_though_its_key_uses_as_many_as_it_may(
 def test_an_address_takes_its_share_of_connections_whatever_its_keys(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
-    with Serving(tmp_path, {**PROXIED, "stream.consumers_per_address_max": 3}) as server:
+    with Serving(tmp_path, {**PROXIED, "stream.consumers_per_address_max": 3}) as server, stack:
         server.make_key("other", ["stream"])
         taken = [opened(stack, server, key=key, address=HERE) for key in ("stream", "other", "both")]
         assert [wire.response.status for wire in taken] == [101] * 3
@@ -133,7 +133,7 @@ def test_an_address_takes_its_share_of_connections_whatever_its_keys(
 
 
 def test_a_network_of_ipv6_is_one_address(tmp_path: Path, stack: contextlib.ExitStack) -> None:
-    with Serving(tmp_path, {**PROXIED, "stream.consumers_per_address_max": 1}) as server:
+    with Serving(tmp_path, {**PROXIED, "stream.consumers_per_address_max": 1}) as server, stack:
         statuses = [
             opened(stack, server, address=address).response.status
             for address in ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1", "::ffff:198.51.100.9")
@@ -145,7 +145,7 @@ def test_a_network_of_ipv6_is_one_address(tmp_path: Path, stack: contextlib.Exit
 def test_an_address_that_an_unknown_proxy_names_is_not_believed(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
-    with Serving(tmp_path, {"stream.consumers_per_address_max": 1}) as server:
+    with Serving(tmp_path, {"stream.consumers_per_address_max": 1}) as server, stack:
         for _ in range(3):
             assert opened(stack, server, address=HERE).response.status == 101
 
@@ -154,7 +154,7 @@ def test_visitors_at_one_address_leave_room_for_other_visitors(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     settings = {**OPEN, **PROXIED, "page.visitors_max": 5, "page.visitors_per_address_max": 2}
-    with Serving(tmp_path, settings) as server:
+    with Serving(tmp_path, settings) as server, stack:
 
         def visited(address: str) -> int:
             asked = {"Origin": server.url, "X-Forwarded-For": address}
@@ -192,7 +192,7 @@ def is_open(connection: socket.socket) -> bool:
 def test_an_address_has_so_many_connections_and_others_are_served(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
-    with Serving(tmp_path, {"server.connections_per_address_max": 10}) as server:
+    with Serving(tmp_path, {"server.connections_per_address_max": 10}) as server, stack:
         headers = {"Host": "127.0.0.2", **server.bearer()}
         upgraded = stack.enter_context(Wire(server.port))
         assert upgraded.open(STREAM_PATH, headers).response.status == 101
@@ -208,7 +208,7 @@ def test_an_address_has_so_many_connections_and_others_are_served(
 def test_a_connection_counts_for_its_address_whatever_it_becomes(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
-    with Serving(tmp_path, {"server.connections_per_address_max": 20}) as server:
+    with Serving(tmp_path, {"server.connections_per_address_max": 20}) as server, stack:
         gate = server.app._server.config.http_protocol_class.gate  # type: ignore[union-attr]
         before = gate._held["127.0.0.1"]
         password = add(server, "CP1")
@@ -285,7 +285,7 @@ def test_an_operator_that_fills_its_part_of_the_queue_is_refused_and_others_are_
 def test_a_key_has_so_many_report_sockets_and_another_one_connects(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
-    with Serving(tmp_path, {"reports.sockets_per_key_max": 2}) as server:
+    with Serving(tmp_path, {"reports.sockets_per_key_max": 2}) as server, stack:
         sockets = [opened(stack, server, key="alfa", path=REPORTS) for _ in range(2)]
         assert [wire.response.status for wire in sockets] == [101, 101]
         third = opened(stack, server, key="alfa", path=REPORTS)
@@ -303,7 +303,7 @@ def test_charge_points_of_one_operator_leave_room_for_those_of_others(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     settings = {"ocpp.connections_max": 3, "ocpp.connections_per_operator_max": 2}
-    with Serving(tmp_path, settings) as server:
+    with Serving(tmp_path, settings) as server, stack:
         passwords = {name: add(server, name) for name in ("A1", "A2", "A3")}
         passwords["B1"] = add(server, "B1", station="SWE_00007", operator="beta")
 

@@ -16,7 +16,7 @@ from tests.simulation.nature import Kind
 from tests.simulation.world import simulate
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SEEDS: Final = 1_000
+SEEDS: Final = 500
 PORTIONS: Final = 20
 LOSSY_SEEDS: Final = 30
 """Worlds in which consumers lose something, for each way to lose it."""
