@@ -41,8 +41,8 @@ def station(version: str) -> Any:
     results = importlib.import_module(f"{PACKAGES[version]}.call_result")
 
     class Station(package.ChargePoint):  # type: ignore[misc,name-defined] # its types are not here
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             self.asked: list[dict[str, Any]] = []
             self.untold = asyncio.Event()
 
