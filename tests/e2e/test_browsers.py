@@ -85,6 +85,20 @@ READING: Final = """
 })().catch((error) => say({ what: "failed", error: String(error) }));
 """
 
+TRYING: Final = """
+(async () => {
+  try {
+    const answer = await fetch(`http://${streams}/api/v2/evses?limit=1`, { headers: { "X-Api-Key": "%s" } });
+    say({ what: "read", evses: (await answer.json()).items.length });
+  } catch (error) {
+    say({ what: "kept out", error: error.name });
+  }
+  const source = new EventSource(`http://${streams}/api/v2/events?ticket=${await ticket()}`);
+  source.addEventListener("hello", () => say({ what: "hello" }));
+  source.onerror = () => say({ what: "failed", state: source.readyState });
+})();
+"""
+
 FOREIGN: Final = """
 const socket = new WebSocket(`ws://${streams}/api/v1/stream?key=%s`);
 (async () => {
@@ -202,3 +216,23 @@ def test_a_page_of_any_other_origin_reads_and_follows_events_with_a_key(tmp_path
             assert read["code"] == "invalid_filter"
             site.heard("hello")
             assert not site.said("failed")
+
+
+def test_a_setting_says_pages_of_which_origins_read_and_follow_events(tmp_path: Path, browser: str) -> None:
+    with (
+        Site() as site,
+        Site() as foreign,
+        Serving(tmp_path, {"server.cors_origins": [site.origin]}) as server,
+    ):
+        script, host = TRYING % server.keys["stream"], f"127.0.0.1:{server.port}"
+        frame = f'document.body.append(Object.assign(document.createElement("iframe"), {{ src: "{foreign.url}" }}));'
+        site.serve(f"{script}addEventListener('load', () => {{ {frame} }});", host, server)
+        foreign.serve(script, host, server)
+        with Browser(browser, tmp_path, site.url):
+            assert site.heard("read")["evses"] == 1
+            site.heard("hello")
+            assert foreign.heard("kept out")["error"] == "TypeError"
+            closed = 2
+            assert foreign.heard("failed")["state"] == closed, "refused for good"
+            assert not site.said("kept out", "failed")
+            assert not foreign.said("read", "hello")
