@@ -61,6 +61,7 @@ class Event(NamedTuple):
     id: str | None
     fields: tuple[str, ...]
     """Names of its lines, in order."""
+    retry_ms: int | None = None
 
 
 class Events(Wire):
@@ -94,6 +95,7 @@ class Events(Wire):
             found["data"],
             None if identity is None else identity.decode(),
             tuple(found),
+            int(found["retry"]) if "retry" in found else None,
         )
 
 

@@ -282,7 +282,9 @@ def test_a_signal_says_goodbye_in_each_streams_own_way(
             wire.put(CLOSE, struct.pack("!H", code))
             assert wire.ended()
         for each in events:
-            drains.append(checked(each.event().data))
+            drain = each.event()
+            drains.append(checked(drain.data))
+            assert drain.retry_ms == drains[-1]["retry_after_ms"], "who reconnects by itself is spread, too"
             last = each.event()
             assert (last.kind, last.id) == ("close", None), "the position stays what it was"
             assert checked(last.data)["code"] == code

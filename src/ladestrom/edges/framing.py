@@ -53,7 +53,8 @@ def _header(first: int, length: int) -> bytes:
 def event(message: Message) -> bytes:
     """One server-sent event (WHATWG HTML, section 9.2.6); its id is the consumer's position."""
     identity = b"" if message.position is None else b"id: %s\n" % str(message.position).encode()
-    return b"%sevent: %s\ndata: %s\n\n" % (identity, message.kind.encode(), message.payload)
+    retry = b"" if message.retry_ms is None else b"retry: %d\n" % message.retry_ms
+    return b"%s%sevent: %s\ndata: %s\n\n" % (identity, retry, message.kind.encode(), message.payload)
 
 
 FRAMINGS: Final = {"text": text, "deflate": deflated, "event": event}

@@ -24,6 +24,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Its type, as an event stream names events."""
     position: Position | None = None
     """Where a consumer stands that has taken it; None where it does not move."""
+    retry_ms: Millis | None = None
+    """When to come back; an event stream tells that in a field of its own."""
 
 
 class Dialect(Protocol):

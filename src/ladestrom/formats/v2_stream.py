@@ -303,7 +303,8 @@ class V2Dialect:
 
     def farewell(self, retry_after_ms: int) -> Sequence[Message]:
         """`drain`."""
-        return (_told(Drain(retry_after_ms=retry_after_ms)),)
+        told = _told(Drain(retry_after_ms=retry_after_ms))
+        return (msgspec.structs.replace(told, retry_ms=retry_after_ms),)
 
     def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
         """`snapshot` in parts; the consumer moves with the last one."""
