@@ -21,18 +21,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 
 from ladestrom.core.shares import Held
 from ladestrom.credentials import ClientAddresses
 from ladestrom.edges.connection import CLOSE_S_MAX, StreamEdge, peer_of
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH, EventConnection, V2StreamConnection
-from ladestrom.edges.websocket import PATHS, BadHandshake, Core, StreamConnection, refusal
+from ladestrom.edges.websocket import PATHS, BadHandshake, Core, StreamConnection
 from ladestrom.errors import (
     BadRequest,
     InvalidSetting,
     LadestromError,
-    NotFound,
     TooLarge,
     TooManyRequests,
 )
@@ -57,9 +56,10 @@ STREAMS: Final[Mapping[str, type[StreamConnection]]] = {
     STREAM_PATH: V2StreamConnection,
 }
 """WebSocket paths served by our own class."""
-HANDSHAKE_CHARACTERS_MAX: Final = 200
-"""Of what is told about a bad upgrade request, which quotes it."""
 UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
+UPGRADE_LINE_BYTES_MAX: Final = 8_000
+"""The pure core reads no longer line of an upgrade request, and no more lines, and would not say so."""
+UPGRADE_LINES_MAX: Final = 100
 
 
 class Gate:
@@ -199,6 +199,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_bytes > HEADER_BYTES_MAX:
             # The parser stops, and uvicorn calls `send_400_response`.
             raise TooLarge
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            # RFC 9112, section 3.2
+            raise BadRequest
         self._in_head = False
         self._head_bytes = 0
         if self._is_at_end():
@@ -245,6 +248,12 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._is_at_end():
             super().on_body(body)
 
+    def _get_upgrade(self) -> bytes | None:
+        """What the request upgrades to, of all lines of its headers; uvicorn looks at the last one."""
+        named = _named(self.headers)
+        options = {option.strip().lower() for option in named.get("connection", "").split(",")}
+        return named.get("upgrade", "").lower().encode("latin-1") if "upgrade" in options else None
+
     def _asks_for_events(self) -> bool:
         if self.url.partition(b"?")[0] != EVENTS_PATH.encode() or self.parser.get_method() != b"GET":
             return False
@@ -258,17 +267,20 @@ class HttpProtocol(HttpToolsProtocol):
             return
         target = self.url.decode("latin-1")
         path = target.partition("?")[0]
-        method, state = self.parser.get_method(), self.server_state
+        # The pure core needs neither the query nor other headers.
+        needed = [pair for pair in self.headers if pair[0].startswith(UPGRADE_HEADERS)]
+        head = _head(self.parser.get_method(), path.encode("latin-1"), needed)
+        lines = head.split(b"\r\n")
+        if len(lines) > UPGRADE_LINES_MAX or max(map(len, lines)) > UPGRADE_LINE_BYTES_MAX:
+            most = f"{UPGRADE_LINES_MAX} lines of {UPGRADE_LINE_BYTES_MAX} bytes"
+            self._refuse(BadHandshake(f"an upgrade request has at most {most}"), BadHandshake.status)
+            return
+        protocol: StreamConnection | WebSocketProtocol
         if path in STREAMS:
-            protocol: StreamConnection | WebSocketProtocol = STREAMS[path](
-                self.edge, state, target, _named(self.headers)
-            )
-            # The pure core reads lines of 8 KiB at most, and needs neither the query nor other headers.
-            needed = [pair for pair in self.headers if pair[0].startswith(UPGRADE_HEADERS)]
-            head = _head(method, path.encode(), needed)
+            protocol = STREAMS[path](self.edge, self.server_state, target, _named(self.headers))
         else:
-            protocol = WebSocketProtocol(self.config, state, self.app_state)
-            head = _head(method, self.url, self.headers)
+            query = self.url.partition(b"?")[2]
+            protocol = WebSocketProtocol(self.config, self.server_state, self.app_state, query, self.headers)
         self._last = partial(self._hand_over, protocol, partial(protocol.data_received, head))
         self._take_turn()
 
@@ -452,20 +464,30 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _partial_began_s = 0.0
     _partial_bytes = 0
     _end: asyncio.TimerHandle | None = None
+    _message: bytearray | None = None
+    """What has come of a message in fragments, from the second one on."""
     when_lost: Callable[[], None] | None = None
     """Is called once when the connection has ended."""
 
-    def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        """Takes our pure core, which refuses upgrades as we do."""
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        query: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> None:
+        """Takes our pure core; what it does not need of the request is for the application."""
         super().__init__(config, server_state, app_state)
+        self._asked = query, headers
         self._pings: dict[object, object] = {}
-        self.conn = Core(max_size=config.ws_max_size, logger=self.logger)
-        self.conn.reject = _refused  # type: ignore[method-assign]
+        self.conn = Core(config.ws_max_size, logger=self.logger)
 
     def handle_connect(self, event: Request) -> None:
-        """Offers the application the time of the last ping, which ASGI does not tell it."""
+        """Gives the application the whole request, and the times of pings, which ASGI does not tell it."""
         super().handle_connect(event)
         if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self.scope["query_string"], self.scope["headers"] = self._asked
             self.scope["extensions"][PINGS] = self._pings
 
     def handle_pong(self, event: Frame) -> None:
@@ -503,11 +525,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if in_message or not is_complete or self.conn.reader.buffer:
             self._start_partial()
 
+    def handle_cont(self, event: Frame) -> None:
+        """Adds to a message, so that it costs what its bytes do, however many fragments it comes in."""
+        if self._message is None:
+            self._message, self.frames = bytearray(self.frames[0]), []
+        self._message += event.data
+        if event.fin:
+            self.frames, self._message = [bytes(self._message)], None
+            self.send_receive_event_to_app()
+
     def send_receive_event_to_app(self) -> None:
         """Passes a message on. Text that is none ends the connection, without the traceback of uvicorn's."""
         try:
             if self.curr_msg_data_type == "text":
-                b"".join(self.frames).decode()
+                self.frames[0].decode()
         except UnicodeDecodeError:
             self.frames = []
             self.conn.fail(CloseCode.INVALID_DATA, "the text is not UTF-8")
@@ -572,13 +603,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 Successor = StreamConnection | EventConnection | WebSocketProtocol
 """What may follow HTTP on a connection."""
-
-
-def _refused(status: int, text: str) -> Response:
-    # Without a text it is uvicorn that refuses, where the application has no WebSocket.
-    if text:
-        return refusal(BadHandshake(text.strip()[:HANDSHAKE_CHARACTERS_MAX]), status)
-    return refusal(NotFound("no WebSocket is here"), NotFound.status)
 
 
 class Server(uvicorn.Server):

@@ -218,6 +218,7 @@ def test_an_answer_that_nobody_takes_is_given_up(tmp_path: Path, monkeypatch: py
         (b"GET /caf\xe9 HTTP/1.1\r\nHost: here\r\n\r\n", 400),
         (b"GET /livez HTTP/1.1\r\nHost : here\r\n\r\n", 400),
         (b"GET /livez HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nHost: here\r\nHost: there\r\n\r\n", 400),
         (b"CONNECT here:443 HTTP/1.1\r\nHost: here\r\n\r\n", 400),
         (b"POST /api/v2/reports HTTP/1.1\r\nHost: here\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,11 +23,9 @@ from tests.e2e.wire import (
     PING,
     PONG,
     TEXT,
-    UPGRADE,
     Ended,
     Wire,
     frame,
-    request,
 )
 from tests.patience import until
 
@@ -59,31 +56,10 @@ def unharmed(server: Serving) -> Iterator[None]:
     assert server.unexpected() == []
 
 
-# -- frames against the rules (RFC 6455, sections 5 and 7) -------------------------------------------------
+# -- frames against the rules (RFC 6455, sections 5 and 7; those of all sockets are in test_websocket_rules) --
 
 BROKEN: Final = {
-    "unmasked": (frame(TEXT, b"hello", mask=False), 1002),
-    "reserved opcode": (frame(3, b"hello"), 1002),
-    "reserved control opcode": (frame(11, b""), 1002),
-    "reserved bit": (frame(TEXT, b"hello", rsv=2), 1002),
-    "compressed without agreement": (frame(TEXT, b"hello", rsv=4), 1002),
-    "continuation of nothing": (frame(CONT, b"hello"), 1002),
-    "a message inside another": (frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"), 1002),
-    "a ping in pieces": (frame(PING, b"a", fin=False), 1002),
-    "a ping too long": (frame(PING, bytes(126)), 1002),
-    "a close of one byte": (frame(CLOSE, b"\x03"), 1002),
-    "a close with a code of nobody": (frame(CLOSE, struct.pack("!H", 999)), 1002),
-    "a close with a code that is never sent": (frame(CLOSE, struct.pack("!H", 1006)), 1002),
-    "a close whose reason is no text": (frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
-    "text that is no UTF-8": (frame(TEXT, b"caf\xe9"), 1007),
-    "text with a surrogate": (frame(TEXT, b"\xed\xa0\x80"), 1007),
-    "text cut inside a letter": (frame(TEXT, b"caf\xc3"), 1007),
-    "no UTF-8 in a later piece": (
-        frame(TEXT, b"caf\xc3", fin=False) + frame(CONT, b"\xa9", fin=False) + frame(CONT, b"\xff"),
-        1007,
-    ),
     "too long": (frame(TEXT, bytes(INBOUND_BYTES_MAX + 1)), 1009),
-    "too long, and far from all there": (frame(BINARY, b"x", length=1 << 40), 1009),
     "too long together": (
         frame(TEXT, b"a" * 40_000, fin=False) + frame(CONT, b"a" * 40_000),
         1009,
@@ -98,43 +74,6 @@ def test_a_frame_against_the_rules_closes_with_the_code_that_says_so(server: Ser
         wire.message()
         wire.send(sent)
         assert wire.close_code() == code
-
-
-@pytest.mark.parametrize("name", ["unmasked", "text that is no UTF-8", "a close whose reason is no text"])
-def test_it_makes_no_difference_that_a_frame_comes_byte_by_byte(server: Serving, name: str) -> None:
-    sent, code = BROKEN[name]
-    with server.stream() as wire:
-        wire.message()
-        for byte in sent:
-            wire.send(bytes([byte]))
-            time.sleep(0)
-        assert wire.close_code() == code
-
-
-@pytest.mark.parametrize("path", ["/api/v1/stream", "/api/v2/stream", "/api/v2/reports/stream"])
-def test_a_close_between_the_fragments_of_a_message_is_answered_as_a_close(
-    server: Serving, path: str
-) -> None:
-    with Wire(server.port) as wire:
-        assert wire.open(path, server.bearer("both")).response.status == 101
-        wire.put(TEXT, b"begun, and ", fin=False)
-        wire.put(CLOSE, struct.pack("!H", 1000) + b"enough")
-        while (got := wire.frame()).opcode != CLOSE:
-            pass
-        assert got.payload == struct.pack("!H", 1000) + b"enough"
-        assert wire.ended()
-
-
-@pytest.mark.parametrize(
-    "path", ["/api/v1/stream", "/api/v2/stream", "/api/v2/reports/stream", "/ocpp/CP1", "/livez"]
-)
-def test_an_upgrade_over_http_1_0_is_refused(server: Serving, path: str) -> None:
-    asked = request(path, {**UPGRADE, **server.bearer("both")}).replace(b"HTTP/1.1", b"HTTP/1.0")
-    with Wire(server.port) as wire:
-        wire.send(asked)
-        told = wire.problem()
-        assert (told["status"], told["code"]) == (400, "bad_handshake")
-        assert wire.ended()
 
 
 def test_a_message_of_the_largest_size_is_borne(server: Serving) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -13,11 +13,14 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
+from websockets.exceptions import PayloadTooBig
+from websockets.extensions.base import ServerExtensionFactory
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import CTRL_OPCODES, CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.typing import LoggerLike, StatusLike
 
 from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import STATION_FILTERS, selection, values
@@ -31,7 +34,7 @@ from ladestrom.edges.connection import (
     query_of,
 )
 from ladestrom.edges.framing import WINDOW_BITS
-from ladestrom.errors import BadRequest, LadestromError, TooManyRequests, UpgradeRequired
+from ladestrom.errors import BadRequest, LadestromError, NotFound, TooManyRequests, UpgradeRequired
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.quoting import quoted
@@ -44,6 +47,10 @@ PARTIAL_S_MAX: Final = 10
 """How long a frame may take to arrive once it has begun."""
 _decoder = codecs.getincrementaldecoder("utf-8")
 MINUTE_S: Final = 60
+CONTROL_BYTES_MAX: Final = 125
+"""RFC 6455, section 5.5: of a control frame."""
+HANDSHAKE_CHARACTERS_MAX: Final = 200
+"""Of what is told about a bad upgrade request, which quotes it."""
 
 
 class BadHandshake(BadRequest):
@@ -91,17 +98,39 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer
 
 
 class Core(ServerProtocol):
-    """The pure core, which takes a Close for one wherever it comes."""
+    """The pure core; takes control frames wherever they come, and refuses upgrades as we do."""
+
+    def __init__(
+        self,
+        message_bytes_max: int,
+        *,
+        extensions: Sequence[ServerExtensionFactory] = (),
+        logger: LoggerLike | None = None,
+    ) -> None:
+        # The library looks at a frame's size before its kind, and the limit is that of messages.
+        super().__init__(max_size=message_bytes_max + CONTROL_BYTES_MAX, extensions=extensions, logger=logger)
+        self._message_bytes_max = message_bytes_max
 
     def recv_frame(self, frame: Frame) -> None:
         """A frame of the peer.
 
-        Control frames may come between the fragments of a message (RFC 6455, section 5.4), and Close is one:
-        it ends the connection, and the message stays incomplete.
+        Control frames may come between the fragments of a message (RFC 6455, section 5.4), and take nothing
+        of what the message may have. Close is one: it ends the connection, and the message stays incomplete.
         """
         if frame.opcode is Opcode.CLOSE:
             self.current_size = None
+        elif frame.opcode not in CTRL_OPCODES:
+            room = self._message_bytes_max - (self.current_size or 0)
+            if len(frame.data) > room:
+                raise PayloadTooBig(len(frame.data), room)
         super().recv_frame(frame)
+
+    def reject(self, status: StatusLike, text: str) -> Response:
+        """The answer to a request that is refused: a problem document."""
+        # Without a text it is uvicorn that refuses, where the application has no WebSocket.
+        if text:
+            return refusal(BadHandshake(text.strip()[:HANDSHAKE_CHARACTERS_MAX]), int(status))
+        return refusal(NotFound("no WebSocket is here"), NotFound.status)
 
 
 class StreamConnection(Connection):
@@ -122,12 +151,12 @@ class StreamConnection(Connection):
         self._target = target
         self._headers = headers
         self._core = Core(
+            edge.limits.inbound_bytes_max,
             extensions=[
                 ServerPerMessageDeflateFactory(
                     server_no_context_takeover=True, client_no_context_takeover=True
                 )
             ],
-            max_size=edge.limits.inbound_bytes_max,
         )
         self._heard_s = 0.0
         self._pinged_s: float | None = None
@@ -176,17 +205,16 @@ class StreamConnection(Connection):
     def _handshake(self, request: Request) -> None:
         response = self._core.accept(request)
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            self._refuse(BadHandshake(str(self._core.handshake_exc)[:200]), response.status_code)
+            self._respond(response)
             return
         framing = self._framing()
         try:
             accepted = self.asked(self._target, self._headers).framed(framing)
             self._edge.check_room(accepted.asker, accepted.wishes)
         except LadestromError as error:
-            self._refuse(error, error.status)
+            self._respond(refusal(error, error.status))
             return
-        self._core.send_response(response)
-        self._flush()
+        self._respond(response)
         self._target, self._headers = "", {}
         self.attach(accepted)
 
@@ -208,8 +236,8 @@ class StreamConnection(Connection):
                 return "deflate"
         return "text"
 
-    def _refuse(self, error: LadestromError, status: int) -> None:
-        self._core.send_response(refusal(error, status))
+    def _respond(self, response: Response) -> None:
+        self._core.send_response(response)
         self._flush()
 
     def _frame(self, frame: Frame) -> None:
