@@ -3,6 +3,9 @@
 `golden/formats/1` is what the first format's program left after a crash, as SQL: a checkpoint, entries after it,
 a source that signed off, and a confirmation that only the checkpoint has. `expected.json` is the board that the
 program of then recovered from it, and what it served.
+
+`golden/formats/1-taken` is of a program that let operators describe EVSEs with whatever EVSE id was free, and that
+took uids for EVSE ids: `expected.json` is what consumers of version 2 had then.
 """
 
 from __future__ import annotations
@@ -14,28 +17,38 @@ from typing import Any
 
 import apsw
 import pytest
-from tests.e2e.serving import OPERATORS, STATIONS, Serving, write
+from tests.e2e.following import Follower, State, listed, settled
+from tests.e2e.serving import OPERATORS, STATIONS, Serving, evse, station, write
+from tests.e2e.test_names import Operator as Speaker
+from tests.e2e.test_names import point
 
 from ladestrom.backends.log_rows import FORMAT
 from ladestrom.backends.sql import SqlStore
 from ladestrom.backends.sqlite import SqliteLog
-from ladestrom.model import Operator, Position, Station
-from ladestrom.ports import BoardRow
+from ladestrom.client.v2_session import V2Session
+from ladestrom.core.digests import wire_key
+from ladestrom.model import Operator, Position, Reading, Station
+from ladestrom.ports import BoardRow, ChargePoint
 
-SAMPLE = Path(__file__).resolve().parents[1] / "golden" / "formats" / "1"
+FORMATS = Path(__file__).resolve().parents[1] / "golden" / "formats"
+SAMPLE, TAKEN = FORMATS / "1", FORMATS / "1-taken"
 EXPECTED: dict[str, Any] = json.loads((SAMPLE / "expected.json").read_bytes())
+
+
+def left_by(sample: Path, directory: Path) -> Path:
+    """The data directory, as the program of then left it."""
+    made = directory / "data"
+    made.mkdir()
+    for name in ("log", "store"):
+        connection = apsw.Connection(str(made / f"{name}.db"))
+        connection.execute((sample / f"{name}.sql").read_text())
+        connection.close()
+    return made
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """The data directory, as the program of then left it."""
-    made = tmp_path / "data"
-    made.mkdir()
-    for name in ("log", "store"):
-        connection = apsw.Connection(str(made / f"{name}.db"))
-        connection.execute((SAMPLE / f"{name}.sql").read_text())
-        connection.close()
-    return made
+    return left_by(SAMPLE, tmp_path)
 
 
 def told(row: BoardRow) -> dict[str, object]:
@@ -106,3 +119,119 @@ def test_a_server_goes_on_where_the_program_of_before_ended(data: Path) -> None:
         before = {key: told(row) for key, row in server.app.board.cells.items()}
         server.start()
         assert {key: told(row) for key, row in server.app.board.cells.items()} == before
+
+
+# -- EVSE ids that were taken --------------------------------------------------------------------------------
+
+VICTIM, STRANGERS = "NO*ALF*E2000*1", "NOR_900001_01"
+DIN, STRANGERS_SECOND = "49*810*000*438", "NOR_900001_02"
+UID, BY_UID = "123e4567-e89b-42d3-a456-426614174000", "NOR_03000_01"
+BEFORE = (*STATIONS, station("NOR_03000", "NOR", (10.6, 59.8), [evse(None, uid=UID, party="NOALF")]))
+OWNERS = (*BEFORE, station("NOR_02000", "NOR", (10.7, 59.9), [evse(VICTIM, party="NOALF")]))
+
+
+@pytest.fixture
+def taken(tmp_path: Path) -> Path:
+    return left_by(TAKEN, tmp_path)
+
+
+class Mirror:
+    """What a consumer has that followed the program of then, and resumes where it stood."""
+
+    def __init__(self) -> None:
+        had = json.loads((TAKEN / "expected.json").read_bytes())
+        self.since = Position.parse(had["position"])
+        self.board: dict[str, State] = {wire_key(name): tuple(state) for name, state in had["evses"].items()}
+
+    def resumed(self, server: Serving) -> dict[str, str]:
+        """Statuses by name, once it is in step with the server; fails where they are not the server's."""
+        with Follower(server, session=V2Session(batch_ms=0, since=self.since)) as follower:
+            follower.reach(settled(server))
+        for row in follower.changes:
+            self.board.pop(wire_key(row["evse"]), None)
+            if row["status"] != "REMOVED":
+                state = (row["station"], row["status"], row["error"], row["changed_at"])
+                self.board[wire_key(row["evse"])] = state
+        assert follower.session.position is not None
+        self.since = follower.session.position
+        true = listed(server)
+        assert self.board == {wire_key(name): state for name, state in true.items()}
+        return {name: state[1] for name, state in true.items()}
+
+
+def test_the_sample_has_ids_that_a_stranger_took() -> None:
+    had = json.loads((TAKEN / "expected.json").read_bytes())["evses"]
+    assert {name: had[name][0] for name in (VICTIM, DIN, UID)} == {
+        VICTIM: "NOR_900001",
+        DIN: "NOR_900001",
+        UID: "NOR_03000",
+    }
+
+
+def test_an_id_that_a_stranger_took_is_free_after_the_upgrade_and_its_owner_gets_it(taken: Path) -> None:
+    mirror = Mirror()
+    with Serving(taken.parent, stations=BEFORE) as server:
+        found = mirror.resumed(server)
+        assert found.keys().isdisjoint({VICTIM, DIN, UID})
+        assert {name: found[name] for name in (STRANGERS, STRANGERS_SECOND, BY_UID, "NO*EVL*E3")} == {
+            STRANGERS: "UNKNOWN",
+            STRANGERS_SECOND: "UNKNOWN",
+            BY_UID: "UNKNOWN",
+            "NO*EVL*E3": "CHARGING",
+        }
+        for name in (VICTIM, DIN):
+            assert server.get(f"/api/v2/evses/{name}").status_code == 404
+        told = server.import_stations(OWNERS)
+        assert (told.refused_count, told.added) == (0, ("NOR_02000",))
+        server.in_step()
+        assert server.report({"evse": VICTIM, "status": "AVAILABLE"})["accepted"] == 1
+        found = mirror.resumed(server)
+        assert (found[VICTIM], found[STRANGERS]) == ("AVAILABLE", "UNKNOWN")
+
+
+def test_the_owners_import_may_come_before_the_first_start_and_brings_no_word_of_the_stranger(
+    taken: Path,
+) -> None:
+    with Serving(taken.parent, stations=OWNERS) as server:
+        found = Mirror().resumed(server)
+        assert (found[VICTIM], found[STRANGERS]) == ("UNKNOWN", "UNKNOWN")
+        assert server.get(f"/api/v2/evses/{VICTIM}").json()["station"] == "NOR_02000"
+
+
+def test_the_stranger_goes_on_with_its_own_evse_and_gets_no_id_of_others_back(taken: Path) -> None:
+    mirror = Mirror()
+    with Serving(taken.parent, stations=OWNERS) as server:
+        server.make_key("evil", ["report"], operator="evil")
+        stranger = Speaker(server, "evil", "EVL")
+        found = mirror.resumed(server)
+        stranger.put(
+            point("1", "OUTOFORDER", evse_id=VICTIM),
+            point("2", "OUTOFORDER", evse_id=DIN),
+            point("3", "CHARGING", evse_id="NO*EVL*E3"),
+        )
+        assert stranger.report("1", "AVAILABLE")["accepted"] == 1
+        again = mirror.resumed(server)
+        assert again.keys() == found.keys()
+        assert (again[STRANGERS], again[STRANGERS_SECOND], again[VICTIM]) == (
+            "AVAILABLE",
+            "OUTOFORDER",
+            "UNKNOWN",
+        )
+
+
+def test_what_refers_to_such_an_evse_refers_to_it_by_its_new_key(taken: Path) -> None:
+    async def read(store: SqlStore) -> tuple[list[Station], list[ChargePoint], list[Reading]]:
+        delta = await store.registry_since(0)
+        return list(delta.stations), list(await store.charge_points()), list(delta.readings)
+
+    for _ in range(2):
+        stations, points, readings = write(taken, read)
+        by_uuid = {each.uuid: each for each in stations}
+        assert [(each.key, each.evse_id, each.uid) for each in by_uuid["NOR_900001"].evses] == [
+            (STRANGERS, None, "1"),
+            (STRANGERS_SECOND, None, "2"),
+            ("NOEVLE3", "NO*EVL*E3", "3"),
+        ]
+        assert [(each.key, each.uid) for each in by_uuid["NOR_03000"].evses] == [(BY_UID, UID)]
+        assert [point.evses for point in points] == [((1, STRANGERS), (3, "NOEVLE3"))]
+        assert [reading.evse for reading in readings] == [BY_UID]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 STORE_FILE: Final = "store.db"
-SCHEMA: Final = "0007"
+SCHEMA: Final = "0008"
 """The newest migration. Kept here so that only stores that lack it need Alembic, which loads slowly."""
 
 BUSY_TIMEOUT_S: Final = 10

@@ -6,6 +6,7 @@ Knows rows. What an import means is decided in `core.merge`; who begins and ends
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -29,7 +30,8 @@ from sqlalchemy import (
     update,
 )
 
-from ladestrom.backends.tables import evses, numbers, operators, readings, stations
+from ladestrom.backends import operators
+from ladestrom.backends.tables import evses, numbers, readings, stations
 from ladestrom.backends.tables import revision as revisions
 from ladestrom.core import drafts, merge
 from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status
@@ -50,7 +52,6 @@ _Layout = tuple[
     list[tuple[int, str, float | None]],
 ]
 _decode_layout = msgspec.json.Decoder(_Layout).decode
-_decode_words = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode = msgspec.json.Encoder().encode
 
 _STATION_COLUMNS: Final = (
@@ -133,14 +134,14 @@ async def import_stations(
     revision = await current_revision(connection, lock=True) + 1
     known = await _known(connection, register, gathered)
     free = {each.country: each.next for each in await connection.execute(select(numbers))}
-    named = merge.name(register, gathered, known, free)
+    named = merge.name(register, gathered, known, free, await _room(connection, register))
     holders = await _holders(connection, named.keys())
     gone: tuple[str, ...] = ()
     if complete:
         present = select(stations.c.uuid, stations.c.native_id).where(_present(register))
         by_uuid = {each.uuid: each.native_id for each in await connection.execute(present)}
         gone = merge.vanishing(register, named, by_uuid, holders, force=force_vanish)
-    accepted = merge.claim(register, named, holders, gone, await _parties(connection, register))
+    accepted = merge.claim(register, named, holders, gone, await _owners(connection, register))
     settlement = merge.settle(accepted, holders, free)
     writer = _Writer(connection, revision, now)
     await writer.stations(settlement, gone)
@@ -157,7 +158,7 @@ async def import_stations(
         returned=tuple(each.uuid for each in settlement.returned),
         refused=(gathered.refused + accepted.refused)[: merge.REFUSALS_KEPT_MAX],
         refused_count=gathered.refused_count + len(accepted.refused),
-        evses=await _evse_count(connection, register),
+        evses=await _evse_count(connection, _present(register)),
         notes=(gathered.notes + accepted.notes)[: merge.NOTES_KEPT_MAX],
         notes_count=gathered.notes_count + len(accepted.notes),
     )
@@ -279,24 +280,28 @@ async def _holders(connection: AsyncConnection, keys: Iterable[str]) -> dict[str
     return found
 
 
-async def _parties(connection: AsyncConnection, register: str) -> merge.Parties:
-    """Registers in which operators describe their stations, this one too, and each operator's parties."""
-    owners = {
-        row.name: _decode_words(row.parties)
-        for row in await connection.execute(select(operators.c.name, operators.c.parties))
-    }
+async def _owners(connection: AsyncConnection, register: str) -> merge.Owners:
+    """The operators of registers in which they describe their stations, this one too."""
+    owners = {operator.name: operator for operator in await operators.every(connection)}
     query = select(stations.c.register).where(stations.c.register.contains(":")).distinct()
     known = (await connection.execute(query)).scalars()
     described = filter(drafts.is_described, {register, *known})
-    return {each: owners.get(each.partition(":")[2], ()) for each in described}
+    return {each: owners[name] for each in described if (name := each.partition(":")[2]) in owners}
 
 
-async def _evse_count(connection: AsyncConnection, register: str) -> int:
+async def _room(connection: AsyncConnection, register: str) -> float:
+    """How many more EVSEs a register may have."""
+    if not drafts.is_described(register):
+        return math.inf
+    return merge.DESCRIBED_EVSES_MAX - await _evse_count(connection, stations.c.register == register)
+
+
+async def _evse_count(connection: AsyncConnection, condition: ColumnElement[bool]) -> int:
     query = (
         select(func.count())
         .select_from(evses)
         .join(stations, stations.c.uuid == evses.c.station)
-        .where(_present(register))
+        .where(condition)
     )
     return int((await connection.execute(query)).scalar_one())
 

@@ -7,6 +7,7 @@ what `settle` returns. The steps, in order: `gather`, `name`, `vanishing`, `clai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
@@ -16,7 +17,7 @@ import msgspec
 
 from ladestrom.core.drafts import UUID_FORM, completed, doubled_key, fault, is_described
 from ladestrom.errors import Conflict
-from ladestrom.model import NEVER, Millis, Reading, Station, evse_key, party_in
+from ladestrom.model import NEVER, Millis, Operator, Reading, Station, evse_key, party_in
 from ladestrom.ports import RecordNote, RecordRefusal, StationDraft
 
 REFUSALS_KEPT_MAX: Final = 1_000
@@ -26,12 +27,16 @@ NOTES_KEPT_MAX: Final = 1_000
 VANISH_UNASKED_MAX: Final = 100
 """Up to so many stations may vanish at once whatever their share: small registers do change by half."""
 
+DESCRIBED_EVSES_MAX: Final = 1_000_000
+"""EVSEs that one operator has described in a protocol, with those of stations that vanished: as many as the
+European Union has. Some 1 GiB of memory."""
+
 NOBIL_COUNTRIES: Final = frozenset({"NOR", "SWE", "FIN", "DAN", "ISL"})
 """NOBIL itself gives out uuids there."""
 FIRST_NUMBER: Final = 1
 FIRST_NUMBER_BESIDE_NOBIL: Final = 900_001
 """Well beyond NOBIL's own ids, which grow by some thousands a year."""
-NO_PARTIES: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
+NO_OWNERS: Final[Mapping[str, Operator]] = MappingProxyType({})
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -101,8 +106,9 @@ class Holder(msgspec.Struct, frozen=True):
     register: str = ""
 
 
-Parties = Mapping[str, Collection[str]]
-"""Registers in which operators describe their stations (`ocpi:abc`), and the parties of each operator."""
+Owners = Mapping[str, Operator]
+"""Registers in which operators describe their stations (`ocpi:abc`), and the operators, with the rights that
+they have now. A register whose operator was removed is not in it."""
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -160,11 +166,22 @@ def gather(records: Iterable[StationDraft | RecordRefusal]) -> Gathered:
     )
 
 
-def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: Mapping[str, int]) -> Named:
+def name(
+    register: str,
+    gathered: Gathered,
+    known: Iterable[Station],
+    numbers: Mapping[str, int],
+    room: float = math.inf,
+) -> Named:
     """Finds each draft's station, gives a uuid to those that have none, and keys to EVSEs that have none.
 
-    `known` are the stations that have one of the gathered uuids, or are of this register and have one of
-    the native ids. `numbers` is the next free number by country; a country that is not in it has none yet.
+    Args:
+        register: of the drafts.
+        gathered: the drafts.
+        known: the stations that have one of the gathered uuids, or are of this register and have one of the
+            native ids.
+        numbers: the next free number by country; a country that is not in it has none yet.
+        room: how many more EVSEs the register may have. A record with more new ones is refused.
     """
     before = {station.uuid: station for station in known}
     free = dict(numbers)
@@ -175,6 +192,7 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
             brought.setdefault(draft.station.native_id, draft.station.uuid)
     uuids = _uuids_by_native_id(register, before.values()) | brought
     candidates: dict[str, Candidate] = {}
+    more = 0
     refused_ids = set(gathered.refused_ids)
     refused: list[RecordRefusal] = []
     for place, draft in gathered.drafts:
@@ -186,10 +204,15 @@ def name(register: str, gathered: Gathered, known: Iterable[Station], numbers: M
             station, readings = completed(draft, register, known_as, before.get(known_as))
             double = doubled_key(station)
             reason = None if double is None else f"its EVSE {double} stands in it twice"
+            had = before.get(known_as)
+            more = len(station.evses) - (0 if had is None else len(had.evses))
+            if reason is None and more > max(room, 0):
+                reason = f"its operator has described {DESCRIBED_EVSES_MAX} EVSEs; no more are taken"
         if reason is not None:
             refused.append(RecordRefusal(own.native_id or own.uuid or f"record {place}", reason))
             refused_ids.update(filter(None, (uuid, own.native_id)))
             continue
+        room -= more
         keys = frozenset(evse.key for evse in station.evses)
         candidates[station.uuid] = Candidate(
             station, readings, before.get(station.uuid), keys, (draft.updated_at, place)
@@ -240,13 +263,13 @@ def claim(
     named: Named,
     holders: Mapping[str, Holder],
     gone: Iterable[str],
-    parties: Parties = NO_PARTIES,
+    owners: Owners = NO_OWNERS,
 ) -> Named:
     """Takes out of each candidate the EVSEs that are at another station, and refuses what has none left then.
 
     One EVSE is at one station. A holder that has vanished, or whose record lacks the EVSE now, lets go of it.
     Else it stays where it is, but for two cases: within the register, the newest record that lists it has it;
-    and the register of the operator whose party its id names goes before all other registers. A record that
+    and of two registers, the one with the better right to its id has it (`_Claims.right`). A record that
     says what it said before never takes an EVSE from another station.
 
     An EVSE that is not held by its EVSE id loses that where another station holds it, in a register in which
@@ -257,9 +280,9 @@ def claim(
         named: the candidates.
         holders: whose the keys are before the import.
         gone: uuids of stations that vanish in this import.
-        parties: of the operators whose registers these are, by register.
+        owners: of the registers in which operators describe their stations.
     """
-    claims = _Claims(register, named.candidates, holders, frozenset(gone), parties)
+    claims = _Claims(register, named.candidates, holders, frozenset(gone), owners)
     accepted: dict[str, Candidate] = {}
     refused: list[RecordRefusal] = []
     notes: list[RecordNote] = []
@@ -380,13 +403,13 @@ class _Claims:
         candidates: Mapping[str, Candidate],
         holders: Mapping[str, Holder],
         gone: frozenset[str],
-        parties: Parties,
+        owners: Owners,
     ) -> None:
         self._register = register
         self._candidates = candidates
         self._holders = holders
         self._gone = gone
-        self._parties = parties
+        self._owners = owners
         self._claimants: dict[str, list[str]] = {}
         for uuid, candidate in candidates.items():
             for key in candidate.keys:
@@ -403,7 +426,7 @@ class _Claims:
         takers = [uuid for uuid in claimants if self._candidates[uuid].is_changed]
         if holder.register == self._register:
             return self._newest(takers) or holder.uuid
-        if takers and self._is_own(self._register, key) and not self._is_own(holder.register, key):
+        if takers and self.right(self._register, key) > self.right(holder.register, key):
             return self._newest(takers)
         return holder.uuid
 
@@ -419,9 +442,21 @@ class _Claims:
             default=None,
         )
 
-    def _is_own(self, register: str, key: str) -> bool:
-        """Whether it is the register of the operator whose party the key names."""
-        return party_in(key) in self._parties.get(register, ())
+    def right(self, register: str, key: str) -> int:
+        """How good a register's right to an EVSE id is, compared with that of others.
+
+        The description by the operator whose id it is comes first. One by an operator without a right to the
+        id, or without one by now, comes last, so that it keeps no station out of another register.
+        """
+        if not is_described(register):
+            return 1
+        owner = self._owners.get(register)
+        if owner is None:
+            return 0
+        party = party_in(key)
+        if party in owner.parties or (party is None and key.startswith(owner.prefixes)):
+            return 2
+        return 1 if owner.all else 0
 
 
 def is_nobils(uuid: str) -> bool:

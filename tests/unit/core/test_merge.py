@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from ladestrom.core import merge
 from ladestrom.errors import Conflict
-from ladestrom.model import NEVER, Connector, Evse, Outlet, Station
+from ladestrom.model import NEVER, Connector, Evse, Operator, Outlet, Station
 from ladestrom.ports import RecordRefusal, StationDraft
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
@@ -44,7 +45,10 @@ class Register:
 
     def __init__(self, **parties: Sequence[str]) -> None:
         """Operators whose stations are in `ocpi:NAME`, and their parties."""
-        self.parties = {f"ocpi:{name}": own for name, own in parties.items()}
+        self.owners = {
+            f"ocpi:{name}": Operator(name, parties=tuple(own), may_register=True)
+            for name, own in parties.items()
+        }
         self.stations: dict[str, Station] = {}
         self.numbers: dict[str, int] = {}
         self.refused: tuple[RecordRefusal, ...] = ()
@@ -64,6 +68,7 @@ class Register:
         *,
         complete: bool = True,
         force: bool = False,
+        room: float = math.inf,
     ) -> merge.Settlement:
         gathered = merge.gather(drafts)
         ids, uuids = gathered.native_ids(), gathered.uuids()
@@ -72,7 +77,7 @@ class Register:
             for each in self.stations.values()
             if each.uuid in uuids or (each.register == register and each.native_id in ids)
         ]
-        named = merge.name(register, gathered, known, self.numbers)
+        named = merge.name(register, gathered, known, self.numbers, room)
         present = {
             uuid: each.native_id
             for uuid, each in self.stations.items()
@@ -81,7 +86,7 @@ class Register:
         wanted = named.keys()
         holders = {key: holder for key, holder in self.holders().items() if key in wanted}
         gone = merge.vanishing(register, named, present, holders, force=force) if complete else ()
-        accepted = merge.claim(register, named, holders, gone, self.parties)
+        accepted = merge.claim(register, named, holders, gone, self.owners)
         settlement = merge.settle(accepted, holders, self.numbers)
         for station in (*settlement.added, *settlement.written.values()):
             self.stations[station.uuid] = station
@@ -241,6 +246,40 @@ def test_of_two_operators_with_the_same_party_the_one_that_had_an_evse_keeps_it(
     assert register.keys("FRA_00002") == ["FRABCE2"]
 
 
+def test_an_operators_own_ids_in_digits_are_those_of_its_prefixes() -> None:
+    register = Register(own=(), other=())
+    register.owners["ocpi:own"] = Operator("own", prefixes=("49810",), may_register=True)
+    register.take([draft("a", ["49810000438"])], "nobil")
+    register.take([draft("o", ["49810000438"])], "ocpi:own")
+    assert register.holders()["49810000438"].register == "ocpi:own"
+    register.take([draft("a", ["49810000438"], name="changed")], "nobil")
+    register.take([draft("x", ["49810000438"])], "ocpi:other")
+    assert register.holders()["49810000438"].register == "ocpi:own"
+
+
+@pytest.mark.parametrize("has_left", [False, True], ids=["rights taken away", "removed"])
+def test_an_operator_that_has_no_right_to_an_id_any_more_keeps_it_from_no_register(has_left: bool) -> None:
+    register = Register(evil=("FRABC", "FREVL"))
+    register.take([draft("e", ["FRABCE1", "FREVLE1"])], "ocpi:evil")
+    if has_left:
+        del register.owners["ocpi:evil"]
+    else:
+        register.owners["ocpi:evil"] = Operator("evil", parties=("FREVL",), may_register=True)
+    register.take([draft("a", ["FRABCE1"])], "irve")
+    assert register.refused == ()
+    assert (register.keys("FRA_00001"), register.keys("FRA_00002")) == (["FREVLE1"], ["FRABCE1"])
+    register.take([draft("e", ["FRABCE1", "FREVLE1"], name="again")], "ocpi:evil")
+    assert register.keys("FRA_00002") == ["FRABCE1"], "and it does not take it back"
+
+
+def test_an_operator_that_may_report_on_all_evses_keeps_what_it_described_first() -> None:
+    register = Register()
+    register.owners["ocpi:hub"] = Operator("hub", all=True, may_register=True)
+    register.take([draft("h", ["FRABCE1"])], "ocpi:hub")
+    register.take([draft("a", ["FRABCE1", "FRABCE2"])], "irve")
+    assert (register.keys("FRA_00001"), register.keys("FRA_00002")) == (["FRABCE1"], ["FRABCE2"])
+
+
 def test_within_a_register_the_newest_record_that_lists_an_evse_has_it() -> None:
     register = Register()
     register.take([draft("a", ["K", "L"])], complete=False)
@@ -311,6 +350,21 @@ def test_such_an_id_is_dropped_from_an_operators_record_where_another_station_ho
     assert register.stations["FRA_00002"].evses == (
         Evse("FRA_00002_01", "FRA_00002", evse_id=kept, party="FRXYZ"),
     )
+
+
+def test_a_record_with_more_evses_than_there_is_room_for_is_refused_and_a_smaller_one_is_not() -> None:
+    register = Register(abc=("FRABC",))
+    given_drafts = [draft("a", ["A1", "A2"]), draft("b", ["B1", "B2"]), draft("c", ["C1"])]
+    register.take(given_drafts, "ocpi:abc", room=3, complete=False)
+    assert [(each.record, each.reason) for each in register.refused] == [
+        ("b", "its operator has described 1000000 EVSEs; no more are taken")
+    ]
+    assert set(register.holders()) == {"A1", "A2", "C1"}
+    register.take([draft("a", ["A1", "A3"]), draft("c", ["C1", "C2"])], "ocpi:abc", room=0, complete=False)
+    assert [each.record for each in register.refused] == ["c"]
+    assert set(register.holders()) == {"A1", "A3", "C1"}
+    register.take([draft("a", ["A3"])], "ocpi:abc", room=-1, complete=False)
+    assert register.refused == ()
 
 
 @pytest.mark.parametrize("order", [1, -1])
