@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 from tests.certificates import Authority
-from tests.e2e.answering import Answering, flooding, silent, trickling
+from tests.e2e.answering import (
+    Answering,
+    Asked,
+    Respond,
+    flooding,
+    plain,
+    redirecting,
+    silent,
+    trickling,
+)
 from tests.e2e.serving import Serving, now
 from tests.patience import scaled, until
 
@@ -335,13 +344,86 @@ def test_the_list_shows_sources_that_are_asked_and_those_that_push(
 ) -> None:
     add(run, other)
     server.report({"evse": E1, "status": "CHARGING"})
-    until(lambda: "fresh" in run("sources", "list")[0], "the server has noted it")
-    until(lambda: "alfa/plain" in run("sources", "list")[0], "the server has noted the push")
+    until(lambda: run("sources", "list")[0].count("fresh") == 2, "the server has noted both")
+    assert "alfa/plain" in run("sources", "list")[0]
     rows = {row["name"]: row for row in json.loads(run("sources", "list", "--json")[0])}
     assert rows["swiss"]["has_secret"] is False
     assert rows["alfa/plain"]["freshness"]["kind"] == "push"
     (server.data / "freshness.json").write_text("{}")
     assert "plain fresh, swiss fresh" in run("operators", "list")[0]
+
+
+def ocpi(data: object, **headers: str) -> Respond:
+    body = json.dumps({"data": data, "status_code": 1000, "timestamp": "2026-11-22T10:00:00Z"}).encode()
+    return plain(200, body, headers)
+
+
+def location(name: str, evse: str) -> dict[str, Any]:
+    """A Location of the operator, with one EVSE that charges."""
+    at = "2026-11-22T10:00:00Z"
+    return {
+        "id": name,
+        "country_code": "NO",
+        "party_id": "ALF",
+        "publish": True,
+        "last_updated": at,
+        "evses": [{"uid": "1", "evse_id": evse, "status": "CHARGING", "last_updated": at}],
+    }
+
+
+def by_path(**answers: Respond) -> Respond:
+    """Answers by the last part of the path."""
+
+    def respond(asked: Asked, send: Callable[[bytes], None]) -> None:
+        answers[asked.path.partition("?")[0].rpartition("/")[2].partition(".")[0]](asked, send)
+
+    return respond
+
+
+def leading(kind: str, inside: Answering) -> tuple[str, str, Respond]:
+    """A source that leads elsewhere: its protocol, its path, and what it answers. `inside` is asked there."""
+    inside.respond = by_path(
+        status=plain(200, json.dumps(statuses(E1="Occupied")).encode()),
+        locations=ocpi([location("L1", E1)]),
+    )
+    match kind:
+        case "redirect":
+            return "oicp-file", "/status.json", redirecting(f"{inside.url}/status.json")
+        case "next page":
+            first = ocpi([location("L2", E2)], Link='<?offset=1>; rel="next"', **{"X-Total-Count": "2"})
+
+            def page(asked: Asked, send: Callable[[bytes], None]) -> None:
+                is_next = "offset=1" in asked.path
+                (redirecting(f"{inside.url}/locations", 307) if is_next else first)(asked, send)
+
+            return "ocpi", "/locations", page
+        case _:
+            named = {"identifier": "locations", "role": "SENDER", "url": f"{inside.url}/locations"}
+            return "ocpi", "/details", ocpi({"version": "2.2.1", "endpoints": [named]})
+
+
+@pytest.mark.parametrize("kind", ["redirect", "next page", "endpoint"])
+def test_where_a_source_leads_into_a_private_network_it_is_followed_only_with_anywhere(
+    server: Serving, other: Answering, run: Run, kind: str
+) -> None:
+    with Answering() as inside:
+        protocol, path, other.respond = leading(kind, inside)
+        added = ("sources", "add", "leading", "--operator", "alfa", "--protocol", protocol, "--poll", "1s")
+        address = ("--address", f"{other.url}{path}")
+        run(*added, *address)
+        assert "is not a public address" in "".join(run("sources", "test", "leading", code=1))
+        until(lambda: bool(health(server, "leading").get("error")), "the server has tried it")
+        until(lambda: "is not a public address" in run("sources", "list")[0], "it is noted")
+        assert "--anywhere" not in run("sources", "list")[0]
+        assert (inside.requests, status(server)) == ([], "UNKNOWN")
+
+        run(*added, *address, "--anywhere")
+        assert "0 would be refused" in run("sources", "test", "leading")[0]
+        becomes(server, "CHARGING")
+        assert inside.requests
+        assert f"{protocol} --anywhere" in run("sources", "list")[0]
+        rows = {row["name"]: row for row in json.loads(run("sources", "list", "--json")[0])}
+        assert rows["leading"]["options"] == {"anywhere": "yes"}
 
 
 def test_a_secret_is_shown_to_the_source_and_to_nobody_else(

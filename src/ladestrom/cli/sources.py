@@ -429,6 +429,8 @@ def _operator(name: str, source: SourceRecord | None, noted: Noted | None) -> st
 def _line(name: str, source: SourceRecord | None, noted: Noted | None, kept: int) -> tuple[str, ...]:
     operator = _operator(name, source, noted)
     protocol = name.rpartition("/")[2] if source is None else source.protocol
+    if source is not None and "anywhere" in source.options:
+        protocol += " --anywhere"
     if noted is None:
         state = "paused" if source is not None and source.paused_at is not None else "-"
         return (name, operator, protocol, state, *["-"] * 4, "-", str(kept), "-", "-")
@@ -438,7 +440,7 @@ def _line(name: str, source: SourceRecord | None, noted: Noted | None, kept: int
     return (
         name,
         operator,
-        told.protocol,
+        protocol,
         "paused" if paused else told.state,
         _clock(told.last_heard_at),
         str(told.reports),
