@@ -1043,6 +1043,7 @@ def _hub_limits(settings: Settings) -> HubLimits:
     return HubLimits(
         queue_items_max=settings.reports.queue_items_max,
         queue_items_per_operator_max=settings.reports.queue_items_per_operator_max,
+        rapid_changes_per_hour_max=settings.reports.rapid_changes_per_hour_max,
         group_items_max=settings.log.group_items_max,
         stale_after_s=settings.rules.stale_after_s,
         start_grace_s=settings.rules.start_grace_s,

@@ -21,6 +21,7 @@ from ladestrom.core.access import may_report
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking, observation, taking
+from ladestrom.core.shares import Allowance
 from ladestrom.core.timekeeping import Timekeeper
 from ladestrom.errors import (
     LadestromError,
@@ -33,6 +34,7 @@ from ladestrom.errors import (
 from ladestrom.model import (
     NEVER,
     Beginning,
+    Cause,
     Change,
     Entry,
     Evse,
@@ -74,6 +76,9 @@ OURS: Final = Feed("")
 """What is decided here, and is no source's word."""
 CHUNK_EVSES: Final = 1_000
 """EVSEs handled in one group of our own decisions, before reports get their turn again: some 5 ms."""
+RAPID_MS: Final = 300_000
+"""A change is rapid that comes sooner after another reported one of its EVSE. Those of real EVSEs are hours
+apart, but for a few around each session."""
 REPORTS_PER_LOOK: Final = 50
 """Reports judged between two looks at how long the loop was taken: some 0.5 ms."""
 
@@ -85,6 +90,8 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Reports waiting for their group: 5 s at 40,000 changes/s."""
     queue_items_per_operator_max: int = 100_000
     """Of these, reports of one operator."""
+    rapid_changes_per_hour_max: int = 100_000
+    """Of one operator, while the log is full: each one drops an entry that somebody may resume from."""
     group_items_max: int = 5_000
     """Reports decided and appended at once: bounds how long one group holds up the loop, some 20 ms."""
     stale_after_s: int = 86_400
@@ -198,6 +205,8 @@ class Hub:
         self._queued_items = 0
         self._queued_by: dict[str, int] = {}
         """Of these, by operator."""
+        self._rapid = Allowance(self.limits.rapid_changes_per_hour_max)
+        """Rapid changes, by operator."""
         self._own: deque[_Own] = deque()
         self._under_way: list[_Submission | _Own] = []
         """The group that is being logged."""
@@ -272,6 +281,15 @@ class Hub:
         if isinstance(self._log.fault, LogMisplaced):
             # Confirmations are refused, too: who follows the log must not take silence for agreement.
             raise LogMisplaced(str(self._log.fault))
+        self._rapid.per_hour_max = self.limits.rapid_changes_per_hour_max
+        wait_s = self._rapid.wait_s(operator.name, self._steady()) if self._log.is_full else 0
+        if wait_s:
+            most = self._rapid.per_hour_max
+            raise TooManyRequests(
+                f"EVSEs of {quoted(operator.name)} change too often: while the change log is full, at most "
+                f"{most} changes an hour may follow another one of the same EVSE within {RAPID_MS // 1000} s",
+                retry_after_s=wait_s,
+            )
         own = self._queued_by.get(operator.name, 0)
         if own and own + items > self.limits.queue_items_per_operator_max:
             raise TooManyRequests(
@@ -454,7 +472,7 @@ class Hub:
         owns = partial(may_report, operator)
         taken = outcome.taking = self._taking(submission.feed, submission.began)
         resolve = self.directory.resolve
-        decide = round_.decide
+        decide, staged, cells = round_.decide, round_.staged, self.board.cells
         ahead = taken.received_at + self.limits.skew_ms
         place = 0
         taken_places = {refusal.index for refusal in submission.refused}
@@ -475,12 +493,14 @@ class Hub:
                 )
             else:
                 evse = own[0]
+                row = staged.get(evse.key) or cells.get(evse.key)
                 decision = decide(evse, report, taken)
                 if isinstance(decision, Suppression):
                     outcome.unchanged += 1
                     outcome.stale += decision.reason is Reason.STALE
                 else:
                     outcome.accepted += 1
+                    outcome.rapid += row is not None and _is_rapid(row.change, taken)
                     if decision.was_status not in UNHEARD:
                         outcome.observed.append(decision.observed_at)
                 outcome.heard.append((evse, report))
@@ -533,6 +553,7 @@ class Hub:
         tally.reports += outcome.accepted + outcome.unchanged + len(outcome.refused)
         tally.changes += outcome.accepted
         tally.stale += outcome.stale
+        self._rapid.spend(submission.operator.name, outcome.rapid, self._steady())
         for refusal in outcome.refused:
             tally.refused[refusal.reason] += 1
         if submission.reports and outcome.taking is not None:
@@ -732,6 +753,7 @@ class _Outcome:
         "adjusted",
         "heard",
         "observed",
+        "rapid",
         "refused",
         "stale",
         "taking",
@@ -747,6 +769,7 @@ class _Outcome:
         self.taking: Taking | None = None
         self.heard: list[tuple[Evse, StatusReport]] = []
         self.observed: list[Millis] = []
+        self.rapid = 0
 
     def refuse(self, index: int, reason: Reason, detail: str) -> None:
         if len(self.refused) < REFUSED_PER_RECEIPT_MAX:
@@ -759,6 +782,11 @@ class _Outcome:
                 "the receive time was taken instead"
             )
             self.adjusted.append(Refusal(index, Reason.FUTURE_TIME, detail))
+
+
+def _is_rapid(before: Change, taken: Taking) -> bool:
+    """Whether a change that is taken now is a rapid one, given the one before it."""
+    return before.cause is Cause.REPORTED and taken.received_at - before.received_at < RAPID_MS
 
 
 def _was_heard_on(row: BoardRow, feed: str | None) -> bool:

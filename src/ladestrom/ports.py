@@ -142,6 +142,11 @@ class Log(Protocol):
         """What is known to be wrong with the log, whether or not it can be written; None where nothing is."""
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the last `trim` dropped entries because of the size of all, and not only for their age."""
+        ...
+
     async def recover(self) -> Sequence[BoardRow]:
         """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay.
 

@@ -9,19 +9,22 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+import httpx2
 import pytest
 from tests.e2e.charging import Plugged, add
 from tests.e2e.running import Running
-from tests.e2e.serving import Serving, evse, furnish, station
+from tests.e2e.serving import HOUR_MS, Serving, evse, furnish, now, station
 from tests.e2e.wire import TEXT, Wire, refusal, request
 from tests.patience import DEADLINE_S, scaled, until
 
 from ladestrom import credentials
 from ladestrom.core.access import VISITOR
+from ladestrom.edges import walks
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.model import Change, Entry
 from ladestrom.ports import StationDraft
@@ -257,6 +260,45 @@ def test_tickets_of_one_key_leave_some_for_others(tmp_path: Path) -> None:
         assert statuses == [200, 200, 200, 429, 200]
 
 
+# -- lists -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/api/v2/evses", "/api/v2/stations", "/api/v1/rest/chargers"])
+def test_lists_of_one_key_wait_for_each_other_and_another_key_gets_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    gate = asyncio.Event()
+    is_closed = True
+
+    class Slow:
+        """Lists that began while the gate was closed wait for it."""
+
+        def __init__(self) -> None:
+            self._waits = is_closed
+
+        async def rest(self) -> None:
+            if self._waits:
+                await gate.wait()
+
+    monkeypatch.setattr(walks, "Turns", Slow)
+    monkeypatch.setattr(walks, "WAITING_PER_KEY_MAX", 3)
+    with Serving(tmp_path) as server, ThreadPoolExecutor(3) as pool:
+
+        def ask(key: str) -> int:
+            return server.request("GET", path, headers=server.bearer(key)).status_code
+
+        own = [pool.submit(ask, "stream") for _ in range(3)]
+        try:
+            use = server.app.door.use(server.key_ids["stream"])
+            until(lambda: use.requests == 3, "all have come")
+            is_closed = False
+            assert (ask("both"), ask("stream"), use.refused) == (200, 429, 1)
+        finally:
+            server.call(gate.set)
+        assert [each.result() for each in own] == [200, 200, 200]
+        assert ask("stream") == 200
+
+
 # -- operators ---------------------------------------------------------------------------------------------
 
 
@@ -280,6 +322,37 @@ def test_an_operator_that_fills_its_part_of_the_queue_is_refused_and_others_are_
         statuses = {each.result() for each in floods}
         assert statuses == {200, 429}
         assert {each.status_code for each in others} == {200}
+
+
+def test_an_operator_cannot_displace_the_log_and_others_report_to_a_full_one(tmp_path: Path) -> None:
+    settings = {
+        "log.retention_mib": 16,
+        "log.checkpoint_s": 1,
+        "reports.rapid_changes_per_hour_max": 1_000,
+    }
+    observed_at = count(now() - HOUR_MS)
+    with Serving(tmp_path, settings) as server:
+
+        def flood() -> httpx2.Response:
+            statuses = ("CHARGING", "AVAILABLE") * 5_000
+            return server.post(
+                [{"evse": E1, "status": each, "observed_at": next(observed_at)} for each in statuses]
+            )
+
+        answers = [flood()]
+        while answers[-1].status_code == 200 and len(answers) < 40:
+            answers.append(flood())
+        assert answers[0].json()["accepted"] >= 9_999, "a log that has room takes it"
+        refused = answers[-1]
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+        assert int(refused.headers["retry-after"]) > 60
+        last = server.app.log.last.seq
+        assert flood().status_code == 429
+        other = server.post([{"evse": "SE*BET*E7*1", "status": "CHARGING"}], key="beta")
+        assert (other.status_code, other.json()["accepted"]) == (200, 1)
+        assert server.app.log.last.seq == last + 1
+        # Of what came since the last checkpoint nothing is dropped, and the space of what was dropped is used anew.
+        assert sum(path.stat().st_size for path in server.data.glob("log.db*")) < 64 * MIB
 
 
 def test_a_key_has_so_many_report_sockets_and_another_one_connects(

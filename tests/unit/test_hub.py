@@ -19,11 +19,12 @@ from ladestrom import tasks
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
-from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded
+from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded, TooManyRequests
 from ladestrom.hub import (
     ADJUSTED_MAX,
     APPEND_SECONDS_MAX,
     CHUNK_EVSES,
+    RAPID_MS,
     REPORTS_PER_LOOK,
     Decision,
     Hub,
@@ -958,3 +959,55 @@ class TestTurns:
             signing = asyncio.create_task(at.hub.sign_off("abc", keep=[*keep, FIRST.key]))
             assert await self.turns(signing) >= 100
             assert signing.result() == 0
+
+
+class TestRapidChanges:
+    """While the log is full, an operator may make so many changes an hour that follow others closely."""
+
+    @staticmethod
+    def limits() -> HubLimits:
+        return HubLimits(start_grace_s=0, rapid_changes_per_hour_max=100)
+
+    @staticmethod
+    async def flap(at: Working, evse: Evse, times: int, step_ms: int = 1, operator: Operator = ABC) -> int:
+        """Changes that an operator made of one EVSE, one after the other."""
+        made = 0
+        for turn in range(times):
+            at.clock.now += step_ms
+            status = (Status.CHARGING, Status.AVAILABLE)[turn % 2]
+            made += (await at.submit(make_report(evse, status, at.clock.now), operator=operator)).accepted
+        return made
+
+    async def test_only_whoever_makes_them_is_refused_and_only_while_the_log_is_full(self) -> None:
+        other = make_station("NOR_02000", [make_evse("NO*XYZ*E1", "NOR_02000", party="NOXYZ")])
+        async with working(Directory([STATION, other]), self.limits()) as at:
+            assert await self.flap(at, FIRST, 200) == 200
+            at.log._is_full = True
+            with pytest.raises(TooManyRequests, match="while the change log is full, at most 100") as refused:
+                await self.flap(at, FIRST, 1)
+            assert 3_550 <= refused.value.retry_after_s <= 3_600
+            assert await self.flap(at, other.evses[0], 10, operator=XYZ) == 10
+            at.clock.now += 3_600_000
+            assert await self.flap(at, FIRST, 2) == 2
+            at.log._is_full = False
+            assert await self.flap(at, FIRST, 200) == 200
+
+    async def test_changes_that_are_minutes_apart_do_not_count_nor_do_first_ones(self) -> None:
+        many = make_station("NOR_02000", evses=150)
+        async with working(Directory([STATION, many]), self.limits()) as at:
+            at.log._is_full = True
+            assert await self.flap(at, FIRST, 200, RAPID_MS) == 200
+            for status in (Status.CHARGING, Status.AVAILABLE):
+                reports = [make_report(each, status, at.clock.now) for each in many.evses]
+                assert (await at.submit(*reports)).accepted == 150
+                at.clock.now += RAPID_MS - 1
+            with pytest.raises(TooManyRequests):
+                await self.flap(at, FIRST, 1)
+
+    async def test_what_comes_back_after_we_gave_it_up_does_not_count(self) -> None:
+        async with working(limits=self.limits()) as at:
+            at.log._is_full = True
+            for _ in range(150):
+                at.clock.now += 1
+                assert (await at.submit(make_report(FIRST, Status.CHARGING, at.clock.now))).accepted == 1
+                assert await at.hub.sign_off(ABC.name) == 1

@@ -22,6 +22,7 @@ class MemoryLog:
         self._epoch = epoch
         self._entries: list[Entry] = []
         self._dropped = 0
+        self._is_full = False
         self._rows: dict[str, BoardRow] = {}
         self._checkpoint_seq = 0
         self._kept_times: Times | None = None
@@ -36,6 +37,10 @@ class MemoryLog:
     @property
     def first(self) -> int:
         return self._dropped + 1
+
+    @property
+    def is_full(self) -> bool:
+        return self._is_full
 
     @property
     def times(self) -> Times | None:
@@ -74,6 +79,7 @@ class MemoryLog:
     async def trim(self) -> int:
         over = min(len(self._entries) - self._retention_entries_max, self._checkpoint_seq - self._dropped)
         over = min(over, len(self._entries) - 1, self._recent.needed_after - self._dropped)
+        self._is_full = over > 0
         if over <= 0:
             return 0
         del self._entries[:over]

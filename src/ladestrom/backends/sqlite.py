@@ -101,6 +101,7 @@ class SqliteLog:
         self._first = 1
         self._dropped = 0
         """Entries up to here were dropped, or are about to be."""
+        self._is_full = False
         self._append_s = 0.0
         """How long an append takes, of late."""
         self._writes = 0
@@ -224,6 +225,10 @@ class SqliteLog:
         return damage
 
     @property
+    def is_full(self) -> bool:
+        return self._is_full
+
+    @property
     def times(self) -> Times | None:
         return self._times
 
@@ -311,15 +316,18 @@ class SqliteLog:
 
     async def trim(self) -> int:
         self._find()
-        dropped = 0
+        dropped, was_full = 0, False
         while True:
             end = min(self._checkpoint_seq, self._recent.last - 1, self._recent.needed_after)
-            count = await self._write(partial(self._trim, end))
+            count, is_full = await self._write(partial(self._trim, end))
             dropped += count
+            was_full |= is_full
             if count < CHUNK_ROWS:
+                self._is_full = was_full
                 return dropped
 
-    def _trim(self, end: int) -> int:
+    def _trim(self, end: int) -> tuple[int, bool]:
+        """Drops some entries: how many, and whether the log was too large before."""
         connection = self._write_connection
         used = rows(
             connection,
@@ -332,11 +340,11 @@ class SqliteLog:
         cut = min(end, self._first + CHUNK_ROWS - 1) if stays is None else int(stays) - 1
         count = cut + 1 - self._first
         if count <= 0:
-            return 0
+            return 0, is_full
         self._dropped = cut
         self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
         self._first += count
-        return count
+        return count, is_full
 
     def _young(self) -> tuple[Millis, Millis]:
         """Stamps from the first to the second are of entries that stay."""

@@ -53,6 +53,7 @@ LIVE: Final = frozenset(
         "registry.readings",
         "reports.queue_items_max",
         "reports.queue_items_per_operator_max",
+        "reports.rapid_changes_per_hour_max",
         "rules.stale_after_s",
         "server.cors_origins",
         "server.origins",
@@ -343,6 +344,19 @@ class Reports(msgspec.Struct, frozen=True):
             10_000_000,
             "Half of `reports.queue_items_max`: one operator cannot fill the queue for the others.",
             unit="items",
+        ),
+    ] = 100_000
+    rapid_changes_per_hour_max: Annotated[
+        int,
+        _number(
+            "While the change log is larger than `log.retention_mib`: maximum number of one operator's "
+            "changes per hour that come less than 5 minutes after another reported change of the same EVSE. "
+            "Above it, that operator's deliveries are refused with 429.",
+            100,
+            100_000_000,
+            "Some 30 MiB of the change log: one operator cannot displace the entries of all others within a "
+            "day. The EVSEs of a large country make less than a tenth of it.",
+            unit="changes/h",
         ),
     ] = 100_000
     pending_per_operator_mib_max: Annotated[

@@ -15,9 +15,11 @@ import msgspec
 
 from ladestrom.core.access import VISITOR
 from ladestrom.errors import Overloaded, TooManyRequests
+from ladestrom.model import Millis
 
 IPV6_NETWORK_BITS: Final = 64
 """One subscriber has at least that much (RFC 6177, section 2)."""
+HOUR_MS: Final = 3_600_000
 FORWARDED_MAX: Final = 50
 """Addresses of one `X-Forwarded-For` that are looked at, from its end."""
 
@@ -50,6 +52,36 @@ class Held(Counter[str]):
             self[holder] -= 1
         else:
             del self[holder]
+
+
+class Allowance:
+    """How much each holder uses up in an hour. What it used is forgiven evenly, as time passes."""
+
+    def __init__(self, per_hour_max: int) -> None:
+        self.per_hour_max = per_hour_max
+        self._used: dict[str, tuple[float, Millis]] = {}
+        """Of those that have used something: how much is not forgiven yet, and when that was so."""
+
+    def __len__(self) -> int:
+        """Holders of which something is remembered."""
+        return len(self._used)
+
+    def spend(self, holder: str, count: int, now: Millis) -> None:
+        """It has used so much, be it more than it may. `now` is of a clock that nobody sets."""
+        if count:
+            self._used[holder] = (self._left(holder, now) + count, now)
+
+    def wait_s(self, holder: str, now: Millis) -> int:
+        """Seconds until it may use something again; 0 where it may now."""
+        left = self._left(holder, now)
+        if not left:
+            self._used.pop(holder, None)
+        over = left - self.per_hour_max
+        return 0 if over < 0 else int(over / self.per_hour_max * HOUR_MS / 1000) + 1
+
+    def _left(self, holder: str, now: Millis) -> float:
+        used, at = self._used.get(holder, (0.0, now))
+        return max(0.0, used - (now - at) / HOUR_MS * self.per_hour_max)
 
 
 class PlaceLimits(msgspec.Struct, frozen=True, kw_only=True):

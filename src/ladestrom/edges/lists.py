@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
@@ -15,7 +15,7 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.access import Scope, may_report
+from ladestrom.core.access import Credential, Scope, may_report
 from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
@@ -67,12 +67,13 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
     def tag_of(view: View) -> str:
         return weak_etag(view, hub.confirmations)
 
-    walks = Walks(view)
+    walks = Walks(view, door)
 
     async def page(
         request: AnyRequest, look: Look[T], made: Callable[[str, list[T], str | None], Page]
     ) -> Response[Any]:
-        may_see = _sight(door, request.headers)
+        credential = door.reads(request.headers)
+        may_see = _sight(door, credential)
         wanted, limit, after = _asked(request)
         tag = tag_of(view)
         if may_see is None and matches(request, tag):
@@ -86,7 +87,9 @@ def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
                 if shown is not None:
                     found.add(state.uuid, shown)
 
-        position, tag = await walks.through(lambda: _behind(view, after), visit, tag_of, found.fills)
+        position, tag = await walks.through(
+            credential.key_id, lambda: _behind(view, after), visit, tag_of, found.fills
+        )
         items, last = found.page()
         following = _cursor(last)
         body = msgspec.json.encode(made(position, items, following))
@@ -133,9 +136,8 @@ def _states(
     ]
 
 
-def _sight(door: Doorkeeper, headers: Mapping[str, str]) -> Sight | None:
+def _sight(door: Doorkeeper, credential: Credential) -> Sight | None:
     """Which EVSEs a key sees: all of them (None), or those that its operator may report on."""
-    credential = door.reads(headers)
     if credential.may(Scope.STREAM):
         return None
     return partial(may_report, door.reporter(credential.key_id))

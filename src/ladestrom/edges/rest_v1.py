@@ -30,8 +30,9 @@ def handlers(  # noqa: C901 - the handlers and what they share
 ) -> list[HTTPRouteHandler]:
     """The route handlers over one view."""
 
-    def admit(request: AnyRequest) -> None:
-        door.credential(request.headers, Scope.STREAM, request.query_params)
+    def admit(request: AnyRequest) -> str:
+        """Its key's id."""
+        return door.credential(request.headers, Scope.STREAM, request.query_params).key_id
 
     def listed(uuid: str) -> tuple[StationState, Station]:
         state = view.get(uuid.upper())
@@ -43,9 +44,9 @@ def handlers(  # noqa: C901 - the handlers and what they share
             )
         return state, station
 
-    walks = Walks(view)
+    walks = Walks(view, door)
 
-    async def stations(request: AnyRequest, wanted: Selection) -> Response[Any]:
+    async def stations(request: AnyRequest, key_id: str, wanted: Selection) -> Response[Any]:
         tag = etag(view)
         if matches(request, tag):
             return not_modified(tag)
@@ -56,7 +57,7 @@ def handlers(  # noqa: C901 - the handlers and what they share
             if station is not None and wanted.covers(station):
                 found.append((state.uuid, encoder.station(state, station)))
 
-        _, tag = await walks.through(view.uuids, visit, etag)
+        _, tag = await walks.through(key_id, view.uuids, visit, etag)
         found.sort(key=itemgetter(0))
         return await large_answer(request, b"[%s]" % b",".join(body for _, body in found), tag)
 
@@ -86,19 +87,21 @@ def handlers(  # noqa: C901 - the handlers and what they share
     @get("/api/v1/rest/chargers", opt={COMPRESSED: True})
     async def chargers(request: AnyRequest) -> Response[Any]:
         """All stations, narrowed by the stream's filters."""
-        admit(request)
+        key_id = admit(request)
         query = dict(request.query_params)
-        return await stations(request, selection(query, names=STATION_FILTERS) if query else EVERYTHING)
+        return await stations(
+            request, key_id, selection(query, names=STATION_FILTERS) if query else EVERYTHING
+        )
 
     @get("/api/v1/rest/chargers/{country:str}", opt={COMPRESSED: True})
     async def chargers_of(request: AnyRequest, country: FromPath[str]) -> Response[Any]:
         """All stations of a country: NOR, SWE, FIN, DAN, or an ISO 3166-1 code."""
-        admit(request)
+        key_id = admit(request)
         code = country_code(country)
         if code is None:
             raise NotFound(
                 f"{quoted(country, 20)} is not a country; write NOR, SWE, FIN, DAN or an ISO 3166-1 code"
             )
-        return await stations(request, Selection(country=frozenset({code})))
+        return await stations(request, key_id, Selection(country=frozenset({code})))
 
     return [connector, charger, chargers, chargers_of]

@@ -428,7 +428,7 @@ def headers_of(error: LadestromError) -> tuple[tuple[str, str], ...]:
         case 408 | 413:
             return (("connection", "close"),)
         case 429 | 503:
-            return (("retry-after", "1"),)
+            return (("retry-after", str(error.retry_after_s)),)
     return ()
 
 

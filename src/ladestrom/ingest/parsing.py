@@ -20,10 +20,12 @@ from typing import Final, TypeVar
 import structlog
 
 from ladestrom import protocols
-from ladestrom.errors import LadestromError, Overloaded
+from ladestrom.core.shares import Held
+from ladestrom.errors import LadestromError, Overloaded, TooManyRequests
 from ladestrom.model import Operator
 from ladestrom.protocols.conversation import Push, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.quoting import quoted
 
 T = TypeVar("T")
 
@@ -33,6 +35,8 @@ OWN_PROCESS_BYTES_MIN: Final = 256 * 1024
 """Bodies from here on. Below, the slowest parser (OICP, 50 ms for each MiB) takes some 12 ms."""
 WAITING_MAX: Final = 64
 """Messages of all operators together. Each operator's bytes in memory are limited before."""
+WAITING_PER_OPERATOR_MAX: Final = 16
+"""Of these, messages that one operator pushed. A source that is fetched has one at a time."""
 PARSE_S_MAX: Final = 30.0
 """For one message. The largest body of the slowest parser takes 0.5 s."""
 
@@ -50,6 +54,8 @@ class ParsingProcess:
         self._pool: ProcessPoolExecutor | None = None
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self._waiting_by = Held()
+        """Of these, those that were pushed, by operator."""
 
     async def receive(
         self, target: str, request: Request, operator: Operator, limits: ParseLimits
@@ -57,9 +63,20 @@ class ParsingProcess:
         """What the push protocol `target` makes of a request (`Push.receive`).
 
         Raises:
+            TooManyRequests: too many large messages of the operator are waiting.
             LadestromError: as `read`.
         """
-        return await self._queued(partial(_receive, target, request, operator, limits))
+        own = self._waiting_by[operator.name]
+        if own >= WAITING_PER_OPERATOR_MAX:
+            raise TooManyRequests(
+                f"{own} messages of {quoted(operator.name)} larger than {OWN_PROCESS_BYTES_MIN // 1024} KiB "
+                "are waiting to be read; send this one again in a second"
+            )
+        self._waiting_by.take(operator.name)
+        try:
+            return await self._queued(partial(_receive, target, request, operator, limits))
+        finally:
+            self._waiting_by.give_back(operator.name)
 
     async def read(self, work: Callable[[], T], size_bytes: int) -> T:
         """What a parser, with its arguments, makes of a message. All of it has to be picklable.

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from ladestrom.core.access import VISITOR
-from ladestrom.core.shares import Asker, Held, Kinds, PlaceLimits, Places, asking_address, network_of
+from ladestrom.core.shares import (
+    HOUR_MS,
+    Allowance,
+    Asker,
+    Held,
+    Kinds,
+    PlaceLimits,
+    Places,
+    asking_address,
+    network_of,
+)
 from ladestrom.errors import LadestromError, Overloaded, TooManyRequests
 
 LIMITS = PlaceLimits(
@@ -156,3 +166,30 @@ def test_only_a_proxy_that_is_believed_says_where_a_request_came_from(
     peer: str, forwarded: str, proxies: tuple[str, ...], address: str
 ) -> None:
     assert asking_address(peer, forwarded, proxies) == address
+
+
+class TestAllowance:
+    def test_what_is_used_at_once_is_forgiven_within_an_hour(self) -> None:
+        allowance = Allowance(100)
+        allowance.spend("a", 99, 0)
+        assert allowance.wait_s("a", 0) == 0
+        allowance.spend("a", 1, 0)
+        assert allowance.wait_s("a", 0) == 1
+        assert allowance.wait_s("a", 1_000) == 0
+        allowance.spend("a", 100, 1_000)
+        wait_s = allowance.wait_s("a", 1_000)
+        assert allowance.wait_s("a", wait_s * 1_000) == 1
+        assert allowance.wait_s("a", 1_000 + wait_s * 1_000) == 0
+        assert len(allowance) == 1
+        assert allowance.wait_s("a", 1_000 + 2 * HOUR_MS) == 0
+        assert len(allowance) == 0
+
+    def test_over_time_it_is_what_an_hour_allows_and_each_holder_has_its_own(self) -> None:
+        allowance = Allowance(3_600)
+        used = 0
+        for second in range(4 * 3_600):
+            if not allowance.wait_s("greedy", second * 1_000):
+                allowance.spend("greedy", 50, second * 1_000)
+                used += 50
+            assert not allowance.wait_s("other", second * 1_000)
+        assert 3_600 * 4 <= used <= 3_600 * 5 + 50

@@ -16,9 +16,9 @@ from tests.building import make_operator
 from tests.patience import come_true
 from tests.programs import PIPE, program
 
-from ladestrom.errors import LadestromError, MalformedBody, Overloaded
+from ladestrom.errors import LadestromError, MalformedBody, Overloaded, TooManyRequests
 from ladestrom.ingest import parsing
-from ladestrom.ingest.parsing import ParsingProcess
+from ladestrom.ingest.parsing import WAITING_PER_OPERATOR_MAX, ParsingProcess
 from ladestrom.model import Operator
 from ladestrom.protocols import PUSHES
 from ladestrom.protocols.conversation import Request
@@ -78,8 +78,9 @@ async def reading() -> AsyncIterator[ParsingProcess]:
         await own.stop()
 
 
-async def read(own: ParsingProcess, body: bytes, target: str = DANGEROUS) -> Delivery:
-    return await own.receive(target, Request("POST", "", {}, {}, body), make_operator(), ParseLimits())
+async def read(own: ParsingProcess, body: bytes, target: str = DANGEROUS, operator: str = "abc") -> Delivery:
+    request = Request("POST", "", {}, {}, body)
+    return await own.receive(target, request, make_operator(operator), ParseLimits())
 
 
 async def test_it_reads_what_the_protocol_would_and_its_errors_come_through() -> None:
@@ -139,6 +140,17 @@ async def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="2 messages larger than 256 KiB are waiting"):
             await read(own, b"")
+        await asyncio.gather(*waiting)
+        await read(own, b"")
+
+
+async def test_an_operator_has_so_many_waiting_and_others_are_read() -> None:
+    async with reading() as own:
+        waiting = [asyncio.create_task(read(own, b"")) for _ in range(WAITING_PER_OPERATOR_MAX)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequests, match='16 messages of "abc" larger than 256 KiB are waiting'):
+            await read(own, b"")
+        assert (await read(own, b"", operator="xyz")).reports == []
         await asyncio.gather(*waiting)
         await read(own, b"")
 
