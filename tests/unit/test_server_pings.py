@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
-import uvicorn
-from tests.e2e.running import free_port
-from tests.patience import come_true
+from tests.patience import DEADLINE_S
 from websockets.asyncio.client import connect
 
+from ladestrom.credentials import ClientAddresses
 from ladestrom.ingest.ocpp_server import PINGS
-from ladestrom.server import WebSocketProtocol
+from ladestrom.server import listen, make
 
 
 async def test_the_application_sees_when_the_last_ping_came() -> None:
@@ -23,13 +23,23 @@ async def test_the_application_sees_when_the_last_ping_came() -> None:
         await send({"type": "websocket.accept"})
         await receive()
 
-    port = free_port()
-    config = uvicorn.Config(application, port=port, ws=WebSocketProtocol, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    listener, listening = listen("127.0.0.1", 0), asyncio.Event()
+    # No stream is asked for.
+    edge = Mock(addresses=ClientAddresses(()))
+    server = make(
+        application,
+        edge,
+        connections_per_address_max=1,
+        header_timeout_s=DEADLINE_S,
+        keep_alive_s=5,
+        drain_s=5,
+        ping_s=DEADLINE_S,
+        listening=listening.set,
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await come_true(lambda: server.started)
-        async with connect(f"ws://127.0.0.1:{port}/", ping_interval=None) as client:
+        await listening.wait()
+        async with connect(f"ws://127.0.0.1:{listener.getsockname()[1]}/", ping_interval=None) as client:
             assert scopes[0]["extensions"][PINGS] == {}
             before = asyncio.get_running_loop().time()
             await (await client.ping())
