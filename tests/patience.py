@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 VARIABLE: Final = "LADESTROM_TEST_PATIENCE"
 FACTOR_MAX: Final = 20
@@ -97,6 +97,15 @@ def until(condition: Callable[[], bool], what: str = "the condition", deadline_s
     while not condition():
         assert time.monotonic() < ends_s, f"not within {deadline_s:g} s: {what}"
         time.sleep(POLL_S)
+
+
+async def turns(work: asyncio.Future[Any]) -> int:
+    """Turns of the loop that others have until something is done."""
+    found = 0
+    while not work.done():
+        found += 1
+        await asyncio.sleep(0)
+    return found
 
 
 async def come_true(

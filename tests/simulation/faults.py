@@ -399,9 +399,9 @@ FAULTS: Final = (
     Fault(
         "a consumer keeps what a snapshot lacks",
         V2Session,
-        "_fold",
-        "self.board = {",
-        "self.board = before | {",
+        "_take",
+        "= coming.board,",
+        "= self.board | coming.board,",
     ),
     Fault(
         "a consumer of version 1 forgets the last update",

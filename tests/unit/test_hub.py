@@ -5,14 +5,13 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import count
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.building import NOW, GatedLog, make_change, make_evse, make_operator, make_report, make_station
-from tests.patience import DEADLINE_S, come_true
+from tests.patience import DEADLINE_S, come_true, turns
 
 import ladestrom.hub
 from ladestrom import tasks
@@ -894,19 +893,11 @@ async def test_a_decision_sees_the_board_with_nothing_in_between() -> None:
 class TestTurns:
     """Whatever there is to decide, others have their turn."""
 
-    async def turns(self, work: asyncio.Future[Any]) -> int:
-        """Turns of the loop that others have until something is done."""
-        found = 0
-        while not work.done():
-            found += 1
-            await asyncio.sleep(0)
-        return found
-
     async def test_while_confirmations_queue(self) -> None:
         async with working(limits=HubLimits(start_grace_s=0, group_items_max=10)) as at:
             await at.submit(make_report(FIRST))
             queued = [at.submit(*[make_report(FIRST, observed_at=NOW + place)] * 10) for place in range(50)]
-            assert await self.turns(asyncio.gather(*queued)) >= 50
+            assert await turns(asyncio.gather(*queued)) >= 50
             assert len(at.log.appends) == 1
 
     async def test_within_a_large_delivery(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -914,7 +905,7 @@ class TestTurns:
         async with working() as at:
             await at.submit(make_report(FIRST))
             reports = [make_report(FIRST, observed_at=NOW + place) for place in range(20 * REPORTS_PER_LOOK)]
-            assert await self.turns(at.submit(*reports)) >= 20
+            assert await turns(at.submit(*reports)) >= 20
 
     async def test_within_a_group_of_many_small_deliveries(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # Each look at the clock finds that a third of a turn has gone by.
@@ -924,7 +915,7 @@ class TestTurns:
             monkeypatch.setattr(loop, "time", lambda: next(looks) * tasks.TURN_S / 3)
             await at.submit(make_report(FIRST))
             queued = [at.submit(make_report(FIRST, observed_at=NOW + place)) for place in range(60)]
-            assert await self.turns(asyncio.gather(*queued)) >= 15
+            assert await turns(asyncio.gather(*queued)) >= 15
 
     async def test_a_group_is_not_larger_than_its_limit_where_deliveries_are_not(self) -> None:
         async with working(limits=HubLimits(start_grace_s=0, group_items_max=10)) as at:
@@ -957,7 +948,7 @@ class TestTurns:
             await at.submit(make_report(FIRST))
             keep = [f"NO*ABC*E{number}" for number in range(100)]
             signing = asyncio.create_task(at.hub.sign_off("abc", keep=[*keep, FIRST.key]))
-            assert await self.turns(signing) >= 100
+            assert await turns(signing) >= 100
             assert signing.result() == 0
 
 

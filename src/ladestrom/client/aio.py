@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -130,18 +131,11 @@ async def follow(
             without changing something is no use.
     """
 
-    @asynccontextmanager
-    async def connection() -> AsyncGenerator[Receive, None]:
-        query = dict(selection or {})
-        if session.since is not None:
-            query["since"] = session.since
-        async with websocket(stream_address(server, query), key, FRAME_BYTES_MAX, tls) as socket:
-            yield receiver(socket)
-
-    def understand(frame: bytes) -> Received | Broken:
+    async def understand(frame: bytes) -> Received | Broken:
         event = session.receive(frame)
         return Broken(event.kind, event.detail) if isinstance(event, Fault) else Received(event, frame)
 
+    connection = partial(connected, server, key, session, selection or {}, tls)
     async with aclosing(persist(session, connection, understand, chance)) as events:
         async for event in events:
             yield event
@@ -155,10 +149,26 @@ Raises:
 """
 
 
+@asynccontextmanager
+async def connected(
+    server: str,
+    key: str | None,
+    session: Conversation,
+    selection: Mapping[str, str],
+    tls: ssl.SSLContext | None,
+) -> AsyncGenerator[Receive, None]:
+    """A connection to the stream, from where a session stands; the arguments are those of `follow`."""
+    query = dict(selection)
+    if session.since is not None:
+        query["since"] = session.since
+    async with websocket(stream_address(server, query), key, FRAME_BYTES_MAX, tls) as socket:
+        yield receiver(socket)
+
+
 async def persist(
     session: Conversation,
     connection: Callable[[], AbstractAsyncContextManager[Receive]],
-    understand: Callable[[bytes], R | Broken],
+    understand: Callable[[bytes], Awaitable[R | Broken]],
     chance: Callable[[], float],
 ) -> AsyncGenerator[Opened | R | Lost, None]:
     """Has connections for a session, one after the other, for ever.
@@ -166,7 +176,7 @@ async def persist(
     Args:
         session: is told when one stands, and asked how long to stay away after each.
         connection: makes one; raises `Gone` where that fails.
-        understand: what a message means.
+        understand: finds out what a message means; no other one is read meanwhile.
         chance: random numbers in [0, 1) for the delays.
     """
     loop = asyncio.get_running_loop()
@@ -181,7 +191,7 @@ async def persist(
                 opened_s = loop.time()
                 yield Opened(since)
                 while True:
-                    told = understand(await receive())
+                    told = await understand(await receive())
                     if isinstance(told, Broken):
                         fault, why = told.kind, f"{told.kind}: {told.detail}"
                         break

@@ -47,7 +47,7 @@ class ConnectorStatus(msgspec.Struct, frozen=True, gc=False):
     """When status or error last changed; -1 while nothing is known."""
 
 
-class StationStatus(msgspec.Struct, frozen=True):
+class StationStatus(msgspec.Struct, frozen=True, gc=False):
     """One station as the stream tells it, its connectors in registry order."""
 
     uuid: str
@@ -127,11 +127,21 @@ class Phase(StrEnum):
     """In step."""
 
 
-class _Head(msgspec.Struct):
+class Head(msgspec.Struct, frozen=True):
+    """What a message says of itself."""
+
     type: str
-    data: msgspec.Raw
     epoch: str | None = None
     seq: int | None = None
+
+    @property
+    def position(self) -> Position | None:
+        """None from servers that do not number their messages."""
+        return None if self.epoch is None or self.seq is None else Position(self.epoch, self.seq)
+
+
+class _Message(Head, frozen=True):
+    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 SNAPSHOT: Final = "snapshot:init"
@@ -153,28 +163,38 @@ TRANSITIONS: Final[Mapping[tuple[Phase, str], Phase | FaultKind]] = {
 
 _TYPES: Final = frozenset(kind for _, kind in TRANSITIONS)
 
-_head = msgspec.json.Decoder(_Head)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a message raises that is none of the stream."""
+
+_head = msgspec.json.Decoder(Head)
+_message = msgspec.json.Decoder(_Message)
 _stations = msgspec.json.Decoder(tuple[StationStatus, ...])
 _station = msgspec.json.Decoder(StationStatus)
 _raw = msgspec.json.Decoder(Raw)
 
 
-class Session:
-    """A consumer's memory over all its connections.
+def head(frame: bytes) -> Head:
+    """What a message says of itself; nothing else of it is kept.
 
-    The shell calls `open` when a connection stands, `receive` for each frame, and `lose` when the
+    Raises:
+        DecodeError, UnicodeDecodeError, RecursionError: it is no message of the stream.
+    """
+    return _head.decode(frame)
+
+
+class Standing:
+    """Where a consumer stands, over all its connections. Of the stations it knows nothing.
+
+    The shell calls `open` when a connection stands, `move` for each message, and `lose` when the
     connection has gone or a fault came.
     """
 
     def __init__(self) -> None:
-        self.board: dict[str, StationStatus] = {}
-        """Station uuid to what was last told of it. To be read only."""
         self.position: Position | None = None
-        """Up to where the board holds."""
+        """Up to where what was told is known."""
         self.phase = Phase.CLOSED
         self._back_off = BackOff()
         self._faulty = False
-        self._told_before = False
 
     @property
     def since(self) -> str | None:
@@ -192,59 +212,37 @@ class Session:
         self.phase = Phase.NEW if self.position is None else Phase.RESUMING
         self._faulty = False
 
-    def receive(self, frame: bytes | str) -> Event:
-        """What one text frame says. Faults are values; nothing but a bug raises."""
-        if self.phase is Phase.CLOSED:
-            raise RuntimeError("a frame without a connection: call open() first")
-        try:
-            head = _head.decode(frame)
-            if head.type not in _TYPES:
-                return Skipped(head.type)
-            phase = TRANSITIONS[self.phase, head.type]
-            if isinstance(phase, FaultKind):
-                return self._fault(phase, f"{head.type} {head.epoch}-{head.seq} came first")
-            event = self._fold(head)
-        except msgspec.DecodeError as error:
-            return self._fault(FaultKind.MALFORMED, str(error))
-        except UnicodeDecodeError:
-            return self._fault(FaultKind.MALFORMED, "the frame is not UTF-8")
-        if not isinstance(event, Fault):
-            self.phase = phase
-        return event
+    def move(self, told: Head) -> Fault | None:
+        """Goes to where a message stands that a consumer may be told now; else says what is wrong."""
+        if told.type not in _TYPES:
+            return None
+        phase = TRANSITIONS[self.phase, told.type]
+        if isinstance(phase, FaultKind):
+            return self._fault(phase, f"{told.type} {told.epoch}-{told.seq} came first")
+        if told.type != RAW:
+            last, at = self.position, told.position
+            fault = None if last is None or at is None else self._misplaced(told.type, at, last)
+            if fault is not None:
+                return fault
+            self.position = at
+        self.phase = phase
+        return None
 
-    def _fold(self, head: _Head) -> Snapshot | Update | Raw | Fault:
-        if head.type == RAW:
-            return _raw.decode(head.data)
-        position = None if head.epoch is None or head.seq is None else Position(head.epoch, head.seq)
-        if head.type == SNAPSHOT:
-            return self._fold_snapshot(position, _stations.decode(head.data))
-        return self._fold_update(position, _station.decode(head.data))
+    def _misplaced(self, kind: str, at: Position, last: Position) -> Fault | None:
+        if kind == SNAPSHOT:
+            # A snapshot of the same log that is older than what is known: the log lost what it had told.
+            if at.epoch == last.epoch and at < last:
+                return self._fault(FaultKind.BACKWARDS, f"a snapshot at {at} after {last}")
+        elif at.epoch != last.epoch:
+            return self._fault(FaultKind.OTHER_EPOCH, f"an update at {at} after {last}")
+        elif at.seq <= last.seq:
+            return self._fault(FaultKind.BACKWARDS, f"an update at {at} after {last}")
+        return None
 
-    def _fold_snapshot(
-        self, position: Position | None, stations: tuple[StationStatus, ...]
-    ) -> Snapshot | Fault:
-        last = self.position
-        # A snapshot of the same log that is older than the board: the log lost what it had told.
-        if last is not None and position is not None and last.epoch == position.epoch and position < last:
-            return self._fault(FaultKind.BACKWARDS, f"a snapshot at {position} after {last}")
-        known = self.board
-        missed = tuple(each for each in stations if known.get(each.uuid) != each) if self._told_before else ()
-        self.board = {each.uuid: each for each in stations}
-        self.position = position
-        self._told_before = True
-        return Snapshot(position, stations, missed)
-
-    def _fold_update(self, position: Position | None, station: StationStatus) -> Update | Fault:
-        last = self.position
-        if last is not None and position is not None:
-            if position.epoch != last.epoch:
-                return self._fault(FaultKind.OTHER_EPOCH, f"an update at {position} after {last}")
-            if position.seq <= last.seq:
-                return self._fault(FaultKind.BACKWARDS, f"an update at {position} after {last}")
-        before = self.board.get(station.uuid)
-        self.board[station.uuid] = station
-        self.position = position
-        return Update(position, station, before)
+    def malformed(self, error: Exception) -> Fault:
+        """A message could not be read (`UNREADABLE`)."""
+        is_text = not isinstance(error, UnicodeDecodeError)
+        return self._fault(FaultKind.MALFORMED, str(error) if is_text else "the frame is not UTF-8")
 
     def _fault(self, kind: FaultKind, detail: str) -> Fault:
         self._faulty = True
@@ -263,6 +261,59 @@ class Session:
         in_step = self.phase is Phase.LIVE or lasted_s >= DELAY_MAX_S
         self.phase = Phase.CLOSED
         return self._back_off.lost(chance, well=in_step and not self._faulty, retry_after_s=retry_after_s)
+
+
+class Session(Standing):
+    """A consumer's memory over all its connections: where it stands, and the board.
+
+    The shell calls `receive` for each frame instead of `move`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board: dict[str, StationStatus] = {}
+        """Station uuid to what was last told of it. To be read only."""
+        self._told_before = False
+
+    def receive(self, frame: bytes | str) -> Event:
+        """What one text frame says. Faults are values; nothing but a bug raises."""
+        if self.phase is Phase.CLOSED:
+            raise RuntimeError("a frame without a connection: call open() first")
+        told: tuple[StationStatus, ...] | StationStatus | Raw | Skipped
+        try:
+            read = _message.decode(frame)
+            match read.type:
+                case "snapshot:init":
+                    told = _stations.decode(read.data)
+                case "status:update":
+                    told = _station.decode(read.data)
+                case "status:raw":
+                    told = _raw.decode(read.data)
+                case other:
+                    told = Skipped(other)
+        except UNREADABLE as error:
+            return self.malformed(error)
+        fault = self.move(read)
+        if fault is not None:
+            return fault
+        match told:
+            case tuple():
+                return self._fold_snapshot(told)
+            case StationStatus():
+                return self._fold_update(told)
+        return told
+
+    def _fold_snapshot(self, stations: tuple[StationStatus, ...]) -> Snapshot:
+        known = self.board
+        missed = tuple(each for each in stations if known.get(each.uuid) != each) if self._told_before else ()
+        self.board = {each.uuid: each for each in stations}
+        self._told_before = True
+        return Snapshot(self.position, stations, missed)
+
+    def _fold_update(self, station: StationStatus) -> Update:
+        before = self.board.get(station.uuid)
+        self.board[station.uuid] = station
+        return Update(self.position, station, before)
 
 
 class BackOff:

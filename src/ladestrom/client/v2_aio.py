@@ -43,8 +43,8 @@ from ladestrom.errors import BadRequest
 STREAM_PATH: Final = "/api/v2/stream"
 EVENTS_PATH: Final = "/api/v2/events"
 EVENTS_SCHEMES: Final[Mapping[str, str]] = {"http": "http", "https": "https"}
-MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
-"""A server says in `hello` how large its messages are: some 200 KiB."""
+MESSAGE_BYTES_MAX: Final = 1024 * 1024
+"""A server says in `hello` how large its messages are: some 200 KiB. One of a MiB is folded in some 15 ms."""
 SILENT_HEARTBEATS_MAX: Final = 3
 """Heartbeats that may be missing before a stream of events is taken for dead; a WebSocket has its pings."""
 
@@ -142,7 +142,7 @@ class V2Follower:
             with suppress(ConnectionClosed):
                 await self._socket.send(message, text=True)
 
-    def _understand(self, message: bytes) -> Received | Broken:
+    async def _understand(self, message: bytes) -> Received | Broken:
         event = self.session.receive(message)
         match event:
             case Fault():

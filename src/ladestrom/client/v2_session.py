@@ -112,8 +112,8 @@ class V2Session:
         self._asked: deque[Mapping[str, str]] = deque()
         self._digest = 0
         self._names: dict[str, str] = {}
-        self._parts: list[Row] = []
-        self._next_part = 0
+        self._coming: _Coming | None = None
+        """The snapshot that is being told."""
         self._held: list[Row] = []
         self._back_off = BackOff()
         self._retry_after_s = 0.0
@@ -142,14 +142,17 @@ class V2Session:
         return query
 
     def forget(self) -> None:
-        """What was told is not to be built on: the next connection asks for a snapshot."""
+        """What was told, half a snapshot included, is not to be built on.
+
+        The next connection asks for a snapshot.
+        """
         self.position = None
+        self._coming = None
         self._held = []
 
     def open(self) -> None:
         """A connection stands that was asked for with `since`; half a snapshot of the last one is void."""
-        self._parts = []
-        self._next_part = 0
+        self._coming = None
         self._held = []
         self._retry_after_s = 0.0
         self._in_step = False
@@ -229,47 +232,39 @@ class V2Session:
         return Selected(self.selection)
 
     def _snapshot(self, read: Message) -> Event:
-        if read.part == 1:
-            self._parts = []
-            self._next_part = 1
-        fault = self._check_part(read)
+        coming = None if read.part == 1 else self._coming
+        if coming is None:
+            coming = _Coming(self.board if self._told_before else None)
+        fault = self._check_part(read, coming.parts)
         if fault is not None:
             return fault
-        self._next_part += 1
-        self._parts.extend(read.evses)
-        if len(self._parts) > HELD_ROWS_MAX:
+        self._coming = coming
+        coming.add(read.evses)
+        if coming.rows > HELD_ROWS_MAX:
             return self._fault(FaultKind.TOO_LARGE, f"the snapshot has more than {HELD_ROWS_MAX} rows")
-        return Noted(read.type) if read.part < read.parts else self._fold(Position(read.epoch, read.seq))
+        return (
+            Noted(read.type) if read.part < read.parts else self._take(coming, Position(read.epoch, read.seq))
+        )
 
-    def _check_part(self, read: Message) -> Fault | None:
+    def _check_part(self, read: Message, before: int) -> Fault | None:
         at = self.position
         if not read.epoch or read.seq < 0 or not 1 <= read.part <= read.parts:
             what = f"part {read.part} of {read.parts} of a snapshot at {place(read)}"
             return self._fault(FaultKind.MALFORMED, what)
-        if read.part != self._next_part:
-            return self._fault(FaultKind.GAP, f"part {read.part} of the snapshot after {self._next_part - 1}")
+        if read.part != before + 1:
+            return self._fault(FaultKind.GAP, f"part {read.part} of the snapshot after {before}")
         if at is not None and read.epoch != at.epoch:
             return self._fault(FaultKind.OTHER_EPOCH, f"a snapshot at {place(read)} after {at}")
         if at is not None and read.seq < at.seq:
             return self._fault(FaultKind.BACKWARDS, f"a snapshot at {place(read)} after {at}")
         return None
 
-    def _fold(self, position: Position) -> Synced:
-        before, rows = self.board, self._parts
-        self.board = {row.evse: row for row in rows}
-        self._names = {digests.wire_key(row.evse): row.evse for row in rows}
-        self._digest = sum(map(_term, self.board.values()))
-        self._parts = []
-        self._next_part = 0
+    def _take(self, coming: _Coming, position: Position) -> Synced:
+        self._coming = None
+        self.board, self._names, self._digest = coming.board, coming.names, coming.digest
         self.position = position
-        self._in_step = True
-        missed: list[Row] = []
-        gone: list[Row] = []
-        if self._told_before:
-            missed = [row for row in rows if not _is_same(row, before.get(row.evse))]
-            gone = [row for name, row in before.items() if name not in self.board]
-        self._told_before = self._is_whole = True
-        return Synced(position, missed, gone)
+        self._in_step = self._told_before = self._is_whole = True
+        return Synced(position, coming.missed, list(coming.left.values()))
 
     def _changes(self, read: Message) -> Event:
         fault = self._check(read)
@@ -336,8 +331,7 @@ class V2Session:
     def _fault(self, kind: FaultKind, detail: str) -> Fault:
         self._faulty = True
         self.position = None
-        self._parts = []
-        self._next_part = 0
+        self._coming = None
         self._held = []
         return Fault(kind, detail)
 
@@ -353,6 +347,42 @@ class V2Session:
         "close": _ended,
     }
     """By type. A message of another type does not move the board."""
+
+
+class _Coming:
+    """A snapshot of which parts are to come: folded part by part, so that the last one costs no more."""
+
+    __slots__ = ("_before", "board", "digest", "left", "missed", "names", "parts", "rows")
+
+    def __init__(self, before: Mapping[str, Row] | None) -> None:
+        self.board: dict[str, Row] = {}
+        self.names: dict[str, str] = {}
+        self.digest = 0
+        self.parts = 0
+        self.rows = 0
+        """In the parts that came; some may be of one EVSE."""
+        self._before = before
+        """What was known before; None where nothing was ever told."""
+        self.missed: list[Row] = []
+        """Rows that say something else."""
+        self.left = dict(before or {})
+        """What was known of EVSEs that did not come yet."""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Takes a part."""
+        self.parts += 1
+        self.rows += len(rows)
+        board, names, before = self.board, self.names, self._before
+        for row in rows:
+            if row.evse in board:
+                self.digest -= _term(board[row.evse])
+            board[row.evse] = row
+            names[digests.wire_key(row.evse)] = row.evse
+            self.digest += _term(row)
+            if before is not None:
+                self.left.pop(row.evse, None)
+                if not _is_same(row, before.get(row.evse)):
+                    self.missed.append(row)
 
 
 def _term(row: Row) -> int:

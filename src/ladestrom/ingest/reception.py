@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from heapq import merge
+from itertools import chain, count, islice
 from typing import Final
 
 import msgspec
@@ -11,13 +13,14 @@ from ladestrom.errors import OWN_FAILURES, LadestromError, PartlyTaken, Taken
 from ladestrom.hub import ADJUSTED_MAX, Hub
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
-from ladestrom.ingest.supervision import Kind, Origin, Supervision
+from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, Origin, Supervision
 from ladestrom.model import Beginning, Feed, Millis, Operator, Order, Receipt, Refusal
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.tasks import Turns, parts
 
 PART_REPORTS_MAX: Final = 5_000
-"""Handed to the hub at once; some 20 ms, after which others have their turn."""
+"""Handed to the hub at once, refused ones likewise; some 20 ms, after which others have their turn."""
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +86,13 @@ class Reception:
             try:
                 await self._sign_off_after(operator, delivery, feed, began)
             except OWN_FAILURES as error:
-                raise _partly(receipt, delivery, len(delivery.reports), error) from error
+                raise _partly([receipt], delivery, len(delivery.reports), error) from error
         except OWN_FAILURES:
             raise
         except LadestromError as error:
             self.supervision.failed(health, error)
             raise
-        self.supervision.taken(health, delivery, receipt)
+        await self.supervision.taken(health, delivery, receipt)
         return receipt
 
     async def tried(self, operator: Operator, delivery: Delivery, protocol: str) -> Receipt:
@@ -164,31 +167,31 @@ class Reception:
             await self._hub.sign_off(operator.name, only=delivery.unknown, feed=feed.name, by=operator)
         if delivery.complete:
             await self._hub.sign_off(
-                operator.name, keep=_named(delivery), within=delivery.within, before=began, by=operator
+                operator.name, keep=await told_of(delivery), within=delivery.within, before=began, by=operator
             )
 
     async def _submit(
         self, operator: Operator, delivery: Delivery, feed: Feed, began: Beginning | None
     ) -> Receipt:
-        reports = delivery.reports
-        if len(reports) <= PART_REPORTS_MAX:
-            return await self._hub.submit(operator, reports, delivery.refused, feed, began)
+        reports, refused = delivery.reports, delivery.refused
+        if len(reports) + len(refused) <= PART_REPORTS_MAX:
+            return await self._hub.submit(operator, reports, refused, feed, began)
         # What the parser refused goes first, so that each part counts its own places only.
-        receipt = await self._hub.submit(operator, (), delivery.refused, feed, began)
-        places = _places(len(reports), delivery.refused)
-        for start in range(0, len(reports), PART_REPORTS_MAX):
-            some = reports[start : start + PART_REPORTS_MAX]
+        before = [
+            await self._hub.submit(operator, (), some, feed, began)
+            for some in parts(refused, PART_REPORTS_MAX)
+        ]
+        places = _places(refused)
+        taken: list[Receipt] = []
+        for some in parts(reports, PART_REPORTS_MAX):
             try:
                 part = await self._hub.submit(operator, some, (), feed, began)
             except OWN_FAILURES as error:
-                if start == 0:
+                if not taken:
                     raise
-                raise _partly(receipt, delivery, start, error) from error
-            receipt = _joined(receipt, part, places, start)
-        refused = sorted(receipt.refused, key=lambda refusal: refusal.index)
-        return msgspec.structs.replace(
-            receipt, refused=tuple(refused), adjusted=receipt.adjusted[:ADJUSTED_MAX]
-        )
+                raise _partly([*before, *taken], delivery, len(taken) * PART_REPORTS_MAX, error) from error
+            taken.append(_placed(part, list(islice(places, len(some)))))
+        return await _joined(before, taken)
 
 
 def feed_of(operator: Operator, source: Origin, order: Order, way: Way = PUSHED) -> Feed:
@@ -220,11 +223,18 @@ class Speakers(msgspec.Struct, frozen=True):
         return rest != feed and rest not in self.pushes and feed not in self.feeds
 
 
-def _partly(receipt: Receipt, delivery: Delivery, reports: int, error: LadestromError) -> PartlyTaken:
-    """The failure of a delivery of which so many reports were decided before."""
+def _partly(
+    receipts: Sequence[Receipt], delivery: Delivery, reports: int, error: LadestromError
+) -> PartlyTaken:
+    """The failure of a delivery of which so many reports were decided before, with these receipts."""
     refused = len(delivery.refused)
     total = refused + len(delivery.reports)
-    told = Taken(refused + reports, receipt.accepted, receipt.unchanged, len(receipt.refused))
+    told = Taken(
+        refused + reports,
+        sum(each.accepted for each in receipts),
+        sum(each.unchanged for each in receipts),
+        sum(len(each.refused) for each in receipts),
+    )
     rest = (
         "what it does not name could not be taken back" if told.items == total else "the rest was not taken"
     )
@@ -235,42 +245,59 @@ def _partly(receipt: Receipt, delivery: Delivery, reports: int, error: Ladestrom
     )
 
 
-def _named(delivery: Delivery) -> set[str]:
+async def told_of(delivery: Delivery) -> set[str]:
     """The EVSEs that a complete delivery says are there, by all their ids."""
-    named = set(delivery.named)
-    for report in delivery.reports:
-        named.add(report.evse)
-        if report.also:
-            named.add(report.also)
-    return named
+    found = set(delivery.named)
+    turns = Turns()
+    for some in parts(delivery.reports, ITEMS_PER_LOOK):
+        found.update(report.evse for report in some)
+        found.update(report.also for report in some if report.also)
+        await turns.rest()
+    return found
 
 
-def _places(reports: int, refused: Sequence[Refusal]) -> list[int]:
+def _places(refused: Sequence[Refusal]) -> Iterator[int]:
     """Place in the message of each report, the items that the parser refused counted."""
-    taken = {refusal.index for refusal in refused}
-    places: list[int] = []
-    place = 0
-    while len(places) < reports:
-        if place not in taken:
-            places.append(place)
-        place += 1
-    return places
+    taken = iter(refused)
+    skipped = next(taken, None)
+    for place in count():
+        if skipped is not None and skipped.index == place:
+            skipped = next(taken, None)
+        else:
+            yield place
 
 
-def _joined(whole: Receipt, part: Receipt, places: Sequence[int], start: int) -> Receipt:
+def _placed(part: Receipt, places: Sequence[int]) -> Receipt:
+    """The receipt of a part, with the places that its items have in the whole."""
+
     def placed(items: Sequence[Refusal]) -> tuple[Refusal, ...]:
-        return tuple(Refusal(places[start + each.index], each.reason, each.detail) for each in items)
+        return tuple(Refusal(places[each.index], each.reason, each.detail) for each in items)
 
+    return msgspec.structs.replace(part, refused=placed(part.refused), adjusted=placed(part.adjusted))
+
+
+async def _joined(before: Sequence[Receipt], taken: Sequence[Receipt]) -> Receipt:
+    """One receipt of all parts: of what the parser refused, and of the reports; both in order of places."""
+    receipts = [*before, *taken]
+    refused: list[Refusal] = []
+    in_order = merge(
+        *(chain.from_iterable(each.refused for each in some) for some in (before, taken)),
+        key=lambda refusal: refusal.index,
+    )
+    turns = Turns()
+    while some := list(islice(in_order, ITEMS_PER_LOOK)):
+        refused += some
+        await turns.rest()
     return Receipt(
-        whole.accepted + part.accepted,
-        whole.unchanged + part.unchanged,
-        whole.refused + placed(part.refused),
-        part.position,
-        whole.stale + part.stale,
-        whole.adjusted + placed(part.adjusted),
-        whole.received_at,
-        whole.observed + part.observed,
-        part.durable_at,
+        sum(each.accepted for each in receipts),
+        sum(each.unchanged for each in receipts),
+        tuple(refused),
+        receipts[-1].position,
+        sum(each.stale for each in receipts),
+        tuple(islice(chain.from_iterable(each.adjusted for each in taken), ADJUSTED_MAX)),
+        receipts[0].received_at,
+        tuple(chain.from_iterable(each.observed for each in taken)),
+        receipts[-1].durable_at,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Final
 
 from ladestrom.formats.freshness import RefusedItem
@@ -21,6 +22,7 @@ ITEMS_MAX: Final = 100_000
 """Of all operators: 50 MiB at half a KiB each. Over it, the operator whose last refusal is oldest loses its
 own."""
 CHARACTERS_MAX: Final = 300
+_index = attrgetter("index")
 
 
 class Refusals:
@@ -38,11 +40,11 @@ class Refusals:
         found = self._items.setdefault(operator, deque())
         self._items.move_to_end(operator)
         self._count -= len(found)
-        unread = sorted(refusal.index for refusal in delivery.refused)
+        unread = delivery.refused
         at = instant(self._clock()) or ""
         for refusal in receipt.refused[-PER_OPERATOR_MAX:]:
-            before = bisect_left(unread, refusal.index)
-            is_report = before == len(unread) or unread[before] != refusal.index
+            before = bisect_left(unread, refusal.index, key=_index)
+            is_report = before == len(unread) or unread[before].index != refusal.index
             place = refusal.index - before
             item = delivery.reports[place].evse if is_report and place < len(delivery.reports) else None
             found.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -23,6 +23,7 @@ from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ingest.refusals import Refusals
 from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.tasks import Turns, parts
 
 logger = structlog.get_logger(__name__)
 
@@ -31,6 +32,8 @@ DELAY_BUCKETS_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 86_400)
 LATE_S: Final = 60
 """Regulation (EU) 2025/655, annex: a change is public within one minute."""
 ERROR_CHARACTERS_MAX: Final = 300
+ITEMS_PER_LOOK: Final = 1_000
+"""Of a delivery, gone through between two looks at how long the loop was taken: some 0.5 ms."""
 WRITES_WAITING_MAX: Final = 32
 """Unreadable deliveries on their way to the disk; more at once are counted and not kept."""
 
@@ -160,6 +163,15 @@ class Health:
         }
         return next((state for state in State if holds.get(state)), State.FRESH)
 
+    def publish(self, observed: Sequence[Millis], receipt: Receipt) -> None:
+        """Counts how late changes were that were observed then."""
+        for observed_at in observed:
+            delay_s = max(0, receipt.received_at - observed_at) / 1000
+            self.delays[bisect_left(DELAY_BUCKETS_S, delay_s)] += 1
+            self.delay_sum_s += delay_s
+            self.published += 1
+            self.late += receipt.durable_at - observed_at > LATE_S * 1000
+
 
 class Supervision:
     """All sources of a server, those that are set up and those that delivered."""
@@ -247,7 +259,7 @@ class Supervision:
             own_certificate_expires_at=instant(health.own_certificate_expires_at),
         )
 
-    def taken(self, health: Health, delivery: Delivery, receipt: Receipt) -> None:
+    async def taken(self, health: Health, delivery: Delivery, receipt: Receipt) -> None:
         """A delivery was understood, and what was accepted of it is durable."""
         now = self._clock()
         self.refusals.note(health.origin.operator, health.origin.protocol, delivery, receipt)
@@ -256,17 +268,16 @@ class Supervision:
         health.changes += receipt.accepted
         health.stale += receipt.stale
         health.unmapped += delivery.unmapped
-        for refusal in receipt.refused:
-            health.refused[refusal.reason.value] += 1
         health.last_delivery_at = health.last_heard_at = now
         health.heard = self._steady()
         health.failed_last = False
-        for observed_at in receipt.observed:
-            delay_s = max(0, receipt.received_at - observed_at) / 1000
-            health.delays[bisect_left(DELAY_BUCKETS_S, delay_s)] += 1
-            health.delay_sum_s += delay_s
-            health.published += 1
-            health.late += receipt.durable_at - observed_at > LATE_S * 1000
+        turns = Turns()
+        for some in parts(receipt.refused, ITEMS_PER_LOOK):
+            health.refused.update(refusal.reason.value for refusal in some)
+            await turns.rest()
+        for instants in parts(receipt.observed, ITEMS_PER_LOOK):
+            health.publish(instants, receipt)
+            await turns.rest()
 
     def heard(self, health: Health) -> None:
         """It is there, with something new or without."""

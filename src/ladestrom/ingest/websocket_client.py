@@ -23,9 +23,19 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from ladestrom.client import aio, v2_aio
-from ladestrom.client.aio import Broken, Gone, Lost, Opened, Receive, persist, receiver, websocket
-from ladestrom.client.session import DELAY_MAX_S, BackOff, Raw, Session, Skipped, Snapshot, Update
+from ladestrom.client import v2_aio
+from ladestrom.client.aio import Broken, Gone, Lost, Opened, Receive, connected, persist, receiver, websocket
+from ladestrom.client.session import (
+    DELAY_MAX_S,
+    RAW,
+    SNAPSHOT,
+    UNREADABLE,
+    UPDATE,
+    BackOff,
+    Fault,
+    Standing,
+    head,
+)
 from ladestrom.client.v2_events import Changed, Confirmed, Greeted, Noted, Synced
 from ladestrom.client.v2_session import V2Session
 from ladestrom.errors import OWN_FAILURES, InvalidPosition, LadestromError, MalformedBody, SourceFailure
@@ -34,12 +44,14 @@ from ladestrom.ingest.fetching import Fetcher
 from ladestrom.ingest.http_poll import Desk, insist, make_fetcher, origin_of, settings_of, way_of
 from ladestrom.ingest.pacing import Outcome, Pace
 from ladestrom.ingest.quarantine import Kept
-from ladestrom.ingest.reception import feed_of
+from ladestrom.ingest.reception import feed_of, told_of
 from ladestrom.ingest.supervision import Health, Kind
 from ladestrom.model import Feed, Operator, Order, Position
 from ladestrom.ports import SourceRecord
 from ladestrom.protocols import nobil_realtime
 from ladestrom.protocols.conversation import Stream
+from ladestrom.protocols.delivery import Delivery
+from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
 
@@ -63,7 +75,7 @@ class Told(msgspec.Struct, frozen=True):
     in_step: bool = False
     """From here on what we know is what the source knows."""
     all_of: Collection[str] | None = None
-    """With this, the source has told of all EVSEs that it has: these."""
+    """With this, the source has told of all EVSEs that it has: these. A complete frame names them itself."""
 
 
 class Line(Protocol):
@@ -162,7 +174,9 @@ class Follower:
         supervision = self._desk.reception.supervision
         try:
             async with self._opened_line() as self._line, aclosing(self._line.happenings()) as happenings:
+                turns = Turns()
                 async for each in happenings:
+                    await turns.rest()
                     await self._take(each)
         except OWN_FAILURES as error:
             logger.warning("a source cannot be followed now", source=self.source.name, error=str(error))
@@ -188,7 +202,7 @@ class Follower:
             case "ladestrom":
                 yield _V2Line(source, _since(self._taken), trust, self._desk.chance)
             case "nobil-stream":
-                yield _V1Line(source, _since(self._taken), trust, self._desk.chance)
+                yield _V1Line(source, _since(self._taken), trust, self._desk)
             case _:
                 made = await asyncio.to_thread(make_fetcher, source, self._desk, self.health)
                 async with made as fetcher:
@@ -223,22 +237,27 @@ class Follower:
     async def _told(self, told: Told) -> None:
         desk = self._desk
         operator = desk.operator(self.source.operator)
+        all_of = told.all_of
         if told.frame is not None:
             try:
-                delivery = self._stream(told.frame, operator.name, desk.limits.parse)
+                delivery = await self._read(told.frame, operator)
+            except OWN_FAILURES:
+                raise
             except LadestromError as error:
                 self._unreadable(told.frame, error, desk.clock())
                 if self._line is not None and self._line.has_state:
                     raise _Unreadable from error
                 return
-            # A snapshot is complete with its last part: `all_of` says when, and of what.
-            delivery = msgspec.structs.replace(delivery, complete=False)
+            if delivery.complete:
+                all_of = await told_of(delivery)
+                # Of this source alone, and not of all that its operator has.
+                delivery = msgspec.structs.replace(delivery, complete=False)
             if delivery.reports or delivery.refused or delivery.unknown:
                 take, way = desk.reception.take, way_of(self.source)
                 await insist(partial(take, operator, delivery, origin=self.health.origin, way=way))
-        if told.all_of is not None:
+        if all_of is not None:
             keep_only, feed = desk.reception.keep_only, self._feed(operator).name
-            await insist(partial(keep_only, operator, feed, told.all_of))
+            await insist(partial(keep_only, operator, feed, all_of))
         desk.reception.supervision.heard(self.health)
         if told.in_step:
             self._pace.failures = 0
@@ -246,6 +265,10 @@ class Follower:
             self._here.set()
             self._away.clear()
             self.health.connected = True
+
+    async def _read(self, frame: bytes, operator: Operator) -> Delivery:
+        work = partial(self._stream, frame, operator.name, self._desk.limits.parse)
+        return await insist(partial(self._desk.parsing.read, work, len(frame)))
 
     def _feed(self, operator: Operator) -> Feed:
         return feed_of(operator, self.health.origin, Order.ARRIVAL, way_of(self.source))
@@ -385,69 +408,50 @@ class _V1Line:
     has_state = True
 
     def __init__(
-        self,
-        source: SourceRecord,
-        since: Position | None,
-        trust: ssl.SSLContext,
-        chance: Callable[[], float],
+        self, source: SourceRecord, since: Position | None, trust: ssl.SSLContext, desk: Desk
     ) -> None:
-        self._session = Session()
-        self._session.position = since
+        self._standing = Standing()
+        self._standing.position = since
         self._source = source
         self._trust = trust
-        self._chance = chance
+        self._desk = desk
 
     @property
     def position(self) -> str | None:
-        return self._session.since
+        return self._standing.since
 
     def forget(self) -> None:
-        self._session.forget()
+        self._standing.forget()
 
     async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
-        source = self._source
-        followed = aio.follow(
-            source.address,
-            source.secret,
-            self._session,
-            selection=_selection(source),
-            tls=self._trust,
-            chance=self._chance,
+        source, standing = self._source, self._standing
+        connection = partial(
+            connected, source.address, source.secret, standing, _selection(source), self._trust
         )
+        followed = persist(standing, connection, self._understand, self._desk.chance)
         async with aclosing(followed) as events:
             async for each in events:
-                match each:
-                    case aio.Received():
-                        yield self._told(each.event, each.frame)
-                    case Opened(since=since) if since is not None:
-                        if self.position is None:
-                            # Given up while the connection was made, and so asked for the wrong thing.
-                            return
-                        yield each
-                        # One that resumes may have nothing to say for long.
-                        yield Told(in_step=True)
-                    case _:
-                        yield each
+                is_resuming = isinstance(each, Opened) and each.since is not None
+                if is_resuming and self.position is None:
+                    # Given up while the connection was made, and so asked for the wrong thing.
+                    return
+                yield each
+                if is_resuming:
+                    # One that resumes may have nothing to say for long.
+                    yield Told(in_step=True)
 
-    def _told(self, event: Snapshot | Update | Raw | Skipped, frame: bytes) -> Told:
-        match event:
-            case Snapshot():
-                return Told(frame, in_step=True, all_of=_connectors(event))
-            case Update():
-                return Told(frame, in_step=True)
-            case Raw():
-                return Told(frame)
-        return Told()
-
-
-def _connectors(snapshot: Snapshot) -> list[str]:
-    """What a snapshot knows something of."""
-    return [
-        f"{station.uuid}_{number:02d}"
-        for station in snapshot.stations
-        for number, connector in enumerate(station.connectors, 1)
-        if (connector.status, connector.error) != (-1, 0)
-    ]
+    async def _understand(self, frame: bytes) -> Told | Broken:
+        try:
+            # The first frame may tell of every station there is.
+            told = await insist(partial(self._desk.parsing.read, partial(head, frame), len(frame)))
+        except UNREADABLE as error:
+            fault: Fault | None = self._standing.malformed(error)
+        else:
+            fault = self._standing.move(told)
+        if fault is not None:
+            return Broken(fault.kind, fault.detail)
+        is_known = told.type in {SNAPSHOT, UPDATE, RAW}
+        return Told(frame if is_known else None, in_step=told.type in {SNAPSHOT, UPDATE})
 
 
 class _RealtimeLine:
@@ -474,7 +478,7 @@ class _RealtimeLine:
         return self._back_off.lost(chance, well=lasted_s >= DELAY_MAX_S, retry_after_s=retry_after_s)
 
     async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
-        def understand(frame: bytes) -> Told | Broken:
+        async def understand(frame: bytes) -> Told | Broken:
             return Told(frame, in_step=True)
 
         async with aclosing(persist(self, self._connection, understand, self._chance)) as events:

@@ -161,7 +161,10 @@ Pull = Callable[[PullSettings, Memory, Millis], Round]
 
 
 class Stream(Protocol):
-    """A protocol in which we keep a connection, and are told."""
+    """A protocol in which we keep a connection, and are told.
+
+    A function of a module, as large messages are read in a process of their own.
+    """
 
     def __call__(self, frame: bytes, source: str, limits: ParseLimits) -> Delivery:
         """Reads one message. One that tells of no EVSE is an empty delivery.

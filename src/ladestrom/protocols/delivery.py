@@ -60,6 +60,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     reports: list[StatusReport]
     refused: list[Refusal] = msgspec.field(default_factory=list)
+    """In order of their places."""
     ignored: list[Ignored] = msgspec.field(default_factory=list)
     """Items with members that nobody knows; the first hundred."""
     order: Order = Order.STAMPS
@@ -117,8 +118,10 @@ class Gathering:
         also: str = "",
         *,
         error: bool = False,
-    ) -> None:
-        """The next item has a status word; `status` is its meaning, or None if the protocol has no such word.
+    ) -> bool:
+        """The next item has a status word; whether it is taken.
+
+        `status` is its meaning, or None if the protocol has no such word.
 
         Such a word ends the old status: the EVSE becomes UNKNOWN, and the word is counted as unmapped, unless
         the item is refused.
@@ -127,6 +130,7 @@ class Gathering:
         status = status or Status.UNKNOWN
         is_taken = self.report(evse, status, error or status is Status.OUTOFORDER, observed_at, raw, also)
         self.unmapped += is_taken and not is_mapped
+        return is_taken
 
     def report(
         self, evse: str, status: Status, error: bool, observed_at: Millis | None, raw: str, also: str = ""

@@ -101,6 +101,7 @@ class _Told:
     def __init__(self, source: str) -> None:
         self._gathering = Gathering(source, Order.ARRIVAL)
         self._unknown: list[str] = []
+        self._refused: list[str] = []
 
     def add(self, uuid: str, place: int, status: int, error: int, at: Millis) -> None:
         if (status, error) == UNKNOWN_PAIR:
@@ -110,13 +111,14 @@ class _Told:
             self._gathering.refuse(Reason.INVALID_ITEM, f"connector {shown(place)} of {quoted(shown(uuid))}")
             return
         pair = from_nobil_pair(status, error)
-        self._gathering.word(
-            connector_place(uuid, place + 1),
-            None if pair is None else pair[0],
-            at if at >= 0 else None,
-            f"{status}/{error}",
+        connector = connector_place(uuid, place + 1)
+        is_taken = self._gathering.word(
+            connector, None if pair is None else pair[0], at if at >= 0 else None, f"{status}/{error}"
         )
+        if not is_taken:
+            self._refused.append(connector)
 
     def delivery(self, *, complete: bool) -> Delivery:
         made = self._gathering.delivery(complete=complete)
-        return msgspec.structs.replace(made, unknown=self._unknown) if self._unknown else made
+        # Of a connector that is told of, and cannot be read, what was told before is not taken back.
+        return msgspec.structs.replace(made, unknown=self._unknown, named=self._refused if complete else ())

@@ -21,6 +21,7 @@ from ladestrom.client.v2_events import (
     Noted,
     Refused,
     Reset,
+    Row,
     Selected,
     Synced,
 )
@@ -107,6 +108,41 @@ def test_half_a_snapshot_is_void_on_the_next_connection() -> None:
     session.lose(0.0)
     session.open()
     assert tell(session, part(7, 2, 2, E2)).kind is FaultKind.GAP
+
+
+def test_of_half_a_snapshot_that_was_given_up_the_rest_is_no_snapshot() -> None:
+    session = opened()
+    tell(session, part(7, 1, 2, E1))
+    session.forget()
+    assert tell(session, part(7, 2, 2, E2)).kind is FaultKind.GAP
+
+
+def test_the_last_part_of_a_snapshot_costs_no_more_than_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened()
+    tell(session, snapshot(1, *(row(f"NO*A*E{number}") for number in range(200))))
+    hashed = 0
+    term = v2_session._term
+
+    def counted(each: Row) -> int:
+        nonlocal hashed
+        hashed += 1
+        return term(each)
+
+    monkeypatch.setattr(v2_session, "_term", counted)
+    counts = []
+    for number in range(1, 11):
+        before = hashed
+        rows = (row(f"NO*A*E{10 * number + place}", "CHARGING") for place in range(10))
+        event = tell(session, part(9, number, 10, *rows))
+        counts.append(hashed - before)
+    assert counts == [10] * 10
+    assert (len(event.missed), len(event.gone)) == (100, 100)
+
+
+def test_an_evse_that_stands_in_a_snapshot_twice_counts_once() -> None:
+    session = opened()
+    tell(session, part(7, 1, 2, E1, E2), part(7, 2, 2, BUSY))
+    assert isinstance(tell(session, heartbeat(7, 7, BUSY, E2)), Confirmed)
 
 
 def test_a_later_snapshot_says_what_was_missed_and_what_has_gone() -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 import pytest
 from tests.building import NOW, GatedLog, make_evses, make_operator, make_report, make_station
+from tests.patience import turns
 
+from ladestrom import tasks
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure, PartlyTaken, Taken
 from ladestrom.hub import Hub
-from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception
-from ladestrom.ingest.supervision import State
-from ladestrom.model import Reason, Refusal, Status
+from ladestrom.ingest import reception
+from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception, _joined, told_of
+from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Origin, State
+from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols.delivery import Delivery
 
 EVSES = make_evses(2 * PART_REPORTS_MAX + 10)
@@ -115,3 +119,84 @@ async def test_nothing_in_a_delivery_reaches_an_evse_that_its_operator_may_not_r
             assert await world.reception.confirm(ABC, feed) == 1
     assert world.board.cells[first.key] is before[first.key]
     assert world.board.cells[second.key] is not before[second.key]
+
+
+async def test_items_that_parser_and_hub_refused_are_told_in_the_order_of_the_message(world: World) -> None:
+    reports = [make_report(f"NO*XXX*E{number}") for number in range(2 * PART_REPORTS_MAX)]
+    bad = [Refusal(2 * number, Reason.INVALID_ITEM, "bad") for number in range(2 * PART_REPORTS_MAX)]
+    receipt = await world.reception.take(ABC, Delivery(reports=reports, refused=bad))
+    assert [refusal.index for refusal in receipt.refused] == list(range(4 * PART_REPORTS_MAX))
+    assert {refusal.reason for refusal in receipt.refused[::2]} == {Reason.INVALID_ITEM}
+    assert all(f'E{number}"' in refusal.detail for number, refusal in enumerate(receipt.refused[1::2]))
+
+
+async def test_what_is_gathered_of_refused_items_grows_as_they_do(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered = 0
+
+    def made(accepted: int, unchanged: int, refused: tuple[Refusal, ...], *rest: Any) -> Receipt:
+        nonlocal gathered
+        gathered += len(refused)
+        return Receipt(accepted, unchanged, refused, *rest)
+
+    monkeypatch.setattr(reception, "Receipt", made)
+    count = 4 * PART_REPORTS_MAX
+    reports = [make_report(f"NO*XXX*E{number}") for number in range(count)]
+    receipt = await world.reception.take(ABC, Delivery(reports=reports))
+    assert len(receipt.refused) == count
+    assert gathered <= 2 * count
+
+
+class TestTurns:
+    """However large a delivery is, others have their turn."""
+
+    @pytest.fixture(autouse=True)
+    def at_each_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tasks, "TURN_S", 0)
+
+    async def test_while_its_end_is_counted(self, world: World) -> None:
+        refused = tuple(Refusal(place, Reason.UNKNOWN_EVSE, "x") for place in range(10 * ITEMS_PER_LOOK))
+        observed = (NOW,) * (10 * ITEMS_PER_LOOK)
+        receipt = Receipt(0, 0, refused, Position("epoch", 1), observed=observed, received_at=NOW)
+        supervision = world.reception.supervision
+        health = supervision.health(Origin.push("abc", "plain"))
+        counting = asyncio.create_task(supervision.taken(health, Delivery(reports=[]), receipt))
+        assert await turns(counting) >= 20
+        assert (health.refused.total(), health.published) == (len(refused), len(observed))
+
+    async def test_while_is_found_out_what_it_names(self) -> None:
+        reports = [make_report(f"NO*ABC*E{number}") for number in range(10 * ITEMS_PER_LOOK)]
+        naming = asyncio.create_task(told_of(Delivery(reports=reports, named=["x"])))
+        assert await turns(naming) >= 10
+        assert len(naming.result()) == len(reports) + 1
+
+    async def test_while_the_receipts_of_its_parts_become_one(self) -> None:
+        parts = [
+            Receipt(
+                0,
+                0,
+                tuple(Refusal(5_000 * number + place, Reason.INVALID_ITEM, "x") for place in range(5_000)),
+                Position("epoch", 1),
+            )
+            for number in range(4)
+        ]
+        joining = asyncio.create_task(_joined(parts[::2], parts[1::2]))
+        assert await turns(joining) >= 20_000 // ITEMS_PER_LOOK
+        assert [refusal.index for refusal in joining.result().refused] == list(range(20_000))
+
+    async def test_while_what_the_parser_refused_is_judged(self, world: World) -> None:
+        bad = [Refusal(place, Reason.INVALID_ITEM, "bad") for place in range(4 * PART_REPORTS_MAX)]
+        sizes: list[int] = []
+        hub: Any = world.hub
+        submit = hub.submit
+
+        async def noted(*given: Any) -> Receipt:
+            sizes.append(len(given[1]) + len(given[2]))
+            found: Receipt = await submit(*given)
+            return found
+
+        hub.submit = noted
+        receipt = await world.reception.take(ABC, Delivery(reports=[make_report(EVSES[0])], refused=bad))
+        assert max(sizes) <= PART_REPORTS_MAX
+        assert (len(receipt.refused), receipt.accepted) == (len(bad), 1)

@@ -62,7 +62,7 @@ def delivery() -> Delivery:
 
 def take(supervision: Supervision, made: Receipt) -> Health:
     health = supervision.health(PULL)
-    supervision.taken(health, delivery(), made)
+    asyncio.run(supervision.taken(health, delivery(), made))
     return health
 
 
