@@ -32,7 +32,7 @@ from ladestrom.errors import (
 )
 from ladestrom.ingest import tls
 from ladestrom.ingest.addresses import Guard
-from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
+from ladestrom.ingest.fetching import Fetcher, FetchLimits, import_late_modules, retry_after_s, shown
 from ladestrom.ingest.pacing import Outcome, Pace, PaceLimits
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.quarantine import Kept
@@ -195,7 +195,6 @@ class Poller:
 
     async def _fetcher(self) -> Fetcher | None:
         try:
-            # In a thread: to read the authorities of the system takes some 20 ms.
             return await asyncio.to_thread(make_fetcher, self.source, self._desk, self.health)
         except LadestromError as error:
             self._desk.reception.supervision.failed(self.health, error)
@@ -314,11 +313,12 @@ class Poller:
 
 
 def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:
-    """The connections of a source, with its certificate.
+    """The connections of a source, with its certificate. To be called in a thread, as it takes some 20 ms.
 
     Raises:
         InvalidSetting: its certificate or its authorities cannot be used.
     """
+    import_late_modules()
     ca = source.options.get("ca")
     health.own_certificate_expires_at = None
     bare = tls.context(ca)

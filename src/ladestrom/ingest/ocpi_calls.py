@@ -18,6 +18,7 @@ import httpx2
 from ladestrom import __version__
 from ladestrom.errors import SourceFailure
 from ladestrom.ingest.addresses import Guard
+from ladestrom.ingest.fetching import import_late_modules
 from ladestrom.model import Millis
 from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.protocols.ocpi import request_ids
@@ -52,7 +53,7 @@ class Calls:
             SourceFailure: an answer did not come, or its address is none that may be called.
         """
         try:
-            async with asyncio.timeout(CALLS_S_MAX), self._client() as client:
+            async with asyncio.timeout(CALLS_S_MAX), await asyncio.to_thread(_client) as client:
                 try:
                     ask = next(conversation)
                     while True:
@@ -66,15 +67,6 @@ class Calls:
             raise SourceFailure(
                 f"the peer cannot be called: {str(error)[:200] or type(error).__name__}"
             ) from error
-
-    def _client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
-            trust_env=False,
-            timeout=CALLS_S_MAX,
-            headers={"user-agent": f"ladestrom/{__version__}"},
-            # A connection is made to an address; another host at the same one would be taken for this one.
-            limits=httpx2.Limits(max_keepalive_connections=0),
-        )
 
     async def _fetch(self, client: httpx2.AsyncClient, ask: Ask) -> Answered:
         url = ask.url
@@ -115,6 +107,18 @@ class Calls:
                 bytes(body),
                 self._clock(),
             )
+
+
+def _client() -> httpx2.AsyncClient:
+    """In a thread: to read the authorities of the system takes some 20 ms."""
+    import_late_modules()
+    return httpx2.AsyncClient(
+        trust_env=False,
+        timeout=CALLS_S_MAX,
+        headers={"user-agent": f"ladestrom/{__version__}"},
+        # A connection is made to an address; another host at the same one would be taken for this one.
+        limits=httpx2.Limits(max_keepalive_connections=0),
+    )
 
 
 def _host(url: str) -> tuple[str | None, int | None]:

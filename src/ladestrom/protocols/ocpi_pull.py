@@ -124,7 +124,8 @@ class _Walk:
         """Locations seen in this round."""
         self._present: set[str] = set()
         """EVSEs that have another status than REMOVED in this round, by all their ids."""
-        self._removed: list[StatusReport] = []
+        self._removed: list[tuple[StatusReport, set[str]]] = []
+        """Those that are REMOVED, each with all ids of its EVSE."""
         self._links = True
         """Whether the peer's links to next pages can be followed."""
         self._short = ""
@@ -140,7 +141,7 @@ class _Walk:
                 answered, data = yield from self._ask(self._query(self._locations, 0))
             if not (yield from self._pages(answered, data)):
                 break
-        if gone := [each for each in self._removed if self._present.isdisjoint(_keys(each))]:
+        if gone := [each for each, ids in self._removed if self._present.isdisjoint(ids)]:
             yield Delivery(reports=gone, order=Order.UPDATES)
         if self._is_whole and not self._short:
             # What another way told of parties that this peer does not have is not its to take back.
@@ -341,15 +342,15 @@ class _Walk:
 
 def _read_page(
     data: msgspec.Raw, source: str, limits: ParseLimits, *, party: str | None, with_stations: bool
-) -> tuple[Page, list[StatusReport], set[str]]:
-    """A page without the EVSEs that are REMOVED; these, which wait for the end of the round; and all ids of
-    the others.
+) -> tuple[Page, list[tuple[StatusReport, set[str]]], set[str]]:
+    """A page without the EVSEs that are REMOVED; these with their ids, which wait for the end of the round;
+    and all ids of the others.
 
     An EVSE that moves is REMOVED at one Location and has its status at another, on whichever page.
     """
     page = read_page(data, source, limits, party=party, with_stations=with_stations)
     delivery = page.delivery
-    removed = [each for each in delivery.reports if each.status is Status.REMOVED]
+    removed = [(each, _keys(each)) for each in delivery.reports if each.status is Status.REMOVED]
     reports = [each for each in delivery.reports if each.status is not Status.REMOVED]
     present = {key for each in reports for key in _keys(each)}
     page = msgspec.structs.replace(page, delivery=msgspec.structs.replace(delivery, reports=reports))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.certificates import Authority
-from tests.e2e.answering import Answering, flooding, plain, redirecting, silent, trickling
+from tests.e2e.answering import Answering, Asked, flooding, plain, redirecting, silent, trickling
+from tests.patience import DEADLINE_S
 
 from ladestrom.errors import InvalidSetting, SourceFailure
 from ladestrom.ingest import tls
@@ -44,6 +46,25 @@ async def test_an_answer_comes_with_its_status_headers_and_receive_time(other: A
     assert (found.status, found.headers["etag"], found.received_at, found.body) == (304, '"1"', NOW, b"")
     assert (other.requests[0].method, other.requests[0].path) == ("GET", "/a?b=c")
     assert other.requests[0].headers["user-agent"].startswith("ladestrom/")
+
+
+async def test_an_answer_is_in_memory_once(other: Answering) -> None:
+    body = b"x" * (16 * 1024 * 1024)
+
+    def sent(_: Asked, send: Callable[[bytes], None]) -> None:
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        send(body)
+
+    other.respond = sent
+    async with Fetcher(FetchLimits(answer_s_max=DEADLINE_S), lambda: NOW) as fetcher:
+        tracemalloc.start()
+        try:
+            found = await fetcher.fetch(Ask(other.url))
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert found.body == body
+    assert most < 1.5 * len(body)
 
 
 async def test_a_post_has_its_body_and_headers(other: Answering) -> None:
