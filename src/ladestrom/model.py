@@ -106,7 +106,7 @@ class Connector(msgspec.Struct, frozen=True, gc=False):
     power_kw: float | None = None
 
 
-class Evse(msgspec.Struct, frozen=True):
+class Evse(msgspec.Struct, frozen=True, gc=False):
     """An EVSE: serves one vehicle at a time, and is what has a status.
 
     `key` is its identity everywhere inside, and unique in the registry: the `evse_key` of its EVSE id where
@@ -142,7 +142,7 @@ class Outlet(msgspec.Struct, frozen=True, gc=False):
     connector: Connector
 
 
-class Station(msgspec.Struct, frozen=True):
+class Station(msgspec.Struct, frozen=True, gc=False):
     """A charging station of the registry, with its EVSEs and its connectors in registry order."""
 
     uuid: str

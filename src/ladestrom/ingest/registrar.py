@@ -8,7 +8,7 @@ another's station.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -22,11 +22,14 @@ from ladestrom.errors import LadestromError
 from ladestrom.model import Millis, Operator, Station
 from ladestrom.ports import StationDraft, Store
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.tasks import Turns, parts
 
 logger = structlog.get_logger(__name__)
 
 TOLD_MAX: Final = 5
 """Stations that were not registered, in one line of the log."""
+STATIONS_PER_LOOK: Final = 20
+"""Compared with the registry between two looks at how long the loop was taken: some 0.5 ms."""
 
 
 class Registrar:
@@ -57,6 +60,8 @@ class Registrar:
         self._waiting: dict[str, list[tuple[Operator, StationDraft]]] = {}
         self._complete: set[str] = set()
         """Registers of which all stations wait."""
+        self._order = asyncio.Lock()
+        """What two deliveries tell of a station waits in the order in which they came."""
         self._round: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
 
@@ -65,38 +70,47 @@ class Registrar:
 
         A station that cannot be registered is left out and logged: its statuses are refused one by one.
         """
-        wanted = list(self._wanted(operator, delivery))
-        if not wanted:
-            return
-        # A station that was refused has not vanished.
-        is_all = delivery.all_stations and len(wanted) == len(delivery.stations)
-        for draft in wanted:
-            register = f"{draft.station.register}:{operator.name}"
-            self._waiting.setdefault(register, []).append((operator, draft))
-            if is_all:
-                self._complete.add(register)
+        async with self._order:
+            wanted = await self._wanted(operator, delivery)
+            if not wanted:
+                return
+            # A station that was refused has not vanished.
+            is_all = delivery.all_stations and len(wanted) == len(delivery.stations)
+            for draft in wanted:
+                register = f"{draft.station.register}:{operator.name}"
+                self._waiting.setdefault(register, []).append((operator, draft))
+                if is_all:
+                    self._complete.add(register)
         if self._next is None or self._next.done():
             self._next = tasks.start(self._import(self._round), "import of stations", tasks.awaited)
             self._round = self._next
         await asyncio.shield(self._next)
 
-    def _wanted(self, operator: Operator, delivery: Delivery) -> Iterator[StationDraft]:
-        refused = []
-        for draft in delivery.stations:
-            if not isinstance(draft, StationDraft):
-                refused.append(f"{draft.record}: {draft.reason}")
-            elif not may_register(operator, draft.station):
-                refused.append(f"{draft.station.native_id}: it has EVSEs of other parties")
-            else:
-                own = draft.station
-                whole = rightful(operator, draft)
-                known = self._directory.described(f"{own.register}:{operator.name}", own.native_id)
-                if delivery.partial_stations and known is not None and known.vanished_at is None:
-                    whole = joined(known, whole)
-                if delivery.all_stations or self._is_new(known, whole):
-                    yield whole
+    async def _wanted(self, operator: Operator, delivery: Delivery) -> list[StationDraft]:
+        wanted: list[StationDraft] = []
+        refused: list[str] = []
+        turns = Turns()
+        for some in parts(delivery.stations, STATIONS_PER_LOOK):
+            for draft in some:
+                if not isinstance(draft, StationDraft):
+                    refused.append(f"{draft.record}: {draft.reason}")
+                elif not may_register(operator, draft.station):
+                    refused.append(f"{draft.station.native_id}: it has EVSEs of other parties")
+                elif (whole := self._whole(operator, draft, delivery)) is not None:
+                    wanted.append(whole)
+            await turns.rest()
         if refused:
             _log(operator.name, refused)
+        return wanted
+
+    def _whole(self, operator: Operator, draft: StationDraft, delivery: Delivery) -> StationDraft | None:
+        """A station as it is to be in the registry; None where the registry has it so."""
+        own = draft.station
+        whole = rightful(operator, draft)
+        known = self._directory.described(f"{own.register}:{operator.name}", own.native_id)
+        if delivery.partial_stations and known is not None and known.vanished_at is None:
+            whole = joined(known, whole)
+        return whole if delivery.all_stations or self._is_new(known, whole) else None
 
     def _is_new(self, known: Station | None, draft: StationDraft) -> bool:
         """Whether the registry is to be told of a station.
@@ -120,12 +134,16 @@ class Registrar:
         self._next = None
         waiting, self._waiting = self._waiting, {}
         complete, self._complete = self._complete, set()
+        turns = Turns()
         for register, offered in waiting.items():
-            drafts = [
-                rightful(rights, draft)
-                for operator, draft in offered
-                if may_register(rights := self._rights(operator), draft.station)
-            ]
+            drafts: list[StationDraft] = []
+            for some in parts(offered, STATIONS_PER_LOOK):
+                drafts += (
+                    rightful(rights, draft)
+                    for operator, draft in some
+                    if may_register(rights := self._rights(operator), draft.station)
+                )
+                await turns.rest()
             if not drafts:
                 continue
             # Of two that came while another import ran, the later is the newer.

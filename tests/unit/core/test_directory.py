@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,13 @@ FORMS: list[Callable[[str], str]] = [
     lambda written: written.replace("*", "-"),
     lambda written: f"-{written}*",
 ]
+
+
+def test_the_garbage_collector_does_not_go_through_the_registry() -> None:
+    """With 100,000 EVSEs, each of its full collections would take 25 ms."""
+    station = make_station(evses=2)
+    gc.collect()
+    assert not any(map(gc.is_tracked, (station, station.evses, *station.evses, station.outlets)))
 
 
 class TestFind:

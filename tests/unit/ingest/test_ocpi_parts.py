@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from tests.building import NOW, make_operator, make_report, make_station
 from tests.e2e.peers.ocpi_sender import OcpiSender
-from tests.patience import come_true
+from tests.patience import come_true, turns
 
+from ladestrom import tasks
 from ladestrom.config import Settings
 from ladestrom.core.directory import Directory
 from ladestrom.core.drafts import fingerprint
@@ -20,7 +21,7 @@ from ladestrom.ingest import ocpi_shelf
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import reconciled
 from ladestrom.ingest.ocpi_shelf import Shelf
-from ladestrom.ingest.registrar import Registrar
+from ladestrom.ingest.registrar import STATIONS_PER_LOOK, Registrar
 from ladestrom.ports import ImportReport, OcpiPeer, RecordRefusal, StationDraft
 from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.protocols.delivery import Delivery
@@ -72,11 +73,11 @@ class TestShelf:
         kept = Kept()
         shelf = shelf_of(kept)
         kept.gate.clear()
-        tasks = [asyncio.create_task(shelf.put(("abc", str(number)), b"{}", None)) for number in range(10)]
+        putting = [asyncio.create_task(shelf.put(("abc", str(number)), b"{}", None)) for number in range(10)]
         for _ in range(5):
             await asyncio.sleep(0)
         kept.gate.set()
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*putting)
         assert sum(kept.batches) == 10
         assert len(kept.batches) <= 2
 
@@ -271,6 +272,31 @@ class TestRegistrar:
         )
         assert sum(len(names) for _, names in store.imports) == 19
         assert len(store.imports) <= 2
+
+    async def test_while_many_stations_are_looked_at_others_have_their_turn(
+        self, parts: tuple[Registrar, Store], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "TURN_S", 0)
+        registrar, store = parts
+        drafts = [drafted(number) for number in range(1, 1 + 10 * STATIONS_PER_LOOK)]
+        registering = asyncio.create_task(registrar.register(self.OPERATOR, self.delivery(*drafts)))
+        # They are looked at once more when they are imported.
+        assert await turns(registering) >= 20
+        assert len(store.imports[0][1]) == len(drafts)
+
+    async def test_of_two_deliveries_that_describe_a_station_the_later_is_the_newer(
+        self, parts: tuple[Registrar, Store], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "TURN_S", 0)
+        registrar, store = parts
+        many = [drafted(number, name="Old") for number in range(1, 1 + 10 * STATIONS_PER_LOOK)]
+        await asyncio.gather(
+            registrar.register(self.OPERATOR, self.delivery(*many)),
+            registrar.register(self.OPERATOR, self.delivery(drafted(1, name="New"))),
+        )
+        found = store.directory.described("ocpi:abc", "L1")
+        assert found is not None
+        assert found.name == "New"
 
     async def test_a_store_that_cannot_be_written_costs_no_status(
         self, parts: tuple[Registrar, Store]
