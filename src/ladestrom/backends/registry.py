@@ -6,6 +6,7 @@ Knows rows. What an import means is decided in `core.merge`; who begins and ends
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -36,14 +37,14 @@ from ladestrom.backends.tables import revision as revisions
 from ladestrom.core import drafts, merge
 from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status
 from ladestrom.ports import ImportReport, RegistryDelta
+from ladestrom.tasks import parts
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-CHUNK_VALUES_MAX: Final = 5_000
-"""Values of one IN list: PostgreSQL takes 32,767 parameters, SQLite 32,766."""
 BATCH_ROWS: Final = 1_000
-"""Rows decoded at a stretch: some 10 ms, after which the event loop has its turn."""
+"""Rows read or written at a stretch, and values of one IN list: 10 ms, after which the event loop has its
+turn. Databases take lists of some 32,000."""
 OUTLETS_SHARED_MAX: Final = 65_536
 """Kinds of outlet kept as one object each. A national register has some hundreds."""
 
@@ -134,15 +135,18 @@ async def import_stations(
     revision = await current_revision(connection, lock=True) + 1
     known = await _known(connection, register, gathered)
     free = {each.country: each.next for each in await connection.execute(select(numbers))}
-    named = merge.name(register, gathered, known, free, await _room(connection, register))
+    room = await _room(connection, register)
+    # In threads: pure Python gives up the interpreter's lock every so often, and 1,000 stations take 100 ms.
+    named = await asyncio.to_thread(merge.name, register, gathered, known, free, room)
     holders = await _holders(connection, named.keys())
     gone: tuple[str, ...] = ()
     if complete:
         present = select(stations.c.uuid, stations.c.native_id).where(_present(register))
         by_uuid = {each.uuid: each.native_id for each in await connection.execute(present)}
         gone = merge.vanishing(register, named, by_uuid, holders, force=force_vanish)
-    accepted = merge.claim(register, named, holders, gone, await _owners(connection, register))
-    settlement = merge.settle(accepted, holders, free)
+    owners = await _owners(connection, register)
+    accepted = await asyncio.to_thread(merge.claim, register, named, holders, gone, owners)
+    settlement = await asyncio.to_thread(merge.settle, accepted, holders, free)
     writer = _Writer(connection, revision, now)
     await writer.stations(settlement, gone)
     await writer.evses(settlement)
@@ -201,23 +205,22 @@ class _Writer:
 
     async def readings(self, given: Collection[Reading]) -> None:
         """Readings that are newer than the stored ones."""
-        stored: dict[str, Reading] = {}
-        for keys in _chunks(each.evse for each in given):
-            query = select(*_READING_COLUMNS).where(readings.c.evse.in_(keys))
-            stored.update((row.evse, _reading(row)) for row in await self._connection.execute(query))
-        rows = [
-            {
-                "evse": each.evse,
-                "status": each.status.value,
-                "error": each.error,
-                "observed_at": each.observed_at,
-                "raw": each.raw,
-                "revision": self._revision,
-            }
-            for each in given
-            if drafts.supersedes(each, stored.get(each.evse))
-        ]
-        await self._put(readings, "evse", rows, stored)
+        for some in _chunks(given):
+            query = select(*_READING_COLUMNS).where(readings.c.evse.in_([each.evse for each in some]))
+            stored = {row.evse: _reading(row) for row in await self._connection.execute(query)}
+            rows = [
+                {
+                    "evse": each.evse,
+                    "status": each.status.value,
+                    "error": each.error,
+                    "observed_at": each.observed_at,
+                    "raw": each.raw,
+                    "revision": self._revision,
+                }
+                for each in some
+                if drafts.supersedes(each, stored.get(each.evse))
+            ]
+            await self._put(readings, "evse", rows, stored)
 
     async def numbers(self, free: Mapping[str, int], before: Collection[str]) -> None:
         """The next free number of each country where it changed."""
@@ -225,8 +228,9 @@ class _Writer:
         await self._put(numbers, "country", rows, before)
 
     async def _put_stations(self, given: Iterable[Station], stored: Collection[str]) -> None:
-        rows = [{**_columns(each), "revision": self._revision} for each in given]
-        await self._put(stations, "uuid", rows, stored)
+        for some in _chunks(given):
+            rows = [{**_columns(each), "revision": self._revision} for each in some]
+            await self._put(stations, "uuid", rows, stored)
 
     async def _put(
         self, table: Table, key: str, rows: Sequence[dict[str, Any]], stored: Collection[str]
@@ -240,8 +244,8 @@ class _Writer:
         await self._many(update(table).where(table.c[key] == bindparam("stored_key")), old)
 
     async def _many(self, statement: Insert | Update, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            await self._connection.execute(statement, rows)
+        for some in parts(rows, BATCH_ROWS):
+            await self._connection.execute(statement, some)
             self.wrote = True
 
 
@@ -320,7 +324,7 @@ async def _batches(
 
 def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(values)
-    while chunk := list(islice(remaining, CHUNK_VALUES_MAX)):
+    while chunk := list(islice(remaining, BATCH_ROWS)):
         yield chunk
 
 

@@ -13,8 +13,9 @@ import signal
 import sqlite3
 import stat
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,12 +25,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from tests.building import make_station
 from tests.patience import DEADLINE_S, come_true
 from tests.programs import PIPE, Program, program
 
-from ladestrom.backends import database
+from ladestrom.backends import database, registry
 from ladestrom.backends.database import SCHEMA, migrations
 from ladestrom.backends.sql import SqlStore, open_store
+from ladestrom.core import merge
 from ladestrom.core.access import create_key
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError, NotFound, NotReady
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station
@@ -43,6 +46,53 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     store = await open_store(tmp_path / "store.db")
     yield store
     await store.close()
+
+
+async def test_what_an_import_means_is_found_out_beside_the_loop(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+
+    def noted(name: str) -> Callable[..., object]:
+        work: Callable[..., object] = getattr(merge, name)
+
+        def called(*given: object) -> object:
+            threads[name] = threading.get_ident()
+            return work(*given)
+
+        return called
+
+    for name in ("name", "claim", "settle"):
+        monkeypatch.setattr(merge, name, noted(name))
+    station = make_station(native_id="L1")
+    evses = tuple(msgspec.structs.replace(evse, station="") for evse in station.evses)
+    draft = StationDraft(msgspec.structs.replace(station, evses=evses))
+    report = await store.import_stations("nobil", [draft], NOW, complete=False)
+    assert report.added == (station.uuid,)
+    assert threads.keys() == {"name", "claim", "settle"}
+    assert threading.get_ident() not in threads.values()
+
+
+async def test_many_rows_are_written_in_several_statements(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "BATCH_ROWS", 2)
+    made = [make_station(f"NOR_{number:05d}", 3, native_id=f"L{number}") for number in range(1, 6)]
+    drafts = [
+        StationDraft(
+            msgspec.structs.replace(
+                station, evses=tuple(msgspec.structs.replace(evse, station="") for evse in station.evses)
+            )
+        )
+        for station in made
+    ]
+    for expected in (made, []):
+        report = await store.import_stations("nobil", drafts, NOW, complete=True)
+        assert list(report.added) == [station.uuid for station in expected]
+    delta = await store.registry_since(0)
+    assert {station.uuid: len(station.evses) for station in delta.stations} == {
+        station.uuid: 3 for station in made
+    }
 
 
 async def test_a_store_that_was_moved_is_neither_made_anew_nor_mixed_with_another_one(
