@@ -80,10 +80,7 @@ def told(server: Serving) -> dict[str, str]:
 
 
 def look_after(server: Serving) -> None:
-    """What the server does now and then: it looks who is silent, keeps the board and trims the log.
-
-    A server that starts under a wrong clock may drop entries slowly (`backends.retention`); the board stays.
-    """
+    """What the server does now and then: it looks who is silent, keeps the board and trims the log."""
 
     async def done() -> None:
         await server.app._expire()

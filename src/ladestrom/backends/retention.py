@@ -1,18 +1,18 @@
 """How old entries are, and which may be dropped for it: by a clock that a wrong time of day does not move.
 
-Trimming by the time of day loses a log: a clock that is eight days ahead for a minute makes every entry older
-than a week. So the log tells ages by a clock of its own. It starts at the time of day, or where the newest
-entry is if that is later, and then counts the time that passes (suspension included), whatever is done to the
-time of day meanwhile. Stamps therefore never go back.
+Trimming by the time of day loses a log: a clock that is eight days ahead for a minute makes every entry
+older than a week. So the log tells ages by a clock of its own. It begins with the time of day where there
+is no entry yet, and then counts the time that passes while a log is open (suspension included), whatever is
+done to the time of day meanwhile. Stamps therefore never go back.
 
-What remains is a time of day that is wrong at the start. It cannot be told from a server that was off for as
-long. So the cut may move on from the oldest entry only `CUT_SPEED` times as fast as time passes: an hour
-under a wrong clock costs at most a day of history, and a log whose server was off for a week, or whose
-retention was lowered by one, is trimmed within seven hours. The limit of size holds at once, as the disk must
-not fill up.
+After a restart it goes on from the newest entry: a time of day that is wrong then cannot be told from a
+server that was off for as long. Who is off keeps entries for longer. That costs room only, and the limit of
+size holds all the same, as the disk must not fill up.
 
-Stamps that an earlier version wrote may go back and forth. Entries go in their order only, and one whose
-stamp is ahead of the clock counts as old, as it was written under a clock that was wrong.
+Stamps that an earlier version wrote may go back and forth, or far ahead. Entries go in their order only,
+and one whose stamp is ahead of the clock counts as old, as it was written under a clock that was wrong. The
+cut moves on from the oldest entry only `CUT_SPEED` times as fast as time passes: a gap in the stamps, or a
+retention that was lowered by mistake, costs a day of history an hour.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class AgeClock:
         newest_at: Millis | None,
         elapsed: Callable[[], int],
     ) -> None:
-        """Begins at the time of day, or at the newest stamp where that is later.
+        """Begins at the newest stamp; at the time of day where there is none.
 
         Args:
             time_of_day: now, by the system.
             oldest_at: stamp of the oldest entry; None where there is none.
-            newest_at: the latest stamp of any entry.
+            newest_at: stamp of the newest entry.
             elapsed: milliseconds since some instant.
         """
-        self._began_at = time_of_day if newest_at is None else max(time_of_day, newest_at)
+        self._began_at = time_of_day if newest_at is None else newest_at
         self._oldest_at = self._began_at if oldest_at is None else min(oldest_at, self._began_at)
         self._elapsed = elapsed
         self._origin = elapsed()

@@ -546,7 +546,7 @@ class TestTrim:
             assert await log.trim() == 10, "the first day is 8 days old"
 
     @pytest.mark.parametrize("ahead_days", [8, 3_650])
-    async def test_a_clock_that_is_ahead_at_the_start_costs_a_day_for_each_hour_at_most(
+    async def test_a_clock_that_is_ahead_at_a_restart_drops_nothing_and_keeps_nothing(
         self, tmp_path: Path, clock: Clock, ahead_days: int
     ) -> None:
         path = tmp_path / "log.db"
@@ -555,19 +555,19 @@ class TestTrim:
         clock.now += ahead_days * DAY_MS
         async with opened(path, **WEEK) as log:
             assert await log.trim() == 0
-            clock.run(HOUR_MS / 4)
-            assert await log.trim() == 10, "six hours of history: the first day's entries came at once"
-            clock.run(HOUR_MS)
-            assert await log.trim() == 10
-            clock.now -= ahead_days * DAY_MS
-        async with opened(path, **WEEK) as log:
-            assert (log.first, await log.trim()) == (21, 0)
+            clock.run(DAY_MS)
+            assert await log.trim() == 0
             await log.append(make_changes(10))
             await log.checkpoint([], log.last.seq, TIMES)
-            clock.run(7 * DAY_MS + 1)
-            assert await log.trim() == 49, "what was written after it is not kept until that clock is reached"
+            clock.now -= ahead_days * DAY_MS
+        async with opened(path, **WEEK) as log:
+            assert (log.first, await log.trim()) == (1, 0)
+            clock.run(DAY_MS + 1)
+            assert await log.trim() == 10, "the first day is older than a week of running"
+            clock.run(6 * DAY_MS)
+            assert await log.trim() == 59, "what was written after it is not kept until that clock is reached"
 
-    async def test_a_log_whose_server_was_off_for_long_is_trimmed_within_hours(
+    async def test_the_time_in_which_the_server_was_off_makes_no_entry_older(
         self, tmp_path: Path, clock: Clock
     ) -> None:
         path = tmp_path / "log.db"
@@ -575,11 +575,23 @@ class TestTrim:
             await self.filled(log, clock, days=7, per_day=10)
         clock.now += 30 * DAY_MS
         async with opened(path, **WEEK) as log:
-            dropped = 0
-            for _ in range(8):
-                clock.run(HOUR_MS)
-                dropped += await log.trim()
-            assert dropped == 69
+            assert await log.trim() == 0
+            clock.run(2 * DAY_MS)
+            # The day between the last entry and the end of the server is not known of.
+            assert await log.trim() == 10
+
+    async def test_a_retention_that_was_lowered_is_kept_within_hours(
+        self, tmp_path: Path, clock: Clock
+    ) -> None:
+        path = tmp_path / "log.db"
+        async with opened(path, **WEEK) as log:
+            await self.filled(log, clock, days=7, per_day=10)
+        async with opened(path, retention_days=1, retention_mib=NEVER_FULL_MIB) as log:
+            assert await log.trim() == 0
+            clock.run(HOUR_MS)
+            assert await log.trim() == 10, "a day of history: it may have been a mistake"
+            clock.run(6 * HOUR_MS)
+            assert await log.trim() == 50
 
     async def test_a_clock_that_is_far_behind_at_the_start_does_not_stamp_entries_as_older(
         self, tmp_path: Path, clock: Clock
@@ -608,7 +620,7 @@ class TestTrim:
         connection.close()
         async with opened(path, **WEEK) as log:
             assert await log.trim() == 0
-            clock.run(2 * DAY_MS)
+            clock.run(3 * DAY_MS)
             assert await log.trim() == 10, (
                 "neither is one that was written under a clock ten years ahead kept"
             )
