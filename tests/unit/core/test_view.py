@@ -203,3 +203,13 @@ class TestWalk:
         view.end(walk)
         view.apply(Entry(5, make_change(ONE.evses[0])))
         assert seen == []
+
+
+def test_evses_that_had_the_same_sources_share_what_is_kept_of_them() -> None:
+    view = View(Directory([ONE]), "e")
+    for seq, evse in enumerate(ONE.evses, 1):
+        view.apply(Entry(seq, make_change(evse, source="beta", was_source="alfa")))
+    state = next(iter(view.listed(EVERYTHING)))[0]
+    first, second = state.former.values()
+    assert first is second
+    assert first == {"alfa"}
