@@ -97,20 +97,29 @@ class Probe:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._collected_ms = self._collection_s = 0.0
         self.timers: weakref.WeakSet[asyncio.TimerHandle] = weakref.WeakSet()
+
+    def collect(self, phase: str, _: object) -> None:
+        """Notes what garbage collection costs (`gc.callbacks`)."""
+        if phase == "start":
+            self._collection_s = time.thread_time()
+        else:
+            self._collected_ms += (time.thread_time() - self._collection_s) * 1e3
 
     def timed(self, callback: Callable[..., Any], *args: Any) -> Any:
         """Calls it, and notes it where it was long."""
-        began_s, cpu_s = time.monotonic(), time.thread_time()
+        began_s, cpu_s, collected_ms = time.monotonic(), time.thread_time(), self._collected_ms
         try:
             return callback(*args)
         finally:
             cpu_ms = (time.thread_time() - cpu_s) * 1e3
             if cpu_ms >= NOTED_MS:
                 ended_s = time.monotonic()
-                self._note(
-                    Step(ended_s, round(cpu_ms, 2), round((ended_s - began_s) * 1e3, 2), named(callback))
-                )
+                what, collected_ms = named(callback), self._collected_ms - collected_ms
+                if collected_ms >= 1:
+                    what += f", {collected_ms:.0f} ms of it garbage collection"
+                self._note(Step(ended_s, round(cpu_ms, 2), round((ended_s - began_s) * 1e3, 2), what))
 
     def _note(self, line: Step | Census) -> None:
         self._file.write(msgspec.json.encode(line).decode() + "\n")
@@ -213,7 +222,9 @@ def command(file: Path) -> Sequence[str]:
 
 def main() -> None:
     file = Path(sys.argv[1]).open("a")  # noqa: SIM115 - until the process ends
-    uvloop.new_event_loop = probed(Probe(file))  # type: ignore[assignment]
+    probe = Probe(file)
+    gc.callbacks.append(probe.collect)
+    uvloop.new_event_loop = probed(probe)  # type: ignore[assignment]
     sys.argv = ["ladestrom", *sys.argv[2:]]
     from ladestrom.cli import main as run  # noqa: PLC0415 - after the loop has its probe
 

@@ -349,19 +349,26 @@ def _is_last_part(message: Mapping[str, Any]) -> bool:
 def following(own: World, other: World) -> list[Act]:
     """Acts in which one server follows the other."""
 
-    def begin() -> None:
+    def begin(protocol: str) -> None:
         secret = other.running.data.parent / "secret"
         secret.write_text(other.key)
         own.running.run(
-            "sources", "add", "other", "--operator", "other", "--protocol", "ladestrom",
+            "sources", "add", "other", "--operator", "other", "--protocol", protocol,
             "--address", other.running.url, "--secret-file", str(secret), "--anywhere",
         )  # fmt: skip
 
-    return [
-        Act("another server of as many EVSEs is followed", begin, 30),
-        Act("all of that server's EVSEs change", lambda: other.change(other.evses), 15),
-        Act("it is followed no more (signs off)", lambda: own.running.run("sources", "remove", "other"), 15),
-    ]
+    acts = []
+    for protocol, version in (("ladestrom", "v2"), ("nobil-stream", "v1")):
+        acts += [
+            Act(f"another server of as many EVSEs is followed, {version}", partial(begin, protocol), 30),
+            Act(f"all of that server's EVSEs change, {version}", lambda: other.change(other.evses), 15),
+            Act(
+                f"it is followed no more (signs off), {version}",
+                lambda: own.running.run("sources", "remove", "other"),
+                15,
+            ),
+        ]
+    return acts
 
 
 def settle(running: Running) -> None:
