@@ -20,6 +20,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.exceptions import InvalidHandshake
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
@@ -35,7 +37,7 @@ from ladestrom.errors import (
     TooLarge,
     TooManyRequests,
 )
-from ladestrom.ingest.ocpp_server import PINGS
+from ladestrom.ingest.ocpp_server import COMPRESSION, MESSAGE_BYTES_MAX, PINGS
 from ladestrom.problem import MEDIA_TYPE, problem
 
 WEBSOCKET_BYTES_MAX = 8 * 1024 * 1024
@@ -56,6 +58,12 @@ STREAMS: Final[Mapping[str, type[StreamConnection]]] = {
     STREAM_PATH: V2StreamConnection,
 }
 """WebSocket paths served by our own class."""
+DEFLATE: Final = ServerPerMessageDeflateFactory(
+    server_no_context_takeover=True, client_max_window_bits=12, compress_settings={"level": 1, "memLevel": 5}
+)
+"""permessage-deflate with those that send us many small messages (RFC 7692). What they send may refer to what
+they sent before: for that a connection keeps at most 12 KiB, or 40 KiB where the client cannot have a smaller
+window (`client_max_window_bits`). What we send is compressed on its own, so nothing is kept of it."""
 UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
 UPGRADE_LINE_BYTES_MAX: Final = 8_000
 """The pure core reads no longer line of an upgrade request, and no more lines, and would not say so."""
@@ -460,12 +468,15 @@ class _Outlet:
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's, for all paths that are no stream; ends connections whose frames do not arrive in time."""
 
+    conn: Core
     _partial: asyncio.TimerHandle | None = None
     _partial_began_s = 0.0
     _partial_bytes = 0
     _end: asyncio.TimerHandle | None = None
     _message: bytearray | None = None
     """What has come of a message in fragments, from the second one on."""
+    _leaving_bytes: int | None = None
+    """Bytes that came after we refused a message; None before."""
     when_lost: Callable[[], None] | None = None
     """Is called once when the connection has ended."""
 
@@ -511,6 +522,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Starts the clock with the first byte of a message, and stops it with the last."""
+        if self._leaving_bytes is not None:
+            self._leaving_bytes += len(data)
+            if self._leaving_bytes > LEAVING_BYTES_MAX:
+                self.transport.abort()
+            return
         self._partial_bytes += len(data)
         super().data_received(data)
         self._expect_end()
@@ -546,12 +562,41 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             super().send_receive_event_to_app()
 
+    def handle_parser_exception(self) -> None:
+        """Refuses a message, and with it all that follows; closes our side only, as `HttpProtocol.end`."""
+        if self._leaving_bytes is None and self.conn.close_sent is not None:
+            self._leaving_bytes = 0
+            code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+            self.transport.write_eof()
+            if self.read_paused:
+                self.read_paused = False
+                self.transport.resume_reading()
+        self._expect_end()
+
     async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's own type is private
         """Takes what the application says. A refused upgrade is complete; uvicorn would log an error."""
+        if message["type"] == "websocket.accept":
+            self._agree(message)
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
         self._expect_end()
+
+    def _agree(self, accepted: Mapping[str, Any]) -> None:
+        """What the application decides about messages, for which ASGI has no words."""
+        if MESSAGE_BYTES_MAX in accepted:
+            self.conn.limit(accepted[MESSAGE_BYTES_MAX])
+        if accepted.get(COMPRESSION):
+            self.conn.available_extensions = [DEFLATE]
+            # An offer that cannot be read is none: nobody needs compression to be understood.
+            with contextlib.suppress(InvalidHandshake):
+                header, self.conn.extensions = self.conn.process_extensions(self.request.headers)
+                if header is not None:
+                    self.response.headers["Sec-WebSocket-Extensions"] = header
 
     async def run_asgi(self) -> None:
         """The application's part, from the handshake to the end."""
@@ -684,7 +729,7 @@ def make(  # noqa: PLR0913 - what a server is made of, by name
         ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_BYTES_MAX,
         ws_ping_interval=ping_s,
-        # Reports come compressed over HTTP, where unpacking is bounded better.
+        # Charge points may have it (`DEFLATE`); reports come compressed over HTTP.
         ws_per_message_deflate=False,
         lifespan="off",
         access_log=False,

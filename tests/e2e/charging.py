@@ -56,7 +56,16 @@ class Plugged(Wire):
 
     is_published = False
 
-    def __init__(self, server: Serving, name: str, password: str, subprotocols: str, **options: Any) -> None:
+    def __init__(
+        self,
+        server: Serving,
+        name: str,
+        password: str,
+        subprotocols: str,
+        *,
+        offered: str = "",
+        **options: Any,
+    ) -> None:
         super().__init__(server.port, **options)
         self.asked: list[list[Any]] = []
         """Calls of the server."""
@@ -64,6 +73,8 @@ class Plugged(Wire):
         headers = basic(name, password)
         if subprotocols:
             headers["Sec-WebSocket-Protocol"] = subprotocols
+        if offered:
+            headers["Sec-WebSocket-Extensions"] = offered
         self.open(f"/ocpp/{name}", headers)
 
     def __enter__(self) -> Self:

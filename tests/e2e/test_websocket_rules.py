@@ -31,7 +31,7 @@ REPORTS: Final = "/api/v2/reports/stream"
 POINT: Final = "/ocpp/CP1"
 SOCKETS: Final = ("/api/v1/stream", "/api/v2/stream", REPORTS, POINT)
 MIB: Final = 1024 * 1024
-MESSAGE_BYTES_MAX: Final = {**dict.fromkeys(SOCKETS, 64 * 1024), REPORTS: 8 * MIB, POINT: 8 * MIB}
+MESSAGE_BYTES_MAX: Final = {**dict.fromkeys(SOCKETS, 64 * 1024), REPORTS: 8 * MIB, POINT: MIB // 4}
 CONTROL_BYTES_MAX: Final = 125
 
 

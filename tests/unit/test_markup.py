@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ladestrom.markup import Reading, Unreadable, local
+
+DECLARED: Final = '<?xml version="1.0" encoding="utf-8"?><a b="ø">æ一𝄞<c/></a>'
 
 
 class Told:
@@ -77,6 +81,46 @@ def test_a_document_is_read_in_the_encoding_that_it_declares(encoding: str) -> N
     assert told(document)[1] == ("text", "ærø")
 
 
+BOTH: Final = ("utf-16-le", "utf-16-be")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(b" \r\n\t" + DECLARED.encode(), id="white space"),
+        pytest.param(b"\xef\xbb\xbf\r\n" + DECLARED.encode(), id="mark and white space"),
+        pytest.param(b"\r\n\xef\xbb\xbf" + DECLARED.encode(), id="white space and mark"),
+        pytest.param(DECLARED.encode() + b"\0", id="NUL behind"),
+        pytest.param(DECLARED.encode() + b"\r\n" + bytes(200_000), id="NULs behind"),
+        pytest.param(DECLARED.replace("utf-8", "utf-16").encode(), id="declares 16 bits"),
+        pytest.param(DECLARED.replace("utf-8", "Unicode").encode(), id="declares Unicode"),
+        pytest.param(DECLARED.replace('"utf-8"', "'UTF-16LE' standalone='yes'").encode(), id="with more"),
+        pytest.param(b"\xef\xbb\xbf" + DECLARED.replace("utf-8", "iso-8859-1").encode(), id="mark of UTF-8"),
+        *(pytest.param(DECLARED.encode(each), id=f"{each} without a mark") for each in BOTH),
+        *(pytest.param(f"\ufeff{DECLARED}".encode(each), id=f"{each}") for each in BOTH),
+        *(pytest.param(f"\ufeff \n{DECLARED}".encode(each), id=f"{each} and white space") for each in BOTH),
+        *(pytest.param(f" \n{DECLARED}\n\0\0".encode(each), id=f"{each} and NULs") for each in BOTH),
+        *(pytest.param(f"\ufeff{DECLARED}\0".encode(each), id=f"{each} and a NUL") for each in BOTH),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+def test_what_programs_put_around_a_document_is_taken_off(document: bytes, size: int) -> None:
+    handler = Told()
+    step = size if len(document) < 1_000 else max(size, 1_000)
+    for _ in handler.reading.pieces(document[i : i + step] for i in range(0, len(document), step)):
+        pass
+    assert handler.events == told("<a b='ø'>æ一𝄞<c/></a>".encode())
+
+
+@pytest.mark.parametrize("encoding", BOTH)
+def test_of_a_text_of_16_bits_no_character_is_lost_where_a_chunk_ends_in_a_nul(encoding: str) -> None:
+    handler = Told()
+    document = "<a>AĀ一AĀ</a>".encode(encoding)
+    for _ in handler.reading.pieces(bytes([byte]) for byte in document):
+        pass
+    assert handler.events[1] == ("text", "AĀ一AĀ")
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -101,6 +145,13 @@ def test_a_document_is_read_in_the_encoding_that_it_declares(encoding: str) -> N
 def test_what_is_no_xml_is_unreadable(document: bytes) -> None:
     with pytest.raises(Unreadable, match="it cannot be read as XML"):
         told(document)
+
+
+@pytest.mark.parametrize("nuls", [1, 3, 4, 100_000])
+@pytest.mark.parametrize("encoding", ["utf-8", *BOTH])
+def test_nuls_within_a_document_are_not_taken_off(nuls: int, encoding: str) -> None:
+    with pytest.raises(Unreadable):
+        told("<a>b".encode(encoding) + bytes(2 * nuls) + "</a>".encode(encoding))
 
 
 @pytest.mark.parametrize(
@@ -140,8 +191,8 @@ def test_long_text_is_no_token() -> None:
 
 def test_a_sign_is_given_after_each_piece() -> None:
     handler = Told()
-    seen = [len(handler.events) for _ in handler.reading.pieces([b"<a>", b"<b/>", b"</a>"])]
-    assert seen == [1, 3, 4]
+    seen = [len(handler.events) for _ in handler.reading.pieces([b"<a><b>", b"<c/>", b"</b></a>"])]
+    assert seen == [2, 4, 6]
 
 
 @pytest.mark.parametrize(("tag", "name"), [("a", "a"), ("b:a", "a"), ("", ""), ("a:", ""), ("x:y:a", "a")])

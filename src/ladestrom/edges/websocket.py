@@ -107,8 +107,13 @@ class Core(ServerProtocol):
         extensions: Sequence[ServerExtensionFactory] = (),
         logger: LoggerLike | None = None,
     ) -> None:
+        super().__init__(extensions=extensions, logger=logger)
+        self.limit(message_bytes_max)
+
+    def limit(self, message_bytes_max: int) -> None:
+        """From now on a message may have so many bytes, all fragments together, unpacked."""
         # The library looks at a frame's size before its kind, and the limit is that of messages.
-        super().__init__(max_size=message_bytes_max + CONTROL_BYTES_MAX, extensions=extensions, logger=logger)
+        self.max_message_size = message_bytes_max + CONTROL_BYTES_MAX
         self._message_bytes_max = message_bytes_max
 
     def recv_frame(self, frame: Frame) -> None:

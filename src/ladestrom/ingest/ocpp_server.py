@@ -54,6 +54,11 @@ PROTOCOL: Final = "ocpp"
 PINGS: Final = "ladestrom.pings"
 """Extension of the ASGI scope: a dict. The transport sets `last_s` to the loop's time of the last ping
 or pong: any frame is a sign of life (OCPP-J 1.6, section 5.3)."""
+MESSAGE_BYTES_MAX: Final = "ladestrom.message_bytes_max"
+"""Member of `websocket.accept`: how many bytes a message may have, all fragments together, unpacked. The
+transport refuses more with 1009 before it has them."""
+COMPRESSION: Final = "ladestrom.compression"
+"""Member of `websocket.accept`: whether permessage-deflate is used where the client offers it."""
 MINUTE_S: Final = 60.0
 SILENT_HEARTBEATS: Final = 2
 """One that is late or lost on the way is forgiven."""
@@ -200,7 +205,14 @@ class OcppServer:
         self._by_operator.take(operator)
         self._seen[station.point.id] = self._clock()
         try:
-            await send({"type": "websocket.accept", "subprotocol": dialect.subprotocol})
+            await send(
+                {
+                    "type": "websocket.accept",
+                    "subprotocol": dialect.subprotocol,
+                    MESSAGE_BYTES_MAX: self.limits.message_bytes_max,
+                    COMPRESSION: dialect.compresses,
+                }
+            )
             await connection.run(receive)
             if connection.ended is not None:
                 await _close(send, connection.ended)

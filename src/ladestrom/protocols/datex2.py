@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from ladestrom.errors import BadRequest, LadestromError, MalformedBody
+from ladestrom.markup import is_markup
 from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import datex2_json, datex2_xml, plain
@@ -24,9 +25,6 @@ from ladestrom.quoting import quoted
 
 XML: Final = "application/xml"
 JSON: Final = "application/json"
-MARKS: Final = (b"<", b"\xff\xfe", b"\xfe\xff", b"\0<")
-"""How XML begins: its first bracket, or a byte order mark of UTF-16."""
-BOM: Final = b"\xef\xbb\xbf"
 BEGIN_BYTES: Final = 1_024
 """Looked at for the first character that is no white space."""
 
@@ -55,7 +53,7 @@ def receive(body: bytes, source: str, limits: ParseLimits, extent: Extent | None
         MalformedBody: it is neither XML nor JSON, or holds no status publication; nothing of it is used.
         TooLarge: it has more points than `limits.items_max`; nothing of it is used.
     """
-    is_xml = body[:BEGIN_BYTES].removeprefix(BOM).lstrip().startswith(MARKS)
+    is_xml = is_markup(body[:BEGIN_BYTES])
     publication = datex2_xml.read(body, limits.items_max) if is_xml else datex2_json.read(body)
     if not publication.found:
         _explain(publication)

@@ -6,7 +6,6 @@ Must not know whether they came as XML or as JSON.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -16,7 +15,7 @@ from ladestrom.core.rules import RANK
 from ladestrom.core.words import Vocabulary, bare
 from ladestrom.errors import TooLarge
 from ladestrom.model import Millis, Reason, Status
-from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, millis, shown
+from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, instant, shown
 from ladestrom.quoting import quoted
 
 WORDS: Final = {
@@ -179,7 +178,7 @@ def _instant(text: str) -> Millis | None:
     if len(text) < INSTANT_CHARACTERS_MIN:
         return None
     try:
-        return millis(datetime.fromisoformat(text.strip()))
+        return instant(text)
     except (ValueError, OverflowError):
         return None
 

@@ -6,6 +6,7 @@ Knows reports, refusals and stations. Must not know any protocol.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
@@ -23,6 +24,8 @@ SHOWN_CHARACTERS_MAX: Final = 64
 """Of a wrong value in what is told about it."""
 RAW_CHARACTERS_MAX: Final = 64
 """Of a source's own word that is kept beside the status."""
+_REGION: Final = re.compile(r"\[[\w/+-]{1,40}\]$")
+_ZONE: Final = re.compile(r"\s*(?:(?:UTC|GMT|Z)|([+-][0-9]{2}(?::?[0-9]{2})?))$")
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises for text that is no JSON at all."""
 
@@ -184,6 +187,20 @@ def millis(at: datetime) -> Millis:
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return round(at.timestamp() * 1000)
+
+
+def instant(text: str) -> Millis:
+    """An instant of ISO 8601, also as programs print it: `.. +01:00`, `.. UTC`, `..Z[Europe/Paris]`, `t..z`.
+
+    Raises:
+        ValueError, OverflowError: it is none.
+    """
+    text = text.strip()
+    try:
+        return millis(datetime.fromisoformat(text))
+    except ValueError:
+        plain = _ZONE.sub(lambda found: found[1] or "Z", _REGION.sub("", text).upper())
+        return millis(datetime.fromisoformat(plain))
 
 
 def shown(value: object) -> str:

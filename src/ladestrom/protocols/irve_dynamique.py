@@ -14,7 +14,6 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -27,7 +26,7 @@ from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import plain
 from ladestrom.protocols.conditional import asked, remembered
 from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round, reading
-from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, millis, shown
+from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, instant, shown
 from ladestrom.quoting import quoted
 
 ID: Final = "id_pdc_itinerance"
@@ -56,7 +55,7 @@ _STATES: Final = Vocabulary({state: state for state, _ in PAIRS})
 _OCCUPATIONS: Final = Vocabulary({occupation: occupation for _, occupation in PAIRS})
 OUT_OF_SERVICE: Final = "hors_service"
 
-DELIMITERS: Final = (",", ";", "\t")
+DELIMITERS: Final = (",", ";", "\t", "|")
 EXTENT: Final = "extent"
 """Name of the query parameter and of the option that say what a file holds."""
 SNAPSHOT: Final = "snapshot"
@@ -84,8 +83,9 @@ def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = Fa
         )
         gathering.refuse(Reason.INVALID_STATUS, f"{name} {quoted(shown(value))} is not a value of the schema")
         return
+    is_timed = refuses_words or row.horodatage.strip()
     try:
-        observed_at = millis(datetime.fromisoformat(row.horodatage.strip()))
+        observed_at = instant(row.horodatage) if is_timed else None
     except (ValueError, OverflowError):
         gathering.refuse(
             Reason.INVALID_TIME,
@@ -108,7 +108,7 @@ def _respelled(row: Row) -> Status | None:
 def receive(body: bytes, source: str, limits: ParseLimits, *, complete: bool = False) -> Delivery:
     """Reads a file. A row that cannot be read costs no other.
 
-    Times without a zone are UTC, as version 3 has it.
+    Times without a zone are UTC, as version 3 has it. Where there is none, the row is as new as its file.
 
     Raises:
         MalformedBody: it has no header with the schema's columns; nothing of it is used.
@@ -172,15 +172,21 @@ def _rows(body: bytes) -> Iterator[Row | Problem]:
     text = _text(body).lstrip("\ufeff\r\n")
     head = text[: text.find("\n") if "\n" in text else len(text)]
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=head.count), strict=True)
+    delimiter = max(DELIMITERS, key=head.count)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     places = _places(reader)
     most = max(places)
     evse, state, occupation, time = places
     while True:
+        begin = lines.tell()
         try:
             row = next(reader, None)
         except csv.Error as error:
             yield Problem(Reason.INVALID_ITEM, f"the row is not valid CSV: {error}")
+            # A quote that is not closed takes lines that follow, to the next one: they are rows of their own.
+            lines.seek(begin)
+            lines.readline()
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if row is None:
             return

@@ -182,4 +182,5 @@ OCPP_16: Final = Dialect(
     trigger=trigger,
     by_number=True,
     has_sends=False,
+    compresses=False,
 )

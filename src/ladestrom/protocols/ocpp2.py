@@ -303,6 +303,7 @@ OCPP_201: Final = Dialect(
     trigger=trigger,
     by_number=False,
     has_sends=False,
+    compresses=True,
 )
 OCPP_21: Final = Dialect(
     subprotocol="ocpp2.1",
@@ -313,4 +314,5 @@ OCPP_21: Final = Dialect(
     trigger=trigger,
     by_number=False,
     has_sends=True,
+    compresses=True,
 )

@@ -5,6 +5,7 @@ Knows the RPC framework (OCPP-J 1.6, section 4; OCPP 2.0.1 and 2.1, part 4, sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -13,7 +14,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ladestrom.model import Millis
-from ladestrom.protocols.delivery import UNREADABLE, Gathering, json_text, millis, shown
+from ladestrom.protocols.delivery import UNREADABLE, Gathering, json_text, shown
+from ladestrom.protocols.delivery import instant as read_instant
 from ladestrom.protocols.ocpp_points import Connector, Points
 
 CALL: Final = 2
@@ -32,6 +34,10 @@ DIGITS_MAX: Final = 18
 EMPTY: Final = b"{}"
 BLANKS: Final = frozenset({b"null", b"[]", b'""'})
 """Payloads of which PHP and small writers mean that nothing is in them."""
+
+_CONTROLS: Final = bytes.maketrans(bytes(range(0x20)), b" " * 0x20)
+_BEGUN: Final = re.compile(rb'\s*\[\s*2\s*,\s*"([^"\\]{1,255})"\s*,\s*"([A-Za-z]{1,64})"\s*,\s*')
+"""A call up to its payload."""
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
@@ -129,6 +135,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """Whether statuses are told and asked for by number alone, number 0 included."""
     has_sends: bool
     """Whether it knows SEND and CALLRESULTERROR."""
+    compresses: bool
+    """Whether messages are compressed for a charge point that offers it (RFC 7692)."""
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -143,12 +151,21 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 def read(text: str | bytes) -> Frame:
     """Reads a frame. Numbers are taken for ids, as some charge points write them so.
 
+    Of a call that is no JSON, id and action are read where they can be, and the rest is its payload: some
+    charge points write `"transactionId":,` in every MeterValues, and repeat what nobody answers.
+
     Raises:
         FrameRefused: it cannot be read; says what to answer, if anything.
     """
+    # Some write control characters into texts, where JSON has none.
+    body = json_text(text.encode() if isinstance(text, str) else text).translate(_CONTROLS)
     try:
-        parts = _decode_frame(json_text(text.encode() if isinstance(text, str) else text))
+        parts = _decode_frame(body)
     except UNREADABLE as error:
+        begun = _BEGUN.match(body)
+        if begun is not None:
+            name, action = begun[1].decode(errors="replace"), begun[2].decode()
+            return Frame(CALL, name, action, msgspec.Raw(body[begun.end() :]))
         raise FrameRefused(Fault.FRAME, NO_ID, f"the message is not a JSON array: {error}") from error
     try:
         kind = _decode_type(parts[0])
@@ -233,7 +250,7 @@ def instant(written: Any) -> Millis | None:  # noqa: ANN401 - whatever stands in
     if not isinstance(written, str):
         return None
     try:
-        return millis(datetime.fromisoformat(written))
+        return read_instant(written)
     except (ValueError, OverflowError):
         return None
 

@@ -25,7 +25,7 @@ POINT_ID: Final = "id_pdc_itinerance"
 POSITION: Final = "coordonneesXY"
 
 _REQUIRED: Final = (STATION_ID, POINT_ID, POSITION)
-_DELIMITERS: Final = (",", ";", "\t")
+_DELIMITERS: Final = (",", ";", "\t", "|")
 _CUT_OFF: Final = "the file ends within its last row: it is cut off; fetch it again"
 
 

@@ -80,7 +80,7 @@ def test_every_pair_of_the_schema_has_a_status(shared_file: SharedFile) -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
 @pytest.mark.parametrize("before", ["", "\n\n"])
 def test_files_are_read_as_spreadsheets_save_them(
