@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +17,20 @@ import jsonschema
 import pytest
 from litestar.routes import ASGIRoute, HTTPRoute
 from schemathesis.specs.openapi.definitions import OPENAPI_31
-from tests.e2e.serving import Serving
+from tests.e2e.serving import Serving, now
 from tests.e2e.wire import Head, Wire, refusal
+from tests.patience import scaled
 from tests.programs import run
+
+from ladestrom.ingest.ocpi_server import digest
+from ladestrom.ports import OcpiPeer
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 CASES: Final = int(os.environ.get("CONTRACT_CASES", "0"))
 """Random requests an operation and phase, as `make contract` wants them; 0: a few, always the same."""
 CASES_FEW: Final = 4
-RUN_S_MAX: Final = 90 + CASES * 10
+RUN_S_MAX: Final = scaled(90 + CASES * 10)
+OCPI_TOKEN: Final = "a-token-of-a-peer"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +39,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         running.report(
             {"evse": "NO*ALF*E1333*1", "status": "CHARGING"}, {"evse": "NO*ALF*E1342", "status": "AVAILABLE"}
         )
+        peer = OcpiPeer(
+            id="peer", operator="alfa", state="fixed", token_sha256=digest(OCPI_TOKEN), made_at=now()
+        )
+        running.write(lambda store: store.peers.put(peer))
+        running.in_step()
         yield running
 
 
@@ -52,11 +64,15 @@ def test_every_route_is_in_the_document_and_has_its_methods(
     server: Serving, document: dict[str, Any]
 ) -> None:
     routes: dict[str, set[str]] = {"/api/v2/events": {"get"}}
+    mounted: set[str] = set()
     for route in server.app.web.routes:
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path)
         methods = {method.lower() for method in route.methods} if isinstance(route, HTTPRoute) else set()
         if isinstance(route, ASGIRoute) and route.route_handler.is_mount:
-            # What others specified, at paths of its own.
+            # What others specified: its paths are told apart behind the route.
+            below = {each for each in document["paths"] if each == path or each.startswith(f"{path}/")}
+            assert below, f"nothing at {path} is in the document"
+            mounted |= below
             continue
         if isinstance(route, HTTPRoute) and not any(
             handler.include_in_schema is not False for handler in route.route_handlers
@@ -66,7 +82,124 @@ def test_every_route_is_in_the_document_and_has_its_methods(
         if isinstance(route, ASGIRoute):
             methods = set(document["paths"].get(path, ()))
         routes.setdefault(path, set()).update(methods - {"options", "head"})
-    assert {path: set(operations) for path, operations in document["paths"].items()} == routes
+    assert {
+        path: set(operations) for path, operations in document["paths"].items() if path not in mounted
+    } == routes
+    pushes = {endpoint.path for endpoint in (server.app.reports, *server.app.pushes)}
+    assert pushes == {
+        "/api/v2/reports",
+        *(path for path in pushes if any(each.startswith(path) for each in mounted)),
+    }
+
+
+PUSHED: Final = {
+    "pushOicpStatus": ("Bearer", 200, "Result"),
+    "pushOicpData": ("Bearer", 200, "Result"),
+    "pushIrve": ("Bearer", 200, "accepted"),
+    "pushDatex2": ("Basic", 200, "accepted"),
+    "createStatus": ("Bearer", 404, "detail"),
+    "createStatuses": ("X-Api-Key", 404, "detail"),
+    "listStatuses": ("Bearer", 200, ""),
+    "getStatus": ("Bearer", 404, "detail"),
+    "createToken": ("", 401, "detail"),
+    "getOcpiVersions": ("Token", 200, "data"),
+    "getOcpiVersion": ("Token", 200, "data"),
+    "getOcpiCredentials": ("Token", 405, "status_code"),
+    "getOcpiLocation": ("Token", 404, "status_code"),
+    "putOcpiLocation": ("Token", 201, "status_code"),
+    "patchOcpiLocation": ("Token", 200, "status_code"),
+    "connectChargePoint": ("", 426, "code"),
+}
+"""Operations at paths that others specified: with what credential they are asked, and what the example gets."""
+
+
+@pytest.mark.parametrize("operation_id", PUSHED)
+def test_a_path_that_others_specified_is_where_the_document_says(
+    server: Serving, document: dict[str, Any], operation_id: str
+) -> None:
+    scheme, status, member = PUSHED[operation_id]
+    path, method, operation = next(
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if operation["operationId"] == operation_id
+    )
+    parameters = document["components"]["parameters"]
+    for each in operation.get("parameters", []):
+        parameter = parameters[each["$ref"].rpartition("/")[2]]
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]).replace("FJL", "ALF"))
+    headers = credential(server, scheme)
+    content: bytes | None = None
+    for media_type, described in operation.get("requestBody", {}).get("content", {}).items():
+        if described.get("examples"):
+            (example,) = described["examples"].values()
+            value = example["value"]
+            content = (value if isinstance(value, str) else json.dumps(value)).replace("FJL", "ALF").encode()
+            headers["Content-Type"] = media_type
+            break
+        content = b"password=wrong"
+    answer = server.request(method.upper(), path, headers=headers, content=content)
+    assert answer.status_code == status, answer.text
+    found = answer.json()
+    assert not member or member in found
+    if str(status) in operation["responses"]:
+        schema = response_of(document, operation, status, answer.headers["content-type"])
+        validator = jsonschema.Draft202012Validator({**schema, "components": document["components"]})
+        assert [error.message for error in validator.iter_errors(found)] == []
+
+
+def credential(server: Serving, scheme: str) -> dict[str, str]:
+    """The header that shows a credential of the operator of which the tests have one."""
+    key = server.keys["alfa"]
+    match scheme:
+        case "Token":
+            return {"Authorization": f"Token {OCPI_TOKEN}"}
+        case "Basic":
+            return {"Authorization": f"Basic {base64.b64encode(b'anyone:' + key.encode()).decode()}"}
+        case "X-Api-Key":
+            return {"X-Api-Key": key}
+    return {"Authorization": f"Bearer {key}"} if scheme else {}
+
+
+def response_of(
+    document: dict[str, Any], operation: dict[str, Any], status: int, media_type: str
+) -> dict[str, Any]:
+    response = operation["responses"][str(status)]
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    schema: dict[str, Any] = response["content"][media_type]["schema"]
+    return schema
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/asyncapi.json"])
+def test_every_pattern_is_one_of_ecma_262_in_unicode_mode(server: Serving, path: str, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    served = tmp_path / "document.json"
+    served.write_bytes(server.get(path, key=None).content)
+    ran = run([node, "--eval", PATTERNS, served], deadline_s=RUN_S_MAX)
+    assert ran.returncode == 0, ran.stderr
+    counted, *wrong = json.loads(ran.stdout)
+    assert counted > 5
+    assert wrong == []
+
+
+PATTERNS: Final = """
+const found = [];
+let counted = 0;
+(function walk(node) {
+  if (typeof node !== "object" || node === null) return;
+  if (typeof node.pattern === "string") {
+    counted += 1;
+    try { new RegExp(node.pattern, "u"); } catch (error) { found.push(String(error)); }
+  }
+  Object.values(node).forEach(walk);
+})(JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")));
+console.log(JSON.stringify([counted, ...found]));
+"""
+"""JavaScript: how many patterns a document has, and what is wrong with those that are none."""
 
 
 def test_the_server_does_what_the_document_says(

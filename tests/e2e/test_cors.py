@@ -53,6 +53,7 @@ NOT_READ: Final = (
     "/dynamique",
     "/metrics",
     "/ocpi",
+    "/ocpp",
     "/push",
     "/api/oicp",
     "/api/v2/reports",

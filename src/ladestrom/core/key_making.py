@@ -25,7 +25,7 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 ADDRESSES_MAX: Final = 10_000
 """Addresses that are remembered; the one that asked longest ago is forgotten first. Some 4 MiB."""
-EMAIL_FORM: Final = r"[^@\s,;<>\"]+@[^@\s,;<>\"]+"
+EMAIL_FORM: Final = r'[^@\s,;<>"]+@[^@\s,;<>"]+'
 """One address, and nothing by which it could become several where it is written into a mail's header."""
 
 _EMAIL: Final = re.compile(EMAIL_FORM)

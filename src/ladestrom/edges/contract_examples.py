@@ -401,9 +401,9 @@ REPORTS: Final[Sequence[Schema]] = (
 """Both forms."""
 
 
-def examples(names: Mapping[str, str]) -> dict[str, Schema]:
+def examples(names: Mapping[str, str], objects: Sequence[Any] = SENT) -> dict[str, Schema]:
     """One example for each component that has one; `names` are other names than the types' own."""
     return {
         names.get(type(one).__name__, type(one).__name__): msgspec.json.decode(msgspec.json.encode(one))
-        for one in SENT
+        for one in objects
     }

@@ -6,6 +6,7 @@ What an operation may be refused with are codes of errors; their statuses and me
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -13,6 +14,7 @@ import msgspec
 
 from ladestrom import __version__
 from ladestrom.core.access import Scope
+from ladestrom.edges import contract_pushes as pushes
 from ladestrom.edges.contract_asyncapi import SERVER_SENT
 from ladestrom.edges.contract_examples import REPORTS, examples
 from ladestrom.edges.contract_operations import OPERATIONS, TAGS, Operation
@@ -32,7 +34,7 @@ from ladestrom.edges.look import PageInfo
 from ladestrom.edges.own import OwnOperator
 from ladestrom.edges.rest_v2 import OperatorFreshness
 from ladestrom.edges.v2 import Ticket
-from ladestrom.errors import LadestromError, TooLarge
+from ladestrom.errors import LadestromError, PartlyTaken, TooLarge
 from ladestrom.formats.administration import ReadAgain, ServerState, SettingList, ToldSources, UnreadList
 from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus
 from ladestrom.formats.contract_schemas import Schema, reference
@@ -93,8 +95,9 @@ SENT: Final = (
     *SERVER_SENT,
 )
 
-ALWAYS: Final = ("bad_request", "internal")
-"""What any request may be refused with."""
+ALL: Final = (*OPERATIONS, *pushes.PUSHED)
+ALWAYS: Final = ("bad_request", "internal", "too_many_requests")
+"""What any request may be refused with; the last where an IP address has too many connections."""
 KEY_REFUSALS: Final = ("unauthenticated", "not_allowed", "key_pending")
 HEAD_TOO_LARGE: Final = "head.too_large"
 HEADERS: Final[Mapping[str, Schema]] = {
@@ -166,7 +169,6 @@ def openapi(served: Served) -> Schema:
     Raises:
         LookupError: the table names an error that no loaded module defines.
     """
-    responses = _refusals()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -180,25 +182,76 @@ def openapi(served: Served) -> Schema:
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": _paths(served),
         "components": {
-            "schemas": schemas(served, SENT, (Item, KeyRequest), examples(WIRE_NAMES)),
-            "responses": responses,
+            "schemas": _schemas(served),
+            "responses": _refusals(),
             "parameters": {name: one.openapi() for name, one in _parameters(served).items()},
             "headers": {name: dict(header) for name, header in HEADERS.items()},
-            "securitySchemes": {name: dict(key.openapi) for name, key in KEYS.items()},
+            "securitySchemes": {
+                **{name: dict(key.openapi) for name, key in KEYS.items()},
+                **{name: dict(scheme) for name, scheme in pushes.CREDENTIALS.items()},
+            },
         },
     }
 
 
+def _schemas(served: Served) -> dict[str, Schema]:
+    shown = examples(WIRE_NAMES) | examples(WIRE_NAMES, pushes.EXAMPLES)
+    received = (Item, KeyRequest, *pushes.RECEIVED)
+    found = schemas(served, (*SENT, *pushes.SENT), received, shown)
+    return dict(sorted((found | _problems(found.pop(Problem.__name__))).items()))
+
+
+def _problems(any_of_them: Schema) -> dict[str, Schema]:
+    """Problem details by status, each a schema with a name: what is put together of parts where it is used
+    has none, and generators of clients leave it out.
+    """
+    codes: dict[int, set[str]] = {int(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE): {TooLarge.code}}
+    for operation in ALL:
+        if not operation.refused_as:
+            for status, found in _by_status(_codes(operation)).items():
+                codes.setdefault(status, set()).update(found)
+    made: dict[str, Schema] = {}
+    for status, known in codes.items():
+        properties = {
+            **any_of_them["properties"],
+            "status": {**any_of_them["properties"]["status"], "const": status},
+            "code": {**any_of_them["properties"]["code"], "enum": sorted(known)},
+        }
+        if PartlyTaken.code not in known:
+            del properties["taken"]
+        phrase = HTTPStatus(status).phrase
+        made[_problem_name(status)] = {
+            **{key: value for key, value in any_of_them.items() if key != "examples"},
+            "description": f"{status} {phrase}: problem details (RFC 9457).",
+            "properties": properties,
+        }
+    return made
+
+
+def _problem_name(status: int) -> str:
+    return f"Problem{status}"
+
+
 def _paths(served: Served) -> Schema:
     paths: Schema = {}
-    for operation in OPERATIONS:
+    for operation in ALL:
         made = _operation(operation, served)
         if operation.id == "sendReports":
             made["requestBody"] = _reports(served)
+        elif operation.content:
+            made["requestBody"] = {
+                "required": True,
+                "description": f"At most {served.report_items_max} items. {_body_limit(served)}",
+                "content": dict(operation.content),
+            }
         elif operation.body is not None:
             made["requestBody"] = dict(operation.body)
         paths.setdefault(operation.path, {})[operation.method] = made
     return paths
+
+
+def _body_limit(served: Served) -> str:
+    return f"At most {served.report_body_bytes_max} bytes, before and after it is unpacked."
 
 
 def _operation(operation: Operation, served: Served) -> Schema:
@@ -227,7 +280,8 @@ def _operation(operation: Operation, served: Served) -> Schema:
     if operation.cached:
         responses["304"] = {"description": "What you have is up to date."}
     for status, codes in _by_status(_codes(operation)).items():
-        responses[str(status)] = {"$ref": f"#/components/responses/{_response_name(codes)}"}
+        name = _response_name(operation.refused_as, codes)
+        responses[str(status)] = {"$ref": f"#/components/responses/{name}"}
     responses["431"] = {"$ref": f"#/components/responses/{HEAD_TOO_LARGE}"}
     made["responses"] = dict(sorted(responses.items()))
     made["security"] = _security(operation, served)
@@ -236,7 +290,7 @@ def _operation(operation: Operation, served: Served) -> Schema:
 
 def _security(operation: Operation, served: Served) -> list[Schema]:
     if operation.scope is None:
-        return []
+        return [{operation.own_key: []}] if operation.own_key else []
     scopes = [*Scope] if operation.of_any_scope else [operation.scope]
     scopes += [operation.also] if operation.also is not None else []
     needed = [{name: [scope.value]} for name in operation.keys for scope in scopes]
@@ -254,10 +308,7 @@ def _reports(served: Served) -> Schema:
     shown = {"evse": REPORTS[0], "connector": REPORTS[1], "several": list(REPORTS)}
     return {
         "required": True,
-        "description": (
-            f"One report, or a list of at most {served.report_items_max}; at most "
-            f"{served.report_body_bytes_max} bytes, before and after it is unpacked."
-        ),
+        "description": f"One report, or a list of at most {served.report_items_max}. {_body_limit(served)}",
         "content": {
             JSON: {
                 "schema": {"oneOf": [report, several]},
@@ -270,6 +321,7 @@ def _reports(served: Served) -> Schema:
 def _parameters(served: Served) -> dict[str, Parameter]:
     return {
         **PARAMETERS,
+        **pushes.PARAMETERS,
         "idempotencyKey": Parameter(
             name="Idempotency-Key",
             place="header",
@@ -306,30 +358,28 @@ def _by_status(codes: Iterable[str]) -> dict[int, list[str]]:
     return found
 
 
-def _response_name(codes: Iterable[str]) -> str:
-    return ".".join(codes)
+def _response_name(refused_as: str, codes: Iterable[str]) -> str:
+    return ".".join([refused_as, *codes] if refused_as else codes)
 
 
 def _refusals() -> dict[str, Schema]:
     known = errors()
-    found = {HEAD_TOO_LARGE: _refusal([TooLarge], HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)}
-    for operation in OPERATIONS:
+    found = {HEAD_TOO_LARGE: _refusal("", [TooLarge], HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)}
+    for operation in ALL:
+        refused_as = operation.refused_as
         for status, codes in _by_status(_codes(operation)).items():
-            found[_response_name(codes)] = _refusal([known[code] for code in codes], status)
+            kinds = [known[code] for code in codes]
+            found[_response_name(refused_as, codes)] = _refusal(refused_as, kinds, status)
     return dict(sorted(found.items()))
 
 
-def _refusal(kinds: list[type[LadestromError]], status: int) -> Schema:
-    codes = [kind.code for kind in kinds]
-    shown = {
-        kind.code: {"value": msgspec.json.decode(problem(kind(meaning(kind)), status))} for kind in kinds
-    }
-    exact = {"properties": {"status": {"const": int(status)}, "code": {"enum": codes}}}
+def _refusal(refused_as: str, kinds: list[type[LadestromError]], status: int) -> Schema:
+    written = pushes.REFUSED_AS[refused_as] if refused_as else partial(problem, status=status)
+    shown = {kind.code: {"value": msgspec.json.decode(written(kind(meaning(kind))))} for kind in kinds}
+    schema = reference(refused_as or _problem_name(status))
     made: Schema = {
         "description": " ".join(f"`{kind.code}`: {meaning(kind)}" for kind in kinds),
-        "content": {
-            MEDIA_TYPE: {"schema": {"allOf": [reference("Problem"), exact]}, "examples": shown},
-        },
+        "content": {JSON if refused_as else MEDIA_TYPE: {"schema": schema, "examples": shown}},
     }
     if status in REFUSAL_HEADERS:
         made["headers"] = {REFUSAL_HEADERS[status]: _header(REFUSAL_HEADERS[status])}

@@ -31,6 +31,7 @@ NOBIL: Final = "NOBIL stream (version 1)"
 STATE: Final = "State and streams (version 2)"
 LOOKING: Final = "Looking"
 REPORTING: Final = "Reports"
+PROTOCOLS: Final = "Reports in other protocols"
 OWN_KEYS: Final = "Keys"
 OPERATION: Final = "Operation"
 TAGS: Final = {
@@ -38,6 +39,7 @@ TAGS: Final = {
     STATE: "Stations and EVSEs as they are, and the streams of what changes.",
     LOOKING: "What the page shows: the map, what goes on, what was. Without a key where visitors are let in.",
     REPORTING: "Where operators deliver.",
+    PROTOCOLS: "OICP, IRVE dynamique, the French national API, DATEX II, OCPI and OCPP.",
     OWN_KEYS: "Whoever wants to read gets a key, where the server gives them out, and looks after it.",
     OPERATION: "For those who run the server, and for programs that read contracts.",
 }
@@ -47,7 +49,6 @@ STREAM_REFUSALS: Final = (
     "invalid_filter",
     "invalid_position",
     "upgrade_required",
-    "too_many_requests",
     "overloaded",
 )
 STREAM_ANSWERS: Final[Mapping[int, Schema]] = {
@@ -75,6 +76,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     body: Schema | None = None
     """Request Body Object, where there is one and it is always the same."""
+    content: Mapping[str, Schema] = {}
+    """Of a body with the limits of reports: Media Type Objects by media type."""
     status: int = 200
     """Of what is answered where all is well."""
     answer: Schema | None = None
@@ -89,6 +92,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     links: Mapping[str, Schema] = {}
     refusals: tuple[str, ...] = ()
     """Codes beyond those that every operation has, and those of keys."""
+    refused_as: str = ""
+    """Component that refusals are, where the path's protocol has its own; empty: problem details."""
+    own_key: str = ""
+    """Security scheme of what is needed in place of a key of this server."""
 
 
 def _link(operation: str, parameter: str, expression: str, description: str) -> Schema:
@@ -228,7 +235,7 @@ OPERATIONS: Final = (
                 "content": {"text/event-stream": {"schema": EVENT}},
             }
         },
-        refusals=("invalid_filter", "invalid_position", "too_many_requests", "overloaded", "bad_request"),
+        refusals=("invalid_filter", "invalid_position", "overloaded"),
     ),
     Operation(
         **V2_STATE,
@@ -372,7 +379,7 @@ OPERATIONS: Final = (
             "the server itself get one without a key."
         ),
         answer=reference("Ticket"),
-        refusals=("too_many_requests", "invalid_filter"),
+        refusals=("invalid_filter",),
     ),
     Operation(
         path="/api/v2/operators/self",
@@ -448,7 +455,7 @@ OPERATIONS: Final = (
             "malformed_body",
             "too_large",
             "unsupported_media_type",
-            "too_many_requests",
+            "not_ready",
         ),
     ),
     Operation(
@@ -469,6 +476,7 @@ OPERATIONS: Final = (
         of_any_scope=True,
         status=204,
         answers=ENDED,
+        refusals=("not_ready",),
     ),
     Operation(
         path="/api/v2/keys/self/rotate",
@@ -480,7 +488,7 @@ OPERATIONS: Final = (
         of_any_scope=True,
         status=201,
         answer=reference("RotatedKey"),
-        refusals=("too_many_requests",),
+        refusals=("not_ready",),
     ),
     Operation(
         **ADMIN,
@@ -488,6 +496,7 @@ OPERATIONS: Final = (
         id="listKeys",
         summary="All keys, those that ended too, without what is secret of them",
         answer=reference("KeyList"),
+        refusals=("not_ready",),
     ),
     Operation(
         **ADMIN,
@@ -497,7 +506,7 @@ OPERATIONS: Final = (
         summary="Makes a key good that waits; one that does not wait stays as it is",
         parameters=("keyPath",),
         answer=reference("KeyRow"),
-        refusals=("not_found", "conflict"),
+        refusals=("not_found", "conflict", "not_ready"),
     ),
     Operation(
         **ADMIN,
@@ -508,7 +517,7 @@ OPERATIONS: Final = (
         parameters=("keyPath",),
         status=204,
         answers=ENDED,
-        refusals=("not_found",),
+        refusals=("not_found", "not_ready"),
     ),
     Operation(
         **ADMIN,
@@ -547,7 +556,7 @@ OPERATIONS: Final = (
         summary="Stops asking or following a source",
         parameters=("sourcePath",),
         answer=reference("ToldSource"),
-        refusals=("not_found",),
+        refusals=("not_found", "not_ready"),
     ),
     Operation(
         **ADMIN,
@@ -557,7 +566,7 @@ OPERATIONS: Final = (
         summary="Lets a paused source go on",
         parameters=("sourcePath",),
         answer=reference("ToldSource"),
-        refusals=("not_found",),
+        refusals=("not_found", "not_ready"),
     ),
     Operation(
         **ADMIN,

@@ -47,7 +47,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         if self.place == "path":
             made["required"] = True
         if self.values_max:
-            made["style"] = "form"
+            made["style"] = "form" if self.place == "query" else "simple"
             made["explode"] = False
             made["schema"] = {
                 "type": "array",
@@ -266,8 +266,17 @@ V2_FILTERS: Final = tuple(name for name in PARAMETERS if name in EVSE_FILTERS)
 V1_STREAM: Final = (*V1_FILTERS, "types", "since")
 V2_STREAM: Final = (*V2_FILTERS, "since", "mode", "batch_ms")
 
-WIRE_NAMES: Final = {"_Answer": "Receipt", "Item": "Report"}
-"""What the types of reports are called where nobody knows the module that they stand in."""
+WIRE_NAMES: Final = {
+    "_Acknowledgement": "OicpAcknowledgement",
+    "_Answer": "Receipt",
+    "_Created": "CreatedStatus",
+    "_CreatedMany": "CreatedStatuses",
+    "_Fault": "QualichargeFault",
+    "_StatusCode": "OicpStatusCode",
+    "Item": "Report",
+    "Row": "IrveStatus",
+}
+"""What types are called where nobody knows the module that they stand in."""
 WIRE_LIMITS: Final = {
     "Report.evse": {"maxLength": ID_CHARACTERS_MAX},
     "Report.uuid": {"maxLength": ID_CHARACTERS_MAX},

@@ -146,7 +146,7 @@ class PushEndpoint:
         if method == "OPTIONS":
             allowed = [(b"allow", self._allowed.encode())]
             await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": allowed})
-            await send({"type": "http.response.body"})
+            await send({"type": "http.response.body", "body": b""})
             return
         try:
             if method in READING and self._reader is not None:

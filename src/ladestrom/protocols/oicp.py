@@ -204,12 +204,16 @@ class Oicp:
 
 
 class _StatusCode(msgspec.Struct, frozen=True):
+    """StatusCodeType."""
+
     code: str = msgspec.field(name="Code")
     description: str = msgspec.field(name="Description")
     additional: str = msgspec.field(name="AdditionalInfo")
 
 
 class _Acknowledgement(msgspec.Struct, frozen=True):
+    """eRoamingAcknowledgement of OICP 2.3, and with `message` a fault, as Hubject answers one."""
+
     result: bool = msgspec.field(name="Result")
     status: _StatusCode = msgspec.field(name="StatusCode")
     message: str | msgspec.UnsetType = msgspec.UNSET

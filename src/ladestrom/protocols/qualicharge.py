@@ -35,10 +35,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Created(msgspec.Struct, frozen=True):
+    """What is said of one status that was taken."""
+
     id: UUID
 
 
 class _CreatedMany(msgspec.Struct, frozen=True):
+    """What is said of several statuses of which some were taken."""
+
     size: int
     items: list[UUID]
     refused: tuple[Refusal, ...] | msgspec.UnsetType = msgspec.UNSET

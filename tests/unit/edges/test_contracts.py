@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -19,13 +20,14 @@ from ladestrom.core.access import Scope
 from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, VALUES_MAX
 from ladestrom.edges import contracts
 from ladestrom.edges.contract_asyncapi import asyncapi
-from ladestrom.edges.contract_openapi import openapi
-from ladestrom.edges.contract_operations import OPERATIONS
-from ladestrom.edges.contract_requests import KEYS, PARAMETERS, errors
+from ladestrom.edges.contract_openapi import ALL, openapi
+from ladestrom.edges.contract_pushes import BASIC
+from ladestrom.edges.contract_requests import KEYS, errors
 from ladestrom.edges.contract_served import ASYNCAPI_TYPE, OPENAPI_TYPE
 from ladestrom.errors import Conflict, LadestromError
 from ladestrom.formats.contract_schemas import WORDS, components, word
 from ladestrom.formats.v2_stream import Select
+from ladestrom.problem import MEDIA_TYPE
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
 from ladestrom.protocols.plain import CONNECTOR_MAX
 
@@ -77,7 +79,8 @@ def members() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for document in (OPENAPI, ASYNCAPI):
         for name, schema in document["components"]["schemas"].items():
             for member, given in schema.get("properties", {}).items():
-                yield name, member, given
+                # A problem's members are the same with each status.
+                yield re.sub(r"^Problem\d+$", "Problem", name), member, given
 
 
 def test_every_member_says_what_it_means_and_every_row_of_the_table_is_used() -> None:
@@ -140,7 +143,8 @@ def test_every_example_is_valid() -> None:
     bodies += [operation["requestBody"] for _, operation in operations() if "requestBody" in operation]
     for body in bodies:
         for content in body["content"].values():
-            shown += [(content["schema"], example["value"]) for example in content["examples"].values()]
+            named = content.get("examples", {}).values()
+            shown += [(content["schema"], example["value"]) for example in named]
     assert len(shown) > 60
     assert [example for schema, example in shown if not valid(schema, example)] == []
 
@@ -161,7 +165,7 @@ def test_every_type_that_is_an_answer_has_an_example() -> None:
 
 def test_operations_have_ids_of_their_own_and_say_what_they_do() -> None:
     ids = [operation["operationId"] for _, operation in operations()]
-    assert len(ids) == len(set(ids)) == len(OPERATIONS)
+    assert len(ids) == len(set(ids)) == len(ALL)
     assert all(operation["summary"] and operation["tags"] for _, operation in operations())
     assert {tag["name"] for tag in OPENAPI["tags"]} == {
         tag for _, operation in operations() for tag in operation["tags"]
@@ -169,16 +173,11 @@ def test_operations_have_ids_of_their_own_and_say_what_they_do() -> None:
 
 
 def test_parameters_of_a_path_are_those_in_its_braces() -> None:
+    parameters = OPENAPI["components"]["parameters"]
     for name, operation in operations():
-        given = [PARAMETERS[each["$ref"].rpartition("/")[2]] for each in looked_up(operation)]
-        in_path = {f"{{{one.name}}}" for one in given if one.place == "path"}
-        assert in_path == {part for part in name.split("/") if part.startswith("{")}
-
-
-def looked_up(operation: dict[str, Any]) -> list[dict[str, Any]]:
-    """References to parameters of the common table."""
-    given: list[dict[str, Any]] = operation.get("parameters", [])
-    return [each for each in given if each["$ref"].rpartition("/")[2] in PARAMETERS]
+        given = [parameters[each["$ref"].rpartition("/")[2]] for each in operation.get("parameters", [])]
+        in_path = {f"{{{one['name']}}}" for one in given if one["in"] == "path"}
+        assert in_path == set(re.findall(r"\{\w+\}", name))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,7 @@ def looked_up(operation: dict[str, Any]) -> list[dict[str, Any]]:
     ],
 )
 def test_filters_are_those_that_the_code_looks_at(operation: str, filters: frozenset[str]) -> None:
-    row = next(row for row in OPERATIONS if row.id == operation)
+    row = next(row for row in ALL if row.id == operation)
     assert set(row.parameters) & EVSE_FILTERS == filters
 
 
@@ -206,7 +205,8 @@ def test_lists_in_the_query_have_the_limit_of_the_code() -> None:
 def test_keys_go_into_the_query_on_paths_of_version_1_only_and_tickets_open_streams_only() -> None:
     for name, operation in operations():
         schemes = {scheme for needed in operation["security"] for scheme in needed}
-        in_query = {scheme for scheme in schemes if KEYS[scheme].openapi.get("in") == "query"}
+        known = OPENAPI["components"]["securitySchemes"]
+        in_query = {scheme for scheme in schemes if known[scheme].get("in") == "query"}
         if "/api/v1/stream" in name:
             assert in_query == {"key", "apikey", "ticket"}
         elif "/api/v1/" in name:
@@ -220,9 +220,9 @@ def test_keys_go_into_the_query_on_paths_of_version_1_only_and_tickets_open_stre
 def test_what_needs_a_key_says_for_what_scope() -> None:
     for _, operation in operations():
         for needed in operation["security"]:
-            for roles in needed.values():
+            for scheme, roles in needed.items():
                 assert set(roles) <= set(Scope)
-                assert roles
+                assert bool(roles) is (scheme in KEYS or scheme == BASIC)
 
 
 # -- errors ------------------------------------------------------------------------------------------------
@@ -231,16 +231,42 @@ def test_what_needs_a_key_says_for_what_scope() -> None:
 def test_every_error_that_can_be_met_is_told_with_its_status() -> None:
     told: dict[str, set[int]] = {}
     for response in OPENAPI["components"]["responses"].values():
-        (content,) = response["content"].values()
-        exact = content["schema"]["allOf"][1]["properties"]
-        for code in exact["code"]["enum"]:
-            told.setdefault(code, set()).add(exact["status"]["const"])
+        for problem in problems(response):
+            told.setdefault(problem["code"], set()).add(problem["status"])
     assert told.pop("too_large") == {413, 431}
     assert told == {
         code: {error.status}
         for code, error in errors().items()
         if code not in NOT_TOLD and code != "too_large"
     }
+
+
+def problems(response: dict[str, Any]) -> list[dict[str, Any]]:
+    """The examples of a refusal; none where it is told in the words of another protocol."""
+    (kind,) = response["content"]
+    shown = response["content"][kind]["examples"].values()
+    return [example["value"] for example in shown] if kind == MEDIA_TYPE else []
+
+
+def test_what_is_refused_is_one_schema_with_a_name() -> None:
+    schemas = OPENAPI["components"]["schemas"]
+    for response in OPENAPI["components"]["responses"].values():
+        (content,) = response["content"].values()
+        assert set(content["schema"]) == {"$ref"}
+        schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+        assert schema["type"] == "object"
+        assert not {"allOf", "anyOf", "oneOf"} & set(schema)
+        for problem in problems(response):
+            assert schema["properties"]["status"]["const"] == problem["status"]
+            assert problem["code"] in schema["properties"]["code"]["enum"]
+
+
+def test_any_request_may_be_told_to_wait_and_what_is_stored_to_come_again() -> None:
+    for name, operation in operations():
+        assert "429" in operation["responses"], name
+    waits = {name for name, operation in operations() if "503" in operation["responses"]}
+    changes = {name for name, _ in operations() if not name.startswith("get ")}
+    assert changes - waits == {"post /api/v2/tickets", "post /auth/token"}
 
 
 def test_codes_are_stable_words_of_one_error_each() -> None:
