@@ -407,6 +407,23 @@ async def test_a_killed_import_leaves_nothing_behind(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_an_operator_describes_so_many_evses_removed_ones_included(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "DESCRIBED_EVSES_MAX", 4)
+    await store.put_operator(Operator("abc", parties=("FRABC", "FRXYZ"), may_register=True), NOW)
+    assert (await store.import_stations("ocpi:abc", drafts(3), NOW, complete=False)).refused_count == 0
+    report = await store.import_stations("ocpi:abc", drafts(2, "FRXYZ"), NOW, complete=False)
+    assert (len(report.added), report.refused_count) == (1, 1)
+    report = await store.import_stations("ocpi:abc", drafts(2), NOW, complete=True)
+    assert (len(report.vanished), report.refused_count) == (2, 0)
+    report = await store.import_stations("ocpi:abc", drafts(1, "FRABCX"), NOW, complete=False)
+    assert (report.added, report.refused_count) == ((), 1)
+    report = await store.import_stations("ocpi:abc", drafts(3), NOW, complete=False)
+    assert (len(report.returned), report.refused_count) == (1, 0)
+    assert len((await store.import_stations("irve", drafts(9, "FRIRV"), NOW, complete=True)).added) == 9
+
+
 async def test_reader_and_writer_wait_for_a_lock_and_try_again(
     store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
