@@ -417,6 +417,11 @@ SAMPLES: Final = (
     Sample("datex2, XML", datex_xml, pushed(datex2.Datex2())),
     Sample("datex2, JSON", datex_json, pushed(datex2.Datex2())),
     Sample("ocpi, page of Locations", ocpi_page, lambda body: read_page(body, "abc", LIMITS).delivery),
+    Sample(
+        "ocpi, page with its stations",
+        ocpi_page,
+        lambda body: read_page(body, "abc", LIMITS, with_stations=True).delivery,
+    ),
     Sample("qualicharge, bulk", qualicharge_list, pushed(qualicharge.Qualicharge(), "status/bulk")),
     Sample("ocpp 1.6, StatusNotification", ocpp_statuses, conversed("ocpp1.6")),
     Sample("ocpp 2.0.1, NotifyEvent", ocpp_events, conversed("ocpp2.0.1")),

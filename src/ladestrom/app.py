@@ -84,6 +84,7 @@ from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX, Receipts
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import OcpiServer, OcpiSettings, reconciled
+from ladestrom.ingest.ocpi_shelf import Shelf as LocationShelf
 from ladestrom.ingest.ocpp_server import OcppLimits, OcppServer
 from ladestrom.ingest.pacing import PaceLimits
 from ladestrom.ingest.parsing import ParsingProcess
@@ -219,7 +220,10 @@ class App:
         self.protocols = extensions.table()
         self.supervision = Supervision(clock, _quarantine(settings))
         self.reception = Reception(
-            self.hub, self.supervision, Registrar(store, directory, self.refresh, clock, self._present)
+            self.hub,
+            self.supervision,
+            Registrar(store, directory, self.refresh, clock, self._present),
+            self.locations,
         )
         self.sources = SourceTasks(
             SourceDesk(
@@ -238,7 +242,7 @@ class App:
         self.ocpp = OcppServer(self.reception, directory, clock, _ocpp_limits(settings))
         self.ocpi = OcpiServer(
             self.reception,
-            directory,
+            self.locations,
             store.peers,
             Calls(clock, anywhere=settings.ocpi.peers == "any"),
             self._operator,
@@ -282,6 +286,11 @@ class App:
     def parsing(self) -> ParsingProcess:
         """Reads large messages, whether they were sent to us or asked for."""
         return ParsingProcess()
+
+    @cached_property
+    def locations(self) -> LocationShelf:
+        """The Locations of OCPI that were put or pulled."""
+        return LocationShelf(self.store.peers, self.directory, clock)
 
     def _push_desk(self) -> Desk:
         """What all paths share on which operators send."""
@@ -1034,6 +1043,7 @@ def _source_limits(settings: Settings) -> SourceLimits:
         ),
         pace=PaceLimits(failures_max=sources.failures_max, rest_s=sources.rest_s),
         parse=ParseLimits(items_max=SOURCE_ITEMS_MAX),
+        own_party=settings.ocpi.country_code + settings.ocpi.party_id,
         round_s_max=sources.round_s_max,
         lost_after_s=sources.lost_after_s,
     )

@@ -39,7 +39,6 @@ AS_OBSERVED: Final = 0
 
 WIRE_SEPARATORS: Final = str.maketrans("", "", "*-")
 """What consumers leave out when they compare names of EVSEs."""
-_ID_SEPARATORS: Final = str.maketrans("", "", "*- ")
 _UPPER: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 PARTY_CHARACTERS: Final = 5
 """Country and party without separator (ISO 15118-2, annex H): what an EVSE id in letters begins with."""
@@ -357,7 +356,7 @@ def evse_key(written: str) -> str:
     """The form in which EVSE ids compare; empty for what cannot be an EVSE id."""
     if not written.isascii():
         return ""
-    form = written.upper().translate(_ID_SEPARATORS)
+    form = written.upper().replace("*", "").replace("-", "").replace(" ", "")
     if form[:1] == "+" and form[1:].isdigit():
         form = form[1:]
     return form if form.isalnum() else ""
@@ -365,7 +364,8 @@ def evse_key(written: str) -> str:
 
 def local_key(written: str) -> str:
     """The form in which ids compare that an operator gives out itself, such as a uid."""
-    return written.strip(" ").translate(_UPPER)
+    form = written.strip(" ")
+    return form.upper() if form.isascii() else form.translate(_UPPER)
 
 
 def registry_key(written: str) -> str:

@@ -377,8 +377,14 @@ class Peers(Protocol):
         """A Location of an operator as it was stored, by `NO*ABC*LOC1`; None where there is none."""
         ...
 
-    async def locations(self, operator: str) -> Sequence[bytes]:
-        """All Locations of an operator, by their ids."""
+    async def locations(
+        self, operator: str, after: str = "", count_max: int = 1_000
+    ) -> Sequence[tuple[str, bytes]]:
+        """The next Locations of an operator and their ids, in the order of these, behind the id `after`."""
+        ...
+
+    async def some_locations(self, operator: str, location_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Those of some Locations of an operator that there are, by their ids; at most 1,000."""
         ...
 
     async def stored_bytes(self, operator: str) -> int:

@@ -66,7 +66,11 @@ async def test_locations_are_kept_by_operator_and_are_no_revision(store: SqlStor
     await store.peers.put_locations({("abc", "NO*ABC*A"): b"{  }"}, NOW)
     assert await store.peers.location("abc", "NO*ABC*A") == b"{  }"
     assert await store.peers.location("abc", "NO*ABC*C") is None
-    assert list(await store.peers.locations("abc")) == [b"{  }", b"{}"]
+    assert list(await store.peers.locations("abc")) == [("NO*ABC*A", b"{  }"), ("NO*ABC*B", b"{}")]
+    assert list(await store.peers.locations("abc", "", 1)) == [("NO*ABC*A", b"{  }")]
+    assert list(await store.peers.locations("abc", "NO*ABC*A")) == [("NO*ABC*B", b"{}")]
+    assert await store.peers.some_locations("abc", ["NO*ABC*B", "NO*ABC*C"]) == {"NO*ABC*B": b"{}"}
+    assert await store.peers.some_locations("def", ["NO*ABC*B"]) == {}
     assert await store.peers.stored_bytes("abc") == 6
     assert await store.peers.stored_bytes("def") == 0
     assert await store.revision() == before

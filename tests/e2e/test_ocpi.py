@@ -15,7 +15,7 @@ from unittest import mock
 import httpx2
 import pytest
 from tests.e2e.peers.ocpi_sender import OcpiSender, envelope
-from tests.e2e.serving import Serving
+from tests.e2e.serving import STATIONS, Serving, evse, station
 from tests.e2e.wire import Wire
 from tests.patience import DEADLINE_S, until
 
@@ -297,7 +297,8 @@ def test_the_specifications_locations_are_stored_registered_listed_and_told(
         answer = call(server, "PUT", path, token, location, version)
         assert code(answer) == 1000, answer.text
         assert answer.json()["status_message"] == "Success", answer.text
-        assert call(server, "GET", path, token, version=version).json()["data"] == location
+        stored = call(server, "GET", path, token, version=version).json()["data"]
+        assert stored == {**location, "country_code": country, "party_id": party}
     server.settled()
     assert status_of(server, "BE*BEC*E041503001") == "AVAILABLE"
     assert status_of(server, "BE*BEC*E041503002") == "RESERVED"
@@ -535,6 +536,247 @@ def test_an_evse_that_moves_is_at_its_new_location_whichever_is_put_first(
     assert code(call(server, "PATCH", "2.2.1/locations/BE/BEC/L2/u2", token, word)) == 1000
     until(lambda: status_of(server, "BE*BEC*E2") == "OUTOFORDER", "what the new Location says counts")
     assert status_of(server, "BE*BEC*E1") == "CHARGING"
+
+
+ONE, OTHER = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
+"""EVSEs of a public register, on which the operator `plain` may report; it registers no stations."""
+FIRST = "2026-11-01T08:00:00Z"
+WAYS = [
+    pytest.param(
+        moves, leaves, old_is_first, id=f"{moves}, {leaves}, {'old' if old_is_first else 'new'} first"
+    )
+    for moves in ("moved", "another uid", "moved with another uid", "another uid by PUT")
+    for leaves in ("REMOVED", "REMOVED by PATCH", "left out")
+    for old_is_first in (False, True)
+]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server whose registry has an EVSE for each of `WAYS`."""
+    evses = [evse(f"NO*ALF*E{2000 + number}", party="NOALF") for number in range(2 * len(WAYS))]
+    stations = [*STATIONS, station("NOR_02000", "NOR", (10.75, 59.91), evses)]
+    with Serving(tmp_path_factory.mktemp("wide"), SETTINGS, stations=stations) as serving:
+        serving.write(put_operators)
+        serving.in_step()
+        yield serving
+
+
+def record(uid: str, status: str = "CHARGING", at: str = FIRST, evse_id: str = ONE) -> dict[str, Any]:
+    return {"uid": uid, "evse_id": evse_id, "status": status, "last_updated": at}
+
+
+def listing(name: str, *evses: dict[str, Any], at: str = FIRST) -> dict[str, Any]:
+    party = {"country_code": "NO", "party_id": "ALF"}
+    return {**party, "id": name, "publish": True, "evses": list(evses), "last_updated": at}
+
+
+class Pushing:
+    """A peer whose Locations carry statuses of a public register's EVSEs."""
+
+    def __init__(self, server: Serving) -> None:
+        self.server = server
+        self.token = fixed(server, "plain")
+
+    def __call__(self, method: str, path: str, body: object, version: str = "2.2.1") -> str:
+        """What is answered, which has to be success."""
+        answer = call(self.server, method, f"{version}/locations/NO/ALF/{path}", self.token, body, version)
+        assert code(answer) == 1000, answer.text
+        return str(answer.json()["status_message"])
+
+
+@pytest.mark.parametrize(("moves", "leaves", "old_is_first"), WAYS)
+def test_an_evse_of_a_public_register_has_the_status_of_its_new_record(
+    wide: Serving, moves: str, leaves: str, old_is_first: bool, request: pytest.FixtureRequest
+) -> None:
+    number = 2 * [str(way.id) for way in WAYS].index(request.node.callspec.id)
+    own, other = f"NO*ALF*E{2000 + number}", f"NO*ALF*E{2001 + number}"
+    old_place = new_place = f"L{number}"
+    if moves.startswith("moved"):
+        new_place = f"L{number + 1}"
+    push = Pushing(wide)
+    old, new_uid = f"u{number}", f"u{number}" if moves == "moved" else f"new{number}"
+    new = record(new_uid, "AVAILABLE", LATER, own)
+    here = {old: record(old, evse_id=own), "other": record(f"u{number + 1}", evse_id=other)}
+
+    def leave() -> None:
+        gone = {"status": "REMOVED", "last_updated": LATEST}
+        if leaves == "left out":
+            del here[old]
+        else:
+            here[old] = {**here[old], **gone}
+        if leaves == "REMOVED by PATCH":
+            push("PATCH", f"{old_place}/{old}", gone)
+        else:
+            push("PUT", old_place, listing(old_place, *here.values(), at=LATEST))
+
+    def come() -> None:
+        here_too = here if new_place == old_place else {}
+        here_too["new"] = new
+        if moves == "another uid by PUT":
+            push("PUT", f"{new_place}/{new_uid}", new)
+        else:
+            push("PUT", new_place, listing(new_place, *here_too.values(), at=LATEST))
+
+    push("PUT", old_place, listing(old_place, *here.values()))
+    assert status_of(wide, own) == "CHARGING"
+    for step in (leave, come) if old_is_first else (come, leave):
+        step()
+    assert status_of(wide, own) == "AVAILABLE"
+    word = {"status": "OUTOFORDER", "last_updated": "2026-11-04T08:00:00Z"}
+    assert push("PATCH", f"{new_place}/{new_uid}", word) == "Success"
+    assert status_of(wide, own) == "OUTOFORDER"
+    assert status_of(wide, other) == "CHARGING"
+
+
+def test_what_lists_an_evse_is_known_after_a_restart(server: Serving) -> None:
+    push = Pushing(server)
+    push("PUT", "L1", listing("L1", record("u1")))
+    push("PUT", "L2", listing("L2", record("u2", "AVAILABLE", LATER)))
+    server.stop()
+    server.start()
+    push("PUT", "L1", listing("L1", at=LATEST))
+    assert status_of(server, ONE) == "AVAILABLE"
+
+
+def test_a_uid_that_is_no_evses_own_takes_no_other_away(wide: Serving) -> None:
+    push = Pushing(wide)
+    for name, evse_id in (("X1", ONE), ("X2", OTHER)):
+        push("PUT", name, listing(name, record("1", evse_id=evse_id)))
+    push("PUT", "X1", listing("X1", at=LATER))
+    assert (status_of(wide, ONE), status_of(wide, OTHER)) == ("UNKNOWN", "CHARGING")
+
+
+def asked_of(server: Serving, peer: OcpiSender, operator: str, *options: str) -> None:
+    """Adds a source that asks the peer each second."""
+    words = [word for option in options for word in ("--option", option)]
+    made = ladestrom(
+        server,
+        *("sources", "add", f"of-{operator}", "--protocol", "ocpi", "--operator", operator),
+        *("--address", peer.locations_url, "--poll", "1s", *words),
+    )
+    assert made.returncode == 0, made.stderr
+
+
+@pytest.mark.parametrize("whole_every_s", ["0", "43200"], ids=["whole rounds", "updates"])
+def test_an_evse_that_moves_over_several_rounds_has_the_status_of_its_new_record(
+    tmp_path: Path, whole_every_s: str
+) -> None:
+    ids = [f"NO*ALF*E{number}" for number in range(3000, 3004)]
+    stations = [station("NOR_03000", "NOR", (10.75, 59.91), [evse(each, party="NOALF") for each in ids])]
+    with Serving(tmp_path, SETTINGS, stations=stations) as server, OcpiSender() as peer:
+        server.write(put_operators)
+        server.in_step()
+
+        def rounds() -> None:
+            asked = len(peer.asked)
+            until(lambda: len(peer.asked) >= asked + 2, "it was asked again")
+
+        def statuses() -> set[str]:
+            return {status_of(server, each) for each in ids}
+
+        def listed(*locations: dict[str, Any]) -> None:
+            made = {each["id"]: each for each in (*peer.locations, *locations)}
+            peer.locations = list(made.values())
+
+        listed(*(listing(f"A{each[-1]}", record(f"u{each}", evse_id=each)) for each in ids))
+        asked_of(server, peer, "plain", f"whole_every_s={whole_every_s}")
+        until(lambda: statuses() == {"CHARGING"}, "it was asked")
+
+        left = {
+            each: listing(
+                f"A{each[-1]}",
+                *([record(f"u{each}", "REMOVED", LATEST, each)] if each in {ids[0], ids[2]} else []),
+                at=LATEST,
+            )
+            for each in ids
+        }
+        come = {
+            each: listing(f"B{each[-1]}", record(f"new{each}", "AVAILABLE", LATER, each), at=LATEST)
+            for each in ids
+        }
+        listed(left[ids[0]], left[ids[1]], come[ids[2]], come[ids[3]])
+        rounds()
+        listed(come[ids[0]], come[ids[1]], left[ids[2]], left[ids[3]])
+        until(lambda: statuses() == {"AVAILABLE"}, "the new records have them")
+        rounds()
+        assert statuses() == {"AVAILABLE"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_was_pulled_can_be_read_and_changed_as_what_was_put(server: Serving, version: str) -> None:
+    push = Pushing(server)
+
+    def get(path: str) -> Any:
+        answer = call(server, "GET", f"{version}/locations/NO/ALF/{path}", push.token, version=version)
+        return answer.json()["data"]
+
+    def change(method: str, path: str, **members: object) -> None:
+        assert push(method, f"L1{path}", {**members, "last_updated": LATER}, version) == "Success"
+
+    with OcpiSender(version) as peer:
+        location = listing("L1", {**record("u1"), "connectors": [{"id": "1", "standard": "CHADEMO"}]})
+        named = location if version != "2.1.1" else {**location, "country_code": None, "party_id": None}
+        peer.locations = [named]
+        asked_of(server, peer, "plain")
+        until(lambda: status_of(server, ONE) == "CHARGING", "it was asked")
+        assert get("L1") == location
+        assert get("l1/U1/1") == {"id": "1", "standard": "CHADEMO"}
+        change("PATCH", "/u1", status="BLOCKED")
+        change("PUT", "/u1/2", standard="CHADEMO")
+        change("PATCH", "/u1/1", standard="IEC_62196_T2")
+        assert status_of(server, ONE) == "BLOCKED"
+        asked = len(peer.asked)
+        until(lambda: len(peer.asked) >= asked + 2, "it was asked again")
+        server.stop()
+    server.start()
+    point = get("L1/u1")
+    assert (point["status"], [each["standard"] for each in point["connectors"]]) == (
+        "BLOCKED",
+        ["IEC_62196_T2", "CHADEMO"],
+    )
+    change("PATCH", "/u1", status="RESERVED")
+    assert status_of(server, ONE) == "RESERVED"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_peer_that_is_asked_is_told_who_asks_whom_where_its_version_has_that(
+    tmp_path: Path, version: str
+) -> None:
+    with Serving(tmp_path, {**SETTINGS, "ocpi.reconcile_s": 86_400}) as server, OcpiSender(version) as peer:
+        server.write(put_operators)
+        server.in_step()
+        peer.locations = [sent_location(1)]
+        invitation = invited(server)
+        path = f"{version}/credentials"
+        assert code(call(server, "POST", path, invitation, credentials(peer), version)) == 1000
+        until(lambda: peer.asked[-1][1].startswith("/ocpi/cpo/"), "its Locations were asked for")
+        routed = {name: value for name, value in peer.headers.items() if name.startswith("ocpi-")}
+        assert peer.headers["x-request-id"]
+        assert peer.headers["x-correlation-id"]
+    ends = {"from-country-code": "NO", "from-party-id": "LDS", "to-country-code": "BE", "to-party-id": "BEC"}
+    assert routed == ({} if version == "2.1.1" else {f"ocpi-{name}": value for name, value in ends.items()})
+
+
+def test_ids_and_parties_of_a_request_are_sent_back(common: Serving) -> None:
+    given = {
+        "X-Request-ID": "r-1",
+        "X-Correlation-ID": "c-1",
+        "OCPI-from-country-code": "NO",
+        "OCPI-from-party-id": "ALF",
+        "OCPI-to-country-code": "NO",
+        "OCPI-to-party-id": "LDS",
+    }
+    token = fixed(common, "plain")
+    for path in ("versions", "2.2.1", "2.2.1/locations/NO/ALF/NOWHERE", "2.2.1/nothing"):
+        answer = common.request("GET", f"/ocpi/{path}", headers=shown(token) | given)
+        assert (answer.headers["x-request-id"], answer.headers["x-correlation-id"]) == ("r-1", "c-1")
+        routed = {name: value for name, value in answer.headers.items() if name.startswith("ocpi-")}
+        assert bool(routed) == ("locations" in path)
+    answer = common.request("GET", "/ocpi/2.2.1/locations/NO/ALF/NOWHERE", headers=shown(token) | given)
+    assert (answer.headers["ocpi-to-party-id"], answer.headers["ocpi-from-party-id"]) == ("ALF", "LDS")
+    denied = common.request("GET", "/ocpi/versions", headers=given)
+    assert (denied.status_code, denied.headers["x-request-id"]) == (401, "r-1")
 
 
 def test_a_registered_peer_is_asked_for_everything_that_it_has(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ladestrom.ports import OcpiPeer
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _Triples = tuple[tuple[str, str, str], ...]
@@ -115,13 +116,25 @@ class SqlPeers:
 
         return await self._database.read(fetch)
 
-    async def locations(self, operator: str) -> Sequence[bytes]:
-        """All Locations of an operator, by their ids."""
-        query = select(ocpi_locations.c.document).where(ocpi_locations.c.operator == operator)
+    async def locations(
+        self, operator: str, after: str = "", count_max: int = 1_000
+    ) -> Sequence[tuple[str, bytes]]:
+        """The next Locations of an operator and their ids, in the order of these, behind the id `after`."""
+        columns = ocpi_locations.c
+        query = select(columns.id, columns.document).where(columns.operator == operator, columns.id > after)
+        return await self._found(query.order_by(columns.id).limit(count_max))
 
-        async def fetch(connection: AsyncConnection) -> list[bytes]:
-            rows = await connection.execute(query.order_by(ocpi_locations.c.id))
-            return [bytes(row.document) for row in rows]
+    async def some_locations(self, operator: str, location_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Those of some Locations of an operator that there are, by their ids; at most 1,000."""
+        columns = ocpi_locations.c
+        query = select(columns.id, columns.document).where(
+            columns.operator == operator, columns.id.in_(location_ids)
+        )
+        return dict(await self._found(query))
+
+    async def _found(self, query: Select[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        async def fetch(connection: AsyncConnection) -> list[tuple[str, bytes]]:
+            return [(row.id, bytes(row.document)) for row in await connection.execute(query)]
 
         return await self._database.read(fetch)
 

@@ -476,10 +476,10 @@ async def _try(where: Where, name: str, follow_s: int) -> int:
 
 
 async def _replay(where: Where, kept: Sequence[Quarantined], *, check: bool) -> int:
-    from ladestrom.ingest.sources import SOURCE_ITEMS_MAX, read_again  # noqa: PLC0415 - loads slowly
-    from ladestrom.protocols.delivery import ParseLimits  # noqa: PLC0415 - likewise
+    from ladestrom.ingest.http_poll import SourceLimits  # noqa: PLC0415 - loads slowly
+    from ladestrom.ingest.sources import read_again  # noqa: PLC0415 - likewise
 
-    limits = ParseLimits(items_max=SOURCE_ITEMS_MAX)
+    limits = SourceLimits()
     failed = 0
     async with _known(where) as (operators, sources):
         for each in kept:

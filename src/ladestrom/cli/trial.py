@@ -86,7 +86,7 @@ class _Listening(Reception):
     ) -> Receipt:
         receipt = await super().take(operator, delivery, protocol=protocol, origin=origin, way=way)
         self.receipts.append(receipt)
-        self.unknown += len(delivery.unknown)
+        self.unknown += len(delivery.unknown) + len(delivery.left)
         return receipt
 
 

@@ -134,12 +134,12 @@ class Directory:
     ) -> tuple[tuple[Evse, ...], tuple[Evse, ...]]:
         """What an operator means by an id of an EVSE: its own ones; and what the id means to everybody.
 
-        A uid means an EVSE of the operator's own, and never anybody else's. `also` is the uid, where the
-        operator says both; else it is empty.
+        A uid means an EVSE of the operator's own, and never anybody else's. `also` is another id, where the
+        operator says two; else it is empty.
         """
         found = self.find(written)
         own = tuple(filter(owns, found))
-        for each in () if own else filter(None, (also, written)):
+        for each in () if own else filter(None, (written, also)):
             own = own or tuple(filter(owns, self.meant(each)))
         return own, found
 

@@ -70,7 +70,7 @@ def plain(value: object) -> str:
     characters folded; empty for everything that is no text and no number (`false` too, which PHP writes
     for nothing).
     """
-    if isinstance(value, bool) or not isinstance(value, FOLDABLE):
+    if not isinstance(value, FOLDABLE) or isinstance(value, bool):
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # noqa: PLR2004 - a float holds it exactly
         value = int(value)
@@ -88,8 +88,6 @@ def identifier(value: object) -> str:
     Nothing within it is folded: two ids that differ would become one. One with characters that nobody sees is
     none.
     """
-    if isinstance(value, bool) or not isinstance(value, FOLDABLE):
-        return ""
     text = value.strip() if isinstance(value, str) else plain(value)
     return text if text.isprintable() else ""
 
@@ -101,6 +99,8 @@ def clean(value: object, what: str, chars_max: int, notes: Notes) -> str:
     they stand.
     """
     text = plain(value)
+    if not text:
+        return ""
     cut = len(text) > chars_max
     text = text[: 4 * chars_max]
     if _MAYBE_CONTACT.search(text):

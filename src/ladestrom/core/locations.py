@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -60,8 +61,16 @@ _PHASES: Final = {"AC_3_PHASE": 3, "AC_2_PHASE": 2, "AC_2_PHASE_SPLIT": 2}
 
 def party_of(country_code: object, party_id: object) -> str | None:
     """`NOABC` of `no` and `abc`; None where they are no party."""
-    if not isinstance(country_code, str) or not isinstance(party_id, str):
-        return None
+    return (
+        _party(country_code, party_id)
+        if isinstance(country_code, str) and isinstance(party_id, str)
+        else None
+    )
+
+
+@lru_cache(1_024)
+def _party(country_code: str, party_id: str) -> str | None:
+    """Likewise. All Locations of a Sender are of a few."""
     letters, own = local_key(country_code), local_key(party_id)
     return letters + own if _COUNTRY.fullmatch(letters) and _PARTY_ID.fullmatch(own) else None
 
@@ -76,16 +85,9 @@ def status_of(word: str) -> Status | None:
     return _STATUSES.find(word)
 
 
-def doubled(evse_ids: Iterable[str | None]) -> frozenset[str]:
-    """Keys of EVSE ids that stand in a location more than once: they tell none of these EVSEs from another.
-
-    Peers whose chargers speak OCPP 1.x make an EVSE of each connector, and some give all of them one id.
-    """
-    counted = Counter(filter(None, (evse_key(each) for each in evse_ids if each)))
-    return frozenset(key for key, count in counted.items() if count > 1)
-
-
-def draft(location: Mapping[str, object], party: str | None = None) -> StationDraft | RecordRefusal:
+def draft(
+    location: Mapping[str, object], party: str | None = None, *, with_readings: bool = True
+) -> StationDraft | RecordRefusal:
     """The station that a location describes, with the status of each EVSE that has one.
 
     A location that is not to be published is a station without EVSEs, as is one whose EVSEs are all removed:
@@ -94,15 +96,18 @@ def draft(location: Mapping[str, object], party: str | None = None) -> StationDr
     Args:
         location: the object.
         party: whose it is where it does not say so itself (`NOABC`); OCPI 2.1.1 has it in the address only.
+        with_readings: whether the statuses are wanted.
     """
     written = identifier(location.get("id"))
     try:
-        return _draft(location, party, written)
+        return _draft(location, party, written, with_readings=with_readings)
     except Unusable as reason:
         return RecordRefusal(written[:ID_CHARACTERS_MAX] or "a location", str(reason))
 
 
-def _draft(location: Mapping[str, object], party: str | None, written: str) -> StationDraft:
+def _draft(
+    location: Mapping[str, object], party: str | None, written: str, *, with_readings: bool
+) -> StationDraft:
     own = party_of(location.get("country_code"), location.get("party_id")) or party
     if own is None:
         raise Unusable("country_code or party_id is missing")
@@ -117,7 +122,7 @@ def _draft(location: Mapping[str, object], party: str | None, written: str) -> S
     def text(field: str) -> str:
         return clean(location.get(field), field, TEXT_CHARACTERS_MAX, notes)
 
-    points = _Points(own, notes)
+    points = _Points(own, notes, with_readings=with_readings)
     if location.get("publish") is not False:
         points.read(location.get("evses"))
     address = text("address")
@@ -142,7 +147,7 @@ def _draft(location: Mapping[str, object], party: str | None, written: str) -> S
 
 
 def _position(coordinates: object, notes: Notes) -> tuple[float, float]:
-    said = coordinates if isinstance(coordinates, Mapping) else {}
+    said = coordinates if isinstance(coordinates, dict) else {}
     latitude, longitude = decimal(said.get("latitude")), decimal(said.get("longitude"))
     if latitude is None or longitude is None:
         raise Unusable(f"its coordinates {quoted(coordinates)} cannot be read")
@@ -155,7 +160,7 @@ def _position(coordinates: object, notes: Notes) -> tuple[float, float]:
 def _operator(location: Mapping[str, object], notes: Notes) -> str:
     for role in ("operator", "suboperator", "owner"):
         details = location.get(role)
-        if isinstance(details, Mapping) and (
+        if isinstance(details, dict) and (
             name := clean(details.get("name"), role, TEXT_CHARACTERS_MAX, notes)
         ):
             return name
@@ -165,40 +170,45 @@ def _operator(location: Mapping[str, object], notes: Notes) -> str:
 class _Points:
     """The EVSEs of a location, as they are read."""
 
-    def __init__(self, party: str, notes: Notes) -> None:
+    def __init__(self, party: str, notes: Notes, *, with_readings: bool) -> None:
         self.evses: list[Evse] = []
         self.outlets: list[Outlet] = []
         self.readings: list[tuple[int, Reading]] = []
         self._party = party
         self._notes = notes
+        self._with_readings = with_readings
         self._uids: set[str] = set()
 
     def read(self, evses: object) -> None:
         """Takes in a list of EVSE objects; those that are removed are left out."""
         found = [each for each in _objects(evses) if not _is_removed(each)]
-        twice = doubled(identifier(each.get("evse_id")) for each in found)
-        if twice:
+        ids = [identifier(each.get("evse_id")) for each in found]
+        keys = list(map(evse_key, ids))
+        several = (
+            {key for key, count in Counter(keys).items() if key and count > 1} if len(keys) > 1 else set()
+        )
+        if several:
             self._notes.add("several of its EVSEs have the same EVSE id; their uids are used")
-        for each in found:
-            self._add(each, twice)
+        for each, evse_id, key in zip(found, ids, keys, strict=True):
+            self._add(each, evse_id, "" if key in several else key, is_shared=key in several)
 
-    def _add(self, said: Mapping[str, object], twice: frozenset[str]) -> None:
-        uid, evse_id = identifier(said.get("uid")), identifier(said.get("evse_id"))
-        key = evse_key(evse_id)
-        if not key or len(evse_id) > ID_CHARACTERS_MAX:
+    def _add(self, said: Mapping[str, object], evse_id: str, key: str, *, is_shared: bool) -> None:
+        uid = identifier(said.get("uid"))
+        if is_shared:
+            evse_id = ""
+        elif not key or len(evse_id) > ID_CHARACTERS_MAX:
             if said.get("evse_id"):
                 self._notes.add(f"the EVSE id {quoted(said.get('evse_id'))} is none")
-            evse_id, key = "", ""
-        elif key in twice:
             evse_id, key = "", ""
         if not 0 < len(uid) <= ID_CHARACTERS_MAX:
             self._notes.add(f"an EVSE has the uid {quoted(uid)}")
             uid = ""
-        if not (uid or key) or local_key(uid) in self._uids:
+        local = local_key(uid)
+        if not (uid or key) or local in self._uids:
             self._notes.add("an EVSE without an id of its own was ignored")
             return
         if uid:
-            self._uids.add(local_key(uid))
+            self._uids.add(local)
         index = len(self.evses)
         self.evses.append(Evse(key, station="", evse_id=evse_id or None, uid=uid or None, party=self._party))
         connectors = [_connector(each, self._notes) for each in _objects(said.get("connectors"))]
@@ -208,25 +218,37 @@ class _Points:
         if len(self.outlets) + len(connectors) > OUTLETS_MAX:
             raise Unusable(f"it has more than {OUTLETS_MAX} connectors")
         self.outlets.extend(Outlet(index, each) for each in connectors)
-        if (read := _reading(said)) is not None:
+        if self._with_readings and (read := _reading(said)) is not None:
             self.readings.append((index, read))
 
 
 def _objects(value: object) -> Sequence[Mapping[str, object]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _is_removed(said: Mapping[str, object]) -> bool:
     word = said.get("status")
-    return isinstance(word, str) and status_of(word) is Status.REMOVED
+    return isinstance(word, str) and _STATUSES.find(word) is Status.REMOVED
 
 
 def _connector(said: Mapping[str, object], notes: Notes) -> Connector:
-    standard = plain(said.get("standard"))
-    if not _STANDARD.fullmatch(standard):
+    standard = _standard(plain(said.get("standard")))
+    if not standard:
         notes.add(f"the connector type {quoted(said.get('standard'))} is none")
         standard = "UNKNOWN"
-    return Connector(standard, _power_kw(said))
+    return _as_one(standard, _power_kw(said))
+
+
+@lru_cache(4_096)
+def _as_one(standard: str, power_kw: float | None) -> Connector:
+    """A connector; those that are alike are one object."""
+    return Connector(standard, power_kw)
+
+
+@lru_cache(256)
+def _standard(word: str) -> str:
+    """The word where it can be one; few are used."""
+    return word if _STANDARD.fullmatch(word) else ""
 
 
 def _power_kw(said: Mapping[str, object]) -> float | None:

@@ -82,10 +82,12 @@ def place(latitude: float, longitude: float, areas: tuple[Area, ...] = ()) -> Pl
     """
     if abs(latitude) < _NULL_ISLAND_DEGREES and abs(longitude) < _NULL_ISLAND_DEGREES:
         raise Unusable("its position is (0, 0), which means that none was entered")
+    if not areas and _EARTH.holds(latitude, longitude):
+        return Place(latitude, longitude, "")
     if any(area.holds(latitude, longitude) for area in areas):
         return Place(latitude, longitude, "")
     if any(area.holds(longitude, latitude) for area in areas):
         return Place(longitude, latitude, "latitude and longitude were exchanged")
     if not _EARTH.holds(latitude, longitude):
         raise Unusable(f"its position (latitude {latitude:g}, longitude {longitude:g}) is nowhere on Earth")
-    return Place(latitude, longitude, "its position lies outside the register's countries" if areas else "")
+    return Place(latitude, longitude, "its position lies outside the register's countries")

@@ -22,7 +22,7 @@ from ladestrom.formats.irve_dynamique import PointStatus
 from ladestrom.protocols import ocpi
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.irve_dynamique import Row
-from ladestrom.protocols.ocpi_receiver import DOCUMENT_BYTES_MAX
+from ladestrom.protocols.ocpi_locations import DOCUMENT_BYTES_MAX
 from ladestrom.protocols.ocpp import DIALECTS
 from ladestrom.protocols.oicp import Oicp, _Acknowledgement, _StatusCode, acknowledgement
 from ladestrom.protocols.qualicharge import _Created, _CreatedMany, _Fault, fault

@@ -70,6 +70,8 @@ class SourceLimits(msgspec.Struct, frozen=True, kw_only=True):
     fetch: FetchLimits = FetchLimits()
     pace: PaceLimits = PaceLimits()
     parse: ParseLimits = ParseLimits(items_max=1_000_000)
+    own_party: str = ""
+    """Who asks, in protocols that say so: country and party, `NOLDS`."""
     round_s_max: float = 600.0
     lost_after_s: float = 30.0
     """A source that is followed: how long it may be away before its statuses are given up."""
@@ -128,15 +130,17 @@ def origin_of(source: SourceRecord, kind: Kind) -> Origin:
     return Origin(source.name, source.operator, source.protocol, kind)
 
 
-def settings_of(source: SourceRecord, limits: ParseLimits, *, may_register: bool = False) -> PullSettings:
-    """What its protocol is told of a source."""
+def settings_of(source: SourceRecord, limits: SourceLimits, operator: Operator | None = None) -> PullSettings:
+    """What its protocol is told of a source; its stations are wanted where an operator is given."""
     return PullSettings(
         source=source.operator,
         address=source.address,
         secret=source.secret,
         options=source.options,
-        limits=limits,
-        may_register=may_register,
+        limits=limits.parse,
+        may_register=operator is not None and operator.may_register,
+        parties=() if operator is None else operator.parties,
+        own_party=limits.own_party,
     )
 
 
@@ -241,7 +245,7 @@ class Poller:
     async def _converse(self, fetcher: Fetcher, deadline: asyncio.Timeout) -> Memory:
         desk = self._desk
         operator = desk.operator(self.source.operator)
-        settings = settings_of(self.source, desk.limits.parse, may_register=operator.may_register)
+        settings = settings_of(self.source, desk.limits, operator)
         conversation = self._pull(settings, self._memory, desk.clock())
         way = way_of(self.source, desk.reception.begin())
         proceed: Callable[[], Ask | Reading | Delivery] = partial(next, conversation)

@@ -18,8 +18,7 @@ import msgspec
 import structlog
 
 from ladestrom import tasks
-from ladestrom.core.directory import Directory
-from ladestrom.core.locations import native_id
+from ladestrom.core.locations import native_id, party_of
 from ladestrom.errors import (
     BadRequest,
     Conflict,
@@ -35,11 +34,11 @@ from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.reception import Reception, feed_of
 from ladestrom.ingest.supervision import Origin
-from ladestrom.model import Millis, Operator, Order, Status
+from ladestrom.model import Millis, Operator, Order
 from ladestrom.ports import OcpiPeer, Peers, SourceRecord
-from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_receiver
+from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_pull, ocpi_receiver
 from ladestrom.protocols.conversation import Request
-from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.ocpi import Refused, Reply
 
 logger = structlog.get_logger(__name__)
@@ -48,7 +47,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 PROTOCOL: Final = "ocpi"
-BODY_BYTES_MAX: Final = ocpi_receiver.DOCUMENT_BYTES_MAX
+BODY_BYTES_MAX: Final = ocpi_locations.DOCUMENT_BYTES_MAX
 REQUESTS_PER_PEER_MAX: Final = 64
 """At a time; the next are told to come again."""
 READ_AGAIN_S: Final = 0.2
@@ -122,7 +121,7 @@ class OcpiServer:
     def __init__(
         self,
         reception: Reception,
-        directory: Directory,
+        shelf: Shelf,
         peers: Peers,
         calls: Calls,
         operator: Callable[[str], Operator | None],
@@ -133,8 +132,8 @@ class OcpiServer:
 
         Args:
             reception: where statuses go.
-            directory: at which Locations EVSEs are.
-            peers: where peers and Locations are kept.
+            shelf: where Locations are kept.
+            peers: where peers are kept.
             calls: what calls peers that register.
             operator: finds an operator by its name.
             clock: gives the receive times.
@@ -142,9 +141,8 @@ class OcpiServer:
         """
         self.failures: Counter[str] = Counter()
         """Requests that were refused, by status code of OCPI."""
-        self.shelf = Shelf(peers, clock)
+        self.shelf = shelf
         self._reception = reception
-        self._directory = directory
         self._peers = peers
         self._calls = calls
         self._operator = operator
@@ -177,8 +175,10 @@ class OcpiServer:
         """
         for name in sorted(self._left):
             evses: list[str] = []
-            for document in await self._peers.locations(name):
-                evses += ocpi_locations.evse_ids(document)
+            after = ""
+            while some := await self._peers.locations(name, after):
+                for after, document in some:  # noqa: B007 - the last is where the next ones begin
+                    evses += ocpi_locations.evse_ids(document)
             operator = self._operator(name) or Operator(name)
             feed = feed_of(operator, Origin.push(name, PROTOCOL), Order.UPDATES).name
             await self._reception.sign_off(operator, feed, evses)
@@ -214,7 +214,20 @@ class OcpiServer:
         if not reply.is_success:
             self.failures[str(reply.code)] += 1
         answer = ocpi.envelope(reply, self._clock(), request.headers)
-        await respond(send, msgspec.structs.replace(answer, headers=(*answer.headers, *extra)))
+        routed = self._routed_back(request).items()
+        await respond(send, msgspec.structs.replace(answer, headers=(*answer.headers, *routed, *extra)))
+
+    def _routed_back(self, request: Request) -> dict[str, str]:
+        """Whose the answer to a request of a functional module is, and whom it is for, where that said so."""
+        version, _, module = request.path.partition("/")
+        given, own = request.headers, self._settings.own
+        sender, receiver = (
+            party_of(given.get(f"ocpi-{way}-country-code"), given.get(f"ocpi-{way}-party-id"))
+            for way in ("from", "to")
+        )
+        if sender is None or not module.lstrip("/").startswith("locations"):
+            return {}
+        return ocpi.routing(version, receiver or own.country_code + own.party_id, sender)
 
     async def _reply(self, scope: MutableMapping[str, Any], request: Request, receive: Receive) -> Reply:
         _only(request.method, METHODS)
@@ -379,29 +392,19 @@ class OcpiServer:
                 if error.reply.code != ocpi.UNKNOWN_LOCATION:
                     self._unreadable(asked, sent.body, error)
                 raise
-            delivery = self._without_moved(outcome.delivery, *key)
-            receipt = await self._reception.take(operator, delivery, protocol=PROTOCOL)
-            if outcome.document is not None and outcome.document != document:
-                await self.shelf.put(key, outcome.document, document)
+            made = document if outcome.document is None else outcome.document
+            records = await self.shelf.records(operator.name)
+            # Others of this operator's requests have to know now what this Location lists.
+            records.put(key[1], document, made)
+            try:
+                delivery = self.shelf.settled(records, operator, outcome.delivery)
+                receipt = await self._reception.take(operator, delivery, protocol=PROTOCOL)
+                if made is not None and made != document:
+                    await self.shelf.put(key, made, document)
+            except BaseException:
+                records.put(key[1], made, document)
+                raise
         return ocpi_receiver.told(outcome, receipt)
-
-    def _without_moved(self, delivery: Delivery, operator: str, location: str) -> Delivery:
-        """What a Location brought, without what it takes away of EVSEs that are at another one by now.
-
-        An EVSE that moves is put at its new Location and REMOVED or left out at the old one, in either order.
-        """
-        register = f"{PROTOCOL}:{operator}"
-
-        def has_moved(evse: str) -> bool:
-            stations = [self._directory.stations[each.station] for each in self._directory.meant(evse)]
-            places = {station.native_id for station in stations if station.register == register}
-            return bool(places) and location not in places
-
-        reports = [
-            each for each in delivery.reports if each.status is not Status.REMOVED or not has_moved(each.evse)
-        ]
-        unknown = [each for each in delivery.unknown if not has_moved(each)]
-        return msgspec.structs.replace(delivery, reports=reports, unknown=unknown)
 
     def _still(self, asked: _Asked, party: str) -> Operator:
         """The operator of a request, with the rights that it has now.
@@ -444,7 +447,11 @@ def reconciled(peers: Iterable[OcpiPeer], every_s: int, *, anywhere: bool) -> li
         locations = ocpi.endpoint(endpoints, "locations", "SENDER")
         if peer.state != "registered" or locations is None or peer.their_token is None:
             continue
-        options = {"whole_every_s": "0"} | {ANYWHERE if anywhere else PUBLIC_ONLY: "yes"}
+        options = {"whole_every_s": "0", ocpi_pull.VERSION: peer.version or ""}
+        options[ANYWHERE if anywhere else PUBLIC_ONLY] = "yes"
+        cpos = [party for role, party, _ in peer.roles if role == "CPO"]
+        if asked := cpos or [party for _, party, _ in peer.roles]:
+            options[ocpi_pull.TO] = asked[0]
         if peer.version in ocpi_credentials.FLAT and peer.roles:
             options["party"] = peer.roles[0][1]
         registered_at = peer.registered_at or peer.made_at

@@ -1,4 +1,5 @@
-"""The Locations that peers of OCPI have put: read, changed and stored, the writes of all that wait in one.
+"""The Locations that peers of OCPI have put, and those that were pulled from them: read, changed and stored,
+the writes of all that wait in one.
 
 Knows documents. Must not know what is in them. Who changes a Location holds its lock from reading it to
 having stored it.
@@ -9,20 +10,33 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
+import structlog
+
 from ladestrom import tasks
+from ladestrom.core.access import may_report
+from ladestrom.core.directory import Directory
 from ladestrom.errors import LadestromError, NotReady, TooLarge
-from ladestrom.model import Millis
+from ladestrom.model import Evse, Millis, Operator
 from ladestrom.ports import Peers
+from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.ocpi_locations import is_news
+from ladestrom.protocols.ocpi_records import Records
 from ladestrom.quoting import quoted
+
+logger = structlog.get_logger(__name__)
 
 CACHE_BYTES_MAX: Final = 32 * 1024 * 1024
 """Of documents kept in memory: some ten thousand Locations, those that change."""
 BATCH_DOCUMENTS_MAX: Final = 500
 """Written in one transaction: some 100 ms."""
+PULLED_AT_ONCE_MAX: Final = 100
+"""Locations that were pulled, compared with what is there before others have their turn: some 5 ms."""
+READ_AT_ONCE_MAX: Final = 200
+"""Locations read from the store to learn what they list: likewise."""
 OPERATOR_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Of one operator's documents: 300,000 Locations of 3 KiB."""
 
@@ -33,9 +47,14 @@ Key = tuple[str, str]
 class Shelf:
     """One object per server."""
 
-    def __init__(self, peers: Peers, clock: Callable[[], Millis]) -> None:
+    def __init__(self, peers: Peers, directory: Directory, clock: Callable[[], Millis]) -> None:
         self._peers = peers
+        self._directory = directory
         self._clock = clock
+        self._records: dict[str, Records] = {}
+        self._reading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._full: set[str] = set()
+        """Operators that have stored so much that nothing more is taken from them."""
         self._cache: OrderedDict[Key, bytes] = OrderedDict()
         self._cache_bytes = 0
         self._waiting: dict[Key, tuple[bytes, asyncio.Future[None]]] = {}
@@ -50,11 +69,71 @@ class Shelf:
         Raises:
             NotReady: the store cannot be read now.
         """
+        async with self._lock(key):
+            yield await self.get(key)
+
+    def _lock(self, key: Key) -> asyncio.Lock:
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = asyncio.Lock()
+        return lock
+
+    async def records(self, operator: str) -> Records:
+        """What the Locations of an operator list, as whoever changes one of them has to know.
+
+        Raises:
+            NotReady: the store cannot be read now.
+        """
+        lock = self._reading.get(operator)
+        if lock is None:
+            lock = self._reading[operator] = asyncio.Lock()
         async with lock:
-            yield await self.get(key)
+            if operator not in self._records:
+                made, after = Records(), ""
+                while some := await self._peers.locations(operator, after, READ_AT_ONCE_MAX):
+                    for after, document in some:
+                        made.put(after, None, document)
+                self._records[operator] = made
+        return self._records[operator]
+
+    def settled(self, records: Records, operator: Operator, delivery: Delivery) -> Delivery:
+        """A delivery without what it takes away of EVSEs that another Location of the operator lists."""
+
+        def owns(evse: Evse) -> bool:
+            return may_report(operator, evse)
+
+        return records.settled(
+            delivery, lambda written, also: self._directory.resolve(written, also, owns)[0]
+        )
+
+    async def pulled(self, operator: Operator, delivery: Delivery) -> Delivery:
+        """Keeps the Locations that a delivery has, where they are news; `settled` then.
+
+        Raises:
+            NotReady: the store cannot be read or written now; doing it again does no harm.
+        """
+        records = await self.records(operator.name)
+        documents = delivery.documents or {}
+        # In one order, so that no two wait for each other.
+        for names in tasks.parts(sorted(documents), PULLED_AT_ONCE_MAX):
+            async with AsyncExitStack() as stack:
+                for name in names:
+                    await stack.enter_async_context(self._lock((operator.name, name)))
+                before = await self._peers.some_locations(operator.name, names)
+                news = [name for name in names if is_news(before.get(name), documents[name])]
+                done = await asyncio.gather(
+                    *(self.put((operator.name, name), documents[name], before.get(name)) for name in news),
+                    return_exceptions=True,
+                )
+                for name, error in zip(news, done, strict=True):
+                    if error is None:
+                        records.put(name, before.get(name), documents[name])
+                    elif not isinstance(error, TooLarge):
+                        raise error
+                    elif operator.name not in self._full:
+                        self._full.add(operator.name)
+                        logger.warning("Locations that were pulled are not kept", error=str(error))
+        return self.settled(records, operator, delivery)
 
     async def get(self, key: Key) -> bytes | None:
         """The document as it was stored last.
@@ -84,20 +163,25 @@ class Shelf:
             NotReady: the store cannot be written now; the document is what it was.
         """
         operator = key[0]
-        used = self._used_bytes.get(operator)
-        if used is None:
-            used = await self._peers.stored_bytes(operator)
-        grown = used + len(document) - len(before or b"")
-        if grown > OPERATOR_BYTES_MAX and grown > used:
+        if operator not in self._used_bytes:
+            stored_bytes = await self._peers.stored_bytes(operator)
+            self._used_bytes.setdefault(operator, stored_bytes)
+        used, growth = self._used_bytes[operator], len(document) - len(before or b"")
+        if used + growth > OPERATOR_BYTES_MAX and growth > 0:
             raise TooLarge(
                 f"{quoted(operator)} has stored {used} bytes of Locations; at most {OPERATOR_BYTES_MAX}"
             )
+        # What is being stored counts already, as others are stored at the same time.
+        self._used_bytes[operator] += growth
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[key] = (document, stored)
         if self._writer is None or self._writer.done():
             self._writer = tasks.start(self._write(), "store of OCPI locations", self._give_up)
-        await stored
-        self._used_bytes[operator] = self._used_bytes.get(operator, used) + len(document) - len(before or b"")
+        try:
+            await stored
+        except BaseException:
+            self._used_bytes[operator] -= growth
+            raise
         self._remember(key, document)
 
     async def drain(self) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from ladestrom.errors import OWN_FAILURES, LadestromError, PartlyTaken, Taken
 from ladestrom.hub import ADJUSTED_MAX, Hub
+from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, Origin, Supervision
@@ -43,10 +44,15 @@ class Reception:
     """One object per server."""
 
     def __init__(
-        self, hub: Hub, supervision: Supervision | None = None, registrar: Registrar | None = None
+        self,
+        hub: Hub,
+        supervision: Supervision | None = None,
+        registrar: Registrar | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self._hub = hub
         self._registrar = registrar
+        self._shelf = shelf
         self.supervision = supervision or Supervision(hub.now)
 
     async def take(
@@ -81,6 +87,8 @@ class Reception:
         if delivery.stations and operator.may_register and self._registrar is not None:
             # First, as its statuses are refused where its EVSEs are not known.
             await self._registrar.register(operator, delivery)
+        if delivery.documents is not None and self._shelf is not None:
+            delivery = await self._shelf.pulled(operator, delivery)
         try:
             receipt = await self._submit(operator, delivery, feed, began)
             try:

@@ -37,7 +37,7 @@ from ladestrom.model import Beginning, Millis, Operator, Position, Receipt
 from ladestrom.ports import SourceRecord, Sources
 from ladestrom.protocols import Row
 from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request, inline
-from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.delivery import Delivery
 from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
@@ -295,7 +295,7 @@ class SourceTasks:
         # It arrived before everything that came since, and what it says without a time held then.
         began = Beginning(0, found.kept.received_at)
         way = Way(began=began) if source is None else way_of(source, began)
-        work = partial(read_again, found, self._table, operator, source, desk.limits.parse)
+        work = partial(read_again, found, self._table, operator, source, desk.limits)
         deliveries = await desk.parsing.read(work, len(found.body))
         return [
             await desk.reception.take(operator, delivery, origin=origin, way=way) for delivery in deliveries
@@ -308,7 +308,7 @@ def _without_query(address: str) -> str:
 
 
 def read_again(
-    found: Quarantined, table: Table, operator: Operator, source: SourceRecord | None, limits: ParseLimits
+    found: Quarantined, table: Table, operator: Operator, source: SourceRecord | None, limits: SourceLimits
 ) -> Sequence[Delivery]:
     """What the present parser makes of a delivery that could not be read.
 
@@ -319,7 +319,7 @@ def read_again(
         table: of protocols.
         operator: whose statuses these are.
         source: as the store has it, where it is one that we ask or follow.
-        limits: of a message.
+        limits: of sources.
 
     Raises:
         LadestromError: it still cannot be read, or not by itself.
@@ -332,10 +332,10 @@ def read_again(
             row = table.pushes[kept.protocol]
             headers = {"content-type": kept.media_type} if kept.media_type else {}
             request = Request(kept.method or "POST", kept.path, {}, headers, found.body)
-            deliveries = [protocols.push(row).receive(request, operator, limits)]
+            deliveries = [protocols.push(row).receive(request, operator, limits.parse)]
         case Kind.FOLLOW:
             row = _row(table.streams, kept.protocol)
-            deliveries = [protocols.stream(row)(found.body, operator.name, limits)]
+            deliveries = [protocols.stream(row)(found.body, operator.name, limits.parse)]
         case Kind.PULL:
             row = _row(table.pulls, kept.protocol)
             if source is None:

@@ -458,7 +458,7 @@ class _RealtimeLine:
     """NOBIL Real-time: each connection is asked for, none can resume."""
 
     def __init__(self, follower: Follower, fetcher: Fetcher, trust: ssl.SSLContext, desk: Desk) -> None:
-        self._settings = settings_of(follower.source, desk.limits.parse)
+        self._settings = settings_of(follower.source, desk.limits)
         self._fetcher = fetcher
         self._trust = trust
         self._chance = desk.chance

@@ -103,6 +103,10 @@ class PullSettings(msgspec.Struct, frozen=True, kw_only=True):
     limits: ParseLimits = ParseLimits()
     may_register: bool = False
     """Whether stations are wanted for the registry; without it they need not be read."""
+    parties: tuple[str, ...] = ()
+    """The operator's own (`NOABC`)."""
+    own_party: str = ""
+    """Ours, where the protocol says who asks."""
 
 
 Memory = Mapping[str, str]

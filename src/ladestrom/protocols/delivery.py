@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -77,6 +77,12 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unknown: list[str] = msgspec.field(default_factory=list)
     """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,
     whatever the time of what it tells then. Not counted as items."""
+    left: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """EVSEs, by EVSE id and uid (either may be empty), that a Location of OCPI has no more or does not show:
+    they are `unknown` unless another Location lists them."""
+    documents: Mapping[str, bytes] | None = None
+    """Locations of OCPI as they were pulled, by their names (`NO*ABC*LOC1`), to be kept beside those that
+    were put; None where it is from none."""
     unmapped: int = 0
     """Status words that the protocol does not have, refused items apart. Each makes its EVSE UNKNOWN:
     its old status has ended."""

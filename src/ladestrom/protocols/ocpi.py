@@ -189,6 +189,21 @@ def request_ids(seed: str) -> dict[str, str]:
     return dict.fromkeys(ECHOED, name)
 
 
+def routing(version: str, sender: str, receiver: str) -> dict[str, str]:
+    """The headers that say whose a message of a functional module is, and whom it is for: parties such as
+    `NOABC`, empty where they are not known.
+
+    OCPI 2.2.1, section 4.1.3.2 (message routing headers). OCPI 2.1.1 has none.
+    """
+    ends = (("from", sender), ("to", receiver)) if version != _UNENCODED else ()
+    headers = {}
+    for way, party in ends:
+        if party:
+            headers[f"ocpi-{way}-country-code"] = party[:2]
+            headers[f"ocpi-{way}-party-id"] = party[2:]
+    return headers
+
+
 def is_token(text: str) -> bool:
     """Whether it can be a token of OCPI."""
     return _TOKEN.fullmatch(text) is not None

@@ -9,14 +9,15 @@ Source: OCPI 2.2.1 and 2.3.0, section 8; 2.1.1, `mod_locations`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
-from ladestrom.core.locations import doubled, draft, instant, party_of, status_of
+from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, native_id, party_of, status_of
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import NEVER, Millis, Order, Reason, evse_key, local_key
+from ladestrom.model import NEVER, Millis, Order, Reason, Status, evse_key, local_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 
@@ -28,6 +29,14 @@ class Evse(msgspec.Struct, frozen=True, gc=False):
     status: str
     evse_id: str | None = None
     last_updated: datetime | None = None
+
+
+class _Named(msgspec.Struct, frozen=True, gc=False):
+    """What says which Location an object is."""
+
+    id: Any = None
+    country_code: Any = None
+    party_id: Any = None
 
 
 class Location(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +65,11 @@ class Page(msgspec.Struct, frozen=True):
     """Of its Locations, as they compare; of those that have one."""
 
 
+DOCUMENT_BYTES_MAX: Final = 1024 * 1024
+"""Of one stored Location: a thousand EVSEs of 1 KiB each."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_named = msgspec.json.Decoder(_Named).decode
 _decode_page = msgspec.json.Decoder(list[Location]).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_location = msgspec.json.Decoder(Location).decode
@@ -68,6 +82,7 @@ def read_page(
     limits: ParseLimits,
     *,
     party: str | None = None,
+    with_documents: bool = False,
     with_stations: bool = False,
 ) -> Page:
     """A list of Locations, as a Sender answers it. One EVSE that cannot be read costs no other.
@@ -77,6 +92,7 @@ def read_page(
         source: name of the operator.
         limits: what it may be.
         party: whose Locations are that do not say so (2.1.1).
+        with_documents: whether the Locations themselves are wanted too.
         with_stations: whether the stations that it describes are wanted too, which takes longer.
 
     Raises:
@@ -115,8 +131,60 @@ def read_page(
             ids.append(local_key(f"{owner[0] or ''}*{owner[1] or ''}*{own}"))
         newest_at = max(newest_at, at)
     stations = _stations(data, party) if with_stations else []
-    parties = {party for each in owners if (party := party_of(*each)) is not None}
-    return Page(gathered.delivery(stations), count, newest_at, gathered.named, parties, ids)
+    parties = set(filter(None, (party_of(*each) for each in owners)))
+    delivery = gathered.delivery(stations)
+    if with_documents:
+        delivery = msgspec.structs.replace(delivery, documents=_documents(data, party))
+    return Page(delivery, count, newest_at, gathered.named, parties, ids)
+
+
+def _documents(data: bytes | msgspec.Raw, party: str | None) -> dict[str, bytes]:
+    """The Locations of a list as they are kept. Those that nobody could ask for are left out."""
+    found: dict[str, bytes] = {}
+    for raw in _items(data):
+        try:
+            said = _decode_named(raw)
+            text = bytes(raw)
+            text.decode()
+        except UNREADABLE:
+            continue
+        if b"\\" in text and not _object(raw):
+            # An escape that is none is seen where a text is wanted only.
+            continue
+        own, name = party_of(said.country_code, said.party_id), _text(said.id)
+        if own is None or name != said.id:
+            own = own or party
+            if own is None or not name:
+                continue
+            filled = {"id": name, "country_code": own[:2], "party_id": own[2:]}
+            text = _encode({**_object(raw), **filled})
+        if len(text) <= DOCUMENT_BYTES_MAX and len(name) <= ID_CHARACTERS_MAX:
+            found[native_id(own, name)] = text
+    return found
+
+
+def is_news(before: bytes | None, document: bytes) -> bool:
+    """Whether a Location that was pulled is to be kept in place of the one that is there.
+
+    Not where it is older, nor where nothing but times is another: some Senders update all times each time.
+    """
+    if before is None or before == document:
+        return before is None
+    old, new = _object(before), _object(document)
+    old_at, new_at = instant(old.get("last_updated")), instant(new.get("last_updated"))
+    if old_at is not None and new_at is not None and old_at > new_at:
+        return False
+    return _timeless(old) != _timeless(new)
+
+
+def _timeless(said: dict[str, object], lists: tuple[str, ...] = ("evses", "connectors")) -> dict[str, object]:
+    """An object, and those that it lists, without the times of updates."""
+    made = {name: value for name, value in said.items() if name != "last_updated"}
+    for name in lists:
+        found = made.get(name)
+        if isinstance(found, list):
+            made[name] = [_timeless(each, lists[1:]) if isinstance(each, dict) else each for each in found]
+    return made
 
 
 def _one_by_one(data: bytes | msgspec.Raw) -> list[Location | dict[str, object]]:
@@ -155,12 +223,51 @@ def _object(raw: bytes | msgspec.Raw) -> dict[str, object]:
 
 
 def _stations(data: bytes | msgspec.Raw, party: str | None) -> list[StationDraft | RecordRefusal]:
-    return [_bare(draft(_object(raw), party)) for raw in _items(data)]
+    # What the delivery reports is not told a second time.
+    return [draft(_object(raw), party, with_readings=False) for raw in _items(data)]
 
 
-def _bare(made: StationDraft | RecordRefusal) -> StationDraft | RecordRefusal:
-    """Without the statuses: what the delivery reports is not told a second time."""
-    return msgspec.structs.replace(made, readings=()) if isinstance(made, StationDraft) else made
+class Shared:
+    """Which EVSE ids the EVSEs of one Location share; those that are REMOVED do not count.
+
+    Peers whose chargers speak OCPP 1.x make an EVSE of each connector, and some give all of them one id:
+    these are told from each other by their uids. A peer that replaces a uid lists the id twice for a while.
+    """
+
+    def __init__(self) -> None:
+        self._listed: dict[str, tuple[int, Millis, str]] = {}
+        """By EVSE id: how many there are, and time and uid of the newest."""
+
+    def add(self, uid: str, evse_id: str | None, word: object, at: Millis | None) -> None:
+        """The next EVSE."""
+        key = evse_key(evse_id) if evse_id else ""
+        if not key or (isinstance(word, str) and status_of(word) is Status.REMOVED):
+            return
+        count, newest_at, newest = self._listed.get(key, (0, NEVER, uid))
+        at = NEVER if at is None else at
+        self._listed[key] = (count + 1, at, uid) if at >= newest_at else (count + 1, newest_at, newest)
+
+    def is_listed(self, key: str) -> bool:
+        """Whether an EVSE that is there has this id."""
+        return key in self._listed
+
+    def newest(self, key: str) -> str | None:
+        """The uid of the newest EVSE of those that share an id; None where it is not shared."""
+        count, _, newest = self._listed.get(key, (0, NEVER, ""))
+        return newest if count > 1 else None
+
+
+def shared_ids(evses: Iterable[Mapping[str, object]]) -> Shared:
+    """Which EVSE ids some EVSE objects share."""
+    shared = Shared()
+    for each in evses:
+        shared.add(
+            _text(each.get("uid")),
+            _text(each.get("evse_id")),
+            each.get("status"),
+            instant(each.get("last_updated")),
+        )
+    return shared
 
 
 class Statuses:
@@ -170,14 +277,14 @@ class Statuses:
         self.named: list[str] = []
         """Every EVSE that was read, by all its ids."""
         self._gathering = Gathering(source, Order.UPDATES)
-        self._unknown: list[str] = []
+        self._left: list[tuple[str, str]] = []
         self._items_max = limits.items_max
         self._items = 0
 
     def delivery(self, stations: list[StationDraft | RecordRefusal]) -> Delivery:
         """All of it."""
         made = self._gathering.delivery(stations=stations)
-        return msgspec.structs.replace(made, unknown=self._unknown) if self._unknown else made
+        return msgspec.structs.replace(made, left=self._left) if self._left else made
 
     def add(self, location: Location) -> None:
         """The EVSEs of a Location. Of one that must not be shown, nothing is known from now on."""
@@ -188,10 +295,16 @@ class Statuses:
             for evse in evses:
                 self.hide(evse.uid, evse.evse_id)
             return
-        twice = doubled([evse.evse_id for evse in evses]) if len(evses) > 1 else frozenset()
-        for evse in evses:
-            at = evse.last_updated
-            self._report(evse.uid, evse.evse_id, evse.status, None if at is None else millis(at), twice)
+        stamps = [None if evse.last_updated is None else millis(evse.last_updated) for evse in evses]
+        shared = None
+        if len(evses) > 1:
+            keys = [evse_key(evse.evse_id) for evse in evses if evse.evse_id]
+            if len({*keys}) < len(keys):
+                shared = Shared()
+                for evse, at in zip(evses, stamps, strict=True):
+                    shared.add(evse.uid, evse.evse_id, evse.status, at)
+        for evse, at in zip(evses, stamps, strict=True):
+            self._report(evse.uid, evse.evse_id, evse.status, at, shared)
 
     def add_object(self, location: dict[str, object]) -> None:
         """The same of a Location of which something is not of its type."""
@@ -200,16 +313,16 @@ class Statuses:
             self._refuse(Reason.INVALID_ITEM, "it is no Location: it has no id, or its evses are no list")
             return
         evses = found or []
-        twice = doubled(_text(each.get("evse_id")) for each in evses if isinstance(each, dict))
+        shared = shared_ids(each for each in evses if isinstance(each, dict))
         for each in evses:
             if not isinstance(each, dict):
                 self._refuse(Reason.INVALID_ITEM, "it is no EVSE object")
             elif location.get("publish") is False:
                 self.hide(_text(each.get("uid")), _text(each.get("evse_id")))
             else:
-                self.add_evse(each, twice)
+                self.add_evse(each, shared)
 
-    def add_evse(self, evse: dict[str, object], twice: frozenset[str] = frozenset()) -> None:
+    def add_evse(self, evse: dict[str, object], shared: Shared) -> None:
         """One EVSE object of which something is not of its type, or that stands alone."""
         uid, word = _text(evse.get("uid")), evse.get("status")
         if not uid:
@@ -226,23 +339,28 @@ class Statuses:
                 f"last_updated of EVSE {shown(uid)} is {shown(said)}; write it as 2026-11-22T10:00:00Z",
             )
             return
-        self._report(uid, _text(evse.get("evse_id")) or None, word, at, twice)
+        self._report(uid, _text(evse.get("evse_id")) or None, word, at, shared)
 
     def hide(self, uid: str, evse_id: str | None) -> None:
         """An EVSE that must not be shown."""
-        self._unknown.extend(each for each in (evse_id, uid) if each)
+        if uid or evse_id:
+            self._left.append((evse_id or "", uid))
 
     def _report(
-        self, uid: str, evse_id: str | None, word: str, at: Millis | None, twice: frozenset[str]
+        self, uid: str, evse_id: str | None, word: str, at: Millis | None, shared: Shared | None
     ) -> None:
         self._count()
         status = status_of(word)
-        if evse_id and not (twice and evse_key(evse_id) in twice):
+        key = evse_key(evse_id) if evse_id and shared is not None else ""
+        newest = None if shared is None else shared.newest(key)
+        if not evse_id or newest is not None:
+            # The newest of those that share an EVSE id has it, where nothing is known by its uid.
+            also = evse_id if evse_id and newest == uid and status is not Status.REMOVED else ""
+            self.named += (uid, also) if also else (uid,)
+            self._gathering.word(uid, status, at, word, also)
+        elif shared is None or status is not Status.REMOVED or not shared.is_listed(key):
             self.named += (evse_id, uid)
             self._gathering.word(evse_id, status, at, word, uid)
-        else:
-            self.named.append(uid)
-            self._gathering.word(uid, status, at, word)
 
     def _refuse(self, reason: Reason, detail: str) -> None:
         self._count()

@@ -52,6 +52,7 @@ from ladestrom.protocols.ocpi import (
     read_details,
     read_versions,
     request_ids,
+    routing,
     written,
 )
 from ladestrom.protocols.ocpi_locations import Page, read_page
@@ -77,6 +78,12 @@ EMPTY_PAGES_MAX: Final = 10
 """One after the other that lead on; a Sender that filters after it cut the pages sends some."""
 PARTIAL_AGAIN_S: Final = 3_600
 """Until everything is asked for again, where the list could not be walked to its end."""
+VERSION: Final = "version"
+"""Option of a source that is a peer: the version that it speaks. Nobody sets it: the server does."""
+TO: Final = "to"
+"""Likewise: the party that is asked (`NOABC`)."""
+KEPT: Final = "kept"
+"""In a memory, that the Locations of the whole rounds were kept."""
 _LINK: Final = re.compile(r"""<([^<>]*)>((?:[^,<"]|"[^"]*")*)""")
 """A target, and its parameters; within quotes, a comma is part of a value (RFC 8288, section 3)."""
 _PARAMETER: Final = re.compile(r""";\s*([^\s=;]+)\s*(?:=\s*(?:"([^"]*)"|'([^']*)'|([^\s;]*)))?""")
@@ -103,7 +110,9 @@ class _Walk:
 
     def __init__(self, settings: PullSettings, memory: Memory, now: Millis) -> None:
         self._settings = settings
-        self._party = _party(settings.options)
+        named = _party(settings.options)
+        # Locations of OCPI 2.1.1 do not say whose they are.
+        self._party = named or (settings.parties[0] if len(settings.parties) == 1 else None)
         self._page_locations = _number(settings.options, "page", PAGE_LOCATIONS, 1, 10_000)
         whole_every_s = _number(settings.options, "whole_every_s", WHOLE_EVERY_S, 0, WHOLE_EVERY_S_MAX)
         if not is_address(settings.address):
@@ -116,16 +125,19 @@ class _Walk:
         self._newest_at = _instant(memory, "newest_at") if same else NEVER
         # A clock that was ahead at the last whole round is no reason to wait until then.
         is_recent = 0 <= now - self._whole_at < whole_every_s * 1000
-        self._is_whole = self._newest_at == NEVER or not is_recent
+        self._is_whole = self._newest_at == NEVER or not is_recent or KEPT not in memory
+        self._version = settings.options.get(VERSION) or (memory.get(VERSION, "") if same else "")
         self._since_at = self._newest_at
         self._named: set[str] = set()
-        self._parties: set[str] = {self._party} if self._party else set()
+        self._parties: set[str] = {named} if named else set()
         self._ids: set[str] = set()
         """Locations seen in this round."""
         self._present: set[str] = set()
         """EVSEs that have another status than REMOVED in this round, by all their ids."""
         self._removed: list[tuple[StatusReport, set[str]]] = []
         """Those that are REMOVED, each with all ids of its EVSE."""
+        self._left: list[tuple[tuple[str, str], set[str]]] = []
+        """Those that are not to be shown, by EVSE id and uid; likewise."""
         self._links = True
         """Whether the peer's links to next pages can be followed."""
         self._short = ""
@@ -141,8 +153,10 @@ class _Walk:
                 answered, data = yield from self._ask(self._query(self._locations, 0))
             if not (yield from self._pages(answered, data)):
                 break
-        if gone := [each for each, ids in self._removed if self._present.isdisjoint(ids)]:
-            yield Delivery(reports=gone, order=Order.UPDATES)
+        gone = [each for each, ids in self._removed if self._present.isdisjoint(ids)]
+        left = [each for each, ids in self._left if self._present.isdisjoint(ids)]
+        if gone or left:
+            yield Delivery(reports=gone, order=Order.UPDATES, left=left, documents={})
         if self._is_whole and not self._short:
             # What another way told of parties that this peer does not have is not its to take back.
             yield Delivery(
@@ -169,6 +183,8 @@ class _Walk:
             "form": self._form,
             "newest_at": str(min(newest_at, self._received_at)),
             "whole_at": str(whole_at),
+            VERSION: self._version,
+            KEPT: "1",
         }
         return memory | ({PARTIAL: self._short} if self._short else {})
 
@@ -189,13 +205,15 @@ class _Walk:
                 self._locations = ""
         url = self._settings.address
         for _ in range(HOPS_MAX):
-            _, data = yield from self._ask(url)
+            # What it is shows in the answer; some Senders give none to who does not say whom it asks.
+            is_module = "locations" in urlsplit(url).path.lower()
+            _, data = yield from self._ask(url, is_module=is_module)
             match _kind(data):
                 case "versions":
                     chosen = best(read_versions(data, "the versions endpoint"))
                     if chosen is None:
                         raise PeerFailed(f"the peer supports none of {', '.join(VERSIONS)}")
-                    url = _checked(chosen.url)
+                    url, self._version = _checked(chosen.url), chosen.version.strip()
                 case "details":
                     found = endpoint(read_details(data, "the version details"), "locations", "SENDER")
                     if found is None:
@@ -299,8 +317,9 @@ class _Walk:
             party=self._party,
             with_stations=settings.may_register,
         )
-        page, removed, present = yield from reading(answered.body, work)
+        page, removed, left, present = yield from reading(answered.body, work)
         self._removed += removed
+        self._left += left
         self._present |= present
         self._newest_at = max(self._newest_at, page.newest_at)
         if self._is_whole:
@@ -310,8 +329,11 @@ class _Walk:
                 raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSE ids, which is too many")
         return page
 
-    def _ask(self, url: str) -> Part[tuple[Answered, msgspec.Raw]]:
-        """Asks, with the token in the form that the peer takes; where that is not known, in both."""
+    def _ask(self, url: str, *, is_module: bool = True) -> Part[tuple[Answered, msgspec.Raw]]:
+        """Asks, with the token in the form that the peer takes; where that is not known, in both.
+
+        `is_module` is whether it asks a functional module, and not for versions or their details.
+        """
         token = self._settings.secret
         forms = (self._form,) if self._form else (VERSIONS[0], VERSIONS[-1])
         denied: PeerFailed | None = None
@@ -319,6 +341,8 @@ class _Walk:
             self._asked += 1
             ids = request_ids(f"{self._settings.address} {self._settings.source} {self._now} {self._asked}")
             headers = {"accept": "application/json", **ids}
+            if is_module:
+                headers |= self._routing(form)
             if token:
                 headers["authorization"] = authorization(token, form)
             answered: Answered = yield Ask(url, headers=headers)
@@ -339,27 +363,37 @@ class _Walk:
         self._form = ""
         raise denied or PeerDenies("the peer was not asked")
 
+    def _routing(self, form: str) -> dict[str, str]:
+        """Who asks whom."""
+        # Where only the address of the Locations is known, the form of the token tells the version.
+        version = self._version or form
+        settings = self._settings
+        return routing(version, settings.own_party, settings.options.get(TO) or self._party or "")
+
 
 def _read_page(
     data: msgspec.Raw, source: str, limits: ParseLimits, *, party: str | None, with_stations: bool
-) -> tuple[Page, list[tuple[StatusReport, set[str]]], set[str]]:
-    """A page without the EVSEs that are REMOVED; these with their ids, which wait for the end of the round;
-    and all ids of the others.
+) -> tuple[Page, list[tuple[StatusReport, set[str]]], list[tuple[tuple[str, str], set[str]]], set[str]]:
+    """A page without the EVSEs that are REMOVED or not to be shown; these with their ids, which wait for the
+    end of the round; and all ids of the others.
 
     An EVSE that moves is REMOVED at one Location and has its status at another, on whichever page.
     """
-    page = read_page(data, source, limits, party=party, with_stations=with_stations)
+    page = read_page(data, source, limits, party=party, with_documents=True, with_stations=with_stations)
     delivery = page.delivery
-    removed = [(each, _keys(each)) for each in delivery.reports if each.status is Status.REMOVED]
+    removed = [
+        (each, _keys(each.evse, each.also)) for each in delivery.reports if each.status is Status.REMOVED
+    ]
+    left = [(each, _keys(*each)) for each in delivery.left]
     reports = [each for each in delivery.reports if each.status is not Status.REMOVED]
-    present = {key for each in reports for key in _keys(each)}
-    page = msgspec.structs.replace(page, delivery=msgspec.structs.replace(delivery, reports=reports))
-    return page, removed, present
+    present = {key for each in reports for key in _keys(each.evse, each.also)}
+    shown = msgspec.structs.replace(delivery, reports=reports, left=[])
+    return msgspec.structs.replace(page, delivery=shown), removed, left, present
 
 
-def _keys(report: StatusReport) -> set[str]:
+def _keys(*ids: str) -> set[str]:
     """All ids of an EVSE, as they compare."""
-    return {evse_key(each) or local_key(each) for each in (report.evse, report.also) if each}
+    return {evse_key(each) or local_key(each) for each in ids if each}
 
 
 def _kind(data: msgspec.Raw) -> str:

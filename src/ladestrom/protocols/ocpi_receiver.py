@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ladestrom.core.locations import ID_CHARACTERS_MAX, doubled, draft, instant, party_of, status_of
-from ladestrom.model import Millis, Receipt, Status, local_key
+from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, party_of, status_of
+from ladestrom.model import Millis, Receipt, Status, evse_key, local_key
 from ladestrom.ports import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, json_text, shown
 from ladestrom.protocols.ocpi import (
@@ -30,11 +30,9 @@ from ladestrom.protocols.ocpi import (
     Reply,
     written,
 )
-from ladestrom.protocols.ocpi_locations import Statuses
+from ladestrom.protocols.ocpi_locations import DOCUMENT_BYTES_MAX, Statuses, shared_ids
 from ladestrom.quoting import quoted
 
-DOCUMENT_BYTES_MAX: Final = 1024 * 1024
-"""Of one stored Location: a thousand EVSEs of 1 KiB each."""
 UNDATED: Final = frozenset({"2.1.1"})
 """Versions in which a PATCH need not say `last_updated`."""
 _TOLD_MAX: Final = 5
@@ -132,27 +130,28 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
             raise Refused(
                 "the Location has no members but its ids; PUT replaces all of it", INVALID_PARAMETERS
             )
-        given.setdefault("id", where.location)
-        if sent.version not in UNDATED:
-            given.setdefault("country_code", where.party[:2])
-            given.setdefault("party_id", where.party[2:])
-        document = _kept(given)
+        document = _kept(given, where)
         return _made(sent, where, given, before, document, created=before is None)
     place = _Place(document, where)
     parent, name, key, own = place.parent()
     index = _index(parent, name, key, own)
-    before_here: Object | None = None if index is None else parent[name][index]
+    replaced: list[Object] = [] if index is None else [parent[name][index]]
     given.setdefault(key, own)
-    statuses = _statuses(sent, place.location, [given]) if where.connector is None else _none(sent)
-    if before_here is not None and _is_newer(before_here, at):
-        return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
+    is_old = bool(replaced) and _is_newer(replaced[0], at)
     if index is None:
         _listed(parent, name).append(given)
     else:
         parent[name][index] = given
+    statuses = _none(sent)
+    if where.connector is None:
+        statuses = _statuses(sent, place.location, [] if is_old else replaced, [given])
+    if is_old:
+        return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
     place.touch(at if at is not None else sent.received_at)
     reply = Reply(status=HTTP_CREATED if index is None else HTTP_OK)
-    return Outcome(reply, statuses.delivery(_stations(sent, where, place.location)), _kept(place.location))
+    return Outcome(
+        reply, statuses.delivery(_stations(sent, where, place.location)), _kept(place.location, where)
+    )
 
 
 def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
@@ -169,24 +168,26 @@ def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     at = _dated(given, sent)
     if at is None and sent.version not in UNDATED:
         raise Refused("last_updated is missing; a PATCH requires it", INVALID_PARAMETERS)
-    was_removed = _is_removed(own)
-    location, reported, gone = place.location, list[Object](), list[Object]()
-    if where.evse is None:
-        location = merge(own, given)
-        if given.keys() & {"evses", "publish"}:
-            reported, gone = _evses(location), _gone(own, location)
-    elif where.connector is None and "status" in given:
-        reported = [{**own, "status": given["status"], "last_updated": given.get("last_updated")}]
-    statuses = _statuses(sent, location, reported)
-    for evse in gone:
-        statuses.hide(*_ids(evse))
-    if _is_newer(own, at):
-        return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
+    before, is_old = dict(own), _is_newer(own, at)
+    if is_old and where.evse is None:
+        given.pop("publish", None)
     place.merge(given)
+    after: list[Object] = []
+    if where.evse is None:
+        evses = _evses(before)
+        if given.keys() & {"evses", "publish"}:
+            after = _evses(place.location)
+    else:
+        evses = [] if where.connector is not None else [before]
+        if where.connector is None and ("status" in given or ("evse_id" in given and "status" in own)):
+            after = [{**own, "last_updated": given.get("last_updated")}]
+    statuses = _statuses(sent, place.location, [] if is_old else evses, after)
+    if is_old:
+        return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
     place.touch(at if at is not None else sent.received_at)
-    is_static = bool(given.keys() - _DYNAMIC) or was_removed != _is_removed(place.named())
+    is_static = bool(given.keys() - _DYNAMIC) or _is_removed(before) != _is_removed(own)
     stations = _stations(sent, where, place.location) if is_static else []
-    return Outcome(Reply(), statuses.delivery(stations), _kept(place.location))
+    return Outcome(Reply(), statuses.delivery(stations), _kept(place.location, where))
 
 
 def told(outcome: Outcome, receipt: Receipt) -> Reply:
@@ -351,24 +352,38 @@ def _none(sent: Sent) -> Statuses:
     return Statuses(sent.source, sent.limits)
 
 
-def _statuses(sent: Sent, location: Object, evses: list[Object]) -> Statuses:
+def _statuses(sent: Sent, location: Object, before: list[Object], after: list[Object]) -> Statuses:
     """The statuses of EVSEs of a Location. One EVSE that stands alone has to have one.
+
+    Args:
+        sent: the request.
+        location: as it is with the request.
+        before: EVSEs that the request replaces.
+        after: EVSEs that it tells of.
 
     Raises:
         Refused: it has not, or its time cannot be read.
     """
     gathered = _none(sent)
-    own = {local_key(_ids(evse)[0]) for evse in evses}
-    others = [evse for evse in _evses(location) if local_key(_ids(evse)[0]) not in own]
-    twice = doubled(_ids(evse)[1] for evse in (*others, *evses))
-    for evse in evses:
+    all_of = _evses(location)
+    shared = shared_ids(all_of)
+    # An EVSE whose uid is replaced has the status of its new record, once the old one says nothing of it.
+    keys = _listed_keys(before) - _listed_keys(after)
+    told = {local_key(_ids(evse)[0]) for evse in after}
+    heirs = [
+        evse
+        for evse in all_of
+        if not keys.isdisjoint(_listed_keys([evse])) and local_key(_ids(evse)[0]) not in told
+    ]
+    for place, evse in enumerate((*after, *(heirs if after else ()))):
         if location.get("publish") is False:
             gathered.hide(*_ids(evse))
         else:
-            gathered.add_evse(evse, twice)
-    refused = gathered.delivery([]).refused
-    if refused and len(evses) == 1:
-        raise Refused(refused[0].detail, INVALID_PARAMETERS)
+            gathered.add_evse(evse, shared)
+        if place == 0 and len(after) == 1 and (refused := gathered.delivery([]).refused):
+            raise Refused(refused[0].detail, INVALID_PARAMETERS)
+    for uid, evse_id in _gone(before, location):
+        gathered.hide(uid, evse_id)
     return gathered
 
 
@@ -384,18 +399,35 @@ def _made(
 ) -> Outcome:
     """The outcome of a PUT of a Location: EVSEs that it had and has no more are unknown from now on."""
     statuses = _none(sent)
-    statuses.add_object({**given, "id": where.location})
+    # Whether it is to be published is what the newest word says, which is the stored one where that stays.
+    newest = before if before is not None and document is None else given
+    statuses.add_object({**given, "id": where.location, "publish": newest.get("publish")})
     if before is not None and document is not None:
-        for evse in _gone(before, given):
-            statuses.hide(*_ids(evse))
+        for uid, evse_id in _gone(_evses(before), given):
+            statuses.hide(uid, evse_id)
     stations = _stations(sent, where, given) if document is not None else []
     status = HTTP_CREATED if created else HTTP_OK
     return Outcome(Reply(message=message, status=status), statuses.delivery(stations), document)
 
 
-def _gone(before: Object, after: Object) -> list[Object]:
-    """EVSEs of a Location that it has no more."""
-    return [each for each in _evses(before) if _index(after, "evses", "uid", _ids(each)[0]) is None]
+def _gone(before: list[Object], after: Object) -> list[tuple[str, str | None]]:
+    """Ids that EVSEs of a Location had and that it does not have any more: uid and EVSE id of each."""
+    evses = list(map(_ids, _evses(after)))
+    uids = {local_key(uid) for uid, _ in evses}
+    keys = {evse_key(evse_id) for _, evse_id in evses if evse_id}
+    found = []
+    for uid, evse_id in (_ids(evse) for evse in before if not _is_removed(evse)):
+        is_here = local_key(uid) in uids
+        gone = "" if is_here else uid, None if evse_key(evse_id or "") in keys else evse_id
+        if any(gone):
+            found.append(gone)
+    return found
+
+
+def _listed_keys(evses: list[Object]) -> set[str]:
+    """EVSE ids of those that are not REMOVED, as they compare."""
+    ids = (_ids(evse)[1] for evse in evses if not _is_removed(evse))
+    return {evse_key(each) for each in ids if each}
 
 
 def _evses(location: Object) -> list[Object]:
@@ -415,7 +447,14 @@ def _stations(sent: Sent, where: Target, location: Object) -> list[StationDraft 
     return [msgspec.structs.replace(made, readings=()) if isinstance(made, StationDraft) else made]
 
 
-def _kept(location: Object) -> bytes:
+def _kept(location: Object, where: Target) -> bytes:
+    """The Location as it is stored: what only its path says is in it, whatever version it came in."""
+    for member, own in (
+        ("id", where.location),
+        ("country_code", where.party[:2]),
+        ("party_id", where.party[2:]),
+    ):
+        location.setdefault(member, own)
     document = _encode(location)
     if len(document) > DOCUMENT_BYTES_MAX:
         raise Refused(f"the Location would have {len(document)} bytes; at most {DOCUMENT_BYTES_MAX} are kept")

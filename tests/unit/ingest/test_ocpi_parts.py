@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,16 @@ class Kept:
     async def location(self, operator: str, location_id: str) -> bytes | None:
         return self.documents.get((operator, location_id))
 
+    async def locations(
+        self, operator: str, after: str = "", count_max: int = 1_000
+    ) -> list[tuple[str, bytes]]:
+        found = sorted((key[1], document) for key, document in self.documents.items() if key[0] == operator)
+        return [each for each in found if each[0] > after][:count_max]
+
+    async def some_locations(self, operator: str, location_ids: Sequence[str]) -> dict[str, bytes]:
+        keys = [(operator, each) for each in location_ids]
+        return {key[1]: self.documents[key] for key in keys if key in self.documents}
+
     async def stored_bytes(self, operator: str) -> int:
         return sum(len(document) for key, document in self.documents.items() if key[0] == operator)
 
@@ -55,7 +66,78 @@ class Kept:
 
 
 def shelf_of(kept: Any) -> Shelf:
-    return Shelf(kept, lambda: NOW)
+    return Shelf(kept, Directory(), lambda: NOW)
+
+
+def dated(day: int, name: str = "Torget", **members: object) -> bytes:
+    """A Location that was updated on a day of November."""
+    return json.dumps({"name": name, **members, "last_updated": f"2026-11-{day:02}T10:00:00Z"}).encode()
+
+
+def pulled(**documents: bytes) -> Delivery:
+    return Delivery(reports=[], documents=documents)
+
+
+class TestPulled:
+    async def test_what_was_pulled_is_kept_beside_what_was_put(self) -> None:
+        kept = Kept()
+        await shelf_of(kept).pulled(make_operator(), pulled(A=dated(1), B=dated(2)))
+        assert kept.documents == {("abc", "A"): dated(1), ("abc", "B"): dated(2)}
+        async with shelf_of(kept).held(("abc", "A")) as document:
+            assert document == dated(1)
+
+    @pytest.mark.parametrize(
+        ("document", "is_kept"),
+        [
+            (dated(3, "New"), True),
+            (dated(2, "New"), True),
+            (dated(1, "Old"), False),
+            (b'{"name":"Undated"}', True),
+            (dated(3), False),
+        ],
+        ids=["newer", "as old", "older", "undated", "nothing but its time"],
+    )
+    async def test_what_is_older_or_no_news_is_not_kept(self, document: bytes, is_kept: bool) -> None:
+        kept = Kept()
+        kept.documents["abc", "A"] = dated(2)
+        await shelf_of(kept).pulled(make_operator(), pulled(A=document))
+        assert (kept.documents["abc", "A"] == document) is is_kept
+        assert bool(kept.batches) is is_kept
+
+    async def test_who_changes_a_location_meanwhile_is_waited_for(self) -> None:
+        kept = Kept()
+        shelf = shelf_of(kept)
+        async with shelf.held(("abc", "A")) as before:
+            task = asyncio.create_task(shelf.pulled(make_operator(), pulled(A=dated(1, "Old"))))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await shelf.put(("abc", "A"), dated(2), before)
+        await task
+        assert kept.documents["abc", "A"] == dated(2)
+
+    async def test_an_operator_that_has_stored_enough_is_no_failure_of_its_source(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ocpi_shelf, "OPERATOR_BYTES_MAX", len(dated(1)))
+        kept = Kept()
+        await shelf_of(kept).pulled(make_operator(), pulled(A=dated(1), B=dated(2), C=dated(3)))
+        assert kept.documents == {("abc", "A"): dated(1)}
+
+    async def test_what_cannot_be_stored_now_is_not_taken(self) -> None:
+        kept = Kept()
+        kept.fails = True
+        with pytest.raises(NotReady):
+            await shelf_of(kept).pulled(make_operator(), pulled(A=dated(1)))
+
+    async def test_what_lists_an_evse_is_known_from_all_that_is_stored(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ocpi_shelf, "READ_AT_ONCE_MAX", 1)
+        kept = Kept()
+        for name in ("A", "B", "C"):
+            kept.documents["abc", name] = dated(1, evses=[{"uid": "1", "evse_id": f"NO*ABC*E{name}"}])
+        records = await shelf_of(kept).records("abc")
+        assert all(records.is_listed(f"NOABCE{name}") for name in "ABC")
 
 
 class TestShelf:
@@ -334,9 +416,10 @@ def test_only_registered_peers_that_can_be_asked_are_asked() -> None:
 
 def test_a_peer_is_asked_for_everything_on_the_public_network_only() -> None:
     (source,) = reconciled([registered()], 60, anywhere=False)
-    assert source.options == {"whole_every_s": "0", "public_only": "yes", "party": "NOABC"}
+    asked = {"whole_every_s": "0", "to": "NOABC"}
+    assert source.options == asked | {"public_only": "yes", "party": "NOABC", "version": "2.1.1"}
     (source,) = reconciled([registered(version="2.2.1")], 60, anywhere=True)
-    assert source.options == {"whole_every_s": "0", "anywhere": "yes"}
+    assert source.options == asked | {"anywhere": "yes", "version": "2.2.1"}
 
 
 def test_by_default_everything_is_asked_for_twice_before_what_did_not_change_expires() -> None:

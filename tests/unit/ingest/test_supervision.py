@@ -15,13 +15,14 @@ from ladestrom.core.directory import Directory
 from ladestrom.errors import BadRequest, MalformedBody, NotReady
 from ladestrom.hub import Hub
 from ladestrom.ingest.extensions import OURS
+from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception
 from ladestrom.ingest.sources import read_again
 from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Breaker, Health, Kind, Origin, State, Supervision
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols.conversation import Request
-from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.delivery import Delivery
 
 PULL = Origin("acme", "abc", "datex2", Kind.PULL)
 S = 1_000
@@ -234,4 +235,4 @@ def test_a_message_of_a_conversation_cannot_be_read_again_by_itself(tmp_path: Pa
     )
     (found,) = quarantine.of("abc/ocpp")
     with pytest.raises(BadRequest, match="part of a conversation"):
-        read_again(found, OURS, make_operator(), None, ParseLimits())
+        read_again(found, OURS, make_operator(), None, SourceLimits())

@@ -236,7 +236,7 @@ def test_a_page_is_read_as_the_sample_says(name: str) -> None:
 
 def test_what_is_not_to_be_published_is_not_reported_and_is_unknown() -> None:
     found = page("page.json").delivery
-    assert found.unknown == ["NO*ABC*E2001", "2001"]
+    assert found.left == [("NO*ABC*E2001", "2001")]
     assert "NO*ABC*E2001" not in {report.evse for report in found.reports}
     hidden = found.stations[1]
     assert isinstance(hidden, StationDraft)
@@ -359,7 +359,39 @@ class TestPut:
         outcome = ocpi_receiver.put(
             stored(), at("NO/ABC/LOC1"), sent({**LOCATION, "evses": LOCATION["evses"][:1]})
         )
-        assert set(outcome.delivery.unknown) == {"1002", "NO*ABC*E1002", "1003", "NO*ABC*E1003"}
+        assert outcome.delivery.left == [("NO*ABC*E1002", "1002")], "one that was REMOVED is gone already"
+
+    @pytest.mark.parametrize(
+        ("changes", "left"),
+        [
+            ({"uid": "new"}, [("", "1001")]),
+            ({"evse_id": "NO*ABC*E7"}, [("NO*ABC*E1001", "")]),
+            ({"uid": "new", "evse_id": "no-abc-e1001"}, [("", "1001")]),
+            ({"uid": "new", "evse_id": None}, [("NO*ABC*E1001", "1001")]),
+        ],
+    )
+    def test_of_ids_that_are_replaced_only_those_that_are_gone_are_unknown(
+        self, changes: dict[str, str], left: list[tuple[str, str]]
+    ) -> None:
+        first, *others = LOCATION["evses"]
+        outcome = ocpi_receiver.put(
+            stored(), at("NO/ABC/LOC1"), sent({**LOCATION, "evses": [{**first, **changes}, *others]})
+        )
+        assert outcome.delivery.left == left
+
+    @pytest.mark.parametrize("version", ocpi.VERSIONS)
+    def test_what_only_the_path_says_is_stored_in_every_version(self, version: str) -> None:
+        bare = {"name": "Torget", "evses": [], "last_updated": "2026-11-18T10:00:00Z"}
+        document = json.loads(ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent(bare, version)).document or b"")
+        assert (document["id"], document["country_code"], document["party_id"]) == ("LOC1", "NO", "ABC")
+
+    def test_an_older_word_does_not_decide_what_is_published(self) -> None:
+        old = {**LOCATION, "publish": False, "last_updated": "2026-11-01T00:00:00Z"}
+        assert ocpi_receiver.put(stored(), at("NO/ABC/LOC1"), sent(old)).delivery.left == []
+        assert ocpi_receiver.patch(stored(), at("NO/ABC/LOC1"), sent(old)).delivery.left == []
+        old["publish"] = True
+        outcome = ocpi_receiver.put(stored(publish=False), at("NO/ABC/LOC1"), sent(old))
+        assert outcome.delivery.reports == []
 
 
 class TestPatch:
@@ -415,7 +447,7 @@ class TestPatch:
         hide = {"publish": False, "last_updated": "2026-11-18T10:00:00Z"}
         hidden = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1"), sent(hide))
         assert hidden.delivery.reports == []
-        assert "NO*ABC*E1001" in hidden.delivery.unknown
+        assert ("NO*ABC*E1001", "1001") in hidden.delivery.left
         silent = ocpi_receiver.patch(hidden.document, at("NO/ABC/LOC1/1001"), sent(self.STATUS))
         assert silent.delivery.reports == []
         shown = ocpi_receiver.patch(hidden.document, at("NO/ABC/LOC1"), sent({**hide, "publish": True}))
@@ -425,3 +457,30 @@ class TestPatch:
         evses = [{**LOCATION["evses"][0], "uid": uid} for uid in ("1", "2")]
         outcome = ocpi_receiver.patch(stored(evses=evses), at("NO/ABC/LOC1/2"), sent(self.STATUS))
         assert outcome.delivery.reports[0].evse == "2"
+
+    def test_where_nothing_is_known_by_their_uids_the_newest_of_them_has_the_id(self) -> None:
+        old, new = ({**LOCATION["evses"][0], "uid": uid} for uid in ("1", "2"))
+        outcome = ocpi_receiver.put(
+            stored(evses=[old]),
+            at("NO/ABC/LOC1/2"),
+            sent({**new, "last_updated": "2026-11-18T10:00:00Z"}),
+        )
+        (report,) = outcome.delivery.reports
+        assert (report.evse, report.also) == ("2", "NO*ABC*E1001")
+
+    def test_once_the_old_uid_is_removed_the_new_one_has_its_id_and_its_status(self) -> None:
+        old, new = ({**LOCATION["evses"][0], "uid": uid} for uid in ("1", "2"))
+        gone = {"status": "REMOVED", "last_updated": "2026-11-18T10:00:00Z"}
+        document = stored(evses=[old, {**new, "status": "BLOCKED"}])
+        outcome = ocpi_receiver.patch(document, at("NO/ABC/LOC1/1"), sent(gone))
+        (report,) = outcome.delivery.reports
+        assert (report.evse, report.also, report.status) == ("NO*ABC*E1001", "2", "BLOCKED")
+        assert outcome.delivery.left == []
+        later = ocpi_receiver.patch(outcome.document, at("NO/ABC/LOC1/2"), sent(self.STATUS))
+        assert [each.evse for each in later.delivery.reports] == ["NO*ABC*E1001"]
+
+    def test_an_evse_id_that_is_replaced_brings_the_status_to_the_new_one(self) -> None:
+        renamed = {"evse_id": "NO*ABC*E7", "last_updated": "2026-11-18T10:00:00Z"}
+        outcome = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1/1001"), sent(renamed))
+        assert [(each.evse, each.status) for each in outcome.delivery.reports] == [("NO*ABC*E7", "CHARGING")]
+        assert outcome.delivery.left == [("NO*ABC*E1001", "")]

@@ -85,7 +85,13 @@ def walk(
     peer: Peer, memory: Memory | None = None, address: str = VERSIONS, now: int = NOW, **options: str
 ) -> tuple[list[Delivery], Memory]:
     settings = PullSettings(source="abc", address=address, secret="secret", options=options)
-    conversation = inline(pull(settings, memory or {}, now))
+    return converse(peer, settings, memory or {}, now)
+
+
+def converse(
+    peer: Peer, settings: PullSettings, memory: Memory, now: int = NOW
+) -> tuple[list[Delivery], Memory]:
+    conversation = inline(pull(settings, memory, now))
     deliveries: list[Delivery] = []
     told: Answered | Receipt | None = None
     try:
@@ -428,6 +434,61 @@ def test_every_request_has_an_id_of_its_own() -> None:
     walk(Noting(7), now=NOW + 1)
     assert len({*names}) == len(names) > 10
     assert all(len(name) == 36 for pair in names for name in pair)
+
+
+@pytest.mark.parametrize("address", [VERSIONS, LOCATIONS])
+@pytest.mark.parametrize("version", ["2.1.1", "2.2.1"])
+def test_who_asks_whom_is_said_to_functional_modules_only_and_not_in_2_1_1(
+    version: str, address: str
+) -> None:
+    asked: dict[str, list[str]] = {}
+
+    class Noting(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            if ask.headers["authorization"] == f"Token {self.shown}":
+                asked[ask.url.partition("&limit")[0]] = [
+                    value for name, value in ask.headers.items() if name.startswith("ocpi-")
+                ]
+            return super().answer(ask)
+
+    settings = PullSettings(
+        source="abc", address=address, secret="secret", parties=("NOABC",), own_party="NOLDS"
+    )
+    converse(Noting(3, version=version), settings, {})
+    said = ["NO", "LDS", "NO", "ABC"] if version == "2.2.1" else []
+    pages = {url: headers for url, headers in asked.items() if "offset" in url}
+    assert set(map(tuple, pages.values())) == {tuple(said)}
+    assert len(pages) == 2
+    assert all(headers == [] for url, headers in asked.items() if "locations" not in url)
+
+
+def test_locations_are_kept_as_they_are_and_with_the_party_that_they_do_not_name() -> None:
+    peer = Peer(1)
+    bare = {name: value for name, value in location(7).items() if name not in {"country_code", "party_id"}}
+    peer.locations.append(bare)
+    deliveries, _ = walk(peer, party="NO*XYZ")
+    (documents,) = (each.documents for each in deliveries if each.documents)
+    assert {name: json.loads(text) for name, text in documents.items()} == {
+        "NO*ABC*L0": location(0),
+        "NO*XYZ*L7": {**bare, "country_code": "NO", "party_id": "XYZ"},
+    }
+
+
+def test_what_was_not_kept_before_is_asked_for_whole() -> None:
+    peer = Peer(3)
+    _, memory = walk(peer)
+    earlier = {name: value for name, value in memory.items() if name != "kept"}
+    peer.asked.clear()
+    walk(peer, earlier)
+    assert "date_from" not in peer.asked[0]
+
+
+def test_an_evse_that_is_hidden_at_one_location_and_shown_at_another_is_shown() -> None:
+    peer = Peer(5)
+    hidden = location(0)["evses"][0]
+    peer.locations[4] |= {"publish": False, "evses": [hidden, location(8)["evses"][0]]}
+    deliveries, _ = walk(peer)
+    assert [each for delivery in deliveries for each in delivery.left] == [("NO*ABC*E8", "8")]
 
 
 def test_a_denied_token_ends_the_round() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ladestrom.core.locations import doubled, draft, instant, native_id, party_of, status_of
+from ladestrom.core.locations import draft, instant, native_id, party_of, status_of
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Status
 from ladestrom.ports import RecordRefusal, StationDraft
@@ -136,7 +136,6 @@ class TestWords:
         assert native_id("NOABC", " loc1 ") == "NO*ABC*LOC1"
         assert party_of("no", "abc") == "NOABC"
         assert party_of("NOR", "ABC") is None
-        assert doubled(["NO*ABC*E1", "no-abc-e1", "NO*ABC*E2", None]) == {"NOABCE1"}
 
     @pytest.mark.parametrize(
         ("written", "at"),
