@@ -41,6 +41,9 @@ _MAYBE_CONTACT: Final = re.compile(
     r"@|\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d|tel:|sms:|mailto:", re.IGNORECASE
 )
 
+_HAS_SIGN: Final = re.compile(r"[\d@:]")
+"""What all contact data has one of; most names of places have none."""
+
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,30})?(?:[eE][+-]?\d{1,2})?")
 
 
@@ -74,9 +77,9 @@ def plain(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # noqa: PLR2004 - a float holds it exactly
         value = int(value)
-    text = str(value)
+    text = value if isinstance(value, str) else str(value)
     if text.isascii() and text.isprintable() and "&" not in text:
-        return " ".join(text.split())
+        return " ".join(text.split()) if "  " in text else text.strip()
     if "&" in text:
         text = html.unescape(text)
     return " ".join(_UNPRINTABLE.sub(" ", text).split())
@@ -103,7 +106,7 @@ def clean(value: object, what: str, chars_max: int, notes: Notes) -> str:
         return ""
     cut = len(text) > chars_max
     text = text[: 4 * chars_max]
-    if _MAYBE_CONTACT.search(text):
+    if _HAS_SIGN.search(text) and _MAYBE_CONTACT.search(text):
         without = " ".join(_CONTACT.sub(" ", text).split())
         if without != text:
             notes.add(f"contact data was left out of its {what}")

@@ -184,9 +184,9 @@ class _Points:
         found = [each for each in _objects(evses) if not _is_removed(each)]
         ids = [identifier(each.get("evse_id")) for each in found]
         keys = list(map(evse_key, ids))
-        several = (
-            {key for key, count in Counter(keys).items() if key and count > 1} if len(keys) > 1 else set()
-        )
+        several = set()
+        if len({*keys}) < len(keys):
+            several = {key for key, count in Counter(keys).items() if key and count > 1}
         if several:
             self._notes.add("several of its EVSEs have the same EVSE id; their uids are used")
         for each, evse_id, key in zip(found, ids, keys, strict=True):
@@ -217,7 +217,7 @@ class _Points:
             connectors = [Connector("UNKNOWN")]
         if len(self.outlets) + len(connectors) > OUTLETS_MAX:
             raise Unusable(f"it has more than {OUTLETS_MAX} connectors")
-        self.outlets.extend(Outlet(index, each) for each in connectors)
+        self.outlets += [Outlet(index, each) for each in connectors]
         if self._with_readings and (read := _reading(said)) is not None:
             self.readings.append((index, read))
 
@@ -232,9 +232,10 @@ def _is_removed(said: Mapping[str, object]) -> bool:
 
 
 def _connector(said: Mapping[str, object], notes: Notes) -> Connector:
-    standard = _standard(plain(said.get("standard")))
+    word = said.get("standard")
+    standard = _standard(word) if isinstance(word, str) else ""
     if not standard:
-        notes.add(f"the connector type {quoted(said.get('standard'))} is none")
+        notes.add(f"the connector type {quoted(word)} is none")
         standard = "UNKNOWN"
     return _as_one(standard, _power_kw(said))
 
@@ -248,7 +249,8 @@ def _as_one(standard: str, power_kw: float | None) -> Connector:
 @lru_cache(256)
 def _standard(word: str) -> str:
     """The word where it can be one; few are used."""
-    return word if _STANDARD.fullmatch(word) else ""
+    form = plain(word)
+    return form if _STANDARD.fullmatch(form) else ""
 
 
 def _power_kw(said: Mapping[str, object]) -> float | None:

@@ -37,6 +37,7 @@ ECHOED: Final = ("x-request-id", "x-correlation-id")
 
 HTTP_OK: Final = 200
 HTTP_CREATED: Final = 201
+HTTP_NO_CONTENT: Final = 204
 HTTP_BAD_REQUEST: Final = 400
 HTTP_UNAUTHORIZED: Final = 401
 HTTP_FORBIDDEN: Final = 403
@@ -128,8 +129,8 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class _Envelope(msgspec.Struct, frozen=True):
-    status_code: int
-    """Some write it as text."""
+    status_code: int | None = None
+    """Some write it as text, and some leave it out where all is well."""
     data: msgspec.Raw = msgspec.Raw(b"null")
     status_message: Any = None
 
@@ -163,14 +164,19 @@ def opened(status: int, body: bytes, what: str) -> msgspec.Raw:
     """
     if status in {HTTP_UNAUTHORIZED, HTTP_FORBIDDEN}:
         raise PeerDenies(f"{what} answers {status}: it rejects our token")
+    if status == HTTP_NO_CONTENT:
+        return msgspec.Raw(b"null")
     try:
         said = _decode_envelope(json_text(body))
     except UNREADABLE as error:
         raise PeerFailed(f"{what} answers {status}, but not with an OCPI envelope ({error})") from error
-    if status >= HTTP_BAD_REQUEST or said.status_code // 1000 != 1:
+    code = said.status_code
+    if code is None and bytes(said.data) != b"null":
+        code = SUCCESS
+    if status >= HTTP_BAD_REQUEST or code is None or code // 1000 != 1:
         told = str(said.status_message or "")[:200]
-        failed = PeerFailed(f"{what} answers {status} with status code {said.status_code}: {told}")
-        failed.status_code = said.status_code
+        failed = PeerFailed(f"{what} answers {status} with status code {code}: {told}")
+        failed.status_code = code or 0
         raise failed
     return said.data
 

@@ -266,7 +266,8 @@ class _Walk:
             try:
                 answered, data = yield from self._ask(url)
             except PeerFailed:
-                if pages.is_probe:
+                if pages.is_probe or pages.is_all(len(self._ids)):
+                    # Some peers lead on behind the last page.
                     break
                 # Some peers write a next page that is none; counting leads on.
                 if not is_linked or _place(url) == _place(counted):
@@ -463,6 +464,10 @@ class _Pages:
         if fallen > 0:
             self.went_back = self.is_moving = True
             self.offset = max(0, began - fallen)
+
+    def is_all(self, seen: int) -> bool:
+        """Whether the peer has said how many there are, and `seen` are all of them."""
+        return self.total is not None and seen + self.uncounted >= self.total
 
     def short(self, seen: int) -> str:
         """Why the list was not walked to its end; empty where it was. `seen` Locations are known of it."""

@@ -124,7 +124,7 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     at = _dated(given, sent)
     if where.evse is None:
         before = None if document is None else _decode(document)
-        if before is not None and _is_newer(before, at):
+        if before is not None and _is_newer(before, at, sent):
             return _made(sent, where, given, before, None, "older than the stored object, and not stored")
         if given.keys() <= _NAMING:
             raise Refused(
@@ -137,7 +137,7 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     index = _index(parent, name, key, own)
     replaced: list[Object] = [] if index is None else [parent[name][index]]
     given.setdefault(key, own)
-    is_old = bool(replaced) and _is_newer(replaced[0], at)
+    is_old = bool(replaced) and _is_newer(replaced[0], at, sent)
     if index is None:
         _listed(parent, name).append(given)
     else:
@@ -147,7 +147,7 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
         statuses = _statuses(sent, place.location, [] if is_old else replaced, [given])
     if is_old:
         return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
-    place.touch(at if at is not None else sent.received_at)
+    place.touch(at, sent.received_at)
     reply = Reply(status=HTTP_CREATED if index is None else HTTP_OK)
     return Outcome(
         reply, statuses.delivery(_stations(sent, where, place.location)), _kept(place.location, where)
@@ -168,7 +168,7 @@ def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     at = _dated(given, sent)
     if at is None and sent.version not in UNDATED:
         raise Refused("last_updated is missing; a PATCH requires it", INVALID_PARAMETERS)
-    before, is_old = dict(own), _is_newer(own, at)
+    before, is_old = dict(own), _is_newer(own, at, sent)
     if is_old and where.evse is None:
         given.pop("publish", None)
     place.merge(given)
@@ -184,7 +184,7 @@ def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     statuses = _statuses(sent, place.location, [] if is_old else evses, after)
     if is_old:
         return Outcome(Reply(message="older than the stored object, and not stored"), statuses.delivery([]))
-    place.touch(at if at is not None else sent.received_at)
+    place.touch(at, sent.received_at)
     is_static = bool(given.keys() - _DYNAMIC) or _is_removed(before) != _is_removed(own)
     stations = _stations(sent, where, place.location) if is_static else []
     return Outcome(Reply(), statuses.delivery(stations), _kept(place.location, where))
@@ -251,8 +251,11 @@ class _Place:
         own.clear()
         own.update(made)
 
-    def touch(self, at: Millis) -> None:
-        """An object and all that it is in were updated then (OCPI 2.2.1, section 8.2.2.2)."""
+    def touch(self, at: Millis | None, now: Millis) -> None:
+        """An object and all that it is in were updated then (OCPI 2.2.1, section 8.2.2.2); now, where it does
+        not say when.
+        """
+        at = now if at is None else at
         where = self._where
         touched = [self.location]
         if where.evse is not None:
@@ -261,7 +264,7 @@ class _Place:
             touched.append(self.named())
         for each in touched:
             known = instant(each.get("last_updated"))
-            if known is None or known < at:
+            if known is None or known < at or known > now:
                 each["last_updated"] = written(at)
 
     def _evse(self) -> Object:
@@ -338,9 +341,10 @@ def _dated(given: Object, sent: Sent) -> Millis | None:
     return at
 
 
-def _is_newer(stored: Object, at: Millis | None) -> bool:
+def _is_newer(stored: Object, at: Millis | None, sent: Sent) -> bool:
+    """Whether what is stored is newer; not where its time is ahead of us, as a wrong clock gave that."""
     known = instant(stored.get("last_updated"))
-    return known is not None and at is not None and known > at
+    return known is not None and at is not None and at < known <= sent.received_at
 
 
 def _is_removed(evse: Object) -> bool:

@@ -63,6 +63,25 @@ class TestEnvelopes:
     def test_a_null_for_data_is_data(self) -> None:
         assert bytes(ocpi.opened(200, b'{"status_code":1000,"data":null}', "the peer")) == b"null"
 
+    @pytest.mark.parametrize(
+        ("status", "body", "data"),
+        [
+            (204, b"", b"null"),
+            (200, b'{"data":[]}', b"[]"),
+            (200, b'{"status_code":"1000"}', b"null"),
+            (200, b'{"status_code":null,"data":{}}', b"{}"),
+        ],
+    )
+    def test_what_is_missing_where_all_is_well_is_no_failure(
+        self, status: int, body: bytes, data: bytes
+    ) -> None:
+        assert bytes(ocpi.opened(status, body, "the peer")) == data
+
+    @pytest.mark.parametrize("body", [b"{}", b'{"message":"no"}', b'{"data":null}', b"[]"])
+    def test_an_answer_without_status_and_data_is_a_failure(self, body: bytes) -> None:
+        with pytest.raises(ocpi.PeerFailed):
+            ocpi.opened(200, body, "the peer")
+
     def test_a_denied_token_is_told_from_other_failures(self) -> None:
         with pytest.raises(ocpi.PeerDenies):
             ocpi.opened(401, b"", "the peer")
@@ -354,6 +373,18 @@ class TestPut:
         assert outcome.document is None
         assert outcome.reply.code == 1000
         assert len(outcome.delivery.reports) == 3
+
+    def test_a_time_ahead_of_us_makes_nothing_older(self) -> None:
+        ahead, now = ocpi.written(NOW + 7_200_000), ocpi.written(NOW)
+        first = {**LOCATION["evses"][0], "last_updated": ahead}
+        document = stored(evses=[first], last_updated=ahead)
+        word = {"status": "BLOCKED", "last_updated": now}
+        outcome = ocpi_receiver.patch(document, at("NO/ABC/LOC1/1001"), sent(word))
+        kept = json.loads(outcome.document or b"{}")
+        assert (kept["evses"][0]["status"], kept["evses"][0]["last_updated"]) == ("BLOCKED", now)
+        assert kept["last_updated"] == now
+        whole = ocpi_receiver.put(document, at("NO/ABC/LOC1"), sent({**LOCATION, "last_updated": now}))
+        assert whole.document is not None
 
     def test_evses_that_a_location_has_no_more_are_unknown(self) -> None:
         outcome = ocpi_receiver.put(

@@ -355,6 +355,24 @@ def test_a_full_page_without_link_and_total_is_followed_by_a_look_at_what_is_beh
     assert walk(peer)[0][-1].complete
 
 
+def test_a_link_behind_the_last_page_that_leads_nowhere_is_the_end() -> None:
+    class Leading(Peer):
+        def answer(self, ask: Ask) -> Answered:
+            if "offset=4" in ask.url:
+                return Answered(ask.url, 404, {}, b'{"status_code":2003}', NOW)
+            answered = super().answer(ask)
+            link = f'<{LOCATIONS}?offset=4>; rel="next"'
+            behind = "offset=2" in ask.url
+            return msgspec.structs.replace(
+                answered, headers={**answered.headers, **({"link": link} if behind else {})}
+            )
+
+    deliveries, memory = walk(Leading(4))
+    assert uids(deliveries) == ["0", "1", "2", "3"]
+    assert deliveries[-1].complete
+    assert "partial" not in memory
+
+
 class Changing(Peer):
     """Changes its list when the second page is asked for."""
 
