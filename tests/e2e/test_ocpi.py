@@ -540,6 +540,7 @@ def test_an_evse_that_moves_is_at_its_new_location_whichever_is_put_first(
 
 ONE, OTHER = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
 """EVSEs of a public register, on which the operator `plain` may report; it registers no stations."""
+SAME_UID = ("NO*ALF*E4000", "NO*ALF*E4001")
 FIRST = "2026-11-01T08:00:00Z"
 WAYS = [
     pytest.param(
@@ -555,6 +556,7 @@ WAYS = [
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server whose registry has an EVSE for each of `WAYS`."""
     evses = [evse(f"NO*ALF*E{2000 + number}", party="NOALF") for number in range(2 * len(WAYS))]
+    evses += [evse(each, party="NOALF", uid="1") for each in SAME_UID]
     stations = [*STATIONS, station("NOR_02000", "NOR", (10.75, 59.91), evses)]
     with Serving(tmp_path_factory.mktemp("wide"), SETTINGS, stations=stations) as serving:
         serving.write(put_operators)
@@ -641,10 +643,10 @@ def test_what_lists_an_evse_is_known_after_a_restart(server: Serving) -> None:
 
 def test_a_uid_that_is_no_evses_own_takes_no_other_away(wide: Serving) -> None:
     push = Pushing(wide)
-    for name, evse_id in (("X1", ONE), ("X2", OTHER)):
+    for name, evse_id in zip(("X1", "X2"), SAME_UID, strict=True):
         push("PUT", name, listing(name, record("1", evse_id=evse_id)))
     push("PUT", "X1", listing("X1", at=LATER))
-    assert (status_of(wide, ONE), status_of(wide, OTHER)) == ("UNKNOWN", "CHARGING")
+    assert [status_of(wide, each) for each in SAME_UID] == ["UNKNOWN", "CHARGING"]
 
 
 def asked_of(server: Serving, peer: OcpiSender, operator: str, *options: str) -> None:
