@@ -149,6 +149,13 @@ def test_a_path_that_others_specified_is_where_the_document_says(
         assert [error.message for error in validator.iter_errors(found)] == []
 
 
+def test_a_client_that_takes_gzip_is_told_the_methods_of_a_push(server: Serving) -> None:
+    for endpoint in (server.app.reports, *server.app.pushes):
+        answer = server.request("OPTIONS", endpoint.path, headers={"Accept-Encoding": "gzip"})
+        assert answer.status_code == 204, endpoint.path
+        assert "POST" in answer.headers["allow"]
+
+
 def credential(server: Serving, scheme: str) -> dict[str, str]:
     """The header that shows a credential of the operator of which the tests have one."""
     key = server.keys["alfa"]
