@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from ladestrom.core.access import may_report
-from ladestrom.core.board import Board, Round
+from ladestrom.core.board import Board, Round, unheard
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking, observation, taking
 from ladestrom.core.shares import Allowance
@@ -32,7 +32,6 @@ from ladestrom.errors import (
     TooManyRequests,
 )
 from ladestrom.model import (
-    NEVER,
     Beginning,
     Cause,
     Change,
@@ -104,7 +103,8 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
 class RawListener(Protocol):
     """Who wants to know of every report received, change or not. Lossy: it must not wait or raise."""
 
-    wanted: bool
+    @property
+    def wanted(self) -> bool: ...
 
     def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None: ...
 
@@ -713,7 +713,9 @@ class Hub:
                 moved = board.move(evse, taken.received_at)
                 if moved is not None:
                     left, entered = moved
-                    changes += (left, entered if self._vouches(entered.source, evse) else _unheard(entered))
+                    if not self._vouches(entered.source, evse):
+                        entered = unheard(evse, taken.received_at, left)
+                    changes += (left, entered)
                 elif (change := board.register(evse, taken.received_at)) is not None:
                     changes.append(change)
             round_.add(changes, taken)
@@ -802,13 +804,6 @@ def _refuse(futures: Iterable[asyncio.Future[Receipt] | asyncio.Future[int]], er
     for future in futures:
         if not future.done():
             future.set_exception(error)
-
-
-def _unheard(change: Change) -> Change:
-    """The change by which an EVSE comes to a station, of which nobody said anything yet."""
-    return msgspec.structs.replace(
-        change, status=Status.UNKNOWN, error=False, changed_at=NEVER, observed_at=NEVER, source="", raw=""
-    )
 
 
 def _size(reports: Sequence[StatusReport]) -> int:

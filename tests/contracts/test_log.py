@@ -18,7 +18,7 @@ from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX
 from ladestrom.core.board import Board
 from ladestrom.model import NEVER, Cause, Change, Entry, Status
-from ladestrom.ports import BoardRow, Log
+from ladestrom.ports import BoardRow, Log, Times
 
 KEPT_ENTRIES_MAX = 50
 KINDS = ["memory", "sqlite", "sqlite-relaxed"]
@@ -268,6 +268,17 @@ class TestRecover:
         await log.checkpoint([row], 1, TIMES)
         again = await place.reopen(log)
         assert await again.recover() == [row]
+
+    async def test_the_times_of_a_checkpoint_are_later_than_those_of_the_entries_before_it(
+        self, place: Place, log: Log
+    ) -> None:
+        change = make_changes(1)[0]
+        await log.append([change])
+        times = Times(change.received_at + 50, change.received_at + 60)
+        await log.checkpoint([BoardRow(1, change, NOW, NOW, "abc")], 1, times)
+        again = await place.reopen(log)
+        await again.recover()
+        assert again.times == times
 
     async def test_a_change_after_the_checkpoint_counts_as_it_is_and_as_heard_no_earlier(
         self, place: Place, log: Log

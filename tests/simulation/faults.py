@@ -312,8 +312,8 @@ FAULTS: Final = (
         "a log is recovered without its end",
         MemoryLog,
         "recover",
-        "in self._entries:",
-        "in self._entries[:-1]:",
+        "self._dropped) :]:",
+        "self._dropped) : -1]:",
     ),
     # -- memory ----------------------------------------------------------------------------------------------
     Fault(

@@ -50,7 +50,8 @@ class MemoryLog:
         # Copies, as the rows that come of this are the board's own.
         rows = {key: msgspec.structs.replace(row) for key, row in self._rows.items()}
         times = self._kept_times
-        for entry in self._entries:
+        # Of the entries before the checkpoint nothing is needed, and their times are older than its own.
+        for entry in self._entries[max(0, self._checkpoint_seq - self._dropped) :]:
             times = fold(rows, entry, times)
         self._times = times
         return sorted(rows.values(), key=lambda row: row.seq)

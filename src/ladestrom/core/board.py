@@ -64,7 +64,7 @@ class Board:
         self.cells: dict[str, BoardRow] = {row.change.evse: row for row in rows}
         self.seq = max((row.seq for row in self.cells.values()), default=0)
         """Every change up to here is on the board."""
-        self.arrivals = max((row.arrival for row in self.cells.values()), default=0)
+        self.arrivals = max(map(_arrival_max, self.cells.values()), default=0)
         """Number of the last delivery that arrived, and of the last round that began."""
         self._recovered = self.arrivals
         self._touched: set[str] = set()
@@ -91,7 +91,7 @@ class Board:
             row.heard_at += shift_ms
             if now is not None and row.heard_at > now:
                 row.heard_at = now
-            arrivals = max(arrivals, row.arrival)
+            arrivals = max(arrivals, _arrival_max(row))
             cells[row.change.evse] = row
         self.seq = seq
         self.arrivals = self._recovered = arrivals
@@ -177,21 +177,7 @@ class Board:
         row = self.cells.get(evse.key)
         if row is not None and row.change.station == evse.station and not _vanished(row.change):
             return None
-        return Change(
-            evse=evse.key,
-            station=evse.station,
-            status=Status.UNKNOWN,
-            error=False,
-            changed_at=NEVER,
-            observed_at=NEVER,
-            received_at=received_at,
-            source="",
-            raw="",
-            cause=Cause.REGISTERED,
-            was_status=Status.REMOVED if row is None else row.change.status,
-            was_error=False if row is None else row.change.error,
-            was_source="" if row is None else row.change.source,
-        )
+        return unheard(evse, received_at, None if row is None else row.change)
 
     def move(self, evse: Evse, received_at: Millis) -> tuple[Change, Change] | None:
         """The changes for an EVSE that went to another station: off the one, onto the other as it was.
@@ -202,6 +188,9 @@ class Board:
         if row is None or row.change.station == evse.station or _vanished(row.change):
             return None
         off = _ended(row, Status.REMOVED, Cause.WITHDRAWN, received_at)
+        if is_lost(row):
+            # How it was lost stays with the station that it leaves: at the other one, any word ends that.
+            return off, unheard(evse, received_at, off)
         on = msgspec.structs.replace(
             row.change,
             station=evse.station,
@@ -258,7 +247,7 @@ class Round:
         before = row.change
         status = report.status
         error = normal_error(status, report.error)
-        if status is before.status and error is before.error:
+        if status is before.status and error is before.error and before.cause is Cause.REPORTED:
             observed_at = at if at > row.observed_at else row.observed_at  # noqa: FURB136 - twice as fast
             self.staged[key] = BoardRow(
                 row.seq,
@@ -317,9 +306,10 @@ class Round:
         at = precedes(row, word, own, taking)
         if at is not None:
             return self._change(evse, report, taking, row, word, at)
-        if not is_of(row, word) and (own is None or supersedes(word, own, taking.order)):
+        is_last = own is None or supersedes(word, own, taking.order)
+        if is_last or word.stamp > word.at:
             # What it said decides later whether it says it again.
-            self.staged[evse.key] = _with_other(row, word)
+            self.staged[evse.key] = _with_stale(row, word, is_last)
         return STALE
 
     def _change(
@@ -430,7 +420,7 @@ def follow(
         order: of the word's feed.
     """
     if change.cause is not Cause.REPORTED:
-        if row is None or (change.cause is Cause.REGISTERED and change.status is Status.UNKNOWN):
+        if row is None or (change.cause is Cause.REGISTERED and not change.source):
             # It came, or came back: what was said of it before counts no more.
             arrival = 0 if row is None else row.arrival
             return BoardRow(
@@ -466,10 +456,9 @@ def follow(
     others: tuple[Said, ...] = ()
     kept: Said | None = None
     if row is not None:
+        others = _others(row, word)
         if row.more is not None:
-            others, kept = row.more.others, row.more.capped
-        if not is_of(row, word):
-            others = _others(row, word)
+            kept = row.more.capped
     if word.stamp > change.observed_at:
         kept = msgspec.structs.replace(word, at=change.observed_at)
     if others or kept is not None or word.arrival != after.arrival:
@@ -502,8 +491,9 @@ def _confirmed(row: BoardRow, word: Said, own: Said | None, taking: Taking) -> B
         if is_later or (is_last and not is_lost(row)):
             after.stamp = AS_OBSERVED if word.stamp == after.observed_at else word.stamp
             own_arrival = word.arrival
-        if not is_own:
             others = _others(row, word)
+        elif is_last:
+            others = _among(others, word)
         after.source, after.feed, after.order = word.source, word.feed, taking.order
     elif is_last:
         others = _among(others, word)
@@ -514,19 +504,20 @@ def _confirmed(row: BoardRow, word: Said, own: Said | None, taking: Taking) -> B
     return after
 
 
-def _with_other(row: BoardRow, word: Said) -> BoardRow:
-    """The row with the last word of a feed that it is not of."""
+def _with_stale(row: BoardRow, word: Said, is_last: bool) -> BoardRow:
+    """The row with a word that does not hold: the last one of its feed, or one whose stamp was ahead."""
     before = row.more or More(row.feed, row.arrival)
+    others = _among(before.others, word) if is_last else before.others
     capped = word if word.stamp > word.at else before.capped
-    more = More(before.heard_on, before.own_arrival, _among(before.others, word), capped)
+    more = More(before.heard_on, before.own_arrival, others, capped)
     return msgspec.structs.replace(row, more=more)
 
 
 def _others(row: BoardRow, word: Said) -> tuple[Said, ...]:
-    """The last words of the feeds that a row is not of any more, once it is of the feed of `word`."""
+    """The last words of the feeds that a row is not of, once it is of the feed of `word`."""
     before = () if row.more is None else row.more.others
     others = tuple(each for each in before if not _is_same_feed(each, word))
-    own = own_word(row)
+    own = None if is_of(row, word) else own_word(row)
     return others if own is None else _among(others, own)
 
 
@@ -565,6 +556,31 @@ def _not_back(at: Millis, before: Change, received_at: Millis) -> Millis:
         at
         if at > before.changed_at or before.changed_at > received_at + STEP_BACK_MS_MAX
         else before.changed_at
+    )
+
+
+def _arrival_max(row: BoardRow) -> int:
+    """The last arrival that a row knows of: what arrives after a restart is later than all of them."""
+    more = row.more
+    return row.arrival if more is None else max((row.arrival, *(each.arrival for each in more.others)))
+
+
+def unheard(evse: Evse, received_at: Millis, before: Change | None) -> Change:
+    """The change by which an EVSE comes to its station, of which nobody said anything there yet."""
+    return Change(
+        evse=evse.key,
+        station=evse.station,
+        status=Status.UNKNOWN,
+        error=False,
+        changed_at=NEVER,
+        observed_at=NEVER,
+        received_at=received_at,
+        source="",
+        raw="",
+        cause=Cause.REGISTERED,
+        was_status=Status.REMOVED if before is None else before.status,
+        was_error=False if before is None else before.error,
+        was_source="" if before is None else before.source,
     )
 
 

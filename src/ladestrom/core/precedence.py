@@ -138,10 +138,9 @@ def own_word(row: BoardRow) -> Said | None:
 
 def last_word(row: BoardRow, word: Said, taking: Taking) -> Said | None:
     """The last word of the same feed, where it is known and no wrong clock gave its time."""
-    found: Said | None = None
-    if is_of(row, word):
-        found = own_word(row)
-    elif row.more is not None:
+    found = own_word(row) if is_of(row, word) else None
+    if found is None and row.more is not None:
+        # Of a feed that lost the status: what it said since.
         found = next((each for each in row.more.others if each.feed == word.feed), None)
     return None if found is None or found.at > taking.horizon else found
 

@@ -280,6 +280,15 @@ class TestCapped:
             hear(again, EVSE, said(Status.AVAILABLE, NOW + S), NOW + S)
             assert hear(again, EVSE, word, NOW + 60 * S) is STALE
 
+    def test_so_does_one_that_did_not_hold_and_is_not_the_last_of_its_feed(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.AVAILABLE, None), NOW + 60 * S)
+        hear(board, EVSE, said(Status.CHARGING, None, "xyz"), NOW + 61 * S)
+        ahead = said(Status.BLOCKED, NOW + DAY_MS)
+        for received_at in (NOW, NOW + 90 * S):
+            # Our clock went back by a minute in between.
+            assert hear(board, EVSE, ahead, received_at) is STALE
+
     def test_another_word_that_is_ahead_counts_from_its_own_receipt(self) -> None:
         board = registered()
         hear(board, EVSE, said(Status.CHARGING, NOW + 7_200 * S), NOW)
@@ -445,6 +454,42 @@ class TestSeveralSources:
         hear(board, EVSE, said(Status.CHARGING, None, "xyz"), NOW + 1, b)
         lose(board, NOW + 2)
         assert is_change(hear(board, EVSE, said(Status.AVAILABLE, None), NOW + 3, a))
+
+    def test_what_it_said_after_it_had_lost_the_status_is_its_last_word(self) -> None:
+        board = registered()
+        a, b = Feed("abc/a", Order.ARRIVAL), Feed("xyz/b", Order.ARRIVAL)
+        hear(board, EVSE, said(Status.CHARGING, None), NOW, a)
+        lose(board, NOW + 1)
+        assert hear(board, EVSE, said(Status.UNKNOWN, NOW - S), NOW + 2, a) is UNCHANGED
+        hear(board, EVSE, said(Status.AVAILABLE, None, "xyz"), NOW + 3, b)
+        assert hear(board, EVSE, said(Status.UNKNOWN, None), NOW + 4, a) is STALE
+
+    def test_what_arrives_after_a_restart_is_later_than_all_of_them(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW, "xyz"))
+        for _ in range(2):
+            assert hear(board, EVSE, said(Status.AVAILABLE, NOW - S), NOW, ORDERED) is STALE
+        for again in (Board(board.cells.values()), Board()):
+            if not again.cells:
+                again.restore([msgspec.structs.replace(row) for row in board.cells.values()], board.seq)
+            assert is_change(hear(again, EVSE, said(Status.BLOCKED, NOW + S), NOW + S, ORDERED))
+
+    def test_what_it_says_later_counts_from_what_it_said_after_it_had_lost_the_status(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW), NOW, ORDERED)
+        lose(board, NOW + 1)
+        hear(board, EVSE, said(Status.UNKNOWN, NOW - S), NOW + 2, ORDERED)
+        change = changed(hear(board, EVSE, said(Status.AVAILABLE, NOW - 9 * S), NOW + 3, ORDERED))
+        assert change.observed_at == NOW - S
+
+    def test_a_feed_that_has_the_evse_again_is_not_among_the_others(self) -> None:
+        board = registered()
+        hear(board, EVSE, said(Status.CHARGING, NOW), NOW, ORDERED)
+        lose(board, NOW + 1)
+        hear(board, EVSE, said(Status.UNKNOWN, NOW - S), NOW + 2, ORDERED)
+        hear(board, EVSE, said(Status.AVAILABLE, NOW - S), NOW + 3, ORDERED)
+        more = board.cells[EVSE.key].more
+        assert more is None or more.others == ()
 
     def test_they_are_kept_in_the_checkpoint(self) -> None:
         board = registered()
@@ -891,6 +936,28 @@ class TestMove:
         assert (row.change.station, row.change.status) == ("NOR_00002", Status.CHARGING)
         assert (row.feed, row.heard_at, row.observed_at) == ("abc", NOW, NOW)
         assert hear(board, self.THERE, make_report(status=Status.CHARGING, observed_at=NOW + 1)) is UNCHANGED
+
+    def test_one_that_is_unknown_keeps_what_was_said_of_it(self) -> None:
+        board = registered()
+        ahead = make_report(status=Status.UNKNOWN, observed_at=NOW + DAY_MS)
+        hear(board, self.HERE, ahead, NOW)
+        put(board, board.move(self.THERE, NOW + 9) or ())
+        assert hear(board, self.THERE, ahead, NOW + S) is UNCHANGED
+        assert held(board) == (Status.UNKNOWN, NOW), "the same word again counts as it did"
+
+    def test_one_whose_status_was_lost_has_none_at_its_new_station(self) -> None:
+        board = registered()
+        hear(board, self.HERE, make_report(status=Status.CHARGING))
+        lose(board, NOW + 1)
+        moved = board.move(self.THERE, NOW + 9)
+        assert moved is not None
+        off, on = moved
+        assert (off.station, off.status, off.was_status) == ("NOR_00001", Status.REMOVED, Status.UNKNOWN)
+        assert (on.station, on.status, on.source) == ("NOR_00002", Status.UNKNOWN, "")
+        assert (on.changed_at, on.observed_at, on.was_source) == (NEVER, NEVER, "abc")
+        put(board, moved)
+        older = make_report(status=Status.CHARGING, observed_at=NOW - S, source="xyz")
+        assert is_change(hear(board, self.THERE, older, NOW + S))
 
     def test_one_that_is_there_or_is_gone_or_never_was_does_not_move(self) -> None:
         assert Board().move(self.THERE, NOW) is None
