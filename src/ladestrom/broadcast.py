@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import structlog
@@ -36,23 +36,9 @@ from ladestrom.core.view import StationState, View
 from ladestrom.errors import LogDamaged, LogFailure, Overloaded
 from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.model import Change, Entry, Evse, Millis, Position, Station, StatusReport
-from ladestrom.ports import Log
+from ladestrom.ports import Log, Progress
 
 logger = structlog.get_logger(__name__)
-
-
-class Writer(Protocol):
-    """Who appends to the log, in the same loop."""
-
-    @property
-    def appending(self) -> asyncio.Future[None] | None:
-        """Done when the append that is under way is; None where none is."""
-        ...
-
-    @property
-    def confirmations(self) -> int:
-        """Grows with what confirms states without changing them."""
-        ...
 
 
 Framing = Callable[[Message], bytes]
@@ -149,10 +135,10 @@ class Broadcast:
         self.limits = limits or BroadcastLimits()
         self.followed: Callable[[Sequence[Entry]], None] | None = None
         """Is given the same entries as the view, in the same step of the loop."""
-        self.writer: Writer | None = None
+        self.writer: Progress | None = None
         """Whose appends passes let through."""
         self.wanted = False
-        """Whether somebody wants raw messages (`hub.RawListener`)."""
+        """Whether somebody wants raw messages (`ports.Listener`)."""
         self.raw_sent = 0
         self.raw_dropped = 0
         self.frames = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from time import monotonic_ns, perf_counter
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -48,7 +48,7 @@ from ladestrom.model import (
     StatusReport,
     Suppression,
 )
-from ladestrom.ports import BoardRow, Log, Times
+from ladestrom.ports import BoardRow, Log, RawListener, Tally, Times
 from ladestrom.quoting import quoted
 from ladestrom.tasks import Turns, parts
 
@@ -100,15 +100,6 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How far an observation may be ahead of our clock without being told of."""
 
 
-class RawListener(Protocol):
-    """Who wants to know of every report received, change or not. Lossy: it must not wait or raise."""
-
-    @property
-    def wanted(self) -> bool: ...
-
-    def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None: ...
-
-
 class _Submission(msgspec.Struct, frozen=True, gc=False):
     """A delivery that waits for its group."""
 
@@ -138,19 +129,6 @@ class _Decided(msgspec.Struct, frozen=True):
     def futures(self) -> list[asyncio.Future[Receipt] | asyncio.Future[int]]:
         """Of all who wait for it."""
         return [*(each.future for each, _ in self.judged), *(each.future for each, _ in self.own)]
-
-
-class Tally:
-    """What one operator delivered since the start."""
-
-    __slots__ = ("changes", "last_report_at", "refused", "reports", "stale")
-
-    def __init__(self) -> None:
-        self.reports = 0
-        self.changes = 0
-        self.stale = 0
-        self.refused: Counter[Reason] = Counter()
-        self.last_report_at: Millis = -1
 
 
 class Hub:

@@ -5,6 +5,8 @@ One contract suite runs over every implementation of a port (`tests/contracts`).
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -17,12 +19,14 @@ from ladestrom.model import (
     Beginning,
     Change,
     Entry,
+    Evse,
     Feed,
     Millis,
     Operator,
     Order,
     Position,
     Reading,
+    Reason,
     Receipt,
     Refusal,
     Station,
@@ -121,6 +125,66 @@ class Intake(Protocol):
         ...
 
 
+class Tally:
+    """What one operator delivered since the start."""
+
+    __slots__ = ("changes", "last_report_at", "refused", "reports", "stale")
+
+    def __init__(self) -> None:
+        self.reports = 0
+        self.changes = 0
+        self.stale = 0
+        self.refused: Counter[Reason] = Counter()
+        self.last_report_at: Millis = -1
+
+
+class RawListener(Protocol):
+    """Who wants to know of every report received, change or not. It must not wait or raise."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether `offer` is to be called."""
+        ...
+
+    def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None:
+        """A report was received. Lossy."""
+        ...
+
+
+class Listener(RawListener, Protocol):
+    """What the writer tells readers beside the log. It must not wait or raise."""
+
+    def register(self, records: Sequence[tuple[Station | None, Station]]) -> None:
+        """Stations as they were known (None for a new one), and as the registry has them now."""
+        ...
+
+
+class Progress(Protocol):
+    """How far a writer in the same process is."""
+
+    @property
+    def confirmations(self) -> int:
+        """Grows with what confirms states without changing them."""
+        ...
+
+    @property
+    def appending(self) -> asyncio.Future[None] | None:
+        """Done when the append that is under way is; None where none is."""
+        ...
+
+
+class Signals(Progress, Protocol):
+    """What readers may know of the writer beside the log."""
+
+    def observed_at(self, seq: int, change: Change) -> Millis:
+        """When the state that a change of the log left was last known to hold."""
+        ...
+
+    def known_tallies(self) -> Mapping[str, Tally]:
+        """By operator: what each delivered."""
+        ...
+
+
 class Log(Protocol):
     """One durable ordered log of changes, and checkpoints of the board it makes.
 
@@ -202,6 +266,25 @@ class Log(Protocol):
 
         Never any that the checkpoint does not cover, or that a reader that follows was not given yet.
         """
+        ...
+
+    def look(self) -> None:
+        """Looks whether what was opened is still what is kept where it was; `fault` says so otherwise."""
+        ...
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last write that succeeded."""
+        ...
+
+    @property
+    def stalled_s(self) -> float:
+        """Seconds for which the writes under way have waited for the disk; 0 while there is none."""
+        ...
+
+    @property
+    def kept_bytes(self) -> int:
+        """What it takes on its disk."""
         ...
 
     async def probe(self) -> None:
@@ -625,4 +708,13 @@ class Sources(Protocol):
 
     async def remember_source(self, name: str, memory: dict[str, str], changed_at: Millis) -> bool:
         """Keeps its memory, unless it was changed since `changed_at`; says whether it did."""
+        ...
+
+
+class Stores(Store, ChargePoints, Sources, Protocol):
+    """All that the server keeps beside the log."""
+
+    @property
+    def peers(self) -> Peers:
+        """Peers of OCPI."""
         ...

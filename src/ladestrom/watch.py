@@ -14,11 +14,10 @@ from typing import Final
 import structlog
 
 from ladestrom.backends.data_directory import descriptors_used_up
-from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.edges.operations import Readiness
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady
 from ladestrom.hub import Hub
-from ladestrom.ports import Store
+from ladestrom.ports import Log, Store
 
 logger = structlog.get_logger(__name__)
 
@@ -33,9 +32,7 @@ time between two looks, less than 5 s."""
 class Watch:
     """Watches one server's log, store and files. Each method is called again and again."""
 
-    def __init__(
-        self, hub: Hub, log: SqliteLog, store: Store, data: Path, stream: Callable[[], str] = str
-    ) -> None:
+    def __init__(self, hub: Hub, log: Log, store: Store, data: Path, stream: Callable[[], str] = str) -> None:
         """Nothing was looked at yet; `stream` says why readers are not told of what is in the log."""
         self._hub = hub
         self._log = log

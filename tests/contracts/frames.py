@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from jsonschema_rs import Draft202012Validator
 
-from ladestrom.app import served
 from ladestrom.config import Settings
 from ladestrom.edges.contract_asyncapi import asyncapi
 from ladestrom.problem import PAGES_PATH
+from ladestrom.roles.limits import served
 
 LENIENT: Final = frozenset({"Report", "Select"})
 """What is received: members that nobody knows are ignored."""

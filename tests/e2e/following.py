@@ -253,7 +253,7 @@ def beat(server: Serving) -> None:
     """Makes the heartbeats of all consumers due."""
 
     def due() -> None:
-        broadcast = server.app.broadcast
+        broadcast = server.app.reader.broadcast
         for channel in broadcast._channels.values():
             channel.heartbeat_due_s = 0.0
         broadcast._wake.set()
@@ -266,7 +266,7 @@ def outlast(server: Serving) -> None:
     look_s = int(PATIENT["stream.stalled_s"]) + 1
 
     def stuck() -> int:
-        return sum(each.paused and not each._closing for each in server.app.stream.connections)
+        return sum(each.paused and not each._closing for each in server.app.reader.stream.connections)
 
     # What the operating system still takes makes a consumer look as if it read: its time begins anew.
     for look in range(LOOKS_MAX):
@@ -280,7 +280,7 @@ def narrow(server: Serving) -> None:
     """Leaves the operating system little to keep for consumers that do not read: the rest is the server's."""
 
     def shrink() -> None:
-        for connection in server.app.stream.connections:
+        for connection in server.app.reader.stream.connections:
             connection._transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_SNDBUF, 4096
             )
@@ -291,7 +291,7 @@ def narrow(server: Serving) -> None:
 def waiting_bytes(server: Serving) -> list[int]:
     """What waits for each consumer in the server."""
     return server.call(
-        lambda: [each._transport.get_write_buffer_size() for each in server.app.stream.connections]
+        lambda: [each._transport.get_write_buffer_size() for each in server.app.reader.stream.connections]
     )
 
 
@@ -302,8 +302,8 @@ def digest(board: Mapping[str, State]) -> str:
 
 def settled(server: Serving) -> int:
     """The newest sequence, once readers were told of everything that is logged."""
-    until(lambda: server.app.view.seq == server.app.log.last.seq, "readers are in step with the log")
-    return server.app.view.seq
+    until(lambda: server.app.reader.view.seq == server.app.log.last.seq, "readers are in step with the log")
+    return server.app.reader.view.seq
 
 
 def listed(server: Serving, query: str = "") -> dict[str, State]:

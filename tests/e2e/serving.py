@@ -38,6 +38,7 @@ from tests.patience import DEADLINE_S, until
 
 from ladestrom.app import App, running
 from ladestrom.backends.sql import SqlStore, open_store
+from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.config import load, value_of
 from ladestrom.config.table import BY_KEY
 from ladestrom.core.access import create_key, operator_from
@@ -314,6 +315,13 @@ class Serving:
         return self._error
 
     @property
+    def log(self) -> SqliteLog:
+        """The server's log, for what no port says."""
+        log = self.app.log
+        assert isinstance(log, SqliteLog)
+        return log
+
+    @property
     def url(self) -> str:
         return self.app.url
 
@@ -338,7 +346,7 @@ class Serving:
         """
         if setting:
             seconds = value_of(self._settings, BY_KEY[setting]) + 1
-        self.call(lambda: self.app.stream.sweep(self._loop.time() + seconds))
+        self.call(lambda: self.app.reader.stream.sweep(self._loop.time() + seconds))
 
     # -- the store, as the command line writes it ----------------------------------------------------------
 
@@ -371,7 +379,7 @@ class Serving:
         """Returns when the server knows what the store has."""
         newest = self.write(lambda store: store.revision())
         until(
-            lambda: min(self.app._revision, self.app._followed_revision) >= newest,
+            lambda: min(self.app.writer.reconciliation.revision, self.app._followed_revision) >= newest,
             "the server follows the store: stations, and rights",
         )
 
@@ -443,7 +451,7 @@ class Serving:
 
     def settled(self) -> tuple[Board, int]:
         """`board`, once readers were told of everything that is logged."""
-        until(lambda: self.app.view.seq == self.app.log.last.seq, "readers are in step with the log")
+        until(lambda: self.app.reader.view.seq == self.app.log.last.seq, "readers are in step with the log")
         return self.board()
 
 

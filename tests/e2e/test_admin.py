@@ -153,7 +153,7 @@ def test_the_process_tells_of_itself_what_is_so(server: Serving) -> None:
     assert 0 <= state["log"]["checkpoint_seq"] <= log.last.seq
     assert state["store"]["address"] == str(server.data / "store.db")
     assert state["store"]["revision"] == server.write(lambda store: store.revision())
-    assert state["board"] == {"stations": 6, "evses": len(server.app.board)}
+    assert state["board"] == {"stations": 6, "evses": len(server.app.writer.board)}
     assert state["consumers"]["total"] == state["consumers"]["channels"] == 1
     assert state["consumers"]["bytes_out"] > 0
     assert 10_000_000 < state["memory_bytes"] < 10_000_000_000
@@ -169,7 +169,7 @@ def test_that_the_log_cannot_be_written_is_told(tmp_path: Path) -> None:
 
         def set_probe(instead: object) -> None:
             setattr(server.app.log, "probe", instead)  # noqa: B010 - a method is replaced
-            server.app.hub.fault = "the disk is full"
+            server.app.writer.hub.fault = "the disk is full"
 
         server.expects("not ready")
         server.call(lambda: set_probe(fails))

@@ -48,7 +48,7 @@ def test_a_restored_server_has_everything_and_tells_consumers_to_begin_anew(tmp_
         server.report({"evse": E1, "status": "CHARGING", "observed_at": tick()})
         server.keep_unread(b"what could not be read")
         before, seq = server.settled()
-        epoch = server.app.view.epoch
+        epoch = server.app.reader.view.epoch
         done = command("backup", str(tmp_path / "copy"), "--data", str(server.data))
         assert done.returncode == 0, done.stderr
         assert f"position {epoch}-{seq}, 7 EVSEs" in done.stdout
@@ -63,8 +63,8 @@ def test_a_restored_server_has_everything_and_tells_consumers_to_begin_anew(tmp_
     restored.start()
     try:
         assert restored.settled() == (before, seq)
-        assert restored.app.view.epoch != epoch
-        assert restored.app.view.epoch in done.stdout
+        assert restored.app.reader.view.epoch != epoch
+        assert restored.app.reader.view.epoch in done.stdout
         assert restored.get(f"/api/v2/evses/{E1}").json()["status"] == "CHARGING"
         assert [path.name for path in (restored.data / "quarantine").glob("*/*")]
         with restored.stream(f"since={epoch}-{seq + 1}") as wire:
@@ -72,7 +72,7 @@ def test_a_restored_server_has_everything_and_tells_consumers_to_begin_anew(tmp_
             fold.take(wire.message())
         assert fold.board == before, "who was told what is not in the backup begins with a snapshot"
         receipt = restored.report({"evse": E1, "status": "BLOCKED", "observed_at": tick()})
-        assert receipt["position"] == f"{restored.app.view.epoch}-{seq + 1}"
+        assert receipt["position"] == f"{restored.app.reader.view.epoch}-{seq + 1}"
     finally:
         restored.stop()
 

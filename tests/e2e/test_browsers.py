@@ -196,7 +196,7 @@ def test_a_page_selects_and_closes_and_one_of_another_host_gets_nothing(tmp_path
             assert told[3]["evses"] == [SWEDISH]
             ended = site.heard("ended")
             assert (ended["code"], ended["wasClean"]) == (3000, True)
-            until(lambda: not server.app.stream.connections, "the server knows that it left")
+            until(lambda: not server.app.reader.stream.connections, "the server knows that it left")
 
             refused = foreign.heard("ended")
             assert (refused["code"], refused["wasClean"]) == (1006, False), "no page may see why"

@@ -75,7 +75,7 @@ E2, BETA = "NO*ALF*E1333*2", "SE*BET*E7*1"
 
 def told(server: Serving) -> dict[str, str]:
     """The status of each EVSE that somebody told of."""
-    rows = server.app.board.cells.values()
+    rows = server.app.writer.board.cells.values()
     return {row.change.evse: row.change.status.value for row in rows if row.source}
 
 
@@ -83,8 +83,8 @@ def look_after(server: Serving) -> None:
     """What the server does now and then: it looks who is silent, keeps the board and trims the log."""
 
     async def done() -> None:
-        await server.app._expire()
-        await server.app._checkpoint()
+        await server.app.writer._expire()
+        await server.app.writer.checkpoints.take()
         await server.app.log.trim()
 
     asyncio.run_coroutine_threadsafe(done(), server._loop).result(DEADLINE_S)
@@ -168,7 +168,7 @@ def test_a_clock_that_is_wrong_for_a_minute_with_restarts_in_it_and_after_it_cos
         assert told(server) == during
         assert_heard(server)
         # What was observed is never told to be in the future.
-        times = [row.observed_at for row in server.app.board.cells.values() if row.source]
+        times = [row.observed_at for row in server.app.writer.board.cells.values() if row.source]
         assert max(times) <= now()
 
 
@@ -187,8 +187,8 @@ def test_a_server_that_starts_with_a_clock_that_is_wrong_takes_nobody_for_silent
         clock.jump(-YEARS_MS)
         look_after(server)
         # We were down for a moment only, as the clock shows now: nobody was silent longer.
-        heard_at = [row.heard_at for row in server.app.board.cells.values() if row.source]
-        instant = server.app.hub.times().heard_at
+        heard_at = [row.heard_at for row in server.app.writer.board.cells.values() if row.source]
+        instant = server.app.writer.hub.times().heard_at
         assert all(0 <= instant - each < 600_000 for each in heard_at)
         assert told(server) == before
         assert_heard(server)

@@ -54,7 +54,7 @@ def test_the_answer_has_no_length_is_kept_by_nobody_and_ends_with_the_connection
 
 
 def test_an_event_has_a_type_one_line_of_data_and_an_id_where_the_position_moves(server: Serving) -> None:
-    epoch, seq = server.app.view.epoch, settled(server)
+    epoch, seq = server.app.reader.view.epoch, settled(server)
     with asked(server, f"{EVENTS_PATH}?batch_ms=0&since=another-1") as events:
         told = [events.event() for _ in range(3)]
         newest = flip(server)
@@ -177,9 +177,9 @@ def test_a_client_that_goes_is_forgotten(server: Serving) -> None:
     follower = Follower(server, over="events")
     follower.synced()
     follower.wire.close()
-    until(lambda: not server.app.stream.connections, "it is forgotten")
-    assert not server.app.stream.by_key
-    until(lambda: not server.app.broadcast.channels, "nothing is kept for it")
+    until(lambda: not server.app.reader.stream.connections, "it is forgotten")
+    assert not server.app.reader.stream.by_key
+    until(lambda: not server.app.reader.broadcast.channels, "nothing is kept for it")
 
 
 # -- clients of others -------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_the_page_of_the_guide_comes_back_with_a_new_ticket_and_misses_nothing(t
             said = map(json.loads, page.stdout)
             assert next(said) == ["snapshot", settled(server)]
             assert report(server, E1, "CHARGING") == next(said)[1]
-            server.call(server.app.stream.abort)
+            server.call(server.app.reader.stream.abort)
             assert report(server, E1, "AVAILABLE") == next(said)[1]
             assert ["changes", report(server, E1, "CHARGING")] == next(said)
 

@@ -94,7 +94,7 @@ def is_in(hub: Serving, state: str) -> None:
 
 def sign_off(server: Serving, operator: str) -> None:
     """The operator is lost there."""
-    work = server.app.reception.sign_off(server.app.operators[operator], f"{operator}/plain")
+    work = server.app.ingest.reception.sign_off(server.app.context.operators[operator], f"{operator}/plain")
     asyncio.run_coroutine_threadsafe(work, server._loop).result(DEADLINE_S)
 
 
@@ -226,11 +226,11 @@ def test_a_key_that_is_not_admitted_is_not_tried_again_and_again(
 def test_a_source_in_step_confirms_what_it_told(hub: Serving, upstream: Serving) -> None:
     follows(hub, upstream, "ladestrom")
     becomes(hub, "AVAILABLE")
-    before = hub.call(lambda: hub.app.board.cells["NOALFE13331"].heard_at)
-    operator = hub.app.operators["upstream"]
-    work = hub.app.reception.confirm(operator, "upstream/above")
+    before = hub.call(lambda: hub.app.writer.board.cells["NOALFE13331"].heard_at)
+    operator = hub.app.context.operators["upstream"]
+    work = hub.app.ingest.reception.confirm(operator, "upstream/above")
     assert asyncio.run_coroutine_threadsafe(work, hub._loop).result(DEADLINE_S) == 3
-    assert hub.call(lambda: hub.app.board.cells["NOALFE13331"].heard_at) > before
+    assert hub.call(lambda: hub.app.writer.board.cells["NOALFE13331"].heard_at) > before
     assert evse(hub)["observed_at"].startswith("2023"), "it was not observed again"
 
 
@@ -326,7 +326,7 @@ def full(hub: Serving, upstream: Serving) -> Iterator[list[int]]:
 
 def follower(hub: Serving) -> Any:
     """What follows the source."""
-    return hub.app.sources._running["above"].shell
+    return hub.app.ingest.sources._running["above"].shell
 
 
 def changed(server: Serving, written: str, status: str) -> None:
@@ -343,7 +343,7 @@ def test_a_redirect_of_a_followed_server_is_not_followed(
         outside.respond = redirecting(f"{upstream.url}/api/v1/stream")
         follow(hub, protocol, outside.url, upstream.keys["stream"], anywhere="yes")
         until(lambda: len(outside.requests) > 1, "it is asked again")
-        assert upstream.app.broadcast.consumers == 0
+        assert upstream.app.reader.broadcast.consumers == 0
         assert evse(hub)["status"] == "UNKNOWN"
 
 
@@ -416,5 +416,8 @@ class TestNobilRealtime:
         service.drop()
         is_in(hub, "resting")
         until(lambda: health(hub)["error"] == "unauthenticated", "why is told")
-        shown = [str(hub._log.entries), *(each.last_error for each in hub.app.supervision.sources.values())]
+        shown = [
+            str(hub._log.entries),
+            *(each.last_error for each in hub.app.ingest.supervision.sources.values()),
+        ]
         assert not [text for text in shown if "s3cret" in text or "enova-key" in text]

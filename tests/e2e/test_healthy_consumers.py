@@ -17,10 +17,10 @@ from tests.e2e.serving import Serving, evse, now, station
 from tests.e2e.wire import PING, PONG, TEXT, UPGRADE, Wire, request
 from tests.patience import DEADLINE_S, scaled, until
 
-from ladestrom import app
 from ladestrom import server as server_module
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.ports import StationDraft
+from ladestrom.roles import reader
 
 STALLED_S: Final = scaled(1)
 LIMIT_BYTES: Final = 16 * 1024
@@ -86,7 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server_module, "listen", narrow)
         patch.setattr(server_module, "RESPONSE_STALLED_S_MAX", STALLED_S)
-        patch.setattr(app, "SWEEP_S", 0.1)
+        patch.setattr(reader, "SWEEP_S", 0.1)
         stations = country()
         with Serving(tmp_path_factory.mktemp("healthy"), settings, stations=stations) as running:
             chance = random.Random(7)
@@ -107,9 +107,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 @pytest.fixture(autouse=True)
 def unharmed(server: Serving) -> Iterator[None]:
     """Each test begins without consumers, and ends without an error in the log."""
-    server.call(server.app.stream.closed.clear)
+    server.call(server.app.reader.stream.closed.clear)
     yield
-    until(lambda: not server.app.stream.connections, "consumers have gone")
+    until(lambda: not server.app.reader.stream.connections, "consumers have gone")
     assert server.unexpected() == []
 
 
@@ -166,7 +166,7 @@ def most_waiting(server: Serving, steady: Steady, bytes_min: int) -> int:
     ends_s = time.monotonic() + DEADLINE_S
     while steady.read_bytes < bytes_min or waits(server):
         assert time.monotonic() < ends_s, f"{steady.read_bytes} bytes were read"
-        assert not server.app.stream.closed
+        assert not server.app.reader.stream.closed
         most = max(most, *waiting_bytes(server))
         time.sleep(TURN_S / 10)
     return most
@@ -175,13 +175,13 @@ def most_waiting(server: Serving, steady: Steady, bytes_min: int) -> int:
 def stays(server: Serving) -> None:
     """Fails where a consumer is cut within the time of three stalls."""
     ends_s = time.monotonic() + 3 * STALLED_S
-    until(lambda: time.monotonic() > ends_s or bool(server.app.stream.closed))
-    assert server.app.stream.closed == {}
+    until(lambda: time.monotonic() > ends_s or bool(server.app.reader.stream.closed))
+    assert server.app.reader.stream.closed == {}
 
 
 def waits(server: Serving) -> bool:
     """Whether something waits for a consumer."""
-    return server.call(lambda: any(each.paused for each in server.app.stream.connections))
+    return server.call(lambda: any(each.paused for each in server.app.reader.stream.connections))
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -228,10 +228,10 @@ def test_who_stops_reading_in_the_middle_of_its_snapshot_is_cut(server: Serving,
     with opened(server, STREAMS[name]) as wire:
         most = 0
         ends_s = time.monotonic() + DEADLINE_S
-        while not server.app.stream.closed:
+        while not server.app.reader.stream.closed:
             assert time.monotonic() < ends_s
             most = max([most, *waiting_bytes(server)])
-        assert server.app.stream.closed == {"stalled": 1}
+        assert server.app.reader.stream.closed == {"stalled": 1}
         assert LIMIT_BYTES // 2 < most <= LIMIT_BYTES
         assert wire.ended()
 
@@ -240,11 +240,13 @@ def test_those_who_wait_share_one_snapshot(server: Serving) -> None:
     stream = STREAMS["v2"]
     with opened(server, stream), opened(server, stream):
         units = server.call(
-            lambda: [[id(unit) for unit in each._queue._units] for each in server.app.stream.connections]
+            lambda: [
+                [id(unit) for unit in each._queue._units] for each in server.app.reader.stream.connections
+            ]
         )
         first, second = units
         assert first[-1:] == second[-1:] != []
-        server.call(server.app.stream.abort)
+        server.call(server.app.reader.stream.abort)
 
 
 # -- between messages, never inside one --------------------------------------------------------------------
@@ -274,7 +276,7 @@ def test_a_ping_in_the_middle_of_a_long_message_is_answered_after_it(server: Ser
 def test_a_server_that_stops_finishes_the_message_that_it_began(server: Serving) -> None:
     with opened(server, STREAMS["v2"]) as wire:
         until(lambda: waits(server), "it waits for the consumer")
-        for each in server.call(lambda: list(server.app.stream.connections)):
+        for each in server.call(lambda: list(server.app.reader.stream.connections)):
             server.call(each.shutdown)
         kinds = []
         while (got := wire.frame()).opcode == TEXT:
@@ -316,7 +318,7 @@ def test_a_client_that_closes_its_side_and_takes_nothing_is_cut(server: Serving)
     long = request("/api/v1/rest/chargers", {**HOST, **server.bearer(), "Accept-Encoding": "identity"})
     with Wire(server.port, receive_bytes=SOCKET_BYTES) as wire:
         wire.send(long)
-        connections: set[Any] = server.app._server.server_state.connections  # type: ignore[union-attr]
+        connections: set[Any] = server.app.listening.everybody.server_state.connections
         until(lambda: any(waiting(each) for each in connections), "something waits for the client")
         wire.socket.shutdown(socket.SHUT_WR)
         until(lambda: not connections, "it is cut")

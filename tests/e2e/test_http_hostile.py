@@ -198,8 +198,8 @@ def test_an_answer_that_nobody_takes_is_given_up(tmp_path: Path, monkeypatch: py
     with Serving(tmp_path, stations=stations) as server, Wire(server.port, receive_bytes=4096) as wire:
         asked = request("/api/v1/rest/chargers", {**HOST, **server.bearer(), "Accept-Encoding": "identity"})
         wire.send(asked * 200)
-        assert server.app._server is not None
-        connections: set[Any] = server.app._server.server_state.connections
+        assert server.app.listening.everybody is not None
+        connections: set[Any] = server.app.listening.everybody.server_state.connections
         until(lambda: any(each.flow.write_paused for each in connections), "it waits for the client")
         until(lambda: not connections, "it gives up")
 

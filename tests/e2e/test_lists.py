@@ -326,8 +326,8 @@ def test_the_tag_has_the_position_and_while_nothing_changed_nothing_is_sent(
     settled(server)
     answer = server.get(path)
     tag = answer.headers["etag"]
-    assert tag.startswith(f'W/"{server.app.view.position}-')
-    assert answer.json()["position"] == str(server.app.view.position)
+    assert tag.startswith(f'W/"{server.app.reader.view.position}-')
+    assert answer.json()["position"] == str(server.app.reader.view.position)
     assert answer.headers["cache-control"] == "no-cache"
     for given in (tag, tag.removeprefix("W/"), f'"another-1", {tag}', "*"):
         again = server.get(path, headers={"If-None-Match": given})

@@ -140,7 +140,7 @@ class Page:
 
 def shown_by(server: Serving) -> tuple[Numbers, int]:
     """The same as the server has it, and where it stands."""
-    made = server.app.lookout.chart
+    made = server.app.reader.lookout.chart
     made._state = None
     made._stations = None
     stations, state = looked(server, "/api/v2/map/stations"), looked(server, "/api/v2/map")
@@ -251,7 +251,7 @@ def test_visitors_have_a_limit_of_their_own_and_end_with_the_setting(tmp_path: P
             assert refusal(third)["code"] == "too_many_requests"
         with server.stream() as keyed:
             assert keyed.message()["type"] == "snapshot:init"
-        server.call(lambda: setattr(server.app.door, "visitors", False))
+        server.call(lambda: setattr(server.app.context.door, "visitors", False))
         assert first.wire.close_code() == 4401
 
 
@@ -494,7 +494,7 @@ def as_the_log_has_it(server: Serving, uuid: str, hours: int = 24) -> dict[str, 
     assert end - start == hours * HOUR_MS
     assert start <= complete <= end <= now()
     entries = logged(server)
-    names = {one.key: one.name for one in server.app.directory.stations[uuid].evses}
+    names = {one.key: one.name for one in server.app.writer.hub.directory.stations[uuid].evses}
     assert [each["evse"] for each in found["evses"]] == list(names.values())
     for (key, written), each in zip(names.items(), found["evses"], strict=True):
         assert each["evse"] == written
@@ -526,7 +526,7 @@ def test_history_is_what_the_log_says_over_a_restart_too(tmp_path: Path) -> None
     with Serving(tmp_path, OPEN) as server:
         tell(server, 2)
         tell(server)
-        until(lambda: server.app.lookout.history.is_live, "the history is in step")
+        until(lambda: server.app.reader.lookout.history.is_live, "the history is in step")
         found = as_the_log_has_it(server, "NOR_01333")
         assert ms(found["complete_from"]) >= logged(server)[0].change.received_at, "the log begins then"
         assert len(found["evses"][0]["segments"]) > 3
@@ -534,7 +534,7 @@ def test_history_is_what_the_log_says_over_a_restart_too(tmp_path: Path) -> None
         server.stop()
         server.start()
         tell(server)
-        until(lambda: server.app.lookout.history.is_live, "the log was read")
+        until(lambda: server.app.reader.lookout.history.is_live, "the log was read")
         again = as_the_log_has_it(server, "NOR_01333")
         assert again["complete_from"] == found["complete_from"]
         assert again["evses"][0]["segments"][:3] == found["evses"][0]["segments"][:3]
@@ -563,7 +563,7 @@ def test_a_question_that_has_no_answer_is_refused(server: Serving, path: str, st
 
 def test_history_begins_where_the_memory_is_full(tmp_path: Path) -> None:
     with Serving(tmp_path, {**OPEN, "page.history_changes_max": 1_000}) as server:
-        until(lambda: server.app.lookout.history.is_live, "the history is in step")
+        until(lambda: server.app.reader.lookout.history.is_live, "the history is in step")
         words = ("AVAILABLE", "CHARGING")
         began = now()
         for start in range(0, 3_000, 500):

@@ -97,10 +97,10 @@ def disturbed(server: Serving, begin: Callable[[], Undo], check: str, reason: st
     undo()
     becomes_ready(server)
     report(server, "AVAILABLE", E2)
-    epoch = server.app.view.epoch
+    epoch = server.app.reader.view.epoch
     server.stop()
     server.start()
-    assert server.app.view.epoch == epoch
+    assert server.app.reader.view.epoch == epoch
     assert (status(server, E1), status(server, E2)) == ("CHARGING", "AVAILABLE")
 
 
@@ -288,7 +288,7 @@ class TestDamage:
         _, last = server.settled()
         with contextlib.closing(apsw.Connection(str(server.data / "log.db"))) as log:
             log.execute("UPDATE entries SET body = '[1, 2' WHERE seq = ?", (last - 1,))
-        since = f"{server.app.view.epoch}-{last - 3}"
+        since = f"{server.app.reader.view.epoch}-{last - 3}"
         with Wire(server.port) as wire:
             wire.open(f"/api/v2/stream?mode=every&batch_ms=0&since={since}", server.bearer())
             told = [wire.message() for _ in range(3)]

@@ -138,9 +138,9 @@ def registering(server: Serving) -> Serving:
 
 def known(server: Serving) -> dict[str, set[str]]:
     """EVSEs by station of those in Germany."""
-    found = server.app.directory.stations.values()
+    found = server.app.writer.hub.directory.stations.values()
     return {
-        station.name: {evse.name for evse in server.app.directory.present(station.uuid)}
+        station.name: {evse.name for evse in server.app.writer.hub.directory.present(station.uuid)}
         for station in found
         if station.country == "DEU"
     }
@@ -190,7 +190,7 @@ def test_an_operator_that_may_not_register_is_told_so(shared_server: Serving) ->
     answer = shared_server.post(body, path="/api/oicp/evsepush/v23/operators/NO*ALF/data-records")
     assert (answer.status_code, answer.json()["Result"], code(answer)) == (200, False, "017")
     assert "not used" in answer.json()["StatusCode"]["AdditionalInfo"]
-    assert shared_server.app.directory.find("NO*ALF*E77") == ()
+    assert shared_server.app.writer.hub.directory.find("NO*ALF*E77") == ()
 
 
 def test_what_a_full_load_lacks_is_unknown(server: Serving) -> None:

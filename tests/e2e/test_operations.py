@@ -83,7 +83,7 @@ def test_metrics_count_what_happens(server: Serving) -> None:
     assert value(found, "ladestrom_log_append_seconds_count") >= 1
     assert value(found, "ladestrom_last_report_timestamp_seconds", operator="alfa") > 1_700_000_000
     assert any(name.startswith("process_") for name, _ in found)
-    until(lambda: not server.app.stream.connections, "both have gone")
+    until(lambda: not server.app.reader.stream.connections, "both have gone")
     assert value(metrics(server), "ladestrom_consumers_closed_total", why="consumer") == 2
 
 
@@ -137,7 +137,7 @@ def test_metrics_are_told_to_who_has_an_admin_key_only_wherever_the_request_come
 @pytest.mark.parametrize("written", ["0", "127.0.0.1:0"])
 def test_metrics_have_a_port_of_their_own_where_that_is_set(tmp_path: Path, written: str) -> None:
     with Serving(tmp_path, {"metrics.listen": written}) as server:
-        url = server.app.metrics_url
+        url = server.app.listening.metrics_url
         assert url.startswith("http://127.0.0.1:")
         assert url.endswith("/metrics")
         answer = httpx2.get(url, timeout=DEADLINE_S)

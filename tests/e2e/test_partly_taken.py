@@ -118,7 +118,7 @@ def test_who_is_told_that_a_part_was_taken_sends_all_again_and_nothing_is_lost_o
     again = server.post(body, path=path, headers=headers)
     assert again.status_code in {200, 201}, again.text
     assert settled(server) == before + COUNT
-    statuses = {cell.change.status for cell in server.app.board.cells.values()}
+    statuses = {cell.change.status for cell in server.app.writer.board.cells.values()}
     assert statuses == {"CHARGING"}
 
 
@@ -138,12 +138,12 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
     monkeypatch.setattr(app_module, "CHECKPOINT_END_S_MAX", 0.1)
     server.expects("did not respond in time")
     released = threading.Event()
-    hub = server.app.hub
+    hub = server.app.writer.hub
     report = StatusReport(IDS[0], Status.CHARGING, False, now(), "alfa", "CHARGING")
-    server.call(lambda: server.app.log._writer.submit(released.wait, DEADLINE_S))
+    server.call(lambda: server.log._writer.submit(released.wait, DEADLINE_S))
     try:
         submitting = asyncio.run_coroutine_threadsafe(
-            hub.submit(server.app.operators["alfa"], [report]), server._loop
+            hub.submit(server.app.context.operators["alfa"], [report]), server._loop
         )
         until(lambda: hub.appending is not None, "it is being logged")
         server.stop()

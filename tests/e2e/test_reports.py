@@ -15,10 +15,10 @@ import pytest
 from tests.e2e.serving import UID, Serving, evse, now, seq, station, tick
 from tests.patience import until
 
-import ladestrom.app
-from ladestrom.app import clock
+import ladestrom.writer.reconciliation
 from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN
 from ladestrom.model import Station
+from ladestrom.roles.context import clock
 
 E1 = "NO*ALF*E1333*1"
 E2 = "NO*ALF*E1333*2"
@@ -77,7 +77,7 @@ def test_a_receipt_counts_each_item_once_and_names_the_refused_by_place(server: 
         (8, "invalid_time"),
     ]
     assert all(each["detail"] for each in receipt["refused"])
-    assert receipt["position"] == f"{server.app.view.epoch}-{before + 2}"
+    assert receipt["position"] == f"{server.app.reader.view.epoch}-{before + 2}"
     assert server.settled()[1] == before + 2
 
 
@@ -86,7 +86,7 @@ def test_a_large_delivery_is_read_in_a_process_that_ends_with_the_server(server:
     reports = json.dumps([{"evse": E1, "status": "CHARGING"}, {"evse": E2, "status": "BUSY"}]).encode()
     small = server.request("POST", "/api/v2/reports", content=reports, headers=server.bearer("alfa"))
     assert small.status_code == 200
-    pids = [server.app.parsing.pid]
+    pids = [server.app.ingest.parsing.pid]
     for body in (reports + padding, gzip.compress(reports + padding)):
         headers = server.bearer("alfa") | ({"content-encoding": "gzip"} if body[0] == 0x1F else {})
         receipt = server.request("POST", "/api/v2/reports", content=body, headers=headers).json()
@@ -96,9 +96,9 @@ def test_a_large_delivery_is_read_in_a_process_that_ends_with_the_server(server:
         "POST", "/api/v2/reports", content=reports[:-1] + padding, headers=server.bearer("alfa")
     )
     assert (broken.status_code, broken.json()["code"]) == (400, "malformed_body")
-    pid = server.app.parsing.pid
+    pid = server.app.ingest.parsing.pid
     server.stop()
-    pids += [pid, server.app.parsing.pid]
+    pids += [pid, server.app.ingest.parsing.pid]
     assert pids == [None, pid, None]
     assert pid not in {None, os.getpid()}
     until(lambda: not Path(f"/proc/{pid}").exists())
@@ -409,7 +409,7 @@ def test_a_full_queue_refuses_whole_deliveries_for_now(tmp_path: Path) -> None:
         for answer in refused:
             assert (answer.json()["code"], answer.json()["retry"]) == ("overloaded", True)
             assert answer.headers["retry-after"]
-        until(lambda: server.app.hub.queued_items == 0, "the queue empties")
+        until(lambda: server.app.writer.hub.queued_items == 0, "the queue empties")
         assert server.post(items).status_code == 200
         assert seq(server.get("/api/v1/rest/chargers")) > 0
 
@@ -421,9 +421,12 @@ def counted(server: Serving) -> tuple[object, ...]:
     """All that a delivery changes on the server."""
     app = server.app
     tallies = {
-        name: (tally.reports, tally.changes, dict(tally.refused)) for name, tally in app.hub.tallies.items()
+        name: (tally.reports, tally.changes, dict(tally.refused))
+        for name, tally in app.writer.hub.tallies.items()
     }
-    sources = {name: (health.deliveries, health.items) for name, health in app.supervision.sources.items()}
+    sources = {
+        name: (health.deliveries, health.items) for name, health in app.ingest.supervision.sources.items()
+    }
     return server.settled(), tallies, sources, list(server.data.rglob("*.json*"))
 
 
@@ -492,17 +495,17 @@ def test_members_that_nobody_knows_are_named_in_the_receipt(shared: Serving) -> 
 def test_an_evse_that_moves_to_another_station_is_never_unknown_on_its_way(
     server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladestrom.app, "STATIONS_PER_TURN", 1)
+    monkeypatch.setattr(ladestrom.writer.reconciliation, "STATIONS_PER_TURN", 1)
     found: list[int] = []
-    register = server.app.broadcast.register
+    register = server.app.reader.broadcast.register
 
     def between(records: Iterable[tuple[Station | None, Station]]) -> None:
         register(records)
         for name in (E1, UID):
-            own, _ = server.app.directory.resolve(name, "", lambda _: True)
+            own, _ = server.app.writer.hub.directory.resolve(name, "", lambda _: True)
             found.append(len(own))
 
-    server.call(lambda: setattr(server.app.broadcast, "register", between))
+    server.call(lambda: setattr(server.app.reader.broadcast, "register", between))
     moved = [
         station("NOR_01333", "NOR", (10.75, 59.91), [evse(E2, party="NOALF")]),
         station(

@@ -68,7 +68,7 @@ def test_each_message_is_answered_by_its_receipt(server: Serving, wire: Wire) ->
     assert (first["accepted"], first["refused"]) == (1, [])
     assert (second["accepted"], second["unchanged"]) == (1, 1)
     assert [(each["index"], each["reason"]) for each in second["refused"]] == [(1, "unknown_evse")]
-    assert second["position"] == f"{server.app.view.epoch}-{server.settled()[1]}"
+    assert second["position"] == f"{server.app.reader.view.epoch}-{server.settled()[1]}"
 
 
 def test_a_binary_message_is_the_same(wire: Wire) -> None:
@@ -197,7 +197,7 @@ def test_an_operator_that_reads_no_receipts_is_not_read_either(tmp_path: Path) -
         except TimeoutError:
             pass
         assert sent < 64 * 1024 * 1024, "what the buffers between us hold"
-        assert server.app.hub.queued_items < 200_000
+        assert server.app.writer.hub.queued_items < 200_000
         with connected(server) as other:
             say(other, item("CHARGING"))
             assert other.message()["accepted"] == 1

@@ -147,7 +147,7 @@ def test_without_a_good_key_nothing_is_told_but_why(
 def test_who_has_the_newest_is_told_so(server: Serving, path: str) -> None:
     answer = server.get(path)
     tag = answer.headers["etag"]
-    assert tag == f'"{server.app.view.position}"'
+    assert tag == f'"{server.app.reader.view.position}"'
     for condition in (tag, f"W/{tag}", f'"other-1", {tag}', f'"x","y",W/{tag}', "*"):
         again = server.get(path, headers={"If-None-Match": condition})
         assert again.status_code == 304, condition

@@ -146,7 +146,7 @@ def test_stations_come_in_pages(server: Serving) -> None:
     while path is not None:
         page = server.get(path)
         found = page.json()
-        assert found["position"] == str(server.app.view.position)
+        assert found["position"] == str(server.app.reader.view.position)
         seen += [each["uuid"] for each in found["items"]]
         path = f"/api/v2/stations?limit=4&cursor={found['next']}" if found["next"] else None
         assert ("link" in page.headers) is (path is not None)
@@ -214,7 +214,7 @@ def test_without_a_good_key_nothing_is_told_but_why(
 @pytest.mark.parametrize("path", PATHS[:4])
 def test_who_has_the_newest_is_told_so(server: Serving, path: str) -> None:
     tag = server.get(path).headers["etag"]
-    assert re.fullmatch(rf'W/"{server.app.view.position}-[0-9]+"', tag), "weak: see the next test"
+    assert re.fullmatch(rf'W/"{server.app.reader.view.position}-[0-9]+"', tag), "weak: see the next test"
     for condition in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
         again = server.get(path, headers={"If-None-Match": condition})
         assert (again.status_code, again.content) == (304, b"")
@@ -231,7 +231,7 @@ def test_a_confirmation_makes_the_tag_another_and_moves_what_was_observed(tmp_pa
         before = server.get(path)
         tag = before.headers["etag"]
         assert server.get(path, headers={"If-None-Match": tag}).status_code == 304
-        position = server.app.view.position
+        position = server.app.reader.view.position
         for later_ms in (5_000, 6_000):
             server.report({"evse": E1, "status": "CHARGING", "observed_at": AT + later_ms})
             confirmed = server.get(path, headers={"If-None-Match": tag})
@@ -264,10 +264,10 @@ def test_no_tag_of_before_a_restart_comes_again(tmp_path: Path) -> None:
         tags = {server.get(path).headers["etag"]}
         server.report({"evse": E1, "status": "CHARGING", "observed_at": AT + 5_000})
         tags.add(server.get(path).headers["etag"])
-        position = server.app.view.position
+        position = server.app.reader.view.position
         server.stop()
         server.start()
-        assert server.app.view.position == position
+        assert server.app.reader.view.position == position
         assert server.get(path).headers["etag"] not in tags
 
 

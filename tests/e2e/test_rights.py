@@ -125,14 +125,14 @@ def test_rights_end_at_once_though_the_registry_waits_for_the_log(server: Servin
     password = add(server, "CP1")
     held = server.call(asyncio.Event)
     waiting: list[object] = []
-    reconcile = server.app.hub.reconcile
+    reconcile = server.app.writer.hub.reconcile
 
     async def waits(evses: Iterable[Evse], gone: Iterable[str]) -> int:
         waiting.append(evses)
         await held.wait()
         return await reconcile(evses, gone)
 
-    server.app.hub.reconcile = waits  # type: ignore[method-assign]
+    server.app.writer.hub.reconcile = waits  # type: ignore[method-assign]
     try:
         with Plugged(server, "CP1", password, "ocpp1.6") as charge_point:
             server.import_stations(

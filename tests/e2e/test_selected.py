@@ -46,7 +46,7 @@ def register(server: Serving, **members: Any) -> None:
     ]
     server.import_stations(drafts)
     server.in_step()
-    stations = server.app.view.directory.stations
+    stations = server.app.reader.view.directory.stations
     until(
         lambda: all(getattr(stations[MOVED], name) == value for name, value in members.items()),
         "the server has the new record",

@@ -540,7 +540,9 @@ def test_what_a_consumer_gets_that_stopped_reading_for_a_while_is_counted_too(tm
             status = "CHARGING" if number % 2 else "AVAILABLE"
             receipt = server.report(*[{"evse": "NO*ALF*E1333*1", "status": status}] * 600)
         last = int(receipt["position"].rpartition("-")[2])
-        until(lambda: any(each.paused for each in server.app.stream.connections), "it is not written to")
+        until(
+            lambda: any(each.paused for each in server.app.reader.stream.connections), "it is not written to"
+        )
         while (message := wire.message())["type"] == "status:raw" or message["seq"] < last:
             pass
         # Of what was only heard, the last may still be on its way.

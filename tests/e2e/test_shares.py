@@ -131,7 +131,7 @@ def test_an_address_takes_its_share_of_connections_whatever_its_keys(
         assert "this IP address" in detail
         assert opened(stack, server, key="other", address=THERE).response.status == 101
         taken[0].close()
-        until(lambda: server.app.stream.by_key.total() == 3, "one was given back")
+        until(lambda: server.app.reader.stream.by_key.total() == 3, "one was given back")
         assert opened(stack, server, key="other", address=f"{THERE}, {HERE}").response.status == 101
 
 
@@ -212,7 +212,7 @@ def test_a_connection_counts_for_its_address_whatever_it_becomes(
     tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     with Serving(tmp_path, {"server.connections_per_address_max": 20}) as server, stack:
-        gate = server.app._server.config.http_protocol_class.gate  # type: ignore[union-attr]
+        gate = server.app.listening.everybody.config.http_protocol_class.gate  # type: ignore[attr-defined]
         before = gate._held["127.0.0.1"]
         password = add(server, "CP1")
         kinds = [
@@ -248,7 +248,7 @@ def test_tickets_that_are_asked_for_without_a_key_leave_some_for_whoever_has_one
 def fill(server: Serving, count: int) -> None:
     """Takes tickets as visitors would."""
     for _ in range(count):
-        server.app.tickets.issue(VISITOR, "")
+        server.app.reader.tickets.issue(VISITOR, "")
 
 
 def test_tickets_of_one_key_leave_some_for_others(tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_charge_points_of_one_operator_leave_room_for_those_of_others(
 
         assert [plugged(name).response.status for name in ("A1", "A2", "A3", "B1")] == [101, 101, 429, 101]
         assert plugged("A1").response.status == 101, "in place of its own connection"
-        until(lambda: server.app.ocpp.connected == 3, "the one before is gone")
+        until(lambda: server.app.ingest.ocpp.connected == 3, "the one before is gone")
 
 
 # -- memory ------------------------------------------------------------------------------------------------
@@ -463,7 +463,7 @@ def test_large_messages_that_are_sent_without_waiting_wait_in_the_socket(tmp_pat
             # What the operator may have in memory, what waits for that, what comes in, and the kernel's buffers.
             until(lambda: sent[0] >= 4)
             stays_below(lambda: sent[0], 16)
-            shares = server.app.reports._desk.pending._shares
+            shares = server.app.ingest.reports._desk.pending._shares
             assert 0 < server.call(lambda: shares["alfa"].used_bytes) <= 32 * MIB
         finally:
             server.call(gate.set)

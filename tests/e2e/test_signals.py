@@ -192,21 +192,21 @@ def test_a_setting_that_changes_is_used_and_told_from_then_on(row: Setting, live
     loaded = load(None, {}, {"server.data": str(live.data), row.key: another(row)})
     done = live.call(lambda: live.app.reconfigure(loaded))
     assert row.key in done.changed
-    assert value_of(live.app.settings, row) == value_of(loaded.settings, row)
+    assert value_of(live.app.context.settings, row) == value_of(loaded.settings, row)
     app, settings = live.app, loaded.settings
-    assert app.hub.limits.stale_after_s == settings.rules.stale_after_s
-    assert app.hub.limits.queue_items_max == settings.reports.queue_items_max
-    assert app.broadcast.limits.gather_ms_max == settings.stream.gather_ms_max
-    assert app.broadcast.limits.channels_max == settings.stream.selections_max
-    assert app.stream.limits.consumers_max == settings.stream.consumers_max
-    assert app.stream._places.limits.per_address_max == settings.stream.consumers_per_address_max
-    assert app.stream._selections.each_max == settings.stream.selections_share_max
-    assert app.hub.limits.queue_items_per_operator_max == settings.reports.queue_items_per_operator_max
-    assert app.addresses._proxies == frozenset(settings.keys.proxies)
-    assert app.stream.origins == frozenset(settings.server.origins)
-    assert app.stream.cors.origins == {*settings.server.cors_origins, *settings.server.origins}
-    assert app.ocpp.limits.grace_s == settings.ocpp.grace_s
-    assert app._keys.policy.days == settings.keys.days
+    assert app.writer.hub.limits.stale_after_s == settings.rules.stale_after_s
+    assert app.writer.hub.limits.queue_items_max == settings.reports.queue_items_max
+    assert app.reader.broadcast.limits.gather_ms_max == settings.stream.gather_ms_max
+    assert app.reader.broadcast.limits.channels_max == settings.stream.selections_max
+    assert app.reader.stream.limits.consumers_max == settings.stream.consumers_max
+    assert app.reader.stream._places.limits.per_address_max == settings.stream.consumers_per_address_max
+    assert app.reader.stream._selections.each_max == settings.stream.selections_share_max
+    assert app.writer.hub.limits.queue_items_per_operator_max == settings.reports.queue_items_per_operator_max
+    assert app.context.addresses._proxies == frozenset(settings.keys.proxies)
+    assert app.reader.stream.origins == frozenset(settings.server.origins)
+    assert app.reader.stream.cors.origins == {*settings.server.cors_origins, *settings.server.origins}
+    assert app.ingest.ocpp.limits.grace_s == settings.ocpp.grace_s
+    assert app.console._keys.policy.days == settings.keys.days
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +224,8 @@ def test_a_setting_that_needs_a_restart_is_named_and_stays(row: Setting, live: S
     if row.key == "ocpi.party_id":
         value = "XYZ"
     loaded = load(None, {}, {"server.data": str(live.data), row.key: value, **extra})
-    before = value_of(live.app.settings, row)
+    before = value_of(live.app.context.settings, row)
     done = live.call(lambda: live.app.reconfigure(loaded))
     assert row.key in done.need_restart
     assert row.key not in done.changed
-    assert value_of(live.app.settings, row) == before
+    assert value_of(live.app.context.settings, row) == before

@@ -71,8 +71,8 @@ def test_a_byte_now_and_then_is_not_enough_and_costs_a_bounded_buffer(tmp_path: 
                 pass
             most = max([most, *waiting_bytes(server)])
 
-        cut = server.app.stream.closed
-        paused = lambda: sum(each.paused for each in server.app.stream.connections)  # noqa: E731 - asked often
+        cut = server.app.reader.stream.closed
+        paused = lambda: sum(each.paused for each in server.app.reader.stream.connections)  # noqa: E731 - asked often
         while server.call(paused) + cut["slow"] < len(slow):
             told()
         server.look_after()
@@ -86,7 +86,7 @@ def test_a_byte_now_and_then_is_not_enough_and_costs_a_bounded_buffer(tmp_path: 
         until(lambda: cut.total() == len(slow), "they are cut")
         assert set(cut) <= {"stalled", "slow"}
         assert most <= limit_bytes
-        assert len(server.app.stream.connections) == 1
+        assert len(server.app.reader.stream.connections) == 1
         told()
 
 

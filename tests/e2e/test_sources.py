@@ -265,7 +265,7 @@ def test_a_file_above_1_mib_is_read_in_another_process_also_when_it_is_read_agai
     other.say(200, body=body)
     add(run, other)
     becomes(server, "CHARGING")
-    first = server.app.parsing.pid
+    first = server.app.ingest.parsing.pid
     assert first is not None
     assert first != os.getpid()
     other.say(200, body=body[:-1])
@@ -280,7 +280,7 @@ def test_a_file_above_1_mib_is_read_in_another_process_also_when_it_is_read_agai
         file.write_bytes(head + b"\n" + body.replace(E1.encode(), E2.encode()))
     run("sources", "replay", "swiss")
     becomes(server, "CHARGING", E2)
-    assert server.app.parsing.pid != first
+    assert server.app.ingest.parsing.pid != first
 
 
 def test_what_cannot_be_read_is_kept_shown_and_read_again(

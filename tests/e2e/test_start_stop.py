@@ -144,7 +144,7 @@ def test_a_second_server_on_the_same_data_is_refused_and_the_first_goes_on(tmp_p
         assert first.report({"evse": E1, "status": "CHARGING"})["accepted"] == 1
         first.stop()
         second.start()
-        assert second.app.view.seq == first.app.view.seq
+        assert second.app.reader.view.seq == first.app.reader.view.seq
         second.stop()
 
 
@@ -193,7 +193,7 @@ def test_a_clock_that_does_not_go_with_the_log_is_told_at_the_start_and_drops_no
         warned = [each for each in server.logged() if each["event"] == "check the clock"]
         assert len(warned) == 1
         assert doubt in warned[0]["doubt"]
-        until(lambda: server.app._checkpoint_seq >= seq, "it has checkpointed")
+        until(lambda: server.app.writer.checkpoints.seq >= seq, "it has checkpointed")
         server.stop()
         assert server.app.log.first == 1
 
@@ -301,10 +301,10 @@ def test_what_was_known_is_known_after_a_restart_and_consumers_resume(tmp_path: 
             fold.take(wire.message())
         server.report({"evse": E1, "status": "CHARGING", "observed_at": tick()})
         board, position = server.settled()
-        epoch = server.app.view.epoch
+        epoch = server.app.reader.view.epoch
         server.stop()
         server.start()
-        assert server.app.view.epoch == epoch
+        assert server.app.reader.view.epoch == epoch
         assert server.settled() == (board, position)
         with server.stream(f"since={fold.since}&types=update") as wire:
             fold.take(wire.message())

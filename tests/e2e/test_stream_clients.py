@@ -294,7 +294,7 @@ def test_a_consumer_that_is_silent_is_pinged_and_stays_while_it_answers(tmp_path
         for wire in (answering, silent):
             assert wire.frame().opcode == PING
         answering.put(PONG)
-        unanswered = lambda: sum(each._pinged_s is not None for each in server.app.stream.connections)  # type: ignore[attr-defined]  # noqa: E731 - asked often
+        unanswered = lambda: sum(each._pinged_s is not None for each in server.app.reader.stream.connections)  # type: ignore[attr-defined]  # noqa: E731 - asked often
         until(lambda: server.call(unanswered) == 1, "the answer is heard")
         server.look_after(seconds=2 * int(PATIENT["stream.ping_timeout_s"]))
         assert silent.ended()
@@ -331,9 +331,9 @@ def test_a_consumer_that_goes_without_a_word_is_forgotten(tmp_path: Path) -> Non
             last.message()
             change(server)
             last.until("status:update")
-            assert server.call(lambda: server.app.broadcast.consumers) <= 21
-        until(lambda: not server.app.broadcast.consumers, "all are gone")
-        assert not server.app.broadcast.channels
+            assert server.call(lambda: server.app.reader.broadcast.consumers) <= 21
+        until(lambda: not server.app.reader.broadcast.consumers, "all are gone")
+        assert not server.app.reader.broadcast.channels
 
 
 # -- libraries ---------------------------------------------------------------------------------------------
@@ -428,7 +428,7 @@ def test_the_readmes_consumer_in_javascript_prints_what_happens_and_comes_back(
             assert [next(consumer.stdout).split()[0] for _ in range(2)] == ["hello", "snapshot"]
             seq = change(server)
             assert any(line.startswith(f"changes {seq} ") for line in consumer.stdout)
-            server.call(server.app.stream.abort)
+            server.call(server.app.reader.stream.abort)
             assert any(line.startswith("snapshot ") for line in consumer.stdout)
 
 

@@ -258,7 +258,7 @@ def most_waiting(server: Serving, load: Future[int]) -> int:
 
 def waiting_bytes(server: Serving) -> list[int]:
     return server.call(
-        lambda: [each._transport.get_write_buffer_size() for each in server.app.stream.connections]
+        lambda: [each._transport.get_write_buffer_size() for each in server.app.reader.stream.connections]
     )
 
 
@@ -281,7 +281,7 @@ def test_who_takes_nothing_is_cut_after_the_settings_time_and_nobody_else(tmp_pa
         assert stuck_connections(server) == 1
         outlast(server)
         until(lambda: not stuck_connections(server), "who takes nothing is cut")
-        assert server.app.stream.closed == {"stalled": 1}
+        assert server.app.reader.stream.closed == {"stalled": 1}
         assert stuck.ended()
 
 
@@ -289,7 +289,7 @@ def test_pings_whose_answers_nobody_reads_fill_a_bounded_buffer(tmp_path: Path) 
     flood = frame(PING, bytes(125)) * 1000
     settings = {"stream.write_buffer_kib_max": 16}
     with Serving(tmp_path, settings) as server, server.stream(receive_bytes=4096) as wire:
-        connections = server.app.stream.connections
+        connections = server.app.reader.stream.connections
         wire.socket.setblocking(False)
         sent = 0
 

@@ -396,7 +396,7 @@ def test_who_resumes_gets_the_newest_state_of_what_changed_and_then_what_changes
 
 def test_who_resumes_at_the_end_gets_nothing_but_what_changes(server: Serving) -> None:
     _, position = server.settled()
-    with server.stream(f"since={server.app.view.epoch}-{position}&types=update") as wire:
+    with server.stream(f"since={server.app.reader.view.epoch}-{position}&types=update") as wire:
         newest = flipped(server)
         assert wire.message()["seq"] == newest
 
@@ -406,7 +406,7 @@ def test_who_resumes_with_a_filter_gets_what_passes_it(server: Serving) -> None:
     flipped(server, E1)
     newest = flipped(server, "SE*BET*E7*1", "beta")
     server.settled()
-    with server.stream(f"since={server.app.view.epoch}-{position}&country=SWE&types=update") as wire:
+    with server.stream(f"since={server.app.reader.view.epoch}-{position}&country=SWE&types=update") as wire:
         update = wire.message()
         assert (update["data"]["uuid"], update["seq"]) == ("SWE_00007", newest)
         newest = flipped(server, "SE*BET*E7*1", "beta")
@@ -416,7 +416,7 @@ def test_who_resumes_with_a_filter_gets_what_passes_it(server: Serving) -> None:
 @pytest.mark.parametrize("types", ["", "&types=update"])
 def test_who_cannot_resume_gets_a_snapshot_whatever_else_was_chosen(server: Serving, types: str) -> None:
     _, position = server.settled()
-    for since in (f"otherepoch-{position}", f"{server.app.view.epoch}-{position + 1000}"):
+    for since in (f"otherepoch-{position}", f"{server.app.reader.view.epoch}-{position + 1000}"):
         with server.stream(f"since={since}{types}") as wire:
             assert wire.message()["type"] == "snapshot:init"
 
@@ -540,11 +540,11 @@ def test_a_key_that_expires_closes_its_connections_and_no_others(
     server.make_key("soon expired", ["stream"], expires_at=expires_at)
     with server.stream(key="soon expired") as wire, server.stream() as kept, monkeypatch.context() as later:
         assert wire.message()["type"] == kept.message()["type"] == "snapshot:init"
-        later.setattr(server.app.door, "_clock", lambda: expires_at - 1)
+        later.setattr(server.app.context.door, "_clock", lambda: expires_at - 1)
         server.look_after()
         wire.put(PING, b"still here")
         assert wire.frame().opcode == PONG
-        later.setattr(server.app.door, "_clock", lambda: expires_at)
+        later.setattr(server.app.context.door, "_clock", lambda: expires_at)
         assert wire.close_code() == 4401
         kept.put(PING, b"still here")
         assert kept.frame().opcode == PONG
@@ -563,11 +563,11 @@ def test_a_key_has_a_limit_of_connections_and_gets_them_back(tmp_path: Path) -> 
             with server.stream(key="admin") as other:
                 assert other.response.status == 101, "another key has its own"
             first.close()
-            until(lambda: server.app.stream.by_key[server.key_ids["stream"]] < 2, "one was given back")
+            until(lambda: server.app.reader.stream.by_key[server.key_ids["stream"]] < 2, "one was given back")
             with server.stream() as again:
                 assert again.response.status == 101
-        until(lambda: not server.app.stream.by_key, "all were given back")
-        assert not server.app.stream.connections
+        until(lambda: not server.app.reader.stream.by_key, "all were given back")
+        assert not server.app.reader.stream.connections
 
 
 def test_the_server_has_a_limit_of_consumers(tmp_path: Path) -> None:
@@ -590,9 +590,9 @@ def test_one_selection_too_many_is_told_to_try_again_and_costs_nothing(tmp_path:
                     assert other.response.status == 503
                     problem = refusal(other)
                     assert (problem["code"], problem["retry"]) == ("overloaded", True)
-            until(lambda: len(server.app.stream.connections) == 1, "nothing is left of those refused")
-            assert server.app.stream.by_key[server.key_ids["stream"]] == 1
-        until(lambda: not server.app.broadcast.channels, "the selection is given back")
+            until(lambda: len(server.app.reader.stream.connections) == 1, "nothing is left of those refused")
+            assert server.app.reader.stream.by_key[server.key_ids["stream"]] == 1
+        until(lambda: not server.app.reader.broadcast.channels, "the selection is given back")
         with server.stream("country=NOR") as other:
             assert other.response.status == 101
 

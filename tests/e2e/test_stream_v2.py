@@ -79,7 +79,7 @@ def test_hello_comes_first_and_says_what_a_consumer_can_count_on(server: Serving
     assert hello == {
         "type": "hello",
         "server": f"ladestrom/{__version__}",
-        "epoch": server.app.view.epoch,
+        "epoch": server.app.reader.view.epoch,
         "limits": {
             "history_seq": 0,
             "message_bytes_max": v2_stream.PART_BYTES_MAX,
@@ -202,8 +202,8 @@ def test_a_report_that_changes_nothing_is_not_told(server: Serving, over: Transp
 def test_changes_are_gathered_for_as_long_as_was_asked(
     server: Serving, batch_ms: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now_s = server.app.broadcast._clock_s()
-    monkeypatch.setattr(server.app.broadcast, "_clock_s", lambda: now_s)
+    now_s = server.app.reader.broadcast._clock_s()
+    monkeypatch.setattr(server.app.reader.broadcast, "_clock_s", lambda: now_s)
     with Follower(server, batch_ms=batch_ms) as follower, Follower(server, batch_ms=0) as prompt:
         follower.synced()
         prompt.synced()
@@ -211,7 +211,7 @@ def test_changes_are_gathered_for_as_long_as_was_asked(
         now_s += (100 if batch_ms is None else batch_ms) / 1000 - 0.001
         prompt.reach(flip(server, SWEDISH, "beta"))
         now_s += 0.001
-        server.call(server.app.broadcast._wake.set)
+        server.call(server.app.reader.broadcast._wake.set)
         follower.reach(prompt.seq)
         assert [row["evse"] for row in follower.changes] == [E1, SWEDISH]
         told = [each for each in follower.told if each["type"] == "changes"]
@@ -266,7 +266,7 @@ def test_a_heartbeat_adds_up_to_what_the_lists_say_after_each_change(
             heartbeat = follower.until("heartbeat")
             board = listed(server, urlencode(DIGESTED[name]))
             assert (heartbeat["count"], heartbeat["digest"]) == (len(board), digest(board))
-            assert heartbeat["seq"] == follower.seq == server.app.view.seq
+            assert heartbeat["seq"] == follower.seq == server.app.reader.view.seq
             assert follower.board == board
             seen.add(heartbeat["digest"])
     assert len(seen) >= 2, "it changed with the changes"
@@ -436,7 +436,7 @@ def test_who_resumes_with_a_filter_gets_what_passes_it(server: Serving, over: Tr
 def test_the_header_wins_over_the_query(server: Serving) -> None:
     flip(server)
     seq = settled(server)
-    epoch = server.app.view.epoch
+    epoch = server.app.reader.view.epoch
     with Events(server.port) as wire:
         headers = {**server.bearer(), "Last-Event-ID": f"{epoch}-{seq - 1}"}
         wire.ask(f"{EVENTS_PATH}?since={epoch}-{seq}", headers)
@@ -452,7 +452,7 @@ def test_who_cannot_resume_is_told_why_and_gets_a_snapshot(
     server: Serving, over: Transport, mode: Mode, reason: str
 ) -> None:
     seq = settled(server)
-    epoch = server.app.view.epoch
+    epoch = server.app.reader.view.epoch
     session = V2Session(mode=mode)
     session.position = Position("another", seq) if reason == "epoch" else Position(epoch, seq + 1)
     with Follower(server, session=session, over=over) as follower:
@@ -481,7 +481,7 @@ def test_every_cannot_resume_from_before_the_log_but_latest_can(tmp_path: Path, 
             assert follower.board == listed(server)
         with Follower(server, session=sessions[Mode.EVERY], over=over) as follower:
             follower.message()
-            reset = {"type": "reset", "epoch": server.app.view.epoch, "reason": "expired"}
+            reset = {"type": "reset", "epoch": server.app.reader.view.epoch, "reason": "expired"}
             assert follower.message() == reset
             follower.synced()
             assert follower.board == listed(server)
@@ -491,9 +491,9 @@ def trim(server: Serving) -> None:
     """Has the log drop everything that it may."""
 
     async def drop() -> None:
-        await server.app._checkpoint()
+        await server.app.writer.checkpoints.take()
         # Nothing is small enough.
-        server.app.log._retention_bytes = 0
+        server.log._retention_bytes = 0
         await server.app.log.trim()
 
     asyncio.run_coroutine_threadsafe(drop(), server._loop).result(DEADLINE_S)
@@ -560,7 +560,7 @@ def test_latest_conflates_for_who_does_not_read_and_it_ends_in_step(tmp_path: Pa
         follower.confirmed(server)
         assert follower.board == listed(server)
         assert len(follower.changes) < 100 * 60 / 2, "most steps were left out"
-        assert server.app.broadcast.caught_up > 0
+        assert server.app.reader.broadcast.caught_up > 0
     assert WRITE_BUFFER_BYTES // 2 < most <= WRITE_BUFFER_BYTES
 
 
@@ -578,7 +578,7 @@ def test_every_closes_who_cannot_keep_up_and_says_where_it_stood(tmp_path: Path,
             code, reason = follower.ended()
         assert code == 4108
         assert reason.endswith(f" {follower.session.since}")
-        assert server.app.broadcast.overruns == 1
+        assert server.app.reader.broadcast.overruns == 1
         with away(server, follower) as again:
             again.reach(last)
             told = follower.changes + again.changes
@@ -656,7 +656,7 @@ def test_select_is_answered_by_a_snapshot_and_holds_from_then_on(server: Serving
         follower.synced()
         follower.select(country="SWE,DAN", status="AVAILABLE,CHARGING,UNKNOWN")
         selected = follower.until("selected")
-        assert selected == {"type": "selected", "epoch": server.app.view.epoch, "seq": settled(server)}
+        assert selected == {"type": "selected", "epoch": server.app.reader.view.epoch, "seq": settled(server)}
         assert follower.message()["type"] == "snapshot"
         flip(server, E1)
         follower.reach(flip(server, SWEDISH, "beta"))
@@ -925,7 +925,7 @@ def test_a_key_that_expires_ends_its_connections(server: Serving, monkeypatch: p
         Follower(server, over="events", key="soon expired") as other,
         monkeypatch.context() as later,
     ):
-        later.setattr(server.app.door, "_clock", lambda: expires_at)
+        later.setattr(server.app.context.door, "_clock", lambda: expires_at)
         assert one.ended()[0] == other.ended()[0] == 4401
 
 
@@ -965,12 +965,12 @@ def test_one_key_has_a_limit_of_connections_over_both_transports(tmp_path: Path,
                 assert "retry-after" in head.headers
                 assert refusal(wire)["retry"] is True
             first.wire.close()
-            until(lambda: server.app.stream.by_key[server.key_ids["stream"]] < 2, "one was given back")
+            until(lambda: server.app.reader.stream.by_key[server.key_ids["stream"]] < 2, "one was given back")
             with Follower(server, over=over):
                 pass
-        until(lambda: not server.app.stream.connections, "all were given back")
-        assert not server.app.stream.by_key
-        until(lambda: not server.app.broadcast.channels, "nothing is kept for them")
+        until(lambda: not server.app.reader.stream.connections, "all were given back")
+        assert not server.app.reader.stream.by_key
+        until(lambda: not server.app.reader.broadcast.channels, "nothing is kept for them")
 
 
 # -- what comes and goes -----------------------------------------------------------------------------------
@@ -1065,7 +1065,7 @@ def test_what_the_registry_lost_is_there_until_the_log_says_so(
         with monkeypatch.context() as patched:
             patched.setattr(server.app.log, "append", fails)
             server.import_stations(left)
-            until(lambda: server.app.hub.failed_appends > 0, "the registry was taken, and not logged")
+            until(lambda: server.app.writer.hub.failed_appends > 0, "the registry was taken, and not logged")
             meanwhile = Follower(server, {"country": "NOR"})
             for follower in (before, meanwhile.synced()):
                 follower.confirmed(server)
@@ -1152,7 +1152,7 @@ def test_compressed_frames_inflate_to_the_plain_ones_and_are_shared(tmp_path: Pa
                 unpacked = b"".join(packed[0].wire.unpack(each) for each in frames[0])
                 assert unpacked == content
                 assert sum(len(each.payload) for each in frames[0]) < len(content) / 3
-        assert server.app.broadcast.channels <= 2
+        assert server.app.reader.broadcast.channels <= 2
 
 
 # -- the guide's consumer ----------------------------------------------------------------------------------
@@ -1216,7 +1216,7 @@ def test_consumers_of_all_kinds_that_come_and_go_under_load_end_in_step(tmp_path
             time.sleep(0.02)
         trips = [each.result() for each in roaming]
         boards = {urlencode(each): listed(server, urlencode(each)) for each in SELECTIONS}
-        until(lambda: not server.app.stream.connections, "all have gone")
+        until(lambda: not server.app.reader.stream.connections, "all have gone")
     assert changes > 2_000
     for trip in trips:
         assert trip.board == boards[trip.selection]

@@ -113,7 +113,7 @@ def test_there_is_a_limit_of_tickets_that_nobody_used(
         assert "retry-after" in answer.headers
         assert is_open(opened(server, "events", tickets[0]))
         issued(server)
-        monkeypatch.setattr(server.app.tickets, "_steady", lambda: steady() + TICKET_S * 1000)
+        monkeypatch.setattr(server.app.reader.tickets, "_steady", lambda: steady() + TICKET_S * 1000)
         issued(server)
 
 
@@ -141,9 +141,9 @@ def test_a_ticket_expires(server: Serving, over: Transport, monkeypatch: pytest.
     good, late = issued(server), issued(server)
     began_at = steady()
     with monkeypatch.context() as patched:
-        patched.setattr(server.app.tickets, "_steady", lambda: began_at + TICKET_S * 1000 - 5_000)
+        patched.setattr(server.app.reader.tickets, "_steady", lambda: began_at + TICKET_S * 1000 - 5_000)
         assert is_open(opened(server, over, good))
-        patched.setattr(server.app.tickets, "_steady", lambda: began_at + TICKET_S * 1000)
+        patched.setattr(server.app.reader.tickets, "_steady", lambda: began_at + TICKET_S * 1000)
         assert opened(server, over, late).status == 401
     assert opened(server, over, late).status == 401, "it is used up"
 
@@ -260,9 +260,9 @@ def test_the_connection_counts_as_one_of_the_key(tmp_path: Path) -> None:
 
 
 def test_who_is_turned_away_is_counted(server: Serving) -> None:
-    before = server.app.door.refused
+    before = server.app.context.door.refused
     opened(server, "events", "never-issued")
-    assert server.app.door.refused == before + 1
+    assert server.app.context.door.refused == before + 1
 
 
 def test_no_ticket_reaches_the_log(tmp_path: Path) -> None:

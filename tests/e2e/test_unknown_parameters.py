@@ -137,9 +137,9 @@ def test_a_last_event_id_that_is_no_position_is_answered_by_reset_and_a_snapshot
         assert events.begun().response.status == 200
         kinds = [events.event() for _ in range(3)]
         assert [each.kind for each in kinds] == ["hello", "reset", "snapshot"]
-        assert kinds[2].id == f"{server.app.view.epoch}-{settled(server)}"
+        assert kinds[2].id == f"{server.app.reader.view.epoch}-{settled(server)}"
         seq = flip(server)
-        assert events.event().id == f"{server.app.view.epoch}-{seq}"
+        assert events.event().id == f"{server.app.reader.view.epoch}-{seq}"
 
 
 def test_a_since_that_is_no_position_is_refused(server: Serving) -> None:

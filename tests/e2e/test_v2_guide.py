@@ -21,13 +21,13 @@ from tests.e2e.serving import Serving
 from tests.patience import until
 from tests.programs import PIPE, program, run
 
-from ladestrom.app import served
 from ladestrom.config import Settings
 from ladestrom.edges import connection
 from ladestrom.edges.contract_asyncapi import asyncapi
 from ladestrom.edges.v2 import STREAM_PATH
 from ladestrom.formats.v2_stream import ServerMessage
 from ladestrom.model import Status
+from ladestrom.roles.limits import served
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RETRY_MS: Final = 300
@@ -109,7 +109,7 @@ def test_the_consumer_in_python_resumes_after_a_restart_and_misses_nothing(
     tmp_path: Path, query: str
 ) -> None:
     with Serving(tmp_path) as server, Follows(server, query=query) as follows:
-        follows.stands_at(server.app.view.seq)
+        follows.stands_at(server.app.reader.view.seq)
         follows.stands_at(flip(server))
         server.stop()
         assert follows.kinds()[-1] == "drain"
@@ -144,7 +144,7 @@ def test_a_board_filled_from_the_pages_of_the_list_follows_from_the_first_ones_p
 
 def test_the_consumer_in_python_begins_anew_where_something_was_lost(tmp_path: Path) -> None:
     with Serving(tmp_path) as server, Follows(server) as follows:
-        follows.stands_at(server.app.view.seq)
+        follows.stands_at(server.app.reader.view.seq)
         (row,) = [row for row in follows.board.rows.values() if row["evse"] == E1]
         row["status"] = "BLOCKED"
         beat(server)
@@ -155,7 +155,7 @@ def test_the_consumer_in_python_begins_anew_where_something_was_lost(tmp_path: P
 
 def test_the_consumer_in_python_ends_with_its_key(tmp_path: Path) -> None:
     with Serving(tmp_path) as server, Follows(server) as follows:
-        follows.stands_at(server.app.view.seq)
+        follows.stands_at(server.app.reader.view.seq)
         server.revoke("stream")
         until(lambda: follows.ended is not None, "it gave up")
         assert isinstance(follows.ended, websockets.ConnectionClosed)
@@ -344,5 +344,5 @@ def test_the_readmes_consumer_in_python_prints_what_happens_and_comes_back(tmp_p
             assert [next(consumer.stdout).split()[0] for _ in range(2)] == ["hello", "snapshot"]
             seq = report(server, E1, "CHARGING")
             assert any(line.startswith(f"changes {seq} ") for line in consumer.stdout)
-            server.call(server.app.stream.abort)
+            server.call(server.app.reader.stream.abort)
             assert any(line.startswith("snapshot ") for line in consumer.stdout)

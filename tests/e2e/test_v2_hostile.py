@@ -231,9 +231,9 @@ def test_one_selection_too_many_is_told_to_try_again_and_costs_nothing(
                     assert wire.response.status == 503
                     assert "retry-after" in wire.response.headers
                     assert refusal(wire)["code"] == "overloaded"
-            until(lambda: len(server.app.stream.connections) == 2, "nothing is left of those refused")
-        until(lambda: not server.app.broadcast.channels, "selections are given back")
-        assert not server.app.stream.by_key
+            until(lambda: len(server.app.reader.stream.connections) == 2, "nothing is left of those refused")
+        until(lambda: not server.app.reader.broadcast.channels, "selections are given back")
+        assert not server.app.reader.stream.by_key
 
 
 @over
@@ -256,9 +256,9 @@ def test_who_is_gone_without_a_word_leaves_nothing_behind(server: Serving, over:
         linger = struct.pack("ii", 1, 0)
         follower.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         follower.wire.close()
-    until(lambda: not server.app.stream.connections, "the server noticed")
-    assert not server.app.stream.by_key
-    until(lambda: not server.app.broadcast.channels, "nothing is kept for them")
+    until(lambda: not server.app.reader.stream.connections, "the server noticed")
+    assert not server.app.reader.stream.by_key
+    until(lambda: not server.app.reader.broadcast.channels, "nothing is kept for them")
 
 
 # -- who takes nothing -------------------------------------------------------------------------------------
@@ -279,17 +279,17 @@ def test_nobody_waits_for_who_takes_nothing_and_it_is_cut_off_after_a_while(
         reading.synced()
         server.call(lambda: shrink(server))
         last = paced(server, reading)
-        assert [each.paused for each in server.app.stream.connections].count(True) == 1
+        assert [each.paused for each in server.app.reader.stream.connections].count(True) == 1
         outlast(server)
-        until(lambda: server.app.stream.closed["stalled"] == 1, "it is cut off")
-        assert len(server.app.stream.connections) == 1
+        until(lambda: server.app.reader.stream.closed["stalled"] == 1, "it is cut off")
+        assert len(server.app.reader.stream.connections) == 1
         assert reading.seq == last
         reading.confirmed(server)
         assert reading.board == listed(server)
 
 
 def shrink(server: Serving) -> None:
-    for connection in server.app.stream.connections:
+    for connection in server.app.reader.stream.connections:
         kernel = connection._transport.get_extra_info("socket")
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 

@@ -323,7 +323,7 @@ def test_who_takes_nothing_does_not_keep_a_server_from_going(tmp_path: Path) -> 
         for wire in (*stuck, *reading):
             wire.open(f"{STREAM_PATH}?batch_ms=0", server.bearer())
         narrow(server)
-        paused = lambda: sum(each.paused for each in server.app.stream.connections)  # noqa: E731 - asked often
+        paused = lambda: sum(each.paused for each in server.app.reader.stream.connections)  # noqa: E731 - asked often
         for wire in reading:
             wire.until("snapshot")
         while server.call(paused) < len(stuck):
@@ -347,7 +347,7 @@ def test_who_takes_nothing_does_not_keep_a_server_from_going(tmp_path: Path) -> 
 
 def test_a_server_that_goes_takes_no_new_consumers_and_says_so(tmp_path: Path) -> None:
     with Serving(tmp_path) as server:
-        server.call(server.app.stream.drain)
+        server.call(server.app.reader.stream.drain)
         for path in ("/api/v1/stream", STREAM_PATH):
             with Wire(server.port) as wire:
                 wire.open(path, server.bearer())
@@ -387,7 +387,7 @@ async def _crowd(server: Serving) -> None:
             for number in range(CROWD)
         ]
         await come_true(lambda: all(each.synced for each in crowd), "all have a snapshot")
-        for round_, cut in enumerate((server.app.stream.abort, None), 2):
+        for round_, cut in enumerate((server.app.reader.stream.abort, None), 2):
             if cut is not None:
                 server.call(cut)
             else:
@@ -409,5 +409,5 @@ async def _crowd(server: Serving) -> None:
         hints = [hint for each in crowd for hint in each.retries_ms]
         assert len(hints) == CROWD, "each was told once, when the server stopped"
         assert len(set(hints)) > CROWD / 4, "at times of their own"
-        assert len(server.app.stream.connections) == CROWD
+        assert len(server.app.reader.stream.connections) == CROWD
         assert json.loads(server.get("/readyz", key=None).text)["status"] == "ready"

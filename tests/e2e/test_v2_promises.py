@@ -79,7 +79,7 @@ def test_what_nobody_confirms_any_more_is_told_as_expired(tmp_path: Path, over: 
     with Serving(tmp_path, {"rules.start_grace_s": 0}) as server, Follower(server, over=over) as follower:
         seq = report(server, E1, "CHARGING")
         follower.synced().reach(seq)
-        hub = server.app.hub
+        hub = server.app.writer.hub
         hub._steady = lambda: steady() + 2 * DAY_MS
         expiry = asyncio.run_coroutine_threadsafe(hub.expire(), server._loop)
         assert expiry.result(DEADLINE_S) == 1

@@ -130,7 +130,7 @@ class TestCommands:
             "from ladestrom.cli import main\n"
             "for option in ('--version', '--help'):\n"
             "    assert main([option]) == 0\n"
-            "heavy = {'ladestrom.app', 'ladestrom.config', 'litestar', 'sqlalchemy', 'apsw', 'structlog'}\n"
+            "heavy = {'ladestrom.app', 'ladestrom.roles', 'ladestrom.config', 'litestar', 'sqlalchemy', 'apsw', 'structlog'}\n"
             "commands = {name for name in sys.modules if name.startswith('ladestrom.cli.')}\n"
             "print('imported', sorted(commands | heavy & set(sys.modules)))\n"
         )

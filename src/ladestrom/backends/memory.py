@@ -87,6 +87,24 @@ class MemoryLog:
         self._dropped += over
         return over
 
+    def look(self) -> None:
+        """Nothing of it lies anywhere else."""
+
+    @property
+    def idle_s(self) -> float:
+        """Since the last write that succeeded: it always would."""
+        return 0.0
+
+    @property
+    def stalled_s(self) -> float:
+        """No disk keeps it waiting."""
+        return 0.0
+
+    @property
+    def kept_bytes(self) -> int:
+        """It takes nothing on a disk."""
+        return 0
+
     async def probe(self) -> None:
         return
 

@@ -398,6 +398,11 @@ class SqliteLog:
         """Since the last write that succeeded."""
         return time.monotonic() - self._succeeded_s
 
+    @property
+    def kept_bytes(self) -> int:
+        """What its files take on the disk."""
+        return sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))
+
     async def _write(self, work: Callable[[], T]) -> T:
         if not self._writes:
             self._waits_since_s = time.monotonic()

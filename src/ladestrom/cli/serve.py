@@ -88,14 +88,14 @@ def _configure(loaded: Loaded) -> None:
 
 def ready_line(app: App) -> str:
     """What a starting server says last: time taken, durability, addresses."""
-    durability = app.settings.log.durability
+    durability = app.context.settings.log.durability
     meaning = (
         "changes are synced to the disk before they are acknowledged"
         if durability == "full"
         else "a power cut may lose acknowledged changes"
     )
     return (
-        f"ready in {app.ready_s:.2f} s, durability {durability} ({meaning}), {len(app.board)} EVSEs, "
+        f"ready in {app.ready_s:.2f} s, durability {durability} ({meaning}), {len(app.writer.board)} EVSEs, "
         f"{app.url} {app.url.replace('http', 'ws', 1)}/api/v1/stream"
     )
 

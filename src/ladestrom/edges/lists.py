@@ -24,8 +24,8 @@ from ladestrom.edges.query import known, whole_number
 from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import EvseState, Observed, StationDetail, evse_state, station_detail
-from ladestrom.hub import Hub
 from ladestrom.model import Change, Evse, Station
+from ladestrom.ports import Signals
 
 T = TypeVar("T")
 
@@ -60,12 +60,12 @@ Look = Callable[[Station, StationState, Selection, Sight | None], list[T] | None
 """What a page shows of a station; None where it shows nothing of it, and does not count it."""
 
 
-def handlers(view: View, hub: Hub, door: Doorkeeper) -> list[HTTPRouteHandler]:
+def handlers(view: View, signals: Signals, door: Doorkeeper) -> list[HTTPRouteHandler]:
     """The route handlers over one view."""
-    observed: Observed = hub.observed_at
+    observed: Observed = signals.observed_at
 
     def tag_of(view: View) -> str:
-        return weak_etag(view, hub.confirmations)
+        return weak_etag(view, signals.confirmations)
 
     walks = Walks(view, door)
 

@@ -17,7 +17,7 @@ from ladestrom.edges.query import known
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.freshness import SourceFreshness
 from ladestrom.formats.v2 import Observed, evse_state, instant, station_detail
-from ladestrom.hub import Hub, Tally
+from ladestrom.ports import Signals, Tally
 from ladestrom.quoting import quoted
 
 
@@ -50,12 +50,12 @@ def freshness(name: str, tally: Tally, sources: Sequence[SourceFreshness]) -> Op
     )
 
 
-def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[HTTPRouteHandler]:
-    """The route handlers over one view and one hub."""
-    observed: Observed = hub.observed_at
+def handlers(view: View, signals: Signals, door: Doorkeeper, sources: Sources) -> list[HTTPRouteHandler]:
+    """The route handlers over one view and one writer's signals."""
+    observed: Observed = signals.observed_at
 
     def tag_of(view: View) -> str:
-        return weak_etag(view, hub.confirmations)
+        return weak_etag(view, signals.confirmations)
 
     @get("/api/v2/evses/{evse:str}", sync_to_thread=False)
     def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:
@@ -95,7 +95,9 @@ def handlers(view: View, hub: Hub, door: Doorkeeper, sources: Sources) -> list[H
         """Who reports, and how freshly."""
         door.look(request.headers)
         known(request.query_params.multi_items(), ())
-        rows = [freshness(name, tally, sources(name)) for name, tally in sorted(hub.known_tallies().items())]
+        rows = [
+            freshness(name, tally, sources(name)) for name, tally in sorted(signals.known_tallies().items())
+        ]
         return json_answer(msgspec.json.encode(rows))
 
     return [one_evse, one_station, operators]

@@ -13,7 +13,6 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from ladestrom import __version__
-from ladestrom.app import served
 from ladestrom.config import Settings
 from ladestrom.config.table import Server, Stream
 from ladestrom.core.access import Scope
@@ -30,6 +29,7 @@ from ladestrom.formats.v2_stream import Select
 from ladestrom.problem import MEDIA_TYPE
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
 from ladestrom.protocols.plain import CONNECTOR_MAX
+from ladestrom.roles.limits import served
 
 NOT_TOLD: Final = {
     "http": "the framework's own errors, with its own statuses",

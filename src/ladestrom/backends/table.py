@@ -1,0 +1,92 @@
+"""Which backend keeps the log and the store, by the scheme of its address. A backend is a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from ladestrom.backends.data_directory import LOG_FILE, DataDirectory
+from ladestrom.backends.database import STORE_FILE
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.backends.sql import open_store
+from ladestrom.backends.sqlite import Durability, SqliteLog
+from ladestrom.errors import InvalidSetting
+from ladestrom.ports import Log, Stores
+from ladestrom.quoting import quoted
+
+T = TypeVar("T")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where something is kept, and how."""
+
+    url: str
+    directory: DataDirectory
+    """Ours alone."""
+    durability: str = Durability.FULL
+    retention_days: float = 7
+    retention_mib: float = 4096
+
+
+async def _sqlite_log(place: Place) -> Log:
+    return await SqliteLog.open(
+        place.directory.path / LOG_FILE,
+        durability=Durability(place.durability),
+        retention_days=place.retention_days,
+        retention_mib=place.retention_mib,
+        directory=place.directory,
+    )
+
+
+async def _memory_log(_: Place) -> Log:
+    return MemoryLog()
+
+
+async def _sqlite_store(place: Place) -> Stores:
+    store = await open_store(place.directory.path / STORE_FILE)
+    place.directory.keep(STORE_FILE)
+    return store
+
+
+async def _postgresql_store(place: Place) -> Stores:
+    return await open_store(place.url)
+
+
+LOGS: Final[Mapping[str, Callable[[Place], Awaitable[Log]]]] = {
+    "sqlite": _sqlite_log,
+    "memory": _memory_log,
+}
+STORES: Final[Mapping[str, Callable[[Place], Awaitable[Stores]]]] = {
+    "sqlite": _sqlite_store,
+    "postgresql": _postgresql_store,
+}
+
+
+async def open_log(place: Place) -> Log:
+    """Opens a log, made where it is missing.
+
+    Raises:
+        InvalidSetting: no backend has this scheme.
+        LogFailure: it is no log of this version, is damaged, or cannot be written.
+    """
+    return await _of(LOGS, place.url)(place)
+
+
+async def open_stores(place: Place) -> Stores:
+    """Opens a store, made and migrated where it has to be.
+
+    Raises:
+        InvalidSetting: no backend has this scheme, or its driver is missing.
+        Conflict: a newer version of the program made it.
+        NotReady: it cannot be reached, read or written.
+    """
+    return await _of(STORES, place.url)(place)
+
+
+def _of(table: Mapping[str, T], url: str) -> T:
+    scheme = url.partition(":")[0]
+    if scheme not in table:
+        raise InvalidSetting(f"{quoted(url, 60)} is of no kind known here; use one of {', '.join(table)}")
+    return table[scheme]

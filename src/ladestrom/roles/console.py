@@ -1,0 +1,201 @@
+"""What a server tells of itself: readiness, metrics, keys, administration, contracts, the page."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+from litestar.types import ControllerRouterHandler
+
+from ladestrom import __version__, process
+from ladestrom.backends.database import STORE_FILE
+from ladestrom.clocks import steady
+from ladestrom.config import shown
+from ladestrom.edges import admin, contracts, error_pages, keys, look, operations, own, page, rest_v2
+from ladestrom.errors import LadestromError
+from ladestrom.formats.v2 import instant
+from ladestrom.housekeeping import Chore
+from ladestrom.ingest.shelf import Shelf
+from ladestrom.ports import Log, Stores, Tally
+from ladestrom.roles import limits
+from ladestrom.roles.context import Context, clock
+from ladestrom.roles.ingest import Ingest
+from ladestrom.roles.reader import Reader
+from ladestrom.roles.writer import Writer
+from ladestrom.watch import LOOK_S, PROBE_S, Watch
+
+logger = structlog.get_logger(__name__)
+
+TOUCH_S: Final = 30.0
+
+
+class Console:
+    """Of a process that has all roles."""
+
+    def __init__(
+        self,
+        context: Context,
+        log: Log,
+        store: Stores,
+        writer: Writer,
+        ingest: Ingest,
+        reader: Reader,
+        refresh: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._context = context
+        self._log = log
+        self._store = store
+        self._writer = writer
+        self._ingest = ingest
+        self._reader = reader
+        self._refresh = refresh
+        self.watch = Watch(writer.hub, log, store, context.data, lambda: reader.broadcast.fault)
+        self.metrics = self._metrics()
+        self._keys = keys.KeyDesk(
+            door=context.door,
+            addresses=context.addresses,
+            store=store,
+            policy=limits.key_policy(context.settings),
+            limits=limits.of_keys(context.settings),
+            use=self._use_of,
+            changed=self._take_changes,
+            clock=clock,
+            random_bytes=secrets.token_bytes,
+        )
+
+    def _metrics(self) -> operations.Metrics:
+        ingest, reader = self._ingest, self._reader
+        metrics = operations.Metrics(
+            self._writer.hub,
+            self._log,
+            reader.broadcast,
+            reader.stream,
+            self._context.door,
+            lambda: ingest.failures,
+            ingest.supervision.freshness,
+        )
+        metrics.registry.register(self.watch.readiness)
+        metrics.registry.register(
+            operations.ChargePointMetrics(
+                lambda: ingest.ocpp.connected, lambda: ingest.ocpp.messages, lambda: ingest.ocpp.failures
+            )
+        )
+        return metrics
+
+    def routes(self) -> Sequence[ControllerRouterHandler]:
+        """What it serves."""
+        context = self._context
+        return [
+            *own.handlers(self._own()),
+            *operations.handlers(self.metrics, self.watch.readiness, context.door),
+            *keys.handlers(self._keys),
+            *admin.handlers(self._admin()),
+            *contracts.handlers(limits.served(context.settings)),
+            *error_pages.handlers(),
+            *page.handlers(context.settings.page.tiles),
+        ]
+
+    def page(self) -> look.PageInfo:
+        """What the page says of this server."""
+        settings = self._context.settings
+        own, registry = settings.page, settings.registry
+        return look.PageInfo(
+            title=own.title,
+            version=__version__,
+            demo=self._context.demo,
+            visitors=own.visitors,
+            keys=settings.keys.policy,
+            tiles=own.tiles,
+            tiles_attribution=own.tiles_attribution,
+            licence=registry.licence,
+            attribution=registry.attribution,
+            contact=own.contact,
+        )
+
+    def reconfigure(self) -> None:
+        """Takes what changed of the settings."""
+        settings = self._context.settings
+        self._keys.policy, self._keys.limits = limits.key_policy(settings), limits.of_keys(settings)
+
+    def _use_of(self, key_id: str) -> keys.KeyUse:
+        stream = self._reader.stream
+        use, (messages, size) = self._context.door.use(key_id), stream.delivered(key_id)
+        return keys.KeyUse(
+            connections=stream.by_key[key_id],
+            connections_total=use.connections,
+            messages=use.messages + messages,
+            bytes=use.bytes + size,
+            requests=use.requests,
+            refused=use.refused,
+            since=instant(self._context.started_at),
+        )
+
+    def _own(self) -> own.OwnDesk:
+        supervision, known = self._ingest.supervision, self._writer.hub.known_tallies
+        return own.OwnDesk(
+            door=self._context.door,
+            view=self._reader.view,
+            freshness=lambda name: rest_v2.freshness(
+                name, known().get(name, Tally()), supervision.freshness(name)
+            ),
+            refused=lambda name: (
+                supervision.refusals.every() if name is None else supervision.refusals.of(name)
+            ),
+            stale_after_s=lambda: self._context.settings.rules.stale_after_s,
+        )
+
+    def _admin(self) -> admin.AdminDesk:
+        context, writer, log = self._context, self._writer, self._context.settings.log
+        began = steady()
+        return admin.AdminDesk(
+            door=context.door,
+            hub=writer.hub,
+            log=self._log,
+            broadcast=self._reader.broadcast,
+            process=admin.Process(
+                started_at=context.started_at,
+                uptime_s=lambda: (steady() - began) // 1000,
+                durability=log.durability,
+                retention_days=log.retention_days,
+                retention_mib=log.retention_mib,
+                store=str(context.data / STORE_FILE),
+                revision=lambda: writer.reconciliation.revision,
+                checkpoint_seq=lambda: writer.checkpoints.seq,
+                log_bytes=lambda: self._log.kept_bytes,
+                memory_bytes=process.memory_bytes,
+            ),
+            settings=lambda: shown(context.settings, context.origins),
+            sources=self._ingest.sources.told,
+            pause=self._pause_source,
+            shelf=Shelf(limits.quarantine(context.settings), self._ingest.sources),
+            reasons=self.watch.readiness.reasons,
+        )
+
+    async def _pause_source(self, name: str, paused: bool) -> None:
+        now = clock()
+        await self._store.pause_source(name, now if paused else None, now)
+        await self._take_changes()
+
+    async def _take_changes(self) -> None:
+        """Takes what was just written to the store; what fails is done again within a second."""
+        try:
+            await self._refresh()
+        except LadestromError as error:
+            logger.warning("what was written is taken a little later", error=str(error))
+
+    def chores(self) -> Sequence[Chore]:
+        """What is to be done again and again."""
+        return (
+            Chore(TOUCH_S, self.touch),
+            Chore(LOOK_S, self.watch.ask_store),
+            Chore(LOOK_S, self.watch.look),
+            Chore(PROBE_S, self.watch.probe_log),
+        )
+
+    async def touch(self) -> None:
+        """Keeps when keys and charge points were last used, and how fresh operators are."""
+        await self._store.touch_keys(self._context.door.take_used())
+        await self._store.touch_charge_points(self._ingest.ocpp.take_seen())
+        await self._writer.note_tallies()

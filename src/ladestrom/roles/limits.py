@@ -1,0 +1,231 @@
+"""What the settings mean to each part: the only place where both are known."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+
+from ladestrom import server
+from ladestrom.backends.data_directory import DataDirectory
+from ladestrom.backends.table import Place
+from ladestrom.broadcast import BroadcastLimits
+from ladestrom.config import Settings
+from ladestrom.core.shares import PlaceLimits
+from ladestrom.credentials import TICKET_LIMITS
+from ladestrom.edges import contract_served, keys
+from ladestrom.edges.connection import StreamLimits
+from ladestrom.errors import InvalidSetting
+from ladestrom.formats.v2_stream import PART_BYTES_MAX, Limits
+from ladestrom.hub import HubLimits
+from ladestrom.ingest.fetching import FetchLimits
+from ladestrom.ingest.http_poll import SourceLimits
+from ladestrom.ingest.http_push import PushLimits
+from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX
+from ladestrom.ingest.ocpi_server import OcpiSettings
+from ladestrom.ingest.ocpp_server import OcppLimits
+from ladestrom.ingest.pacing import PaceLimits
+from ladestrom.ingest.quarantine import Quarantine
+from ladestrom.ingest.sources import SOURCE_ITEMS_MAX
+from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX
+from ladestrom.protocols import ocpi_credentials
+from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.quoting import quoted
+
+
+def store(directory: DataDirectory) -> Place:
+    """Where the registry, operators and keys are kept."""
+    return Place(url="sqlite:", directory=directory)
+
+
+def log(settings: Settings, directory: DataDirectory) -> Place:
+    """Where the log is kept, and how."""
+    own = settings.log
+    return Place(
+        url="sqlite:",
+        directory=directory,
+        durability=own.durability,
+        retention_days=own.retention_days,
+        retention_mib=own.retention_mib,
+    )
+
+
+def quarantine(settings: Settings) -> Quarantine:
+    return Quarantine(
+        Path(settings.server.data),
+        files_max=settings.sources.quarantine_files_max,
+        bytes_max=settings.sources.quarantine_mib_max * 1024 * 1024,
+    )
+
+
+def of_sources(settings: Settings) -> SourceLimits:
+    sources = settings.sources
+    return SourceLimits(
+        fetch=FetchLimits(
+            answer_bytes_max=sources.answer_mib_max * 1024 * 1024, answer_s_max=sources.answer_s_max
+        ),
+        pace=PaceLimits(failures_max=sources.failures_max, rest_s=sources.rest_s),
+        parse=ParseLimits(items_max=SOURCE_ITEMS_MAX),
+        own_party=settings.ocpi.country_code + settings.ocpi.party_id,
+        round_s_max=sources.round_s_max,
+        lost_after_s=sources.lost_after_s,
+    )
+
+
+def of_hub(settings: Settings) -> HubLimits:
+    return HubLimits(
+        queue_items_max=settings.reports.queue_items_max,
+        queue_items_per_operator_max=settings.reports.queue_items_per_operator_max,
+        rapid_changes_per_hour_max=settings.reports.rapid_changes_per_hour_max,
+        group_items_max=settings.log.group_items_max,
+        stale_after_s=settings.rules.stale_after_s,
+        start_grace_s=settings.rules.start_grace_s,
+        skew_ms=settings.rules.clock_skew_s * 1000,
+    )
+
+
+def of_broadcast(settings: Settings) -> BroadcastLimits:
+    return BroadcastLimits(
+        gather_ms_min=settings.stream.gather_ms_min,
+        gather_ms_max=settings.stream.gather_ms_max,
+        raw_items_max=settings.stream.raw_items_max,
+        channels_max=settings.stream.selections_max,
+        heartbeat_s=settings.stream.heartbeat_s,
+    )
+
+
+def of_stream(settings: Settings) -> StreamLimits:
+    stream = settings.stream
+    return StreamLimits(
+        consumers_max=stream.consumers_max,
+        consumers_per_key_max=stream.consumers_per_key_max,
+        consumers_per_address_max=stream.consumers_per_address_max,
+        visitors_per_address_max=settings.page.visitors_per_address_max,
+        selections_share_max=stream.selections_share_max,
+        visitors_max=settings.page.visitors_max,
+        write_buffer_bytes_max=stream.write_buffer_kib_max * 1024,
+        inbound_bytes_max=stream.inbound_kib_max * 1024,
+        inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
+        ping_interval_s=stream.ping_interval_s,
+        ping_timeout_s=stream.ping_timeout_s,
+        stalled_s=stream.stalled_s,
+    )
+
+
+def key_policy(settings: Settings) -> keys.KeyPolicy:
+    own = settings.keys
+    return keys.KeyPolicy(
+        policy=own.policy,
+        per_address_per_hour_max=own.per_address_per_hour_max,
+        per_address_per_day_max=own.per_address_per_day_max,
+        self_made_max=own.self_made_max,
+        days=own.days,
+        contact=settings.page.contact,
+        url_public=settings.server.url_public,
+    )
+
+
+def of_keys(settings: Settings) -> keys.KeyLimits:
+    stream = settings.stream
+    return keys.KeyLimits(
+        stream.consumers_per_key_max,
+        stream.inbound_kib_max * 1024,
+        stream.inbound_messages_per_minute_max,
+    )
+
+
+def of_tickets(settings: Settings) -> PlaceLimits:
+    """A ticket opens one connection, so each holder may have as many as connections."""
+    stream, page = settings.stream, settings.page
+    return PlaceLimits(
+        total_max=TICKET_LIMITS.total_max,
+        per_key_max=stream.consumers_per_key_max,
+        per_address_max=stream.consumers_per_address_max,
+        visitors_max=TICKET_LIMITS.visitors_max,
+        visitors_per_address_max=page.visitors_per_address_max,
+    )
+
+
+def connections_per_address_max(settings: Settings) -> int:
+    files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files_max == resource.RLIM_INFINITY:
+        return settings.server.connections_per_address_max
+    return min(settings.server.connections_per_address_max, files_max // 2)
+
+
+def told(settings: Settings) -> Limits:
+    stream = settings.stream
+    return Limits(
+        history_seq=0,
+        message_bytes_max=PART_BYTES_MAX,
+        inbound_bytes_max=stream.inbound_kib_max * 1024,
+        inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
+        heartbeat_s=stream.heartbeat_s,
+    )
+
+
+def of_pushes(settings: Settings) -> PushLimits:
+    return PushLimits(
+        body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
+        parse=ParseLimits(items_max=settings.reports.items_max),
+    )
+
+
+def ocpi_settings(settings: Settings) -> OcpiSettings:
+    own = settings.ocpi
+    return OcpiSettings(
+        own=ocpi_credentials.Self(own.country_code, own.party_id, own.name),
+        root=settings.server.url_public,
+        parse=of_pushes(settings).parse,
+    )
+
+
+def of_charge_points(settings: Settings) -> OcppLimits:
+    ocpp = settings.ocpp
+    return OcppLimits(
+        heartbeat_s=ocpp.heartbeat_s,
+        grace_s=ocpp.grace_s,
+        start_grace_s=settings.rules.start_grace_s,
+        connections_max=ocpp.connections_max,
+        connections_per_operator_max=ocpp.connections_per_operator_max,
+        message_bytes_max=ocpp.message_kib_max * 1024,
+        messages_per_minute_max=ocpp.messages_per_minute_max,
+        stale_after_s=settings.rules.stale_after_s,
+    )
+
+
+def certificate_subjects(pairs: Iterable[str]) -> dict[str, str]:
+    """Subject to operator, from what the setting `reports.certificates` has.
+
+    Raises:
+        InvalidSetting: a pair is none.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        operator, is_pair, subject = pair.partition("=")
+        if not (is_pair and operator.strip() and subject.strip()):
+            raise InvalidSetting(
+                f"reports.certificates has {quoted(pair, 60)}; write OPERATOR=SUBJECT, such as "
+                "abc=CN=abc,O=ABC"
+            )
+        found[subject] = operator.strip()
+    return found
+
+
+def served(settings: Settings) -> contract_served.Served:
+    """What the published contracts say of a server with these settings."""
+    reports = of_pushes(settings)
+    return contract_served.Served(
+        visitors=settings.page.visitors == "anyone",
+        url_public=settings.server.url_public,
+        head_bytes_max=server.HEADER_BYTES_MAX,
+        stream=of_stream(settings),
+        heartbeat_s=settings.stream.heartbeat_s,
+        report_items_max=reports.parse.items_max,
+        report_body_bytes_max=reports.body_bytes_max,
+        report_message_bytes_max=server.WEBSOCKET_BYTES_MAX,
+        report_messages_max=PIPELINE_MESSAGES_MAX,
+        idempotency_key_characters_max=KEY_CHARACTERS_MAX,
+        idempotency_hours=settings.reports.idempotency_hours,
+        skew_s=settings.rules.clock_skew_s,
+    )

@@ -1,0 +1,182 @@
+"""The HTTP servers of a process: the one for everybody, and the port of the metrics where one is set."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+import structlog
+from litestar import Litestar
+from litestar.config.compression import CompressionConfig
+from litestar.types import ControllerRouterHandler
+
+from ladestrom import housekeeping, server, tasks
+from ladestrom.config.address import ADDRESS_FILE, addresses, listening, url_of
+from ladestrom.edges import operations
+from ladestrom.edges.answers import COMPRESSED, on_error
+from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.methods import CrossOrigin, Methods
+from ladestrom.errors import InvalidSetting, NotReady
+from ladestrom.roles import limits
+from ladestrom.roles.context import Context
+
+logger = structlog.get_logger(__name__)
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def web(routes: Sequence[ControllerRouterHandler]) -> Litestar:
+    """All that is no stream."""
+    return Litestar(
+        routes,
+        exception_handlers={Exception: on_error},
+        compression_config=CompressionConfig(
+            "gzip",
+            minimum_size=1024,
+            gzip_compress_level=4,
+            exclude=["^/api/v2/reports", "^/ocpi"],
+            exclude_opt_key=COMPRESSED,
+        ),
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+class Listening:
+    """Those of one process."""
+
+    def __init__(self, context: Context, died: Callable[[Exception], None]) -> None:
+        """Nothing listens yet; `died` ends the process when one of them ends by a defect of ours."""
+        self.url = ""
+        self.metrics_url = ""
+        """Where metrics need no key; empty where they always do."""
+        self._context = context
+        self._died = died
+        self._servers: list[tuple[server.Server, asyncio.Task[Exception | None]]] = []
+
+    @property
+    def serves(self) -> bool:
+        """Whether somebody can connect."""
+        return bool(self._servers)
+
+    async def begin(self, app: Litestar, stream: StreamEdge) -> None:
+        """Returns when everybody can connect.
+
+        Raises:
+            InvalidSetting: the address cannot be had, or is not loopback while no key exists.
+        """
+        settings = self._context.settings
+        host, port = settings.server.host, settings.server.port
+        if host not in LOOPBACK and not len(self._context.door.keyring):
+            raise InvalidSetting(
+                f"server.host is {host}, but no key exists yet: create one with "
+                "`ladestrom keys create` first, or listen on 127.0.0.1"
+            )
+        listener = server.listen(host, port)
+        port = listener.getsockname()[1]
+        self.url = listening(settings.server, port)
+        await self._serve(
+            listener,
+            lambda ready: server.make(
+                CrossOrigin(Methods(app), stream),
+                stream,
+                connections_per_address_max=limits.connections_per_address_max(settings),
+                header_timeout_s=settings.server.header_timeout_s,
+                keep_alive_s=int(settings.server.keep_alive_s),
+                drain_s=int(settings.server.drain_s),
+                ping_s=min(server.PING_S_MAX, settings.ocpp.heartbeat_s / 2),
+                listening=ready,
+            ),
+        )
+
+    async def tell_commands(self) -> None:
+        """Notes for commands where this server is reached, while it runs."""
+        port = int(self.url.rpartition(":")[2])
+        content = msgspec.json.encode(addresses(self._context.settings.server, port))
+        # Commands that do not find it go by the settings.
+        with suppress(NotReady):
+            await housekeeping.note(self._context.data / ADDRESS_FILE, content)
+
+    async def begin_metrics(self, metrics: operations.Metrics) -> None:
+        """Serves them at an address of their own, where one is set.
+
+        Raises:
+            InvalidSetting: the address cannot be had.
+        """
+        settings = self._context.settings
+        if not settings.metrics.listen:
+            return
+        host, _, port = settings.metrics.listen.rpartition(":")
+        host = host.strip("[]") or "127.0.0.1"
+        listener = server.listen(host, int(port), "metrics.listen")
+        await self._serve(
+            listener,
+            lambda ready: server.make_plain(
+                operations.MetricsPort(metrics),
+                keep_alive_s=int(settings.server.keep_alive_s),
+                listening=ready,
+            ),
+        )
+        self.metrics_url = f"{url_of(host, listener.getsockname()[1])}{operations.METRICS_PATH}"
+        logger.info("metrics without a key", url=self.metrics_url)
+
+    async def _serve(
+        self, listener: socket.socket, make: Callable[[Callable[[], None]], server.Server]
+    ) -> None:
+        """Starts a server; returns when it listens.
+
+        Raises:
+            InvalidSetting: it ended before; says why.
+        """
+        ready = asyncio.Event()
+        made = make(ready.set)
+        serving = tasks.start(_serving(made, listener, ready), "HTTP server", self._died)
+        started = tasks.start(_set(ready), "start of the HTTP server", tasks.awaited)
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if serving.done():
+            where = "{}:{}".format(*listener.getsockname()[:2])
+            listener.close()
+            error = serving.result()
+            raise InvalidSetting(
+                f"the server ended while starting to listen on {where}" + (f": {error}" if error else "")
+            ) from error
+        self._servers.append((made, serving))
+
+    def untell_commands(self) -> None:
+        """Commands are not to look for this server any more."""
+        with suppress(OSError):
+            (self._context.data / ADDRESS_FILE).unlink(missing_ok=True)
+
+    @property
+    def everybody(self) -> server.Server:
+        """The server for everybody."""
+        return self._servers[0][0]
+
+    async def end(self) -> None:
+        """Stops listening, and returns when all requests were answered or their time was up.
+
+        Metrics are told to the last.
+        """
+        for made, serving in self._servers:
+            made.should_exit = True
+            await asyncio.wait({serving})
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _serving(made: server.Server, listener: socket.socket, ready: asyncio.Event) -> Exception | None:
+    """Until the server ends. Gives what kept it from listening; what ends it later is raised."""
+    try:
+        await made.serve(sockets=[listener])
+    except Exception as error:
+        if ready.is_set():
+            raise
+        return error
+    return None

@@ -1,0 +1,1 @@
+"""Decides what is a change and writes it to the log: the only writer."""

@@ -1,0 +1,54 @@
+"""Keeps the board beside the log, so that a start reads the rest of the log only."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ladestrom.hub import Hub
+from ladestrom.ports import Log
+
+
+class Checkpoints:
+    """Those of one log."""
+
+    def __init__(self, log: Log, hub: Hub, *, every_s: float, every_entries: int) -> None:
+        """None was taken yet.
+
+        Args:
+            log: where they are kept.
+            hub: whose board it is.
+            every_s: the next is due after so many seconds.
+            every_entries: or after so many entries of the log, whichever is first.
+        """
+        self.seq = 0
+        """Up to which entry the last one reaches."""
+        self._log = log
+        self._hub = hub
+        self._every_s = every_s
+        self._every_entries = every_entries
+        self._taken_s = 0.0
+
+    async def when_due(self) -> None:
+        """Takes one, and lets go of what the log need not keep any more, where it is time."""
+        due_s = self._taken_s + self._every_s
+        if asyncio.get_running_loop().time() < due_s and (
+            self._hub.board.seq - self.seq < self._every_entries
+        ):
+            return
+        await self.take()
+        await self._log.trim()
+
+    async def take(self) -> None:
+        """Takes one, unless nothing happened since the last."""
+        board = self._hub.board
+        seq = board.seq
+        touched, times = board.take_touched(), self._hub.times()
+        if not touched and seq == self.seq:
+            return
+        try:
+            await self._log.checkpoint(board.rows(touched), seq, times)
+        except BaseException:
+            board.touch(touched)
+            raise
+        self.seq = seq
+        self._taken_s = asyncio.get_running_loop().time()

@@ -1,0 +1,181 @@
+"""Brings what was written to the registry onto the board, and to those who show stations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from ladestrom.core.access import REGISTER_SOURCE, may_report
+from ladestrom.core.directory import Directory
+from ladestrom.hub import Hub
+from ladestrom.model import Evse, Millis, Operator, Reading, Station, StatusReport
+from ladestrom.ports import Listener, RegistryDelta, Store
+from ladestrom.tasks import parts
+
+T = TypeVar("T")
+
+STATIONS_PER_TURN: Final = 100
+"""Stations taken from the store before other work of the loop gets its turn: some 3 ms."""
+PER_TURN: Final = 2_000
+"""EVSEs, stations or readings gone through before other work of the loop gets its turn: some 5 ms."""
+REGISTER: Final = Operator(name=REGISTER_SOURCE, all=True)
+"""The source of statuses that a register carries."""
+
+
+class Readings(msgspec.Struct, frozen=True):
+    """What is made of statuses that a register carries."""
+
+    wanted: bool
+    stale_after_ms: int
+    """An older one says nothing of now."""
+
+
+class Reconciliation:
+    """One object per writer. Its parts are not to be called side by side: `App.refresh` sees to it."""
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        readings: Callable[[], Readings],
+        clock: Callable[[], Millis],
+    ) -> None:
+        """Nothing was taken yet.
+
+        Args:
+            store: the registry.
+            hub: whose board and directory follow it.
+            readings: what is made of the statuses of registers now.
+            clock: gives the time.
+        """
+        self.revision = 0
+        """Of the registry, up to which everything was taken."""
+        self._store = store
+        self._hub = hub
+        self.listener: Listener | None = None
+        """Is told of each station in the same step of the loop as the directory."""
+        self._readings = readings
+        self._clock = clock
+        self._operators: Mapping[str, Operator] = {}
+        self._uncovered = True
+        """Operators changed, and what they may report on was not brought onto the board yet."""
+        self._gone: set[str] = set()
+        """EVSEs that the registry lost, until the log has it."""
+
+    @property
+    def _directory(self) -> Directory:
+        return self._hub.directory
+
+    def follow(self, operators: Mapping[str, Operator]) -> None:
+        """Goes by what these operators may report on from the next time on."""
+        self._uncovered = self._uncovered or operators != self._operators
+        self._operators = operators
+
+    async def take(self, *, everything: bool = False) -> RegistryDelta:
+        """Takes what was written since `revision`, or all of it.
+
+        Who calls it sets `revision` to what it returns when all others have taken it, too.
+
+        Raises:
+            LadestromError: store or log failed; what is still to do is done the next time.
+        """
+        directory, board = self._directory, self._hub.board
+        delta = await self._store.registry_since(0 if everything else self.revision)
+        touched = await self._take_stations(delta.stations)
+        if delta.stations or everything:
+            # A key that somebody makes is no new registry: what was made of that stays good.
+            directory.revision = delta.revision
+        if everything:
+            self._gone.update(board.cells)
+        uncovered, self._uncovered = self._uncovered, False
+        readings = delta.readings if self._readings().wanted else ()
+        # What follows fails while the log cannot be written; what is still to do is kept for then.
+        try:
+            if uncovered:
+                touched = await self._every_evse()
+            read: set[str] = set()
+            for some in parts(readings, PER_TURN):
+                read.update(reading.evse for reading in some)
+                await asyncio.sleep(0)
+            wanted = await _sifted(touched, lambda evse: self._belongs(evse, read))
+            gone = await _sifted(list(self._gone), lambda key: not directory.has(key))
+            await self._hub.reconcile(wanted, gone)
+        except BaseException:
+            self._uncovered = self._uncovered or uncovered
+            raise
+        self._gone.clear()
+        await self._take_readings(readings)
+        return delta
+
+    async def _take_stations(self, stations: Sequence[Station]) -> list[Evse]:
+        directory = self._directory
+        touched: list[Evse] = []
+        moving = await self._moving(stations)
+        for part in parts(stations, STATIONS_PER_TURN):
+            records = [(directory.stations.get(station.uuid), station) for station in part]
+            for station in part:
+                self._gone.update(evse.key for evse in directory.put(station, moving))
+                touched += directory.present(station.uuid)
+            # In the same step of the loop: nobody may see a new record and what was made of the old one.
+            if self.listener is not None:
+                self.listener.register(records)
+            await asyncio.sleep(0)
+        return touched
+
+    async def _moving(self, stations: Sequence[Station]) -> set[str]:
+        """EVSEs that go from one of these stations to another."""
+        found: set[str] = set()
+        written = {station.uuid: station for station in stations}
+        for some in parts(stations, PER_TURN):
+            found.update(self._directory.moving(some, written))
+            await asyncio.sleep(0)
+        return found
+
+    async def _every_evse(self) -> list[Evse]:
+        """Every EVSE of the registry."""
+        found: list[Evse] = []
+        for uuids in parts(list(self._directory.stations), PER_TURN):
+            for uuid in uuids:
+                found += self._directory.present(uuid)
+            await asyncio.sleep(0)
+        return found
+
+    def _belongs(self, evse: Evse, read: set[str]) -> bool:
+        """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
+        if evse.key in self._hub.board.cells or evse.key in read:
+            return True
+        return any(may_report(operator, evse) for operator in self._operators.values())
+
+    async def _take_readings(self, readings: Sequence[Reading]) -> None:
+        """Takes statuses of registers; those that are stale or older than what the board has say nothing."""
+        oldest_at = self._clock() - self._readings().stale_after_ms
+        for some in parts(readings, PER_TURN):
+            reports = []
+            for reading in some:
+                cell = self._hub.board.cells.get(reading.evse)
+                if cell is not None and reading.observed_at > max(cell.observed_at, oldest_at):
+                    reports.append(
+                        StatusReport(
+                            reading.evse,
+                            reading.status,
+                            reading.error,
+                            reading.observed_at,
+                            REGISTER.name,
+                            reading.raw,
+                        )
+                    )
+            if reports:
+                await self._hub.submit(REGISTER, reports)
+            await asyncio.sleep(0)
+
+
+async def _sifted(items: Sequence[T], wanted: Callable[[T], bool]) -> list[T]:
+    """Those that are wanted; gone through in turns of the loop."""
+    found: list[T] = []
+    for some in parts(items, PER_TURN):
+        found += [item for item in some if wanted(item)]
+        await asyncio.sleep(0)
+    return found
