@@ -85,7 +85,7 @@ def test_every_route_is_in_the_document_and_has_its_methods(
     assert {
         path: set(operations) for path, operations in document["paths"].items() if path not in mounted
     } == routes
-    pushes = {endpoint.path for endpoint in (server.app.reports, *server.app.pushes)}
+    pushes = {endpoint.path for endpoint in (server.app.ingest.reports, *server.app.ingest.pushes)}
     assert pushes == {
         "/api/v2/reports",
         *(path for path in pushes if any(each.startswith(path) for each in mounted)),
@@ -150,7 +150,7 @@ def test_a_path_that_others_specified_is_where_the_document_says(
 
 
 def test_a_client_that_takes_gzip_is_told_the_methods_of_a_push(server: Serving) -> None:
-    for endpoint in (server.app.reports, *server.app.pushes):
+    for endpoint in (server.app.ingest.reports, *server.app.ingest.pushes):
         answer = server.request("OPTIONS", endpoint.path, headers={"Accept-Encoding": "gzip"})
         assert answer.status_code == 204, endpoint.path
         assert "POST" in answer.headers["allow"]

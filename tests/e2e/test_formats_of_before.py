@@ -105,7 +105,7 @@ def test_the_store_of_before_gives_the_same_stations_and_operators(data: Path) -
 def test_a_server_goes_on_where_the_program_of_before_ended(data: Path) -> None:
     with Serving(data.parent) as server:
         assert str(server.app.log.last) == EXPECTED["position"], "starting decides nothing"
-        assert {key: told(row) for key, row in server.app.board.cells.items()} == EXPECTED["rows"]
+        assert {key: told(row) for key, row in server.app.writer.board.cells.items()} == EXPECTED["rows"]
         assert server.get("/api/v1/rest/chargers").json() == EXPECTED["chargers"]
         with server.stream(f"since={EXPECTED['position']}") as wire:
             lost = EXPECTED["rows"]["SEBETE71"]
@@ -116,9 +116,9 @@ def test_a_server_goes_on_where_the_program_of_before_ended(data: Path) -> None:
         again = {"evse": "NO*ALF*E1333*1", "status": "CHARGING", "observed_at": held["observed_at"] - 1}
         assert server.report(again)["stale"] == 1, "an older word"
         server.stop()
-        before = {key: told(row) for key, row in server.app.board.cells.items()}
+        before = {key: told(row) for key, row in server.app.writer.board.cells.items()}
         server.start()
-        assert {key: told(row) for key, row in server.app.board.cells.items()} == before
+        assert {key: told(row) for key, row in server.app.writer.board.cells.items()} == before
 
 
 # -- EVSE ids that were taken --------------------------------------------------------------------------------

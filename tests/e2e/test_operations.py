@@ -13,11 +13,12 @@ from tests.documents import ROOT
 from tests.e2e.serving import Serving, tick
 from tests.patience import DEADLINE_S, until
 
-from ladestrom import __version__, app
+from ladestrom import __version__
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.config import load
 from ladestrom.errors import InvalidSetting, LogFailure
 from ladestrom.model import Change, Entry
+from ladestrom.roles import console
 
 CHECKS = ("store", "log", "board", "files", "stream")
 E1 = "NO*ALF*E1333*1"
@@ -158,7 +159,7 @@ def test_a_port_for_metrics_without_a_key_is_on_loopback(written: str) -> None:
 def test_a_log_that_cannot_be_written_is_told_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "PROBE_S", 0.2)
+    monkeypatch.setattr(console, "PROBE_S", 0.2)
     with Serving(tmp_path) as server:
         server.expects("append failed", "not ready")
         fail_and_recover(server, monkeypatch)

@@ -289,7 +289,7 @@ def test_lists_of_one_key_wait_for_each_other_and_another_key_gets_its_own(
 
         own = [pool.submit(ask, "stream") for _ in range(3)]
         try:
-            use = server.app.door.use(server.key_ids["stream"])
+            use = server.app.context.door.use(server.key_ids["stream"])
             until(lambda: use.requests == 3, "all have come")
             is_closed = False
             assert (ask("both"), ask("stream"), use.refused) == (200, 429, 1)

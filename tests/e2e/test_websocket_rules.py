@@ -77,8 +77,8 @@ def wire(server: Serving, headers: Mapping[str, Mapping[str, str]], path: str) -
 
 def sockets(server: Serving) -> list[WebSocketProtocol]:
     """Connections that are no streams, as the server has them."""
-    assert server.app._server is not None
-    connections = server.app._server.server_state.connections
+    assert server.app.listening.everybody is not None
+    connections = server.app.listening.everybody.server_state.connections
     return [each for each in connections if isinstance(each, WebSocketProtocol)]
 
 
