@@ -28,6 +28,7 @@ from websockets.http11 import Request
 from ladestrom.core.shares import Held
 from ladestrom.credentials import ClientAddresses
 from ladestrom.edges.connection import CLOSE_S_MAX, StreamEdge, peer_of
+from ladestrom.edges.slices import Slices
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH, EventConnection, V2StreamConnection
 from ladestrom.edges.websocket import PATHS, BadHandshake, Core, StreamConnection
 from ladestrom.errors import (
@@ -473,6 +474,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _partial_began_s = 0.0
     _partial_bytes = 0
     _end: asyncio.TimerHandle | None = None
+    _slices: Slices | None = None
     _message: bytearray | None = None
     """What has come of a message in fragments, from the second one on."""
     _leaving_bytes: int | None = None
@@ -513,6 +515,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the clocks."""
+        if self._slices is not None:
+            self._slices.stop()
         self._stop_partial()
         if self._end is not None:
             self._end.cancel()
@@ -522,6 +526,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Starts the clock with the first byte of a message, and stops it with the last."""
+        if self._slices is None:
+            self._slices = Slices(self.transport, self._take, may_read=lambda: not self.read_paused)
+        self._slices.put(data)
+
+    def _take(self, data: bytes) -> None:
         if self._leaving_bytes is not None:
             self._leaving_bytes += len(data)
             if self._leaving_bytes > LEAVING_BYTES_MAX:

@@ -25,6 +25,8 @@ from tests.e2e.wire import (
     request,
 )
 
+from ladestrom.edges.slices import SLICE_BYTES
+from ladestrom.edges.websocket import Core
 from ladestrom.server import WebSocketProtocol
 
 REPORTS: Final = "/api/v2/reports/stream"
@@ -253,3 +255,28 @@ def test_a_query_may_be_long(server: Serving) -> None:
         item = b'{"evse":"NO*ALF*E1333*1","status":"BLOCKED"}'
         wire.put(TEXT, item)
         assert wire.message()["dry_run"] is True
+
+
+@pytest.mark.parametrize("path", SOCKETS)
+def test_many_tiny_frames_are_looked_at_in_pieces(
+    server: Serving,
+    headers: Mapping[str, Mapping[str, str]],
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    receive = Core.receive_data
+
+    def received(core: Core, data: bytes) -> None:
+        sizes.append(len(data))
+        receive(core, data)
+
+    monkeypatch.setattr(Core, "receive_data", received)
+    with Socket(server.port) as wire:
+        wire.open(path, headers[path])
+        wire.put(PING, b"first")
+        assert wire.control().opcode == PONG
+        wire.socket.sendall(frame(PONG) * 20_000)
+        wire.put(PING, b"last")
+        assert wire.control() == Frame(PONG, b"last")
+    assert max(sizes) <= SLICE_BYTES

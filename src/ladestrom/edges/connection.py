@@ -364,7 +364,10 @@ class Connection(asyncio.Protocol):
             if self._reading_paused:
                 self._transport.pause_reading()
             else:
-                self._transport.resume_reading()
+                self._read_on()
+
+    def _read_on(self) -> None:
+        self._transport.resume_reading()
 
     def caught_up(self) -> None:
         """The consumer has taken what waited for it."""

@@ -34,6 +34,7 @@ from ladestrom.edges.connection import (
     query_of,
 )
 from ladestrom.edges.framing import WINDOW_BITS
+from ladestrom.edges.slices import Slices
 from ladestrom.errors import BadRequest, LadestromError, NotFound, TooManyRequests, UpgradeRequired
 from ladestrom.model import Position
 from ladestrom.problem import MEDIA_TYPE, problem
@@ -163,6 +164,7 @@ class StreamConnection(Connection):
                 )
             ],
         )
+        self._slices: Slices
         self._heard_s = 0.0
         self._pinged_s: float | None = None
         self._partial_s: float | None = None
@@ -176,7 +178,13 @@ class StreamConnection(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes over from the HTTP protocol; the request follows by `data_received`."""
         super().connection_made(transport)
+        self._slices = Slices(self._transport, self._take, may_go_on=lambda: not self._reading_paused)
         self._heard_s = _now_s()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gives back what the connection held."""
+        self._slices.stop()
+        super().connection_lost(exc)
 
     def caught_up(self) -> None:
         """The consumer has taken what waited. The time for its own frames and pongs starts again."""
@@ -189,6 +197,12 @@ class StreamConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the consumer: the upgrade request first, then its frames."""
+        self._slices.put(data)
+
+    def _read_on(self) -> None:
+        self._slices.go_on()
+
+    def _take(self, data: bytes) -> None:
         self._heard_s = _now_s()
         self._pinged_s = None
         self._core.receive_data(data)
