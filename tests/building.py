@@ -15,6 +15,9 @@ from typing import Any, Final
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board, Round
 from ladestrom.core.precedence import Taking, taking
+from ladestrom.core.selection import Selection
+from ladestrom.core.view import View
+from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.hub import OURS
 from ladestrom.model import (
     Beginning,
@@ -204,6 +207,16 @@ def hear(
     decision = round_.decide(evse, report, taken)
     commit(board, round_)
     return decision
+
+
+def drawn(dialect: Dialect, view: View, selection: Selection, seq: int) -> list[Message]:
+    """A snapshot's messages."""
+    drawing = dialect.snapshot(view, selection, seq)
+    for uuid in view.named(selection):
+        state = view.get(uuid)
+        if state is not None:
+            drawing.add(state)
+    return list(drawing.messages())
 
 
 class GatedLog(MemoryLog):

@@ -11,9 +11,11 @@ under way is let through, so that the consumers that the pass has still to serve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -30,13 +32,13 @@ from ladestrom.core.channel import (
     Subscriber,
     Wishes,
 )
-from ladestrom.core.digests import WORD
 from ladestrom.core.selection import EVERYTHING, Selection, is_relocated
 from ladestrom.core.view import StationState, View
 from ladestrom.errors import LogDamaged, LogFailure, Overloaded
-from ladestrom.formats.dialect import Dialect, Message
+from ladestrom.formats.dialect import Dialect, Drawing, Message, Moved
 from ladestrom.model import Change, Entry, Evse, Millis, Position, Station, StatusReport
 from ladestrom.ports import Log, Progress
+from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
 
@@ -53,6 +55,14 @@ GATHER_LATE_S: Final = 0.005
 SNAPSHOT_REUSE: Final = 20
 """How long a snapshot serves those who join, in multiples of what it cost to make; its age is made up for
 by the frames that follow it."""
+STATIONS_AT_ONCE: Final = 50
+"""A selection of which no more stations can be is gone through in one step: some 3 ms."""
+STATIONS_PER_LOOK: Final = 20
+"""Else so many are gone through between two looks at the clock: some 1 ms."""
+WALKS_MAX: Final = 2
+"""Snapshots and digests that are made at once; each change looks at them. The others wait."""
+THREAD_BYTES_MIN: Final = 64 * 1024
+"""Messages of a snapshot from here on are compressed in a thread: some 1 ms."""
 COMPRESSED_FRAMES_MAX: Final = 50
 """Frames of one change each that are compressed one by one, at some 15 us; more at once are sent plainly, as
 compression must not be what limits how many changes are told. Messages of many changes always are."""
@@ -175,6 +185,11 @@ class Broadcast:
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._replays: dict[Subscriber, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(WALKS_MAX)
+        self._makings: dict[Channel, asyncio.Task[None]] = {}
+        """Of snapshots, for those who wait for them."""
+        self._additions: dict[Channel, asyncio.Task[None]] = {}
+        """Of digests, for heartbeats."""
 
     @property
     def consumers(self) -> int:
@@ -203,7 +218,7 @@ class Broadcast:
         every: bool = False,
         first: Sequence[Message] = (),
     ) -> Subscriber:
-        """Attaches a consumer and writes what it is due: missed changes, or a snapshot, and what follows.
+        """Attaches a consumer; it is told what it is due: missed changes, or a snapshot, and what follows.
 
         With a `since` that can be resumed it gets what changed after it: the newest states, or with
         `every` each change; else a snapshot where it wants one. `first` is written before all that.
@@ -230,17 +245,17 @@ class Broadcast:
         wishes = channel.wishes
         for message in () if reason is None else self._dialects[wishes.dialect].reset(self.view, reason):
             self._write(subscriber, self._frame(wishes.framing, message))
-        subscriber.move(Phase.LIVE)
         self._flush(channel)
-        subscriber.next = channel.end
-        subscriber.told = self.view.seq
         if snapshot:
-            made = self._snapshot(channel)
-            subscriber.next = made.next
-            subscriber.told = made.seq
-            for number, frame in enumerate(made.frames):
-                # They count as one message.
-                self._write(subscriber, frame, 0 if number else 1)
+            self._ask_for_snapshot(subscriber)
+        else:
+            self._go_live(subscriber, channel.end, self.view.seq)
+
+    def _go_live(self, subscriber: Subscriber, number: int, seq: int) -> None:
+        """The consumer stands at a position, and before a frame of the window."""
+        subscriber.move(Phase.LIVE)
+        subscriber.next = number
+        subscriber.told = seq
         subscriber.begin()
         self.pump(subscriber)
 
@@ -336,7 +351,11 @@ class Broadcast:
             replay.cancel()
         channel = subscriber.channel
         channel.subscribers.discard(subscriber)
+        channel.waiting.pop(subscriber, None)
+        if not channel.waiting:
+            _give_up(self._makings, channel)
         if not channel.subscribers:
+            _give_up(self._additions, channel)
             del self._channels[channel.wishes]
             self._audiences.discard(channel)
             self.wanted = any(other.raw for other in self._channels)
@@ -359,8 +378,8 @@ class Broadcast:
                         return
                     continue
                 self._fall_behind(subscriber)
-            elif subscriber.every:
-                # Its own task replays the log to it.
+            elif subscriber.every or subscriber.phase is Phase.JOINING:
+                # A task replays the log to it, or makes its snapshot.
                 return
             else:
                 self._catch_up(subscriber)
@@ -397,7 +416,7 @@ class Broadcast:
             subscriber.seq = reached
         whole = subscriber.seq == reached
         if whole:
-            rows += self._relocated(wishes, subscriber.since)
+            rows += [row for row, _, _ in self._relocated(wishes, subscriber.since)]
         told = subscriber.told
         # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
         # EVSE that changed before another one of its station would be skipped by whoever resumed between.
@@ -507,7 +526,7 @@ class Broadcast:
     def _tell_relocated(self, subscriber: Subscriber, seq: int) -> None:
         """Tells one who stands at `seq`, after the last change, of stations that are elsewhere."""
         wishes = subscriber.channel.wishes
-        rows = self._relocated(wishes, subscriber.since)
+        rows = [row for row, _, _ in self._relocated(wishes, subscriber.since)]
         messages = self._dialects[wishes.dialect].changes(self.view, seq, seq, rows) if rows else ()
         for message in messages:
             self._write(subscriber, self._frame(wishes.framing, message))
@@ -538,26 +557,153 @@ class Broadcast:
 
     # -- snapshots ---------------------------------------------------------------------------------------
 
-    def _snapshot(self, channel: Channel) -> Snapshot:
-        now = self._clock_s()
+    def _ask_for_snapshot(self, subscriber: Subscriber) -> None:
+        """The consumer takes the snapshot that is there, or a small one at once; else it waits for one."""
+        channel = subscriber.channel
+        making = self._makings.get(channel)
+        is_making = making is not None and not making.done()
+        made = self._good_snapshot(channel)
+        if made is None and not is_making:
+            made = self._small_snapshot(channel)
+        if made is not None:
+            self._take_snapshot(subscriber, made)
+            return
+        subscriber.move(Phase.JOINING)
+        # Frames make up for the age of one that was begun before; where no updates are wanted, nothing does.
+        seq = 0 if channel.wishes.updates else self.view.seq
+        channel.waiting[subscriber] = seq, self.view.records
+        if not is_making:
+            died = partial(self._interrupt_waiting, channel)
+            self._start(self._makings, channel, self._make(channel), "snapshot", died)
+
+    def _good_snapshot(self, channel: Channel) -> Snapshot | None:
+        """The channel's newest one, where it still serves those who join."""
         made = channel.snapshot
+        if made is None:
+            return None
+        # Where no updates are wanted, no frames make up for its age. Nothing makes up for confirmations.
+        is_young = self._clock_s() < made.good_until_s
+        if not is_young and self._confirmations(channel) != made.confirmations:
+            return None
+        updates = channel.wishes.updates
+        if made.seq == self.view.seq or (updates and (made.next == channel.end or is_young)):
+            return made
+        return None
+
+    def _confirmations(self, channel: Channel) -> int:
+        is_told = self.writer is not None and self._dialects[channel.wishes.dialect].batched
+        return self.writer.confirmations if self.writer is not None and is_told else 0
+
+    def _small_snapshot(self, channel: Channel) -> Snapshot | None:
+        """A snapshot of now; None where it has to be made in turns."""
+        began_s = self._clock_s()
+        begun, drawing = self._begun(channel)
+        if not self._visit_few(channel, drawing.add):
+            return None
+        frames = [self._frame(channel.wishes.framing, message) for message in drawing.messages()]
+        return self._finished(channel, begun, frames, self._clock_s() - began_s)
+
+    def _begun(self, channel: Channel) -> tuple[Snapshot, Drawing]:
+        """A snapshot of now: its place, and what will be its content."""
+        self._flush(channel)
         wishes = channel.wishes
         dialect = self._dialects[wishes.dialect]
-        # Where no updates are wanted, no frames make up for its age. Nothing makes up for confirmations.
-        confirmations = self.writer.confirmations if self.writer is not None and dialect.batched else 0
-        is_young = made is not None and now < made.good_until_s
-        if (
-            made is not None
-            and (is_young or confirmations == made.confirmations)
-            and (made.seq == self.view.seq or (wishes.updates and (made.next == channel.end or is_young)))
-        ):
-            return made
         seq = channel.chain if dialect.batched else self.view.seq
-        messages = dialect.snapshot(self.view, wishes.selection, seq)
-        frames = tuple(self._frame(wishes.framing, message) for message in messages)
-        cost = self._clock_s() - now
-        channel.snapshot = Snapshot(frames, channel.end, now + cost * SNAPSHOT_REUSE, seq, confirmations)
-        return channel.snapshot
+        begun = Snapshot((), channel.end, 0.0, seq, self._confirmations(channel), self.view.records)
+        return begun, dialect.snapshot(self.view, wishes.selection, seq)
+
+    def _finished(
+        self, channel: Channel, begun: Snapshot, frames: Iterable[bytes], cost_s: float
+    ) -> Snapshot:
+        """It is kept for others, unless it is out of date already."""
+        good_until_s = self._clock_s() + cost_s * SNAPSHOT_REUSE
+        made = msgspec.structs.replace(begun, frames=tuple(frames), good_until_s=good_until_s)
+        if made.records == self.view.records and made.next >= channel.start:
+            channel.snapshot = made
+        return made
+
+    async def _make(self, channel: Channel) -> None:
+        """Makes snapshots until nobody waits for one: who comes too late for one gets the next."""
+        async with self._room:
+            while channel.waiting:
+                turns = Turns()
+                begun, drawing = self._begun(channel)
+                await self._visit(channel, drawing.add, turns)
+                frames = []
+                for message in drawing.messages():
+                    frames.append(await self._large_frame(channel.wishes.framing, message))
+                    await turns.rest()
+                made = self._finished(channel, begun, frames, turns.worked_s)
+                for subscriber, needed in list(channel.waiting.items()):
+                    if subscriber in channel.waiting and made.serves(*needed):
+                        self._take_snapshot(subscriber, made)
+                        await turns.rest()
+
+    def _take_snapshot(self, subscriber: Subscriber, made: Snapshot) -> None:
+        """The consumer gets a snapshot, and stands where it was begun."""
+        channel = subscriber.channel
+        is_passed = made.next < channel.start
+        if is_passed and self._unresumable(
+            Position(self.view.epoch, made.seq), channel.wishes.selection, every=subscriber.every
+        ):
+            # What followed it cannot be told any more. It goes on waiting.
+            return
+        channel.waiting.pop(subscriber, None)
+        for number, frame in enumerate(made.frames):
+            # They count as one message.
+            self._write(subscriber, frame, 0 if number else 1)
+        if is_passed:
+            self._resume(subscriber, made.seq)
+        else:
+            self._go_live(subscriber, made.next, made.seq)
+
+    def _interrupt_waiting(self, channel: Channel, _: Exception) -> None:
+        for subscriber in list(channel.waiting):
+            self._interrupt(subscriber)
+
+    async def _large_frame(self, framing: str, message: Message) -> bytes:
+        """As `_frame`; what takes long to compress is compressed in a thread."""
+        if PLAIN[framing] == framing or len(message.payload) < THREAD_BYTES_MIN:
+            return self._frame(framing, message)
+        self.frames += 1
+        return await asyncio.to_thread(self._framings[framing], message)
+
+    def _visit_few(self, channel: Channel, visit: Callable[[StationState], None]) -> bool:
+        """Visits the stations that may be selected, if they are few; whether they are."""
+        uuids = self.view.named(channel.wishes.selection)
+        if len(uuids) > STATIONS_AT_ONCE:
+            return False
+        for uuid in uuids:
+            state = self.view.get(uuid)
+            if state is not None:
+                visit(state)
+        return True
+
+    async def _visit(self, channel: Channel, visit: Callable[[StationState], None], turns: Turns) -> None:
+        """Visits them in turns of the loop, all of them as they are now."""
+        walk = self.view.walk(self.view.named(channel.wishes.selection), visit)
+        try:
+            while walk.go(STATIONS_PER_LOOK):
+                await turns.rest()
+        finally:
+            self.view.end(walk)
+
+    def _start(
+        self,
+        works: dict[Channel, asyncio.Task[None]],
+        channel: Channel,
+        work: Coroutine[Any, Any, None],
+        name: str,
+        died: Callable[[Exception], None],
+    ) -> None:
+        """Starts what is done for a channel."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if works.get(channel) is task:
+                del works[channel]
+
+        works[channel] = tasks.start(work, name, died)
+        works[channel].add_done_callback(ended)
 
     # -- the loop ----------------------------------------------------------------------------------------
 
@@ -568,8 +714,9 @@ class Broadcast:
                 group.create_task(self._follow())
                 group.create_task(self._deliver())
         finally:
-            for replay in list(self._replays.values()):
-                replay.cancel()
+            for works in (self._replays, self._makings, self._additions):
+                for work in list(works.values()):
+                    work.cancel()
             if self._alarm is not None:
                 self._alarm.cancel()
 
@@ -678,9 +825,7 @@ class Broadcast:
         if not channel.rows:
             return
         rows = channel.take_rows()
-        if channel.digest is not None:
-            channel.count += sum([count for _, _, count, _ in rows])
-            channel.digest = (channel.digest + sum([term for _, _, _, term in rows])) & WORD
+        channel.add(sum([count for _, _, count, _ in rows]), sum([term for _, _, _, term in rows]))
         for start in range(0, len(rows), BATCH_ROWS_MAX):
             part = rows[start : start + BATCH_ROWS_MAX]
             reaches = part[-1][1] if start + BATCH_ROWS_MAX < len(rows) else self.view.seq
@@ -704,30 +849,53 @@ class Broadcast:
         return made
 
     def _beat(self, channel: Channel) -> None:
-        """Puts a heartbeat into a channel whose dialect has one."""
+        """Puts a heartbeat into a channel whose dialect has one.
+
+        While it is not known yet what the selected state adds up to, a message without changes is the sign of
+        life, and the heartbeat follows.
+        """
         wishes = channel.wishes
         dialect = self._dialects[wishes.dialect]
         channel.heartbeat_due_s = self._clock_s() + self.limits.heartbeat_s
         if not dialect.batched:
             return
         self._flush(channel)
-        if channel.digest is None:
-            channel.count, channel.digest = self._added_up(wishes, dialect)
-        seq = self.view.seq
-        beat = dialect.heartbeat(self.view, channel.chain, channel.count, channel.digest, self._clock())
+        view, chain, seq = self.view, channel.chain, self.view.seq
+        if channel.is_added_up or self._adds_up_at_once(channel):
+            beat = dialect.heartbeat(view, chain, channel.count, channel.digest, self._clock())
+        else:
+            beat = dialect.changes(view, chain, seq, ())
         for message in beat:
             channel.push(self._frame(wishes.framing, message), seq)
         channel.chain = seq
 
-    def _added_up(self, wishes: Wishes, dialect: Dialect) -> tuple[int, int]:
-        """Count and digest of the selected state, from its beginning."""
-        total = digest = 0
-        for state, _ in self.view.covered(wishes.selection):
+    def _adds_up_at_once(self, channel: Channel) -> bool:
+        """Adds up the selected state; where it is large, in turns, after which there is a heartbeat."""
+        if channel in self._additions:
+            return False
+        channel.count = channel.digest = 0
+        channel.is_added_up = self._visit_few(channel, partial(self._add, channel))
+        if not channel.is_added_up:
+            # Should it die, the next heartbeat begins it anew.
+            self._start(self._additions, channel, self._add_up(channel), "digest", lambda _: None)
+        return channel.is_added_up
+
+    async def _add_up(self, channel: Channel) -> None:
+        async with self._room:
+            self._flush(channel)
+            channel.count = channel.digest = 0
+            await self._visit(channel, partial(self._add, channel), Turns())
+            channel.is_added_up = True
+        self._beat(channel)
+        self._wake.set()
+
+    def _add(self, channel: Channel, state: StationState) -> None:
+        """Adds what is selected of a station."""
+        view, wishes = self.view, channel.wishes
+        if view.is_covered(state, wishes.selection):
+            dialect = self._dialects[wishes.dialect]
             for _, change in state.changes.values():
-                count, term = dialect.digest(self.view, wishes.selection, change)
-                total += count
-                digest += term
-        return total, digest & WORD
+                channel.add(*dialect.digest(view, wishes.selection, change))
 
     def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None:
         """Takes a report that the hub heard, for `status:raw`; dropped when a pass has enough of them."""
@@ -768,24 +936,28 @@ class Broadcast:
         sources = state.sources_ever() if self._dialects[wishes.dialect].batched else ()
         return wishes.selection.covers(station, state.changes, sources)
 
-    def register(self, records: Iterable[tuple[Station | None, Station]]) -> None:
-        """The registry has other records of these stations: before, if there was one, and now.
+    @contextmanager
+    def registering(self, stations: Sequence[Station]) -> Iterator[None]:
+        """Within, in one step of the loop, these records of stations are put into the directory.
 
-        Called in the same step of the loop. What was made of the old ones is made anew; those are told who
-        selected a station for what it was, or select it for what it is.
+        What is being made is finished with those of before. What was made of them is made anew; those are
+        told who selected a station for what it was, or select it for what it is.
         """
-        self.view.records += 1
+        view = self.view
+        known = [view.directory.stations.get(station.uuid) for station in stations]
+        view.before_records(station.uuid for station in stations)
+        yield
+        view.records += 1
         relocated = []
-        for before, after in records:
-            self.view.forget_bodies(after.uuid)
+        for before, after in zip(known, stations, strict=True):
+            view.forget_bodies(after.uuid)
             if before is not None and is_relocated(before, after):
-                self.view.relocate(before)
+                view.relocate(before)
                 relocated.append((before, after))
         for before, after in relocated if self._channels else ():
             self._relocate(before, after)
         for channel in self._channels.values():
             channel.snapshot = None
-            channel.digest = None
 
     def _relocate(self, before: Station, after: Station) -> None:
         view, state = self.view, self.view.get(after.uuid)
@@ -799,17 +971,17 @@ class Broadcast:
             dialect = self._dialects[wishes.dialect]
             rows = dialect.relocated(view, wishes.selection, before, state) if wishes.updates else ()
             if dialect.batched:
-                for row in rows:
-                    channel.put_row((row, view.seq, 0, 0))
+                for row, count, term in rows:
+                    channel.put_row((row, view.seq, count, term))
             else:
-                for message in dialect.changes(view, view.seq, view.seq, rows):
+                for message in dialect.changes(view, view.seq, view.seq, [row for row, _, _ in rows]):
                     channel.push(self._frame(wishes.framing, message), view.seq)
         self._wake.set()
 
-    def _relocated(self, wishes: Wishes, since: int) -> list[bytes]:
+    def _relocated(self, wishes: Wishes, since: int) -> list[Moved]:
         """What one who stood at `since` has to be told of stations that are elsewhere since then."""
         view, dialect = self.view, self._dialects[wishes.dialect]
-        rows: list[bytes] = []
+        rows: list[Moved] = []
         if wishes.updates and wishes.selection.by_record:
             for seq, before in view.relocations:
                 state = view.get(before.uuid)
@@ -863,6 +1035,9 @@ class Broadcast:
         now = self._clock_s()
         self._begin_slice(now)
         for channel in list(self._channels.values()):
+            if not channel.subscribers:
+                # It has gone since the pass began.
+                continue
             if channel.rows:
                 if channel.rows_due_s is None:
                     channel.rows_due_s = now + channel.wishes.batch_ms / 1000
@@ -923,3 +1098,10 @@ class Broadcast:
             if channel.start <= stood < end == channel.end:
                 data, following, told = channel.chunk(stood)
                 place = stood if following == end else end
+
+
+def _give_up(works: dict[Channel, asyncio.Task[None]], channel: Channel) -> None:
+    """Nobody needs what is done for a channel any more."""
+    work = works.pop(channel, None)
+    if work is not None:
+        work.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -154,8 +155,8 @@ class RawListener(Protocol):
 class Listener(RawListener, Protocol):
     """What the writer tells readers beside the log. It must not wait or raise."""
 
-    def register(self, records: Sequence[tuple[Station | None, Station]]) -> None:
-        """Stations as they were known (None for a new one), and as the registry has them now."""
+    def registering(self, stations: Sequence[Station]) -> AbstractContextManager[None]:
+        """Within, in one step of the loop, the directory gets these records of stations."""
         ...
 
 

@@ -33,13 +33,22 @@ class Turns:
     def __init__(self) -> None:
         # The loop's own time, so that in simulated time the same happens each time.
         self._time = asyncio.get_running_loop().time
-        self._ends_s = self._time() + TURN_S
+        self._began_s = self._time()
+        self._ends_s = self._began_s + TURN_S
+
+    @property
+    def worked_s(self) -> float:
+        """How long the work has taken, without the turns of others."""
+        return self._time() - self._began_s
 
     async def rest(self) -> None:
         """Called every so often."""
-        if self._time() >= self._ends_s:
+        now_s = self._time()
+        if now_s >= self._ends_s:
             await asyncio.sleep(0)
-            self._ends_s = self._time() + TURN_S
+            resumed_s = self._time()
+            self._began_s += resumed_s - now_s
+            self._ends_s = resumed_s + TURN_S
 
 
 def parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

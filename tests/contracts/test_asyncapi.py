@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
-from tests.building import NOW, make_change, make_evses, make_station
+from tests.building import NOW, drawn, make_change, make_evses, make_station
 from tests.contracts.frames import checked, document, names, validator
 from tests.e2e.serving import Serving
 from tests.e2e.wire import TEXT, Ended, Wire, request
@@ -175,7 +175,7 @@ def test_what_version_1_says_is_what_its_types_say(states: list[tuple[Status, bo
         change = make_change(evse, status, NOW + seq, error=error, cause=cause)
         state, _ = view.apply(Entry(seq, change))
         payloads.append(dialect.row(view, state, change))
-    payloads += [message.payload for message in dialect.snapshot(view, EVERYTHING, view.seq)]
+    payloads += [message.payload for message in drawn(dialect, view, EVERYTHING, view.seq)]
     for payload in payloads:
         assert again(payload, StreamMessage) == payload
         checked(payload)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -497,15 +498,17 @@ def test_an_evse_that_moves_to_another_station_is_never_unknown_on_its_way(
 ) -> None:
     monkeypatch.setattr(ladestrom.writer.reconciliation, "STATIONS_PER_TURN", 1)
     found: list[int] = []
-    register = server.app.reader.broadcast.register
+    registering = server.app.reader.broadcast.registering
 
-    def between(records: Iterable[tuple[Station | None, Station]]) -> None:
-        register(records)
+    @contextlib.contextmanager
+    def between(stations: Sequence[Station]) -> Iterator[None]:
+        with registering(stations):
+            yield
         for name in (E1, UID):
             own, _ = server.app.writer.hub.directory.resolve(name, "", lambda _: True)
             found.append(len(own))
 
-    server.call(lambda: setattr(server.app.reader.broadcast, "register", between))
+    server.call(lambda: setattr(server.app.reader.broadcast, "registering", between))
     moved = [
         station("NOR_01333", "NOR", (10.75, 59.91), [evse(E2, party="NOALF")]),
         station(

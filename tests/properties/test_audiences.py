@@ -149,9 +149,8 @@ class Crowd(RuleBasedStateMachine):
         self._put(make_station(uuid, evses, **record))
 
     def _put(self, station: Station) -> None:
-        before = self.directory.stations[station.uuid]
-        self.directory.put(station)
-        self.broadcast.register([(before, station)])
+        with self.broadcast.registering([station]):
+            self.directory.put(station)
 
     @rule(number=st.integers(0, len(EVSES) - 1), to=st.integers(0, len(UUIDS) - 1))
     def move(self, number: int, to: int) -> None:
@@ -182,7 +181,11 @@ class Crowd(RuleBasedStateMachine):
 
     def _change(self, number: int, at: int, status: Status, source: str, was_source: str) -> None:
         evse = msgspec.structs.replace(EVSES[number], station=UUIDS[at])
-        change = make_change(evse, status, NOW, source=source, was_source=was_source)
+        replaced = self.broadcast.view.change_of(evse)
+        was_status = Status.UNKNOWN
+        if replaced is not None:
+            was_status, was_source = replaced[1].status, replaced[1].source
+        change = make_change(evse, status, NOW, source=source, was_status=was_status, was_source=was_source)
         before = self._heard()
         (entry,) = asyncio.run(self._logged(change))
         self.broadcast.take([entry])
@@ -226,6 +229,25 @@ class Crowd(RuleBasedStateMachine):
     def only_channels_with_consumers_are_there(self) -> None:
         assert set(self.broadcast._channels) == {each.channel.wishes for each in self.consumers}
         assert set(self.ever) == set(self.broadcast._channels.values())
+
+    @invariant()
+    def each_digest_is_what_the_selected_state_adds_up_to(self) -> None:
+        view = self.broadcast.view
+        for channel in self.broadcast._channels.values():
+            wishes = channel.wishes
+            dialect = self.broadcast._dialects[wishes.dialect]
+            if not dialect.batched or not wishes.updates:
+                continue
+            self.broadcast._flush(channel)
+            assert channel.is_added_up or self.broadcast._adds_up_at_once(channel)
+            terms = [
+                dialect.digest(view, wishes.selection, change)
+                for state in view.changed_since(0)
+                if view.is_covered(state, wishes.selection)
+                for _, change in state.changes.values()
+            ]
+            assert channel.count == sum(count for count, _ in terms)
+            assert channel.digest == sum(term for _, term in terms) % 2**32
 
     @invariant()
     def nothing_of_a_channel_that_has_gone_is_filed(self) -> None:

@@ -23,7 +23,7 @@ import ladestrom.core.channel
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
 from ladestrom.core.audience import Audience
-from ladestrom.core.channel import Channel, Subscriber, Wishes
+from ladestrom.core.channel import Channel, Snapshot, Subscriber, Wishes
 from ladestrom.core.channel import Phase as ChannelPhase
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Box, Selection
@@ -155,7 +155,8 @@ class World:
 
     async def forget(self, number: int) -> None:
         station = STATIONS[number % len(STATIONS)]
-        self.broadcast.register([(station, station)])
+        with self.broadcast.registering([station]):
+            self.broadcast.view.directory.put(station)
 
     async def end(self) -> None:
         """Everybody drains, everything due goes out: nobody may lack anything."""
@@ -228,7 +229,7 @@ def test_every_consumers_state_is_the_servers_at_every_position_it_is_told_of(st
 # -- faults -----------------------------------------------------------------------------------------------
 
 add = Audience.add
-snapshot = Broadcast._snapshot
+take_snapshot = Broadcast._take_snapshot
 fall_behind = Broadcast._fall_behind
 join = Broadcast.join
 pump = Broadcast.pump
@@ -305,20 +306,17 @@ def swaps_frames() -> Any:
 
 
 def snapshot_without_what_follows_it() -> Any:
-    def faulty(self: Broadcast, channel: Channel) -> Any:
-        made = channel.snapshot or snapshot(self, channel)
-        channel.snapshot = msgspec.structs.replace(made, next=channel.end)
-        return channel.snapshot
+    def faulty(self: Broadcast, subscriber: Subscriber, made: Snapshot) -> None:
+        take_snapshot(self, subscriber, msgspec.structs.replace(made, next=subscriber.channel.end))
 
-    return patch.object(Broadcast, "_snapshot", faulty)
+    return patch.object(Broadcast, "_take_snapshot", faulty)
 
 
 def snapshot_with_what_it_holds_already() -> Any:
-    def faulty(self: Broadcast, channel: Channel) -> Any:
-        channel.snapshot = None
-        return msgspec.structs.replace(snapshot(self, channel), next=channel.start)
+    def faulty(self: Broadcast, subscriber: Subscriber, made: Snapshot) -> None:
+        take_snapshot(self, subscriber, msgspec.structs.replace(made, next=subscriber.channel.start))
 
-    return patch.object(Broadcast, "_snapshot", faulty)
+    return patch.object(Broadcast, "_take_snapshot", faulty)
 
 
 def forgets_where_a_consumer_stood() -> Any:

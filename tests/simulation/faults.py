@@ -24,10 +24,10 @@ from ladestrom.client.v2_session import V2Session
 from ladestrom.core.audience import Audiences
 from ladestrom.core.channel import Channel
 from ladestrom.core.directory import Directory
-from ladestrom.core.view import View
+from ladestrom.core.view import View, Walk
 from ladestrom.formats import v2_stream
 from ladestrom.formats.nobil import NobilFormat
-from ladestrom.formats.v2_stream import V2Dialect
+from ladestrom.formats.v2_stream import V2Dialect, V2Drawing
 
 SEEDS_MAX: Final = 20
 """Worlds within which every fault is found."""
@@ -123,39 +123,89 @@ FAULTS: Final = (
     Fault(
         "a snapshot's age is not made up for",
         Broadcast,
-        "_begin",
-        "next = made.next",
-        "next = channel.end",
+        "_take_snapshot",
+        "self._go_live(subscriber, made.next",
+        "self._go_live(subscriber, channel.end",
         kind=Kind.CHOOSY,
     ),
     Fault(
         "a snapshot says a later position",
-        V2Dialect,
-        "snapshot",
-        "snapshot(view.epoch, seq, rows)",
-        "snapshot(view.epoch, seq + 1, rows)",
+        V2Drawing,
+        "messages",
+        "self._seq",
+        "self._seq + 1",
     ),
     Fault(
         "a snapshot says an earlier position",
-        V2Dialect,
-        "snapshot",
-        "snapshot(view.epoch, seq, rows)",
-        "snapshot(view.epoch, max(0, seq - 1), rows)",
+        V2Drawing,
+        "messages",
+        "self._seq",
+        "max(0, self._seq - 1)",
     ),
     Fault(
         "a snapshot holds what is still to be told",
         Broadcast,
-        "_begin",
+        "_begun",
         "self._flush(channel)",
         "pass",
         kind=Kind.CHOOSY,
     ),
     Fault(
         "a snapshot lacks an EVSE",
-        V2Dialect,
-        "snapshot",
-        "snapshot(view.epoch, seq, rows)",
-        "snapshot(view.epoch, seq, rows[1:])",
+        V2Drawing,
+        "add",
+        "in state.changes.values()",
+        "in list(state.changes.values())[1:]",
+    ),
+    Fault(
+        "a snapshot shows what changed while it was made",
+        View,
+        "apply",
+        "walk.before(change.station)",
+        "pass",
+    ),
+    Fault(
+        "a snapshot shows a station again that has changed since",
+        Walk,
+        "go",
+        "if uuid not in early:",
+        "if True:",
+    ),
+    Fault(
+        "who waited too long for a snapshot goes on at the window's beginning",
+        Broadcast,
+        "_take_snapshot",
+        "self._resume(subscriber, made.seq)",
+        "self._go_live(subscriber, channel.start, made.seq)",
+        kind=Kind.TORRENT,
+    ),
+    Fault(
+        "who left while a snapshot was made is not forgotten",
+        Broadcast,
+        "leave",
+        "channel.waiting.pop(subscriber, None)",
+        "pass",
+    ),
+    Fault(
+        "a snapshot is made to its end though nobody waits for it",
+        Broadcast,
+        "leave",
+        "_give_up(self._makings, channel)",
+        "pass",
+    ),
+    Fault(
+        "who comes while a snapshot is made is forgotten",
+        Broadcast,
+        "_ask_for_snapshot",
+        "channel.waiting[subscriber] =",
+        "if not is_making: channel.waiting[subscriber] =",
+    ),
+    Fault(
+        "as many snapshots are made at once as are asked for",
+        Broadcast,
+        "_make",
+        "async with self._room:",
+        "async with asyncio.Semaphore():",
     ),
     Fault(
         "a reset has no snapshot",
@@ -200,7 +250,36 @@ FAULTS: Final = (
         "the digest does not learn of what waits",
         Broadcast,
         "_flush",
-        "if channel.digest is not None:",
+        "channel.add(",
+        "max(",
+    ),
+    Fault(
+        "the digest does not learn of what changes while it is added up",
+        Broadcast,
+        "_flush",
+        "channel.add(",
+        "channel.is_added_up and channel.add(",
+    ),
+    Fault(
+        "the digest learns twice of what waited when it was added up",
+        Broadcast,
+        "_add_up",
+        "self._flush(channel)",
+        "pass",
+        kind=Kind.CHOOSY,
+    ),
+    Fault(
+        "a digest is told that is not added up",
+        Broadcast,
+        "_beat",
+        "if channel.is_added_up or self._adds_up_at_once(channel):",
+        "if channel.is_added_up or self._adds_up_at_once(channel) or True:",
+    ),
+    Fault(
+        "a digest is added up from its beginning once more",
+        Broadcast,
+        "_adds_up_at_once",
+        "if channel in self._additions:",
         "if False:",
     ),
     Fault(
@@ -227,14 +306,6 @@ FAULTS: Final = (
         "join",
         "subscriber, since.seq)",
         "subscriber, max(0, since.seq - 1))",
-    ),
-    Fault(
-        "what is ahead of its channel goes back",
-        Broadcast,
-        "_resume",
-        "if seq > channel.chain:",
-        "if False:",
-        kind=Kind.COMING,
     ),
     Fault("every resume is a reset", Broadcast, "_unresumable", "return None", 'return "expired"'),
     Fault(
@@ -349,10 +420,10 @@ FAULTS: Final = (
     Fault(
         "a vanished station leaves the digest too early",
         Broadcast,
-        "_added_up",
-        "self.view.covered(",
-        "self.view.listed(",
-        kind=Kind.COMING,
+        "_add",
+        "view.is_covered(",
+        "view.listed(",
+        kind=Kind.MOVING,
     ),
     Fault(
         "a vanished EVSE is not told to who asked for it",

@@ -80,12 +80,17 @@ class Nature(msgspec.Struct, frozen=True, kw_only=True):
     buffer_bytes_max: int
     turn_s: float
     """How long work holds the loop before others have their turn."""
+    stations_at_once: int
+    """Stations of a snapshot or a digest that is made in one step."""
+    turn_of_others_s: float
+    """Most that passes after each station of one that is not."""
 
 
 def nature_of(seed: int, kind: Kind | None = None) -> Nature:
     """The nature of a seed's world; of the kind that is asked for, or its own."""
     rng = random.Random(f"nature {seed}")
     kind = kind or list(Kind)[seed % len(Kind)]
+    turns = random.Random(f"turns {seed}")
     log_delay_s = rng.choice((0.001, 0.02, 0.2))
     mixed = Nature(
         kind=kind,
@@ -115,6 +120,8 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
         snapshot_reuse=rng.choice((20, 1_000)),
         buffer_bytes_max=rng.choice((1_000, 4_096)),
         turn_s=(0.0, TURN_S)[seed % 2],
+        stations_at_once=turns.choice((0, 0, 2, 50)),
+        turn_of_others_s=turns.choice((0.0, 0.05, 0.5)),
     )
     return msgspec.structs.replace(mixed, **_LEANINGS[kind](rng))
 

@@ -12,6 +12,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 from unittest import mock
 
@@ -30,7 +31,7 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.broadcast import Broadcast, BroadcastLimits
 from ladestrom.core import channel
 from ladestrom.core.board import Board, Round
-from ladestrom.core.channel import Channel, Sink, Subscriber, Wishes
+from ladestrom.core.channel import Channel, Phase, Sink, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
@@ -42,6 +43,7 @@ from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect, decode_select, refused
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.model import Change, Entry, Millis, Operator, Position, Receipt, Station, StatusReport
+from ladestrom.tasks import Turns
 
 T = TypeVar("T")
 
@@ -74,6 +76,24 @@ class NumberedSubscriber(Subscriber):
         return self is other
 
 
+class SlowTurns(Turns):
+    """Others have their turn each time, and much can happen in it."""
+
+    def __init__(self, chance: random.Random, longest_s: float) -> None:
+        super().__init__()
+        self._chance = chance
+        self._longest_s = longest_s
+        self._rests = 0
+
+    @property
+    def worked_s(self) -> float:
+        return self._rests * tasks.TURN_S
+
+    async def rest(self) -> None:
+        self._rests += 1
+        await asyncio.sleep(self._chance.random() * self._longest_s)
+
+
 @contextlib.contextmanager
 def scaled(nature: Nature) -> Iterator[None]:
     """Scales the limits down to the size of a world."""
@@ -87,6 +107,9 @@ def scaled(nature: Nature) -> Iterator[None]:
             (broadcast_module, "ENTRIES_PER_TURN_MAX", nature.turn_entries_max),
             (broadcast_module, "COMPRESSED_FRAMES_MAX", nature.compressed_frames_max),
             (broadcast_module, "SNAPSHOT_REUSE", nature.snapshot_reuse),
+            (broadcast_module, "STATIONS_AT_ONCE", nature.stations_at_once),
+            (broadcast_module, "STATIONS_PER_LOOK", 1),
+            (broadcast_module, "Turns", partial(SlowTurns, random.Random(0), nature.turn_of_others_s)),
             (broadcast_module, "Subscriber", NumberedSubscriber),
             (v2_stream, "PART_BYTES_MAX", nature.part_bytes_max),
             (tailing, "RECENT_ENTRIES_MAX", nature.recent_entries_max),
@@ -229,9 +252,8 @@ class Server:
 
     async def take_registry(self, stations: Sequence[Station]) -> None:
         """Stations that changed in the registry, as `ladestrom.app` takes them."""
-        records = [(self.directory.stations.get(station.uuid), station) for station in stations]
-        gone = {evse.key for station in stations for evse in self.directory.put(station)}
-        self.broadcast.register(records)
+        with self.broadcast.registering(stations):
+            gone = {evse.key for station in stations for evse in self.directory.put(station)}
         present = [evse for station in stations for evse in self.directory.present(station.uuid)]
         while self.is_open:
             missing = [key for key in sorted(gone) if not self.directory.has(key)]
@@ -298,9 +320,26 @@ class Server:
             # Fewer than a message's wait when the broadcast looks, and fewer than that come until it looks again.
             if len(each.rows) > 2 * (broadcast_module.BATCH_ROWS_MAX - 1):
                 self._wrong(f"{len(each.rows)} changes wait for one message")
+        self._audit_making()
         linked = sum(link.subscriber is not None for link in self.links)
         if self.broadcast.consumers != linked:
             self._wrong(f"the broadcast serves {self.broadcast.consumers} consumers, and {linked} are linked")
+
+    def _audit_making(self) -> None:
+        """What is being made is made for somebody, and for everybody who waits."""
+        broadcast = self.broadcast
+        channels = set(broadcast._channels.values())
+        for each in channels:
+            joining = {subscriber for subscriber in each.subscribers if subscriber.is_at(Phase.JOINING)}
+            if joining != set(each.waiting):
+                self._wrong(f"{len(joining)} consumers are joining, {len(each.waiting)} wait")
+            if joining and each not in broadcast._makings:
+                self._wrong(f"{len(joining)} wait for a snapshot that nobody makes")
+        for works in (broadcast._makings, broadcast._additions):
+            if not channels.issuperset(works):
+                self._wrong("something is made for a channel that has gone")
+        if len(self.view._walks) > broadcast_module.WALKS_MAX:
+            self._wrong(f"{len(self.view._walks)} walks are under way")
 
     # -- operators ---------------------------------------------------------------------------------------
 

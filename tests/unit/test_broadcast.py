@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -10,23 +11,25 @@ from typing import Any
 
 import pytest
 from tests.building import NOW, TIMES, make_change, make_evse, make_report, make_station
-from tests.listening import FRAMINGS
+from tests.digests import digest
+from tests.listening import FRAMINGS, instant
 from tests.patience import come_true, scaled
 
 import ladestrom.broadcast
 import ladestrom.core.channel
 from ladestrom import tasks
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import COMPRESSED_FRAMES_MAX, Broadcast, BroadcastLimits
-from ladestrom.core.channel import Channel, Subscriber, Wishes
+from ladestrom.broadcast import COMPRESSED_FRAMES_MAX, SLICE_CONSUMERS, Broadcast, BroadcastLimits
+from ladestrom.core.channel import Channel, Phase, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View
 from ladestrom.errors import LogDamaged, LogFailure, LogTrimmed, Overloaded
 from ladestrom.formats.dialect import Message
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
+from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect, V2Drawing
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
+from ladestrom.tasks import Turns
 
 STATIONS = [make_station(f"NOR_{number:05d}", evses=2) for number in range(1, 41)]
 FIRST, SECOND = STATIONS[0], STATIONS[1]
@@ -318,6 +321,311 @@ class TestJoin:
             at.join(Sink(), Wishes(NORWAY))
 
 
+class TestJoinInTurns:
+    """Who selects many stations: the snapshot is made in turns of the loop."""
+
+    @pytest.fixture(autouse=True)
+    def gate(self, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+        """Whatever is made in turns stands after its first stations, until this is set."""
+        gate = asyncio.Event()
+
+        class Held(Turns):
+            async def rest(self) -> None:
+                await gate.wait()
+
+        monkeypatch.setattr(ladestrom.broadcast, "STATIONS_AT_ONCE", 0)
+        monkeypatch.setattr(ladestrom.broadcast, "Turns", Held)
+        return gate
+
+    async def begun(self, at: Serving) -> None:
+        """Every station has changed, and some are in what is being made."""
+        await come_true(lambda: bool(at.broadcast.view._walks))
+
+    async def filled(self, at: Serving) -> None:
+        await at.change(*(station.evses[0] for station in STATIONS))
+        await at.taken()
+
+    @pytest.mark.parametrize("wishes", [ALL, V2], ids=["v1", "v2"])
+    async def test_it_shows_the_state_in_which_it_was_begun_and_each_change_follows_once(
+        self, gate: asyncio.Event, wishes: Wishes
+    ) -> None:
+        async with serving() as at:
+            await self.filled(at)
+            sink = Sink()
+            subscriber = at.join(sink, wishes)
+            await self.begun(at)
+            assert subscriber.is_at(Phase.JOINING)
+            visited, others = STATIONS[0], STATIONS[-1]
+            await at.change(visited.evses[0], others.evses[0], others.evses[1], visited.evses[0])
+            await at.taken()
+            assert sink.messages == []
+            gate.set()
+            await at.delivered(sink)
+            snapshot, *updates = sink.messages
+            assert snapshot["seq"] == len(STATIONS)
+            if wishes is V2:
+                assert {row["changed_at"] for row in snapshot["evses"]} == {
+                    instant(NOW + number) for number in range(1, len(STATIONS) + 1)
+                }
+                (message,) = updates
+                assert (message["prev"], message["seq"]) == (len(STATIONS), len(STATIONS) + 4)
+                assert len(message["changes"]) == 4
+            else:
+                shown = {station["connectors"][0]["timestamp"] for station in snapshot["data"]}
+                assert shown == {NOW + number for number in range(1, len(STATIONS) + 1)}
+                assert [message["seq"] for message in updates] == [41, 42, 43, 44]
+
+    async def test_those_who_wait_share_one(self, gate: asyncio.Event) -> None:
+        async with serving() as at:
+            await self.filled(at)
+            sinks = [Sink() for _ in range(4)]
+            at.join(sinks[0])
+            await self.begun(at)
+            frames = at.broadcast.frames
+            for sink in sinks[1:]:
+                at.join(sink)
+            gate.set()
+            await at.delivered(*sinks)
+            assert at.broadcast.frames == frames + 1
+            assert all(sink.written[0] is sinks[0].written[0] for sink in sinks)
+
+    async def test_no_more_are_made_at_once_than_the_limit(self, gate: asyncio.Event) -> None:
+        async with serving() as at:
+            await self.filled(at)
+            sinks = [Sink() for _ in range(5)]
+            for number, sink in enumerate(sinks):
+                at.join(sink, Wishes(Selection(country=frozenset({"NOR", f"X{number:03d}"}))))
+            await self.begun(at)
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            assert len(at.broadcast.view._walks) == ladestrom.broadcast.WALKS_MAX
+            gate.set()
+            await at.delivered(*sinks)
+            # What could not be begun yet is of when it was.
+            begun = sorted(sink.messages[0]["seq"] for sink in sinks)
+            assert begun == [40] * ladestrom.broadcast.WALKS_MAX + [41] * (5 - ladestrom.broadcast.WALKS_MAX)
+
+    async def test_nothing_is_left_of_one_that_leaves_while_it_waits(self, gate: asyncio.Event) -> None:
+        async with serving() as at:
+            await self.filled(at)
+            gate.set()
+            follows = Sink()
+            at.join(follows, SILENT)
+            await at.delivered(follows)
+            await at.change(FIRST.evses[0])
+            await at.delivered(follows)
+            gate.clear()
+            at.broadcast.view.records += 1
+            at.broadcast._channels[SILENT].snapshot = None
+            sinks = [Sink(), Sink(), Sink()]
+            waiting = [at.join(sink, wishes) for sink, wishes in zip(sinks, (SILENT, ALL, V2), strict=True)]
+            await self.begun(at)
+            for subscriber in waiting:
+                at.broadcast.leave(subscriber)
+            assert not at.broadcast._makings
+            assert (at.broadcast.consumers, at.broadcast.channels) == (1, 1)
+            await come_true(lambda: not at.broadcast.view._walks)
+            gate.set()
+            await at.change(FIRST.evses[0])
+            await at.delivered(follows)
+            assert [sink.written for sink in sinks] == [[], [], []]
+
+    async def test_the_others_get_theirs_when_one_leaves(self, gate: asyncio.Event) -> None:
+        async with serving() as at:
+            await self.filled(at)
+            gone, stays = Sink(), Sink()
+            leaving = at.join(gone)
+            at.join(stays)
+            await self.begun(at)
+            at.broadcast.leave(leaving)
+            gate.set()
+            await at.delivered(stays)
+            assert gone.written == []
+
+    async def test_one_that_selects_anew_meanwhile_gets_only_the_snapshot_of_its_new_selection(
+        self, gate: asyncio.Event
+    ) -> None:
+        async with serving() as at:
+            await self.filled(at)
+            sink = Sink()
+            subscriber = at.join(sink, V2)
+            await self.begun(at)
+            narrow = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            at.broadcast.select(subscriber, narrow)
+            assert at.broadcast.channels == 1
+            gate.set()
+            await come_true(lambda: bool(sink.told("snapshot")))
+            assert [message["type"] for message in sink.messages] == ["selected", "snapshot"]
+            assert [row["station"] for row in sink.messages[1]["evses"]] == [SECOND.uuid]
+
+    async def test_where_no_updates_follow_it_is_not_older_than_the_request(
+        self, gate: asyncio.Event
+    ) -> None:
+        wishes = Wishes(EVERYTHING, updates=False, raw=False)
+        async with serving() as at:
+            await self.filled(at)
+            early, late = Sink(), Sink()
+            at.join(early, wishes)
+            await self.begun(at)
+            await at.change(FIRST.evses[0])
+            await at.taken()
+            at.join(late, wishes)
+            gate.set()
+            await come_true(lambda: bool(early.written and late.written))
+            assert [sink.messages[0]["seq"] for sink in (early, late)] == [40, 41]
+
+    async def test_a_record_that_changes_is_not_in_one_that_was_begun_before_and_is_in_the_next(
+        self, gate: asyncio.Event
+    ) -> None:
+        async with serving() as at:
+            await self.filled(at)
+            before, after = Sink(), Sink()
+            at.join(before)
+            await self.begun(at)
+            last = STATIONS[-1]
+            more = make_station(last.uuid, [*last.evses, make_evse("NO*ABC*E9", last.uuid)])
+            with at.broadcast.registering([more]):
+                at.broadcast.view.directory.put(more)
+            at.join(after)
+            gate.set()
+            await come_true(lambda: bool(before.written and after.written))
+            counts = [
+                [len(station["connectors"]) for station in sink.messages[0]["data"]]
+                for sink in (before, after)
+            ]
+            assert counts == [[2] * 40, [2] * 39 + [3]]
+
+    async def test_a_station_that_leaves_the_selection_meanwhile_is_shown_and_then_taken_out(
+        self, gate: asyncio.Event
+    ) -> None:
+        async with serving(heartbeat_s=0.1) as at:
+            await self.filled(at)
+            sink = Sink()
+            at.join(sink, Wishes(NORWAY, raw=False, dialect="v2"))
+            await self.begun(at)
+            gone = make_station(STATIONS[-1].uuid, STATIONS[-1].evses, country="SWE")
+            with at.broadcast.registering([gone]):
+                at.broadcast.view.directory.put(gone)
+            gate.set()
+            await come_true(lambda: bool(sink.told("heartbeat")))
+            assert len(sink.told("snapshot")[0]["evses"]) == 40
+            rows = [row for message in sink.told("changes") for row in message["changes"]]
+            assert [(row["station"], row["cause"]) for row in rows] == [(gone.uuid, "deselected")]
+            assert sink.told("heartbeat")[0]["count"] == 39
+
+    @pytest.mark.parametrize("every", [False, True])
+    async def test_one_that_the_window_passed_meanwhile_gets_what_it_missed(
+        self, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch, every: bool
+    ) -> None:
+        monkeypatch.setattr(ladestrom.core.channel, "WINDOW_BYTES_MAX", 2_000)
+        async with serving() as at:
+            await self.filled(at)
+            sink, quick = Sink(), Sink()
+            subscriber = at.join(sink, V2, every=every)
+            at.join(quick, V2, snapshot=False)
+            await self.begun(at)
+            for _ in range(20):
+                await at.change(FIRST.evses[0], SECOND.evses[0])
+                await at.delivered(quick)
+            assert subscriber.channel.start > 0
+            gate.set()
+            await at.delivered(sink)
+            assert sink.messages[0]["type"] == "snapshot"
+            positions = [(message["prev"], message["seq"]) for message in sink.messages[1:]]
+            assert [prev for prev, _ in positions] == [40, *(seq for _, seq in positions[:-1])]
+            told = sum(len(message["changes"]) for message in sink.messages[1:])
+            assert told == (40 if every else 2)
+
+    async def test_those_who_wait_are_closed_when_it_cannot_be_made(
+        self, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise ValueError("a defect")
+
+        async with serving() as at:
+            await self.filled(at)
+            sinks = [Sink(), Sink()]
+            deaths = tasks.deaths["snapshot"]
+            monkeypatch.setattr(V2Drawing, "add", fail)
+            for sink in sinks:
+                at.join(sink, V2)
+            await come_true(lambda: all(sink.stopped_at is not None for sink in sinks))
+            assert (at.broadcast.channels, tasks.deaths["snapshot"]) == (0, deaths + 1)
+            assert not at.broadcast.view._walks
+
+    async def test_what_is_large_is_compressed_in_a_thread(
+        self, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[tuple[str, bool]] = []
+
+        def framing(name: str) -> Callable[[Message], bytes]:
+            def frame(message: Message) -> bytes:
+                seen.append((name, threading.current_thread() is threading.main_thread()))
+                return FRAMINGS[name](message)
+
+            return frame
+
+        monkeypatch.setattr(ladestrom.broadcast, "THREAD_BYTES_MIN", 1)
+        async with serving() as at:
+            at.broadcast._framings = {name: framing(name) for name in FRAMINGS}
+            await self.filled(at)
+            gate.set()
+            sinks = [Sink(), Sink()]
+            at.join(sinks[0], SILENT)
+            at.join(sinks[1], Wishes(EVERYTHING, raw=False, framing="deflate"))
+            await at.delivered(*sinks)
+            assert sorted(seen) == [("deflate", False), ("text", True)]
+
+    async def test_until_a_digest_is_added_up_there_are_signs_of_life_and_then_a_heartbeat(
+        self, gate: asyncio.Event
+    ) -> None:
+        async with serving(heartbeat_s=0.05) as at:
+            await self.filled(at)
+            sink = Sink()
+            at.join(sink, V2, since=at.log.last)
+            await self.begun(at)
+            await at.change(STATIONS[-1].evses[1], FIRST.evses[0])
+            await come_true(lambda: len(sink.told("changes")) >= 3)
+            assert sink.told("heartbeat") == []
+            gate.set()
+            await come_true(lambda: bool(sink.told("heartbeat")))
+            prevs = [message["prev"] for message in sink.messages]
+            assert prevs == [40, *(message["seq"] for message in sink.messages[:-1])]
+            held = [
+                change for state in at.broadcast.view.changed_since(0) for _, change in state.changes.values()
+            ]
+            beat = sink.told("heartbeat")[0]
+            assert beat["count"] == 41
+            assert beat["digest"] == digest(
+                (change.evse, change.status.value, int(change.error), instant(change.changed_at))
+                for change in held
+            )
+
+    async def test_nothing_is_added_up_for_a_channel_that_has_gone(self, gate: asyncio.Event) -> None:
+        async with serving(heartbeat_s=0.01) as at:
+            await self.filled(at)
+            subscriber = at.join(Sink(), V2, since=at.log.last)
+            await self.begun(at)
+            at.broadcast.leave(subscriber)
+            assert not at.broadcast._additions
+            await come_true(lambda: not at.broadcast.view._walks)
+
+    async def test_a_channel_that_goes_during_a_pass_is_not_served_by_it(self, gate: asyncio.Event) -> None:
+        async with serving(heartbeat_s=3_600) as at:
+            await self.filled(at)
+            kept = [at.join(Sink(), V2, since=at.log.last) for _ in range(2 * SLICE_CONSUMERS)]
+            gone = at.join(Sink(), Wishes(NORWAY, raw=False, dialect="v2"), since=at.log.last)
+            for subscriber in (kept[0], gone):
+                subscriber.channel.heartbeat_due_s = 0.0
+            append = at.begin_append()
+            at.broadcast._wake.set()
+            await self.begun(at)
+            at.broadcast.leave(gone)
+            append.set_result(None)
+            await come_true(lambda: all(each.next == each.channel.end for each in kept))
+            assert set(at.broadcast._additions) == {kept[0].channel}
+
+
 class TestShared:
     async def test_consumers_of_one_channel_get_the_same_bytes_objects(self) -> None:
         async with serving() as at:
@@ -595,8 +903,8 @@ class TestRegistry:
             await at.change(FIRST.evses[0])
             await at.taken()
             there = make_station(FIRST.uuid, FIRST.evses, country="SWE")
-            at.broadcast.view.directory.put(there)
-            at.broadcast.register([(FIRST, there)])
+            with at.broadcast.registering([there]):
+                at.broadcast.view.directory.put(there)
             await at.change(FIRST.evses[0])
             await at.delivered(sink)
             assert [message["seq"] for message in sink.messages] == [0, 1, 2]
@@ -608,8 +916,8 @@ class TestRegistry:
             before, after = Sink(), Sink()
             at.join(before)
             more = make_station(FIRST.uuid, [*FIRST.evses, make_evse("NO*ABC*E9", FIRST.uuid)])
-            at.broadcast.view.directory.put(more)
-            at.broadcast.register([(FIRST, more)])
+            with at.broadcast.registering([more]):
+                at.broadcast.view.directory.put(more)
             at.join(after)
             counts = [len(sink.messages[0]["data"][0]["connectors"]) for sink in (before, after)]
             assert counts == [2, 3]

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from ladestrom.core.digests import WORD
 from ladestrom.core.selection import Selection
 from ladestrom.model import Position
 
@@ -37,6 +38,8 @@ class Phase(Enum):
 
     NEW = "new"
     """Nothing was sent."""
+    JOINING = "joining"
+    """Waits for its snapshot, which is being made."""
     REPLAYING = "replaying"
     """Behind the window: gets the newest state of what changed since its position."""
     LIVE = "live"
@@ -45,8 +48,9 @@ class Phase(Enum):
 
 
 TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
-    Phase.NEW: frozenset({Phase.REPLAYING, Phase.LIVE, Phase.CLOSED}),
-    Phase.REPLAYING: frozenset({Phase.LIVE, Phase.CLOSED}),
+    Phase.NEW: frozenset({Phase.JOINING, Phase.REPLAYING, Phase.LIVE, Phase.CLOSED}),
+    Phase.JOINING: frozenset({Phase.REPLAYING, Phase.LIVE, Phase.CLOSED}),
+    Phase.REPLAYING: frozenset({Phase.JOINING, Phase.LIVE, Phase.CLOSED}),
     Phase.LIVE: frozenset({Phase.REPLAYING, Phase.CLOSED}),
     Phase.CLOSED: frozenset(),
 }
@@ -158,7 +162,13 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     good_until_s: float
     seq: int
     confirmations: int = 0
-    """What had been confirmed when it was made."""
+    """What had been confirmed at that position."""
+    records: int = 0
+    """`View.records` there."""
+
+    def serves(self, seq: int, records: int) -> bool:
+        """Whether it is as new as a request that was made at this position, with these records."""
+        return self.seq >= seq and self.records >= records
 
 
 Row = tuple[bytes, int, int, int]
@@ -173,6 +183,9 @@ class Channel:
         self.wishes = wishes
         self.subscribers: set[Subscriber] = set()
         self.snapshot: Snapshot | None = None
+        """The newest one, for others who join."""
+        self.waiting: dict[Subscriber, tuple[int, int]] = {}
+        """Those who are JOINING, and how new a snapshot has to be for each (`Snapshot.serves`)."""
         self.start = 0
         """Number of the oldest frame kept."""
         self.chain = 0
@@ -181,10 +194,12 @@ class Channel:
         """Changes that wait for their message."""
         self.rows_due_s: float | None = None
         """When they are due; None while the pass has not seen any."""
-        self.digest: int | None = None
-        """Digest of the selected state, modulo 2^32; None where it has to be added up anew."""
+        self.is_added_up = False
+        """Whether count and digest are those of the selected state; else they are a part of it."""
         self.count = 0
-        """EVSEs in the selected state, where the digest is known."""
+        """EVSEs in the selected state."""
+        self.digest = 0
+        """Of the selected state, modulo 2^32."""
         self.heartbeat_due_s = 0.0
         self.frames: list[tuple[bytes, int]] = []
         """The window: frames, and the position of a consumer that has taken the frame."""
@@ -202,6 +217,11 @@ class Channel:
     def end(self) -> int:
         """Number of the frame that comes next."""
         return self.start + len(self.frames)
+
+    def add(self, count: int, term: int) -> None:
+        """The selected state has so much more."""
+        self.count += count
+        self.digest = (self.digest + term) & WORD
 
     def push(self, frame: bytes, seq: int) -> None:
         """Adds a frame; a consumer that has taken it stands at `seq`."""

@@ -123,6 +123,12 @@ class View:
             self.relocations_lost_seq = self.relocations.popleft()[0]
         self.relocations.append((self.seq, before))
 
+    def before_records(self, uuids: Iterable[str]) -> None:
+        """The registry is about to have other records of these stations: walks see them as they were."""
+        for uuid in uuids if self._walks else ():
+            for walk in self._walks:
+                walk.before(uuid)
+
     def forget_bodies(self, uuid: str) -> None:
         """The registry's record of a station changed: what formats made of it is out of date."""
         state = self._states.get(uuid)
@@ -138,19 +144,24 @@ class View:
         station = self.directory.stations.get(state.uuid)
         return None if station is None or station.vanished_at is not None else station
 
-    def listed(self, wanted: Selection) -> Iterator[tuple[StationState, Station]]:
-        """Every listed station of a selection, least recently changed first."""
-        for state in self._states.values():
-            station = self.station(state)
-            if station is not None and wanted.covers(station):
-                yield state, station
+    def named(self, wanted: Selection) -> list[str]:
+        """Uuids of the stations that a selection may cover, in an order that is always the same."""
+        return sorted(wanted.station) if wanted.station else list(self._states)
 
-    def covered(self, wanted: Selection) -> Iterator[tuple[StationState, Station]]:
-        """As `listed`, with those that have vanished: their EVSEs are there until the log says otherwise."""
-        for state in self._states.values():
-            station = self.directory.stations.get(state.uuid)
-            if station is not None and wanted.covers(station, state.changes, state.sources()):
-                yield state, station
+    def listed(self, state: StationState, wanted: Selection) -> Station | None:
+        """The record of a station that is listed and in a selection; None for others."""
+        station = self.directory.stations.get(state.uuid)
+        if station is None or station.vanished_at is not None or not wanted.covers(station):
+            return None
+        return station
+
+    def is_covered(self, state: StationState, wanted: Selection) -> bool:
+        """Whether a station is in a selection.
+
+        Also one that has vanished: its EVSEs are there until the log says otherwise.
+        """
+        station = self.directory.stations.get(state.uuid)
+        return station is not None and wanted.covers(station, state.changes, state.sources())
 
     def uuids(self) -> list[str]:
         """Uuids of all stations in the view, sorted; sorted anew only when one was added."""
@@ -161,8 +172,9 @@ class View:
     def walk(self, uuids: Iterable[str], visit: Callable[[StationState], None]) -> Walk:
         """Goes through the states of these stations as they are now, in as many steps as it takes.
 
-        Between two steps the view may go on: a station that is about to change is visited before it does.
-        Every change looks at the walk until it is ended (`end`).
+        Between two steps the view may go on: a station that is about to change, or to get another record
+        (`before_records`), is visited before it does. Every change looks at the walk until it is ended
+        (`end`).
         """
         made = Walk(self, uuids, visit)
         self._walks.append(made)
@@ -201,28 +213,34 @@ class Walk:
         self._view = view
         self._visit = visit
         self._uuids = list(uuids)
+        self._places: dict[str, int] = {}
+        """By uuid; made when the first station changes, as many walks see none."""
         self._place = 0
-        self._left = set(self._uuids)
+        """Of the station that is next."""
+        self._early: set[str] = set()
+        """Those that were visited out of turn."""
 
     def before(self, uuid: str) -> None:
-        """A station is about to change: it is visited out of turn."""
-        if uuid in self._left:
-            self._show(uuid)
+        """A station or its record is about to change: it is visited out of turn."""
+        if not self._places:
+            self._places = {uuid: place for place, uuid in enumerate(self._uuids)}
+        if self._places.get(uuid, -1) >= self._place and uuid not in self._early:
+            self._early.add(uuid)
+            state = self._view.get(uuid)
+            if state is not None:
+                self._visit(state)
 
     def go(self, count: int) -> bool:
         """Visits the next so many; says whether there are others."""
         part = self._uuids[self._place : self._place + count]
         self._place += len(part)
+        early, find, visit = self._early, self._view.get, self._visit
         for uuid in part:
-            if uuid in self._left:
-                self._show(uuid)
+            if uuid not in early:
+                state = find(uuid)
+                if state is not None:
+                    visit(state)
         return self._place < len(self._uuids)
-
-    def _show(self, uuid: str) -> None:
-        self._left.discard(uuid)
-        state = self._view.get(uuid)
-        if state is not None:
-            self._visit(state)
 
 
 def is_listed(change: Change | None) -> bool:

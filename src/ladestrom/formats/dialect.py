@@ -5,7 +5,7 @@ The broadcast drives a dialect; a dialect knows no consumer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,6 +26,22 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Where a consumer stands that has taken it; None where it does not move."""
     retry_ms: Millis | None = None
     """When to come back; an event stream tells that in a field of its own."""
+
+
+Moved = tuple[bytes, int, int]
+"""A row about an EVSE that came into a selection or left it, and what that adds to its count and digest."""
+
+
+class Drawing(Protocol):
+    """A snapshot in the making, of one selection."""
+
+    def add(self, state: StationState) -> None:
+        """Takes a station, as it is now; nothing of it where it is not selected."""
+        ...
+
+    def messages(self) -> Iterator[Message]:
+        """The snapshot, once it has every station. To be asked for once."""
+        ...
 
 
 class Dialect(Protocol):
@@ -51,8 +67,8 @@ class Dialect(Protocol):
         """What a consumer is told before the server goes away."""
         ...
 
-    def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
-        """The selected state; the consumer stands at `seq` then."""
+    def snapshot(self, view: View, selection: Selection, seq: int) -> Drawing:
+        """A snapshot in which there is nothing yet; whoever takes it stands at `seq` then."""
         ...
 
     def row(self, view: View, state: StationState, change: Change) -> bytes:
@@ -81,8 +97,8 @@ class Dialect(Protocol):
 
     def relocated(
         self, view: View, selection: Selection, before: Station, state: StationState
-    ) -> Sequence[bytes]:
-        """What one with a selection is told of a station that was what this record says: rows.
+    ) -> Sequence[Moved]:
+        """What one with a selection is told of a station that was what this record says.
 
         Nothing where that makes no difference to the selection.
         """

@@ -6,7 +6,7 @@ members that its consumers ignore. Knows states and stations, not consumers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from ladestrom.core.rules import UNKNOWN_PAIR, Inoperative, Pairs, nobil_pairs, station_status
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
-from ladestrom.formats.dialect import Message
+from ladestrom.formats.dialect import Message, Moved
 from ladestrom.model import NEVER, Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
 
 BODY: Final = "nobil"
@@ -101,14 +101,6 @@ class NobilFormat:
             f'{{"uuid":"{state.uuid}_{ordinal:02d}","status":{status},"error":{error},"timestamp":{timestamp}}}'
         ).encode()
 
-    def snapshot(self, view: View, bodies: Iterable[bytes]) -> bytes:
-        """`snapshot:init` with these stations, at the view's position."""
-        return b'{"type":"snapshot:init","epoch":"%s","seq":%d,"data":[%s]}' % (
-            view.epoch.encode(),
-            view.seq,
-            b",".join(bodies),
-        )
-
     def update(self, view: View, state: StationState, change: Change | None = None) -> bytes:
         """`status:update`: the whole station at the sequence of its last change."""
         station = view.station(state)
@@ -151,6 +143,33 @@ def _unknown(state: StationState) -> StationState:
     return made
 
 
+class NobilDrawing:
+    """`snapshot:init` in the making (`formats.dialect.Drawing`)."""
+
+    def __init__(self, encoder: NobilFormat, view: View, selection: Selection, seq: int) -> None:
+        self._encoder = encoder
+        self._view = view
+        self._selection = selection
+        self._seq = seq
+        self._bodies: list[bytes] = []
+
+    def add(self, state: StationState) -> None:
+        """Takes a station that is listed."""
+        station = self._view.listed(state, self._selection)
+        if station is not None:
+            self._bodies.append(self._encoder.station(state, station))
+
+    def messages(self) -> Iterator[Message]:
+        """One."""
+        epoch = self._view.epoch
+        payload = b'{"type":"snapshot:init","epoch":"%s","seq":%d,"data":[%s]}' % (
+            epoch.encode(),
+            self._seq,
+            b",".join(self._bodies),
+        )
+        yield Message(payload, SNAPSHOT, Position(epoch, self._seq))
+
+
 class NobilDialect:
     """Version 1 of the stream (`formats.dialect.Dialect`): each change is a message of its own."""
 
@@ -179,11 +198,9 @@ class NobilDialect:
         del retry_after_ms
         return ()
 
-    def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
+    def snapshot(self, view: View, selection: Selection, seq: int) -> NobilDrawing:
         """`snapshot:init`."""
-        del seq
-        bodies = [self._encoder.station(*pair) for pair in view.listed(selection)]
-        return (Message(self._encoder.snapshot(view, bodies), SNAPSHOT, view.position),)
+        return NobilDrawing(self._encoder, view, selection, seq)
 
     def row(self, view: View, state: StationState, change: Change) -> bytes:
         """A whole `status:update`."""
@@ -210,7 +227,7 @@ class NobilDialect:
 
     def relocated(
         self, view: View, selection: Selection, before: Station, state: StationState
-    ) -> Sequence[bytes]:
+    ) -> Sequence[Moved]:
         """A `status:update`: the newest state, or that nothing is known of one that left."""
         station = view.station(state)
         if station is None or selection.covers(before) == selection.covers(station):
@@ -219,7 +236,7 @@ class NobilDialect:
             body = self._encoder.station(state, station)
         else:
             body = self._encoder.station(_unknown(state), station)
-        return (_update(view.epoch, view.seq, body),)
+        return ((_update(view.epoch, view.seq, body), 0, 0),)
 
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """Each row is a message."""

@@ -6,7 +6,7 @@ put together from parts that are encoded once. Knows changes and EVSEs, not cons
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Final, Literal
 
@@ -16,7 +16,7 @@ from ladestrom import __version__
 from ladestrom.core import digests
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
-from ladestrom.formats.dialect import Message
+from ladestrom.formats.dialect import Message, Moved
 from ladestrom.formats.v2 import Observed, as_logged, instant
 from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
 
@@ -231,37 +231,77 @@ def evse_row(change: Change, who: Identity, observed_at: Millis) -> bytes:
     )
 
 
-def changes(epoch: str, prev: int, seq: int, rows: Iterable[bytes]) -> bytes:
-    """A `changes` message from encoded rows."""
+def changes(epoch: str, prev: int, seq: int, rows: bytes) -> bytes:
+    """A `changes` message from encoded rows, joined by commas."""
     return b'{"type":"changes","epoch":"%s","prev":%d,"seq":%d,"changes":[%s]}' % (
         epoch.encode(),
         prev,
         seq,
-        b",".join(rows),
+        rows,
     )
 
 
-def snapshot(epoch: str, seq: int, rows: Sequence[bytes]) -> list[bytes]:
-    """A snapshot's messages from encoded rows; one with no rows where nothing is selected."""
-    parts = pages(rows) or [[]]
-    return [
-        b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,"evses":[%s]}'
-        % (epoch.encode(), seq, number, len(parts), b",".join(part))
-        for number, part in enumerate(parts, 1)
-    ]
+class Pages:
+    """Rows in groups of at most `PART_BYTES_MAX`, joined as soon as one is full."""
+
+    def __init__(self) -> None:
+        self._full: list[bytes] = []
+        self._rows: list[bytes] = []
+        self._size = 0
+
+    def add(self, row: bytes) -> None:
+        """Takes the next row."""
+        if self._rows and self._size + len(row) > PART_BYTES_MAX:
+            self._turn()
+        self._rows.append(row)
+        self._size += len(row) + 1
+
+    def _turn(self) -> None:
+        self._full.append(b",".join(self._rows))
+        self._rows = []
+        self._size = 0
+
+    def take(self) -> list[bytes]:
+        """All groups; one without rows where there were none. Nothing is kept."""
+        if self._rows or not self._full:
+            self._turn()
+        full, self._full = self._full, []
+        return full
 
 
-def pages(rows: Iterable[bytes]) -> list[list[bytes]]:
-    """Rows in groups of at most `PART_BYTES_MAX`."""
-    found: list[list[bytes]] = []
-    size = PART_BYTES_MAX
-    for row in rows:
-        if size + len(row) > PART_BYTES_MAX:
-            found.append([])
-            size = 0
-        found[-1].append(row)
-        size += len(row) + 1
-    return found
+class V2Drawing:
+    """`snapshot` in the making (`formats.dialect.Drawing`)."""
+
+    def __init__(self, view: View, selection: Selection, seq: int, observed: Observed) -> None:
+        self._view = view
+        self._selection = selection
+        self._seq = seq
+        self._observed = observed
+        self._pages = Pages()
+
+    def add(self, state: StationState) -> None:
+        """Takes a station's EVSEs that are selected."""
+        view, selection = self._view, self._selection
+        if not view.is_covered(state, selection):
+            return
+        for held, change in state.changes.values():
+            if _is_selected(view, selection, change):
+                self._pages.add(evse_row(change, identity(view, change), self._observed(held, change)))
+
+    def messages(self) -> Iterator[Message]:
+        """The parts; one without EVSEs where none is selected. The consumer moves with the last one."""
+        pages, epoch, seq = self._pages.take(), self._view.epoch, self._seq
+        parts = len(pages)
+        pages.reverse()
+        for part in range(1, parts + 1):
+            payload = b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,"evses":[%s]}' % (
+                epoch.encode(),
+                seq,
+                part,
+                parts,
+                pages.pop(),
+            )
+            yield Message(payload, "snapshot", Position(epoch, seq) if part == parts else None)
 
 
 class Attribution(msgspec.Struct, frozen=True):
@@ -306,21 +346,9 @@ class V2Dialect:
         told = _told(Drain(retry_after_ms=retry_after_ms))
         return (msgspec.structs.replace(told, retry_ms=retry_after_ms),)
 
-    def snapshot(self, view: View, selection: Selection, seq: int) -> Sequence[Message]:
-        """`snapshot` in parts; the consumer moves with the last one."""
-        rows = [
-            evse_row(change, identity(view, change), self._observed(held, change))
-            for state, _ in view.covered(selection)
-            for held, change in state.changes.values()
-            if _is_selected(view, selection, change)
-        ]
-        payloads = snapshot(view.epoch, seq, rows)
-        at = Position(view.epoch, seq)
-        last = len(payloads) - 1
-        return [
-            Message(payload, "snapshot", at if number == last else None)
-            for number, payload in enumerate(payloads)
-        ]
+    def snapshot(self, view: View, selection: Selection, seq: int) -> V2Drawing:
+        """`snapshot` in parts."""
+        return V2Drawing(view, selection, seq, self._observed)
 
     def row(self, view: View, state: StationState, change: Change) -> bytes:
         """One change's part of a message."""
@@ -371,26 +399,30 @@ class V2Dialect:
 
     def relocated(
         self, view: View, selection: Selection, before: Station, state: StationState
-    ) -> Sequence[bytes]:
+    ) -> Sequence[Moved]:
         """Its EVSEs that came into the selection or left it."""
         after = view.directory.stations[state.uuid]
-        rows = []
+        rows: list[Moved] = []
         for _, change in state.changes.values():
             if not is_listed(change) or not selection.chooses(change):
                 continue
             was, now = (
                 selection.covers(station, (change.evse,), (change.source,)) for station in (before, after)
             )
+            count, term = self.term(view, change)
             if was and not now:
                 left = msgspec.structs.replace(change, was_status=change.status, was_error=change.error)
-                rows.append(self.entry(view, _deselected(left)))
+                rows.append((self.entry(view, _deselected(left)), -count, -term))
             elif now and not was:
-                rows.append(self.entry(view, _selected(change)))
+                rows.append((self.entry(view, _selected(change)), count, term))
         return rows
 
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """`changes`; several messages where the rows are many, of which only the last one moves."""
-        groups = pages(rows) or [[]]
+        pages = Pages()
+        for row in rows:
+            pages.add(row)
+        groups = pages.take()
         last = len(groups) - 1
         return [
             Message(

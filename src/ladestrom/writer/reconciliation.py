@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Final, TypeVar
 
 import msgspec
@@ -115,13 +116,11 @@ class Reconciliation:
         touched: list[Evse] = []
         moving = await self._moving(stations)
         for part in parts(stations, STATIONS_PER_TURN):
-            records = [(directory.stations.get(station.uuid), station) for station in part]
-            for station in part:
-                self._gone.update(evse.key for evse in directory.put(station, moving))
-                touched += directory.present(station.uuid)
-            # In the same step of the loop: nobody may see a new record and what was made of the old one.
-            if self.listener is not None:
-                self.listener.register(records)
+            # In one step of the loop: nobody may see a new record and what was made of the old one.
+            with nullcontext() if self.listener is None else self.listener.registering(part):
+                for station in part:
+                    self._gone.update(evse.key for evse in directory.put(station, moving))
+                    touched += directory.present(station.uuid)
             await asyncio.sleep(0)
         return touched
 

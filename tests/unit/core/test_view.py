@@ -24,6 +24,20 @@ def filled() -> View:
     return view
 
 
+def listed(view: View, wanted: Selection) -> list[str]:
+    return [uuid for uuid in view.named(wanted) if view.listed(state_of(view, uuid), wanted) is not None]
+
+
+def covered(view: View, wanted: Selection) -> list[str]:
+    return [uuid for uuid in view.named(wanted) if view.is_covered(state_of(view, uuid), wanted)]
+
+
+def state_of(view: View, uuid: str) -> StationState:
+    state = view.get(uuid)
+    assert state is not None
+    return state
+
+
 def uuids(view: View, seq: int) -> list[str]:
     return [state.uuid for state in view.changed_since(seq)]
 
@@ -31,7 +45,7 @@ def uuids(view: View, seq: int) -> list[str]:
 def test_an_empty_view_is_at_the_beginning() -> None:
     view = View(Directory([ONE]), "e")
     assert (view.position, len(view), view.evse_count) == (Position("e", 0), 0, 0)
-    assert list(view.listed(EVERYTHING)) == []
+    assert view.named(EVERYTHING) == []
     assert view.changed_since(0) == []
     assert view.change_of(ONE.evses[0]) is None
 
@@ -41,7 +55,7 @@ def test_it_is_at_the_position_of_what_it_was_given_last() -> None:
 
 
 def test_stations_are_in_the_order_of_their_last_change() -> None:
-    assert [state.uuid for state, _ in filled().listed(EVERYTHING)] == ["SWE_00002", "NOR_00003", "NOR_00001"]
+    assert listed(filled(), EVERYTHING) == ["SWE_00002", "NOR_00003", "NOR_00001"]
 
 
 def test_stations_changed_since_a_position_come_in_the_order_of_their_last_change() -> None:
@@ -72,13 +86,14 @@ def test_a_station_has_the_newest_change_of_each_evse_with_its_sequence() -> Non
 def test_a_selection_narrows_what_is_listed() -> None:
     view = filled()
     wanted = Selection(country=frozenset({"SWE"}))
-    assert [(state.uuid, station) for state, station in view.listed(wanted)] == [("SWE_00002", TWO)]
+    assert listed(view, wanted) == ["SWE_00002"]
+    assert view.listed(state_of(view, "SWE_00002"), wanted) is TWO
 
 
 def test_a_station_that_vanished_is_not_listed_but_has_changed() -> None:
     view = filled()
     view.directory.put(make_station("NOR_00001", evses=2, vanished_at=NOW))
-    assert [state.uuid for state, _ in view.listed(EVERYTHING)] == ["SWE_00002", "NOR_00003"]
+    assert listed(view, EVERYTHING) == ["SWE_00002", "NOR_00003"]
     assert uuids(view, 3) == ["NOR_00001"]
 
 
@@ -87,15 +102,16 @@ def test_one_that_the_registry_never_had_is_not_listed() -> None:
     state, before = view.apply(Entry(5, make_change(make_evse("E9", "NOR_00009"))))
     assert before is None
     assert view.station(state) is None
-    assert len(list(view.listed(EVERYTHING))) == 3
+    assert len(listed(view, EVERYTHING)) == 3
 
 
 def test_a_change_empties_what_formats_made_of_its_station_and_of_no_other() -> None:
     view = filled()
-    for state, _ in view.listed(EVERYTHING):
+    states = [state_of(view, uuid) for uuid in view.named(EVERYTHING)]
+    for state in states:
         state.bodies["some"] = b"body"
     view.apply(Entry(5, make_change(ONE.evses[0])))
-    assert {state.uuid: bool(state.bodies) for state, _ in view.listed(EVERYTHING)} == {
+    assert {state.uuid: bool(state.bodies) for state in states} == {
         "SWE_00002": True,
         "NOR_00003": True,
         "NOR_00001": False,
@@ -134,9 +150,14 @@ def test_a_station_that_vanished_is_still_covered_and_so_is_one_by_the_evse_that
     view = filled()
     view.directory.put(make_station("NOR_00001", evses=ONE.evses[:1], vanished_at=NOW))
     left = Selection(evse=frozenset({ONE.evses[1].key}))
-    assert [state.uuid for state, _ in view.covered(EVERYTHING)] == ["SWE_00002", "NOR_00003", "NOR_00001"]
-    assert [state.uuid for state, _ in view.covered(left)] == ["NOR_00001"]
-    assert list(view.listed(left)) == []
+    assert covered(view, EVERYTHING) == ["SWE_00002", "NOR_00003", "NOR_00001"]
+    assert covered(view, left) == ["NOR_00001"]
+    assert listed(view, left) == []
+
+
+def test_a_selection_that_names_stations_looks_at_no_others() -> None:
+    wanted = Selection(station=frozenset({"SWE_00002", "NOR_00001", "NOR_00404"}))
+    assert filled().named(wanted) == ["NOR_00001", "NOR_00404", "SWE_00002"]
 
 
 def test_uuids_are_sorted_also_after_another_came() -> None:
@@ -209,7 +230,7 @@ def test_evses_that_had_the_same_sources_share_what_is_kept_of_them() -> None:
     view = View(Directory([ONE]), "e")
     for seq, evse in enumerate(ONE.evses, 1):
         view.apply(Entry(seq, make_change(evse, source="beta", was_source="alfa")))
-    state = next(iter(view.listed(EVERYTHING)))[0]
+    state = state_of(view, ONE.uuid)
     first, second = state.former.values()
     assert first is second
     assert first == {"alfa"}

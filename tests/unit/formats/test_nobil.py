@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from tests.building import NOW, TYPE_2, logged, make_change, make_evses, make_report, make_station
+from tests.building import NOW, TYPE_2, drawn, logged, make_change, make_evses, make_report, make_station
 
 from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
@@ -65,7 +65,7 @@ class TestContract:
         view = view_of(
             *unheard(one.evses), make_change(two.evses[0], Status.CHARGING, AT), stations=[one, two]
         )
-        (message,) = DIALECT.snapshot(view, EVERYTHING, view.seq)
+        (message,) = drawn(DIALECT, view, EVERYTHING, view.seq)
         assert message == Message(
             b'{"type":"snapshot:init","epoch":"k3x9","seq":2,"data":['
             b'{"uuid":"NOR_00001","status":-1,"connectors":[{"status":-1,"error":0,"timestamp":-1}]},'
@@ -75,7 +75,7 @@ class TestContract:
         )
 
     def test_an_empty_snapshot(self) -> None:
-        (message,) = DIALECT.snapshot(view_of(stations=[]), EVERYTHING, 0)
+        (message,) = drawn(DIALECT, view_of(stations=[]), EVERYTHING, 0)
         assert message.payload == b'{"type":"snapshot:init","epoch":"k3x9","seq":0,"data":[]}'
 
     def test_an_update(self) -> None:
@@ -251,7 +251,7 @@ class TestUpdates:
     def test_a_snapshot_has_the_selected_stations_only(self) -> None:
         other = make_station("SWE_00001", country="SWE")
         view = view_of(said(Status.AVAILABLE), make_change(other.evses[0]), stations=[STATION, other])
-        (message,) = DIALECT.snapshot(view, Selection(country=frozenset({"SWE"})), view.seq)
+        (message,) = drawn(DIALECT, view, Selection(country=frozenset({"SWE"})), view.seq)
         assert [station["uuid"] for station in json.loads(message.payload)["data"]] == ["SWE_00001"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.building import NOW, logged, make_change, make_evse, make_report, make_station
+from tests.building import NOW, drawn, logged, make_change, make_evse, make_report, make_station
 from tests.digests import digest
 
 from ladestrom import __version__
@@ -16,10 +16,10 @@ from ladestrom.formats.v2_stream import (
     PART_BYTES_MAX,
     Attribution,
     Limits,
+    Pages,
     Select,
     V2Dialect,
     decode_select,
-    pages,
     refused,
 )
 from ladestrom.model import Cause, Change, Entry, Position, Station, Status
@@ -85,7 +85,7 @@ class TestMessages:
 
     def test_a_snapshot_has_the_state_of_each_evse_that_is_listed(self) -> None:
         view = view_of(said(1, Status.CHARGING, error=True), said(2, Status.REMOVED), said(3))
-        (message,) = DIALECT.snapshot(view, EVERYTHING, 3)
+        (message,) = drawn(DIALECT, view, EVERYTHING, 3)
         assert message.position == Position("k3x9", 3)
         assert message.payload == (
             b'{"type":"snapshot","epoch":"k3x9","seq":3,"part":1,"parts":1,"evses":['
@@ -98,7 +98,7 @@ class TestMessages:
         )
 
     def test_a_snapshot_of_nothing_is_one_part(self) -> None:
-        (message,) = DIALECT.snapshot(view_of(), EVERYTHING, 0)
+        (message,) = drawn(DIALECT, view_of(), EVERYTHING, 0)
         assert json.loads(message.payload)["parts"] == 1
         assert json.loads(message.payload)["evses"] == []
 
@@ -106,7 +106,7 @@ class TestMessages:
         evses = [make_evse(f"NO*ABC*E{number}", "NOR_00001") for number in range(1_500)]
         station = make_station("NOR_00001", evses)
         view = view_of(*(make_change(evse, changed_at=AT) for evse in evses), stations=(station,))
-        messages = DIALECT.snapshot(view, EVERYTHING, 1_500)
+        messages = drawn(DIALECT, view, EVERYTHING, 1_500)
         parts = [json.loads(message.payload) for message in messages]
         assert len(parts) > 1
         assert [part["part"] for part in parts] == list(range(1, len(parts) + 1))
@@ -188,7 +188,7 @@ class TestSelections:
         view = view_of(said(1), said(2, Status.CHARGING), said(3))
 
         def shown(selection: Selection) -> list[str]:
-            (message,) = DIALECT.snapshot(view, selection, 3)
+            (message,) = drawn(DIALECT, view, selection, 3)
             return [row["evse"] for row in json.loads(message.payload)["evses"]]
 
         assert shown(of_evse("NOABCE2")) == ["NO*ABC*E2"]
@@ -277,5 +277,9 @@ class TestSelect:
 
 def test_pages_hold_rows_up_to_their_size_and_a_larger_row_alone() -> None:
     small, half, large = b"x", b"y" * (PART_BYTES_MAX // 2), b"z" * (PART_BYTES_MAX + 1)
-    assert pages([]) == []
-    assert pages([half, small, half, large, small]) == [[half, small], [half], [large], [small]]
+    pages = Pages()
+    assert pages.take() == [b""]
+    for row in (half, small, half, large, small):
+        pages.add(row)
+    assert pages.take() == [half + b"," + small, half, large, small]
+    assert pages.take() == [b""]
