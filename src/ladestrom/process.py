@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -27,3 +30,18 @@ def started_s() -> float:
     except (OSError, ValueError, AttributeError):
         return time.monotonic()
     return time.monotonic() - (boot - ticks)
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """What is made until the block ends stays for long: the garbage collector does not look at it again.
+
+    A collection that goes through what 100,000 EVSEs are made of holds the loop for 40 ms. Cyclic garbage of
+    other work that is there when the block ends stays in memory, so this is for what is rare.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -14,6 +14,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.hub import Hub
 from ladestrom.model import Evse, Millis, Operator, Reading, Station, StatusReport
 from ladestrom.ports import Listener, RegistryDelta, Store
+from ladestrom.process import keeping
 from ladestrom.tasks import parts
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ STATIONS_PER_TURN: Final = 100
 """Stations taken from the store before other work of the loop gets its turn: some 3 ms."""
 PER_TURN: Final = 2_000
 """EVSEs, stations or readings gone through before other work of the loop gets its turn: some 5 ms."""
+KEPT_STATIONS_MIN: Final = 1_000
+"""From so many stations on, the garbage collector does not go through what is made of them."""
 REGISTER: Final = Operator(name=REGISTER_SOURCE, all=True)
 """The source of statuses that a register carries."""
 
@@ -83,8 +86,13 @@ class Reconciliation:
         Raises:
             LadestromError: store or log failed; what is still to do is done the next time.
         """
-        directory, board = self._directory, self._hub.board
         delta = await self._store.registry_since(0 if everything else self.revision)
+        with keeping() if len(delta.stations) >= KEPT_STATIONS_MIN else nullcontext():
+            await self._take(delta, everything=everything)
+        return delta
+
+    async def _take(self, delta: RegistryDelta, *, everything: bool) -> None:
+        directory, board = self._directory, self._hub.board
         touched = await self._take_stations(delta.stations)
         if delta.stations or everything:
             # A key that somebody makes is no new registry: what was made of that stays good.
@@ -109,7 +117,6 @@ class Reconciliation:
             raise
         self._gone.clear()
         await self._take_readings(readings)
-        return delta
 
     async def _take_stations(self, stations: Sequence[Station]) -> list[Evse]:
         directory = self._directory
