@@ -45,7 +45,8 @@ from ladestrom.backends.backup import MANIFEST_FILE, Manifest
 from ladestrom.backends.sql import open_store
 from ladestrom.client.reports import Observation, Reporter
 from ladestrom.model import Connector, Evse, Outlet, Position, Station, Status
-from ladestrom.ports import BoardRow, StationDraft
+from ladestrom.ports.log import BoardRow
+from ladestrom.ports.registry import StationDraft
 
 SETTINGS: Final = {"log.checkpoint_s": "1", "log.checkpoint_entries": "1000", "registry.poll_ms": "100"}
 """As often as can be, so that backups hit checkpoints."""

@@ -39,7 +39,7 @@ from tests.e2e.surviving import Address, Ledger, Outcome, Plan, survive
 from ladestrom.client.v2_aio import Transport
 from ladestrom.client.v2_session import Mode
 from ladestrom.model import Operator
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.simulator.country import REGISTER, build
 from ladestrom.simulator.traffic import Traffic
 

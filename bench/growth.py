@@ -47,7 +47,7 @@ from ladestrom.model import (
     Status,
     StatusReport,
 )
-from ladestrom.ports import BoardRow
+from ladestrom.ports.log import BoardRow
 
 CORE: Final = 0
 SEED: Final = 1

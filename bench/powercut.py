@@ -42,7 +42,7 @@ from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.core.board import Board
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change, Entry, Status
-from ladestrom.ports import BoardRow, Times
+from ladestrom.ports.log import BoardRow, Times
 
 LIVES_MAX: Final = 12
 """Power cuts of one log, before another begins."""

@@ -16,7 +16,7 @@ import msgspec
 from ladestrom.core.drafts import completed, doubled_key, fault
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidRegister, LadestromError
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.protocols import ocpi_credentials, ocpi_receiver
 from ladestrom.protocols.conversation import Answered, Ask, PullSettings, inline
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX, RAW_CHARACTERS_MAX, Delivery, ParseLimits

@@ -17,7 +17,7 @@ import msgspec
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Station, evse_key
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import DEFAULT, REGISTERS, Limits
 
 SMALL: Final = Limits(

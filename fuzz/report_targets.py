@@ -16,7 +16,7 @@ from ladestrom.core.drafts import completed, fault
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import LadestromError
 from ladestrom.model import Operator
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.protocols import (
     _blueprint,
     datex2,

@@ -36,7 +36,7 @@ from ladestrom.model import (
     Suppression,
     evse_key,
 )
-from ladestrom.ports import Times
+from ladestrom.ports.log import Times
 
 NOW: Final[Millis] = 1_795_000_000_000
 """An instant in November 2026."""

@@ -25,7 +25,8 @@ from ladestrom.config import Loaded, Origin, Settings
 from ladestrom.core.directory import Directory
 from ladestrom.edges import qualicharge
 from ladestrom.housekeeping import Chore
-from ladestrom.ports import Log, Stores
+from ladestrom.ports.log import Log
+from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits, listening, rights
 from ladestrom.roles.console import Console
 from ladestrom.roles.context import NO_ORIGINS, Context, Reconfigured

@@ -37,7 +37,8 @@ from ladestrom.core.view import StationState, View
 from ladestrom.errors import LogDamaged, LogFailure, Overloaded
 from ladestrom.formats.dialect import Dialect, Drawing, Message, Moved
 from ladestrom.model import Change, Entry, Evse, Millis, Position, Station, StatusReport
-from ladestrom.ports import Log, Progress
+from ladestrom.ports.log import Log
+from ladestrom.ports.signals import Progress
 from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)

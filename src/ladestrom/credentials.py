@@ -20,7 +20,7 @@ from ladestrom.core.access import VISITOR, Credential, Keyring, Scope
 from ladestrom.core.shares import Asker, PlaceLimits, Places, asking_address, is_loopback, network_of
 from ladestrom.errors import KeyPending, LadestromError, NotAllowed, Unauthenticated
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import KeyRecord
+from ladestrom.ports.keys import KeyRecord
 
 logger = structlog.get_logger(__name__)
 

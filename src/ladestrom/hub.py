@@ -48,7 +48,8 @@ from ladestrom.model import (
     StatusReport,
     Suppression,
 )
-from ladestrom.ports import BoardRow, Log, RawListener, Tally, Times
+from ladestrom.ports.log import BoardRow, Log, Times
+from ladestrom.ports.signals import RawListener, Tally
 from ladestrom.quoting import quoted
 from ladestrom.tasks import Turns, parts
 

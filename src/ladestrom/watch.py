@@ -17,7 +17,8 @@ from ladestrom.backends.data_directory import descriptors_used_up
 from ladestrom.edges.operations import Readiness
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady
 from ladestrom.hub import Hub
-from ladestrom.ports import Log, Store
+from ladestrom.ports.log import Log
+from ladestrom.ports.stores import Store
 
 logger = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving, now
 from tests.patience import DEADLINE_MS, until
 
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 
 APPROVAL: Final = {"page.visitors": "anyone", "keys.policy": "approval"}
 

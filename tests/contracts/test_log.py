@@ -18,7 +18,7 @@ from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX
 from ladestrom.core.board import Board
 from ladestrom.model import NEVER, Cause, Change, Entry, Status
-from ladestrom.ports import BoardRow, Log, Times
+from ladestrom.ports.log import BoardRow, Log, Times
 
 KEPT_ENTRIES_MAX = 50
 KINDS = ["memory", "sqlite", "sqlite-relaxed"]

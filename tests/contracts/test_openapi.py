@@ -23,7 +23,7 @@ from tests.patience import scaled
 from tests.programs import run
 
 from ladestrom.ingest.ocpi_server import digest
-from ladestrom.ports import OcpiPeer
+from ladestrom.ports.peers import OcpiPeer
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 CASES: Final = int(os.environ.get("CONTRACT_CASES", "0"))

@@ -9,7 +9,7 @@ from tests.contracts.test_store import NOW, Open, opened  # noqa: F401 - a fixtu
 from ladestrom.backends.sql import SqlStore
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Operator
-from ladestrom.ports import OcpiPeer
+from ladestrom.ports.peers import OcpiPeer
 
 
 def peer(name: str = "p1", digest: bytes = b"1", **changes: object) -> OcpiPeer:

@@ -16,7 +16,7 @@ from tests.contracts.test_store import NOW
 from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.errors import NotFound
 from ladestrom.model import Operator
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,17 +16,12 @@ from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.core.drafts import fingerprint
 from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, TooManyRequests
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
-from ladestrom.ports import (
-    ChargePoint,
-    KeyRecord,
-    OcpiPeer,
-    OperatorUse,
-    RecordNote,
-    RecordRefusal,
-    SourceRecord,
-    StationDraft,
-    Store,
-)
+from ladestrom.ports.charge_points import ChargePoint
+from ladestrom.ports.keys import KeyRecord
+from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.registry import RecordNote, RecordRefusal, StationDraft
+from ladestrom.ports.sources import SourceRecord
+from ladestrom.ports.stores import OperatorUse, Store
 
 Open = Callable[[], Awaitable[Store]]
 

@@ -38,7 +38,7 @@ from ladestrom.client.v2_session import Mode, V2Session
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.formats.v2_stream import ServerMessage
 from ladestrom.model import Entry
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 Transport = Literal["websocket", "events"]
 TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "events")

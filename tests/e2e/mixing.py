@@ -39,7 +39,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from ladestrom.backends.sql import open_store
 from ladestrom.core.access import create_key, operator_from
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
-from ladestrom.ports import SourceRecord, StationDraft
+from ladestrom.ports.registry import StationDraft
+from ladestrom.ports.sources import SourceRecord
 
 EVSES_PER_STATION = 4
 WORDS = ("AVAILABLE", "CHARGING", "OUTOFORDER")

@@ -44,7 +44,7 @@ from ladestrom.config.table import BY_KEY
 from ladestrom.core.access import create_key, operator_from
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
-from ladestrom.ports import ImportReport, StationDraft
+from ladestrom.ports.registry import ImportReport, StationDraft
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS

@@ -27,7 +27,7 @@ from ladestrom.core.access import GRANTS, Scope
 from ladestrom.core.key_making import asked, self_made
 from ladestrom.edges.contract_operations import OPERATIONS, Operation
 from ladestrom.errors import LogFailure
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 
 ROLES: Final = ("nobody", "stranger", "stream", "alfa", "both", "admin", "waiting", "expired", "revoked")
 SCOPES: Final = {

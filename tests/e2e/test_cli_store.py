@@ -21,7 +21,8 @@ from tests.programs import PIPE, Done, program
 from ladestrom.backends.sql import open_store
 from ladestrom.core.access import Keyring, Scope, looks_like_key
 from ladestrom.model import Evse, Station
-from ladestrom.ports import KeyRecord, RegistryDelta
+from ladestrom.ports.keys import KeyRecord
+from ladestrom.ports.registry import RegistryDelta
 
 SOURCE: Final = Path(__file__).resolve().parents[2] / "src"
 DAY_MS: Final = 86_400_000

@@ -20,7 +20,7 @@ from tests.simulation.faults import FAULTS, planted
 from ladestrom.client.v2_aio import Transport
 from ladestrom.client.v2_session import Mode
 from ladestrom.model import Operator
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.simulator.country import build
 from ladestrom.simulator.traffic import Traffic
 

@@ -17,7 +17,7 @@ from tests.patience import DEADLINE_S, until
 from ladestrom.core.access import operator_from
 from ladestrom.errors import LogFailure, MalformedBody
 from ladestrom.model import Change, Entry
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols.delivery import Delivery
 
 E1, E2, SWEDISH = "NO*ALF*E1333*1", "NO*ALF*E1333*2", "SE*BET*E7*1"

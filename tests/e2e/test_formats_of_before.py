@@ -28,7 +28,8 @@ from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.client.v2_session import V2Session
 from ladestrom.core.digests import wire_key
 from ladestrom.model import Operator, Position, Reading, Station
-from ladestrom.ports import BoardRow, ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
+from ladestrom.ports.log import BoardRow
 
 FORMATS = Path(__file__).resolve().parents[1] / "golden" / "formats"
 SAMPLE, TAKEN = FORMATS / "1", FORMATS / "1-taken"

@@ -19,7 +19,7 @@ from tests.patience import DEADLINE_S, scaled, until
 
 from ladestrom import server as server_module
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.roles import reader
 
 STALLED_S: Final = scaled(1)

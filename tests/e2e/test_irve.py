@@ -16,7 +16,7 @@ from tests.e2e.serving import Serving, now
 from tests.patience import until
 from tests.programs import run
 
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 
 E1 = "NOALFE13331"
 E2 = "NOALFE13332"

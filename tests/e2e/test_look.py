@@ -26,7 +26,7 @@ from ladestrom.core.access import operator_from
 from ladestrom.edges import chart
 from ladestrom.edges.v2 import STREAM_PATH
 from ladestrom.model import Change, Connector, Outlet, Status
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 GROUPS: Final = ("available", "occupied", "faulty", "unknown")
 TICKETS: Final = "/api/v2/tickets"

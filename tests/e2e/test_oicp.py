@@ -20,7 +20,7 @@ from tests.e2e.serving import Serving, now, seq
 from tests.patience import until
 
 from ladestrom.core.access import operator_from
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 
 E1 = "NO*ALF*E1333*1"
 E2 = "NO*ALF*E1333*2"

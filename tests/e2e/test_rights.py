@@ -20,7 +20,7 @@ from tests.patience import until
 from ladestrom.core.access import operator_from
 from ladestrom.ingest.ocpi_server import digest, new_token
 from ladestrom.model import Evse, Operator
-from ladestrom.ports import OcpiPeer
+from ladestrom.ports.peers import OcpiPeer
 
 E1 = "NO*ALF*E1333*1"
 SWEDISH = "SE*BET*E7*1"

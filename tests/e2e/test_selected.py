@@ -15,7 +15,7 @@ from tests.patience import until
 
 from ladestrom.client.v2_session import Mode
 from ladestrom.core.access import operator_from
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 NORDIC: Final = "nordic"
 """An operator that no register names, and that may report on what is the others'."""

@@ -27,7 +27,7 @@ from ladestrom.core.access import VISITOR
 from ladestrom.edges import walks
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.model import Change, Entry
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 TICKETS: Final = "/api/v2/tickets"
 REPORTS: Final = "/api/v2/reports/stream"

@@ -17,7 +17,7 @@ from tests.e2e.wire import Wire
 from tests.patience import DEADLINE_S, until
 
 from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

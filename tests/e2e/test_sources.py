@@ -27,7 +27,8 @@ from tests.patience import scaled, until
 
 from ladestrom.cli import main
 from ladestrom.core.access import operator_from
-from ladestrom.ports import RegistryDelta, SourceRecord
+from ladestrom.ports.registry import RegistryDelta
+from ladestrom.ports.sources import SourceRecord
 
 E1, E2 = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
 SETTINGS = {

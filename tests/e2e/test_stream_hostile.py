@@ -29,7 +29,7 @@ from tests.e2e.wire import (
 )
 from tests.patience import until
 
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 EVSE = "NO*ALF*E1333*1"
 INBOUND_BYTES_MAX: Final = 64 * 1024

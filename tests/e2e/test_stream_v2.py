@@ -54,7 +54,7 @@ from ladestrom.errors import LogFailure
 from ladestrom.formats import v2_stream
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Change, Entry, Position, evse_key
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 YEARS_MS: Final = 10 * 366 * 86_400_000
 over = pytest.mark.parametrize("over", TRANSPORTS)

@@ -33,7 +33,7 @@ from ladestrom.model import (
     StatusReport,
     Suppression,
 )
-from ladestrom.ports import BoardRow, Times
+from ladestrom.ports.log import BoardRow, Times
 
 EVSES: Final = make_evses(2)
 INSTANTS: Final = 5

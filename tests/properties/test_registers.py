@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ladestrom.errors import InvalidRegister
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import REGISTERS, irve, nobil
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ from ladestrom.credentials import (
 )
 from ladestrom.errors import KeyPending, NotAllowed, Overloaded, TooManyRequests, Unauthenticated
 from ladestrom.model import Millis
-from ladestrom.ports import KeyRecord
+from ladestrom.ports.keys import KeyRecord
 
 HOUR_MS = 60 * MINUTE_MS
 

@@ -15,7 +15,7 @@ from ladestrom.backends import operators, registry
 from ladestrom.backends.tables import charge_points
 from ladestrom.errors import BadRequest, Conflict, NotFound
 from ladestrom.model import Evse, Millis, evse_key, local_key, registry_key
-from ladestrom.ports import ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import msgspec
 from ladestrom.core.board import fold
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.model import Change, Entry, Millis
-from ladestrom.ports import BoardRow, Times
+from ladestrom.ports.log import BoardRow, Times
 
 FORMAT: Final = 2
 """Version of the file's tables. An older one that can be read as it is becomes this one, so that the program

@@ -10,7 +10,7 @@ from ladestrom.backends.tailing import Recent
 from ladestrom.core.board import fold
 from ladestrom.errors import LogFailure
 from ladestrom.model import Change, Entry, Position
-from ladestrom.ports import BoardRow, Times
+from ladestrom.ports.log import BoardRow, Times
 
 
 class MemoryLog:

@@ -16,7 +16,7 @@ from ladestrom.backends.database import Database
 from ladestrom.backends.tables import ocpi_locations, ocpi_peers
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis
-from ladestrom.ports import OcpiPeer
+from ladestrom.ports.peers import OcpiPeer
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 from ladestrom.backends.tables import charge_points, keys, ocpi_locations, ocpi_peers, operators, sources
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import OperatorUse
+from ladestrom.ports.stores import OperatorUse
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:

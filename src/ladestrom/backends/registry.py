@@ -36,7 +36,7 @@ from ladestrom.backends.tables import evses, numbers, readings, stations
 from ladestrom.backends.tables import revision as revisions
 from ladestrom.core import drafts, merge
 from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status
-from ladestrom.ports import ImportReport, RegistryDelta
+from ladestrom.ports.registry import ImportReport, RegistryDelta
 from ladestrom.tasks import parts
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ladestrom.backends import operators
 from ladestrom.backends.tables import sources
 from ladestrom.errors import NotFound
 from ladestrom.model import Millis
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:

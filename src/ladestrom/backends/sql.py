@@ -34,16 +34,11 @@ from ladestrom.backends.tables import keys
 from ladestrom.core import merge
 from ladestrom.errors import Conflict, NotFound, TooManyRequests
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import (
-    ChargePoint,
-    ImportReport,
-    KeyRecord,
-    OperatorUse,
-    RecordRefusal,
-    RegistryDelta,
-    SourceRecord,
-    StationDraft,
-)
+from ladestrom.ports.charge_points import ChargePoint
+from ladestrom.ports.keys import KeyRecord
+from ladestrom.ports.registry import ImportReport, RecordRefusal, RegistryDelta, StationDraft
+from ladestrom.ports.sources import SourceRecord
+from ladestrom.ports.stores import OperatorUse
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent
 from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
 from ladestrom.model import Change, Entry, Millis, Position
-from ladestrom.ports import BoardRow, Times
+from ladestrom.ports.log import BoardRow, Times
 
 CHUNK_ROWS: Final = 1_000
 """Rows a checkpoint or trim handles in one transaction, at some 20 us each: appends have to wait for it."""

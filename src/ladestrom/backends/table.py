@@ -13,7 +13,8 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.backends.sql import open_store
 from ladestrom.backends.sqlite import Durability, SqliteLog
 from ladestrom.errors import InvalidSetting
-from ladestrom.ports import Log, Stores
+from ladestrom.ports.log import Log
+from ladestrom.ports.stores import Stores
 from ladestrom.quoting import quoted
 
 T = TypeVar("T")

@@ -31,7 +31,7 @@ from ladestrom.config import Loaded, Origin, Settings, load
 from ladestrom.errors import Conflict, InvalidSetting
 from ladestrom.logs import configure
 from ladestrom.model import Millis, Operator
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.signals import Signals
 from ladestrom.simulator.companies import COMPANIES, Company
 from ladestrom.simulator.country import REGISTER, STATIONS_MAX, build
@@ -39,7 +39,7 @@ from ladestrom.simulator.deliver import SPEED_MAX, Tally, drive
 from ladestrom.simulator.traffic import Traffic
 
 if TYPE_CHECKING:
-    from ladestrom.ports import Store
+    from ladestrom.ports.stores import Store
 
 HOST: Final = "127.0.0.1"
 KEY_NAME: Final = "simulator"

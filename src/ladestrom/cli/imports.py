@@ -32,7 +32,7 @@ from ladestrom.registers import REGISTERS
 
 if TYPE_CHECKING:
     from ladestrom.backends.sql import SqlStore
-    from ladestrom.ports import ImportReport, RecordRefusal, StationDraft
+    from ladestrom.ports.registry import ImportReport, RecordRefusal, StationDraft
 
 CHUNK_KIB: Final = 256
 """Read and decompressed at a time: the parsers' own limits are what bounds a register."""

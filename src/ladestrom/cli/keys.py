@@ -20,7 +20,8 @@ from ladestrom.errors import Conflict, NotFound
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
-    from ladestrom.ports import KeyRecord, Store
+    from ladestrom.ports.keys import KeyRecord
+    from ladestrom.ports.stores import Store
 
 SECRET_BYTES: Final = 32
 """Of which a key keeps the 178 bits that its 30 characters hold."""

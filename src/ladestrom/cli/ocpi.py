@@ -22,7 +22,7 @@ from ladestrom.config import Settings, special
 from ladestrom.errors import BadRequest, Conflict, NotFound
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import VERSIONS_PATH, digest, new_token
-from ladestrom.ports import OcpiPeer
+from ladestrom.ports.peers import OcpiPeer
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.quoting import quoted

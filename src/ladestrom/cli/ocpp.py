@@ -17,7 +17,7 @@ from ladestrom.cli.store import now, print_table, reading, shown, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.core.charge_points import PASSWORD_BYTES_MIN, as_hexadecimal, enrol, new_password
 from ladestrom.errors import BadRequest
-from ladestrom.ports import ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.protocols.ocpp_points import layout
 from ladestrom.quoting import quoted
 

@@ -30,7 +30,7 @@ from ladestrom.quoting import cause, quoted
 
 if TYPE_CHECKING:
     from ladestrom.model import Operator
-    from ladestrom.ports import OperatorUse
+    from ladestrom.ports.stores import OperatorUse
 
 FRESHNESS_MIB_MAX: Final = 16
 """A hundred bytes for each of a hundred thousand operators is less."""

@@ -25,7 +25,7 @@ from ladestrom.cli.store import duration_s, now, print_table, reading, shown, sh
 from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound
 from ladestrom.model import Operator
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 from ladestrom.quoting import cause, quoted
 
 if TYPE_CHECKING:

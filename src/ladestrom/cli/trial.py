@@ -28,7 +28,7 @@ from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Origin
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Millis, Operator, Receipt, Refusal, Station
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols.conversation import Memory
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.quoting import quoted

@@ -22,7 +22,8 @@ import msgspec
 
 from ladestrom.errors import BadRequest, KeyPending, NotAllowed, Unauthenticated
 from ladestrom.model import WIRE_SEPARATORS, Evse, Millis, Operator, Station, evse_key, local_key, party_in
-from ladestrom.ports import KeyRecord, StationDraft
+from ladestrom.ports.keys import KeyRecord
+from ladestrom.ports.registry import StationDraft
 from ladestrom.quoting import quoted
 
 KEY_PREFIX: Final = "lst"

@@ -40,7 +40,7 @@ from ladestrom.model import (
     StatusReport,
     Suppression,
 )
-from ladestrom.ports import BoardRow, More, Said, Times
+from ladestrom.ports.log import BoardRow, More, Said, Times
 
 UNCHANGED: Final = Suppression(Reason.UNCHANGED)
 STALE: Final = Suppression(Reason.STALE)

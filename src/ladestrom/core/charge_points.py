@@ -19,7 +19,7 @@ from typing import Final
 
 from ladestrom.errors import BadRequest, Unauthenticated
 from ladestrom.model import Millis
-from ladestrom.ports import ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
 
 PASSWORD_CHARACTERS: Final = 20
 """119 random bits: out of reach of guessing, so that one fast hash is enough."""

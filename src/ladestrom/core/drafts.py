@@ -28,7 +28,7 @@ from ladestrom.model import (
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
-    from ladestrom.ports import StationDraft
+    from ladestrom.ports.registry import StationDraft
 
 NUMBER_DIGITS_MAX: Final = 9
 """Of a uuid. NOBIL has six; what is longer is no number that somebody counted up to."""

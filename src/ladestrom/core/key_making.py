@@ -15,7 +15,7 @@ from ladestrom.core.access import Scope, create_key
 from ladestrom.core.shares import network_of
 from ladestrom.errors import BadRequest
 from ladestrom.model import Millis
-from ladestrom.ports import KeyRecord
+from ladestrom.ports.keys import KeyRecord
 
 EMAIL_CHARACTERS_MAX: Final = 254
 """The longest path of RFC 5321, section 4.5.3.1.3, without its brackets."""

@@ -36,7 +36,7 @@ from ladestrom.model import (
     evse_key,
     local_key,
 )
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 
 REGISTER: Final = "ocpi"
 """What stations are from that were told over OCPI, whoever told of them."""

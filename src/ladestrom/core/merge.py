@@ -18,7 +18,7 @@ import msgspec
 from ladestrom.core.drafts import UUID_FORM, completed, doubled_key, fault, is_described
 from ladestrom.errors import Conflict
 from ladestrom.model import NEVER, Millis, Operator, Reading, Station, evse_key, party_in
-from ladestrom.ports import RecordNote, RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordNote, RecordRefusal, StationDraft
 
 REFUSALS_KEPT_MAX: Final = 1_000
 """Refusals told one by one (`ports.ImportReport`); those beyond are counted."""

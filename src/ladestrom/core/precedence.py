@@ -28,7 +28,7 @@ from ladestrom.model import (
     Status,
     StatusReport,
 )
-from ladestrom.ports import BoardRow, Said
+from ladestrom.ports.log import BoardRow, Said
 
 LOSSES: Final = frozenset({Cause.EXPIRED, Cause.DISCONNECTED, Cause.WITHDRAWN})
 """Why a status was lost; logs of before the second format say `withdrawn` of a source that signed off."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from ladestrom.core.rules import STEP_BACK_MS_MAX
 from ladestrom.model import NEVER, Millis
-from ladestrom.ports import Times
+from ladestrom.ports.log import Times
 
 JUMP_MS_MIN: Final = 60_000
 """A clock that is set by less changes no silence that matters: the shortest that is borne is a minute."""

@@ -38,7 +38,7 @@ from ladestrom.formats.administration import (
 from ladestrom.formats.v2 import instant
 from ladestrom.hub import Hub
 from ladestrom.model import Millis
-from ladestrom.ports import Log
+from ladestrom.ports.log import Log
 from ladestrom.problem import without_keys
 from ladestrom.quoting import quoted
 

@@ -36,7 +36,8 @@ from ladestrom.errors import (
 )
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Millis
-from ladestrom.ports import KeyRecord, Store
+from ladestrom.ports.keys import KeyRecord
+from ladestrom.ports.stores import Store
 from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)

@@ -25,7 +25,7 @@ from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import BadRequest
 from ladestrom.formats.v2 import EvseState, Observed, StationDetail, evse_state, station_detail
 from ladestrom.model import Change, Evse, Station
-from ladestrom.ports import Signals
+from ladestrom.ports.signals import Signals
 
 T = TypeVar("T")
 

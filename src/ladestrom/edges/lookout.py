@@ -36,7 +36,7 @@ from ladestrom.formats.look import (
 )
 from ladestrom.formats.v2 import instant
 from ladestrom.model import Change, Entry, Evse, Millis, Station
-from ladestrom.ports import Log
+from ladestrom.ports.log import Log
 from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)

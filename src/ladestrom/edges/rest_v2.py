@@ -17,7 +17,7 @@ from ladestrom.edges.query import known
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.freshness import SourceFreshness
 from ladestrom.formats.v2 import Observed, evse_state, instant, station_detail
-from ladestrom.ports import Signals, Tally
+from ladestrom.ports.signals import Signals, Tally
 from ladestrom.quoting import quoted
 
 

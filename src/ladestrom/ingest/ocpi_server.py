@@ -35,7 +35,8 @@ from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.reception import Reception, feed_of
 from ladestrom.ingest.supervision import Origin
 from ladestrom.model import Millis, Operator, Order
-from ladestrom.ports import OcpiPeer, Peers, SourceRecord
+from ladestrom.ports.peers import OcpiPeer, Peers
+from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_pull, ocpi_receiver
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import ParseLimits

@@ -21,7 +21,7 @@ from ladestrom.core.access import may_report
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LadestromError, NotReady, TooLarge
 from ladestrom.model import Evse, Millis, Operator
-from ladestrom.ports import Peers
+from ladestrom.ports.peers import Peers
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_locations import is_news
 from ladestrom.protocols.ocpi_records import Records

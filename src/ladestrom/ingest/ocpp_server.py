@@ -38,7 +38,7 @@ from ladestrom.ingest.reception import Reception, Way, feed_of
 from ladestrom.ingest.supervision import Origin
 from ladestrom.ingest.websocket_server import upgrade_required
 from ladestrom.model import Millis, Operator, Order
-from ladestrom.ports import ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols.ocpp import DIALECTS, NOTHING, Conversation, Outcome, agreed
 from ladestrom.protocols.ocpp_points import Points, layout

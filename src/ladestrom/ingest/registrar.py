@@ -20,7 +20,8 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.drafts import fingerprint, held_key, joined
 from ladestrom.errors import LadestromError
 from ladestrom.model import Millis, Operator, Station
-from ladestrom.ports import StationDraft, Store
+from ladestrom.ports.registry import StationDraft
+from ladestrom.ports.stores import Store
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.tasks import Turns, parts
 

@@ -47,7 +47,7 @@ from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.reception import feed_of, told_of
 from ladestrom.ingest.supervision import Health, Kind
 from ladestrom.model import Feed, Operator, Order, Position
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import nobil_realtime
 from ladestrom.protocols.conversation import Stream
 from ladestrom.protocols.delivery import Delivery

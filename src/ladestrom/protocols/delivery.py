@@ -15,7 +15,7 @@ import msgspec
 
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.model import Millis, Order, Reason, Refusal, Status, StatusReport
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.quoting import quoted
 
 ID_CHARACTERS_MAX: Final = 255

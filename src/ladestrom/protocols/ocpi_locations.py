@@ -18,7 +18,7 @@ import msgspec
 from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, native_id, party_of, status_of
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import NEVER, Millis, Order, Reason, Status, evse_key, local_key
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 
 

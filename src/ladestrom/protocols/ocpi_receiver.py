@@ -16,7 +16,7 @@ import msgspec
 
 from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, party_of, status_of
 from ladestrom.model import Millis, Receipt, Status, evse_key, local_key
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, json_text, shown
 from ladestrom.protocols.ocpi import (
     CLIENT_ERROR,

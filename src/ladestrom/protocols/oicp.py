@@ -19,7 +19,7 @@ import msgspec
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, NotAllowed, NotFound, TooLarge
 from ladestrom.model import Operator, Order, Reason, Receipt, Refusal, Status, evse_key
-from ladestrom.ports import RecordRefusal
+from ladestrom.ports.registry import RecordRefusal
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import (
     UNREADABLE,

@@ -18,7 +18,7 @@ from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, p
 from ladestrom.core.places import Place, pair, place
 from ladestrom.countries import country
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE
 
 REGISTER: Final = "oicp"

@@ -14,7 +14,7 @@ from ladestrom.registers.limits import DEFAULT, Limits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ladestrom.ports import RecordRefusal, StationDraft
+    from ladestrom.ports.registry import RecordRefusal, StationDraft
 
 __all__ = ["DEFAULT", "REGISTERS", "Limits", "Parser"]
 

@@ -18,7 +18,7 @@ from ladestrom.core.places import place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key, local_key
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import datex2_json, datex2_xml
 from ladestrom.registers import datex2_tables as tables
 from ladestrom.registers.datex2_xml import SITE

@@ -16,7 +16,7 @@ from ladestrom.core.places import FRANCE, pair, place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers.irve_rows import POINT_ID, POSITION, STATION_ID, rows
 from ladestrom.registers.limits import DEFAULT, Limits
 from ladestrom.registers.scan import bounded

@@ -28,7 +28,7 @@ from ladestrom.model import (
     evse_key,
     local_key,
 )
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import nobil_json, nobil_xml
 from ladestrom.registers import nobil_tables as tables
 from ladestrom.registers.limits import DEFAULT, Limits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ladestrom.core.locations import draft
 from ladestrom.errors import InvalidRegister
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.quoting import quoted
 from ladestrom.registers.limits import DEFAULT, Limits
 from ladestrom.registers.scan import JsonScanner, bounded, decoded, decoded_record

@@ -18,7 +18,9 @@ from ladestrom.errors import LadestromError
 from ladestrom.formats.v2 import instant
 from ladestrom.housekeeping import Chore
 from ladestrom.ingest.shelf import Shelf
-from ladestrom.ports import Log, Stores, Tally
+from ladestrom.ports.log import Log
+from ladestrom.ports.signals import Tally
+from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.ingest import Ingest

@@ -31,7 +31,10 @@ from ladestrom.ingest.supervision import NOTED_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import ReportSocket, upgrade_required
 from ladestrom.model import Position
-from ladestrom.ports import ChargePoint, OcpiPeer, SourceRecord, Stores
+from ladestrom.ports.charge_points import ChargePoint
+from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.sources import SourceRecord
+from ladestrom.ports.stores import Stores
 from ladestrom.protocols import ocpi
 from ladestrom.protocols.plain import Plain
 from ladestrom.roles import limits

@@ -22,7 +22,8 @@ from ladestrom.edges.lookout import Lookout
 from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.formats.v2_stream import Attribution, V2Dialect
 from ladestrom.housekeeping import Chore
-from ladestrom.ports import BoardRow, Log, Signals
+from ladestrom.ports.log import BoardRow, Log
+from ladestrom.ports.signals import Signals
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 

@@ -8,7 +8,10 @@ import msgspec
 
 from ladestrom.core.access import Keyring
 from ladestrom.model import Operator
-from ladestrom.ports import ChargePoint, OcpiPeer, SourceRecord, Stores
+from ladestrom.ports.charge_points import ChargePoint
+from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.sources import SourceRecord
+from ladestrom.ports.stores import Stores
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,9 @@ from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.housekeeping import Chore
 from ladestrom.hub import Hub
 from ladestrom.model import NEVER
-from ladestrom.ports import BoardRow, Listener, Log, Stores
+from ladestrom.ports.log import BoardRow, Log
+from ladestrom.ports.signals import Listener
+from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.rights import Rights

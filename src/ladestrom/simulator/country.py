@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.simulator.companies import COMPANIES, Company, Form
 from ladestrom.simulator.towns import ROADS, TOWNS, Road, Town, Waypoint
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ladestrom.hub import Hub
-from ladestrom.ports import Log
+from ladestrom.ports.log import Log
 
 
 class Checkpoints:

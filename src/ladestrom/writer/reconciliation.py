@@ -13,7 +13,9 @@ from ladestrom.core.access import REGISTER_SOURCE, may_report
 from ladestrom.core.directory import Directory
 from ladestrom.hub import Hub
 from ladestrom.model import Evse, Millis, Operator, Reading, Station, StatusReport
-from ladestrom.ports import Listener, RegistryDelta, Store
+from ladestrom.ports.registry import RegistryDelta
+from ladestrom.ports.signals import Listener
+from ladestrom.ports.stores import Store
 from ladestrom.process import keeping
 from ladestrom.tasks import parts
 

@@ -13,7 +13,7 @@ from jsonschema import Draft4Validator
 from tests.building import make_operator
 from tests.conftest import SharedFile
 
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.protocols import oicp_pull
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits

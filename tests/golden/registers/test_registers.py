@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ladestrom.ports import RecordRefusal
+from ladestrom.ports.registry import RecordRefusal
 from ladestrom.registers import REGISTERS
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ from tests.building import TIMES, logged, make_changes
 
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.errors import LogDamaged
-from ladestrom.ports import BoardRow
+from ladestrom.ports.log import BoardRow
 
 ENTRIES = 40
 BROKEN = "UPDATE entries SET body = '[1, 2' WHERE seq = {seq}"

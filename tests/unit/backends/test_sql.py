@@ -36,7 +36,7 @@ from ladestrom.core import merge
 from ladestrom.core.access import create_key
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError, NotFound, NotReady
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 NOW = 1_700_000_000_000
 
@@ -170,7 +170,7 @@ from pathlib import Path
 from ladestrom.backends import registry
 from ladestrom.backends.sql import open_store
 from ladestrom.model import Operator, Station
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 path, task, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 

@@ -23,7 +23,7 @@ from ladestrom.backends.retention import DAY_MS
 from ladestrom.backends.sqlite import CHUNK_ROWS, PAUSE_S_MAX, Durability, SqliteLog
 from ladestrom.errors import LogFailure, LogMisplaced
 from ladestrom.model import Change
-from ladestrom.ports import BoardRow
+from ladestrom.ports.log import BoardRow
 
 FOREVER_DAYS = 36_500
 NEVER_FULL_MIB = 1_000_000

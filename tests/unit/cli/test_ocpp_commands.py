@@ -12,7 +12,7 @@ from tests.importing import irve, ocpi
 from tests.unit.cli.conftest import Run, Told
 
 from ladestrom.backends.sql import open_store
-from ladestrom.ports import ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from ladestrom.cli.store import duration_s, now, shown_duration
 from ladestrom.core.key_making import asked, self_made
 from ladestrom.errors import BadRequest
 from ladestrom.model import Evse
-from ladestrom.ports import KeyRecord, RegistryDelta
+from ladestrom.ports.keys import KeyRecord
+from ladestrom.ports.registry import RegistryDelta
 
 T = TypeVar("T")
 

@@ -27,7 +27,8 @@ from ladestrom.core.access import (
 )
 from ladestrom.errors import BadRequest, KeyPending, LadestromError, NotAllowed, Unauthenticated
 from ladestrom.model import Evse, Operator, Station, evse_key
-from ladestrom.ports import KeyRecord, StationDraft
+from ladestrom.ports.keys import KeyRecord
+from ladestrom.ports.registry import StationDraft
 
 NOW = 1_700_000_000_000
 ACME = Operator("Acme", parties=("FRABC",))

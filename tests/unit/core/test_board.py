@@ -34,7 +34,7 @@ from ladestrom.model import (
     StatusReport,
     Suppression,
 )
-from ladestrom.ports import BoardRow, Times
+from ladestrom.ports.log import BoardRow, Times
 
 S = 1_000
 DAY_MS = 86_400_000

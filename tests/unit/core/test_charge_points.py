@@ -10,7 +10,7 @@ from tests.building import NOW
 
 from ladestrom.core.charge_points import admit, as_hexadecimal, enrol, new_password
 from ladestrom.errors import BadRequest, Unauthenticated
-from ladestrom.ports import ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
 
 BYTES = bytes(range(20))
 

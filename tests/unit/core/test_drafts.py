@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ladestrom.core.drafts import completed, doubled_key, fault, fingerprint, joined, supersedes
 from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status, evse_key
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
 

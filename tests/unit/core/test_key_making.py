@@ -22,7 +22,7 @@ from ladestrom.core.key_making import (
     successor,
 )
 from ladestrom.errors import BadRequest, KeyPending
-from ladestrom.ports import KeyRecord
+from ladestrom.ports.keys import KeyRecord
 
 SECRET, ID = bytes(range(32)), bytes(range(8))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ladestrom.core import merge
 from ladestrom.errors import Conflict
 from ladestrom.model import NEVER, Connector, Evse, Operator, Outlet, Station
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
 

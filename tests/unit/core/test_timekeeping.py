@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ladestrom.core.timekeeping import Timekeeper
-from ladestrom.ports import Times
+from ladestrom.ports.log import Times
 
 S = 1_000
 MINUTE_MS = 60 * S

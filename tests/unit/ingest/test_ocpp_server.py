@@ -22,7 +22,7 @@ from ladestrom.hub import Hub
 from ladestrom.ingest.ocpp_server import PINGS, OcppLimits, OcppServer
 from ladestrom.ingest.reception import Reception
 from ladestrom.model import Cause, Status
-from ladestrom.ports import ChargePoint
+from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.protocols import ocpp
 
 PLACE = make_station("NOR_00001", evses=2)

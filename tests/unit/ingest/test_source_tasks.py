@@ -23,7 +23,7 @@ from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.sources import SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.ingest.websocket_client import Follower
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 
 
 class Store:

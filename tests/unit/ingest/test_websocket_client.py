@@ -26,7 +26,7 @@ from ladestrom.ingest.sources import SourceDesk
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.ingest.websocket_client import Follower, Told
 from ladestrom.model import Status
-from ladestrom.ports import SourceRecord
+from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import nobil_stream
 
 FRAMES = 100

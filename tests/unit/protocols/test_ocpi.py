@@ -13,7 +13,7 @@ import pytest
 from tests.building import NOW
 
 from ladestrom.model import Status
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_receiver
 from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.protocols.delivery import Delivery, ParseLimits

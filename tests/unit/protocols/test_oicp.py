@@ -20,7 +20,7 @@ from ladestrom.errors import (
     Unauthenticated,
 )
 from ladestrom.model import Operator, Position, Reason, Receipt, Refusal, Status
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.oicp import ADDITIONAL_CHARACTERS_MAX, STATUSES, Oicp

@@ -9,7 +9,7 @@ import pytest
 
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import datex2
 from ladestrom.registers.datex2_tables import STANDARDS
 from ladestrom.registers.limits import DEFAULT, Limits

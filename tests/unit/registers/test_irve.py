@@ -9,7 +9,7 @@ import pytest
 
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import irve
 from ladestrom.registers.limits import DEFAULT, Limits
 

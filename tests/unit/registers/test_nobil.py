@@ -8,7 +8,7 @@ import pytest
 
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Status
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import nobil
 from ladestrom.registers.limits import DEFAULT, Limits
 

@@ -10,7 +10,7 @@ import pytest
 from ladestrom.core.locations import draft, instant, native_id, party_of, status_of
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Status
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers.ocpi import parse
 
 

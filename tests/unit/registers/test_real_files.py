@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from ladestrom.model import Status
-from ladestrom.ports import RecordRefusal, StationDraft
+from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.registers import irve, nobil
 
 SharedFile = Callable[[str], Path]

@@ -16,7 +16,7 @@ from alembic import op
 from ladestrom.core.access import rightful
 from ladestrom.core.drafts import completed, is_described
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key, registry_key
-from ladestrom.ports import StationDraft
+from ladestrom.ports.registry import StationDraft
 
 revision = "0008"
 down_revision = "0007"

@@ -1,0 +1,189 @@
+"""The durable ordered log of changes, and checkpoints of the board that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ladestrom.errors import LogFailure
+from ladestrom.model import AS_OBSERVED, Change, Entry, Millis, Order, Position, Status
+
+
+class Said(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The last word of one feed about an EVSE."""
+
+    feed: str
+    """Empty where that is not known, after a crash."""
+    source: str
+    """Name of the operator."""
+    status: Status
+    error: bool
+    stamp: Millis
+    """As it was written; `NEVER` where it had none."""
+    at: Millis
+    """When it counts as observed."""
+    arrival: int = 0
+
+
+class More(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What the board keeps of an EVSE that several feeds tell of, or whose stamps were ahead of us."""
+
+    heard_on: str
+    """The feed on which it was heard last."""
+    own_arrival: int
+    """Of the last word of the feed that the row is of, or of the loss of its status."""
+    others: tuple[Said, ...] = ()
+    """The last words of other feeds."""
+    capped: Said | None = None
+    """The last word whose stamp was ahead of its receipt: the same word again counts as it did."""
+
+
+class BoardRow(msgspec.Struct, gc=False, array_like=True):
+    """One EVSE of the board, in memory and in a checkpoint: its last change and what was heard of it since.
+
+    A row on the board is replaced and not changed, so that a checkpoint may have it meanwhile.
+    """
+
+    seq: int
+    change: Change
+    observed_at: Millis
+    """When it was last observed: by the change, or by what confirmed it since."""
+    heard_at: Millis
+    """When it was last heard of, on the clock by which silence is judged."""
+    source: str
+    """Whose it is: who changed it, or confirmed it by a later observation."""
+    stamp: Millis = AS_OBSERVED
+    """Of that source's last word: as it was written, `NEVER` without one, `AS_OBSERVED` where it is that."""
+    feed: str = ""
+    """On which that source told it; empty where that is not known, after a crash."""
+    order: Order = Order.STAMPS
+    """Of that feed."""
+    arrival: int = 0
+    """Of the last word that was heard of it, in the order in which all deliveries arrive."""
+    more: More | None = None
+
+
+class Times(msgspec.Struct, frozen=True, gc=False):
+    """What a log keeps of its writer's clocks."""
+
+    given_at: Millis
+    """The last receive time that was given."""
+    heard_at: Millis
+    """The same instant on the clock by which silence is judged."""
+
+
+class Log(Protocol):
+    """One durable ordered log of changes, and checkpoints of the board it makes.
+
+    One writer. Sequence numbers start at 1, have no holes and never repeat within an epoch.
+    """
+
+    @property
+    def last(self) -> Position:
+        """Position of the last durable entry; sequence 0 while there is none."""
+        ...
+
+    @property
+    def first(self) -> int:
+        """Sequence of the oldest entry kept; `last.seq + 1` while there is none."""
+        ...
+
+    @property
+    def fault(self) -> LogFailure | None:
+        """What is known to be wrong with the log, whether or not it can be written; None where nothing is."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the last `trim` dropped entries because of the size of all, and not only for their age."""
+        ...
+
+    async def recover(self) -> Sequence[BoardRow]:
+        """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay.
+
+        Raises:
+            LogDamaged: it cannot be made of what is in the log; says what is damaged and what to do.
+        """
+        ...
+
+    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+        """Makes the changes durable, all or none, and returns them with their sequence numbers.
+
+        Raises:
+            LogFailure: none was appended; calling again may succeed.
+        """
+        ...
+
+    async def read(self, after: int, limit: int) -> Sequence[Entry]:
+        """At most `limit` entries with `seq > after`, in order; entries no longer kept are skipped.
+
+        Raises:
+            LogDamaged: an entry that is kept cannot be read, or is missing; says which (`seq`).
+            LogFailure: the log cannot be read now.
+        """
+        ...
+
+    def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
+        """Every durable entry with `seq > after`, in order, in batches, for ever.
+
+        A reader that is slow gets larger batches (at most 10,000 entries); it never slows the writer. What it
+        was not given yet is not dropped by `trim`.
+
+        Raises:
+            LogTrimmed: the entry after `after` is no longer kept.
+            LogDamaged: the next entry cannot be read, or is missing.
+        """
+        ...
+
+    @property
+    def times(self) -> Times | None:
+        """What is known of the writer's clocks as of `last`, once the board was recovered."""
+        ...
+
+    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
+        """Keeps `rows`, the newest state of EVSEs touched since the last checkpoint.
+
+        Every change with a sequence up to `seq` is in these or in earlier rows, and was received by `times`.
+        They are taken piece by piece while earlier ones are written; a row may be newer than `seq`.
+        """
+        ...
+
+    async def trim(self) -> int:
+        """Drops entries over the limits of age and size; says how many.
+
+        Never any that the checkpoint does not cover, or that a reader that follows was not given yet.
+        """
+        ...
+
+    def look(self) -> None:
+        """Looks whether what was opened is still what is kept where it was; `fault` says so otherwise."""
+        ...
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last write that succeeded."""
+        ...
+
+    @property
+    def stalled_s(self) -> float:
+        """Seconds for which the writes under way have waited for the disk; 0 while there is none."""
+        ...
+
+    @property
+    def kept_bytes(self) -> int:
+        """What it takes on its disk."""
+        ...
+
+    async def probe(self) -> None:
+        """Writes and syncs a small record.
+
+        Raises:
+            LogFailure: the log cannot be written now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Releases the files. What was appended stays."""
+        ...

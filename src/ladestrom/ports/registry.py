@@ -1,0 +1,70 @@
+"""What a register delivers, and what the registry has of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ladestrom.model import NEVER, Millis, Reading, Station
+
+
+class StationDraft(msgspec.Struct, frozen=True):
+    """A station as a register delivers it, before the store gave it its uuid.
+
+    `station.uuid` is empty where the register has no uuids of NOBIL's form; the store allots one and
+    writes it into the station and its EVSEs. EVSE keys are empty where they derive from the uuid
+    (`NOR_01333_01`: the EVSE's first connector).
+    """
+
+    station: Station
+    readings: tuple[tuple[int, Reading], ...] = ()
+    """Index of the EVSE in the station, and what the register says of its status."""
+    notes: tuple[str, ...] = ()
+    """What was odd about the record and how it was read."""
+    updated_at: Millis = NEVER
+    """When the register says that the record was updated; `NEVER` where it does not."""
+
+
+class RecordRefusal(msgspec.Struct, frozen=True):
+    """One record of a register that was refused."""
+
+    record: str
+    """Its id where it has one, else its place: `line 17`, `record 3`."""
+    reason: str
+    """What is wrong and what to do."""
+
+
+class RecordNote(msgspec.Struct, frozen=True):
+    """Something odd about one record of a register that was taken."""
+
+    record: str
+    """Its id in the register."""
+    note: str
+    """What was odd, and how it was read."""
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """What an import did, station by station (uuids)."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: int
+    vanished: tuple[str, ...]
+    returned: tuple[str, ...]
+    """Had vanished, are there again; also in `changed` where something else changed too."""
+    refused: tuple[RecordRefusal, ...]
+    """The first 1,000."""
+    refused_count: int
+    evses: int
+    """EVSEs of the register's stations after the import, vanished stations left out."""
+    notes: tuple[RecordNote, ...] = ()
+    """The first 1,000."""
+    notes_count: int = 0
+
+
+class RegistryDelta(msgspec.Struct, frozen=True):
+    """What changed in the registry after a revision."""
+
+    revision: int
+    stations: tuple[Station, ...]
+    """Added or changed, vanished ones included (`vanished_at`)."""
+    readings: tuple[Reading, ...]
