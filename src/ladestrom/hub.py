@@ -32,6 +32,7 @@ from ladestrom.errors import (
     TooManyRequests,
 )
 from ladestrom.model import (
+    ADJUSTED_MAX,
     Beginning,
     Cause,
     Change,
@@ -70,8 +71,6 @@ DURABLE: Final = (
     "what was accepted of this delivery is in the log, and sending it again does no harm; an internal error "
     "came after that"
 )
-ADJUSTED_MAX: Final = 100
-"""Adjusted times told one by one in a receipt."""
 OURS: Final = Feed("")
 """What is decided here, and is no source's word."""
 CHUNK_EVSES: Final = 1_000

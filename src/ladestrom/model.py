@@ -309,6 +309,10 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
 
+ADJUSTED_MAX: Final = 100
+"""Adjusted times told one by one in a receipt."""
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """What the operator is told once the accepted items are durable.
 

@@ -20,7 +20,6 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded, TooManyRequests
 from ladestrom.hub import (
-    ADJUSTED_MAX,
     APPEND_SECONDS_MAX,
     CHUNK_EVSES,
     RAPID_MS,
@@ -30,6 +29,7 @@ from ladestrom.hub import (
     HubLimits,
 )
 from ladestrom.model import (
+    ADJUSTED_MAX,
     Evse,
     Feed,
     Operator,

@@ -21,8 +21,7 @@ from ladestrom.edges.v2 import BATCH_MS, BATCH_MS_MAX, MODES
 from ladestrom.edges.websocket import TYPES
 from ladestrom.errors import LadestromError
 from ladestrom.formats.contract_schemas import POSITION, Schema, components
-from ladestrom.hub import ADJUSTED_MAX
-from ladestrom.model import Status
+from ladestrom.model import ADJUSTED_MAX, Status
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
 from ladestrom.protocols.plain import CONNECTOR_MAX, IGNORED_MAX
 

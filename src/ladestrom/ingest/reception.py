@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from ladestrom.errors import OWN_FAILURES, LadestromError, PartlyTaken, Taken
-from ladestrom.hub import ADJUSTED_MAX, Hub
+from ladestrom.hub import Hub
 from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, Origin, Supervision
-from ladestrom.model import Beginning, Feed, Millis, Operator, Order, Receipt, Refusal
+from ladestrom.model import ADJUSTED_MAX, Beginning, Feed, Millis, Operator, Order, Receipt, Refusal
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.tasks import Turns, parts
