@@ -39,6 +39,7 @@ from ladestrom.model import (
     Entry,
     Evse,
     Feed,
+    Ids,
     Millis,
     Operator,
     Position,
@@ -572,7 +573,7 @@ class Hub:
         source: str,
         *,
         only: Collection[str] | None = None,
-        keep: Collection[str] = (),
+        keep: Collection[Ids] = (),
         within: tuple[str, ...] = (),
         feed: str | None = None,
         before: Beginning | None = None,
@@ -583,7 +584,7 @@ class Hub:
         Args:
             source: name of the operator.
             only: these EVSEs, by any of their ids; all of them where it is None.
-            keep: except these, by any of their ids.
+            keep: except these, found as those of a report are.
             within: of all of them, those of these parties, or whose key begins so; empty is no bound.
             feed: only what was heard last on this feed; on any of the source's where it is None.
             before: only what was heard last before this; before now where it is None.
@@ -592,10 +593,15 @@ class Hub:
         """
         cells = self.board.cells
         until = self.board.arrivals if before is None else before.arrival - 1
-        turns, by_key = Turns(), self.directory.by_key
+        turns, by_key, resolve = Turns(), self.directory.by_key, self.directory.resolve
+        owner = None if by is None else self.rights(by)
         kept: set[str] = set()
+
+        def owns(evse: Evse) -> bool:
+            return owner is None or may_report(owner, evse)
+
         for ids in parts(list(keep), CHUNK_EVSES):
-            kept.update(evse.key for written in ids for evse in self.directory.meant(written))
+            kept.update(evse.key for written, also in ids for evse in resolve(written, also, owns)[0])
             await turns.rest()
         part = Operator(source, parties=within, prefixes=within) if within else None
 

@@ -212,6 +212,11 @@ class Beginning(msgspec.Struct, frozen=True, gc=False):
     """Our clock."""
 
 
+Ids = tuple[str, str]
+"""An EVSE as a source names it: by an id, and by another one, looked for where the first is not known; empty
+where it says one only."""
+
+
 class StatusReport(msgspec.Struct, frozen=True, gc=False):
     """What a source claims about one EVSE: a word."""
 

@@ -85,6 +85,11 @@ def status_of(word: str) -> Status | None:
     return _STATUSES.find(word)
 
 
+def is_hidden(publish: object) -> bool:
+    """Whether a Location with this `publish` must not be shown. Some write it as text, or as a number."""
+    return publish is False or (publish is not None and str(publish).strip().lower() in {"false", "0"})
+
+
 def draft(
     location: Mapping[str, object], party: str | None = None, *, with_readings: bool = True
 ) -> StationDraft | RecordRefusal:
@@ -123,7 +128,7 @@ def _draft(
         return clean(location.get(field), field, TEXT_CHARACTERS_MAX, notes)
 
     points = _Points(own, notes, with_readings=with_readings)
-    if location.get("publish") is not False:
+    if not is_hidden(location.get("publish")):
         points.read(location.get("evses"))
     address = text("address")
     station = Station(

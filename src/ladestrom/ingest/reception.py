@@ -15,7 +15,7 @@ from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, Origin, Supervision
-from ladestrom.model import ADJUSTED_MAX, Beginning, Feed, Millis, Operator, Order, Receipt, Refusal
+from ladestrom.model import ADJUSTED_MAX, Beginning, Feed, Ids, Millis, Operator, Order, Receipt, Refusal
 from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.tasks import Turns, parts
@@ -155,7 +155,7 @@ class Reception:
         """
         return await self._hub.sign_off(operator.name, only=evses, feed=feed, before=before)
 
-    async def keep_only(self, operator: Operator, feed: str, evses: Collection[str]) -> int:
+    async def keep_only(self, operator: Operator, feed: str, evses: Collection[Ids]) -> int:
         """The source has told of all EVSEs that it has on a feed; others that it told on it are unknown."""
         return await self._hub.sign_off(operator.name, keep=evses, feed=feed, by=operator)
 
@@ -253,13 +253,12 @@ def _partly(
     )
 
 
-async def told_of(delivery: Delivery) -> set[str]:
-    """The EVSEs that a complete delivery says are there, by all their ids."""
+async def told_of(delivery: Delivery) -> set[Ids]:
+    """The EVSEs that a complete delivery says are there."""
     found = set(delivery.named)
     turns = Turns()
     for some in parts(delivery.reports, ITEMS_PER_LOOK):
-        found.update(report.evse for report in some)
-        found.update(report.also for report in some if report.also)
+        found.update((report.evse, report.also) for report in some)
         await turns.rest()
     return found
 

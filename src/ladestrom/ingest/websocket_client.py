@@ -45,13 +45,13 @@ from ladestrom.ingest.http_poll import Desk, insist, make_fetcher, origin_of, se
 from ladestrom.ingest.pacing import Outcome, Pace
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.reception import feed_of, told_of
-from ladestrom.ingest.supervision import Health, Kind
-from ladestrom.model import Feed, Operator, Order, Position
+from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Health, Kind
+from ladestrom.model import Feed, Ids, Operator, Order, Position
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import nobil_realtime
 from ladestrom.protocols.conversation import Stream
 from ladestrom.protocols.delivery import Delivery
-from ladestrom.tasks import Turns
+from ladestrom.tasks import Turns, parts
 
 logger = structlog.get_logger(__name__)
 
@@ -237,7 +237,7 @@ class Follower:
     async def _told(self, told: Told) -> None:
         desk = self._desk
         operator = desk.operator(self.source.operator)
-        all_of = told.all_of
+        all_of = None if told.all_of is None else await _by_one_id(told.all_of)
         if told.frame is not None:
             try:
                 delivery = await self._read(told.frame, operator)
@@ -510,3 +510,12 @@ async def _heard(receive: Receive) -> bytes:
             return await receive()
     except TimeoutError:
         raise Gone(f"silent for {SILENT_S_MAX:g} s") from None
+
+
+async def _by_one_id(evses: Collection[str]) -> set[Ids]:
+    found: set[Ids] = set()
+    turns = Turns()
+    for some in parts(list(evses), ITEMS_PER_LOOK):
+        found.update((each, "") for each in some)
+        await turns.rest()
+    return found

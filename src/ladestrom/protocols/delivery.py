@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.rules import EARLIEST_AT
-from ladestrom.model import Millis, Order, Reason, Refusal, Status, StatusReport
+from ladestrom.model import Ids, Millis, Order, Reason, Refusal, Status, StatusReport
 from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.quoting import quoted
 
@@ -72,7 +72,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """It names all EVSEs that its source has: those of this source that it lacks are unknown from now on."""
     within: tuple[str, ...] = ()
     """What it is complete of: parties, or what EVSE keys begin with (`NOABC`); empty is all of its source."""
-    named: Collection[str] = ()
+    named: Collection[Ids] = ()
     """EVSEs that it has beside those it reports on: deliveries before it, of the same whole, told of them."""
     unknown: list[str] = msgspec.field(default_factory=list)
     """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,

@@ -12,7 +12,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
@@ -55,6 +55,8 @@ UNUSABLE_API: Final = 3001
 UNSUPPORTED_VERSION: Final = 3002
 MISSING_ENDPOINTS: Final = 3003
 """OCPI 2.2.1, section 5: status codes."""
+
+T = TypeVar("T")
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,64}")
 _UNENCODED: Final = "2.1.1"
@@ -136,11 +138,12 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 class _Details(msgspec.Struct, frozen=True):
-    version: str
-    endpoints: list[Endpoint]
+    endpoints: list[msgspec.Raw]
 
 
 _encode = msgspec.json.Encoder().encode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
 
 
@@ -270,24 +273,54 @@ def read_versions(data: msgspec.Raw, what: str) -> list[Version]:
         PeerFailed: it is no list of them.
     """
     try:
-        return msgspec.json.decode(data, type=list[Version])
+        return _each(listed(data), Version)
     except UNREADABLE as error:
         raise PeerFailed(f"{what} answers, but not with a list of versions ({error})") from error
 
 
 def read_details(data: msgspec.Raw, what: str) -> tuple[Endpoint, ...]:
-    """The endpoints of version details.
+    """The endpoints of version details. Some peers answer with a list that has these alone.
 
     Raises:
         PeerFailed: it is none.
     """
     try:
-        found = msgspec.json.decode(data, type=_Details).endpoints
+        found = [raw for each in _each(listed(data), _Details) for raw in each.endpoints]
+        if len(found) > ENDPOINTS_MAX:
+            raise PeerFailed(f"{what} has {len(found)} endpoints; at most {ENDPOINTS_MAX} are taken")
+        return tuple(_each(found, Endpoint))
     except UNREADABLE as error:
         raise PeerFailed(f"{what} answers, but not with version details ({error})") from error
-    if len(found) > ENDPOINTS_MAX:
-        raise PeerFailed(f"{what} has {len(found)} endpoints; at most {ENDPOINTS_MAX} are taken")
-    return tuple(found)
+
+
+def listed(data: msgspec.Raw) -> list[msgspec.Raw]:
+    """The items of a list; an object that stands alone is one.
+
+    Raises:
+        msgspec.ValidationError: it is neither.
+    """
+    try:
+        return _decode_items(data)
+    except msgspec.ValidationError:
+        _decode_object(data)
+        return [data]
+
+
+def _each(items: Sequence[msgspec.Raw], kind: type[T]) -> list[T]:
+    """Those that can be read; one that cannot be costs no other.
+
+    Raises:
+        msgspec.ValidationError: there are some, and none can be read.
+    """
+    found, failed = [], None
+    for each in items:
+        try:
+            found.append(msgspec.json.decode(each, type=kind))
+        except UNREADABLE as error:
+            failed = error
+    if failed is not None and not found:
+        raise failed
+    return found
 
 
 def best(offered: Sequence[Version], wanted: Sequence[str] = VERSIONS) -> Version | None:

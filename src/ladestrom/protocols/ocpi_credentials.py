@@ -9,7 +9,7 @@ Source: OCPI 2.2.1 and 2.3.0, section 7; 2.1.1, `credentials`.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -78,15 +78,11 @@ class Introduction(msgspec.Struct, frozen=True):
     endpoints: tuple[Endpoint, ...]
 
 
-class _BusinessDetails(msgspec.Struct, frozen=True):
-    name: str | None = None
-
-
 class _Role(msgspec.Struct, frozen=True):
-    role: str
     party_id: str
     country_code: str
-    business_details: _BusinessDetails | None = None
+    role: Any = None
+    business_details: Any = None
 
 
 class _Credentials(msgspec.Struct, frozen=True):
@@ -95,7 +91,7 @@ class _Credentials(msgspec.Struct, frozen=True):
     roles: list[_Role] | None = None
     party_id: str | None = None
     country_code: str | None = None
-    business_details: _BusinessDetails | None = None
+    business_details: Any = None
 
 
 Registering = Generator[Ask, Answered, Introduction]
@@ -120,7 +116,7 @@ def read(body: bytes | msgspec.Raw) -> Credentials:
     if not is_address(url):
         raise Refused("the url is not an http or https address", INVALID_PARAMETERS)
     if said.roles is None:
-        said_roles = [_Role("", said.party_id or "", said.country_code or "", said.business_details)]
+        said_roles = [_Role(said.party_id or "", said.country_code or "", "", said.business_details)]
     else:
         said_roles = said.roles
     if len(said_roles) > ROLES_MAX:
@@ -137,7 +133,13 @@ def _role(said: _Role) -> Role:
             INVALID_PARAMETERS,
         )
     details = said.business_details
-    return Role(said.role.upper()[:10], party, (details.name or "")[:100] if details else "")
+    name = details.get("name") if isinstance(details, dict) else None
+    return Role(_text(said.role).upper()[:10], party, _text(name)[:100])
+
+
+def _text(value: object) -> str:
+    """What decides nothing may be of any type."""
+    return value if isinstance(value, str) else ""
 
 
 def write(own: Self, token: str, url: str, version: str) -> dict[str, object]:

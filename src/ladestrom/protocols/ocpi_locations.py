@@ -15,9 +15,17 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, native_id, party_of, status_of
+from ladestrom.core.locations import (
+    ID_CHARACTERS_MAX,
+    draft,
+    instant,
+    is_hidden,
+    native_id,
+    party_of,
+    status_of,
+)
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.model import NEVER, Millis, Order, Reason, Status, evse_key, local_key
+from ladestrom.model import NEVER, Ids, Millis, Order, Reason, Status, evse_key, local_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 
@@ -57,8 +65,8 @@ class Page(msgspec.Struct, frozen=True):
     locations: int
     newest_at: Millis
     """The largest `last_updated` of its Locations; `NEVER` where none has one."""
-    named: list[str]
-    """Every EVSE that it has, by all its ids."""
+    named: list[Ids]
+    """Every EVSE that it has."""
     parties: set[str]
     """Whose its Locations are, where they say so."""
     ids: list[str]
@@ -274,8 +282,8 @@ class Statuses:
     """The statuses of Locations, one after the other."""
 
     def __init__(self, source: str, limits: ParseLimits) -> None:
-        self.named: list[str] = []
-        """Every EVSE that was read, by all its ids."""
+        self.named: list[Ids] = []
+        """Every EVSE that was read."""
         self._gathering = Gathering(source, Order.UPDATES)
         self._left: list[tuple[str, str]] = []
         self._items_max = limits.items_max
@@ -313,11 +321,12 @@ class Statuses:
             self._refuse(Reason.INVALID_ITEM, "it is no Location: it has no id, or its evses are no list")
             return
         evses = found or []
+        hides = is_hidden(location.get("publish"))
         shared = shared_ids(each for each in evses if isinstance(each, dict))
         for each in evses:
             if not isinstance(each, dict):
                 self._refuse(Reason.INVALID_ITEM, "it is no EVSE object")
-            elif location.get("publish") is False:
+            elif hides:
                 self.hide(_text(each.get("uid")), _text(each.get("evse_id")))
             else:
                 self.add_evse(each, shared)
@@ -356,10 +365,10 @@ class Statuses:
         if not evse_id or newest is not None:
             # The newest of those that share an EVSE id has it, where nothing is known by its uid.
             also = evse_id if evse_id and newest == uid and status is not Status.REMOVED else ""
-            self.named += (uid, also) if also else (uid,)
+            self.named.append((uid, also))
             self._gathering.word(uid, status, at, word, also)
         elif shared is None or status is not Status.REMOVED or not shared.is_listed(key):
-            self.named += (evse_id, uid)
+            self.named.append((evse_id, uid))
             self._gathering.word(evse_id, status, at, word, uid)
 
     def _refuse(self, reason: Reason, detail: str) -> None:

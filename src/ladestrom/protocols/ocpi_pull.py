@@ -14,7 +14,7 @@ Source: OCPI 2.2.1 and 2.3.0, sections 4.1.4 (pagination) and 8.2.1; 2.1.1 likew
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
@@ -24,7 +24,7 @@ import msgspec
 from ladestrom.core.locations import party_of
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidSetting
-from ladestrom.model import NEVER, Millis, Order, Status, StatusReport, evse_key, local_key
+from ladestrom.model import NEVER, Ids, Millis, Order, Status, StatusReport, evse_key, local_key
 from ladestrom.protocols.conversation import (
     PARTIAL,
     Answered,
@@ -48,6 +48,7 @@ from ladestrom.protocols.ocpi import (
     best,
     endpoint,
     is_address,
+    listed,
     opened,
     read_details,
     read_versions,
@@ -63,7 +64,7 @@ PAGE_LOCATIONS: Final = 500
 PAGES_MAX: Final = 10_000
 """Of one round: a million Locations at a hundred a page."""
 NAMED_MAX: Final = 2_000_000
-"""EVSE ids of one whole round; the European Union has about a million charge points."""
+"""EVSEs of one whole round; the European Union has about a million charge points."""
 OVERLAP_MS: Final = 60_000
 """Asked for again: what was updated while the round before walked through the pages."""
 WHOLE_EVERY_S: Final = 43_200
@@ -84,6 +85,8 @@ TO: Final = "to"
 """Likewise: the party that is asked (`NOABC`)."""
 KEPT: Final = "kept"
 """In a memory, that the Locations of the whole rounds were kept."""
+KIND_ITEMS_MAX: Final = 100
+"""Items of an answer that are looked at to find out what it is: the first that is an object tells."""
 _LINK: Final = re.compile(r"""<([^<>]*)>((?:[^,<"]|"[^"]*")*)""")
 """A target, and its parameters; within quotes, a comma is part of a value (RFC 8288, section 3)."""
 _PARAMETER: Final = re.compile(r""";\s*([^\s=;]+)\s*(?:=\s*(?:"([^"]*)"|'([^']*)'|([^\s;]*)))?""")
@@ -128,16 +131,16 @@ class _Walk:
         self._is_whole = self._newest_at == NEVER or not is_recent or KEPT not in memory
         self._version = settings.options.get(VERSION) or (memory.get(VERSION, "") if same else "")
         self._since_at = self._newest_at
-        self._named: set[str] = set()
+        self._named: set[Ids] = set()
         self._parties: set[str] = {named} if named else set()
         self._ids: set[str] = set()
         """Locations seen in this round."""
-        self._present: set[str] = set()
-        """EVSEs that have another status than REMOVED in this round, by all their ids."""
-        self._removed: list[tuple[StatusReport, set[str]]] = []
-        """Those that are REMOVED, each with all ids of its EVSE."""
-        self._left: list[tuple[tuple[str, str], set[str]]] = []
-        """Those that are not to be shown, by EVSE id and uid; likewise."""
+        self._present = _Present()
+        """EVSEs that have another status than REMOVED in this round."""
+        self._removed: list[StatusReport] = []
+        """Those that are REMOVED."""
+        self._left: list[Ids] = []
+        """Those that are not to be shown, by EVSE id and uid."""
         self._links = True
         """Whether the peer's links to next pages can be followed."""
         self._short = ""
@@ -153,8 +156,8 @@ class _Walk:
                 answered, data = yield from self._ask(self._query(self._locations, 0))
             if not (yield from self._pages(answered, data)):
                 break
-        gone = [each for each, ids in self._removed if self._present.isdisjoint(ids)]
-        left = [each for each, ids in self._left if self._present.isdisjoint(ids)]
+        gone = [each for each in self._removed if not self._present.has((each.evse, each.also))]
+        left = [each for each in self._left if not self._present.has(each)]
         if gone or left:
             yield Delivery(reports=gone, order=Order.UPDATES, left=left, documents={})
         if self._is_whole and not self._short:
@@ -321,13 +324,13 @@ class _Walk:
         page, removed, left, present = yield from reading(answered.body, work)
         self._removed += removed
         self._left += left
-        self._present |= present
+        self._present.add(present)
         self._newest_at = max(self._newest_at, page.newest_at)
         if self._is_whole:
             self._named.update(page.named)
             self._parties |= page.parties
             if len(self._named) > NAMED_MAX:
-                raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSE ids, which is too many")
+                raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSEs, which is too many")
         return page
 
     def _ask(self, url: str, *, is_module: bool = True) -> Part[tuple[Answered, msgspec.Raw]]:
@@ -374,38 +377,65 @@ class _Walk:
 
 def _read_page(
     data: msgspec.Raw, source: str, limits: ParseLimits, *, party: str | None, with_stations: bool
-) -> tuple[Page, list[tuple[StatusReport, set[str]]], list[tuple[tuple[str, str], set[str]]], set[str]]:
-    """A page without the EVSEs that are REMOVED or not to be shown; these with their ids, which wait for the
-    end of the round; and all ids of the others.
+) -> tuple[Page, list[StatusReport], list[Ids], list[Ids]]:
+    """A page without the EVSEs that are REMOVED or not to be shown; these, which wait for the end of the
+    round; and the others by their ids.
 
     An EVSE that moves is REMOVED at one Location and has its status at another, on whichever page.
     """
     page = read_page(data, source, limits, party=party, with_documents=True, with_stations=with_stations)
     delivery = page.delivery
-    removed = [
-        (each, _keys(each.evse, each.also)) for each in delivery.reports if each.status is Status.REMOVED
-    ]
-    left = [(each, _keys(*each)) for each in delivery.left]
+    removed = [each for each in delivery.reports if each.status is Status.REMOVED]
     reports = [each for each in delivery.reports if each.status is not Status.REMOVED]
-    present = {key for each in reports for key in _keys(each.evse, each.also)}
+    present = [(each.evse, each.also) for each in reports]
     shown = msgspec.structs.replace(delivery, reports=reports, left=[])
-    return msgspec.structs.replace(page, delivery=shown), removed, left, present
+    return msgspec.structs.replace(page, delivery=shown), removed, delivery.left, present
 
 
-def _keys(*ids: str) -> set[str]:
-    """All ids of an EVSE, as they compare."""
-    return {evse_key(each) or local_key(each) for each in ids if each}
+class _Present:
+    """EVSEs that a round has. One is told from others by its EVSE id, and by its uid where one of two records
+    has no EVSE id: some Senders count the EVSEs of each Location from 1.
+    """
+
+    def __init__(self) -> None:
+        self._all: set[str] = set()
+        self._alone: set[str] = set()
+        """Ids of those that have no other."""
+
+    def add(self, evses: Iterable[Ids]) -> None:
+        """More of them."""
+        for each in evses:
+            keys = _keys(*each)
+            self._all.update(keys)
+            if len(keys) == 1:
+                self._alone.update(keys)
+
+    def has(self, evse: Ids) -> bool:
+        """Whether it is one of them."""
+        keys = _keys(*evse)
+        return bool(keys) and (keys[0] in self._all or keys[-1] in self._alone)
+
+
+def _keys(*ids: str) -> list[str]:
+    """The ids of an EVSE, as they compare."""
+    return [evse_key(each) or local_key(each) for each in ids if each]
 
 
 def _kind(data: msgspec.Raw) -> str:
     """What an answer holds: `versions`, `details`, or Locations."""
     try:
-        found = msgspec.json.decode(data, type=list[dict[str, msgspec.Raw]] | dict[str, msgspec.Raw])
+        items = listed(data)[:KIND_ITEMS_MAX]
     except UNREADABLE:
         return "locations"
-    if isinstance(found, dict):
-        return "details" if "endpoints" in found else "locations"
-    return "versions" if found and all("version" in each and "url" in each for each in found) else "locations"
+    for each in items:
+        try:
+            found = msgspec.json.decode(each, type=dict[str, msgspec.Raw])
+        except UNREADABLE:
+            continue
+        if "endpoints" in found:
+            return "details"
+        return "versions" if "version" in found and "url" in found else "locations"
+    return "locations"
 
 
 def _checked(url: str) -> str:

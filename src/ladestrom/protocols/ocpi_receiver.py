@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, party_of, status_of
+from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, is_hidden, party_of, status_of
 from ladestrom.model import Millis, Receipt, Status, evse_key, local_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, json_text, shown
@@ -380,7 +380,7 @@ def _statuses(sent: Sent, location: Object, before: list[Object], after: list[Ob
         if not keys.isdisjoint(_listed_keys([evse])) and local_key(_ids(evse)[0]) not in told
     ]
     for place, evse in enumerate((*after, *(heirs if after else ()))):
-        if location.get("publish") is False:
+        if is_hidden(location.get("publish")):
             gathered.hide(*_ids(evse))
         else:
             gathered.add_evse(evse, shared)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ladestrom.core.locations import instant, status_of
+from ladestrom.core.locations import instant, is_hidden, status_of
 from ladestrom.model import NEVER, Evse, Millis, Status, StatusReport, evse_key, local_key
 from ladestrom.protocols.delivery import UNREADABLE, Delivery
 
@@ -130,13 +130,14 @@ def _listed(document: bytes | None) -> _Listed:
         listing = _decode(document)
     except UNREADABLE:
         return found
+    hides = is_hidden(listing.publish)
     for record in _records(listing):
         uid = str(record.uid)
         name = _name(uid, record.evse_id if isinstance(record.evse_id, str) else "")
         if isinstance(record.status, str) and status_of(record.status) is Status.REMOVED:
             at = instant(record.last_updated)
             found.removed[name, local_key(uid)] = NEVER if at is None else at
-        elif listing.publish is not False:
+        elif not hides:
             found.here.add(name)
     return found
 

@@ -78,8 +78,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     component: Component
     variable: Variable
-    actualValue: str = ""  # noqa: N815 - as the specification writes it
-    cleared: bool | None = None
+    actualValue: Any = None  # noqa: N815 - as the specification writes it
+    cleared: Any = None
     timestamp: Any = None
 
 
@@ -146,12 +146,18 @@ def _take(turn: Turn, event: Event) -> None:
         return
     at = instant(event.timestamp)
     if what == "Problem":
-        is_there = bool(FLAGS.find(event.actualValue)) and not event.cleared
+        is_there = _is_set(event.actualValue) and not _is_set(event.cleared)
         turn.points.problem(turn.into, where, is_there, at, turn.now)
         return
-    said = STATUSES.find(event.actualValue) or unmapped(event.actualValue)
+    word = event.actualValue if isinstance(event.actualValue, str) else ""
+    said = STATUSES.find(word) or unmapped(word)
     turn.heard.append(where)
     turn.points.tell(turn.into, where, said, at, turn.now)
+
+
+def _is_set(value: object) -> bool:
+    """A flag as charging stations write it: as the text that the specification wants, or as JSON has it."""
+    return bool(FLAGS.find(value)) if isinstance(value, str) else value is True or value == 1
 
 
 def _where(component: Component) -> Connector | None:

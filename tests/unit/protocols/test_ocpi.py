@@ -149,6 +149,25 @@ class TestCredentials:
             ocpi_credentials.read(body)
         assert (refused.value.reply.code, refused.value.reply.status) == (2001, status)
 
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"business_details": "ABC"},
+            {"business_details": []},
+            {"business_details": {"name": 7, "logo": []}},
+            {"role": None},
+            {"role": 7, "hub_party_id": 7},
+        ],
+    )
+    @pytest.mark.parametrize("is_flat", [False, True])
+    def test_what_does_not_decide_may_be_anything(self, odd: dict[str, Any], is_flat: bool) -> None:
+        party = {"party_id": "abc", "country_code": "no", **odd}
+        said: dict[str, Any] = {"token": "t", "url": "https://p.example/v"}
+        said |= party if is_flat else {"roles": [party]}
+        assert ocpi_credentials.read(json.dumps(said).encode()).roles == (
+            ocpi_credentials.Role("", "NOABC", ""),
+        )
+
     def test_ours_are_as_the_version_has_them(self) -> None:
         flat = ocpi_credentials.write(OWN, "t", "https://hub.example/ocpi/versions", "2.1.1")
         roled: Any = ocpi_credentials.write(OWN, "t", "https://hub.example/ocpi/versions", "2.2.1")
@@ -215,6 +234,8 @@ class TestIntroduction:
                 3003,
             ),
             ([VERSIONS, ({"endpoints": 1}, 200, 1000)], 3001),
+            ([([None], 200, 1000)], 3001),
+            ([VERSIONS, ({"endpoints": [7]}, 200, 1000)], 3001),
         ],
     )
     def test_what_cannot_be_used_is_refused_as_the_specification_says(
@@ -474,8 +495,11 @@ class TestPatch:
         assert isinstance(station, StationDraft)
         assert [evse.uid for evse in station.station.evses] == ["1002"]
 
-    def test_a_location_that_is_published_no_more_is_unknown_and_one_that_is_again_is_reported(self) -> None:
-        hide = {"publish": False, "last_updated": "2026-11-18T10:00:00Z"}
+    @pytest.mark.parametrize("publish", [False, "false", "False", 0])
+    def test_a_location_that_is_published_no_more_is_unknown_and_one_that_is_again_is_reported(
+        self, publish: object
+    ) -> None:
+        hide = {"publish": publish, "last_updated": "2026-11-18T10:00:00Z"}
         hidden = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1"), sent(hide))
         assert hidden.delivery.reports == []
         assert ("NO*ABC*E1001", "1001") in hidden.delivery.left

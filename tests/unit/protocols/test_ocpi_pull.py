@@ -121,7 +121,7 @@ def test_the_first_round_is_whole_and_names_every_evse() -> None:
     deliveries, _ = walk(Peer(3))
     last = deliveries[-1]
     assert (last.complete, last.within, last.reports) == (True, ("NOABC",), [])
-    assert set(last.named) == {"0", "1", "2", "NO*ABC*E0", "NO*ABC*E1", "NO*ABC*E2"}
+    assert set(last.named) == {("NO*ABC*E0", "0"), ("NO*ABC*E1", "1"), ("NO*ABC*E2", "2")}
 
 
 def test_the_next_round_asks_where_the_locations_are_for_what_was_updated_since() -> None:
@@ -414,6 +414,57 @@ def test_an_evse_that_is_removed_at_one_location_and_there_at_another_is_not_rem
     assert {report.status for each in deliveries for report in each.reports if report.also == "0"} == {
         Status.REMOVED
     }
+
+
+@pytest.mark.parametrize("taken", [{"status": "REMOVED"}, {"publish": False}])
+def test_a_uid_that_another_location_uses_too_keeps_no_evse_that_is_gone(taken: dict[str, Any]) -> None:
+    peer = Peer(2)
+    for each in peer.locations:
+        each["evses"][0]["uid"] = "1"
+    changed = peer.locations[0] if "publish" in taken else peer.locations[0]["evses"][0]
+    changed.update(taken)
+    deliveries, _ = walk(peer)
+    removed = [
+        report.evse for each in deliveries for report in each.reports if report.status is Status.REMOVED
+    ]
+    left = [evse for each in deliveries for evse, _ in each.left]
+    assert [*removed, *left] == ["NO*ABC*E0"]
+
+
+@pytest.mark.parametrize("without", ["removed", "here"])
+def test_a_record_without_evse_id_is_of_the_evse_with_its_uid(without: str) -> None:
+    peer = Peer(2)
+    removed, here = (each["evses"][0] for each in peer.locations)
+    removed |= {"uid": "1", "status": "REMOVED"}
+    (removed if without == "removed" else here).pop("evse_id")
+    deliveries, _ = walk(peer)
+    assert [report.status for each in deliveries for report in each.reports] == [Status.AVAILABLE]
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        [None, {"version": 2.2, "url": "https://peer.example/x"}, {"version": "2.1.1", "url": None}],
+        {},
+    ],
+)
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_odd_versions_and_details_cost_no_others(versions: Any, is_listed: bool) -> None:
+    class Odd(Peer):
+        def say(
+            self, ask: Ask, data: Any, headers: Mapping[str, str] | None = None, status: int = 200
+        ) -> Answered:
+            if ask.url == VERSIONS and data:
+                data = [*versions, *data] if versions else data[0]
+            elif isinstance(data, dict) and "endpoints" in data:
+                endpoints = [None, {"identifier": "cdrs", "url": None}, *data["endpoints"]]
+                data = {"version": None, "endpoints": endpoints}
+                data = [data] if is_listed else data
+            return super().say(ask, data, headers, status)
+
+    deliveries, memory = walk(Odd(1))
+    assert uids(deliveries) == ["0"]
+    assert memory["locations"] == LOCATIONS
 
 
 def test_updates_answered_with_404_and_2003_are_none() -> None:

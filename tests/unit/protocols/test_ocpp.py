@@ -469,12 +469,13 @@ def test_availability_of_the_station_lies_over_all() -> None:
     assert [each.status for each in reports(outcome)] == [Status.UNKNOWN] * 3
 
 
-def test_a_problem_is_a_flag_until_it_is_cleared() -> None:
+@pytest.mark.parametrize(("is_there", "is_none"), [("true", "false"), (True, False), (1, 0), (True, None)])
+def test_a_problem_is_a_flag_until_it_is_cleared(is_there: Any, is_none: Any) -> None:
     peer = Peer(OCPP_201)
     peer.status(1, "Available", 0)
-    outcome = peer.event(event("Connector", "Problem", "true", 1, id=1, connectorId=1))
+    outcome = peer.event(event("Connector", "Problem", is_there, 1, id=1, connectorId=1))
     assert brief(reports(outcome)) == [(FIRST, "AVAILABLE", True, 1)]
-    outcome = peer.event(event("Connector", "Problem", "false", 2, id=1, connectorId=1))
+    outcome = peer.event(event("Connector", "Problem", is_none, 2, id=1, connectorId=1))
     assert brief(reports(outcome)) == [(FIRST, "AVAILABLE", False, 2)]
     outcome = peer.event(event("ChargingStation", "Problem", "True", 3))
     assert brief(reports(outcome)) == [(FIRST, "AVAILABLE", True, 3)]
