@@ -90,6 +90,7 @@ class Place:
         if not self.is_there:
             self.is_there = True
             self.state = ("UNKNOWN", False)
+            self.changed_at = NOTHING_AT
 
     def lose(self, received_at: int, arrival: int) -> bool:
         """Its source is silent, or gone."""
@@ -136,7 +137,9 @@ class Place:
                 self._hear(said)
         if is_taken or before is None or supersedes(said, before):
             # What the board has of a feed is its word, whatever it said before: after a loss, or a wrong clock.
-            self.last[word.feed] = said
+            is_own = word.feed == self.feed and self.lost is None
+            # What it repeats it has observed before: the observation does not go back with our clock.
+            self.last[word.feed] = said._replace(at=self.observed_at) if is_own else said
         if said.is_capped:
             self.capped = said
         return outcome
@@ -226,7 +229,9 @@ def supersedes(said: Counted, before: Counted) -> bool:
             assert said.word.stamp is not None
             assert before.word.stamp is not None
             return said.word.stamp > before.word.stamp
-        return is_later
+        # Our clock was set back: a word that was not ahead does not become so when it comes again.
+        is_same = (said.state, said.word.stamp) == (before.state, before.word.stamp)
+        return is_later and not (is_same and before.is_stamped and said.is_capped)
     if said.at == before.at:
         return rank(said.state) >= rank(before.state) if are_stamped else is_later
     return said.at > before.at or (said.word.stamp is None and said.word.arrival > before.word.arrival)

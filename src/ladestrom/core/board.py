@@ -293,9 +293,10 @@ class Round:
     def _judge(
         self, evse: Evse, report: StatusReport, taking: Taking, row: BoardRow | None
     ) -> Change | Suppression:
-        word = counted(report, taking, row)
-        if row is None:
+        if row is None or _vanished(row.change):
+            word = counted(report, taking, None)
             return self._change(evse, report, taking, row, word, word.at)
+        word = counted(report, taking, row)
         own = last_word(row, word, taking)
         if own is not None:
             word = raised(word, own, taking)
@@ -455,7 +456,7 @@ def follow(
     )
     others: tuple[Said, ...] = ()
     kept: Said | None = None
-    if row is not None:
+    if row is not None and not _is_back(row.change, change):
         others = _others(row, word)
         if row.more is not None:
             kept = row.more.capped
@@ -587,6 +588,15 @@ def unheard(evse: Evse, received_at: Millis, before: Change | None) -> Change:
 def claims(change: Change) -> bool:
     """Whether a status says something of this moment, and so ends when nobody confirms it."""
     return change.status in EXPIRABLE or (change.status is Status.UNKNOWN and change.error)
+
+
+def _is_back(before: Change, change: Change) -> bool:
+    """Whether an EVSE that is reported on had left its register: what was said of it before counts no more.
+
+    One that is reported on at its new station first leaves the old one by an entry of the same instant.
+    """
+    has_moved = change.station != before.station and change.received_at == before.received_at
+    return _vanished(before) and not has_moved
 
 
 def _vanished(change: Change) -> bool:

@@ -160,7 +160,11 @@ def supersedes(word: Said, own: Said, order: Order) -> bool:
         return is_later
     are_stamped = _is_stamped(word) and _is_stamped(own)
     if order is Order.UPDATES:
-        return word.stamp > own.stamp if are_stamped and word.stamp != own.stamp else is_later
+        if are_stamped and word.stamp != own.stamp:
+            return word.stamp > own.stamp
+        # Our clock was set back: a word that was not ahead does not become so when it comes again.
+        is_again = _is_stamped(own) and _is_same(word, own)
+        return is_later and (are_stamped or not is_again)
     if word.at != own.at:
         # One without a stamp was observed when it arrived, whatever our clock said then and says now.
         return word.at > own.at or (word.stamp == NEVER and word.arrival > own.arrival)
@@ -220,6 +224,10 @@ def _after_loss(row: BoardRow, word: Said, taking: Taking) -> Millis | None:
     if (word.status, word.error) == (change.was_status, change.was_error):
         return min(max(word.at, row.observed_at), taking.received_at)
     return word.at if word.at >= row.observed_at else None
+
+
+def _is_same(one: Said, other: Said) -> bool:
+    return (one.status, one.error, one.stamp) == (other.status, other.error, other.stamp)
 
 
 def _is_stamped(word: Said) -> bool:

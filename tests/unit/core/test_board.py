@@ -672,6 +672,23 @@ class TestWrongClock:
         hear(board, EVSE, said(Status.AVAILABLE, None, "xyz"), NOW)
         assert changed(hear(board, EVSE, word, NOW + S, OCPI)).observed_at == NOW + S
 
+    def test_a_word_that_comes_again_when_the_clock_is_right_stays_the_last_one_by_its_stamp(self) -> None:
+        board = registered()
+        word = said(Status.AVAILABLE, NOW)
+        hear(board, EVSE, word, self.AHEAD, OCPI)
+        hear(board, EVSE, word, NOW - S, OCPI)
+        assert hear(board, EVSE, said(Status.CHARGING, NOW - 2 * S), NOW - S, OCPI) is STALE
+
+    def test_so_does_one_that_does_not_hold(self) -> None:
+        board = registered()
+        word = said(Status.AVAILABLE, NOW)
+        hear(board, EVSE, word, self.AHEAD, OCPI)
+        hear(board, EVSE, said(Status.CHARGING, NOW + 1, "xyz"), self.AHEAD)
+        assert hear(board, EVSE, word, NOW - S, OCPI) is STALE
+        assert hear(board, EVSE, said(Status.BLOCKED, NOW - 2 * S), NOW - S, OCPI) is STALE
+        change = hear(board, EVSE, said(Status.BLOCKED, None), NOW + 9 * S, OCPI)
+        assert is_change(change), "not what it said last, as that was older"
+
     def test_after_a_small_step_back_words_without_a_time_are_not_older(self) -> None:
         board = registered()
         hear(board, EVSE, said(Status.CHARGING, None), NOW)
@@ -898,6 +915,22 @@ class TestRegister:
         put(board, [gone])
         register(board, [EVSE], NOW + 9)
         assert is_change(hear(board, EVSE, make_report(observed_at=NOW - 1)))
+
+    def test_so_it_does_when_it_comes_before_the_register_is_on_the_board_again(self) -> None:
+        word = make_report(observed_at=NOW - 9 * S)
+        board = registered()
+        for report in (word, make_report(status=Status.CHARGING, source="xyz")):
+            hear(board, EVSE, report)
+        gone = board.withdraw(EVSE.key, NOW + 5)
+        assert gone is not None
+        rows = {EVSE.key: msgspec.structs.replace(board.cells[EVSE.key])}
+        entries = put(board, [gone])
+        change = changed(hear(board, EVSE, word, NOW + 6))
+        assert (change.was_status, change.observed_at) == (Status.REMOVED, NOW - 9 * S)
+        assert board.cells[EVSE.key].more is None
+        for entry in (*entries, *logged([change], board.seq - 1)):
+            fold(rows, entry)
+        assert rows[EVSE.key].more is None
 
     def test_one_that_moved_is_registered_at_its_new_station(self) -> None:
         board = registered()
