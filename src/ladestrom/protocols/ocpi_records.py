@@ -9,7 +9,7 @@ Source: OCPI 2.2.1, section 8.3.2: an EVSE that is REMOVED stays in its Location
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -78,15 +78,17 @@ class Records:
         }
 
         def goes(each: StatusReport) -> bool:
-            return not self.is_listed(_of(each)) and told.isdisjoint(
-                evse.key for evse in means(each.evse, each.also)
-            )
+            found = means(each.evse, each.also)
+            if self.is_listed(_of(each)) or not told.isdisjoint(evse.key for evse in found):
+                return False
+            return not found or bool(_without_another_id(found, each.evse, each.also))
 
         unknown = []
         for evse_id, uid in delivery.left:
             if self.is_listed(_name(uid, evse_id)):
                 continue
-            found = means(evse_id or uid, uid if evse_id else "")
+            written, also = evse_id or uid, uid if evse_id else ""
+            found = _without_another_id(means(written, also), written, also)
             if len(found) == 1:
                 unknown += [evse.key for evse in found if evse.key not in told]
         kept = [each for each in reports if each.status is not Status.REMOVED or goes(each)]
@@ -148,6 +150,17 @@ def _records(listing: _Listing) -> Iterator[_Record]:
             yield _Record(
                 each.get("uid", ""), each.get("evse_id"), each.get("status"), each.get("last_updated")
             )
+
+
+def _without_another_id(found: Iterable[Evse], written: str, also: str) -> list[Evse]:
+    """Of what an EVSE id or a uid (`also`) means, that which has no other EVSE id than the one said.
+
+    Stations may number their EVSEs alike: what has only the uid of a record that goes is not what goes.
+    """
+    if not also:
+        return list(found)
+    said = evse_key(written)
+    return [each for each in found if each.evse_id is None or evse_key(each.evse_id) == said]
 
 
 def _name(uid: str, evse_id: str) -> str:

@@ -69,6 +69,14 @@ def test_what_no_record_lists_is_taken_away(others: dict[str, bytes]) -> None:
     assert made.settled(Delivery(reports=[], left=[(E1, "u1")]), means).unknown == ["NOABCE1"]
 
 
+def test_what_goes_takes_no_other_evse_with_it_that_has_its_uid() -> None:
+    other = "NO*ABC*E9"
+    made = records(A=document(evse(status="REMOVED", evse_id=other)), B=document())
+    going = Delivery(reports=[said(other, status=Status.REMOVED)])
+    assert made.settled(going, means).reports == []
+    assert made.settled(Delivery(reports=[], left=[(other, "u1")]), means).unknown == []
+
+
 def test_a_location_that_changes_lists_what_it_has_now() -> None:
     made = records(A=document(evse()))
     assert made.is_listed("NOABCE1")
