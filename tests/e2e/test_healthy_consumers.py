@@ -239,12 +239,13 @@ def test_who_stops_reading_in_the_middle_of_its_snapshot_is_cut(server: Serving,
 def test_those_who_wait_share_one_snapshot(server: Serving) -> None:
     stream = STREAMS["v2"]
     with opened(server, stream), opened(server, stream):
-        units = server.call(
-            lambda: [
-                [id(unit) for unit in each._queue._units] for each in server.app.reader.stream.connections
-            ]
-        )
-        first, second = units
+
+        def waiting() -> list[list[int]]:
+            connections = server.app.reader.stream.connections
+            return server.call(lambda: [[id(unit) for unit in each._queue._units] for each in connections])
+
+        until(lambda: len(waiting()) == 2 and all(waiting()), "a snapshot waits for both")
+        first, second = waiting()
         assert first[-1:] == second[-1:] != []
         server.call(server.app.reader.stream.abort)
 
