@@ -155,6 +155,22 @@ KEY_BODY: Final[Schema] = {
 }
 STATIONS: Final[Schema] = {"type": "array", "items": reference("StationStatus")}
 
+TAKING: Final = (
+    "malformed_body",
+    "body_timeout",
+    "too_large",
+    "unsupported_encoding",
+    "idempotency_conflict",
+    "overloaded",
+    "log_failure",
+    "log_misplaced",
+    "partly_taken",
+    "not_ready",
+)
+"""What a delivery may be refused with, whatever the protocol."""
+TAKEN_WITH: Final = ("dry_run", "idempotencyKey", "contentEncoding")
+"""Parameters of a delivery, whatever the protocol."""
+
 OPERATIONS: Final = (
     *(
         Operation(
@@ -409,21 +425,9 @@ OPERATIONS: Final = (
             "same again."
         ),
         scope=Scope.REPORT,
-        parameters=("dry_run", "idempotencyKey", "contentEncoding"),
+        parameters=TAKEN_WITH,
         answer=reference("Receipt"),
-        refusals=(
-            "bad_request",
-            "malformed_body",
-            "body_timeout",
-            "too_large",
-            "unsupported_encoding",
-            "idempotency_conflict",
-            "overloaded",
-            "log_failure",
-            "log_misplaced",
-            "partly_taken",
-            "not_ready",
-        ),
+        refusals=("bad_request", *TAKING),
     ),
     Operation(
         path="/api/v2/reports/stream",

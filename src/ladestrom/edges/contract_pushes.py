@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ladestrom.core.access import Scope
-from ladestrom.edges.contract_operations import PROTOCOLS, STREAM_ANSWERS, Operation
-from ladestrom.edges.contract_requests import KEY_HEADERS, Parameter
+from ladestrom.edges.contract_operations import PROTOCOLS, STREAM_ANSWERS, TAKEN_WITH, TAKING, Operation
+from ladestrom.edges.contract_requests import KEY_HEADERS, Parameter, path_parameter
 from ladestrom.edges.contract_served import JSON
 from ladestrom.errors import LadestromError
 from ladestrom.formats.contract_schemas import Schema, reference
@@ -147,18 +147,8 @@ EXAMPLES: Final[tuple[Any, ...]] = (
 )
 
 
-def _path(name: str, description: str, example: str, **limits: Any) -> Parameter:  # noqa: ANN401 - JSON Schema
-    return Parameter(
-        name=name,
-        place="path",
-        description=description,
-        schema={"type": "string", "minLength": 1, **limits},
-        example=example,
-    )
-
-
 PARAMETERS: Final[Mapping[str, Parameter]] = {
-    "oicpOperatorPath": _path(
+    "oicpOperatorPath": path_parameter(
         "operatorID",
         "One of your parties, with or without separators.",
         "NO*FJL",
@@ -188,7 +178,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string"},
         example="FRABCP1",
     ),
-    "pointPath": _path("id_pdc_itinerance", "EVSE id, however it is written.", "FRABCE123"),
+    "pointPath": path_parameter("id_pdc_itinerance", "EVSE id, however it is written.", "FRABCE123"),
     "versionPath": Parameter(
         name="version",
         place="path",
@@ -196,12 +186,14 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string", "enum": list(ocpi.VERSIONS)},
         example=ocpi.VERSIONS[0],
     ),
-    "countryCodePath": _path("country_code", "Country of the party.", "NO"),
-    "partyPath": _path("party_id", "The party.", "FJL"),
-    "locationPath": _path("location_id", "Id of the Location.", "LOC7"),
-    "evseUidPath": _path("evse_uid", "`uid` of the EVSE.", "E7"),
-    "connectorIdPath": _path("connector_id", "Id of the connector.", "1"),
-    "chargePointPath": _path("id", "The id of the charge point, percent-encoded where needed.", "CP1"),
+    "countryCodePath": path_parameter("country_code", "Country of the party.", "NO"),
+    "partyPath": path_parameter("party_id", "The party.", "FJL"),
+    "locationPath": path_parameter("location_id", "Id of the Location.", "LOC7"),
+    "evseUidPath": path_parameter("evse_uid", "`uid` of the EVSE.", "E7"),
+    "connectorIdPath": path_parameter("connector_id", "Id of the connector.", "1"),
+    "chargePointPath": path_parameter(
+        "id", "The id of the charge point, percent-encoded where needed.", "CP1"
+    ),
     "subprotocol": Parameter(
         name="Sec-WebSocket-Protocol",
         place="header",
@@ -212,20 +204,6 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     ),
 }
 
-TAKING: Final = (
-    "malformed_body",
-    "body_timeout",
-    "too_large",
-    "unsupported_encoding",
-    "idempotency_conflict",
-    "overloaded",
-    "log_failure",
-    "log_misplaced",
-    "partly_taken",
-    "not_ready",
-)
-"""What a delivery may be refused with, whatever the protocol."""
-_COMMON: Final = ("dry_run", "idempotencyKey", "contentEncoding")
 _PUSH: Final[Mapping[str, Any]] = {
     "tag": PROTOCOLS,
     "scope": Scope.REPORT,
@@ -234,7 +212,7 @@ _PUSH: Final[Mapping[str, Any]] = {
 _OICP: Final[Mapping[str, Any]] = {
     **_PUSH,
     "method": "post",
-    "parameters": ("oicpOperatorPath", *_COMMON),
+    "parameters": ("oicpOperatorPath", *TAKEN_WITH),
     "refused_as": "OicpAcknowledgement",
     "answer": reference("OicpAcknowledgement"),
     "refusals": ("not_found", *TAKING),
@@ -349,7 +327,7 @@ PUSHED: Final = (
         id="pushIrve",
         summary="IRVE dynamique: the French status file",
         description="CSV, separated by `,`, `;`, `|` or tabs. Each bad row is refused alone.",
-        parameters=("extent", *_COMMON),
+        parameters=("extent", *TAKEN_WITH),
         content={
             "text/csv": {
                 "schema": {"type": "string"},
@@ -371,7 +349,7 @@ PUSHED: Final = (
             "XML or JSON, as its first character says. A message container in XML is answered by one with "
             "return information, all else by a receipt."
         ),
-        parameters=("extent", *_COMMON),
+        parameters=("extent", *TAKEN_WITH),
         content={
             **_json({"type": "object"}, afir=_DATEX_STATUS),
             "application/xml": {"schema": {"type": "string"}},
@@ -393,7 +371,7 @@ PUSHED: Final = (
         method="post",
         id="createStatus",
         summary="QualiCharge: one status",
-        parameters=_COMMON,
+        parameters=TAKEN_WITH,
         content=_json(reference("IrveStatus"), one=_IRVE_STATUS),
         status=201,
         answer=reference("CreatedStatus"),
@@ -405,7 +383,7 @@ PUSHED: Final = (
         method="post",
         id="createStatuses",
         summary="QualiCharge: several statuses",
-        parameters=_COMMON,
+        parameters=TAKEN_WITH,
         content=_json({"type": "array", "items": reference("IrveStatus")}, several=[_IRVE_STATUS]),
         status=201,
         answer=reference("CreatedStatuses"),

@@ -79,6 +79,23 @@ _NAME: Final = {
 """What `model.evse_key` or `model.registry_key` makes a key of."""
 _SINCE: Final = {"type": "string", "pattern": POSITION}
 
+
+def path_parameter(
+    name: str,
+    description: str,
+    example: str,
+    **limits: Any,  # noqa: ANN401 - JSON Schema
+) -> Parameter:
+    """A part of a path: a text that is not empty."""
+    return Parameter(
+        name=name,
+        place="path",
+        description=description,
+        schema={"type": "string", "minLength": 1, **limits},
+        example=example,
+    )
+
+
 PARAMETERS: Final[Mapping[str, Parameter]] = {
     "country": Parameter(
         name="country",
@@ -182,26 +199,20 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "integer", "minimum": 1, "maximum": HOURS_MAX, "default": HOURS_MAX},
         example=6,
     ),
-    "stationPath": Parameter(
-        name="uuid",
-        place="path",
-        description="The registry's uuid of the station, in any case.",
-        schema={"type": "string", "minLength": 1},
-        example="NOR_01333",
+    "stationPath": path_parameter(
+        "uuid",
+        "The registry's uuid of the station, in any case.",
+        "NOR_01333",
     ),
-    "connectorPath": Parameter(
-        name="uuid",
-        place="path",
-        description="The station's uuid, `_`, and the connector's number from 1 with at least two digits.",
-        schema={"type": "string", "minLength": 1},
-        example="NOR_01333_01",
+    "connectorPath": path_parameter(
+        "uuid",
+        "The station's uuid, `_`, and the connector's number from 1 with at least two digits.",
+        "NOR_01333_01",
     ),
-    "countryPath": Parameter(
-        name="country",
-        place="path",
-        description="NOR, SWE, FIN or DAN as NOBIL writes them, or an ISO 3166-1 alpha-3 or alpha-2 code.",
-        schema={"type": "string", "minLength": 1},
-        example="NOR",
+    "countryPath": path_parameter(
+        "country",
+        "NOR, SWE, FIN or DAN as NOBIL writes them, or an ISO 3166-1 alpha-3 or alpha-2 code.",
+        "NOR",
     ),
     "ofOperator": Parameter(
         name="operator",
@@ -215,33 +226,25 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "integer", "enum": [0, 1], "default": 0},
         example=1,
     ),
-    "evsePath": Parameter(
-        name="evse",
-        place="path",
-        description="Id or uid of the EVSE, however written: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
-        schema={"type": "string", "minLength": 1},
-        example="NO*FJL*E1234",
+    "evsePath": path_parameter(
+        "evse",
+        "Id or uid of the EVSE, however written: `NO*FJL*E1234`, `nofjle1234`, `NO-FJL-E1234`.",
+        "NO*FJL*E1234",
     ),
-    "sourcePath": Parameter(
-        name="name",
-        place="path",
-        description="Name of a source that is asked or followed.",
-        schema={"type": "string", "minLength": 1},
-        example="fjordlys",
+    "sourcePath": path_parameter(
+        "name",
+        "Name of a source that is asked or followed.",
+        "fjordlys",
     ),
-    "unreadPath": Parameter(
-        name="unread_id",
-        place="path",
-        description="Id of a delivery that is kept, as the list has it.",
-        schema={"type": "string", "minLength": 1},
-        example="1795341600000-000-1a2b3c4d",
+    "unreadPath": path_parameter(
+        "unread_id",
+        "Id of a delivery that is kept, as the list has it.",
+        "1795341600000-000-1a2b3c4d",
     ),
-    "keyPath": Parameter(
-        name="key_id",
-        place="path",
-        description="The public id of a key: the ten characters behind its first `_`.",
-        schema={"type": "string", "minLength": 1},
-        example="4fTq0ZbN1x",
+    "keyPath": path_parameter(
+        "key_id",
+        "The public id of a key: the ten characters behind its first `_`.",
+        "4fTq0ZbN1x",
     ),
     "ifNoneMatch": Parameter(
         name="If-None-Match",
