@@ -1,7 +1,7 @@
 """Consumers for end-to-end tests: they follow the NOBIL stream, and remember what they saw.
 
     async with Consumer(running.url, key) as consumer:
-        board, position = await rest(running.url, key)
+        board, position = await rest(running.url, key, report_key)
         await consumer.caught_up(position)
         assert consumer.board == board
         assert consumer.wrongs == []
@@ -21,7 +21,7 @@ from typing import Any, Self
 import httpx2
 import msgspec
 from tests.contracts.frames import checked
-from tests.patience import DEADLINE_S
+from tests.patience import DEADLINE_S, POLL_S
 
 from ladestrom.client.aio import Lost, Opened, Received, follow
 from ladestrom.client.session import Session, Snapshot, StationStatus, Update
@@ -38,13 +38,26 @@ def plain(board: dict[str, StationStatus]) -> Board:
     return wire
 
 
-async def rest(url: str, key: str) -> tuple[Board, str]:
-    """All stations over REST, and the position (EPOCH-SEQ) at which they are so."""
-    async with httpx2.AsyncClient(timeout=DEADLINE_S) as client:
-        response = await client.get(f"{url}/api/v1/rest/chargers", headers={"Authorization": f"Bearer {key}"})
-    response.raise_for_status()
-    position = response.headers["ETag"].removeprefix("W/").strip('"')
-    return {station["uuid"]: station for station in response.json()}, position
+async def rest(url: str, key: str, report_key: str) -> tuple[Board, str]:
+    """All stations over REST, and the position (EPOCH-SEQ) at which they are so.
+
+    Everything that has its receipt is in it: readers follow the log, and may be a few entries behind it.
+    """
+    async with httpx2.AsyncClient(timeout=DEADLINE_S) as client, asyncio.timeout(DEADLINE_S):
+        receipt = await client.post(
+            f"{url}/api/v2/reports", json=[], headers={"Authorization": f"Bearer {report_key}"}
+        )
+        receipt.raise_for_status()
+        logged = Position.parse(receipt.json()["position"])
+        while True:
+            response = await client.get(
+                f"{url}/api/v1/rest/chargers", headers={"Authorization": f"Bearer {key}"}
+            )
+            response.raise_for_status()
+            position = response.headers["ETag"].removeprefix("W/").strip('"')
+            if Position.parse(position).seq >= logged.seq:
+                return {station["uuid"]: station for station in response.json()}, position
+            await asyncio.sleep(POLL_S)
 
 
 class Consumer:

@@ -69,7 +69,7 @@ class World:
     async def settled(self) -> dict[str, Any]:
         """REST, after everything that has its receipt was told to a consumer, too."""
         async with Consumer(self.running.url, self.stream_key) as consumer:
-            board, position = await rest(self.running.url, self.stream_key)
+            board, position = await rest(self.running.url, self.stream_key, self.report_key)
             await consumer.caught_up(position)
         return board
 
@@ -141,7 +141,7 @@ async def test_whoever_joins_late_or_comes_and_goes_ends_with_the_fold_that_rest
         async with Consumer(url, key) as late:
             assert not replaying.done()
             code, out, err = await replaying
-            board, position = await rest(url, key)
+            board, position = await rest(url, key, world.report_key)
             await late.caught_up(position)
             await restless.caught_up(position)
             assert disagreements(board, late.board) == []
@@ -173,7 +173,7 @@ async def test_a_server_that_is_killed_during_a_replay_loses_and_doubles_nothing
         await asyncio.to_thread(world.running.kill9)
         await asyncio.to_thread(world.running.start)
         code, out, err = await replaying
-        board, position = await rest(url, key)
+        board, position = await rest(url, key, world.report_key)
         await consumer.caught_up(position)
         assert disagreements(board, consumer.board) == []
         assert consumer.wrongs == []
@@ -320,7 +320,7 @@ async def test_a_consumer_that_stops_reading_gets_the_newest_states_in_order_and
             assert not isinstance(session.receive(heard(await connection.recv(decode=False))), Fault)
         connection.transport.pause_reading()
         await send(reporter, later)
-        board, position = await rest(world.running.url, world.stream_key)
+        board, position = await rest(world.running.url, world.stream_key, world.report_key)
         connection.transport.resume_reading()
         frames = 0
         while session.since != position:
@@ -373,7 +373,7 @@ async def test_real_sessions_at_real_stations_end_with_the_fold(tmp_path: Path) 
             calibrated = calibration(evses, CALIBRATED_AT)
             await send(reporter, calibrated)
         async with Consumer(running.url, stream_key, every_s=0.5) as consumer:
-            board, position = await rest(running.url, stream_key)
+            board, position = await rest(running.url, stream_key, report_key)
             await consumer.caught_up(position)
             where = places(calibrated, board)
             said = await asyncio.to_thread(
@@ -382,7 +382,7 @@ async def test_real_sessions_at_real_stations_end_with_the_fold(tmp_path: Path) 
                 *("--key", report_key),
                 data=False,
             )
-            board, position = await rest(running.url, stream_key)
+            board, position = await rest(running.url, stream_key, report_key)
             await consumer.caught_up(position)
             assert disagreements(board, consumer.board) == []
             assert consumer.wrongs == []

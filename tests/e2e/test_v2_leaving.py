@@ -240,7 +240,7 @@ async def _restarts(server: Serving, operator: Operator) -> None:
             if kind[1] is Mode.EVERY:
                 assert ends_with(keeper.told, historian.told), "each change, once and in order"
         assert (old.snapshots, old.resumed, old.wrongs) == (1, 2, [])
-        assert old.board == (await rest_v1(url, key))[0]
+        assert old.board == (await rest_v1(url, key, server.keys["alfa"]))[0]
         assert ends_with(operator.acknowledged, historian.told), "what was acknowledged, once and in order"
 
 
