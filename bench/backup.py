@@ -214,7 +214,7 @@ class Campaign:
             receipt = await reporter.report([wire(seen) for seen in batch])
             self._receipts.add("", batch, receipt.position)
         self._receipts.counts.clear()
-        board, position = await rest(self.running.url, self._keys[1])
+        board, position = await rest(self.running.url, self._keys[1], self._keys[0])
         self._epochs.add(Position.parse(position).epoch)
         return places(self._calibrated, board)
 
@@ -241,7 +241,7 @@ class Campaign:
 
     async def _receipts_up_to(self, seq: int) -> None:
         """Returns when each lane has a receipt from after this position: those before it were read."""
-        _, position = await rest(self.running.url, self._keys[1])
+        _, position = await rest(self.running.url, self._keys[1], self._keys[0])
         if Position.parse(position).seq < seq:
             self.wrongs.append(f"the server is at {position}, and its backup at {seq}")
         wanted = {lane: count + 2 for lane, count in self._receipts.counts.items()}
@@ -283,7 +283,7 @@ class Campaign:
         restored = Running(place, SETTINGS)
         try:
             await asyncio.to_thread(restored.start)
-            board, position = await rest(restored.url, self._keys[1])
+            board, position = await rest(restored.url, self._keys[1], self._keys[0])
             wrongs = differences(fold, where, board)
             wrongs += [
                 f"{evse} has become unknown"

@@ -238,7 +238,7 @@ class Campaign:
             self.ledger.sending(batch)
             await reporter.report([wire(each) for each in batch])
             self.ledger.receipt(batch)
-        board, position = await rest(self.running.url, self._keys[1])
+        board, position = await rest(self.running.url, self._keys[1], self._keys[0])
         await consumer.caught_up(position)
         return places(seen, board)
 
@@ -249,7 +249,7 @@ class Campaign:
             await asyncio.to_thread(self.running.start_and_kill9, self._random.uniform(*EARLY_S))
         await self._start()
         acknowledged = self.ledger.snapshot()
-        board, position = await rest(self.running.url, self._keys[1])
+        board, position = await rest(self.running.url, self._keys[1], self._keys[0])
         lost = self.ledger.lost(acknowledged, where, board)
         self.wrongs += [f"kill {kill}: {text}" for text in lost[:10]]
         await self._come_back_to_an_old_position(position, consumer)
@@ -271,7 +271,7 @@ class Campaign:
         self.wrongs += again.wrongs
 
     async def _look_in_the_end(self, when: str, where: Places, consumer: Consumer) -> None:
-        board, position = await rest(self.running.url, self._keys[1])
+        board, position = await rest(self.running.url, self._keys[1], self._keys[0])
         await consumer.caught_up(position)
         self.wrongs += [
             f"{when}, REST: {text}" for text in differences(self.ledger.acknowledged, where, board)

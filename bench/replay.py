@@ -59,7 +59,7 @@ async def run(running: Running, recorded: Path, keys: tuple[str, str], options: 
         fold.observe(each)
     await calibrate(running, report_key, calibrated)
     async with Consumer(running.url, stream_key, every_s=RECONNECT_S) as restless:
-        board, position = await rest(running.url, stream_key)
+        board, position = await rest(running.url, stream_key, report_key)
         await restless.caught_up(position, CATCH_UP_S)
         where = places(calibrated, board)
         middle = Position.parse(position).seq + len(seen) // 3
@@ -76,7 +76,7 @@ async def run(running: Running, recorded: Path, keys: tuple[str, str], options: 
         async with Consumer(running.url, stream_key) as late:
             in_the_middle = not ending.done()
             out, _ = await ending
-            board, position = await rest(running.url, stream_key)
+            board, position = await rest(running.url, stream_key, report_key)
             await late.caught_up(position, CATCH_UP_S)
             await restless.caught_up(position, CATCH_UP_S)
             caught_up_s, cpu_s = time.monotonic() - began_s, running.cpu_s() - cpu_s
