@@ -35,8 +35,8 @@ from ladestrom.protocols import (
     plain,
     qualicharge,
 )
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.ocpi_locations import read_page
 from ladestrom.protocols.ocpp import Conversation, agreed
 from ladestrom.protocols.ocpp_points import Layout, Points

@@ -16,10 +16,11 @@ import msgspec
 from ladestrom.core.drafts import completed, doubled_key, fault
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidRegister, LadestromError
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.registry import StationDraft
 from ladestrom.protocols import ocpi_credentials, ocpi_receiver
-from ladestrom.protocols.conversation import Answered, Ask, PullSettings, inline
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX, RAW_CHARACTERS_MAX, Delivery, ParseLimits
+from ladestrom.protocols.interfaces import PullSettings, inline
 from ladestrom.protocols.ocpi_locations import evse_ids, read_page
 from ladestrom.protocols.ocpi_pull import pull
 from ladestrom.registers import ocpi as ocpi_register

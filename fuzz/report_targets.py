@@ -29,13 +29,13 @@ from ladestrom.protocols import (
     plain,
     qualicharge,
 )
-from ladestrom.protocols.conversation import Request, Stream
 from ladestrom.protocols.delivery import (
     ID_CHARACTERS_MAX,
     RAW_CHARACTERS_MAX,
     Delivery,
     ParseLimits,
 )
+from ladestrom.protocols.interfaces import Request, Stream
 
 NOW: Final = 1_795_000_000_000
 OPERATOR: Final = Operator("abc", parties=("NOABC", "DEABC"), prefixes=("FRABC",), may_register=True)

@@ -16,8 +16,8 @@ from tests.building import make_operator
 from tests.properties.mutations import broken, values, with_other_values
 
 from ladestrom.protocols import irve_dynamique
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.oicp import Oicp
 from ladestrom.protocols.qualicharge import Qualicharge
 

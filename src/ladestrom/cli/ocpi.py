@@ -22,9 +22,9 @@ from ladestrom.config import Settings, special
 from ladestrom.errors import BadRequest, Conflict, NotFound
 from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import VERSIONS_PATH, digest, new_token
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.peers import OcpiPeer
 from ladestrom.protocols import ocpi, ocpi_credentials
-from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:

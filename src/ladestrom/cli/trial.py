@@ -29,8 +29,8 @@ from ladestrom.ingest.supervision import Health, Origin
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Millis, Operator, Receipt, Refusal, Station
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.protocols.conversation import Memory
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.interfaces import Memory
 from ladestrom.quoting import quoted
 
 NEVER_LOST_S = 86_400.0

@@ -20,7 +20,7 @@ from ladestrom.errors import LadestromError
 from ladestrom.formats.contract_schemas import Schema, reference
 from ladestrom.formats.irve_dynamique import PointStatus
 from ladestrom.protocols import ocpi
-from ladestrom.protocols.conversation import Request
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.irve_dynamique import Row
 from ladestrom.protocols.ocpi_locations import DOCUMENT_BYTES_MAX
 from ladestrom.protocols.ocpp import DIALECTS

@@ -20,8 +20,8 @@ from ladestrom.errors import BadRequest, NotAllowed, NotFound, TooLarge
 from ladestrom.formats.irve_dynamique import PointStatus, point_status
 from ladestrom.formats.v2 import Observed
 from ladestrom.model import NEVER, Evse, Millis, Operator
-from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import millis, shown
+from ladestrom.protocols.interfaces import Answer, Request
 from ladestrom.quoting import quoted
 
 STATUS: Final = "status"

@@ -27,7 +27,7 @@ from ladestrom.ingest import tls
 from ladestrom.ingest.addresses import Guard, Way
 from ladestrom.ingest.http_push import gunzip
 from ladestrom.model import Millis
-from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.quoting import quoted
 
 REDIRECTS_MAX: Final = 5

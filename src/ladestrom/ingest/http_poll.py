@@ -39,9 +39,10 @@ from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Kind, Origin
 from ladestrom.model import Beginning, Millis, Operator
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.protocols.conversation import PARTIAL, Answered, Ask, Memory, Pull, PullSettings, Reading
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import PARTIAL, Memory, Pull, PullSettings, Reading
 
 logger = structlog.get_logger(__name__)
 

@@ -38,8 +38,8 @@ from ladestrom.ingest.reception import Reception, Way
 from ladestrom.model import Beginning, Operator, Receipt
 from ladestrom.problem import without_keys
 from ladestrom.protocols import Row
-from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Answer, Request
 from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)

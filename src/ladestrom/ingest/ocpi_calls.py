@@ -20,7 +20,7 @@ from ladestrom.errors import SourceFailure
 from ladestrom.ingest.addresses import Guard
 from ladestrom.ingest.fetching import import_late_modules
 from ladestrom.model import Millis
-from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols.ocpi import request_ids
 
 CALLS_S_MAX: Final = 20.0

@@ -38,8 +38,8 @@ from ladestrom.model import Millis, Operator, Order
 from ladestrom.ports.peers import OcpiPeer, Peers
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_pull, ocpi_receiver
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.ocpi import Refused, Reply
 
 logger = structlog.get_logger(__name__)

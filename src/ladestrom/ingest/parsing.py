@@ -23,8 +23,8 @@ from ladestrom import protocols
 from ladestrom.core.shares import Held
 from ladestrom.errors import LadestromError, Overloaded, TooManyRequests
 from ladestrom.model import Operator
-from ladestrom.protocols.conversation import Push, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Push, Request
 from ladestrom.quoting import quoted
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, Origin, Supervision
 from ladestrom.model import ADJUSTED_MAX, Beginning, Feed, Ids, Millis, Operator, Order, Receipt, Refusal
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.interfaces import Request
 from ladestrom.tasks import Turns, parts
 
 PART_REPORTS_MAX: Final = 5_000

@@ -34,10 +34,11 @@ from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Kind, Origin
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Beginning, Millis, Operator, Position, Receipt
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.sources import SourceRecord, Sources
 from ladestrom.protocols import Row
-from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, Request, inline
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.interfaces import Memory, PullSettings, Request, inline
 from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import BadRequest, LadestromError, MethodNotAllowed, NotAllowed
 from ladestrom.ingest.http_push import Receive, Send, headers_of, read_body, respond
-from ladestrom.protocols.conversation import Answer
+from ladestrom.protocols.interfaces import Answer
 from ladestrom.protocols.qualicharge import fault
 
 TOKEN_PATH: Final = "/auth/token"  # noqa: S105 - a path

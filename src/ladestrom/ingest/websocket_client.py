@@ -49,8 +49,8 @@ from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Health, Kind
 from ladestrom.model import Feed, Ids, Operator, Order, Position
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import nobil_realtime
-from ladestrom.protocols.conversation import Stream
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.interfaces import Stream
 from ladestrom.tasks import Turns, parts
 
 logger = structlog.get_logger(__name__)

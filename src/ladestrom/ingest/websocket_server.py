@@ -36,7 +36,7 @@ from ladestrom.ingest.http_push import (
     respond,
 )
 from ladestrom.problem import MEDIA_TYPE, problem
-from ladestrom.protocols.conversation import Answer, Request
+from ladestrom.protocols.interfaces import Answer, Request
 
 logger = structlog.get_logger(__name__)
 

@@ -33,7 +33,7 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its words count from when they were received; None is as its operator has it."""
     paused_at: Millis | None = None
     memory: dict[str, str] = msgspec.field(default_factory=dict)
-    """What the last round found out (`protocols.conversation.Memory`)."""
+    """What the last round found out (`protocols.interfaces.Memory`)."""
     added_at: Millis
     changed_at: Millis
 

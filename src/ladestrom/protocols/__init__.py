@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from ladestrom.protocols.conversation import Pull, Push, Stream
+    from ladestrom.protocols.interfaces import Pull, Push, Stream
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

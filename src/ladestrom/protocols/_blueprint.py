@@ -25,19 +25,11 @@ import msgspec
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, SourceFailure, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Status
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import Row
-from ladestrom.protocols.conversation import (
-    Answer,
-    Answered,
-    Ask,
-    Memory,
-    PullSettings,
-    Request,
-    Round,
-    reading,
-)
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis
+from ladestrom.protocols.interfaces import Answer, Memory, PullSettings, Request, Round, reading
 
 OK: Final = 200
 NOT_MODIFIED: Final = 304

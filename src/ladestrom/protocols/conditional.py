@@ -9,7 +9,8 @@ from typing import Final
 
 from ladestrom.errors import SourceFailure
 from ladestrom.model import Millis
-from ladestrom.protocols.conversation import Answered, Ask, Memory, Part, PullSettings
+from ladestrom.ports.calls import Answered, Ask
+from ladestrom.protocols.interfaces import Memory, Part, PullSettings
 
 WHOLE_EVERY_MS: Final[Millis] = 900_000
 """After a quarter of an hour a file is read again though it did not change: what is answered by 304 alone

@@ -18,9 +18,9 @@ from ladestrom.model import Millis, Operator, Receipt
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import datex2_json, datex2_xml, plain
 from ladestrom.protocols.conditional import asked, remembered
-from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round, reading
 from ladestrom.protocols.datex2_status import Exchange, Extent, Publication, delivery
 from ladestrom.protocols.delivery import Delivery, ParseLimits, shown
+from ladestrom.protocols.interfaces import Answer, Memory, PullSettings, Request, Round, reading
 from ladestrom.quoting import quoted
 
 XML: Final = "application/xml"

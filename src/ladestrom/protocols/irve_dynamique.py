@@ -25,8 +25,8 @@ from ladestrom.model import Millis, Operator, Reason, Receipt, Status
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import plain
 from ladestrom.protocols.conditional import asked, remembered
-from ladestrom.protocols.conversation import Answer, Memory, PullSettings, Request, Round, reading
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, instant, shown
+from ladestrom.protocols.interfaces import Answer, Memory, PullSettings, Request, Round, reading
 from ladestrom.quoting import quoted
 
 ID: Final = "id_pdc_itinerance"

@@ -17,8 +17,9 @@ import msgspec
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, SourceFailure, TooLarge, Unauthenticated
 from ladestrom.model import Order, Reason, Status
-from ladestrom.protocols.conversation import Answered, Ask, PullSettings
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, json_text, shown
+from ladestrom.protocols.interfaces import PullSettings
 from ladestrom.quoting import quoted
 
 KEY_HEADER: Final = "x-api-key"

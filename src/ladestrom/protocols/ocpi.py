@@ -20,8 +20,8 @@ import msgspec
 
 from ladestrom.errors import LadestromError, SourceFailure
 from ladestrom.model import Millis
-from ladestrom.protocols.conversation import Answer
 from ladestrom.protocols.delivery import UNREADABLE, json_text
+from ladestrom.protocols.interfaces import Answer
 
 VERSIONS: Final = ("2.3.0", "2.2.1", "2.1.1")
 """Those that we speak, the best first."""

@@ -15,7 +15,7 @@ import msgspec
 
 from ladestrom.core.locations import party_of
 from ladestrom.model import evse_key
-from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols.delivery import UNREADABLE, json_text
 from ladestrom.protocols.ocpi import (
     INVALID_PARAMETERS,

@@ -25,17 +25,9 @@ from ladestrom.core.locations import party_of
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidSetting
 from ladestrom.model import NEVER, Ids, Millis, Order, Status, StatusReport, evse_key, local_key
-from ladestrom.protocols.conversation import (
-    PARTIAL,
-    Answered,
-    Ask,
-    Memory,
-    Part,
-    PullSettings,
-    Round,
-    reading,
-)
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits
+from ladestrom.protocols.interfaces import PARTIAL, Memory, Part, PullSettings, Round, reading
 from ladestrom.protocols.ocpi import (
     HTTP_INTERNAL_SERVER_ERROR,
     HTTP_NOT_FOUND,

@@ -20,7 +20,6 @@ from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, NotAllowed, NotFound, TooLarge
 from ladestrom.model import Operator, Order, Reason, Receipt, Refusal, Status, evse_key
 from ladestrom.ports.registry import RecordRefusal
-from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import (
     UNREADABLE,
     Delivery,
@@ -30,6 +29,7 @@ from ladestrom.protocols.delivery import (
     json_text,
     shown,
 )
+from ladestrom.protocols.interfaces import Answer, Request
 from ladestrom.protocols.oicp_data import DATA_ERROR, INCONSISTENT_EVSE, drafts, party_of
 from ladestrom.quoting import quoted
 

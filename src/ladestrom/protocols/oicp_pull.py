@@ -17,8 +17,8 @@ import msgspec
 
 from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
 from ladestrom.model import Millis, Order, Reason
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols.conditional import OK, asked, remembered
-from ladestrom.protocols.conversation import Answered, Ask, Memory, Part, PullSettings, Round, reading
 from ladestrom.protocols.delivery import (
     UNREADABLE,
     Delivery,
@@ -28,6 +28,7 @@ from ladestrom.protocols.delivery import (
     json_text,
     shown,
 )
+from ladestrom.protocols.interfaces import Memory, Part, PullSettings, Round, reading
 from ladestrom.protocols.oicp import SUCCESS, Group, Record, gather, read_records, too_large, unreadable
 
 IDS_PER_REQUEST_MAX: Final = 100

@@ -23,7 +23,6 @@ from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, TooLarge
 from ladestrom.model import Operator, Reason, Receipt, Refusal, Status, StatusReport, connector_place
 from ladestrom.problem import MEDIA_TYPE, problem
-from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import (
     ID_CHARACTERS_MAX,
     UNREADABLE,
@@ -35,6 +34,7 @@ from ladestrom.protocols.delivery import (
     millis,
     shown,
 )
+from ladestrom.protocols.interfaces import Answer, Request
 from ladestrom.quoting import quoted
 
 CONNECTOR_MAX: Final = 998

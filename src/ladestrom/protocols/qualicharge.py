@@ -17,8 +17,8 @@ import msgspec
 
 from ladestrom.errors import LadestromError, MalformedBody, NotFound, TooLarge
 from ladestrom.model import Operator, Reason, Receipt, Refusal
-from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem, json_text
+from ladestrom.protocols.interfaces import Answer, Request
 from ladestrom.protocols.irve_dynamique import Row, gather
 
 ONE: Final = "status"

@@ -15,8 +15,8 @@ from tests.conftest import SharedFile
 
 from ladestrom.ports.registry import StationDraft
 from ladestrom.protocols import oicp_pull
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.oicp import Oicp
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ from tests.e2e.answering import Answering, redirecting
 from ladestrom.errors import SourceFailure
 from ladestrom.ingest.addresses import Guard, is_public
 from ladestrom.ingest.fetching import Fetcher, FetchLimits
-from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.ports.calls import Answered, Ask
 
 INSIDE = [
     "0.0.0.0",  # noqa: S104 - one of those that are refused

@@ -18,7 +18,7 @@ from tests.patience import DEADLINE_S
 from ladestrom.errors import InvalidSetting, SourceFailure
 from ladestrom.ingest import tls
 from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
-from ladestrom.protocols.conversation import Answered, Ask
+from ladestrom.ports.calls import Answered, Ask
 
 NOW = 1_795_000_000_000
 SECRET = {"Authorization": "Bearer s3cret", "X-Api-Key": "s3cret", "Accept": "application/json"}

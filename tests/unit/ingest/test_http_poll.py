@@ -34,9 +34,10 @@ from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.model import Operator, Receipt, Status
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, Round, reading
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.interfaces import Memory, Pull, PullSettings, Round, reading
 
 EVSE = "NO*ABC*E1*001"
 

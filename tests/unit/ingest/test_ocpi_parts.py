@@ -23,9 +23,9 @@ from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_server import reconciled
 from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.registrar import STATIONS_PER_LOOK, Registrar
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.peers import OcpiPeer
 from ladestrom.ports.registry import ImportReport, RecordRefusal, StationDraft
-from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_pull import WHOLE_EVERY_S
 

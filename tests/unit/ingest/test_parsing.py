@@ -21,8 +21,8 @@ from ladestrom.ingest import parsing
 from ladestrom.ingest.parsing import WAITING_PER_OPERATOR_MAX, ParsingProcess
 from ladestrom.model import Operator
 from ladestrom.protocols import PUSHES
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Request
 
 PLAIN = PUSHES["plain"].target
 
@@ -47,7 +47,7 @@ import asyncio
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.model import Operator
 from ladestrom.protocols import PUSHES
-from ladestrom.protocols.conversation import Request
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.delivery import ParseLimits
 
 async def main():

@@ -20,8 +20,8 @@ from ladestrom.ingest.idempotency import Receipts
 from ladestrom.ingest.reception import Way
 from ladestrom.model import Beginning, Operator, Position, Receipt
 from ladestrom.protocols import Row
-from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Answer, Request
 
 PATH = "/api/test"
 KEY, RECORD = create_key(

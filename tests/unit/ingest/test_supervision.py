@@ -21,8 +21,8 @@ from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception
 from ladestrom.ingest.sources import read_again
 from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Breaker, Health, Kind, Origin, State, Supervision
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.interfaces import Request
 
 PULL = Origin("acme", "abc", "datex2", Kind.PULL)
 S = 1_000

@@ -12,9 +12,10 @@ from ladestrom import protocols
 from ladestrom.errors import MalformedBody, SourceFailure
 from ladestrom.ingest.extensions import GROUP, OURS, table
 from ladestrom.model import Position, Receipt, Status
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols import _blueprint
-from ladestrom.protocols.conversation import Answered, Ask, PullSettings, Request, inline
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import PullSettings, Request, inline
 
 PAGE = b'{"points": [{"id": "NO*ABC*E1", "state": "free"}, {"id": 7}]}'
 SETTINGS = PullSettings(source="abc", address="https://example.org/points?page=1", secret="token")

@@ -21,8 +21,8 @@ from ladestrom.protocols import (
     oicp_pull,
     plain,
 )
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.oicp import Oicp
 from ladestrom.protocols.qualicharge import Qualicharge
 

@@ -17,10 +17,11 @@ from tests.building import NOW, make_operator
 from ladestrom.core.rules import RANK
 from ladestrom.errors import BadRequest, LadestromError, MalformedBody, Overloaded, SourceFailure, TooLarge
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status, StatusReport
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols import datex2
-from ladestrom.protocols.conversation import Answered, Ask, PullSettings, Request, inline
 from ladestrom.protocols.datex2_status import WORDS, Extent
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import PullSettings, Request, inline
 
 SHARED = Path(os.environ.get("LADESTROM_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 REFERENCE = SHARED / "reference" / "datex2"

@@ -12,8 +12,8 @@ from ladestrom.errors import BadRequest, MalformedBody, SourceFailure, TooLarge
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols import irve_dynamique
 from ladestrom.protocols.conditional import WHOLE_EVERY_MS
-from ladestrom.protocols.conversation import PullSettings, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import PullSettings, Request
 from ladestrom.protocols.irve_dynamique import PAIRS, IrveDynamique
 
 HEADER = "id_pdc_itinerance,etat_pdc,occupation_pdc,horodatage"

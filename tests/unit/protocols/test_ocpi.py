@@ -13,9 +13,9 @@ import pytest
 from tests.building import NOW
 
 from ladestrom.model import Status
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.registry import StationDraft
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_receiver
-from ladestrom.protocols.conversation import Answered, Ask
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.ocpi import Refused
 from ladestrom.protocols.ocpi_locations import Page, read_page

@@ -14,8 +14,9 @@ from tests.building import NOW
 
 from ladestrom.errors import InvalidSetting, SourceFailure
 from ladestrom.model import Position, Receipt, Status
-from ladestrom.protocols.conversation import Answered, Ask, Memory, PullSettings, inline
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.protocols.interfaces import Memory, PullSettings, inline
 from ladestrom.protocols.ocpi_pull import pull
 
 RECEIPT = Receipt(0, 0, (), Position("e", 0))

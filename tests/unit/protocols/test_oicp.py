@@ -21,8 +21,8 @@ from ladestrom.errors import (
 )
 from ladestrom.model import Operator, Position, Reason, Receipt, Refusal, Status
 from ladestrom.ports.registry import RecordRefusal, StationDraft
-from ladestrom.protocols.conversation import Answer, Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Answer, Request
 from ladestrom.protocols.oicp import ADDITIONAL_CHARACTERS_MAX, STATUSES, Oicp
 from ladestrom.protocols.oicp_data import PLUGS, party_of
 

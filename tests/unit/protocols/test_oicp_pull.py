@@ -11,10 +11,11 @@ from tests.conftest import SharedFile
 
 from ladestrom.errors import BadRequest, MalformedBody, SourceFailure, TooLarge
 from ladestrom.model import Position, Receipt
+from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols import oicp_pull
 from ladestrom.protocols.conditional import WHOLE_EVERY_MS
-from ladestrom.protocols.conversation import Answered, Ask, Memory, Pull, PullSettings, inline
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Memory, Pull, PullSettings, inline
 
 SERVER = "https://oicp.example.org"
 RESOURCE = f"{SERVER}/api/oicp/evsepull/v21/providers/NO-ABC/status-records"

@@ -9,8 +9,8 @@ from tests.building import make_operator
 
 from ladestrom.errors import MalformedBody, NotFound, TooLarge, Unauthenticated
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.qualicharge import MANY, ONE, Qualicharge
 
 STATUS = {

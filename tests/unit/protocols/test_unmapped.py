@@ -16,8 +16,8 @@ from ladestrom.protocols import (
     nobil_stream,
     ocpi_locations,
 )
-from ladestrom.protocols.conversation import Request
 from ladestrom.protocols.delivery import Delivery, ParseLimits
+from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.qualicharge import Qualicharge
 
 LIMITS = ParseLimits()

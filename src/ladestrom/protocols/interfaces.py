@@ -14,6 +14,7 @@ import msgspec
 
 from ladestrom.errors import LadestromError
 from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.ports.calls import Ask
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 
 T = TypeVar("T")
@@ -68,26 +69,6 @@ class Push(Protocol):
         `Retry-After`, ...) are the transport's.
         """
         ...
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """A request for the transport to make."""
-
-    url: str
-    method: str = "GET"
-    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
-    body: bytes = b""
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """What came back. Redirects were followed; `url` is the last one's."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
-    received_at: Millis
 
 
 class PullSettings(msgspec.Struct, frozen=True, kw_only=True):
