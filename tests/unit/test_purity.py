@@ -12,7 +12,15 @@ import ladestrom
 
 PACKAGE = Path(ladestrom.__file__).parent
 PURE = ("core", "protocols", "registers", "formats")
-ALSO_PURE = ("model.py", "errors.py", "markup.py", "client/session.py")
+ALSO_PURE = (
+    "model.py",
+    "errors.py",
+    "markup.py",
+    "client/session.py",
+    "unpacking.py",
+    "outbound/breaker.py",
+    "outbound/pacing.py",
+)
 
 IMPORTS = frozenset(
     {

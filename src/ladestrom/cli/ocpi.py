@@ -20,8 +20,9 @@ from ladestrom.cli.store import now, print_table, reading, shown, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.config import Settings, special
 from ladestrom.errors import BadRequest, Conflict, NotFound
-from ladestrom.ingest.ocpi_calls import Calls
+from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_server import VERSIONS_PATH, digest, new_token
+from ladestrom.outbound.calls import Calls
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.peers import OcpiPeer
 from ladestrom.protocols import ocpi, ocpi_credentials
@@ -286,4 +287,4 @@ def _own(settings: Settings) -> ocpi_credentials.Self:
 
 
 def _calls(settings: Settings) -> Calls:
-    return Calls(now, anywhere=settings.ocpi.peers == "any")
+    return calls(now, anywhere=settings.ocpi.peers == "any")

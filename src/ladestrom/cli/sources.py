@@ -376,7 +376,7 @@ def _poll(written: str | None, *, is_stream: bool) -> int | None:
 
 
 def _check_certificates(source: SourceRecord) -> None:
-    from ladestrom.ingest import tls  # noqa: PLC0415 - loads slowly
+    from ladestrom.outbound import tls  # noqa: PLC0415 - loads slowly
 
     if source.certificate_key is not None and source.certificate is None:
         raise BadRequest("--certificate-key requires --certificate")

@@ -1,8 +1,7 @@
 """A source that we ask: its rounds, one after the other, each the conversation of a `Pull`.
 
-The schedule is `ingest.pacing`'s: jittered, with retries and a breaker of its own rather than a library's, as
-it has to be shown, to be left alone for an hour, and to know a failure from a refusal; what retries a call
-knows none of that.
+The schedule is `outbound.pacing`'s: jittered, with retries and a breaker of its own. Libraries that retry
+calls cannot show a breaker's state, leave a source alone for an hour, or tell a failure from a refusal.
 
 What a round remembers is kept once everything that it brought is durable. Whatever goes wrong costs this
 source only.
@@ -30,15 +29,16 @@ from ladestrom.errors import (
     TooLarge,
     Unauthenticated,
 )
-from ladestrom.ingest import tls
-from ladestrom.ingest.addresses import Guard
-from ladestrom.ingest.fetching import Fetcher, FetchLimits, import_late_modules, retry_after_s, shown
-from ladestrom.ingest.pacing import Outcome, Pace, PaceLimits
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.reception import Reception, Way
 from ladestrom.ingest.supervision import Health, Kind, Origin
 from ladestrom.model import Beginning, Millis, Operator
+from ladestrom.outbound import tls
+from ladestrom.outbound.addresses import Guard
+from ladestrom.outbound.breaker import Outcome
+from ladestrom.outbound.fetching import Fetcher, FetchLimits, import_late_modules, retry_after_s, shown
+from ladestrom.outbound.pacing import Pace, PaceLimits
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols.delivery import Delivery, ParseLimits

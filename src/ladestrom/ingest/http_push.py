@@ -6,8 +6,7 @@ Knows bodies, keys and turns. Must not know what a message means: that is the pr
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from http import HTTPStatus
@@ -23,7 +22,6 @@ from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import (
     BadRequest,
     LadestromError,
-    MalformedBody,
     MethodNotAllowed,
     NotFound,
     TooLarge,
@@ -41,6 +39,7 @@ from ladestrom.protocols import Row
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.interfaces import Answer, Request
 from ladestrom.quoting import quoted
+from ladestrom.unpacking import gunzip
 
 logger = structlog.get_logger(__name__)
 
@@ -63,14 +62,8 @@ DRY_RUN_HEADER: Final = "x-dry-run"
 BODY_GRACE_S: Final = 10
 """A body has this long, and a second more for each 64 KiB that arrived."""
 BODY_BYTES_PER_S_MIN: Final = 64 * 1024
-GZIP_MEMBERS_MAX: Final = 1_000
-"""Packers that work in blocks make some hundred of 8 MiB; each costs time, empty ones too."""
-GZIP_STEP_BYTES: Final = 64 * 1024
-"""Read at once; what follows a member is copied, and so must not be all that is left."""
 GZIP_THREAD_BYTES_MIN: Final = 4 * 1024
 """Packed bodies from here on are unpacked in a thread: they may become 4 MiB, which takes some 5 ms."""
-GZIP_PIECE_BYTES: Final = 256 * 1024
-"""Unpacked at once."""
 QUERY_FIELDS_MAX: Final = 100
 """Protocols have up to a handful."""
 PENDING_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -370,52 +363,6 @@ class BodyTimeout(BadRequest):
     on_websocket = False
     status = 408
     retry = True
-
-
-def gunzip(body: bytes, limit: int) -> bytes:
-    """Unpacks one gzip member or several, never more than `limit` bytes.
-
-    What unpacks to more than half the limit is unpacked twice, first to see whether it is a bomb, so that
-    a bomb costs no more memory than half the limit.
-
-    Raises:
-        TooLarge: it unpacks to more.
-        MalformedBody: it is no gzip, is cut off, has something behind it, or has too many members.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    for piece in _unpacked(body):
-        size += len(piece)
-        if size > limit:
-            raise TooLarge(f"the body unpacks to more than {limit} bytes: split it")
-        if size <= limit // 2:
-            pieces.append(piece)
-        else:
-            pieces.clear()
-    return b"".join(pieces if size <= limit // 2 else _unpacked(body))
-
-
-def _unpacked(body: bytes) -> Iterator[bytes]:
-    packed = memoryview(body)
-    place = members = 0
-    while place < len(packed) or not members:
-        members += 1
-        if members > GZIP_MEMBERS_MAX:
-            raise MalformedBody(f"the gzip body has more than {GZIP_MEMBERS_MAX} members: pack it as one")
-        unpacker = zlib.decompressobj(wbits=31)
-        while not unpacker.eof:
-            if place == len(packed):
-                raise MalformedBody("the gzip body is incomplete")
-            step = packed[place : place + GZIP_STEP_BYTES]
-            try:
-                piece = unpacker.decompress(step, GZIP_PIECE_BYTES)
-            except zlib.error as error:
-                raise MalformedBody(
-                    f"the body is not gzip, although Content-Encoding says so ({error})"
-                ) from error
-            rest = unpacker.unused_data or unpacker.unconsumed_tail
-            place += len(step) - len(rest)
-            yield piece
 
 
 def headers_of(error: LadestromError) -> tuple[tuple[str, str], ...]:

@@ -30,11 +30,11 @@ from ladestrom.errors import (
 )
 from ladestrom.ingest.http_poll import ANYWHERE, PUBLIC_ONLY
 from ladestrom.ingest.http_push import headers_of, read_body, respond
-from ladestrom.ingest.ocpi_calls import Calls
 from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.reception import Reception, feed_of
 from ladestrom.ingest.supervision import Origin
 from ladestrom.model import Millis, Operator, Order
+from ladestrom.outbound.calls import Calls
 from ladestrom.ports.peers import OcpiPeer, Peers
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_pull, ocpi_receiver

@@ -22,6 +22,7 @@ from ladestrom.formats.v2 import instant
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ingest.refusals import Refusals
 from ladestrom.model import Millis, Operator, Receipt
+from ladestrom.outbound.breaker import Breaker
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.tasks import Turns, parts
 
@@ -59,17 +60,6 @@ class Kind(StrEnum):
     """We ask."""
     FOLLOW = "follow"
     """We keep a connection, and are told."""
-
-
-class Breaker(StrEnum):
-    """Whether a source is asked."""
-
-    CLOSED = "closed"
-    """It is, when its time comes."""
-    OPEN = "open"
-    """It failed too often in a row: it is left alone for a while."""
-    HALF_OPEN = "half_open"
-    """One attempt shows whether it is well again."""
 
 
 class State(StrEnum):

@@ -39,14 +39,15 @@ from ladestrom.client.session import (
 from ladestrom.client.v2_events import Changed, Confirmed, Greeted, Noted, Synced
 from ladestrom.client.v2_session import V2Session
 from ladestrom.errors import OWN_FAILURES, InvalidPosition, LadestromError, MalformedBody, SourceFailure
-from ladestrom.ingest import tls
-from ladestrom.ingest.fetching import Fetcher
 from ladestrom.ingest.http_poll import Desk, insist, make_fetcher, origin_of, settings_of, way_of
-from ladestrom.ingest.pacing import Outcome, Pace
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.reception import feed_of, told_of
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Health, Kind
 from ladestrom.model import Feed, Ids, Operator, Order, Position
+from ladestrom.outbound import tls
+from ladestrom.outbound.breaker import Outcome
+from ladestrom.outbound.fetching import Fetcher
+from ladestrom.outbound.pacing import Pace
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import nobil_realtime
 from ladestrom.protocols.delivery import Delivery

@@ -18,7 +18,7 @@ from ladestrom.ingest import extensions, ocpi_server, ocpp_server
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.http_push import Desk, PushEndpoint, Reader
 from ladestrom.ingest.idempotency import Receipts
-from ladestrom.ingest.ocpi_calls import Calls
+from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_server import OcpiServer, reconciled
 from ladestrom.ingest.ocpi_shelf import Shelf as Locations
 from ladestrom.ingest.ocpp_server import OcppServer
@@ -96,7 +96,7 @@ class Ingest:
             self.reception,
             locations,
             store.peers,
-            Calls(clock, anywhere=settings.ocpi.peers == "any"),
+            calls(clock, anywhere=settings.ocpi.peers == "any"),
             context.operator,
             clock,
             limits.ocpi_settings(settings),

@@ -18,16 +18,16 @@ from ladestrom.edges.connection import StreamLimits
 from ladestrom.errors import InvalidSetting
 from ladestrom.formats.v2_stream import PART_BYTES_MAX, Limits
 from ladestrom.hub import HubLimits
-from ladestrom.ingest.fetching import FetchLimits
 from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.http_push import PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX
 from ladestrom.ingest.ocpi_server import OcpiSettings
 from ladestrom.ingest.ocpp_server import OcppLimits
-from ladestrom.ingest.pacing import PaceLimits
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.sources import SOURCE_ITEMS_MAX
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX
+from ladestrom.outbound.fetching import FetchLimits
+from ladestrom.outbound.pacing import PaceLimits
 from ladestrom.protocols import ocpi_credentials
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.quoting import quoted

@@ -28,12 +28,12 @@ from ladestrom.errors import (
 from ladestrom.hub import Hub
 from ladestrom.ingest import http_poll
 from ladestrom.ingest.http_poll import ASKS_MAX, Failed, Poller, SourceLimits
-from ladestrom.ingest.pacing import Outcome
 from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.model import Operator, Receipt, Status
+from ladestrom.outbound.breaker import Outcome
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols.delivery import Delivery

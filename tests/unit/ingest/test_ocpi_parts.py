@@ -19,7 +19,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.drafts import fingerprint
 from ladestrom.errors import NotReady, SourceFailure, TooLarge
 from ladestrom.ingest import ocpi_shelf
-from ladestrom.ingest.ocpi_calls import Calls
+from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_server import reconciled
 from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.registrar import STATIONS_PER_LOOK, Registrar
@@ -235,15 +235,15 @@ class TestCalls:
     )
     async def test_other_addresses_are_not_called(self, url: str) -> None:
         with pytest.raises(SourceFailure):
-            await Calls(lambda: NOW).run(asking(url))
+            await calls(lambda: NOW).run(asking(url))
 
     async def test_an_answer_that_does_not_come_is_a_failure(self) -> None:
         with pytest.raises(SourceFailure):
-            await Calls(lambda: NOW, anywhere=True).run(asking("http://127.0.0.1:9/"))
+            await calls(lambda: NOW, anywhere=True).run(asking("http://127.0.0.1:9/"))
 
     async def test_an_answer_comes_back(self) -> None:
         with OcpiSender() as peer:
-            found = await Calls(lambda: NOW, anywhere=True).run(asking(peer.versions_url))
+            found = await calls(lambda: NOW, anywhere=True).run(asking(peer.versions_url))
         assert (found.status, found.received_at) == (200, NOW)
 
 

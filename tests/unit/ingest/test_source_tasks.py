@@ -17,12 +17,12 @@ from ladestrom.core.directory import Directory
 from ladestrom.hub import Hub
 from ladestrom.ingest import extensions
 from ladestrom.ingest.http_poll import Poller, SourceLimits
-from ladestrom.ingest.pacing import PaceLimits
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.sources import SourceDesk, SourceTasks
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.ingest.websocket_client import Follower
+from ladestrom.outbound.pacing import PaceLimits
 from ladestrom.ports.sources import SourceRecord
 
 

@@ -19,8 +19,9 @@ from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception
 from ladestrom.ingest.sources import read_again
-from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Breaker, Health, Kind, Origin, State, Supervision
+from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Health, Kind, Origin, State, Supervision
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
+from ladestrom.outbound.breaker import Breaker
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Request
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ladestrom.errors import MalformedBody, TooLarge
-from ladestrom.ingest.http_push import GZIP_MEMBERS_MAX, GZIP_STEP_BYTES, gunzip
+from ladestrom.unpacking import GZIP_MEMBERS_MAX, GZIP_STEP_BYTES, gunzip
 
 LIMIT = 1_000_000
 MIB = 1024 * 1024

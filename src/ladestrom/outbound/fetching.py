@@ -23,12 +23,12 @@ import msgspec
 
 from ladestrom import __version__
 from ladestrom.errors import LadestromError, SourceFailure
-from ladestrom.ingest import tls
-from ladestrom.ingest.addresses import Guard, Way
-from ladestrom.ingest.http_push import gunzip
 from ladestrom.model import Millis
+from ladestrom.outbound import tls
+from ladestrom.outbound.addresses import Guard, Way
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.quoting import quoted
+from ladestrom.unpacking import gunzip
 
 REDIRECTS_MAX: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

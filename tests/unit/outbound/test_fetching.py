@@ -16,8 +16,8 @@ from tests.e2e.answering import Answering, Asked, flooding, plain, redirecting, 
 from tests.patience import DEADLINE_S
 
 from ladestrom.errors import InvalidSetting, SourceFailure
-from ladestrom.ingest import tls
-from ladestrom.ingest.fetching import Fetcher, FetchLimits, retry_after_s, shown
+from ladestrom.outbound import tls
+from ladestrom.outbound.fetching import Fetcher, FetchLimits, retry_after_s, shown
 from ladestrom.ports.calls import Answered, Ask
 
 NOW = 1_795_000_000_000

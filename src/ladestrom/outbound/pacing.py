@@ -1,4 +1,4 @@
-"""When a source is asked next: its interval, its retries, and the breaker that leaves it alone for a while.
+"""When a source is asked next: its interval, its retries, and the rests while its breaker is open.
 
 Pure: instants, of a clock that nobody sets, and chances are arguments. Must not know what is asked.
 
@@ -11,14 +11,13 @@ Pure: instants, of a clock that nobody sets, and chances are arguments. Must not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from ladestrom.ingest.supervision import Breaker
 from ladestrom.model import Millis
+from ladestrom.outbound import breaker
+from ladestrom.outbound.breaker import Breaker, Outcome
 
 SPREAD: Final = 0.2
 """Of an interval: sources that were set up together do not stay together."""
@@ -31,18 +30,6 @@ REST_MS_MAX: Final = 3_600_000
 DOUBLINGS_MAX: Final = 16
 
 
-class Outcome(StrEnum):
-    """How an attempt ended."""
-
-    WELL = "well"
-    FAILED = "failed"
-    """May go well the next time."""
-    REFUSED = "refused"
-    """Will not go well before somebody changes something: a wrong key, a wrong address."""
-    OURS = "ours"
-    """Our own log or store kept it from going well: nothing was learned about the source."""
-
-
 class PaceLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the settings say."""
 
@@ -50,20 +37,6 @@ class PaceLimits(msgspec.Struct, frozen=True, kw_only=True):
     """In a row; then the breaker opens."""
     rest_s: int = 300
     """How long it stays open at first; each failure in between doubles it."""
-
-
-NEXT: Final[Mapping[tuple[Breaker, Outcome], Breaker]] = {
-    (Breaker.CLOSED, Outcome.WELL): Breaker.CLOSED,
-    (Breaker.CLOSED, Outcome.FAILED): Breaker.CLOSED,
-    (Breaker.CLOSED, Outcome.REFUSED): Breaker.OPEN,
-    (Breaker.CLOSED, Outcome.OURS): Breaker.CLOSED,
-    (Breaker.HALF_OPEN, Outcome.WELL): Breaker.CLOSED,
-    (Breaker.HALF_OPEN, Outcome.FAILED): Breaker.OPEN,
-    (Breaker.HALF_OPEN, Outcome.REFUSED): Breaker.OPEN,
-    (Breaker.HALF_OPEN, Outcome.OURS): Breaker.OPEN,
-}
-"""What an attempt does to the breaker; the last failure that is borne opens it too. While it is open, nothing
-is attempted: an attempt that is due makes it half open."""
 
 
 class Pace:
@@ -88,8 +61,7 @@ class Pace:
 
     def begin(self) -> None:
         """An attempt that was due begins."""
-        if self.breaker is Breaker.OPEN:
-            self.breaker = Breaker.HALF_OPEN
+        self.breaker = breaker.begun(self.breaker)
 
     def end(
         self, outcome: Outcome, began_at: Millis, now: Millis, chance: float, retry_after_s: float = 0.0
@@ -103,7 +75,9 @@ class Pace:
             chance: an even random number in [0, 1).
             retry_after_s: what the source asked for; at most `REST_MS_MAX` of it is granted.
         """
-        self.breaker = NEXT[self.breaker, outcome]
+        if outcome in {Outcome.FAILED, Outcome.REFUSED}:
+            self.failures += 1
+        self.breaker = breaker.ended(self.breaker, outcome, self.failures, self.limits.failures_max)
         if outcome is Outcome.WELL:
             self.failures = self._rests = 0
             self.next_at = max(now, began_at + _spread(self.interval_ms, chance))
@@ -111,9 +85,6 @@ class Pace:
         if outcome is Outcome.OURS:
             self.next_at = now + _spread(min(RETRY_FIRST_MS, self.interval_ms), chance)
             return
-        self.failures += 1
-        if self.breaker is Breaker.CLOSED and self.failures >= self.limits.failures_max:
-            self.breaker = Breaker.OPEN
         if self.breaker is Breaker.OPEN:
             wait_ms = self.limits.rest_s * 1000 << min(self._rests, DOUBLINGS_MAX)
             wait_ms = min(max(wait_ms, self.interval_ms), max(REST_MS_MAX, self.interval_ms))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladestrom.ingest.pacing import NEXT, REST_MS_MAX, RETRY_FIRST_MS, Outcome, Pace, PaceLimits
-from ladestrom.ingest.supervision import Breaker
+from ladestrom.outbound.breaker import NEXT, Breaker, Outcome
+from ladestrom.outbound.pacing import REST_MS_MAX, RETRY_FIRST_MS, Pace, PaceLimits
 
 NOW = 1_795_000_000_000
 MINUTE = 60_000

@@ -12,8 +12,8 @@ from tests.building import NOW
 from tests.e2e.answering import Answering, redirecting
 
 from ladestrom.errors import SourceFailure
-from ladestrom.ingest.addresses import Guard, is_public
-from ladestrom.ingest.fetching import Fetcher, FetchLimits
+from ladestrom.outbound.addresses import Guard, is_public
+from ladestrom.outbound.fetching import Fetcher, FetchLimits
 from ladestrom.ports.calls import Answered, Ask
 
 INSIDE = [
