@@ -133,7 +133,7 @@ class _Decided(msgspec.Struct, frozen=True):
 
 
 class Hub:
-    """Implements `ports.Intake` over one log and one board."""
+    """Implements `ports.Writer` over one log and one board."""
 
     def __init__(
         self,
@@ -255,7 +255,7 @@ class Hub:
         feed: Feed | None = None,
         began: Beginning | None = None,
     ) -> Receipt:
-        """Implements `ports.Intake.submit`."""
+        """Implements `ports.Writer.submit`."""
         items = _size(reports)
         if isinstance(self._log.fault, LogMisplaced):
             # Confirmations are refused, too: who follows the log must not take silence for agreement.

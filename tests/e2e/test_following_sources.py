@@ -94,7 +94,7 @@ def is_in(hub: Serving, state: str) -> None:
 
 def sign_off(server: Serving, operator: str) -> None:
     """The operator is lost there."""
-    work = server.app.ingest.reception.sign_off(server.app.context.operators[operator], f"{operator}/plain")
+    work = server.app.ingest.intake.sign_off(server.app.context.operators[operator], f"{operator}/plain")
     asyncio.run_coroutine_threadsafe(work, server._loop).result(DEADLINE_S)
 
 
@@ -228,7 +228,7 @@ def test_a_source_in_step_confirms_what_it_told(hub: Serving, upstream: Serving)
     becomes(hub, "AVAILABLE")
     before = hub.call(lambda: hub.app.writer.board.cells["NOALFE13331"].heard_at)
     operator = hub.app.context.operators["upstream"]
-    work = hub.app.ingest.reception.confirm(operator, "upstream/above")
+    work = hub.app.ingest.intake.confirm(operator, "upstream/above")
     assert asyncio.run_coroutine_threadsafe(work, hub._loop).result(DEADLINE_S) == 3
     assert hub.call(lambda: hub.app.writer.board.cells["NOALFE13331"].heard_at) > before
     assert evse(hub)["observed_at"].startswith("2023"), "it was not observed again"

@@ -16,7 +16,7 @@ from tests.patience import DEADLINE_S, until
 
 from ladestrom import app as app_module
 from ladestrom.errors import LogFailure, NotReady
-from ladestrom.ingest.reception import PART_REPORTS_MAX
+from ladestrom.ingest.intake import PART_REPORTS_MAX
 from ladestrom.model import Change, Entry, Status, StatusReport, evse_key
 
 COUNT = PART_REPORTS_MAX + 1_000

@@ -463,7 +463,7 @@ def test_large_messages_that_are_sent_without_waiting_wait_in_the_socket(tmp_pat
             # What the operator may have in memory, what waits for that, what comes in, and the kernel's buffers.
             until(lambda: sent[0] >= 4)
             stays_below(lambda: sent[0], 16)
-            shares = server.app.ingest.reports._desk.pending._shares
+            shares = server.app.ingest.reports._services.pending._shares
             assert 0 < server.call(lambda: shares["alfa"].used_bytes) <= 32 * MIB
         finally:
             server.call(gate.set)

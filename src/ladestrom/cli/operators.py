@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from cyclopts import App, Parameter
 
-from ladestrom.cli.noted import noted_sources
+from ladestrom.cli.source_status import source_statuses
 from ladestrom.cli.store import (
     duration_s,
     now,
@@ -146,7 +146,7 @@ def list_operators(
                 str(noted.refused),
             ]
         head.append("SOURCES")
-        told = noted_sources(data).values()
+        told = source_statuses(data).values()
         for line, operator in zip(lines, found, strict=True):
             own = [
                 f"{each.freshness.source.removeprefix(f'{operator.name}/')} {each.freshness.state}"

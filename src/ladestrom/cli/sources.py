@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import msgspec
 from cyclopts import App, Parameter
 
-from ladestrom.cli.noted import noted_sources
 from ladestrom.cli.program import typed
+from ladestrom.cli.source_status import source_statuses
 from ladestrom.cli.store import duration_s, now, print_table, reading, shown, shown_duration, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound
@@ -31,7 +31,7 @@ from ladestrom.quoting import cause, quoted
 if TYPE_CHECKING:
     from ladestrom.ingest.extensions import Table
     from ladestrom.ingest.quarantine import Quarantine, Quarantined
-    from ladestrom.ingest.supervision import Noted
+    from ladestrom.ingest.supervision import SourceStatus
     from ladestrom.protocols import Row
 
 EXIT_FAILED: Final = 1
@@ -147,17 +147,17 @@ def list_sources(
         where: Options of every command.
     """
     found = {source.name: source for source in asyncio.run(_sources(where))}
-    noted = noted_sources(where.directory().path)
+    statuses = source_statuses(where.directory().path)
     quarantine = _quarantine(where)
-    names = [*found, *(name for name in sorted(noted) if name not in found)]
+    names = [*found, *(name for name in sorted(statuses) if name not in found)]
     if as_json:
         rows = [
             {
                 "name": name,
-                "operator": _operator(name, found.get(name), noted.get(name)),
+                "operator": _operator(name, found.get(name), statuses.get(name)),
                 **(_public(found[name]) if name in found else {}),
-                "freshness": noted[name].freshness if name in noted else None,
-                "last_error": noted[name].last_error if name in noted else None,
+                "freshness": statuses[name].freshness if name in statuses else None,
+                "last_error": statuses[name].last_error if name in statuses else None,
                 "quarantined": quarantine.count(name),
             }
             for name in names
@@ -167,7 +167,7 @@ def list_sources(
     head = ("NAME", "OPERATOR", "PROTOCOL", "STATE", "LAST HEARD", "REPORTS", "CHANGES", "REFUSED", "LATE")
     print_table(
         (*head, "UNREADABLE", "NEXT", "LAST ERROR"),
-        [_line(name, found.get(name), noted.get(name), quarantine.count(name)) for name in names],
+        [_line(name, found.get(name), statuses.get(name), quarantine.count(name)) for name in names],
     )
 
 
@@ -419,22 +419,22 @@ def _public(source: SourceRecord) -> dict[str, object]:
     return {**row, "has_secret": source.secret is not None}
 
 
-def _operator(name: str, source: SourceRecord | None, noted: Noted | None) -> str:
+def _operator(name: str, source: SourceRecord | None, status: SourceStatus | None) -> str:
     """Whose statuses a source delivers; a source that pushes is called OPERATOR/PROTOCOL."""
     if source is not None:
         return source.operator
-    return noted.operator if noted is not None else name.rpartition("/")[0]
+    return status.operator if status is not None else name.rpartition("/")[0]
 
 
-def _line(name: str, source: SourceRecord | None, noted: Noted | None, kept: int) -> tuple[str, ...]:
-    operator = _operator(name, source, noted)
+def _line(name: str, source: SourceRecord | None, status: SourceStatus | None, kept: int) -> tuple[str, ...]:
+    operator = _operator(name, source, status)
     protocol = name.rpartition("/")[2] if source is None else source.protocol
     if source is not None and "anywhere" in source.options:
         protocol += " --anywhere"
-    if noted is None:
+    if status is None:
         state = "paused" if source is not None and source.paused_at is not None else "-"
         return (name, operator, protocol, state, *["-"] * 4, "-", str(kept), "-", "-")
-    told = noted.freshness
+    told = status.freshness
     paused = source is not None and source.paused_at is not None
     late = "-" if told.late_share is None else f"{told.late_share:.1%}"
     return (
@@ -449,7 +449,7 @@ def _line(name: str, source: SourceRecord | None, noted: Noted | None, kept: int
         late,
         f"{told.unreadable} ({kept} kept)",
         "-" if paused else _clock(told.next_at),
-        f"{told.error}: {noted.last_error[:80]}" if told.error is not None else "-",
+        f"{told.error}: {status.last_error[:80]}" if told.error is not None else "-",
     )
 
 
@@ -461,7 +461,7 @@ def _clock(at: str | None) -> str:
 
 
 async def _try(where: Where, name: str, follow_s: int) -> int:
-    from ladestrom.cli.trial import trial  # noqa: PLC0415 - loads slowly
+    from ladestrom.cli.source_test import run_test  # noqa: PLC0415 - loads slowly
 
     async with reading(where) as store:
         source = next((each for each in await store.sources() if each.name == name), None)
@@ -469,7 +469,7 @@ async def _try(where: Where, name: str, follow_s: int) -> int:
             raise NotFound(f"there is no source {quoted(name)}; `ladestrom sources list` shows the names")
         operators = {operator.name: operator for operator in await store.operators()}
         delta = await store.registry_since(0)
-    result = await trial(source, _table(), operators, delta.stations, follow_s)
+    result = await run_test(source, _table(), operators, delta.stations, follow_s)
     for line in result.lines(REFUSALS_SHOWN):
         print(line)
     return 0 if result.error is None else EXIT_FAILED

@@ -29,10 +29,10 @@ from ladestrom.errors import (
     TooLarge,
     Unauthenticated,
 )
+from ladestrom.ingest.intake import Arrival, Intake
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.quarantine import Kept
-from ladestrom.ingest.reception import Reception, Way
-from ladestrom.ingest.supervision import Health, Kind, Origin
+from ladestrom.ingest.supervision import Health, Kind, SourceIdentity
 from ladestrom.model import Beginning, Millis, Operator
 from ladestrom.outbound import tls
 from ladestrom.outbound.addresses import Guard
@@ -78,11 +78,11 @@ class SourceLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A source that is followed: how long it may be away before its statuses are given up."""
 
 
-class Desk(Protocol):
+class SourceServices(Protocol):
     """What every source needs of the server."""
 
     @property
-    def reception(self) -> Reception: ...
+    def intake(self) -> Intake: ...
 
     @property
     def limits(self) -> SourceLimits: ...
@@ -126,9 +126,9 @@ class Failed(Exception):
         self.retry_after_s = retry_after_s
 
 
-def origin_of(source: SourceRecord, kind: Kind) -> Origin:
-    """What a source is called where it is watched."""
-    return Origin(source.name, source.operator, source.protocol, kind)
+def identity_of(source: SourceRecord, kind: Kind) -> SourceIdentity:
+    """Under which name a source is watched."""
+    return SourceIdentity(source.name, source.operator, source.protocol, kind)
 
 
 def settings_of(source: SourceRecord, limits: SourceLimits, operator: Operator | None = None) -> PullSettings:
@@ -148,27 +148,27 @@ def settings_of(source: SourceRecord, limits: SourceLimits, operator: Operator |
 class Poller:
     """One source that is asked."""
 
-    def __init__(self, source: SourceRecord, pull: Pull, interval_s: int, desk: Desk) -> None:
+    def __init__(self, source: SourceRecord, pull: Pull, interval_s: int, services: SourceServices) -> None:
         """Nothing is asked yet.
 
         Args:
             source: as the store has it.
             pull: its protocol.
             interval_s: from the beginning of a round to that of the next.
-            desk: what it shares with others.
+            services: what it shares with others.
         """
         self.source = source
-        self.health: Health = desk.reception.supervision.health(origin_of(source, Kind.PULL))
+        self.health: Health = services.intake.supervision.health(identity_of(source, Kind.PULL))
         self.health.poll_s = interval_s
         self._pull = pull
-        self._desk = desk
+        self._services = services
         self._memory: Memory = source.memory
-        self._pace = Pace(interval_s * 1000, desk.limits.pace, desk.steady(), desk.chance())
+        self._pace = Pace(interval_s * 1000, services.limits.pace, services.steady(), services.chance())
         self._answered: Answered | None = None
 
     async def run(self) -> None:
         """Asks, round after round, until cancelled."""
-        pace, steady = self._pace, self._desk.steady
+        pace, steady = self._pace, self._services.steady
         async with AsyncExitStack() as stack:
             fetcher: Fetcher | None = None
             files = _stamps(self.source)
@@ -188,7 +188,7 @@ class Poller:
                 outcome, wait_s = Outcome.REFUSED, 0.0
                 if fetcher is not None:
                     outcome, wait_s = await self._attempt(fetcher)
-                pace.end(outcome, began_at, steady(), self._desk.chance(), wait_s)
+                pace.end(outcome, began_at, steady(), self._services.chance(), wait_s)
                 self._show()
 
     async def _attempt(self, fetcher: Fetcher) -> tuple[Outcome, float]:
@@ -200,15 +200,15 @@ class Poller:
 
     async def _fetcher(self) -> Fetcher | None:
         try:
-            return await asyncio.to_thread(make_fetcher, self.source, self._desk, self.health)
+            return await asyncio.to_thread(make_fetcher, self.source, self._services, self.health)
         except LadestromError as error:
-            self._desk.reception.supervision.failed(self.health, error)
+            self._services.intake.supervision.failed(self.health, error)
             return None
 
     def _show(self) -> None:
         pace, health = self._pace, self.health
         health.breaker, health.failures_in_row = pace.breaker, pace.failures
-        health.next_at = self._desk.clock() + pace.next_at - self._desk.steady()
+        health.next_at = self._services.clock() + pace.next_at - self._services.steady()
 
     async def round(self, fetcher: Fetcher) -> None:
         """Asks once, and takes what comes.
@@ -216,14 +216,14 @@ class Poller:
         Raises:
             Failed: it did not go well; the memory of the round before holds.
         """
-        health, supervision = self.health, self._desk.reception.supervision
+        health, supervision = self.health, self._services.intake.supervision
         self._answered = None
         try:
-            async with asyncio.timeout(self._desk.limits.round_s_max) as deadline:
+            async with asyncio.timeout(self._services.limits.round_s_max) as deadline:
                 memory = await self._converse(fetcher, deadline)
             await self._keep(memory)
         except TimeoutError:
-            what = f"the round took longer than {self._desk.limits.round_s_max:g} s"
+            what = f"the round took longer than {self._services.limits.round_s_max:g} s"
             supervision.note(health, SourceFailure.code, what)
             raise Failed(Outcome.FAILED) from None
         except UNREADABLE as error:
@@ -244,11 +244,11 @@ class Poller:
         supervision.heard(health)
 
     async def _converse(self, fetcher: Fetcher, deadline: asyncio.Timeout) -> Memory:
-        desk = self._desk
-        operator = desk.operator(self.source.operator)
-        settings = settings_of(self.source, desk.limits, operator)
-        conversation = self._pull(settings, self._memory, desk.clock())
-        way = way_of(self.source, desk.reception.begin())
+        services = self._services
+        operator = services.operator(self.source.operator)
+        settings = settings_of(self.source, services.limits, operator)
+        conversation = self._pull(settings, self._memory, services.clock())
+        arrival = arrival_of(self.source, services.intake.begin())
         proceed: Callable[[], Ask | Reading | Delivery] = partial(next, conversation)
         asks = 0
         try:
@@ -263,13 +263,17 @@ class Poller:
                         self.health.certificate_expires_at = fetcher.certificate_expires_at
                     case Reading() as reading:
                         try:
-                            read = await desk.parsing.read(reading.work, reading.size_bytes)
+                            read = await services.parsing.read(reading.work, reading.size_bytes)
                             proceed = partial(conversation.send, read)
                         except Exception as error:  # noqa: BLE001 - whatever it is, the round may know what to do
                             proceed = partial(conversation.throw, error)
                     case Delivery() as delivery:
                         take = partial(
-                            desk.reception.take, operator, delivery, origin=self.health.origin, way=way
+                            services.intake.take,
+                            operator,
+                            delivery,
+                            identity=self.health.identity,
+                            arrival=arrival,
                         )
                         with _stopped(deadline):
                             receipt = await insist(take, attempts_max=TAKE_ATTEMPTS_MAX)
@@ -282,7 +286,7 @@ class Poller:
 
     async def _keep(self, memory: Memory) -> None:
         if memory != self._memory:
-            await self._desk.remember(self.source, memory)
+            await self._services.remember(self.source, memory)
             self._memory = memory
 
     def _refused(self, error: LadestromError) -> Failed:
@@ -297,7 +301,7 @@ class Poller:
     def _unreadable(self, error: LadestromError) -> Failed:
         """Of an answer that says itself that it is an error nothing is kept."""
         answered = self._answered
-        supervision = self._desk.reception.supervision
+        supervision = self._services.intake.supervision
         if answered is None or answered.status >= 300:  # noqa: PLR2004 - RFC 9110, section 15: not successful
             supervision.failed(self.health, error)
             return self._refused(error)
@@ -305,7 +309,7 @@ class Poller:
             source=self.source.name,
             operator=self.source.operator,
             protocol=self.source.protocol,
-            kind=self.health.origin.kind,
+            kind=self.health.identity.kind,
             received_at=answered.received_at,
             code=error.code,
             detail=str(error),
@@ -317,7 +321,7 @@ class Poller:
         return Failed(Outcome.FAILED)
 
 
-def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:
+def make_fetcher(source: SourceRecord, services: SourceServices, health: Health) -> Fetcher:
     """The connections of a source, with its certificate. To be called in a thread, as it takes some 20 ms.
 
     Raises:
@@ -332,8 +336,8 @@ def make_fetcher(source: SourceRecord, desk: Desk, health: Health) -> Fetcher:
         trust = tls.context(ca, source.certificate, source.certificate_key)
         health.own_certificate_expires_at = tls.expires_at(source.certificate)
     return Fetcher(
-        desk.limits.fetch,
-        desk.clock,
+        services.limits.fetch,
+        services.clock,
         trust=trust,
         bare_trust=bare,
         proxy=source.options.get("proxy"),
@@ -352,9 +356,9 @@ def guard_of(source: SourceRecord) -> Guard:
     )
 
 
-def way_of(source: SourceRecord, began: Beginning | None = None) -> Way:
+def arrival_of(source: SourceRecord, began: Beginning | None = None) -> Arrival:
     """How what a source says came: with the rules that it has of its own."""
-    return Way(began=began, max_age_s=source.max_age_s, by_receipt=source.by_receipt)
+    return Arrival(began=began, max_age_s=source.max_age_s, by_receipt=source.by_receipt)
 
 
 async def insist(work: Callable[[], Awaitable[T]], *, attempts_max: int | None = None) -> T:

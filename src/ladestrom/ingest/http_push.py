@@ -30,9 +30,9 @@ from ladestrom.errors import (
 )
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.ingest.idempotency import Receipts
+from ladestrom.ingest.intake import Arrival, Intake
 from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
 from ladestrom.ingest.pending import PendingBytes
-from ladestrom.ingest.reception import Reception, Way
 from ladestrom.model import Beginning, Operator, Receipt
 from ladestrom.problem import without_keys
 from ladestrom.protocols import Row
@@ -82,17 +82,17 @@ class PushLimits(msgspec.Struct, frozen=True, kw_only=True):
     parse: ParseLimits = ParseLimits()
 
 
-class Desk(msgspec.Struct, frozen=True):
+class PushServices(msgspec.Struct, frozen=True):
     """What all endpoints of a server share."""
 
-    reception: Reception
+    intake: Intake
     door: Doorkeeper
     receipts: Receipts[Answer]
     limits: PushLimits = PushLimits()
     certificates: Certificates | None = None
     pending: PendingBytes = msgspec.field(default_factory=lambda: PendingBytes(PENDING_BYTES_MAX))
     parsing: ParsingProcess = msgspec.field(default_factory=ParsingProcess)
-    """Reads large messages. Whoever makes the desk stops it."""
+    """Reads large messages. Whoever makes the services stops it."""
 
 
 class _Turn:
@@ -110,14 +110,14 @@ class PushEndpoint:
     """Receives, takes, answers. One object for each path at which a protocol is served."""
 
     def __init__(
-        self, path: str, row: Row, desk: Desk, *, reader: Reader | None = None, basic: bool = True
+        self, path: str, row: Row, services: PushServices, *, reader: Reader | None = None, basic: bool = True
     ) -> None:
         """The endpoint of one protocol.
 
         Args:
             path: at which it is served, without its last slash.
             row: the protocol.
-            desk: what it shares with others.
+            services: what it shares with others.
             reader: what answers GET, where anything does.
             basic: whether HTTP Basic with the key as password is understood, beside `Bearer` and `X-Api-Key`.
         """
@@ -127,7 +127,7 @@ class PushEndpoint:
         self._raw_path = path.encode()
         self._push = protocols.push(row)
         self._target = row.target
-        self._desk = desk
+        self._services = services
         self._reader = reader
         self._basic = basic
         self._allowed = SENDING if reader is None else f"GET, HEAD, {SENDING}"
@@ -203,7 +203,7 @@ class PushEndpoint:
         name = reporter().name
         if not self._push.sequential or self._request(scope).query.get(DRY_RUN) == "1":
             async with self.held(name, self._size(headers)):
-                began = self._desk.reception.begin()
+                began = self._services.intake.begin()
                 request = self._request(scope, headers, path, await self._body(headers, receive))
                 return await self._answered(reporter, request, began)
         turn = self._turns.setdefault(name, _Turn())
@@ -214,7 +214,7 @@ class PushEndpoint:
         turn.waiting += 1
         try:
             async with turn.lock, self.held(name, self._size(headers)):
-                began = self._desk.reception.begin()
+                began = self._services.intake.begin()
                 request = self._request(scope, headers, path, await self._body(headers, receive))
                 return await self._answered(reporter, request, began)
         finally:
@@ -222,17 +222,17 @@ class PushEndpoint:
 
     def held(self, operator: str, size: int) -> AbstractAsyncContextManager[None]:
         """A block that begins when the operator has room in memory for a message of this size."""
-        return self._desk.pending.held(operator, size)
+        return self._services.pending.held(operator, size)
 
     def _size(self, headers: Mapping[str, str]) -> int:
         """How large a body with these headers may become."""
-        most = self._desk.limits.body_bytes_max
+        most = self._services.limits.body_bytes_max
         declared = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
         is_plain = declared.isdigit() and "content-encoding" not in headers
         return min(int(declared), most) if is_plain else most
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        return await read_body(headers, receive, self._desk.limits.body_bytes_max)
+        return await read_body(headers, receive, self._services.limits.body_bytes_max)
 
     async def _answered(self, reporter: Reporter, request: Request, began: Beginning) -> Answer:
         key = request.headers.get("idempotency-key")
@@ -240,7 +240,7 @@ class PushEndpoint:
             return await self.deliver(reporter, request, began)
         path = f"{self.path}/{request.path}".encode()
         what = b"%d %b %b" % (len(path), path, request.body)
-        return await self._desk.receipts.once(
+        return await self._services.receipts.once(
             reporter().name, key, what, lambda: self.deliver(reporter, request, began)
         )
 
@@ -252,19 +252,19 @@ class PushEndpoint:
         Raises:
             LadestromError: nothing of it was taken; its sender may not report any more, for one.
         """
-        desk = self._desk
+        services = self._services
         operator = reporter()
         if _is_dry_run(request):
             delivery = await self._read(request, operator)
-            tried = await desk.reception.tried(operator, delivery, self._push.name)
+            tried = await services.intake.tried(operator, delivery, self._push.name)
             return self._told(request, delivery, tried)
         try:
             delivery = await self._read(request, operator)
         except (BadRequest, TooLarge) as error:
-            desk.reception.unreadable(operator, self._push.name, request.body, error, request)
+            services.intake.unreadable(operator, self._push.name, request.body, error, request)
             raise
-        way = Way(began=began) if delivery.complete else None
-        receipt = await desk.reception.take(operator, delivery, protocol=self._push.name, way=way)
+        arrival = Arrival(began=began) if delivery.complete else None
+        receipt = await services.intake.take(operator, delivery, protocol=self._push.name, arrival=arrival)
         try:
             return self._told(request, delivery, receipt)
         except Exception as error:
@@ -275,10 +275,10 @@ class PushEndpoint:
             ) from error
 
     async def _read(self, request: Request, operator: Operator) -> Delivery:
-        limits = self._desk.limits.parse
+        limits = self._services.limits.parse
         if len(request.body) < OWN_PROCESS_BYTES_MIN:
             return self._push.receive(request, operator, limits)
-        return await self._desk.parsing.receive(self._target, request, operator, limits)
+        return await self._services.parsing.receive(self._target, request, operator, limits)
 
     def _told(self, request: Request, delivery: Delivery, receipt: Receipt) -> Answer:
         answer = self._push.answer(request, delivery, receipt)
@@ -289,10 +289,10 @@ class PushEndpoint:
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
 
     def _reporter(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> Reporter:
-        certificates = self._desk.certificates
+        certificates = self._services.certificates
         if certificates is not None and not (headers.get("authorization") or headers.get("x-api-key")):
             return partial(certificates.operator, headers, (scope.get("client") or ("",))[0])
-        door = self._desk.door
+        door = self._services.door
         return partial(door.reporter, door.credential(headers, Scope.REPORT, basic=self._basic).key_id)
 
 

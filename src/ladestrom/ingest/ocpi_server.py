@@ -30,9 +30,9 @@ from ladestrom.errors import (
 )
 from ladestrom.ingest.http_poll import ANYWHERE, PUBLIC_ONLY
 from ladestrom.ingest.http_push import headers_of, read_body, respond
-from ladestrom.ingest.ocpi_shelf import Shelf
-from ladestrom.ingest.reception import Reception, feed_of
-from ladestrom.ingest.supervision import Origin
+from ladestrom.ingest.intake import Intake, feed_of
+from ladestrom.ingest.location_store import LocationStore
+from ladestrom.ingest.supervision import SourceIdentity
 from ladestrom.model import Millis, Operator, Order
 from ladestrom.outbound.calls import Calls
 from ladestrom.ports.peers import OcpiPeer, Peers
@@ -121,8 +121,8 @@ class OcpiServer:
 
     def __init__(
         self,
-        reception: Reception,
-        shelf: Shelf,
+        intake: Intake,
+        locations: LocationStore,
         peers: Peers,
         calls: Calls,
         operator: Callable[[str], Operator | None],
@@ -132,8 +132,8 @@ class OcpiServer:
         """Knows no peer yet: `follow` tells of them.
 
         Args:
-            reception: where statuses go.
-            shelf: where Locations are kept.
+            intake: where statuses go.
+            locations: where Locations are kept.
             peers: where peers are kept.
             calls: what calls peers that register.
             operator: finds an operator by its name.
@@ -142,8 +142,8 @@ class OcpiServer:
         """
         self.failures: Counter[str] = Counter()
         """Requests that were refused, by status code of OCPI."""
-        self.shelf = shelf
-        self._reception = reception
+        self.locations = locations
+        self._intake = intake
         self._peers = peers
         self._calls = calls
         self._operator = operator
@@ -181,13 +181,13 @@ class OcpiServer:
                 for after, document in some:  # noqa: B007 - the last is where the next ones begin
                     evses += ocpi_locations.evse_ids(document)
             operator = self._operator(name) or Operator(name)
-            feed = feed_of(operator, Origin.push(name, PROTOCOL), Order.UPDATES).name
-            await self._reception.sign_off(operator, feed, evses)
+            feed = feed_of(operator, SourceIdentity.push(name, PROTOCOL), Order.UPDATES).name
+            await self._intake.sign_off(operator, feed, evses)
             self._left.discard(name)
 
     async def drain(self) -> None:
         """Returns when every Location that was taken is stored."""
-        await self.shelf.drain()
+        await self.locations.drain()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request."""
@@ -372,10 +372,10 @@ class OcpiServer:
         self._check_party(asked.peer, asked.operator, where.party)
         key = (asked.operator.name, native_id(where.party, where.location))
         if asked.request.method == "GET":
-            async with self.shelf.held(key) as document:
+            async with self.locations.held(key) as document:
                 return ocpi_receiver.get(document, where)
         body = await asked.body()
-        async with self.shelf.held(key) as document:
+        async with self.locations.held(key) as document:
             # The body took its time, and so did those who changed this Location before.
             operator = self._still(asked, where.party)
             sent = ocpi_receiver.Sent(
@@ -394,14 +394,14 @@ class OcpiServer:
                     self._unreadable(asked, sent.body, error)
                 raise
             made = document if outcome.document is None else outcome.document
-            records = await self.shelf.records(operator.name)
+            records = await self.locations.records(operator.name)
             # Others of this operator's requests have to know now what this Location lists.
             records.put(key[1], document, made)
             try:
-                delivery = self.shelf.settled(records, operator, outcome.delivery)
-                receipt = await self._reception.take(operator, delivery, protocol=PROTOCOL)
+                delivery = self.locations.settled(records, operator, outcome.delivery)
+                receipt = await self._intake.take(operator, delivery, protocol=PROTOCOL)
                 if made is not None and made != document:
-                    await self.shelf.put(key, made, document)
+                    await self.locations.put(key, made, document)
             except BaseException:
                 records.put(key[1], made, document)
                 raise
@@ -434,7 +434,7 @@ class OcpiServer:
 
     def _unreadable(self, asked: _Asked, body: bytes, error: Refused) -> None:
         said = BadRequest(str(error))
-        self._reception.unreadable(asked.operator, PROTOCOL, body, said, asked.request)
+        self._intake.unreadable(asked.operator, PROTOCOL, body, said, asked.request)
 
 
 def reconciled(peers: Iterable[OcpiPeer], every_s: int, *, anywhere: bool) -> list[SourceRecord]:

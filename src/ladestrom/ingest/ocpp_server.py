@@ -34,8 +34,8 @@ from ladestrom.errors import (
     TooManyRequests,
     Unauthenticated,
 )
-from ladestrom.ingest.reception import Reception, Way, feed_of
-from ladestrom.ingest.supervision import Origin
+from ladestrom.ingest.intake import Arrival, Intake, feed_of
+from ladestrom.ingest.supervision import SourceIdentity
 from ladestrom.ingest.websocket_server import upgrade_required
 from ladestrom.model import Millis, Operator, Order
 from ladestrom.ports.charge_points import ChargePoint
@@ -103,7 +103,7 @@ class OcppServer:
 
     def __init__(
         self,
-        reception: Reception,
+        intake: Intake,
         directory: Directory,
         clock: Callable[[], Millis],
         limits: OcppLimits,
@@ -115,7 +115,7 @@ class OcppServer:
         self.failures: Counter[str] = Counter()
         """Connections refused and calls answered by an error, by code."""
         self.messages = 0
-        self._reception = reception
+        self._intake = intake
         self._directory = directory
         self._clock = clock
         self._stations: dict[str, _Station] = {}
@@ -234,8 +234,8 @@ class OcppServer:
             # connection after the charge point has made another.
             return True
         try:
-            await self._reception.take(
-                station.operator, outcome.delivery, protocol=PROTOCOL, way=Way(of=station.point.id)
+            await self._intake.take(
+                station.operator, outcome.delivery, protocol=PROTOCOL, arrival=Arrival(of=station.point.id)
             )
         except LadestromError as error:
             self.failures[error.code] += 1
@@ -250,7 +250,7 @@ class OcppServer:
         if outcome.refused.is_unread:
             content = body.encode() if isinstance(body, str) else body
             error = MalformedBody(f"{station.point.id}: {outcome.refused.detail}")
-            self._reception.unreadable(station.operator, PROTOCOL, content, error)
+            self._intake.unreadable(station.operator, PROTOCOL, content, error)
 
     async def confirm(self, connection: _Connection) -> None:
         """A charge point that is there and says nothing new is not silent: what it said last holds."""
@@ -352,12 +352,12 @@ class OcppServer:
     async def _lose(self, station: _Station, evses: Collection[str], *, unless_back: bool) -> None:
         """Signs off what was heard last of a charge point, unless it returns before that succeeds."""
         operator = station.operator
-        origin = Origin.push(operator.name, PROTOCOL)
-        feed = feed_of(operator, origin, Order.ARRIVAL, Way(of=station.point.id)).name
-        before = self._reception.begin()
+        identity = SourceIdentity.push(operator.name, PROTOCOL)
+        feed = feed_of(operator, identity, Order.ARRIVAL, Arrival(of=station.point.id)).name
+        before = self._intake.begin()
         while not unless_back or station.connection is None:
             try:
-                await self._reception.sign_off(operator, feed, evses, before=before)
+                await self._intake.sign_off(operator, feed, evses, before=before)
             except LadestromError as error:
                 logger.warning("signing off failed; retrying", operator=operator.name, error=str(error))
                 await asyncio.sleep(SIGN_OFF_RETRY_S)

@@ -24,14 +24,14 @@ from ladestrom.ingest.http_poll import (
     ANYWHERE,
     Poller,
     SourceLimits,
-    origin_of,
+    arrival_of,
+    identity_of,
     settings_of,
-    way_of,
 )
+from ladestrom.ingest.intake import Arrival, Intake
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.quarantine import Quarantined
-from ladestrom.ingest.reception import Reception, Way
-from ladestrom.ingest.supervision import Kind, Origin
+from ladestrom.ingest.supervision import Kind, SourceIdentity
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Beginning, Millis, Operator, Position, Receipt
 from ladestrom.ports.calls import Answered, Ask
@@ -58,12 +58,12 @@ POLL_S_MIN: Final = 1
 POLL_S_MAX: Final = 7 * 86_400
 
 
-class SourceDesk:
-    """What every source needs of the server: implements `http_poll.Desk`."""
+class ServerServices:
+    """What every source needs of the server: implements `http_poll.SourceServices`."""
 
     def __init__(
         self,
-        reception: Reception,
+        intake: Intake,
         store: Sources,
         limits: SourceLimits,
         clock: Callable[[], Millis],
@@ -73,7 +73,7 @@ class SourceDesk:
         """Knows no operators yet.
 
         Args:
-            reception: where deliveries go.
+            intake: where deliveries go.
             store: where sources and their memory are kept.
             limits: of sources.
             clock: gives the receive times.
@@ -81,7 +81,7 @@ class SourceDesk:
             parsing: reads what is large.
         """
         self.steady = steady
-        self.reception = reception
+        self.intake = intake
         self.limits = limits
         self.parsing = parsing
         self.clock = clock
@@ -133,8 +133,8 @@ class _Running(msgspec.Struct, frozen=True):
 class SourceTasks:
     """Those that run."""
 
-    def __init__(self, desk: SourceDesk, table: Table) -> None:
-        self._desk = desk
+    def __init__(self, services: ServerServices, table: Table) -> None:
+        self._services = services
         self._table = table
         self._running: dict[str, _Running] = {}
         self._known: dict[str, SourceRecord] = {}
@@ -146,7 +146,7 @@ class SourceTasks:
 
         Returns when none of these will hand anything in any more.
         """
-        self._desk.operators = operators
+        self._services.operators = operators
         self._known = {source.name: source for source in sources}
         async with self._stopping:
             for name in [*self._running]:
@@ -158,13 +158,13 @@ class SourceTasks:
 
     def start(self) -> None:
         """Starts what the store has and does not run."""
-        supervision = self._desk.reception.supervision
+        supervision = self._services.intake.supervision
         supervision.keep_only(self._known)
         for name, source in self._known.items():
             if name in self._running:
                 continue
             kind = Kind.PULL if source.protocol in self._table.pulls else Kind.FOLLOW
-            health = supervision.health(origin_of(source, kind))
+            health = supervision.health(identity_of(source, kind))
             health.paused = source.paused_at is not None
             if health.paused:
                 health.next_at = None
@@ -173,12 +173,12 @@ class SourceTasks:
 
     def _start(self, source: SourceRecord) -> None:
         try:
-            shell = self._shell(self._desk.recalled(source))
+            shell = self._shell(self._services.recalled(source))
         except Exception as error:
             # A package that was taken away, or cannot be imported.
             logger.exception("a source cannot be started", source=source.name, protocol=source.protocol)
-            health = self._desk.reception.supervision.health(origin_of(source, Kind.PULL))
-            self._desk.reception.supervision.note(health, InvalidSetting.code, str(error))
+            health = self._services.intake.supervision.health(identity_of(source, Kind.PULL))
+            self._services.intake.supervision.note(health, InvalidSetting.code, str(error))
             return
         ending = asyncio.Event()
         task = tasks.start(self._run(source, shell, ending), "source", tasks.awaited)
@@ -187,10 +187,10 @@ class SourceTasks:
     def _shell(self, source: SourceRecord) -> Poller | Follower:
         row = self._table.pulls.get(source.protocol)
         if row is not None:
-            return Poller(source, protocols.pull(row), source.poll_s or row.poll_s, self._desk)
+            return Poller(source, protocols.pull(row), source.poll_s or row.poll_s, self._services)
         row = self._table.streams.get(source.protocol)
         if row is not None:
-            return Follower(source, protocols.stream(row), self._desk)
+            return Follower(source, protocols.stream(row), self._services)
         raise InvalidSetting(f"there is no protocol {quoted(source.protocol)} here")
 
     async def _stop(self, name: str, *, give_up: bool) -> None:
@@ -211,7 +211,7 @@ class SourceTasks:
 
     async def _run(self, source: SourceRecord, shell: Poller | Follower, ending: asyncio.Event) -> None:
         """Until cancelled. One that ends by a defect of ours costs itself only, is told of, and rests."""
-        supervision = self._desk.reception.supervision
+        supervision = self._services.intake.supervision
         while not ending.is_set():
             try:
                 await shell.run()
@@ -222,8 +222,8 @@ class SourceTasks:
                 return
             told = "an internal error stopped it; it was logged"
             supervision.note(shell.health, LadestromError.code, told)
-            rest_s = self._desk.limits.pace.rest_s
-            shell.health.next_at = self._desk.clock() + rest_s * 1000
+            rest_s = self._services.limits.pace.rest_s
+            shell.health.next_at = self._services.clock() + rest_s * 1000
             await asyncio.sleep(rest_s)
 
     async def _give_up(self, source: SourceRecord, shell: Follower) -> None:
@@ -233,7 +233,7 @@ class SourceTasks:
                 await shell.insist_on_giving_up()
             except Exception as error:  # noqa: BLE001 - whatever it is
                 tasks.note("giving up of a source", error, source=source.name)
-                await asyncio.sleep(self._desk.limits.pace.rest_s)
+                await asyncio.sleep(self._services.limits.pace.rest_s)
             else:
                 return
 
@@ -248,7 +248,7 @@ class SourceTasks:
 
     async def take_again(self) -> int:
         """Takes the deliveries that were handed over out of the quarantine; says how many."""
-        supervision = self._desk.reception.supervision
+        supervision = self._services.intake.supervision
         quarantine = supervision.quarantine
         if quarantine is None:
             return 0
@@ -269,14 +269,14 @@ class SourceTasks:
 
     def told(self) -> list[ToldSource]:
         """Every source, those that push too: how it does, and how it is set up. By name."""
-        supervision = self._desk.reception.supervision
+        supervision = self._services.intake.supervision
         rows = []
         for freshness in supervision.freshness():
             source = self._known.get(freshness.source)
             rows.append(
                 ToldSource(
                     **msgspec.structs.asdict(freshness),
-                    operator=supervision.sources[freshness.source].origin.operator,
+                    operator=supervision.sources[freshness.source].identity.operator,
                     address="" if source is None else _without_query(source.address),
                     paused=source is not None and source.paused_at is not None,
                 )
@@ -289,17 +289,20 @@ class SourceTasks:
         Raises:
             LadestromError: it still cannot be read, or not by itself; or it could not be taken.
         """
-        desk = self._desk
-        operator = desk.operator(found.kept.operator)
-        origin = Origin(found.kept.source, operator.name, found.kept.protocol, Kind(found.kept.kind))
+        services = self._services
+        operator = services.operator(found.kept.operator)
+        identity = SourceIdentity(
+            found.kept.source, operator.name, found.kept.protocol, Kind(found.kept.kind)
+        )
         source = self._known.get(found.kept.source)
         # It arrived before everything that came since, and what it says without a time held then.
         began = Beginning(0, found.kept.received_at)
-        way = Way(began=began) if source is None else way_of(source, began)
-        work = partial(read_again, found, self._table, operator, source, desk.limits)
-        deliveries = await desk.parsing.read(work, len(found.body))
+        arrival = Arrival(began=began) if source is None else arrival_of(source, began)
+        work = partial(read_again, found, self._table, operator, source, services.limits)
+        deliveries = await services.parsing.read(work, len(found.body))
         return [
-            await desk.reception.take(operator, delivery, origin=origin, way=way) for delivery in deliveries
+            await services.intake.take(operator, delivery, identity=identity, arrival=arrival)
+            for delivery in deliveries
         ]
 
 

@@ -39,12 +39,12 @@ WRITES_WAITING_MAX: Final = 32
 """Unreadable deliveries on their way to the disk; more at once are counted and not kept."""
 
 
-NOTED_FILE: Final = "sources.json"
+STATUS_FILE: Final = "sources.json"
 """In the data directory: what the command line shows."""
 
 
-class Noted(msgspec.Struct, frozen=True):
-    """A source as it is noted for the command line, whose user may see what went wrong word for word."""
+class SourceStatus(msgspec.Struct, frozen=True):
+    """How a source does, written for the command line, whose user may see error messages in full."""
 
     freshness: SourceFreshness
     operator: str = ""
@@ -79,7 +79,7 @@ class State(StrEnum):
     FRESH = "fresh"
 
 
-class Origin(msgspec.Struct, frozen=True):
+class SourceIdentity(msgspec.Struct, frozen=True):
     """A source by its name. One that pushes has no name of its own: it is its operator and protocol."""
 
     name: str
@@ -88,7 +88,7 @@ class Origin(msgspec.Struct, frozen=True):
     kind: Kind
 
     @classmethod
-    def push(cls, operator: str, protocol: str) -> Origin:
+    def push(cls, operator: str, protocol: str) -> SourceIdentity:
         """An operator that sends in a protocol."""
         return cls(f"{operator}/{protocol}", operator, protocol, Kind.PUSH)
 
@@ -96,8 +96,8 @@ class Origin(msgspec.Struct, frozen=True):
 class Health:
     """One source since the server started."""
 
-    def __init__(self, origin: Origin) -> None:
-        self.origin = origin
+    def __init__(self, identity: SourceIdentity) -> None:
+        self.identity = identity
         self.deliveries = 0
         self.items = 0
         self.changes = 0
@@ -191,40 +191,43 @@ class Supervision:
             if operator.stale_after_s is not None
         }
 
-    def health(self, origin: Origin) -> Health:
+    def health(self, identity: SourceIdentity) -> Health:
         """A source's, begun where it is new."""
-        found = self.sources.get(origin.name)
-        if found is None or found.origin != origin:
-            found = self.sources[origin.name] = Health(origin)
+        found = self.sources.get(identity.name)
+        if found is None or found.identity != identity:
+            found = self.sources[identity.name] = Health(identity)
         return found
 
     def keep_only(self, names: Collection[str]) -> None:
         """Forgets sources that were set up and are no more; those that push stay."""
         for name, health in list(self.sources.items()):
-            if health.origin.kind is not Kind.PUSH and name not in names:
+            if health.identity.kind is not Kind.PUSH and name not in names:
                 del self.sources[name]
 
     def state(self, health: Health) -> State:
         """A source in one word, now."""
-        stale_after_s = self._stale_after_s.get(health.origin.operator, self._stale_after_default_s)
+        stale_after_s = self._stale_after_s.get(health.identity.operator, self._stale_after_default_s)
         return health.state(self._steady(), stale_after_s)
 
     def freshness(self, operator: str | None = None) -> list[SourceFreshness]:
         """All sources, or an operator's, by name."""
         found = sorted(self.sources.items())
-        return [self._shown(health) for _, health in found if operator in {None, health.origin.operator}]
+        return [self._shown(health) for _, health in found if operator in {None, health.identity.operator}]
 
-    def noted(self) -> list[Noted]:
-        """All sources as they are noted for the command line."""
+    def statuses(self) -> list[SourceStatus]:
+        """The status of all sources, for the command line."""
         found = sorted(self.sources.items())
-        return [Noted(self._shown(health), health.origin.operator, health.last_error) for _, health in found]
+        return [
+            SourceStatus(self._shown(health), health.identity.operator, health.last_error)
+            for _, health in found
+        ]
 
     def _shown(self, health: Health) -> SourceFreshness:
         state = self.state(health)
         return SourceFreshness(
-            source=health.origin.name,
-            protocol=health.origin.protocol,
-            kind=health.origin.kind.value,
+            source=health.identity.name,
+            protocol=health.identity.protocol,
+            kind=health.identity.kind.value,
             state=state.value,
             last_delivery_at=instant(health.last_delivery_at),
             last_heard_at=instant(health.last_heard_at),
@@ -252,7 +255,7 @@ class Supervision:
     async def taken(self, health: Health, delivery: Delivery, receipt: Receipt) -> None:
         """A delivery was understood, and what was accepted of it is durable."""
         now = self._clock()
-        self.refusals.note(health.origin.operator, health.origin.protocol, delivery, receipt)
+        self.refusals.note(health.identity.operator, health.identity.protocol, delivery, receipt)
         health.deliveries += 1
         health.items += receipt.accepted + receipt.unchanged + len(receipt.refused)
         health.changes += receipt.accepted

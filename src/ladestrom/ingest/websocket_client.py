@@ -39,9 +39,16 @@ from ladestrom.client.session import (
 from ladestrom.client.v2_events import Changed, Confirmed, Greeted, Noted, Synced
 from ladestrom.client.v2_session import V2Session
 from ladestrom.errors import OWN_FAILURES, InvalidPosition, LadestromError, MalformedBody, SourceFailure
-from ladestrom.ingest.http_poll import Desk, insist, make_fetcher, origin_of, settings_of, way_of
+from ladestrom.ingest.http_poll import (
+    SourceServices,
+    arrival_of,
+    identity_of,
+    insist,
+    make_fetcher,
+    settings_of,
+)
+from ladestrom.ingest.intake import feed_of, told_of
 from ladestrom.ingest.quarantine import Kept
-from ladestrom.ingest.reception import feed_of, told_of
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Health, Kind
 from ladestrom.model import Feed, Ids, Operator, Order, Position
 from ladestrom.outbound import tls
@@ -110,20 +117,20 @@ class _Unreadable(Exception):
 class Follower:
     """One source that is followed."""
 
-    def __init__(self, source: SourceRecord, stream: Stream, desk: Desk) -> None:
+    def __init__(self, source: SourceRecord, stream: Stream, services: SourceServices) -> None:
         """Nothing is connected yet.
 
         Args:
             source: as the store has it.
             stream: its protocol.
-            desk: what it shares with others.
+            services: what it shares with others.
         """
         self.source = source
-        self.health: Health = desk.reception.supervision.health(origin_of(source, Kind.FOLLOW))
+        self.health: Health = services.intake.supervision.health(identity_of(source, Kind.FOLLOW))
         self.health.connected = False
         self._stream = stream
-        self._desk = desk
-        self._pace = Pace(1_000, desk.limits.pace, desk.steady(), desk.chance())
+        self._services = services
+        self._pace = Pace(1_000, services.limits.pace, services.steady(), services.chance())
         self._line: Line | None = None
         self._here = asyncio.Event()
         self._away = asyncio.Event()
@@ -147,15 +154,15 @@ class Follower:
             await self._remember(at_once=True)
 
     async def _keep_on(self) -> None:
-        pace, steady = self._pace, self._desk.steady
+        pace, steady = self._pace, self._services.steady
         while True:
             began_at = steady()
             pace.begin()
             outcome = await self._attempt()
-            pace.end(outcome, began_at, steady(), self._desk.chance())
+            pace.end(outcome, began_at, steady(), self._services.chance())
             self.health.breaker, self.health.failures_in_row = pace.breaker, pace.failures
             wait_ms = max(0, pace.next_at - steady())
-            self.health.next_at = self._desk.clock() + wait_ms
+            self.health.next_at = self._services.clock() + wait_ms
             await asyncio.sleep(wait_ms / 1000)
 
     async def give_up(self) -> int:
@@ -167,12 +174,12 @@ class Follower:
                 self._line.forget()
             self._taken = None
             await self._keep()
-            operator = self._desk.operator(self.source.operator)
-            return await self._desk.reception.sign_off(operator, self._feed(operator).name)
+            operator = self._services.operator(self.source.operator)
+            return await self._services.intake.sign_off(operator, self._feed(operator).name)
 
     async def _attempt(self) -> Outcome:
         """One line, until it is of no use any more."""
-        supervision = self._desk.reception.supervision
+        supervision = self._services.intake.supervision
         try:
             async with self._opened_line() as self._line, aclosing(self._line.happenings()) as happenings:
                 turns = Turns()
@@ -201,13 +208,13 @@ class Follower:
         trust = await asyncio.to_thread(self._trust)
         match source.protocol:
             case "ladestrom":
-                yield _V2Line(source, _since(self._taken), trust, self._desk.chance)
+                yield _V2Line(source, _since(self._taken), trust, self._services.chance)
             case "nobil-stream":
-                yield _V1Line(source, _since(self._taken), trust, self._desk)
+                yield _V1Line(source, _since(self._taken), trust, self._services)
             case _:
-                made = await asyncio.to_thread(make_fetcher, source, self._desk, self.health)
+                made = await asyncio.to_thread(make_fetcher, source, self._services, self.health)
                 async with made as fetcher:
-                    yield _RealtimeLine(self, fetcher, trust, self._desk)
+                    yield _RealtimeLine(self, fetcher, trust, self._services)
 
     def _trust(self) -> ssl.SSLContext:
         source = self.source
@@ -216,7 +223,7 @@ class Follower:
         return tls.context(source.options.get("ca"), source.certificate, source.certificate_key)
 
     async def _take(self, each: Opened | Told | Lost) -> None:
-        supervision = self._desk.reception.supervision
+        supervision = self._services.intake.supervision
         match each:
             case Opened():
                 pass
@@ -227,7 +234,7 @@ class Follower:
                     self._taken = None
                 code = SourceFailure.code if each.fault is None else each.fault.value
                 supervision.note(self.health, code, f"lost: {each.why}")
-                self.health.next_at = self._desk.clock() + int(each.retry_in_s * 1000)
+                self.health.next_at = self._services.clock() + int(each.retry_in_s * 1000)
                 await self._remember(at_once=True)
             case Told():
                 async with self._turn:
@@ -236,8 +243,8 @@ class Follower:
                 await self._remember()
 
     async def _told(self, told: Told) -> None:
-        desk = self._desk
-        operator = desk.operator(self.source.operator)
+        services = self._services
+        operator = services.operator(self.source.operator)
         all_of = None if told.all_of is None else await _by_one_id(told.all_of)
         if told.frame is not None:
             try:
@@ -245,7 +252,7 @@ class Follower:
             except OWN_FAILURES:
                 raise
             except LadestromError as error:
-                self._unreadable(told.frame, error, desk.clock())
+                self._unreadable(told.frame, error, services.clock())
                 if self._line is not None and self._line.has_state:
                     raise _Unreadable from error
                 return
@@ -254,12 +261,14 @@ class Follower:
                 # Of this source alone, and not of all that its operator has.
                 delivery = msgspec.structs.replace(delivery, complete=False)
             if delivery.reports or delivery.refused or delivery.unknown:
-                take, way = desk.reception.take, way_of(self.source)
-                await insist(partial(take, operator, delivery, origin=self.health.origin, way=way))
+                take, arrival = services.intake.take, arrival_of(self.source)
+                await insist(
+                    partial(take, operator, delivery, identity=self.health.identity, arrival=arrival)
+                )
         if all_of is not None:
-            keep_only, feed = desk.reception.keep_only, self._feed(operator).name
+            keep_only, feed = services.intake.keep_only, self._feed(operator).name
             await insist(partial(keep_only, operator, feed, all_of))
-        desk.reception.supervision.heard(self.health)
+        services.intake.supervision.heard(self.health)
         if told.in_step:
             self._pace.failures = 0
         if told.in_step and not self._here.is_set():
@@ -268,23 +277,23 @@ class Follower:
             self.health.connected = True
 
     async def _read(self, frame: bytes, operator: Operator) -> Delivery:
-        work = partial(self._stream, frame, operator.name, self._desk.limits.parse)
-        return await insist(partial(self._desk.parsing.read, work, len(frame)))
+        work = partial(self._stream, frame, operator.name, self._services.limits.parse)
+        return await insist(partial(self._services.parsing.read, work, len(frame)))
 
     def _feed(self, operator: Operator) -> Feed:
-        return feed_of(operator, self.health.origin, Order.ARRIVAL, way_of(self.source))
+        return feed_of(operator, self.health.identity, Order.ARRIVAL, arrival_of(self.source))
 
     def _unreadable(self, frame: bytes, error: LadestromError, now: int) -> None:
         kept = Kept(
             source=self.source.name,
             operator=self.source.operator,
             protocol=self.source.protocol,
-            kind=self.health.origin.kind,
+            kind=self.health.identity.kind,
             received_at=now,
             code=error.code,
             detail=str(error),
         )
-        self._desk.reception.supervision.unreadable(self.health, kept, frame)
+        self._services.intake.supervision.unreadable(self.health, kept, frame)
 
     def _gone(self) -> None:
         self._here.clear()
@@ -295,7 +304,7 @@ class Follower:
         """Gives up what is lost for too long; confirms what is not."""
         while True:
             try:
-                async with asyncio.timeout(self._desk.limits.lost_after_s):
+                async with asyncio.timeout(self._services.limits.lost_after_s):
                     await self._here.wait()
             except TimeoutError:
                 await self.insist_on_giving_up()
@@ -312,8 +321,8 @@ class Follower:
         """All that the source told holds: not before what it told last was taken."""
         async with self._turn:
             if self._here.is_set():
-                operator = self._desk.operator(self.source.operator)
-                await self._desk.reception.confirm(operator, self._feed(operator).name)
+                operator = self._services.operator(self.source.operator)
+                await self._services.intake.confirm(operator, self._feed(operator).name)
 
     async def insist_on_giving_up(self) -> None:
         """Gives everything up; tries again for as long as that cannot be logged."""
@@ -336,7 +345,7 @@ class Follower:
         if self._taken is not None:
             memory[POSITION] = self._taken
         if memory != self._memory:
-            await self._desk.remember(self.source, memory)
+            await self._services.remember(self.source, memory)
             self._memory = memory
 
 
@@ -409,13 +418,13 @@ class _V1Line:
     has_state = True
 
     def __init__(
-        self, source: SourceRecord, since: Position | None, trust: ssl.SSLContext, desk: Desk
+        self, source: SourceRecord, since: Position | None, trust: ssl.SSLContext, services: SourceServices
     ) -> None:
         self._standing = Standing()
         self._standing.position = since
         self._source = source
         self._trust = trust
-        self._desk = desk
+        self._services = services
 
     @property
     def position(self) -> str | None:
@@ -429,7 +438,7 @@ class _V1Line:
         connection = partial(
             connected, source.address, source.secret, standing, _selection(source), self._trust
         )
-        followed = persist(standing, connection, self._understand, self._desk.chance)
+        followed = persist(standing, connection, self._understand, self._services.chance)
         async with aclosing(followed) as events:
             async for each in events:
                 is_resuming = isinstance(each, Opened) and each.since is not None
@@ -444,7 +453,7 @@ class _V1Line:
     async def _understand(self, frame: bytes) -> Told | Broken:
         try:
             # The first frame may tell of every station there is.
-            told = await insist(partial(self._desk.parsing.read, partial(head, frame), len(frame)))
+            told = await insist(partial(self._services.parsing.read, partial(head, frame), len(frame)))
         except UNREADABLE as error:
             fault: Fault | None = self._standing.malformed(error)
         else:
@@ -458,11 +467,13 @@ class _V1Line:
 class _RealtimeLine:
     """NOBIL Real-time: each connection is asked for, none can resume."""
 
-    def __init__(self, follower: Follower, fetcher: Fetcher, trust: ssl.SSLContext, desk: Desk) -> None:
-        self._settings = settings_of(follower.source, desk.limits)
+    def __init__(
+        self, follower: Follower, fetcher: Fetcher, trust: ssl.SSLContext, services: SourceServices
+    ) -> None:
+        self._settings = settings_of(follower.source, services.limits)
         self._fetcher = fetcher
         self._trust = trust
-        self._chance = desk.chance
+        self._chance = services.chance
         self._back_off = BackOff()
 
     has_state = False

@@ -17,7 +17,7 @@ from ladestrom.edges import admin, contracts, error_pages, keys, look, operation
 from ladestrom.errors import LadestromError
 from ladestrom.formats.v2 import instant
 from ladestrom.housekeeping import Chore
-from ladestrom.ingest.shelf import Shelf
+from ladestrom.ingest.quarantine_api import QuarantineApi
 from ladestrom.ports.log import Log
 from ladestrom.ports.signals import Tally
 from ladestrom.ports.stores import Stores
@@ -171,7 +171,7 @@ class Console:
             settings=lambda: shown(context.settings, context.origins),
             sources=self._ingest.sources.told,
             pause=self._pause_source,
-            shelf=Shelf(limits.quarantine(context.settings), self._ingest.sources),
+            shelf=QuarantineApi(limits.quarantine(context.settings), self._ingest.sources),
             reasons=self.watch.readiness.reasons,
         )
 

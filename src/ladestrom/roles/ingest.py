@@ -16,18 +16,18 @@ from ladestrom.housekeeping import Chore
 from ladestrom.hub import Hub
 from ladestrom.ingest import extensions, ocpi_server, ocpp_server
 from ladestrom.ingest.certificates import Certificates
-from ladestrom.ingest.http_push import Desk, PushEndpoint, Reader
+from ladestrom.ingest.http_push import PushEndpoint, PushServices, Reader
 from ladestrom.ingest.idempotency import Receipts
+from ladestrom.ingest.intake import Intake, Speakers
+from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_server import OcpiServer, reconciled
-from ladestrom.ingest.ocpi_shelf import Shelf as Locations
 from ladestrom.ingest.ocpp_server import OcppServer
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.pending import PendingBytes
-from ladestrom.ingest.reception import Reception, Speakers
 from ladestrom.ingest.registrar import Registrar
-from ladestrom.ingest.sources import SourceDesk, SourceTasks
-from ladestrom.ingest.supervision import NOTED_FILE, Supervision
+from ladestrom.ingest.sources import ServerServices, SourceTasks
+from ladestrom.ingest.supervision import STATUS_FILE, Supervision
 from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
 from ladestrom.ingest.websocket_server import ReportSocket, upgrade_required
 from ladestrom.model import Position
@@ -78,22 +78,22 @@ class Ingest:
         self.parsing = ParsingProcess()
         self.supervision = Supervision(clock, limits.quarantine(settings))
         registrar = Registrar(store, directory, refresh, clock, context.present)
-        locations = Locations(store.peers, directory, clock)
-        self.reception = Reception(hub, self.supervision, registrar, locations)
+        locations = LocationStore(store.peers, directory, clock)
+        self.intake = Intake(hub, self.supervision, registrar, locations)
         self.sources = SourceTasks(
-            SourceDesk(self.reception, store, limits.of_sources(settings), clock, logged, self.parsing),
+            ServerServices(self.intake, store, limits.of_sources(settings), clock, logged, self.parsing),
             self.protocols,
         )
-        desk = self._desk()
-        self.reports = PushEndpoint(REPORTS_PATH, protocols.PUSHES[Plain.name], desk, basic=False)
+        services = self._push_services()
+        self.reports = PushEndpoint(REPORTS_PATH, protocols.PUSHES[Plain.name], services, basic=False)
         self.pushes = [
-            PushEndpoint(PUSH_PATHS.get(name, f"/push/{name}"), row, desk, reader=readers.get(name))
+            PushEndpoint(PUSH_PATHS.get(name, f"/push/{name}"), row, services, reader=readers.get(name))
             for name, row in self.protocols.pushes.items()
             if name != Plain.name
         ]
-        self.ocpp = OcppServer(self.reception, directory, clock, limits.of_charge_points(settings))
+        self.ocpp = OcppServer(self.intake, directory, clock, limits.of_charge_points(settings))
         self.ocpi = OcpiServer(
-            self.reception,
+            self.intake,
             locations,
             store.peers,
             calls(clock, anywhere=settings.ocpi.peers == "any"),
@@ -107,12 +107,12 @@ class Ingest:
         """Whether something is not configured any more, and what it told may still stand; at a start, for
         one."""
 
-    def _desk(self) -> Desk:
+    def _push_services(self) -> PushServices:
         """What all paths share on which operators send."""
         settings = self._context.settings
         reports = settings.reports
-        return Desk(
-            self.reception,
+        return PushServices(
+            self.intake,
             self._context.door,
             Receipts(reports.idempotency_keys_max, reports.idempotency_hours, steady),
             limits.of_pushes(settings),
@@ -215,7 +215,7 @@ class Ingest:
         some_left, self._some_left = self._some_left, False
         try:
             if some_left:
-                await self.reception.sign_off_left(self._speakers)
+                await self.intake.sign_off_left(self._speakers)
         except BaseException:
             self._some_left = True
             raise
@@ -227,8 +227,8 @@ class Ingest:
         return (Chore(SOURCES_S, self._note_sources), Chore(AGAIN_S, self._take_again))
 
     async def _note_sources(self) -> None:
-        told = self.supervision.noted()
-        await housekeeping.note(self._context.data / NOTED_FILE, msgspec.json.encode(told))
+        told = self.supervision.statuses()
+        await housekeeping.note(self._context.data / STATUS_FILE, msgspec.json.encode(told))
 
     async def _take_again(self) -> None:
         await self.sources.take_again()

@@ -28,9 +28,9 @@ from ladestrom.errors import (
 from ladestrom.hub import Hub
 from ladestrom.ingest import http_poll
 from ladestrom.ingest.http_poll import ASKS_MAX, Failed, Poller, SourceLimits
+from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN, ParsingProcess
 from ladestrom.ingest.quarantine import Quarantine
-from ladestrom.ingest.reception import Reception
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.model import Operator, Receipt, Status
 from ladestrom.outbound.breaker import Outcome
@@ -58,11 +58,11 @@ class Asked:
         return answer
 
 
-class Desk:
+class SourceServices:
     """Stands for the server."""
 
-    def __init__(self, reception: Reception) -> None:
-        self.reception = reception
+    def __init__(self, intake: Intake) -> None:
+        self.intake = intake
         self.limits = SourceLimits(round_s_max=DEADLINE_S)
         self.remembered: list[Memory] = []
         self.operators = {"abc": make_operator()}
@@ -88,16 +88,16 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def services(tmp_path: Path) -> AsyncIterator[SourceServices]:
     hub = Hub(MemoryLog(), Board(), Directory([make_station(evses=3)]), lambda: NOW)
     work = asyncio.create_task(hub.run())
-    made = Desk(Reception(hub, Supervision(lambda: NOW, Quarantine(tmp_path))))
+    made = SourceServices(Intake(hub, Supervision(lambda: NOW, Quarantine(tmp_path))))
     yield made
     await made.parsing.stop()
     work.cancel()
 
 
-def poller(desk: Desk, pull: Pull, **memory: str) -> Poller:
+def poller(services: SourceServices, pull: Pull, **memory: str) -> Poller:
     source = SourceRecord(
         name="acme",
         operator="abc",
@@ -107,7 +107,7 @@ def poller(desk: Desk, pull: Pull, **memory: str) -> Poller:
         added_at=NOW,
         changed_at=NOW,
     )
-    return Poller(source, pull, 60, desk)
+    return Poller(source, pull, 60, services)
 
 
 def answer(body: bytes = b"", status: int = 200, **headers: str) -> Answered:
@@ -135,13 +135,13 @@ def pulling(work: Callable[[Answered], Delivery]) -> Pull:
 
 @pytest.mark.parametrize("by_ms", [-18_000_000, 18_000_000])
 async def test_a_clock_that_is_set_during_a_round_neither_hastens_nor_delays_the_next(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, by_ms: int
+    services: SourceServices, monkeypatch: pytest.MonkeyPatch, by_ms: int
 ) -> None:
-    made = poller(desk, pulling(lambda _: told()))
+    made = poller(services, pulling(lambda _: told()))
     slept: list[float] = []
 
     async def attempt(_: object) -> tuple[Outcome, float]:
-        desk.now += by_ms
+        services.now += by_ms
         return Outcome.WELL, 0.0
 
     async def sleep(seconds: float) -> None:
@@ -167,33 +167,37 @@ def kept(tmp_path: Path) -> list[tuple[str, bytes]]:
     return [(found.kept.code, found.body) for found in Quarantine(tmp_path).of("acme")]
 
 
-async def test_what_a_round_brings_is_taken_and_then_what_it_found_out_is_kept(desk: Desk) -> None:
-    made = poller(desk, pulling(lambda _: told()), round="7")
+async def test_what_a_round_brings_is_taken_and_then_what_it_found_out_is_kept(
+    services: SourceServices,
+) -> None:
+    made = poller(services, pulling(lambda _: told()), round="7")
     fetcher: Any = Asked(answer())
     await made.round(fetcher)
-    assert desk.remembered == [{"round": "8"}]
+    assert services.remembered == [{"round": "8"}]
     await made.round(fetcher)
-    assert desk.remembered == [{"round": "8"}, {"round": "9"}]
-    assert desk.reception._hub.board.cells["NOABCE1001"].change.status is Status.AVAILABLE
+    assert services.remembered == [{"round": "8"}, {"round": "9"}]
+    assert services.intake._hub.board.cells["NOABCE1001"].change.status is Status.AVAILABLE
     assert (made.health.deliveries, made.health.changes) == (2, 1)
 
 
-async def test_what_is_remembered_already_is_not_written_again(desk: Desk) -> None:
+async def test_what_is_remembered_already_is_not_written_again(services: SourceServices) -> None:
     def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
         yield Ask(settings.address)
         return memory
 
-    await poller(desk, pull, etag="1").round(Asked(answer(status=304)))  # type: ignore[arg-type] # a double
-    assert desk.remembered == []
+    await poller(services, pull, etag="1").round(Asked(answer(status=304)))  # type: ignore[arg-type] # a double
+    assert services.remembered == []
 
 
-async def test_a_log_that_has_no_room_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_has_no_room_is_waited_for(
+    services: SourceServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_poll, "OWN_WAIT_S", 0.001)
-    hub = desk.reception._hub
+    hub = services.intake._hub
     monkeypatch.setattr(hub._log, "append", refusing(hub._log.append, 3))
     fetcher: Any = Asked(answer())
-    await poller(desk, pulling(lambda _: told())).round(fetcher)
-    assert desk.remembered == [{"round": "1"}]
+    await poller(services, pulling(lambda _: told())).round(fetcher)
+    assert services.remembered == [{"round": "1"}]
     assert len(fetcher.asks) == 1, "the source was not asked again"
 
 
@@ -211,42 +215,42 @@ def refusing(append: Any, times: int) -> Any:
 
 
 async def test_a_log_that_stays_full_ends_the_round_and_is_not_charged_to_the_source(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    services: SourceServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_poll, "OWN_WAIT_S", 0.001)
-    hub = desk.reception._hub
+    hub = services.intake._hub
     monkeypatch.setattr(hub._log, "append", refusing(hub._log.append, http_poll.TAKE_ATTEMPTS_MAX))
-    made = poller(desk, pulling(lambda _: told()))
+    made = poller(services, pulling(lambda _: told()))
     fetcher: Any = Asked(answer())
     assert (await fails(made, fetcher)).outcome is Outcome.OURS
-    assert (made.health.failures, made.health.failed_last, desk.remembered) == ({}, False, [])
+    assert (made.health.failures, made.health.failed_last, services.remembered) == ({}, False, [])
     await made.round(fetcher)
-    assert desk.remembered == [{"round": "1"}]
+    assert services.remembered == [{"round": "1"}]
 
 
-async def test_a_store_that_cannot_be_written_is_not_charged_to_the_source(desk: Desk) -> None:
+async def test_a_store_that_cannot_be_written_is_not_charged_to_the_source(services: SourceServices) -> None:
     async def remember(source: SourceRecord, memory: Memory) -> None:
         raise NotReady("the store is locked")
 
-    desk.remember = remember  # type: ignore[method-assign]
-    made = poller(desk, pulling(lambda _: told()))
+    services.remember = remember  # type: ignore[method-assign]
+    made = poller(services, pulling(lambda _: told()))
     assert (await fails(made, Asked(answer()))).outcome is Outcome.OURS
     assert (made.health.failures, made.health.failed_last) == ({}, False)
 
 
 async def test_the_time_that_our_log_takes_is_not_the_rounds(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    services: SourceServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.limits = SourceLimits(round_s_max=scaled(1.0))
-    append = desk.reception._hub._log.append
+    services.limits = SourceLimits(round_s_max=scaled(1.0))
+    append = services.intake._hub._log.append
 
     async def slow(changes: Any) -> Any:
         await asyncio.sleep(scaled(1.5))
         return await append(changes)
 
-    monkeypatch.setattr(desk.reception._hub._log, "append", slow)
-    await poller(desk, pulling(lambda _: told())).round(Asked(answer()))  # type: ignore[arg-type] # a double
-    assert desk.remembered == [{"round": "1"}]
+    monkeypatch.setattr(services.intake._hub._log, "append", slow)
+    await poller(services, pulling(lambda _: told())).round(Asked(answer()))  # type: ignore[arg-type] # a double
+    assert services.remembered == [{"round": "1"}]
 
 
 def malformed(_: Answered) -> Delivery:
@@ -268,32 +272,32 @@ LARGE = b"x" * OWN_PROCESS_BYTES_MIN
 
 @pytest.mark.parametrize(("body", "is_here"), [(LARGE, False), (LARGE[1:], True)])
 async def test_a_large_answer_is_read_in_the_process_for_large_messages(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, body: bytes, is_here: bool
+    services: SourceServices, monkeypatch: pytest.MonkeyPatch, body: bytes, is_here: bool
 ) -> None:
     taken: list[Delivery] = []
-    take = desk.reception.take
+    take = services.intake.take
 
     async def listening(operator: Operator, delivery: Delivery, **more: Any) -> Receipt:
         taken.append(delivery)
         return await take(operator, delivery, **more)
 
-    monkeypatch.setattr(desk.reception, "take", listening)
-    await poller(desk, pulling(telling_where)).round(Asked(answer(body)))  # type: ignore[arg-type] # a double
-    pid = os.getpid() if is_here else desk.parsing.pid
+    monkeypatch.setattr(services.intake, "take", listening)
+    await poller(services, pulling(telling_where)).round(Asked(answer(body)))  # type: ignore[arg-type] # a double
+    pid = os.getpid() if is_here else services.parsing.pid
     assert [report.evse for delivery in taken for report in delivery.reports] == [f"NO*ABC*E{pid}"]
 
 
 async def test_an_answer_of_which_that_process_dies_is_the_sources_failure_and_costs_no_other(
-    desk: Desk,
+    services: SourceServices,
 ) -> None:
-    made = poller(desk, pulling(deadly))
+    made = poller(services, pulling(deadly))
     assert (await fails(made, Asked(answer(LARGE)))).outcome is Outcome.FAILED
     assert made.health.failures == {"internal": 1}
     assert "ended while it read this one" in made.health.last_error
-    await poller(desk, pulling(telling_where)).round(Asked(answer(LARGE)))  # type: ignore[arg-type] # a double
+    await poller(services, pulling(telling_where)).round(Asked(answer(LARGE)))  # type: ignore[arg-type] # a double
 
 
-async def test_a_round_knows_of_the_error_with_which_reading_ends(desk: Desk) -> None:
+async def test_a_round_knows_of_the_error_with_which_reading_ends(services: SourceServices) -> None:
     def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
         answered = yield Ask(settings.address)
         try:
@@ -303,43 +307,45 @@ async def test_a_round_knows_of_the_error_with_which_reading_ends(desk: Desk) ->
         return {}
 
     for body in (b"", LARGE):
-        await poller(desk, pull).round(Asked(answer(body)))  # type: ignore[arg-type] # a double
-    assert desk.remembered == [{"known": "yes"}] * 2
+        await poller(services, pull).round(Asked(answer(body)))  # type: ignore[arg-type] # a double
+    assert services.remembered == [{"known": "yes"}] * 2
 
 
 @pytest.mark.parametrize("size", [10, len(LARGE)])
 async def test_what_cannot_be_read_is_kept_and_the_memory_before_holds(
-    desk: Desk, tmp_path: Path, size: int
+    services: SourceServices, tmp_path: Path, size: int
 ) -> None:
     body = b"x" * size
-    failed = await fails(poller(desk, pulling(malformed)), Asked(answer(body, content_type="text/html")))
-    await desk.reception.supervision.settle()
+    failed = await fails(poller(services, pulling(malformed)), Asked(answer(body, content_type="text/html")))
+    await services.intake.supervision.settle()
     assert failed.outcome is Outcome.FAILED
-    assert desk.remembered == []
+    assert services.remembered == []
     assert kept(tmp_path) == [("malformed_body", body)]
     assert b"s3cret" not in next((tmp_path / "quarantine").rglob("*.kept")).read_bytes()
 
 
 async def test_a_defect_of_a_parser_costs_the_round_and_what_it_read_is_kept(
-    desk: Desk, tmp_path: Path
+    services: SourceServices, tmp_path: Path
 ) -> None:
     def broken(_: Answered) -> Delivery:
         raise KeyError("s3cret")
 
-    made = poller(desk, pulling(broken))
+    made = poller(services, pulling(broken))
     assert (await fails(made, Asked(answer(b"odd")))).outcome is Outcome.FAILED
-    await desk.reception.supervision.settle()
+    await services.intake.supervision.settle()
     assert kept(tmp_path) == [("internal", b"odd")]
     assert "s3cret" not in made.health.last_error
 
 
-async def test_an_error_that_says_that_it_is_one_is_not_kept(desk: Desk, tmp_path: Path) -> None:
+async def test_an_error_that_says_that_it_is_one_is_not_kept(
+    services: SourceServices, tmp_path: Path
+) -> None:
     def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
         yield Ask(settings.address)
         raise MalformedBody("an error page")
 
-    failed = await fails(poller(desk, pull), Asked(answer(b"<html>", 503, retry_after="7")))
-    await desk.reception.supervision.settle()
+    failed = await fails(poller(services, pull), Asked(answer(b"<html>", 503, retry_after="7")))
+    await services.intake.supervision.settle()
     assert (failed.outcome, failed.retry_after_s) == (Outcome.FAILED, 7.0)
     assert kept(tmp_path) == []
 
@@ -356,52 +362,54 @@ async def test_an_error_that_says_that_it_is_one_is_not_kept(desk: Desk, tmp_pat
     ],
 )
 async def test_an_answer_says_whether_coming_back_is_of_use_and_when(
-    desk: Desk, status: int, outcome: Outcome, retry_after_s: float
+    services: SourceServices, status: int, outcome: Outcome, retry_after_s: float
 ) -> None:
-    made = poller(desk, pulling(lambda _: told()))
+    made = poller(services, pulling(lambda _: told()))
     failed = await fails(made, Asked(answer(status=status, retry_after="9")))
     assert (failed.outcome, failed.retry_after_s) == (outcome, retry_after_s)
     assert made.health.failures == {"source_failure": 1}
 
 
-async def test_no_answer_may_be_one_the_next_time(desk: Desk) -> None:
-    made = poller(desk, pulling(lambda _: told()))
+async def test_no_answer_may_be_one_the_next_time(services: SourceServices) -> None:
+    made = poller(services, pulling(lambda _: told()))
     assert (await fails(made, Asked(SourceFailure("nobody there")))).outcome is Outcome.FAILED
     assert made.health.last_error == "nobody there"
 
 
-async def test_a_source_whose_operator_is_gone_is_not_asked(desk: Desk) -> None:
-    desk.operators.clear()
+async def test_a_source_whose_operator_is_gone_is_not_asked(services: SourceServices) -> None:
+    services.operators.clear()
     fetcher: Any = Asked(answer())
-    assert (await fails(poller(desk, pulling(lambda _: told())), fetcher)).outcome is Outcome.REFUSED
+    assert (await fails(poller(services, pulling(lambda _: told())), fetcher)).outcome is Outcome.REFUSED
     assert fetcher.asks == []
 
 
-async def test_a_round_without_end_ends(desk: Desk) -> None:
+async def test_a_round_without_end_ends(services: SourceServices) -> None:
     def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
         while True:
             yield Ask(settings.address)
 
     fetcher: Any = Asked(answer())
-    await fails(poller(desk, pull), fetcher)
+    await fails(poller(services, pull), fetcher)
     assert len(fetcher.asks) == ASKS_MAX
 
 
-async def test_a_round_that_takes_too_long_is_given_up(desk: Desk) -> None:
-    desk.limits = SourceLimits(round_s_max=0.05)
+async def test_a_round_that_takes_too_long_is_given_up(services: SourceServices) -> None:
+    services.limits = SourceLimits(round_s_max=0.05)
 
     class Slow(Asked):
         async def fetch(self, ask: Ask) -> Answered:
             await asyncio.sleep(60)
             raise AssertionError
 
-    made = poller(desk, pulling(lambda _: told()))
+    made = poller(services, pulling(lambda _: told()))
     fetcher: Any = Slow(answer())
     assert (await fails(made, fetcher)).outcome is Outcome.FAILED
     assert "longer than 0.05 s" in made.health.last_error
 
 
-async def test_what_came_before_a_failure_stays_and_the_next_round_begins_anew(desk: Desk) -> None:
+async def test_what_came_before_a_failure_stays_and_the_next_round_begins_anew(
+    services: SourceServices,
+) -> None:
     def pull(settings: PullSettings, memory: Memory, now: int) -> Round:
         yield Ask(settings.address)
         yield told(Status.CHARGING)
@@ -411,11 +419,11 @@ async def test_what_came_before_a_failure_stays_and_the_next_round_begins_anew(d
             raise SourceFailure("no second page")
         return {"done": "yes"}
 
-    made = poller(desk, pull)
+    made = poller(services, pull)
     fetcher: Any = Asked(answer(), answer(status=500))
     await fails(made, fetcher)
-    assert desk.reception._hub.board.cells["NOABCE1001"].change.status is Status.CHARGING
-    assert desk.remembered == []
+    assert services.intake._hub.board.cells["NOABCE1001"].change.status is Status.CHARGING
+    assert services.remembered == []
     await made.round(Asked(answer()))  # type: ignore[arg-type] # a double
-    assert desk.remembered == [{"done": "yes"}]
+    assert services.remembered == [{"done": "yes"}]
     assert not made.health.failed_last

@@ -1,4 +1,4 @@
-"""What the OCPI server is made of: the shelf of Locations, calls to peers, stations into the registry."""
+"""What the OCPI server is made of: the store of Locations, calls to peers, stations into the registry."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ladestrom.config import Settings
 from ladestrom.core.directory import Directory
 from ladestrom.core.drafts import fingerprint
 from ladestrom.errors import NotReady, SourceFailure, TooLarge
-from ladestrom.ingest import ocpi_shelf
+from ladestrom.ingest import location_store
+from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_server import reconciled
-from ladestrom.ingest.ocpi_shelf import Shelf
 from ladestrom.ingest.registrar import STATIONS_PER_LOOK, Registrar
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.peers import OcpiPeer
@@ -66,8 +66,8 @@ class Kept:
         self.documents.update(documents)
 
 
-def shelf_of(kept: Any) -> Shelf:
-    return Shelf(kept, Directory(), lambda: NOW)
+def store_of(kept: Any) -> LocationStore:
+    return LocationStore(kept, Directory(), lambda: NOW)
 
 
 def dated(day: int, name: str = "Torget", **members: object) -> bytes:
@@ -82,9 +82,9 @@ def pulled(**documents: bytes) -> Delivery:
 class TestPulled:
     async def test_what_was_pulled_is_kept_beside_what_was_put(self) -> None:
         kept = Kept()
-        await shelf_of(kept).pulled(make_operator(), pulled(A=dated(1), B=dated(2)))
+        await store_of(kept).pulled(make_operator(), pulled(A=dated(1), B=dated(2)))
         assert kept.documents == {("abc", "A"): dated(1), ("abc", "B"): dated(2)}
-        async with shelf_of(kept).held(("abc", "A")) as document:
+        async with store_of(kept).held(("abc", "A")) as document:
             assert document == dated(1)
 
     @pytest.mark.parametrize(
@@ -101,62 +101,62 @@ class TestPulled:
     async def test_what_is_older_or_no_news_is_not_kept(self, document: bytes, is_kept: bool) -> None:
         kept = Kept()
         kept.documents["abc", "A"] = dated(2)
-        await shelf_of(kept).pulled(make_operator(), pulled(A=document))
+        await store_of(kept).pulled(make_operator(), pulled(A=document))
         assert (kept.documents["abc", "A"] == document) is is_kept
         assert bool(kept.batches) is is_kept
 
     async def test_who_changes_a_location_meanwhile_is_waited_for(self) -> None:
         kept = Kept()
-        shelf = shelf_of(kept)
-        async with shelf.held(("abc", "A")) as before:
-            task = asyncio.create_task(shelf.pulled(make_operator(), pulled(A=dated(1, "Old"))))
+        store = store_of(kept)
+        async with store.held(("abc", "A")) as before:
+            task = asyncio.create_task(store.pulled(make_operator(), pulled(A=dated(1, "Old"))))
             for _ in range(5):
                 await asyncio.sleep(0)
-            await shelf.put(("abc", "A"), dated(2), before)
+            await store.put(("abc", "A"), dated(2), before)
         await task
         assert kept.documents["abc", "A"] == dated(2)
 
     async def test_an_operator_that_has_stored_enough_is_no_failure_of_its_source(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ocpi_shelf, "OPERATOR_BYTES_MAX", len(dated(1)))
+        monkeypatch.setattr(location_store, "OPERATOR_BYTES_MAX", len(dated(1)))
         kept = Kept()
-        await shelf_of(kept).pulled(make_operator(), pulled(A=dated(1), B=dated(2), C=dated(3)))
+        await store_of(kept).pulled(make_operator(), pulled(A=dated(1), B=dated(2), C=dated(3)))
         assert kept.documents == {("abc", "A"): dated(1)}
 
     async def test_what_cannot_be_stored_now_is_not_taken(self) -> None:
         kept = Kept()
         kept.fails = True
         with pytest.raises(NotReady):
-            await shelf_of(kept).pulled(make_operator(), pulled(A=dated(1)))
+            await store_of(kept).pulled(make_operator(), pulled(A=dated(1)))
 
     async def test_what_lists_an_evse_is_known_from_all_that_is_stored(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ocpi_shelf, "READ_AT_ONCE_MAX", 1)
+        monkeypatch.setattr(location_store, "READ_AT_ONCE_MAX", 1)
         kept = Kept()
         for name in ("A", "B", "C"):
             kept.documents["abc", name] = dated(1, evses=[{"uid": "1", "evse_id": f"NO*ABC*E{name}"}])
-        records = await shelf_of(kept).records("abc")
+        records = await store_of(kept).records("abc")
         assert all(records.is_listed(f"NOABCE{name}") for name in "ABC")
 
 
-class TestShelf:
+class TestLocationStore:
     async def test_what_was_put_is_durable_and_given_back(self) -> None:
         kept = Kept()
-        shelf = shelf_of(kept)
-        async with shelf.held(KEY) as before:
+        store = store_of(kept)
+        async with store.held(KEY) as before:
             assert before is None
-            await shelf.put(KEY, b"{}", before)
+            await store.put(KEY, b"{}", before)
         assert kept.documents == {KEY: b"{}"}
-        async with shelf_of(kept).held(KEY) as document:
+        async with store_of(kept).held(KEY) as document:
             assert document == b"{}"
 
     async def test_what_waits_is_written_in_one(self) -> None:
         kept = Kept()
-        shelf = shelf_of(kept)
+        store = store_of(kept)
         kept.gate.clear()
-        putting = [asyncio.create_task(shelf.put(("abc", str(number)), b"{}", None)) for number in range(10)]
+        putting = [asyncio.create_task(store.put(("abc", str(number)), b"{}", None)) for number in range(10)]
         for _ in range(5):
             await asyncio.sleep(0)
         kept.gate.set()
@@ -166,29 +166,29 @@ class TestShelf:
 
     async def test_changes_of_one_location_come_one_after_the_other(self) -> None:
         kept = Kept()
-        shelf = shelf_of(kept)
+        store = store_of(kept)
 
         async def grow() -> None:
-            async with shelf.held(KEY) as before:
-                await shelf.put(KEY, (before or b"") + b"x", before)
+            async with store.held(KEY) as before:
+                await store.put(KEY, (before or b"") + b"x", before)
 
         await asyncio.gather(*(grow() for _ in range(20)))
         assert kept.documents[KEY] == b"x" * 20
 
     async def test_a_failed_write_leaves_what_was_there(self) -> None:
         kept = Kept()
-        shelf = shelf_of(kept)
-        await shelf.put(KEY, b"1", None)
+        store = store_of(kept)
+        await store.put(KEY, b"1", None)
         kept.fails = True
         with pytest.raises(NotReady):
-            await shelf.put(KEY, b"2", b"1")
-        assert await shelf.get(KEY) == b"1"
+            await store.put(KEY, b"2", b"1")
+        assert await store.get(KEY) == b"1"
         kept.fails = False
-        await shelf.put(KEY, b"3", b"1")
+        await store.put(KEY, b"3", b"1")
         assert kept.documents[KEY] == b"3"
 
     async def test_a_defect_of_ours_leaves_nobody_waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ocpi_shelf, "BATCH_DOCUMENTS_MAX", 1)
+        monkeypatch.setattr(location_store, "BATCH_DOCUMENTS_MAX", 1)
         kept = Kept()
 
         async def wrong(*_: Any) -> None:
@@ -196,9 +196,9 @@ class TestShelf:
             raise ValueError("a defect")
 
         monkeypatch.setattr(kept, "put_locations", wrong)
-        shelf = shelf_of(kept)
+        store = store_of(kept)
         kept.gate.clear()
-        putting = [asyncio.create_task(shelf.put(("abc", str(number)), b"{}", None)) for number in range(3)]
+        putting = [asyncio.create_task(store.put(("abc", str(number)), b"{}", None)) for number in range(3)]
         for _ in range(5):
             await asyncio.sleep(0)
         kept.gate.set()
@@ -207,22 +207,22 @@ class TestShelf:
                 await each
 
     async def test_an_operator_stores_so_much_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ocpi_shelf, "OPERATOR_BYTES_MAX", 10)
-        shelf = shelf_of(Kept())
-        await shelf.put(KEY, b"x" * 10, None)
+        monkeypatch.setattr(location_store, "OPERATOR_BYTES_MAX", 10)
+        store = store_of(Kept())
+        await store.put(KEY, b"x" * 10, None)
         with pytest.raises(TooLarge):
-            await shelf.put(("abc", "2"), b"x", None)
-        await shelf.put(KEY, b"x", b"x" * 10)
-        await shelf.put(("abc", "2"), b"x", None)
+            await store.put(("abc", "2"), b"x", None)
+        await store.put(KEY, b"x", b"x" * 10)
+        await store.put(("abc", "2"), b"x", None)
 
     async def test_memory_holds_so_much_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ocpi_shelf, "CACHE_BYTES_MAX", 10)
+        monkeypatch.setattr(location_store, "CACHE_BYTES_MAX", 10)
         kept = Kept()
-        shelf = shelf_of(kept)
+        store = store_of(kept)
         for number in range(5):
-            await shelf.put(("abc", str(number)), b"x" * 4, None)
-        assert len(shelf._cache) == 2
-        assert await shelf.get(("abc", "0")) == b"x" * 4
+            await store.put(("abc", str(number)), b"x" * 4, None)
+        assert len(store._cache) == 2
+        assert await store.get(("abc", "0")) == b"x" * 4
 
 
 def asking(url: str) -> Generator[Ask, Answered, Answered]:

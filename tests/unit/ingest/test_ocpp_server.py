@@ -19,8 +19,8 @@ from ladestrom.core.charge_points import enrol
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure
 from ladestrom.hub import Hub
+from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.ocpp_server import PINGS, OcppLimits, OcppServer
-from ladestrom.ingest.reception import Reception
 from ladestrom.model import Cause, Status
 from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.protocols import ocpp
@@ -43,14 +43,14 @@ class World:
         self.board = Board()
         self.directory = Directory([PLACE])
         self.hub = Hub(self.log, self.board, self.directory, lambda: self.time, steady=lambda: self.time)
-        self.reception = Reception(self.hub)
+        self.intake = Intake(self.hub)
         self.limits = limits
         self.restart()
 
     def restart(self) -> None:
         """A server that knows nothing of what was said."""
         self.server = OcppServer(
-            self.reception, self.directory, lambda: self.time, self.limits, lambda: self.elapsed
+            self.intake, self.directory, lambda: self.time, self.limits, lambda: self.elapsed
         )
         self.follow(POINT)
 
@@ -188,7 +188,7 @@ async def test_signing_off_is_tried_again_after_a_defect_of_ours_too(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ladestrom.ingest.ocpp_server.SIGN_OFF_RETRY_S", 0.001)
-    right, tries = world.reception.sign_off, 0
+    right, tries = world.intake.sign_off, 0
 
     async def wrong(*arguments: Any, **named: Any) -> int:
         nonlocal tries
@@ -197,7 +197,7 @@ async def test_signing_off_is_tried_again_after_a_defect_of_ours_too(
             raise ValueError("a defect")
         return await right(*arguments, **named)
 
-    monkeypatch.setattr(world.reception, "sign_off", wrong)
+    monkeypatch.setattr(world.intake, "sign_off", wrong)
     socket = Socket(world)
     await socket.status(1, "Available")
     before = tasks.deaths["sign-off of a charge point"]
@@ -249,7 +249,7 @@ async def test_what_is_not_understood_is_kept_for_who_looks_into_it(world: World
     socket.say(2, "x", "StatusNotification", {"connectorId": 1})
     socket.say(2, "y", "Dance", {})
     await come_true(lambda: len(socket.heard()) == 2)
-    health = world.reception.supervision.sources["abc/ocpp"]
+    health = world.intake.supervision.sources["abc/ocpp"]
     assert health.unreadable == 1
     assert world.server.failures == {"occurrence": 1, "unknown_action": 1}
 
@@ -283,7 +283,7 @@ async def test_evses_that_its_station_loses_are_unknown(world: World) -> None:
 
 async def test_coming_and_going_are_noted() -> None:
     async with started(OcppLimits(start_grace_s=0)) as world:
-        await world.reception.take(OPERATOR, world.server._new(POINT, OPERATOR).points.restated())
+        await world.intake.take(OPERATOR, world.server._new(POINT, OPERATOR).points.restated())
         socket = Socket(world)
         await socket.status(1, "Available")
         socket.put({"type": "websocket.disconnect", "code": 1006})

@@ -15,9 +15,9 @@ from ladestrom.core.access import Keyring, Scope, create_key
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import LadestromError, MalformedBody
 from ladestrom.ingest import http_push
-from ladestrom.ingest.http_push import Desk, PushEndpoint, PushLimits
+from ladestrom.ingest.http_push import PushEndpoint, PushLimits, PushServices
 from ladestrom.ingest.idempotency import Receipts
-from ladestrom.ingest.reception import Way
+from ladestrom.ingest.intake import Arrival
 from ladestrom.model import Beginning, Operator, Position, Receipt
 from ladestrom.protocols import Row
 from ladestrom.protocols.delivery import Delivery, ParseLimits
@@ -62,7 +62,7 @@ class Unordered(Push):
     sequential = False
 
 
-class Reception:
+class Intake:
     """Takes deliveries when its gate is open, and notes how many at once."""
 
     def __init__(self) -> None:
@@ -76,9 +76,9 @@ class Reception:
         return Beginning(1, NOW)
 
     async def take(
-        self, operator: Operator, delivery: Delivery, *, protocol: str = "", way: Way | None = None
+        self, operator: Operator, delivery: Delivery, *, protocol: str = "", arrival: Arrival | None = None
     ) -> Receipt:
-        assert (protocol, way) == ("test", None)
+        assert (protocol, arrival) == ("test", None)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
@@ -95,12 +95,12 @@ class Peer:
     """One endpoint, and what it says."""
 
     def __init__(self, protocol: type[Push] = Push, **options: Any) -> None:
-        self.reception = Reception()
+        self.intake = Intake()
         door = Doorkeeper(Keyring([RECORD], [make_operator()]), lambda: NOW)
         receipts: Receipts[Answer] = Receipts(10, 1, lambda: NOW)
-        desk = Desk(self.reception, door, receipts, PushLimits(body_bytes_max=100))  # type: ignore[arg-type]
+        services = PushServices(self.intake, door, receipts, PushLimits(body_bytes_max=100))  # type: ignore[arg-type]
         row = Row(target=f"{__name__}:{protocol.__name__}", help="")
-        self.endpoint = PushEndpoint(PATH, row, desk, **options)
+        self.endpoint = PushEndpoint(PATH, row, services, **options)
         self.push = Push.last
         self.reads = 0
 
@@ -183,7 +183,7 @@ async def test_a_message_that_cannot_be_read_is_kept_and_refused_in_the_protocol
     peer = Peer()
     status, body, _ = await peer.send(body=b"broken")
     assert (status, body) == (400, b"malformed_body")
-    assert peer.reception.unreadables == [b"broken"]
+    assert peer.intake.unreadables == [b"broken"]
     assert peer.endpoint.failures == {"malformed_body": 1}
 
 
@@ -194,7 +194,7 @@ async def test_one_without_a_good_key_is_not_even_read() -> None:
         assert (status, body) == (401, b"unauthenticated")
         assert told["www-authenticate"] == 'Bearer realm="ladestrom", Basic realm="ladestrom"'
     assert peer.reads == 0
-    assert peer.reception.unreadables == []
+    assert peer.intake.unreadables == []
 
 
 async def test_a_mistake_of_ours_is_told_in_the_protocols_words_too_and_ends_its_turn() -> None:
@@ -216,9 +216,9 @@ async def test_a_message_over_the_limit_is_refused() -> None:
 
 async def sent_together(peer: Peer, count: int) -> list[asyncio.Task[tuple[int, bytes, dict[str, str]]]]:
     """Messages sent while the first of them waits to be durable."""
-    peer.reception.gate.clear()
+    peer.intake.gate.clear()
     tasks = [asyncio.create_task(peer.send(body=b"%d" % number)) for number in range(count)]
-    await come_true(lambda: peer.reception.under_way > 0)
+    await come_true(lambda: peer.intake.under_way > 0)
     for _ in range(5):
         await asyncio.sleep(0)
     return tasks
@@ -228,17 +228,17 @@ async def test_messages_that_keep_their_order_are_taken_one_after_the_other() ->
     peer = Peer()
     tasks = await sent_together(peer, 5)
     assert peer.reads == 1, "who waits for a turn has no body in memory"
-    peer.reception.gate.set()
+    peer.intake.gate.set()
     assert [(await task)[0] for task in tasks] == [201] * 5
-    assert peer.reception.most == 1
+    assert peer.intake.most == 1
     assert [request.body for request in peer.push.requests] == [b"0", b"1", b"2", b"3", b"4"]
 
 
 async def test_others_are_taken_together() -> None:
     peer = Peer(Unordered)
     tasks = await sent_together(peer, 5)
-    assert peer.reception.under_way == 5
-    peer.reception.gate.set()
+    assert peer.intake.under_way == 5
+    peer.intake.gate.set()
     await asyncio.gather(*tasks)
 
 
@@ -248,7 +248,7 @@ async def test_more_than_a_number_do_not_wait(monkeypatch: pytest.MonkeyPatch) -
     tasks = await sent_together(peer, 2)
     status, body, headers = await peer.send()
     assert (status, body, headers["retry-after"]) == (429, b"too_many_requests", "1")
-    peer.reception.gate.set()
+    peer.intake.gate.set()
     assert [(await task)[0] for task in tasks] == [201, 201]
     assert (await peer.send())[0] == 201
 

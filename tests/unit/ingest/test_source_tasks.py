@@ -17,9 +17,9 @@ from ladestrom.core.directory import Directory
 from ladestrom.hub import Hub
 from ladestrom.ingest import extensions
 from ladestrom.ingest.http_poll import Poller, SourceLimits
+from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.parsing import ParsingProcess
-from ladestrom.ingest.reception import Reception
-from ladestrom.ingest.sources import SourceDesk, SourceTasks
+from ladestrom.ingest.sources import ServerServices, SourceTasks
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.outbound.pacing import PaceLimits
@@ -51,9 +51,9 @@ async def running() -> AsyncIterator[SourceTasks]:
     work = asyncio.create_task(hub.run())
     store: Any = Store()
     limits = SourceLimits(pace=PaceLimits(rest_s=0))
-    reception, parsing = Reception(hub, Supervision(lambda: NOW)), ParsingProcess()
-    desk = SourceDesk(reception, store, limits, lambda: NOW, lambda: log.last, parsing)
-    found = SourceTasks(desk, extensions.table())
+    intake, parsing = Intake(hub, Supervision(lambda: NOW)), ParsingProcess()
+    services = ServerServices(intake, store, limits, lambda: NOW, lambda: log.last, parsing)
+    found = SourceTasks(services, extensions.table())
     yield found
     await found.stop()
     work.cancel()
@@ -79,7 +79,7 @@ async def test_one_that_is_asked_begins_anew(running: SourceTasks, monkeypatch: 
     await begin(running, "irve")
     await come_true(lambda: began == 3)
     assert tasks.deaths["source"] == before + 2
-    health = running._desk.reception.supervision.sources["acme"]
+    health = running._services.intake.supervision.sources["acme"]
     assert (health.failed_last, health.failures["internal"]) == (True, 2)
 
 

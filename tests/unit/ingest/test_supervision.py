@@ -16,16 +16,16 @@ from ladestrom.errors import BadRequest, MalformedBody, NotReady
 from ladestrom.hub import Hub
 from ladestrom.ingest.extensions import OURS
 from ladestrom.ingest.http_poll import SourceLimits
+from ladestrom.ingest.intake import PART_REPORTS_MAX, Intake
 from ladestrom.ingest.quarantine import Kept, Quarantine
-from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception
 from ladestrom.ingest.sources import read_again
-from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Health, Kind, Origin, State, Supervision
+from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Health, Kind, SourceIdentity, State, Supervision
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.outbound.breaker import Breaker
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Request
 
-PULL = Origin("acme", "abc", "datex2", Kind.PULL)
+PULL = SourceIdentity("acme", "abc", "datex2", Kind.PULL)
 S = 1_000
 
 
@@ -138,47 +138,45 @@ def test_sources_that_are_set_up_no_more_are_forgotten_and_those_that_push_are_n
     supervision: Supervision,
 ) -> None:
     supervision.health(PULL)
-    supervision.health(Origin.push("abc", "plain"))
+    supervision.health(SourceIdentity.push("abc", "plain"))
     supervision.keep_only([])
     assert list(supervision.sources) == ["abc/plain"]
 
 
 def test_a_source_of_another_kind_under_the_same_name_begins_anew(supervision: Supervision) -> None:
     take(supervision, receipt(1))
-    assert supervision.health(Origin("acme", "abc", "ladestrom", Kind.FOLLOW)).deliveries == 0
+    assert supervision.health(SourceIdentity("acme", "abc", "ladestrom", Kind.FOLLOW)).deliveries == 0
 
 
-class TestReception:
+class TestIntake:
     """The hub behind it is a real one, over a log in memory."""
 
     @pytest.fixture
-    async def reception(self, clock: Clock, tmp_path: Path) -> Any:
+    async def intake(self, clock: Clock, tmp_path: Path) -> Any:
         station = make_station(evses=3)
         hub = Hub(MemoryLog(), Board(), Directory([station]), clock)
         work = asyncio.create_task(hub.run())
-        yield Reception(hub, Supervision(clock, Quarantine(tmp_path)))
+        yield Intake(hub, Supervision(clock, Quarantine(tmp_path)))
         work.cancel()
 
-    async def test_an_evse_that_becomes_known_is_no_change_that_could_be_late(
-        self, reception: Reception
-    ) -> None:
+    async def test_an_evse_that_becomes_known_is_no_change_that_could_be_late(self, intake: Intake) -> None:
         def told(status: Status, at: int) -> Delivery:
             return Delivery(reports=[make_report("NO*ABC*E1*001", status, at)])
 
-        first = await reception.take(make_operator(), told(Status.AVAILABLE, NOW - 90_000), protocol="plain")
-        second = await reception.take(make_operator(), told(Status.CHARGING, NOW - 70_000), protocol="plain")
+        first = await intake.take(make_operator(), told(Status.AVAILABLE, NOW - 90_000), protocol="plain")
+        second = await intake.take(make_operator(), told(Status.CHARGING, NOW - 70_000), protocol="plain")
         assert (first.accepted, first.observed) == (1, ())
         assert (second.observed, second.durable_at) == ((NOW - 70_000,), NOW)
-        (found,) = reception.supervision.freshness()
+        (found,) = intake.supervision.freshness()
         assert (found.source, found.late, found.deliveries) == ("abc/plain", 1, 2)
 
     async def test_a_delivery_larger_than_a_part_has_one_receipt_with_the_places_of_its_message(
-        self, reception: Reception
+        self, intake: Intake
     ) -> None:
         reports = [make_report(f"NO*XXX*E{number}") for number in range(PART_REPORTS_MAX + 2)]
         reports[-1] = make_report("NO*ABC*E1*001")
         refused = [Refusal(0, Reason.INVALID_ITEM, "first"), Refusal(7, Reason.INVALID_ITEM, "eighth")]
-        found = await reception.take(make_operator(), Delivery(reports=reports, refused=refused))
+        found = await intake.take(make_operator(), Delivery(reports=reports, refused=refused))
         assert found.accepted == 1
         places = [refusal.index for refusal in found.refused]
         assert places == list(range(PART_REPORTS_MAX + 3))
@@ -188,21 +186,21 @@ class TestReception:
         assert f'NO*XXX*E{PART_REPORTS_MAX}"' in by_place[PART_REPORTS_MAX + 2]
 
     async def test_what_the_source_knows_nothing_of_is_unknown_and_taken_again_however_old(
-        self, reception: Reception
+        self, intake: Intake
     ) -> None:
         operator = make_operator()
 
         def told(at: int) -> Delivery:
             return Delivery(reports=[make_report("NO*ABC*E1*001", Status.CHARGING, at)])
 
-        await reception.take(operator, told(NOW - 50))
-        await reception.take(operator, Delivery(reports=[], unknown=["no-abc-e1-001", "never heard of"]))
-        cell = reception._hub.board.cells["NOABCE1001"]
+        await intake.take(operator, told(NOW - 50))
+        await intake.take(operator, Delivery(reports=[], unknown=["no-abc-e1-001", "never heard of"]))
+        cell = intake._hub.board.cells["NOABCE1001"]
         assert cell.change.status is Status.UNKNOWN
-        assert (await reception.take(operator, told(NOW - 50))).accepted == 1
+        assert (await intake.take(operator, told(NOW - 50))).accepted == 1
 
     async def test_an_unreadable_message_is_kept_without_what_may_be_secret(
-        self, reception: Reception, tmp_path: Path
+        self, intake: Intake, tmp_path: Path
     ) -> None:
         request = Request(
             "POST",
@@ -211,12 +209,12 @@ class TestReception:
             {"authorization": "Bearer s3cret", "content-type": "application/json"},
             b"{",
         )
-        reception.unreadable(make_operator(), "oicp", b"{", MalformedBody("cut off"), request)
-        await reception.supervision.settle()
+        intake.unreadable(make_operator(), "oicp", b"{", MalformedBody("cut off"), request)
+        await intake.supervision.settle()
         (found,) = Quarantine(tmp_path).of("abc/oicp")
         assert (found.body, found.kept.media_type, found.kept.path) == (b"{", "application/json", "status")
         assert b"s3cret" not in found.path.read_bytes()
-        (told,) = reception.supervision.freshness()
+        (told,) = intake.supervision.freshness()
         assert (told.unreadable, told.state, told.error) == (1, "failing", "malformed_body")
 
 

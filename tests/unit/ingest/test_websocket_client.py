@@ -20,9 +20,9 @@ from ladestrom.core.directory import Directory
 from ladestrom.hub import Hub
 from ladestrom.ingest import parsing
 from ladestrom.ingest.http_poll import SourceLimits
+from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.parsing import ParsingProcess
-from ladestrom.ingest.reception import Reception
-from ladestrom.ingest.sources import SourceDesk
+from ladestrom.ingest.sources import ServerServices
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.ingest.websocket_client import Follower, Told
 from ladestrom.model import Status
@@ -69,10 +69,10 @@ class World:
         self.hub = Hub(log, self.board, Directory([make_station("NOR_00001", 2)]), lambda: NOW)
         self.parsing = ParsingProcess()
         store: Any = None
-        reception = Reception(self.hub, Supervision(lambda: NOW))
-        desk = SourceDesk(reception, store, SourceLimits(), lambda: NOW, lambda: log.last, self.parsing)
-        desk.operators = {"abc": make_operator()}
-        self.follower = Follower(SOURCE, nobil_stream.receive, desk)
+        intake = Intake(self.hub, Supervision(lambda: NOW))
+        services = ServerServices(intake, store, SourceLimits(), lambda: NOW, lambda: log.last, self.parsing)
+        services.operators = {"abc": make_operator()}
+        self.follower = Follower(SOURCE, nobil_stream.receive, services)
 
     @asynccontextmanager
     async def following(self, line: Line) -> AsyncIterator[None]:

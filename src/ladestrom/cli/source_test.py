@@ -1,4 +1,4 @@
-"""A source tried out: asked once, or followed for a moment, against the registry as it is. Writes nothing.
+"""A test of a source: it is asked once, or followed for a moment, against the registry. Writes nothing.
 
 What would be accepted is found by the same parts that the server has, over a log in memory.
 """
@@ -23,9 +23,9 @@ from ladestrom.errors import InvalidSetting
 from ladestrom.hub import Hub
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import Failed, Poller, SourceLimits, make_fetcher
+from ladestrom.ingest.intake import Arrival, Intake
 from ladestrom.ingest.parsing import ParsingProcess
-from ladestrom.ingest.reception import Reception, Way
-from ladestrom.ingest.supervision import Health, Origin
+from ladestrom.ingest.supervision import Health, SourceIdentity
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Millis, Operator, Receipt, Refusal, Station
 from ladestrom.ports.sources import SourceRecord
@@ -34,7 +34,7 @@ from ladestrom.protocols.interfaces import Memory
 from ladestrom.quoting import quoted
 
 NEVER_LOST_S = 86_400.0
-"""A trial gives up no source: it ends first."""
+"""A test ends before a source that is silent could be given up."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class Result(msgspec.Struct, frozen=True):
             yield f"its certificate expires in {days} days"
 
 
-class _Listening(Reception):
+class _CountingIntake(Intake):
     """Keeps the receipts."""
 
     def __init__(self, hub: Hub) -> None:
@@ -81,20 +81,22 @@ class _Listening(Reception):
         delivery: Delivery,
         *,
         protocol: str = "",
-        origin: Origin | None = None,
-        way: Way | None = None,
+        identity: SourceIdentity | None = None,
+        arrival: Arrival | None = None,
     ) -> Receipt:
-        receipt = await super().take(operator, delivery, protocol=protocol, origin=origin, way=way)
+        receipt = await super().take(
+            operator, delivery, protocol=protocol, identity=identity, arrival=arrival
+        )
         self.receipts.append(receipt)
         self.unknown += len(delivery.unknown) + len(delivery.left)
         return receipt
 
 
-class _Desk:
-    """Implements `http_poll.Desk` without a store."""
+class _TestServices:
+    """Implements `http_poll.SourceServices` without a store."""
 
-    def __init__(self, reception: Reception, operators: Mapping[str, Operator]) -> None:
-        self.reception = reception
+    def __init__(self, intake: Intake, operators: Mapping[str, Operator]) -> None:
+        self.intake = intake
         self.limits = SourceLimits(lost_after_s=NEVER_LOST_S)
         self.parsing = ParsingProcess()
         self.clock = _clock
@@ -112,7 +114,7 @@ class _Desk:
         """Nothing is kept."""
 
 
-async def trial(
+async def run_test(
     source: SourceRecord,
     table: Table,
     operators: Mapping[str, Operator],
@@ -126,37 +128,37 @@ async def trial(
     """
     source = msgspec.structs.replace(source, memory={}, paused_at=None)
     hub = Hub(MemoryLog(), Board(), Directory(stations), _clock)
-    reception = _Listening(hub)
-    desk = _Desk(reception, operators)
+    intake = _CountingIntake(hub)
+    services = _TestServices(intake, operators)
     work = asyncio.create_task(hub.run())
     began_s = time.monotonic()
     try:
         row = table.pulls.get(source.protocol)
         if row is not None:
-            health = await _ask(Poller(source, protocols.pull(row), row.poll_s, desk), desk)
+            health = await _ask(Poller(source, protocols.pull(row), row.poll_s, services), services)
         elif source.protocol in table.streams:
             row = table.streams[source.protocol]
-            health = await _follow(Follower(source, protocols.stream(row), desk), follow_s)
+            health = await _follow(Follower(source, protocols.stream(row), services), follow_s)
         else:
             raise InvalidSetting(f"this program does not have the protocol {quoted(source.protocol)}")
     finally:
         work.cancel()
-        await desk.parsing.stop()
-    receipts = reception.receipts
+        await services.parsing.stop()
+    receipts = intake.receipts
     return Result(
         error=health.last_error if health.failed_last else None,
         deliveries=len(receipts),
         accepted=sum(receipt.accepted for receipt in receipts),
         unchanged=sum(receipt.unchanged for receipt in receipts),
         refused=tuple(refusal for receipt in receipts for refusal in receipt.refused),
-        unknown=reception.unknown,
+        unknown=intake.unknown,
         took_s=time.monotonic() - began_s,
         certificate_expires_at=health.certificate_expires_at,
     )
 
 
-async def _ask(poller: Poller, desk: _Desk) -> Health:
-    async with make_fetcher(poller.source, desk, poller.health) as fetcher:
+async def _ask(poller: Poller, services: _TestServices) -> Health:
+    async with make_fetcher(poller.source, services, poller.health) as fetcher:
         with suppress(Failed):
             await poller.round(fetcher)
     return poller.health

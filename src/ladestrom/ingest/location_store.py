@@ -44,8 +44,8 @@ Key = tuple[str, str]
 """Operator, and `NO*ABC*LOC1`."""
 
 
-class Shelf:
-    """One object per server."""
+class LocationStore:
+    """The Locations of all operators, by operator and id. One object per server."""
 
     def __init__(self, peers: Peers, directory: Directory, clock: Callable[[], Millis]) -> None:
         self._peers = peers

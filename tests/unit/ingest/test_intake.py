@@ -16,9 +16,9 @@ from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure, PartlyTaken, Taken
 from ladestrom.hub import Hub
-from ladestrom.ingest import reception
-from ladestrom.ingest.reception import PART_REPORTS_MAX, Reception, _joined, told_of
-from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Origin, State
+from ladestrom.ingest import intake
+from ladestrom.ingest.intake import PART_REPORTS_MAX, Intake, _joined, told_of
+from ladestrom.ingest.supervision import ITEMS_PER_LOOK, SourceIdentity, State
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols.delivery import Delivery
 
@@ -32,7 +32,7 @@ class World:
         self.log = GatedLog()
         self.board = Board()
         self.hub = Hub(self.log, self.board, Directory([make_station(evses=EVSES)]), lambda: NOW)
-        self.reception = Reception(self.hub)
+        self.intake = Intake(self.hub)
 
     def delivery(self, status: Status = Status.CHARGING) -> Delivery:
         reports = [make_report(evse, status) for evse in EVSES]
@@ -53,19 +53,19 @@ async def test_what_is_told_of_a_delivery_whose_second_part_fails_is_what_is_in_
 ) -> None:
     world.log.failures[2] = LogFailure("no space")
     with pytest.raises(PartlyTaken) as caught:
-        await world.reception.take(ABC, world.delivery(), protocol="plain")
+        await world.intake.take(ABC, world.delivery(), protocol="plain")
     assert caught.value.taken == Taken(PART_REPORTS_MAX + 2, PART_REPORTS_MAX - 1, 0, 3)
     assert f"{PART_REPORTS_MAX + 2} of {len(EVSES) + 2} items" in str(caught.value)
     assert world.log.last.seq == PART_REPORTS_MAX - 1
-    health = world.reception.supervision.sources["abc/plain"]
-    assert (health.failures, world.reception.supervision.state(health)) == ({}, State.NEW)
+    health = world.intake.supervision.sources["abc/plain"]
+    assert (health.failures, world.intake.supervision.state(health)) == ({}, State.NEW)
 
 
 async def test_sending_all_of_it_again_loses_nothing_and_doubles_nothing(world: World) -> None:
     world.log.failures[2] = LogFailure("no space")
     with pytest.raises(PartlyTaken):
-        await world.reception.take(ABC, world.delivery())
-    receipt = await world.reception.take(ABC, world.delivery())
+        await world.intake.take(ABC, world.delivery())
+    receipt = await world.intake.take(ABC, world.delivery())
     assert (receipt.accepted, receipt.unchanged) == (len(EVSES) - PART_REPORTS_MAX, PART_REPORTS_MAX - 1)
     assert [refusal.index for refusal in receipt.refused] == [0, 4, 7]
     assert world.log.last.seq == len(EVSES) - 1
@@ -74,7 +74,7 @@ async def test_sending_all_of_it_again_loses_nothing_and_doubles_nothing(world: 
 async def test_of_a_delivery_whose_first_part_fails_nothing_is_told_to_be_taken(world: World) -> None:
     world.log.failures[1] = LogFailure("no space")
     with pytest.raises(LogFailure):
-        await world.reception.take(ABC, world.delivery())
+        await world.intake.take(ABC, world.delivery())
     assert world.log.last.seq == 0
 
 
@@ -88,12 +88,12 @@ async def test_of_a_delivery_whose_first_part_fails_nothing_is_told_to_be_taken(
 async def test_reports_are_told_to_be_taken_where_only_the_end_of_others_could_not_be_logged(
     world: World, make: Callable[[], Delivery]
 ) -> None:
-    await world.reception.take(ABC, Delivery(reports=[make_report(EVSES[0])]))
+    await world.intake.take(ABC, Delivery(reports=[make_report(EVSES[0])]))
     world.log.failures[3] = LogFailure("no space")
     with pytest.raises(PartlyTaken) as caught:
-        await world.reception.take(ABC, make())
+        await world.intake.take(ABC, make())
     assert caught.value.taken == Taken(1, 1, 0, 0)
-    assert (await world.reception.take(ABC, make())).unchanged == 1
+    assert (await world.intake.take(ABC, make())).unchanged == 1
     assert world.board.cells[EVSES[0].key].change.status is Status.UNKNOWN
 
 
@@ -104,19 +104,19 @@ async def test_nothing_in_a_delivery_reaches_an_evse_that_its_operator_may_not_r
     first, second = EVSES[0], EVSES[1]
     feed = "abc/plain"
     told = Delivery(reports=[make_report(first), make_report(second)])
-    await world.reception.take(ABC, told, protocol="plain")
+    await world.intake.take(ABC, told, protocol="plain")
     world.hub.rights = lambda operator: msgspec.structs.replace(operator, parties=(), prefixes=(second.key,))
     before = dict(world.board.cells)
     match reach:
         case "unknown":
             told = Delivery(reports=[], unknown=[first.key, second.key])
-            await world.reception.take(ABC, told, protocol="plain")
+            await world.intake.take(ABC, told, protocol="plain")
         case "complete":
-            await world.reception.take(ABC, Delivery(reports=[], complete=True))
+            await world.intake.take(ABC, Delivery(reports=[], complete=True))
         case "keep_only":
-            await world.reception.keep_only(ABC, feed, ())
+            await world.intake.keep_only(ABC, feed, ())
         case "confirm":
-            assert await world.reception.confirm(ABC, feed) == 1
+            assert await world.intake.confirm(ABC, feed) == 1
     assert world.board.cells[first.key] is before[first.key]
     assert world.board.cells[second.key] is not before[second.key]
 
@@ -124,7 +124,7 @@ async def test_nothing_in_a_delivery_reaches_an_evse_that_its_operator_may_not_r
 async def test_items_that_parser_and_hub_refused_are_told_in_the_order_of_the_message(world: World) -> None:
     reports = [make_report(f"NO*XXX*E{number}") for number in range(2 * PART_REPORTS_MAX)]
     bad = [Refusal(2 * number, Reason.INVALID_ITEM, "bad") for number in range(2 * PART_REPORTS_MAX)]
-    receipt = await world.reception.take(ABC, Delivery(reports=reports, refused=bad))
+    receipt = await world.intake.take(ABC, Delivery(reports=reports, refused=bad))
     assert [refusal.index for refusal in receipt.refused] == list(range(4 * PART_REPORTS_MAX))
     assert {refusal.reason for refusal in receipt.refused[::2]} == {Reason.INVALID_ITEM}
     assert all(f'E{number}"' in refusal.detail for number, refusal in enumerate(receipt.refused[1::2]))
@@ -140,10 +140,10 @@ async def test_what_is_gathered_of_refused_items_grows_as_they_do(
         gathered += len(refused)
         return Receipt(accepted, unchanged, refused, *rest)
 
-    monkeypatch.setattr(reception, "Receipt", made)
+    monkeypatch.setattr(intake, "Receipt", made)
     count = 4 * PART_REPORTS_MAX
     reports = [make_report(f"NO*XXX*E{number}") for number in range(count)]
-    receipt = await world.reception.take(ABC, Delivery(reports=reports))
+    receipt = await world.intake.take(ABC, Delivery(reports=reports))
     assert len(receipt.refused) == count
     assert gathered <= 2 * count
 
@@ -159,8 +159,8 @@ class TestTurns:
         refused = tuple(Refusal(place, Reason.UNKNOWN_EVSE, "x") for place in range(10 * ITEMS_PER_LOOK))
         observed = (NOW,) * (10 * ITEMS_PER_LOOK)
         receipt = Receipt(0, 0, refused, Position("epoch", 1), observed=observed, received_at=NOW)
-        supervision = world.reception.supervision
-        health = supervision.health(Origin.push("abc", "plain"))
+        supervision = world.intake.supervision
+        health = supervision.health(SourceIdentity.push("abc", "plain"))
         counting = asyncio.create_task(supervision.taken(health, Delivery(reports=[]), receipt))
         assert await turns(counting) >= 20
         assert (health.refused.total(), health.published) == (len(refused), len(observed))
@@ -197,6 +197,6 @@ class TestTurns:
             return found
 
         hub.submit = noted
-        receipt = await world.reception.take(ABC, Delivery(reports=[make_report(EVSES[0])], refused=bad))
+        receipt = await world.intake.take(ABC, Delivery(reports=[make_report(EVSES[0])], refused=bad))
         assert max(sizes) <= PART_REPORTS_MAX
         assert (len(receipt.refused), receipt.accepted) == (len(bad), 1)

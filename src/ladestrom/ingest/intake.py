@@ -1,4 +1,4 @@
-"""Where all transports hand in what their protocols understood: the one way from a delivery to a receipt."""
+"""Where all transports hand in what their protocols understood, and get a receipt for it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import msgspec
 
 from ladestrom.errors import OWN_FAILURES, LadestromError, PartlyTaken, Taken
 from ladestrom.hub import Hub
-from ladestrom.ingest.ocpi_shelf import Shelf
+from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
-from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, Origin, Supervision
+from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, SourceIdentity, Supervision
 from ladestrom.model import ADJUSTED_MAX, Beginning, Feed, Ids, Millis, Operator, Order, Receipt, Refusal
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Request
@@ -24,7 +24,7 @@ PART_REPORTS_MAX: Final = 5_000
 """Handed to the hub at once, refused ones likewise; some 20 ms, after which others have their turn."""
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """How a delivery came, beside who sent it."""
 
     of: str = ""
@@ -37,22 +37,22 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """Likewise."""
 
 
-PUSHED: Final = Way()
+PUSHED: Final = Arrival()
 
 
-class Reception:
-    """One object per server."""
+class Intake:
+    """Takes deliveries. One object per server."""
 
     def __init__(
         self,
         hub: Hub,
         supervision: Supervision | None = None,
         registrar: Registrar | None = None,
-        shelf: Shelf | None = None,
+        locations: LocationStore | None = None,
     ) -> None:
         self._hub = hub
         self._registrar = registrar
-        self._shelf = shelf
+        self._locations = locations
         self.supervision = supervision or Supervision(hub.now)
 
     async def take(
@@ -61,8 +61,8 @@ class Reception:
         delivery: Delivery,
         *,
         protocol: str = "",
-        origin: Origin | None = None,
-        way: Way | None = None,
+        identity: SourceIdentity | None = None,
+        arrival: Arrival | None = None,
     ) -> Receipt:
         """Returns once what was accepted is durable.
 
@@ -70,25 +70,25 @@ class Reception:
             operator: whose statuses these are; its rights are those that it has now.
             delivery: what its message brought.
             protocol: in which the operator sent it.
-            origin: the source, where it is one that we asked or followed.
-            way: what is known of how it came; a push like any other where it is None.
+            identity: the source, where it is one that we asked or followed.
+            arrival: what is known of how it came; a push like any other where it is None.
 
         Raises:
             PartlyTaken: a part of it is in the log; taking all of it again does no harm.
             Overloaded, LogFailure: nothing of it was taken; the operator may try again.
         """
         operator = self._hub.rights(operator)
-        source = origin or Origin.push(operator.name, protocol)
+        source = identity or SourceIdentity.push(operator.name, protocol)
         health = self.supervision.health(source)
-        how = way or PUSHED
+        how = arrival or PUSHED
         feed = feed_of(operator, source, delivery.order, how)
         # A part of what a source has arrives when it does; what is said to be all is as old as its beginning.
         began = how.began if how.began is not None or not delivery.complete else self._hub.begin()
         if delivery.stations and operator.may_register and self._registrar is not None:
             # First, as its statuses are refused where its EVSEs are not known.
             await self._registrar.register(operator, delivery)
-        if delivery.documents is not None and self._shelf is not None:
-            delivery = await self._shelf.pulled(operator, delivery)
+        if delivery.documents is not None and self._locations is not None:
+            delivery = await self._locations.pulled(operator, delivery)
         try:
             receipt = await self._submit(operator, delivery, feed, began)
             try:
@@ -106,7 +106,7 @@ class Reception:
     async def tried(self, operator: Operator, delivery: Delivery, protocol: str) -> Receipt:
         """What `take` would answer now; nothing is taken or counted. Its stations are not looked at."""
         operator = self._hub.rights(operator)
-        feed = feed_of(operator, Origin.push(operator.name, protocol), delivery.order)
+        feed = feed_of(operator, SourceIdentity.push(operator.name, protocol), delivery.order)
         return await self._hub.tried(operator, delivery.reports, delivery.refused, feed)
 
     def unreadable(
@@ -122,8 +122,8 @@ class Reception:
         For errors of the message itself, not for wrong keys or full queues. `request` is what it came with;
         its headers and query are not kept.
         """
-        origin = Origin.push(operator.name, protocol)
-        kept = _kept(origin, error, self._hub.now())
+        identity = SourceIdentity.push(operator.name, protocol)
+        kept = _kept(identity, error, self._hub.now())
         if request is not None:
             kept = msgspec.structs.replace(
                 kept,
@@ -131,7 +131,7 @@ class Reception:
                 path=request.path,
                 media_type=request.headers.get("content-type", ""),
             )
-        self.supervision.unreadable(self.supervision.health(origin), kept, body)
+        self.supervision.unreadable(self.supervision.health(identity), kept, body)
 
     def begin(self) -> Beginning:
         """A round begins in which a source is asked, or a request of which the delivery may be complete."""
@@ -202,7 +202,7 @@ class Reception:
         return await _joined(before, taken)
 
 
-def feed_of(operator: Operator, source: Origin, order: Order, way: Way = PUSHED) -> Feed:
+def feed_of(operator: Operator, source: SourceIdentity, order: Order, arrival: Arrival = PUSHED) -> Feed:
     """On which feed a source's words come.
 
     What a peer of OCPI pushes and what it answers when it is asked are one feed, as its stamps and our
@@ -210,10 +210,10 @@ def feed_of(operator: Operator, source: Origin, order: Order, way: Way = PUSHED)
     """
     pushes = source.kind is Kind.PUSH or order is Order.UPDATES
     name = f"{operator.name}/{source.protocol if pushes else source.name}"
-    if way.of:
-        name += f"/{way.of}"
-    max_age_s = operator.max_age_s if way.max_age_s is None else way.max_age_s
-    by_receipt = operator.by_receipt if way.by_receipt is None else way.by_receipt
+    if arrival.of:
+        name += f"/{arrival.of}"
+    max_age_s = operator.max_age_s if arrival.max_age_s is None else arrival.max_age_s
+    by_receipt = operator.by_receipt if arrival.by_receipt is None else arrival.by_receipt
     return Feed(name, order, by_receipt, max_age_s)
 
 
@@ -308,12 +308,12 @@ async def _joined(before: Sequence[Receipt], taken: Sequence[Receipt]) -> Receip
     )
 
 
-def _kept(origin: Origin, error: LadestromError, now: Millis) -> Kept:
+def _kept(identity: SourceIdentity, error: LadestromError, now: Millis) -> Kept:
     return Kept(
-        source=origin.name,
-        operator=origin.operator,
-        protocol=origin.protocol,
-        kind=origin.kind,
+        source=identity.name,
+        operator=identity.operator,
+        protocol=identity.protocol,
+        kind=identity.kind,
         received_at=now,
         code=error.code,
         detail=str(error),

@@ -17,7 +17,7 @@ UNREAD_SHOWN_MAX: Final = 200
 """More than anyone looks through."""
 
 
-class Shelf:
+class QuarantineApi:
     """The quarantine of a server that runs. Files are read by a thread."""
 
     def __init__(self, quarantine: Quarantine, sources: SourceTasks) -> None:

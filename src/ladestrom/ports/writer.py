@@ -1,4 +1,4 @@
-"""Where transports hand in reports."""
+"""What the ingest asks of the writer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol
 from ladestrom.model import Beginning, Feed, Operator, Receipt, Refusal, StatusReport
 
 
-class Intake(Protocol):
-    """Where transports hand in reports."""
+class Writer(Protocol):
+    """Decides what is a change, and logs it."""
 
     async def submit(
         self,
