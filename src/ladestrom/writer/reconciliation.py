@@ -164,7 +164,11 @@ class Reconciliation:
             reports = []
             for reading in some:
                 cell = self._hub.board.cells.get(reading.evse)
-                if cell is not None and reading.observed_at > max(cell.observed_at, oldest_at):
+                if (
+                    cell is not None
+                    and self._directory.has(reading.evse)
+                    and reading.observed_at > max(cell.observed_at, oldest_at)
+                ):
                     reports.append(
                         StatusReport(
                             reading.evse,

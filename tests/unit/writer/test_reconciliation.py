@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from tests.building import NOW, make_evse, make_station
+
+from ladestrom.backends.memory import MemoryLog
+from ladestrom.core.board import Board
+from ladestrom.core.directory import Directory
+from ladestrom.hub import Hub
+from ladestrom.model import Reading, Station, Status
+from ladestrom.ports.registry import RegistryDelta
+from ladestrom.ports.stores import Store
+from ladestrom.writer.reconciliation import Readings, Reconciliation
+
+FIRST = make_evse("NO*ABC*E1")
+SECOND = make_evse(key="NOR_00001_02", evse_id=None)
+
+
+class Written:
+    """A store in which only this was written."""
+
+    def __init__(self) -> None:
+        self.stations: tuple[Station, ...] = ()
+        self.readings: tuple[Reading, ...] = ()
+
+    async def registry_since(self, revision: int) -> RegistryDelta:
+        return RegistryDelta(revision + 1, self.stations, self.readings)
+
+
+async def test_a_status_of_an_evse_that_has_left_is_not_that_of_the_connector_in_its_place() -> None:
+    board, store = Board(), Written()
+    hub = Hub(MemoryLog(), board, Directory(), lambda: NOW)
+    readings = Readings(wanted=True, stale_after_ms=60_000)
+    reconciliation = Reconciliation(cast("Store", store), hub, lambda: readings, lambda: NOW)
+    writing = asyncio.create_task(hub.run())
+    store.stations = (make_station(evses=(FIRST, SECOND)),)
+    store.readings = (Reading(SECOND.key, Status.AVAILABLE, error=False, observed_at=NOW - 1, raw="0"),)
+    await reconciliation.take()
+    store.stations = (make_station(evses=(FIRST, make_evse("NO*ABC*E3"))),)
+    store.readings = (Reading(SECOND.key, Status.CHARGING, error=False, observed_at=NOW, raw="1"),)
+    await reconciliation.take()
+    writing.cancel()
+    assert {key: row.change.status for key, row in board.cells.items()} == {SECOND.key: Status.REMOVED}
