@@ -19,6 +19,7 @@ from ladestrom.core.precedence import (
     counted,
     is_lost,
     is_of,
+    is_same_feed,
     last_word,
     own_word,
     precedes,
@@ -517,18 +518,14 @@ def _with_stale(row: BoardRow, word: Said, is_last: bool) -> BoardRow:
 def _others(row: BoardRow, word: Said) -> tuple[Said, ...]:
     """The last words of the feeds that a row is not of, once it is of the feed of `word`."""
     before = () if row.more is None else row.more.others
-    others = tuple(each for each in before if not _is_same_feed(each, word))
+    others = tuple(each for each in before if not is_same_feed(each, word))
     own = None if is_of(row, word) else own_word(row)
     return others if own is None else _among(others, own)
 
 
 def _among(others: tuple[Said, ...], word: Said) -> tuple[Said, ...]:
     """The last words with one more, in place of what its feed said before."""
-    return (*(each for each in others if not _is_same_feed(each, word)), word)[-FEEDS_MAX:]
-
-
-def _is_same_feed(one: Said, other: Said) -> bool:
-    return one.source == other.source and (one.feed == other.feed or not one.feed or not other.feed)
+    return (*(each for each in others if not is_same_feed(each, word)), word)[-FEEDS_MAX:]
 
 
 def _ended(row: BoardRow, status: Status, cause: Cause, received_at: Millis) -> Change:

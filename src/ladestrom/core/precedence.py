@@ -121,6 +121,11 @@ def is_of(row: BoardRow, word: Said) -> bool:
     return row.source == word.source and (row.feed == word.feed or not row.feed or not word.feed)
 
 
+def is_same_feed(one: Said, other: Said) -> bool:
+    """Whether two words are of one feed; after a crash the source of one may be all that is known."""
+    return one.source == other.source and (one.feed == other.feed or not one.feed or not other.feed)
+
+
 def own_word(row: BoardRow) -> Said | None:
     """The last word of the feed that a row is of; None where that was lost, or nobody said anything."""
     if not row.source or is_lost(row):
@@ -141,7 +146,7 @@ def last_word(row: BoardRow, word: Said, taking: Taking) -> Said | None:
     found = own_word(row) if is_of(row, word) else None
     if found is None and row.more is not None:
         # Of a feed that lost the status: what it said since.
-        found = next((each for each in row.more.others if each.feed == word.feed), None)
+        found = next((each for each in row.more.others if is_same_feed(each, word)), None)
     return None if found is None or found.at > taking.horizon else found
 
 

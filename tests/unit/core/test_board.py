@@ -713,6 +713,21 @@ class TestFold:
         assert times == Times(NOW + 3_650 * DAY_MS, NOW + STEP_BACK_MS_MAX)
         assert fold({}, first, times) == Times(NOW, NOW + STEP_BACK_MS_MAX)
 
+    def test_what_each_source_said_last_is_no_change_when_it_is_said_again_though_a_crash_forgot_on_which_feed(
+        self,
+    ) -> None:
+        board = registered()
+        words = (said(Status.AVAILABLE, None), said(Status.CHARGING, None, "xyz"))
+        changes = [changed(hear(board, EVSE, word, NOW + at)) for at, word in enumerate(words)]
+        rows: dict[str, BoardRow] = {}
+        for entry in logged(changes):
+            fold(rows, entry)
+        again = Board(rows.values())
+        for poll in range(4):
+            word = words[poll % 2]
+            feed = Feed(f"{word.source}/polled")
+            assert not is_change(hear(again, EVSE, word, NOW + (poll + 1) * S, feed))
+
     def test_a_row_of_the_first_format_is_read_as_it_is(self) -> None:
         old = [7, msgspec.to_builtins(make_change(EVSE))[:12], NOW + 5, NOW + 6, "abc"]
         row = msgspec.convert(old, BoardRow)
