@@ -208,7 +208,7 @@ class Hub:
 
     def times(self) -> Times:
         """What the log is to keep of our clocks."""
-        return self._times.times(self._steady())
+        return self._times.times(self._clock(), self._steady())
 
     async def recover(self) -> Sequence[BoardRow]:
         """Fills the board with what the log has, and goes on with its times. Before `run`.

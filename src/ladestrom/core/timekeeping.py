@@ -26,7 +26,7 @@ GAP_MS_MIN: Final = 60_000
 class Timekeeper:
     """The times of one writer. `wall` and `steady` are readings of the two clocks, in milliseconds."""
 
-    __slots__ = ("_deaf_until", "_looked", "_offset", "down_ms", "given_at")
+    __slots__ = ("_deaf_until", "_looked", "_offset", "_put_right_ms", "down_ms", "given_at")
 
     def __init__(self, wall: Millis, steady: Millis, grace_ms: int, times: Times | None = None) -> None:
         """Begins with what the log kept of the process before.
@@ -41,6 +41,8 @@ class Timekeeper:
         """The last receive time."""
         self.down_ms = 0 if times is None else max(0, wall - times.given_at)
         """How long we were down, as far as the wall's clock can be believed."""
+        self._put_right_ms = 0
+        """By how much less we were down than `down_ms` said at first."""
         self._offset = wall - steady
         self._deaf_until = steady + grace_ms
         self._looked = (wall, steady)
@@ -56,9 +58,12 @@ class Timekeeper:
         """The instant by which silence is judged: the wall's time at the start, and steady from then on."""
         return steady + self._offset
 
-    def times(self, steady: Millis) -> Times:
-        """What the log is to keep."""
-        return Times(self.given_at, self.instant(steady))
+    def times(self, wall: Millis, steady: Millis) -> Times:
+        """What the log is to keep: a receive time of now, and the same instant on the clock of silences.
+
+        The last one that was given may be old, and the time since then would count as time that we were down.
+        """
+        return Times(self.receive(wall), self.instant(steady))
 
     def look(self, wall: Millis, steady: Millis, grace_ms: int) -> bool:
         """Whether silence can be judged now. To be called every ten seconds."""
@@ -72,8 +77,9 @@ class Timekeeper:
 
     def was_ahead(self, wall: Millis, steady: Millis) -> int:
         """By how much the wall's clock proved to be ahead when we started: we were down for so much less."""
-        ahead = min(self.down_ms, max(0, self.instant(steady) - wall))
+        ahead = min(self.down_ms, self.instant(steady) - wall - self._put_right_ms)
         if ahead < JUMP_MS_MIN:
             return 0
         self.down_ms -= ahead
+        self._put_right_ms += ahead
         return ahead

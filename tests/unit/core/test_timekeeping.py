@@ -53,3 +53,19 @@ def test_how_long_we_were_down_is_put_right_once_the_clock_proves_to_have_been_a
     assert times.was_ahead(NOW + YEARS_MS + S, S) == 0
     assert times.was_ahead(NOW + 2 * S, 2 * S) == YEARS_MS
     assert (times.down_ms, times.was_ahead(NOW + 3 * S, 3 * S)) == (0, 0)
+
+
+def test_a_clock_that_proved_to_be_ahead_shortens_once_how_long_we_were_down() -> None:
+    times = Timekeeper(NOW, 0, GRACE_MS, Times(NOW - 9 * MINUTE_MS, NOW - 9 * MINUTE_MS))
+    assert times.was_ahead(NOW - 2 * MINUTE_MS, 0) == 2 * MINUTE_MS
+    assert times.was_ahead(NOW - 2 * MINUTE_MS + S, S) == 0
+    assert times.was_ahead(NOW - 5 * MINUTE_MS + 2 * S, 2 * S) == 3 * MINUTE_MS
+    assert times.down_ms == 4 * MINUTE_MS
+
+
+def test_what_the_log_keeps_is_of_now_however_long_nothing_was_received() -> None:
+    before = Timekeeper(NOW, 0, GRACE_MS)
+    before.receive(NOW)
+    kept = before.times(NOW + 8 * MINUTE_MS, 8 * MINUTE_MS)
+    assert kept == Times(NOW + 8 * MINUTE_MS, NOW + 8 * MINUTE_MS)
+    assert Timekeeper(NOW + 9 * MINUTE_MS, 0, GRACE_MS, kept).down_ms == MINUTE_MS
