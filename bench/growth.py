@@ -32,8 +32,6 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View
 from ladestrom.edges.framing import FRAMINGS
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
 from ladestrom.hub import Hub
 from ladestrom.model import (
     Cause,
@@ -47,6 +45,8 @@ from ladestrom.model import (
     Status,
     StatusReport,
 )
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
+from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
 from ladestrom.ports.log import BoardRow
 
 CORE: Final = 0

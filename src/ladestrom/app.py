@@ -83,7 +83,7 @@ class App:
         self.web = listening.web(
             [
                 *self.ingest.routes(),
-                *self.reader.routes(self.ingest.supervision.freshness, self.console.page),
+                *self.reader.routes(),
                 *self.console.routes(),
             ]
         )
@@ -186,7 +186,8 @@ class App:
         ):
             keeping = housekeeping.keep(chore, self._stopping)
             self._housekeeping.append(tasks.start(keeping, "housekeeping", self._stop_loudly))
-        self._start(self.reader.lookout.recall(self.log), "recall of the history")
+        for reading in self.reader.background():
+            self._start(reading, "recall of the log for an output")
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)

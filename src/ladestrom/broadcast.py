@@ -299,6 +299,10 @@ class Broadcast:
         replacement.bytes += subscriber.bytes
         return replacement
 
+    def greeting(self, dialect: str) -> Sequence[Message]:
+        """What a connection of a dialect begins with."""
+        return self._dialects[dialect].greeting(self.view, self.history_seq)
+
     def tell(self, subscriber: Subscriber, message: Message) -> None:
         """Writes a message to one consumer, which does not move by it."""
         self._write(subscriber, self._frame(subscriber.channel.wishes.framing, message))

@@ -28,9 +28,9 @@ from websockets.http11 import Request
 from ladestrom.core.shares import Held
 from ladestrom.credentials import ClientAddresses
 from ladestrom.edges.connection import CLOSE_S_MAX, StreamEdge, peer_of
+from ladestrom.edges.events import EventConnection
 from ladestrom.edges.slices import Slices
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH, EventConnection, V2StreamConnection
-from ladestrom.edges.websocket import PATHS, BadHandshake, Core, StreamConnection
+from ladestrom.edges.websocket import BadHandshake, Core, WebSocketConnection
 from ladestrom.errors import (
     BadRequest,
     InvalidSetting,
@@ -54,11 +54,6 @@ RESPONSE_STALLED_S_MAX: Final = 30
 FRAME_GRACE_S: Final = 10
 """A frame has this long, and a second more for each 64 KiB of it that arrived."""
 FRAME_BYTES_PER_S_MIN: Final = 64 * 1024
-STREAMS: Final[Mapping[str, type[StreamConnection]]] = {
-    **dict.fromkeys(PATHS, StreamConnection),
-    STREAM_PATH: V2StreamConnection,
-}
-"""WebSocket paths served by our own class."""
 DEFLATE: Final = ServerPerMessageDeflateFactory(
     server_no_context_takeover=True, client_max_window_bits=12, compress_settings={"level": 1, "memLevel": 5}
 )
@@ -216,8 +211,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_at_end():
             # Nothing that follows a request for events is looked at.
             return
-        if self._asks_for_events():
-            connection = EventConnection(self.edge, self.server_state)
+        events = self._events_asked_for()
+        if events is not None:
+            connection = events(self.edge, self.server_state)
             asked = self.url.decode("latin-1"), _named(self.headers), self.server_state.default_headers
             self._last = partial(self._hand_over, connection, partial(connection.begin, *asked))
             return
@@ -263,10 +259,10 @@ class HttpProtocol(HttpToolsProtocol):
         options = {option.strip().lower() for option in named.get("connection", "").split(",")}
         return named.get("upgrade", "").lower().encode("latin-1") if "upgrade" in options else None
 
-    def _asks_for_events(self) -> bool:
-        if self.url.partition(b"?")[0] != EVENTS_PATH.encode() or self.parser.get_method() != b"GET":
-            return False
-        return not (self.parser.should_upgrade() and self._should_upgrade())
+    def _events_asked_for(self) -> type[EventConnection] | None:
+        if self.parser.get_method() != b"GET" or (self.parser.should_upgrade() and self._should_upgrade()):
+            return None
+        return self.edge.events.get(self.url.partition(b"?")[0].decode("latin-1"))
 
     def handle_websocket_upgrade(self) -> None:
         """Hands stream paths to our class, others to uvicorn's."""
@@ -284,9 +280,9 @@ class HttpProtocol(HttpToolsProtocol):
             most = f"{UPGRADE_LINES_MAX} lines of {UPGRADE_LINE_BYTES_MAX} bytes"
             self._refuse(BadHandshake(f"an upgrade request has at most {most}"), BadHandshake.status)
             return
-        protocol: StreamConnection | WebSocketProtocol
-        if path in STREAMS:
-            protocol = STREAMS[path](self.edge, self.server_state, target, _named(self.headers))
+        protocol: WebSocketConnection | WebSocketProtocol
+        if path in self.edge.sockets:
+            protocol = self.edge.sockets[path](self.edge, self.server_state, target, _named(self.headers))
         else:
             query = self.url.partition(b"?")[2]
             protocol = WebSocketProtocol(self.config, self.server_state, self.app_state, query, self.headers)
@@ -655,7 +651,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
 
-Successor = StreamConnection | EventConnection | WebSocketProtocol
+Successor = WebSocketConnection | EventConnection | WebSocketProtocol
 """What may follow HTTP on a connection."""
 
 

@@ -16,8 +16,9 @@ from typing import Any, Final
 from jsonschema_rs import Draft202012Validator
 
 from ladestrom.config import Settings
-from ladestrom.edges.contract_asyncapi import asyncapi
+from ladestrom.edges.contract.asyncapi import asyncapi
 from ladestrom.problem import PAGES_PATH
+from ladestrom.roles.contracts import contract
 from ladestrom.roles.limits import served
 
 LENIENT: Final = frozenset({"Report", "Select"})
@@ -27,7 +28,7 @@ LENIENT: Final = frozenset({"Report", "Select"})
 @cache
 def document() -> dict[str, Any]:
     """The document of a server with default settings."""
-    return asyncapi(served(Settings()))
+    return asyncapi(served(Settings()), contract())
 
 
 @cache

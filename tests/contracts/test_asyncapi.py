@@ -23,12 +23,13 @@ from tests.e2e.wire import TEXT, Ended, Wire, request
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, EVSE_FILTERS, STATION_FILTERS
 from ladestrom.core.view import View
-from ladestrom.edges.contract_asyncapi import CHANNELS, message_name
-from ladestrom.edges.v2 import STREAM_PATH
-from ladestrom.formats.contract_nobil import NamedConnectorStatus, StationStatus, StreamMessage
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import ServerMessage
+from ladestrom.edges.contract.rows import message_name
 from ladestrom.model import Cause, Entry, Status
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
+from ladestrom.outputs.nobil_v1.messages import NamedConnectorStatus, StationStatus, StreamMessage
+from ladestrom.outputs.stream_v2.edge import STREAM_PATH
+from ladestrom.outputs.stream_v2.encoder import ServerMessage
+from ladestrom.roles.contracts import contract
 
 E1: Final = "NO*ALF*E1333*1"
 
@@ -66,12 +67,15 @@ def test_every_reference_leads_somewhere_and_every_component_is_referred_to() ->
 
 
 def test_the_messages_of_a_channel_are_the_types_that_its_edge_encodes() -> None:
-    sent = {channel.name: set(channel.sent) for channel in CHANNELS}
+    sent = {channel.name: set(channel.sent) for channel in contract().channels}
     assert sent["streamV1"] == sent["streamV1Realtime"] == set(get_args(StreamMessage))
     assert sent["streamV2"] == set(get_args(ServerMessage))
-    for channel in CHANNELS:
+    for channel in contract().channels:
         listed = set(document()["channels"][channel.name]["messages"])
-        assert listed == {message_name(each) for each in (*channel.sent, *channel.received, *channel.answers)}
+        assert listed == {
+            message_name(each, contract().names)
+            for each in (*channel.sent, *channel.received, *channel.answers)
+        }
 
 
 def test_an_operation_has_messages_of_its_own_channel_and_a_key() -> None:

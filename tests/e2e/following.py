@@ -35,9 +35,9 @@ from tests.patience import DEADLINE_S, POLL_S, until
 
 from ladestrom.client.v2_events import Fault
 from ladestrom.client.v2_session import Mode, V2Session
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
-from ladestrom.formats.v2_stream import ServerMessage
 from ladestrom.model import Entry
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
+from ladestrom.outputs.stream_v2.encoder import ServerMessage
 from ladestrom.ports.registry import StationDraft
 
 Transport = Literal["websocket", "events"]

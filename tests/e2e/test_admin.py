@@ -25,9 +25,11 @@ from ladestrom.cli import main
 from ladestrom.config import SETTINGS
 from ladestrom.core.access import GRANTS, Scope
 from ladestrom.core.key_making import asked, self_made
-from ladestrom.edges.contract_operations import OPERATIONS, Operation
+from ladestrom.edges.contract.protocols import PROTOCOLS
+from ladestrom.edges.contract.rows import Operation
 from ladestrom.errors import LogFailure
 from ladestrom.ports.sources import SourceRecord
+from ladestrom.roles.contracts import contract
 
 ROLES: Final = ("nobody", "stranger", "stream", "alfa", "both", "admin", "waiting", "expired", "revoked")
 SCOPES: Final = {
@@ -36,6 +38,7 @@ SCOPES: Final = {
     "both": {Scope.STREAM, Scope.REPORT},
     "admin": {Scope.ADMIN},
 }
+OPERATIONS: Final = [row for row in contract().operations if row.tag != PROTOCOLS]
 STREAMS: Final = frozenset({"streamV1", "streamV1Realtime", "streamV2", "streamReports"})
 LAST: Final = frozenset({"endOwnKey"})
 """Tried with a key of its own, as nothing can be tried with it after that."""

@@ -13,8 +13,8 @@ from tests.e2e.following import E1, Events
 from tests.e2e.serving import Serving
 from tests.e2e.wire import Wire
 
-from ladestrom.edges.cors import TICKETS_PATH, is_shared
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
+from ladestrom.edges.cors import TICKETS_PATH
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 
 PAGE: Final = "https://map.example"
 OTHER: Final = "https://maps.example"
@@ -192,7 +192,7 @@ def test_every_path_of_the_contract_that_is_got_is_read_or_has_a_reason(server: 
     got = [path for path, operations in paths.items() if "get" in operations]
     assert len(got) > len(READ)
     for path in got:
-        assert is_shared(path) != path.startswith(NOT_READ), path
+        assert server.app.reader.stream.cors.shares(path) != path.startswith(NOT_READ), path
 
 
 def test_a_setting_narrows_who_reads(narrow: Serving) -> None:

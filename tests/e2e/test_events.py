@@ -17,8 +17,8 @@ from tests.patience import DEADLINE_S, until
 from tests.programs import PIPE, program, run
 
 from ladestrom.client.v2_session import V2Session
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.model import Position
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 
 MIB: Final = 1024 * 1024
 

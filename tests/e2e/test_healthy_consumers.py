@@ -18,7 +18,7 @@ from tests.e2e.wire import PING, PONG, TEXT, UPGRADE, Wire, request
 from tests.patience import DEADLINE_S, scaled, until
 
 from ladestrom import server as server_module
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 from ladestrom.ports.registry import StationDraft
 from ladestrom.roles import reader
 

@@ -23,9 +23,10 @@ from tests.patience import DEADLINE_S, until
 
 from ladestrom import __version__
 from ladestrom.core.access import operator_from
-from ladestrom.edges import chart
-from ladestrom.edges.v2 import STREAM_PATH
 from ladestrom.model import Change, Connector, Outlet, Status
+from ladestrom.outputs.map import chart
+from ladestrom.outputs.map.aggregates import Aggregates
+from ladestrom.outputs.stream_v2.edge import STREAM_PATH
 from ladestrom.ports.registry import StationDraft
 
 GROUPS: Final = ("available", "occupied", "faulty", "unknown")
@@ -138,9 +139,16 @@ class Page:
         return {uuid: counts for uuid, counts in found.items() if any(counts)}
 
 
+def kept(server: Serving) -> Aggregates:
+    """What the map keeps beside the view."""
+    found = server.app.reader.folds["map"]
+    assert isinstance(found, Aggregates)
+    return found
+
+
 def shown_by(server: Serving) -> tuple[Numbers, int]:
     """The same as the server has it, and where it stands."""
-    made = server.app.reader.lookout.chart
+    made = kept(server).chart
     made._state = None
     made._stations = None
     stations, state = looked(server, "/api/v2/map/stations"), looked(server, "/api/v2/map")
@@ -526,7 +534,7 @@ def test_history_is_what_the_log_says_over_a_restart_too(tmp_path: Path) -> None
     with Serving(tmp_path, OPEN) as server:
         tell(server, 2)
         tell(server)
-        until(lambda: server.app.reader.lookout.history.is_live, "the history is in step")
+        until(lambda: kept(server).history.is_live, "the history is in step")
         found = as_the_log_has_it(server, "NOR_01333")
         assert ms(found["complete_from"]) >= logged(server)[0].change.received_at, "the log begins then"
         assert len(found["evses"][0]["segments"]) > 3
@@ -534,7 +542,7 @@ def test_history_is_what_the_log_says_over_a_restart_too(tmp_path: Path) -> None
         server.stop()
         server.start()
         tell(server)
-        until(lambda: server.app.reader.lookout.history.is_live, "the log was read")
+        until(lambda: kept(server).history.is_live, "the log was read")
         again = as_the_log_has_it(server, "NOR_01333")
         assert again["complete_from"] == found["complete_from"]
         assert again["evses"][0]["segments"][:3] == found["evses"][0]["segments"][:3]
@@ -563,7 +571,7 @@ def test_a_question_that_has_no_answer_is_refused(server: Serving, path: str, st
 
 def test_history_begins_where_the_memory_is_full(tmp_path: Path) -> None:
     with Serving(tmp_path, {**OPEN, "page.history_changes_max": 1_000}) as server:
-        until(lambda: server.app.reader.lookout.history.is_live, "the history is in step")
+        until(lambda: kept(server).history.is_live, "the history is in step")
         words = ("AVAILABLE", "CHARGING")
         began = now()
         for start in range(0, 3_000, 500):

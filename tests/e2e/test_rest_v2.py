@@ -14,8 +14,8 @@ from msgspec import structs
 from tests.e2e.serving import LISTED, STATIONS, UID, Serving, evse, seq, station
 from tests.e2e.wire import Wire, request
 
-from ladestrom.edges.v2 import STREAM_PATH
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
+from ladestrom.outputs.stream_v2.edge import STREAM_PATH
 
 E1 = "NO*ALF*E1333*1"
 SHARED_UID = "pole-1"

@@ -25,8 +25,8 @@ from tests.patience import DEADLINE_S, scaled, until
 from ladestrom import credentials
 from ladestrom.core.access import VISITOR
 from ladestrom.edges import walks
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.model import Change, Entry
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 from ladestrom.ports.registry import StationDraft
 
 TICKETS: Final = "/api/v2/tickets"

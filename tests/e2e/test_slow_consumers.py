@@ -16,7 +16,7 @@ from tests.e2e.serving import Serving, evse, furnish, station, tick
 from tests.e2e.wire import Wire
 from tests.patience import DEADLINE_S, until
 
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 from ladestrom.ports.registry import StationDraft
 
 KIB: Final = 1024

@@ -49,11 +49,11 @@ from tests.patience import DEADLINE_S, until
 from ladestrom import __version__, broadcast
 from ladestrom.client.v2_session import Mode, V2Session
 from ladestrom.core import channel
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.errors import LogFailure
-from ladestrom.formats import v2_stream
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
 from ladestrom.model import Change, Entry, Position, evse_key
+from ladestrom.outputs.stream_v2 import encoder
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 from ladestrom.ports.registry import StationDraft
 
 YEARS_MS: Final = 10 * 366 * 86_400_000
@@ -82,7 +82,7 @@ def test_hello_comes_first_and_says_what_a_consumer_can_count_on(server: Serving
         "epoch": server.app.reader.view.epoch,
         "limits": {
             "history_seq": 0,
-            "message_bytes_max": v2_stream.PART_BYTES_MAX,
+            "message_bytes_max": encoder.PART_BYTES_MAX,
             "inbound_bytes_max": 64 * 1024,
             "inbound_messages_per_minute_max": 100,
             "heartbeat_s": 20,
@@ -122,7 +122,7 @@ def test_the_snapshot_follows_and_is_what_the_lists_say(server: Serving, over: T
 def test_a_large_snapshot_comes_in_parts_and_the_position_with_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(v2_stream, "PART_BYTES_MAX", 4_000)
+    monkeypatch.setattr(encoder, "PART_BYTES_MAX", 4_000)
     with Serving(tmp_path, stations=towns()) as server:
         for over in TRANSPORTS:
             with Follower(server, over=over) as follower:
@@ -223,7 +223,7 @@ def test_many_changes_at_once_come_in_messages_of_bounded_size(
 ) -> None:
     with Serving(tmp_path, stations=towns()) as server, Follower(server, batch_ms=1000) as follower:
         follower.synced()
-        monkeypatch.setattr(v2_stream, "PART_BYTES_MAX", 4_000)
+        monkeypatch.setattr(encoder, "PART_BYTES_MAX", 4_000)
         before = follower.seq
         last = churn(server, 2)
         follower.reach(last)

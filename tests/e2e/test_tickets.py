@@ -17,8 +17,8 @@ from tests.e2e.wire import Head, Wire, refusal
 from ladestrom.clocks import steady
 from ladestrom.core.access import Credential
 from ladestrom.credentials import TICKET_LIMITS, TICKET_S, Tickets
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.errors import TooManyRequests, Unauthenticated
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 
 PATH: Final = "/api/v2/tickets"
 MAP: Final = "https://map.example"

@@ -11,7 +11,7 @@ from tests.e2e.following import E1, Events, Follower, flip, listed, settled
 from tests.e2e.serving import LISTED, Serving
 from tests.e2e.wire import TEXT, Wire, refusal, request
 
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 
 READ = (
     "/api/v2/stations",

@@ -23,10 +23,11 @@ from tests.programs import PIPE, program, run
 
 from ladestrom.config import Settings
 from ladestrom.edges import connection
-from ladestrom.edges.contract_asyncapi import asyncapi
-from ladestrom.edges.v2 import STREAM_PATH
-from ladestrom.formats.v2_stream import ServerMessage
+from ladestrom.edges.contract.asyncapi import asyncapi
 from ladestrom.model import Status
+from ladestrom.outputs.stream_v2.edge import STREAM_PATH
+from ladestrom.outputs.stream_v2.encoder import ServerMessage
+from ladestrom.roles.contracts import contract
 from ladestrom.roles.limits import served
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -305,13 +306,15 @@ def test_every_message_of_version_2_has_a_row() -> None:
 
 
 def test_every_parameter_of_version_2_has_a_row() -> None:
-    bindings = asyncapi(served(Settings()))["channels"]["streamV2"]["bindings"]["ws"]["query"]["properties"]
+    bindings = asyncapi(served(Settings()), contract())["channels"]["streamV2"]["bindings"]["ws"]["query"][
+        "properties"
+    ]
     told_of = quoted(rows("Connect to version 2"))
     assert {*bindings} <= told_of
 
 
 def test_every_close_code_of_the_contract_has_a_row() -> None:
-    text = asyncapi(served(Settings()))["info"]["description"]
+    text = asyncapi(served(Settings()), contract())["info"]["description"]
     codes = set(re.findall(r"^\| (\d{4}) \|", text, re.MULTILINE))
     assert codes <= set(re.findall(r"\d{4}", " ".join(rows("How a connection ends"))))
 

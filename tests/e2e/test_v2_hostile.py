@@ -35,7 +35,7 @@ from tests.patience import until
 
 from ladestrom.client.v2_session import Mode
 from ladestrom.core import channel
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 
 INBOUND_BYTES_MAX: Final = 64 * 1024
 KIB: Final = 1024

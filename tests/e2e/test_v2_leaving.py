@@ -33,8 +33,8 @@ from ladestrom.client.v2_events import Changed, Leaving, Synced
 from ladestrom.client.v2_session import Mode, V2Session
 from ladestrom.edges import connection
 from ladestrom.edges.connection import RETRY_MS_MAX, RETRY_MS_MIN
-from ladestrom.edges.v2 import EVENTS_PATH, STREAM_PATH
 from ladestrom.model import Position
+from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 
 SOON_MS: Final = (1_500, 2_000)
 """When servers of tests ask their consumers back: once they have surely gone."""

@@ -24,9 +24,9 @@ from ladestrom.core.channel import Channel, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Box, Selection
 from ladestrom.core.view import View
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
 from ladestrom.model import Evse, Position, Station, Status
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
+from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
 
 LIMITS: Final = Limits(
     history_seq=0, message_bytes_max=0, inbound_bytes_max=0, inbound_messages_per_minute_max=0, heartbeat_s=0

@@ -29,9 +29,9 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Box, Selection
 from ladestrom.core.view import StationState, View
 from ladestrom.formats.dialect import Message
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect
 from ladestrom.model import Change, Status
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
+from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
 
 WINDOW_BYTES: Final = 2_500
 CHUNK_BYTES: Final = 600

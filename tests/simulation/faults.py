@@ -25,9 +25,9 @@ from ladestrom.core.audience import Audiences
 from ladestrom.core.channel import Channel
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import View, Walk
-from ladestrom.formats import v2_stream
-from ladestrom.formats.nobil import NobilFormat
-from ladestrom.formats.v2_stream import V2Dialect, V2Drawing
+from ladestrom.outputs.nobil_v1.encoder import NobilFormat
+from ladestrom.outputs.stream_v2 import encoder
+from ladestrom.outputs.stream_v2.encoder import V2Dialect, V2Drawing
 
 SEEDS_MAX: Final = 20
 """Worlds within which every fault is found."""
@@ -411,7 +411,7 @@ FAULTS: Final = (
     ),
     Fault(
         "who has moved is taken out again",
-        v2_stream,
+        encoder,
         "_has_moved_on",
         "return selection.covers(",
         "return not selection.covers(",

@@ -16,8 +16,8 @@ import msgspec
 
 from ladestrom.core import channel
 from ladestrom.core.channel import Subscriber
-from ladestrom.formats import v2_stream
 from ladestrom.model import Position
+from ladestrom.outputs.stream_v2 import encoder
 
 EXCESS_BYTES_MAX: Final = 10 * 1024
 """What may be written on top of a chunk: a snapshot, or entries that were read from the log at once."""
@@ -229,7 +229,7 @@ class Link:
 
 
 def _excess_bytes_max() -> int:
-    return EXCESS_BYTES_MAX + min(v2_stream.PART_BYTES_MAX, MESSAGE_BYTES_MAX)
+    return EXCESS_BYTES_MAX + min(encoder.PART_BYTES_MAX, MESSAGE_BYTES_MAX)
 
 
 class FrameReader:

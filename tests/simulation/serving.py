@@ -38,11 +38,11 @@ from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
 from ladestrom.core.view import View
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.errors import LadestromError, LogFailure
-from ladestrom.formats import v2_stream
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect, decode_select, refused
 from ladestrom.hub import Hub, HubLimits
 from ladestrom.model import Change, Entry, Millis, Operator, Position, Receipt, Station, StatusReport
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
+from ladestrom.outputs.stream_v2 import encoder
+from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, decode_select, refused
 from ladestrom.tasks import Turns
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ def scaled(nature: Nature) -> Iterator[None]:
             (broadcast_module, "STATIONS_PER_LOOK", 1),
             (broadcast_module, "Turns", partial(SlowTurns, random.Random(0), nature.turn_of_others_s)),
             (broadcast_module, "Subscriber", NumberedSubscriber),
-            (v2_stream, "PART_BYTES_MAX", nature.part_bytes_max),
+            (encoder, "PART_BYTES_MAX", nature.part_bytes_max),
             (tailing, "RECENT_ENTRIES_MAX", nature.recent_entries_max),
             (tasks, "TURN_S", nature.turn_s),
             (hub_module, "logger", mock.Mock()),

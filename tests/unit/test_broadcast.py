@@ -26,9 +26,9 @@ from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View
 from ladestrom.errors import LogDamaged, LogFailure, LogTrimmed, Overloaded
 from ladestrom.formats.dialect import Message
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import Attribution, Limits, V2Dialect, V2Drawing
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
+from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, V2Drawing
 from ladestrom.tasks import Turns
 
 STATIONS = [make_station(f"NOR_{number:05d}", evses=2) for number in range(1, 41)]

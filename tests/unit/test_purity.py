@@ -105,6 +105,7 @@ def denied(module: str) -> bool:
 
 def pure_modules() -> list[Path]:
     found = [path for name in PURE for path in sorted((PACKAGE / name).rglob("*.py"))]
+    found += sorted(PACKAGE.glob("outputs/*/encoder.py")) + sorted(PACKAGE.glob("outputs/*/messages.py"))
     return found + [PACKAGE / name for name in ALSO_PURE]
 
 

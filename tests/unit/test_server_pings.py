@@ -25,7 +25,7 @@ async def test_the_application_sees_when_the_last_ping_came() -> None:
 
     listener, listening = listen("127.0.0.1", 0), asyncio.Event()
     # No stream is asked for.
-    edge = Mock(addresses=ClientAddresses(()))
+    edge = Mock(addresses=ClientAddresses(()), sockets={}, events={})
     server = make(
         application,
         edge,

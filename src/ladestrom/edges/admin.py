@@ -35,7 +35,7 @@ from ladestrom.formats.administration import (
     Unread,
     UnreadList,
 )
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
 from ladestrom.hub import Hub
 from ladestrom.model import Millis
 from ladestrom.ports.log import Log

@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -36,9 +36,12 @@ from ladestrom.errors import (
     Unauthenticated,
 )
 from ladestrom.formats.dialect import Message
-from ladestrom.formats.v2_stream import V2Dialect
 from ladestrom.model import Position
 from ladestrom.quoting import quoted
+
+if TYPE_CHECKING:
+    from ladestrom.edges.events import EventConnection
+    from ladestrom.edges.websocket import WebSocketConnection
 
 CLOSE_S_MAX: Final = 5
 """How long a consumer has to answer our goodbye."""
@@ -110,18 +113,20 @@ class StreamEdge:
         door: Doorkeeper,
         tickets: Tickets,
         limits: StreamLimits,
-        v2: V2Dialect,
         addresses: ClientAddresses | None = None,
     ) -> None:
         self.broadcast = broadcast
         self.door = door
         self.tickets = tickets
-        self.v2 = v2
         self.origins: frozenset[str] = frozenset()
         """Of the pages that may open WebSockets, beside those of the own host."""
         self.cors = Cors()
         """Of those that may read, streams of events included."""
         self.addresses = addresses or ClientAddresses()
+        self.sockets: Mapping[str, type[WebSocketConnection]] = {}
+        """By path: what serves a WebSocket there."""
+        self.events: Mapping[str, type[EventConnection]] = {}
+        """By path: what serves a stream of events there."""
         self.connections: set[Connection] = set()
         self.closed: Counter[str] = Counter()
         """Connections ended, by why."""
@@ -256,6 +261,9 @@ class StreamEdge:
 
 class Connection(asyncio.Protocol):
     """What every consumer's connection does (`core.channel.Sink`)."""
+
+    kind: ClassVar[str] = ""
+    """Of what it is a connection, where consumers are counted."""
 
     def __init__(self, edge: StreamEdge, server_state: ServerState) -> None:
         self.paused = False

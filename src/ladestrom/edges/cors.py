@@ -1,6 +1,6 @@
 """Which pages of other origins may read which answers (WHATWG Fetch, CORS protocol).
 
-Knows paths and headers. `methods.CrossOrigin` sends them, and for streams of events `v2.EventConnection`. The
+Knows paths and headers. `methods.CrossOrigin` sends them, and for streams of events `EventConnection`. The
 server takes no cookies and nothing else that a browser sends by itself: a page needs a key or a ticket like
 every other program, so `*` does not give it what only its visitor may see.
 """
@@ -14,24 +14,16 @@ import msgspec
 ANY: Final = "*"
 TICKETS_PATH: Final = "/api/v2/tickets"
 READ: Final = (
-    "/api/v1/rest",
-    "/api/v1/stream",
-    "/api/v2/events",
-    "/api/v2/evses",
-    "/api/v2/map",
     "/api/v2/operators",
-    "/api/v2/overview",
     "/api/v2/page",
-    "/api/v2/stations",
-    "/api/v2/stream",
     "/asyncapi.json",
     "/docs/errors",
     "/livez",
     "/openapi.json",
     "/readyz",
 )
-"""What pages of other origins may read: these paths, and all below them. Not among them are paths that manage
-keys or the server, and paths to which operators push."""
+"""What pages of other origins may read beside outputs (`outputs.Output.reads`): these paths, and all below
+them. Not among them are paths that manage keys or the server, and paths to which operators push."""
 PREFLIGHT_S: Final = 7_200
 """How long a browser may keep the answer to a preflight: Chromium keeps none for longer."""
 
@@ -48,10 +40,16 @@ class Cors(msgspec.Struct, frozen=True):
 
     origins: frozenset[str] = frozenset({ANY})
     """`*`: of all. Empty: only pages of the server's own host."""
+    reads: tuple[str, ...] = READ
+    """What they may read: these paths, and all below them."""
 
     def admits(self, origin: str) -> bool:
         """Whether pages of another origin may read."""
         return ANY in self.origins or origin in self.origins
+
+    def shares(self, path: str) -> bool:
+        """Whether they may read what is at a path, or get a ticket there."""
+        return any(path == each or path.startswith(f"{each}/") for each in (*self.reads, TICKETS_PATH))
 
     def headers(self, origin: str | None) -> Headers:
         """What an answer tells the browser; `origin` is what the request says, None where it says nothing."""
@@ -77,8 +75,3 @@ class Cors(msgspec.Struct, frozen=True):
             (b"access-control-allow-headers", _REQUEST_HEADERS),
             (b"access-control-max-age", b"%d" % PREFLIGHT_S),
         ]
-
-
-def is_shared(path: str) -> bool:
-    """Whether pages of other origins may read what is at a path, or get a ticket there."""
-    return any(path == each or path.startswith(f"{each}/") for each in (*READ, TICKETS_PATH))

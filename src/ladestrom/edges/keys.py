@@ -34,7 +34,7 @@ from ladestrom.errors import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
 from ladestrom.model import Millis
 from ladestrom.ports.keys import KeyRecord
 from ladestrom.ports.stores import Store

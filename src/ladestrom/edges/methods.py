@@ -7,21 +7,16 @@ goes by the request that it read (RFC 9110, section 9.3.2: the same headers, no 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from litestar import Response, route
 from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.edges.connection import StreamEdge
-from ladestrom.edges.cors import is_shared
-from ladestrom.edges.v2 import EVENTS_PATH
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
-
-ENDLESS: Final = frozenset({EVENTS_PATH})
-"""Paths whose GET is no answer of the application's: HEAD is refused there."""
 
 
 def united(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
@@ -51,12 +46,14 @@ def _options(path: str, methods: Sequence[str]) -> HTTPRouteHandler:
 class Methods:
     """An ASGI application around another one."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, edge: StreamEdge) -> None:
         self._app = app
+        self._edge = edge
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application."""
-        if scope["type"] != "http" or scope["path"] in ENDLESS:
+        # GET of a stream of events is no answer of the application's: HEAD is refused there.
+        if scope["type"] != "http" or scope["path"] in self._edge.events:
             await self._app(scope, receive, send)
             return
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
@@ -79,12 +76,12 @@ class CrossOrigin:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application."""
         path = scope["path"]
-        if scope["type"] != "http" or not is_shared(path):
+        cors = self._edge.cors
+        if scope["type"] != "http" or not cors.shares(path):
             await self._app(scope, receive, send)
             return
         asked = dict(scope["headers"])
         origin = asked[b"origin"].decode("latin-1") if b"origin" in asked else None
-        cors = self._edge.cors
         if scope["method"] == "OPTIONS" and origin is not None and b"access-control-request-method" in asked:
             headers = cors.preflight(path, origin)
             await send({"type": "http.response.start", "status": 204, "headers": headers})

@@ -18,7 +18,7 @@ from ladestrom.core.access import Scope, may_report
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer
-from ladestrom.edges.rest_v2 import OperatorFreshness
+from ladestrom.edges.operators import OperatorFreshness
 from ladestrom.formats.freshness import RefusedItem, RefusedItems
 from ladestrom.model import Operator
 

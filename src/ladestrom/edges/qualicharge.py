@@ -18,7 +18,7 @@ from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import BadRequest, NotAllowed, NotFound, TooLarge
 from ladestrom.formats.irve_dynamique import PointStatus, point_status
-from ladestrom.formats.v2 import Observed
+from ladestrom.formats.wire import Observed
 from ladestrom.model import NEVER, Evse, Millis, Operator
 from ladestrom.protocols.delivery import millis, shown
 from ladestrom.protocols.interfaces import Answer, Request

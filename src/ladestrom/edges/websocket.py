@@ -9,8 +9,6 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from litestar import get
-from litestar.handlers import HTTPRouteHandler
 from uvicorn.server import ServerState
 from websockets.datastructures import Headers
 from websockets.exceptions import PayloadTooBig
@@ -22,28 +20,14 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import LoggerLike, StatusLike
 
-from ladestrom.core.channel import Wishes
-from ladestrom.core.selection import STATION_FILTERS, selection, values
-from ladestrom.edges.connection import (
-    Accepted,
-    Connection,
-    StreamEdge,
-    check_origin,
-    pairs_of,
-    peer_of,
-    query_of,
-)
+from ladestrom.edges.connection import Accepted, Connection, StreamEdge
 from ladestrom.edges.framing import WINDOW_BITS
 from ladestrom.edges.slices import Slices
-from ladestrom.errors import BadRequest, LadestromError, NotFound, TooManyRequests, UpgradeRequired
-from ladestrom.model import Position
+from ladestrom.errors import BadRequest, LadestromError, NotFound, TooManyRequests
 from ladestrom.problem import MEDIA_TYPE, problem
-from ladestrom.quoting import quoted
 
 logger = structlog.get_logger(__name__)
 
-PATHS: Final = frozenset({"/api/v1/stream", "/api/v1/stream/realtime"})
-TYPES: Final = frozenset({"snapshot", "update", "raw"})
 PARTIAL_S_MAX: Final = 10
 """How long a frame may take to arrive once it has begun."""
 _decoder = codecs.getincrementaldecoder("utf-8")
@@ -58,44 +42,6 @@ class BadHandshake(BadRequest):
     means = "The request to open a WebSocket breaks a rule of RFC 6455, section 4.2.1."
     advice = "Use a WebSocket library; `detail` names the header that is missing or wrong."
     code = "bad_handshake"
-
-
-def handlers() -> list[HTTPRouteHandler]:
-    """What plain requests to the stream's paths are told."""
-
-    @get(sorted(PATHS), sync_to_thread=False)
-    def plain() -> None:
-        """This is a WebSocket."""
-        raise UpgradeRequired("this path is a WebSocket; connect with ws:// or wss://")
-
-    return [plain]
-
-
-def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer: str) -> Accepted:
-    """Checks an upgrade request: key, origin, filters, limits. Names of headers are in lower case.
-
-    Raises:
-        LadestromError: refused before the upgrade, with the error's HTTP status.
-    """
-    query = query_of(pairs_of(target))
-    credential = edge.credential(headers, query, key_in_query=True)
-    check_origin(headers, edge.origins.__contains__)
-    asker = edge.admit(credential, headers, peer)
-    wanted = selection(query, names=STATION_FILTERS)
-    listed = query.get("types", "")
-    types = frozenset(values("types", listed)) if listed.strip() else TYPES
-    if not types <= TYPES:
-        raise BadRequest(
-            f"types={quoted(listed, 60)} has an unknown word; the words are snapshot, update, raw"
-        )
-    since = query.get("since")
-    return Accepted(
-        asker=asker,
-        wishes=Wishes(wanted, updates="update" in types, raw="raw" in types),
-        since=Position.parse(since) if since else None,
-        # Who asks to resume and cannot needs the snapshot, whatever else was chosen.
-        snapshot="snapshot" in types or bool(since),
-    )
 
 
 class Core(ServerProtocol):
@@ -139,8 +85,8 @@ class Core(ServerProtocol):
         return refusal(NotFound("no WebSocket is here"), NotFound.status)
 
 
-class StreamConnection(Connection):
-    """One consumer of version 1."""
+class WebSocketConnection(Connection):
+    """One consumer over WebSocket."""
 
     def __init__(
         self, edge: StreamEdge, server_state: ServerState, target: str, headers: Mapping[str, str]
@@ -243,10 +189,10 @@ class StreamConnection(Connection):
         Raises:
             LadestromError: refused before the upgrade.
         """
-        return read_request(self._edge, target, headers, peer_of(self._transport))
+        raise NotImplementedError
 
     def received(self, text: str) -> None:
-        """A message from the consumer: version 1 knows none."""
+        """A message from the consumer; where it has nothing to say, it is not looked at."""
 
     def _framing(self) -> str:
         for extension in self._core.extensions:

@@ -1,1 +1,1 @@
-"""What leaves ladestrom, pure: state and changes to bytes. The table names each format's module."""
+"""Pure: what outputs share when they put statuses and stations into bytes, and what commands read back."""

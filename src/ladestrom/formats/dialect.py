@@ -10,9 +10,25 @@ from typing import Protocol
 
 import msgspec
 
+from ladestrom.core.rules import Inoperative
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View
+from ladestrom.formats.wire import Observed
 from ladestrom.model import Change, Evse, Millis, Position, Station, StatusReport
+
+
+class Style(msgspec.Struct, frozen=True, kw_only=True):
+    """What encoders have to know of one server; what is set anew holds from the next start on."""
+
+    inoperative: Inoperative
+    """How INOPERATIVE reads where there is no such word."""
+    licence: str
+    attribution: str
+    heartbeat_s: int
+    inbound_bytes_max: int
+    """Of one message of a consumer."""
+    inbound_messages_per_minute_max: int
+    observed_at: Observed
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.view import is_listed
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
 from ladestrom.model import Change, Evse, Millis, Status
 
 WORDS: Final[dict[Status, tuple[str, str]]] = {

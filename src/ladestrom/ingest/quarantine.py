@@ -25,7 +25,7 @@ import msgspec
 
 from ladestrom.errors import NotFound
 from ladestrom.formats.administration import Unread
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
 from ladestrom.model import Millis
 from ladestrom.problem import without_keys
 from ladestrom.quoting import quoted

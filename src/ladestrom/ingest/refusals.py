@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Final
 
 from ladestrom.formats.freshness import RefusedItem
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
 from ladestrom.model import Millis, Receipt
 from ladestrom.protocols.delivery import Delivery
 

@@ -18,7 +18,7 @@ import structlog
 from ladestrom.clocks import steady
 from ladestrom.errors import LadestromError
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness, share
-from ladestrom.formats.v2 import instant
+from ladestrom.formats.wire import instant
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ingest.refusals import Refusals
 from ladestrom.model import Millis, Operator, Receipt

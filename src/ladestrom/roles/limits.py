@@ -11,12 +11,15 @@ from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.backends.table import Place
 from ladestrom.broadcast import BroadcastLimits
 from ladestrom.config import Settings
+from ladestrom.core.rules import Inoperative
 from ladestrom.core.shares import PlaceLimits
 from ladestrom.credentials import TICKET_LIMITS
-from ladestrom.edges import contract_served, keys
+from ladestrom.edges import keys
 from ladestrom.edges.connection import StreamLimits
+from ladestrom.edges.contract.served import Served
 from ladestrom.errors import InvalidSetting
-from ladestrom.formats.v2_stream import PART_BYTES_MAX, Limits
+from ladestrom.formats.dialect import Style
+from ladestrom.formats.wire import Observed
 from ladestrom.hub import HubLimits
 from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.http_push import PushLimits
@@ -153,14 +156,17 @@ def connections_per_address_max(settings: Settings) -> int:
     return min(settings.server.connections_per_address_max, files_max // 2)
 
 
-def told(settings: Settings) -> Limits:
-    stream = settings.stream
-    return Limits(
-        history_seq=0,
-        message_bytes_max=PART_BYTES_MAX,
+def style(settings: Settings, observed_at: Observed) -> Style:
+    """What encoders go by; `observed_at` is the writer's."""
+    stream, registry = settings.stream, settings.registry
+    return Style(
+        inoperative=Inoperative(settings.rules.inoperative),
+        licence=registry.licence,
+        attribution=registry.attribution,
+        heartbeat_s=stream.heartbeat_s,
         inbound_bytes_max=stream.inbound_kib_max * 1024,
         inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
-        heartbeat_s=stream.heartbeat_s,
+        observed_at=observed_at,
     )
 
 
@@ -212,10 +218,10 @@ def certificate_subjects(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def served(settings: Settings) -> contract_served.Served:
+def served(settings: Settings) -> Served:
     """What the published contracts say of a server with these settings."""
     reports = of_pushes(settings)
-    return contract_served.Served(
+    return Served(
         visitors=settings.page.visitors == "anyone",
         url_public=settings.server.url_public,
         head_bytes_max=server.HEADER_BYTES_MAX,

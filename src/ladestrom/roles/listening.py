@@ -82,7 +82,7 @@ class Listening:
         await self._serve(
             listener,
             lambda ready: server.make(
-                CrossOrigin(Methods(app), stream),
+                CrossOrigin(Methods(app, stream), stream),
                 stream,
                 connections_per_address_max=limits.connections_per_address_max(settings),
                 header_timeout_s=settings.server.header_timeout_s,

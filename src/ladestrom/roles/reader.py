@@ -1,33 +1,33 @@
-"""The reader: follows the log and serves consumers, REST and the page."""
+"""The reader: follows the log, and offers the outputs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 from litestar.types import ControllerRouterHandler
 
 from ladestrom.broadcast import Broadcast
 from ladestrom.clocks import steady
 from ladestrom.core.directory import Directory
-from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Tickets
-from ladestrom.edges import lists, look, rest_v1, rest_v2, v2, websocket
+from ladestrom.edges import cors
 from ladestrom.edges.connection import StreamEdge
-from ladestrom.edges.cors import Cors
 from ladestrom.edges.framing import FRAMINGS
-from ladestrom.edges.lookout import Lookout
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
-from ladestrom.formats.v2_stream import Attribution, V2Dialect
+from ladestrom.edges.output import Opened, Reading
 from ladestrom.housekeeping import Chore
+from ladestrom.model import Entry
+from ladestrom.outputs import OUTPUTS
 from ladestrom.ports.log import BoardRow, Log
 from ladestrom.ports.signals import Signals
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 
 SWEEP_S: Final = 1.0
+READ: Final = (*cors.READ, *(path for output in OUTPUTS for path in output.reads))
+"""What pages of other origins may read."""
 
 
 class Reader:
@@ -36,53 +36,65 @@ class Reader:
     def __init__(self, context: Context, log: Log, directory: Directory, signals: Signals) -> None:
         settings = context.settings
         self._context = context
-        self._signals = signals
         self.view = View(directory, log.last.epoch)
         self.tickets = Tickets(steady, limits.of_tickets(settings))
-        self._nobil = NobilFormat(Inoperative(settings.rules.inoperative))
-        registry = settings.registry
-        dialect = V2Dialect(
-            limits.told(settings),
-            Attribution(registry.licence, registry.attribution),
-            signals.observed_at,
-        )
+        style = limits.style(settings, signals.observed_at)
         self.broadcast = Broadcast(
             log,
             self.view,
-            {"v1": NobilDialect(self._nobil), "v2": dialect},
+            {name: output.dialect(name, style) for output in OUTPUTS for name in output.dialects},
             FRAMINGS,
             limits.of_broadcast(settings),
             clock=clock,
         )
         self.broadcast.writer = signals
         self.stream = StreamEdge(
-            self.broadcast,
-            context.door,
-            self.tickets,
-            limits.of_stream(settings),
-            dialect,
-            context.addresses,
+            self.broadcast, context.door, self.tickets, limits.of_stream(settings), context.addresses
         )
-        self.lookout = Lookout(
-            self.view,
-            self.stream,
-            clock,
-            changes_max=settings.page.history_changes_max,
+        reading = Reading(
+            view=self.view,
+            signals=signals,
+            log=log,
+            door=context.door,
+            tickets=self.tickets,
+            addresses=context.addresses,
+            stream=self.stream,
+            style=style,
+            clock=clock,
+            history_changes_max=settings.page.history_changes_max,
             skew_ms=settings.rules.clock_skew_s * 1000,
         )
-        self.broadcast.followed = self.lookout.follow
+        self._opened: Sequence[Opened] = [output.open(reading) for output in OUTPUTS]
+        self.folds = {
+            output.name: opened.fold
+            for output, opened in zip(OUTPUTS, self._opened, strict=True)
+            if opened.fold is not None
+        }
+        """What outputs keep beside the view, by their names."""
+        self.stream.sockets = {path: kind for each in self._opened for path, kind in each.sockets.items()}
+        self.stream.events = {path: kind for each in self._opened for path, kind in each.events.items()}
+        self.broadcast.followed = self._feed
         self._open()
 
     def _open(self) -> None:
         """Lets pages of other origins in; those that may open WebSockets may read, too."""
         own = self._context.settings.server
         self.stream.origins = frozenset(own.origins)
-        self.stream.cors = Cors(self.stream.origins | set(own.cors_origins))
+        self.stream.cors = cors.Cors(self.stream.origins | set(own.cors_origins), READ)
 
     def load(self, rows: Sequence[BoardRow], seq: int) -> None:
         """Begins with a board as of a sequence."""
         self.view.load(((row.seq, row.change) for row in rows), seq)
-        self.lookout.panorama.load(row.change for row in rows)
+        for fold in self.folds.values():
+            fold.load(row.change for row in rows)
+
+    def _feed(self, entries: Sequence[Entry]) -> None:
+        for fold in self.folds.values():
+            fold.follow(entries)
+
+    def background(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What outputs read of the log once the server serves."""
+        return [fold.recall() for fold in self.folds.values()]
 
     def reconfigure(self) -> None:
         """Takes what changed of the settings."""
@@ -92,22 +104,9 @@ class Reader:
         self._open()
         self.tickets.limit(limits.of_tickets(settings))
 
-    def routes(self, sources: rest_v2.Sources, page: look.PageSource) -> Sequence[ControllerRouterHandler]:
-        """What it serves.
-
-        Args:
-            sources: how fresh each source of an operator is.
-            page: what the page says of this server.
-        """
-        door, view = self._context.door, self.view
-        return [
-            *websocket.handlers(),
-            *rest_v1.handlers(view, self._nobil, door),
-            *rest_v2.handlers(view, self._signals, door, sources),
-            *lists.handlers(view, self._signals, door),
-            *look.handlers(view, door, self.lookout, page),
-            *v2.handlers(door, self.tickets, self._context.addresses),
-        ]
+    def routes(self) -> Sequence[ControllerRouterHandler]:
+        """What it serves, streams apart."""
+        return [route for opened in self._opened for route in opened.routes]
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""

@@ -27,9 +27,9 @@ from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import STATION_FILTERS, selection
 from ladestrom.core.view import View
-from ladestrom.formats.nobil import NobilDialect, NobilFormat
 from ladestrom.hub import Hub
 from ladestrom.model import Operator, Outlet, Position, Station
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.protocols import plain
 
 HERE = Path(__file__).parent

@@ -17,18 +17,19 @@ from ladestrom.config import Settings
 from ladestrom.config.table import Server, Stream
 from ladestrom.core.access import Scope
 from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, VALUES_MAX
-from ladestrom.edges import contracts
-from ladestrom.edges.contract_asyncapi import asyncapi
-from ladestrom.edges.contract_openapi import ALL, openapi
-from ladestrom.edges.contract_pushes import BASIC
-from ladestrom.edges.contract_requests import KEYS, errors
-from ladestrom.edges.contract_served import ASYNCAPI_TYPE, OPENAPI_TYPE
+from ladestrom.edges.contract import edge
+from ladestrom.edges.contract.asyncapi import asyncapi
+from ladestrom.edges.contract.openapi import openapi
+from ladestrom.edges.contract.protocols import BASIC
+from ladestrom.edges.contract.requests import KEYS, errors
+from ladestrom.edges.contract.schemas import WORDS, components, word
+from ladestrom.edges.contract.served import ASYNCAPI_TYPE, OPENAPI_TYPE
 from ladestrom.errors import Conflict, LadestromError
-from ladestrom.formats.contract_schemas import WORDS, components, word
-from ladestrom.formats.v2_stream import Select
+from ladestrom.outputs.stream_v2.encoder import Select
 from ladestrom.problem import MEDIA_TYPE
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
 from ladestrom.protocols.plain import CONNECTOR_MAX
+from ladestrom.roles.contracts import contract, documents
 from ladestrom.roles.limits import served
 
 NOT_TOLD: Final = {
@@ -46,8 +47,9 @@ NOT_TOLD: Final = {
     "source_failure": "of sources that are asked, not of those who ask",
 }
 """Codes that no operation lists, and why."""
-OPENAPI: Final = openapi(served(Settings()))
-ASYNCAPI: Final = asyncapi(served(Settings()))
+CONTRACT: Final = contract()
+OPENAPI: Final = openapi(served(Settings()), CONTRACT)
+ASYNCAPI: Final = asyncapi(served(Settings()), CONTRACT)
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -85,7 +87,10 @@ def members() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def test_every_member_says_what_it_means_and_every_row_of_the_table_is_used() -> None:
     assert [(name, member) for name, member, given in members() if not given["description"]] == []
-    assert {word(name, member)[0] for name, member, _ in members()} == set(WORDS)
+    assert {word(name, member, {**WORDS, **CONTRACT.words})[0] for name, member, _ in members()} == {
+        *WORDS,
+        *CONTRACT.words,
+    }
 
 
 def test_every_component_says_what_it_is() -> None:
@@ -165,7 +170,7 @@ def test_every_type_that_is_an_answer_has_an_example() -> None:
 
 def test_operations_have_ids_of_their_own_and_say_what_they_do() -> None:
     ids = [operation["operationId"] for _, operation in operations()]
-    assert len(ids) == len(set(ids)) == len(ALL)
+    assert len(ids) == len(set(ids)) == len(CONTRACT.operations)
     assert all(operation["summary"] and operation["tags"] for _, operation in operations())
     assert {tag["name"] for tag in OPENAPI["tags"]} == {
         tag for _, operation in operations() for tag in operation["tags"]
@@ -193,7 +198,7 @@ def test_parameters_of_a_path_are_those_in_its_braces() -> None:
     ],
 )
 def test_filters_are_those_that_the_code_looks_at(operation: str, filters: frozenset[str]) -> None:
-    row = next(row for row in ALL if row.id == operation)
+    row = next(row for row in CONTRACT.operations if row.id == operation)
     assert set(row.parameters) & EVSE_FILTERS == filters
 
 
@@ -311,10 +316,10 @@ def test_the_servers_are_the_public_address_else_where_the_document_is(
     url: str, servers: dict[str, tuple[str, str, str | None]]
 ) -> None:
     facts = served(Settings(server=Server(url_public=url)))
-    assert openapi(facts)["servers"] == [{"url": url or "/"}]
+    assert openapi(facts, CONTRACT)["servers"] == [{"url": url or "/"}]
     found = {
         name: (server["host"], server["protocol"], server.get("pathname"))
-        for name, server in asyncapi(facts)["servers"].items()
+        for name, server in asyncapi(facts, CONTRACT)["servers"].items()
     }
     assert found == servers
 
@@ -322,11 +327,13 @@ def test_the_servers_are_the_public_address_else_where_the_document_is(
 def test_limits_that_settings_change_are_told() -> None:
     stream = Stream(inbound_kib_max=7, inbound_messages_per_minute_max=321, heartbeat_s=11)
     facts = msgspec.structs.replace(served(Settings(stream=stream)), report_items_max=77)
-    described = asyncapi(facts)
+    described = asyncapi(facts, CONTRACT)
     assert "7168 bytes" in described["info"]["description"]
     assert "321 messages a minute" in described["info"]["description"]
     assert "every 11 s" in described["channels"]["streamV2"]["description"]
-    (content,) = openapi(facts)["paths"]["/api/v2/reports"]["post"]["requestBody"]["content"].values()
+    (content,) = openapi(facts, CONTRACT)["paths"]["/api/v2/reports"]["post"]["requestBody"][
+        "content"
+    ].values()
     assert content["schema"]["oneOf"][1]["maxItems"] == 77
 
 
@@ -335,7 +342,7 @@ def test_limits_that_settings_change_are_told() -> None:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient[Litestar]]:
-    handlers = contracts.handlers(served(Settings()))
+    handlers = edge.handlers(lambda: documents(served(Settings())))
     with TestClient(Litestar(handlers, openapi_config=None, logging_config=None)) as client:
         yield client
 

@@ -11,9 +11,9 @@ import asyncio
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,7 +21,8 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, packed
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, packed
+from ladestrom.edges.query import known
 from ladestrom.errors import NotFound
 from ladestrom.quoting import quoted
 
@@ -147,8 +148,32 @@ def content_security_policy(tiles: str) -> str:
     )
 
 
-def handlers(tiles: str, assets: Assets | None = None) -> list[HTTPRouteHandler]:
-    """The route handlers; `tiles` is the setting `page.tiles`."""
+class PageInfo(msgspec.Struct, frozen=True):
+    """What a page has to know of its server before it asks for anything else."""
+
+    title: str
+    version: str
+    demo: bool
+    visitors: Literal["anyone", "key"]
+    keys: Literal["open", "approval", "closed"]
+    tiles: str
+    tiles_attribution: str
+    licence: str
+    attribution: str
+    contact: str
+
+
+PageSource = Callable[[], PageInfo]
+
+
+def handlers(tiles: str, source: PageSource, assets: Assets | None = None) -> list[HTTPRouteHandler]:
+    """The route handlers.
+
+    Args:
+        tiles: the setting `page.tiles`.
+        source: what the page says of this server.
+        assets: the page's files; its own where they are not given.
+    """
     files = assets or Assets()
     guarded = {
         "content-security-policy": content_security_policy(tiles),
@@ -157,6 +182,12 @@ def handlers(tiles: str, assets: Assets | None = None) -> list[HTTPRouteHandler]
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
     }
+
+    @get("/api/v2/page", sync_to_thread=False)
+    def about(request: AnyRequest) -> Response[bytes]:
+        """What the page is called, who may look, and how one gets a key."""
+        known(request.query_params.multi_items(), ())
+        return json_answer(msgspec.json.encode(source()))
 
     @get(list(VIEWS), opt={COMPRESSED: True}, include_in_schema=False)
     async def document(request: AnyRequest) -> Response[Any]:
@@ -183,7 +214,7 @@ def handlers(tiles: str, assets: Assets | None = None) -> list[HTTPRouteHandler]
         found = await asyncio.to_thread(files.asset, "icon.svg")
         return _answer(request, found, {"cache-control": "public, max-age=86400"}, None)
 
-    return [document, asset, icon]
+    return [about, document, asset, icon]
 
 
 def _answer(request: AnyRequest, asset: Asset, headers: Mapping[str, str], tag: str | None) -> Response[Any]:

@@ -1,0 +1,293 @@
+"""What those who run a server see of it, in the published contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from ladestrom import __version__
+from ladestrom.core.access import Scope
+from ladestrom.edges.contract.reports import SOURCE
+from ladestrom.edges.contract.requests import Parameter, path_parameter
+from ladestrom.edges.contract.rows import LOOKING, OPERATION, Operation, Part, json_answer, text_answer
+from ladestrom.edges.contract.samples import CHANGED_AT, POSITION, SEQ
+from ladestrom.edges.contract.schemas import reference
+from ladestrom.edges.contract.served import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE
+from ladestrom.edges.page import PageInfo
+from ladestrom.errors import NotAllowed
+from ladestrom.formats.administration import (
+    BoardState,
+    ConsumersState,
+    LogState,
+    ReadAgain,
+    ServerState,
+    SettingList,
+    ShownSetting,
+    StoreState,
+    ToldSource,
+    ToldSources,
+    Unread,
+    UnreadList,
+)
+from ladestrom.problem import Problem, problem
+
+ADMIN: Final[Mapping[str, Any]] = {"tag": OPERATION, "scope": Scope.ADMIN}
+
+
+class Liveness(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether reports are taken now."""
+
+    status: Literal["ready", "not ready"]
+    checks: dict[str, bool]
+    reasons: dict[str, str]
+
+
+_PAGE: Final = PageInfo(
+    title="ladestrom",
+    version=__version__,
+    demo=False,
+    visitors="anyone",
+    keys="approval",
+    tiles="",
+    tiles_attribution="",
+    licence="CC BY 4.0",
+    attribution="NOBIL",
+    contact="charging@example.org",
+)
+_TOLD_SOURCE: Final = ToldSource(
+    **msgspec.structs.asdict(SOURCE),
+    operator="fjordlys",
+    address="https://example.org/status.xml",
+    paused=False,
+)
+_UNREAD: Final = Unread(
+    id="1795341600000-000-1a2b3c4d",
+    source="fjordlys",
+    protocol="datex",
+    at=CHANGED_AT,
+    bytes=812,
+    code="malformed_body",
+    detail="the XML ends within an element",
+)
+_SETTING: Final = ShownSetting(
+    name="stream.heartbeat_s",
+    value=10,
+    unit="s",
+    default=20,
+    origin="environment",
+    where="LADESTROM_STREAM__HEARTBEAT_S",
+    help="The v2 stream says its position, the time and a digest this often.",
+)
+
+OPERATIONS: Final = (
+    Operation(
+        path="/api/v2/page",
+        id="getPage",
+        tag=LOOKING,
+        summary="What a page has to know of its server before it asks for anything else",
+        scope=None,
+        answer=reference("PageInfo"),
+        refusals=("invalid_filter",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin",
+        id="getServer",
+        summary="The process, its log, its store, its consumers",
+        answer=reference("ServerState"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/settings",
+        id="listSettings",
+        summary="Every setting, its value, and where that came from",
+        answer=reference("SettingList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/refusals",
+        id="listRefusals",
+        summary="What operators were refused: the last 1,000 items",
+        parameters=("ofOperator",),
+        answer=reference("RefusedItems"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources",
+        id="listSources",
+        summary="Every source, how it does and how it is set up",
+        answer=reference("ToldSources"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources/{name}/pause",
+        method="post",
+        id="pauseSource",
+        summary="Stops asking or following a source",
+        parameters=("sourcePath",),
+        answer=reference("ToldSource"),
+        refusals=("not_found", "not_ready"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources/{name}/resume",
+        method="post",
+        id="resumeSource",
+        summary="Lets a paused source go on",
+        parameters=("sourcePath",),
+        answer=reference("ToldSource"),
+        refusals=("not_found", "not_ready"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine",
+        id="listUnread",
+        summary="Deliveries that could not be read, the newest first",
+        answer=reference("UnreadList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine/{unread_id}",
+        id="getUnread",
+        summary="One of them as it came, but for keys in it",
+        parameters=("unreadPath",),
+        answers={
+            200: {
+                "description": "To be saved in a file.",
+                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+        refusals=("not_found",),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/quarantine/{unread_id}/replay",
+        method="post",
+        id="replayUnread",
+        summary="Reads one of them again and takes it; it is not kept then",
+        parameters=("unreadPath",),
+        answer=reference("ReadAgain"),
+        refusals=("not_found", "conflict", "overloaded", "log_failure", "log_misplaced", "not_ready"),
+    ),
+    Operation(
+        path="/livez",
+        id="getLiveness",
+        tag=OPERATION,
+        summary="Whether the process answers",
+        scope=None,
+        answer=reference("Liveness"),
+    ),
+    Operation(
+        path="/readyz",
+        id="getReadiness",
+        tag=OPERATION,
+        summary="Whether reports are taken: store open, log writable, board recovered, files in place",
+        scope=None,
+        answer=reference("Readiness"),
+        answers={503: json_answer(reference("Readiness"), "Reports are refused now; consumers are served.")},
+    ),
+    Operation(
+        path="/metrics",
+        id="getMetrics",
+        tag=OPERATION,
+        summary="Metrics in Prometheus' text format",
+        description="The setting `metrics.listen` opens a port on loopback for them that needs no key.",
+        scope=Scope.ADMIN,
+        answers={200: text_answer(CONTENT_TYPE_LATEST, "The metrics.", "ladestrom_ready 1.0\n")},
+    ),
+    *(
+        Operation(
+            path=path,
+            id=name,
+            tag=OPERATION,
+            summary=summary,
+            scope=None,
+            cached=True,
+            answers={
+                200: {
+                    "description": "The document.",
+                    "content": {kind: {"schema": {"type": "object"}} for kind in (media_type, JSON)},
+                }
+            },
+        )
+        for path, name, summary, media_type in (
+            ("/openapi.json", "getOpenApi", "This document", OPENAPI_TYPE),
+            ("/asyncapi.json", "getAsyncApi", "The contract of the streams, AsyncAPI 3.0", ASYNCAPI_TYPE),
+        )
+    ),
+)
+PARAMETERS: Final[Mapping[str, Parameter]] = {
+    "ofOperator": Parameter(
+        name="operator",
+        description="Only those of this operator.",
+        schema={"type": "string"},
+        example="Fjordlys",
+    ),
+    "sourcePath": path_parameter(
+        "name",
+        "Name of a source that is asked or followed.",
+        "fjordlys",
+    ),
+    "unreadPath": path_parameter(
+        "unread_id",
+        "Id of a delivery that is kept, as the list has it.",
+        "1795341600000-000-1a2b3c4d",
+    ),
+}
+SAMPLES: Final = (
+    _PAGE,
+    ServerState(
+        version=__version__,
+        started_at="2026-11-22T08:00:00.000Z",
+        uptime_s=7_200,
+        ready=True,
+        reasons={},
+        durability="full",
+        memory_bytes=183_500_800,
+        log=LogState(
+            position=POSITION,
+            first_seq=1,
+            last_seq=SEQ,
+            bytes=4_194_304,
+            retention_days=7,
+            retention_mib=4_096,
+            checkpoint_seq=400,
+        ),
+        store=StoreState("ladestrom-data/store.db", 12),
+        board=BoardState(2_000, 6_421),
+        consumers=ConsumersState(42, 3, 81_250_000, 90_210),
+    ),
+    SettingList([_SETTING]),
+    _TOLD_SOURCE,
+    ToldSources([_TOLD_SOURCE]),
+    UnreadList([_UNREAD]),
+    ReadAgain("1795341600000-000-1a2b3c4d", 2, 5, 0),
+    msgspec.json.decode(problem(NotAllowed("the key reports for no operator")), type=Problem),
+)
+
+CONTRACT: Final = Part(
+    tags={OPERATION: "For those who run the server, and for programs that read contracts."},
+    operations=OPERATIONS,
+    parameters=PARAMETERS,
+    sent=(
+        PageInfo,
+        ServerState,
+        SettingList,
+        ToldSources,
+        UnreadList,
+        ReadAgain,
+        Liveness,
+        Readiness,
+        Problem,
+    ),
+    samples=SAMPLES,
+)

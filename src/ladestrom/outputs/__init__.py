@@ -1,0 +1,81 @@
+"""What leaves ladestrom: the table of outputs.
+
+Each lives in a folder of its own: what encodes (pure), where it is asked for, its rows of the published
+contracts. All are folds over the log, or cursors into it. A row says where these are; nothing is imported
+before it is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from ladestrom.edges.contract.rows import Part
+    from ladestrom.edges.output import Open
+    from ladestrom.formats.dialect import Dialect, Style
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """One output."""
+
+    name: str
+    """That of its folder."""
+    is_a: str
+    """What it is a fold of, or a cursor into."""
+    reads: tuple[str, ...]
+    """Paths, with all below them, that pages of other origins may read."""
+    dialects: Mapping[str, str] = {}
+    """Of a stream: by the name by which its consumers' wishes call it, `module:function` that makes what the
+    broadcast drives (`formats.dialect.Dialect`) of a `Style`."""
+
+    def dialect(self, name: str, style: Style) -> Dialect:
+        """One of its dialects."""
+        made: Dialect = _load(self.dialects[name])(style)
+        return made
+
+    @property
+    def open(self) -> Open:
+        """What makes its edge: `open` in `edge.py` of its folder."""
+        found: Open = _load(f"ladestrom.outputs.{self.name}.edge:open")
+        return found
+
+    @property
+    def contract(self) -> Part:
+        """Its rows of the contracts: `CONTRACT` in `contract.py` of its folder."""
+        found: Part = _load(f"ladestrom.outputs.{self.name}.contract:CONTRACT")
+        return found
+
+
+OUTPUTS: Final = (
+    Output(
+        name="nobil_v1",
+        is_a="cursor: whole stations, the newest or from a position on; and a fold: stations as they are",
+        reads=("/api/v1/rest", "/api/v1/stream"),
+        dialects={"v1": "ladestrom.outputs.nobil_v1.encoder:dialect"},
+    ),
+    Output(
+        name="stream_v2",
+        is_a="cursor: changes of EVSEs, the newest or each one, chained, with count and digest",
+        reads=("/api/v2/stream", "/api/v2/events"),
+        dialects={"v2": "ladestrom.outputs.stream_v2.encoder:dialect"},
+    ),
+    Output(
+        name="rest_v2",
+        is_a="fold: stations and EVSEs as they are",
+        reads=("/api/v2/evses", "/api/v2/stations"),
+    ),
+    Output(
+        name="map",
+        is_a="folds: EVSEs of each station by what a driver can do, what goes on, what was",
+        reads=("/api/v2/map", "/api/v2/overview"),
+    ),
+)
+
+
+def _load(target: str) -> Any:  # noqa: ANN401 - what it is, the row says
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""For those who look: the map, what goes on, what was."""

@@ -1,0 +1,147 @@
+"""Answers about the whole map, made once and given to all who ask meanwhile, packed.
+
+Nothing here takes the loop for long: stations are gone through in slices, and what is encoded as a whole is
+encoded and packed in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.panorama import GROUPS, Panorama
+from ladestrom.core.view import View
+from ladestrom.formats.wire import instant
+from ladestrom.model import Millis
+from ladestrom.outputs.map.encoder import ROWS_AT_ONCE, Columns, MapState, joined
+from ladestrom.tasks import Turns
+
+STATIONS_GZIP: Final = 6
+"""Once for each state of the registry."""
+MAP_GZIP: Final = 1
+MAP_S_MAX: Final = 1.0
+"""How old the numbers may be that one gets: the stream makes up for it."""
+STATIONS_S_MIN: Final = 5.0
+"""Between two times that columns are made anew, while the registry changes all the time."""
+SORTED_AT_ONCE: Final = 2_000
+"""Words: some 2 ms."""
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """An answer as it is and with gzip."""
+
+    body: bytes
+    gzip: bytes
+    tag: str = ""
+
+
+class Stations(msgspec.Struct, frozen=True):
+    """Columns of stations, and which station each row is."""
+
+    packed: Packed
+    revision: int
+    pick: Callable[[Sequence[int]], Sequence[int]]
+    """Puts numbers by station of the panorama in the order of the rows."""
+    made_of: tuple[int, int]
+    """Revision of the registry and number of stations on the board when they were made."""
+    made_s: float
+
+
+class Chart:
+    """The map of one view."""
+
+    def __init__(self, view: View, panorama: Panorama, clock: Callable[[], Millis]) -> None:
+        self._view = view
+        self._panorama = panorama
+        self._clock = clock
+        self._stations: Stations | None = None
+        self._stations_lock = asyncio.Lock()
+        self._state: tuple[float, int, Packed] | None = None
+        self._state_lock = asyncio.Lock()
+
+    async def stations(self) -> Packed:
+        """The columns, made anew where the registry is another."""
+        async with self._stations_lock:
+            made = self._stations
+            if made is None or (
+                made.made_of != self._state_of_registry() and monotonic() - made.made_s >= STATIONS_S_MIN
+            ):
+                made = self._stations = await self._make_stations()
+            return made.packed
+
+    async def state(self) -> Packed:
+        """The numbers, at a position that is at most `MAP_S_MAX` old."""
+        if self._stations is None:
+            await self.stations()
+        async with self._state_lock:
+            stations = self._stations
+            assert stations is not None  # noqa: S101 - made above, and never unmade
+            made = self._state
+            if made is None or made[1] != stations.revision or monotonic() - made[0] > MAP_S_MAX:
+                made_s = monotonic()
+                # What is copied in one step of the loop is of one position; all else has time.
+                position, at, groups = str(self._view.position), self._clock(), self._panorama.by_station()
+                packed = await asyncio.to_thread(_numbers, stations, position, at, groups)
+                made = self._state = made_s, stations.revision, packed
+            return made[2]
+
+    def _state_of_registry(self) -> tuple[int, int]:
+        return self._view.directory.revision, len(self._view)
+
+    async def _make_stations(self) -> Stations:
+        view, numbers = self._view, self._panorama.stations
+        made_of, made_s = self._state_of_registry(), monotonic()
+        found, places, turns = [], [], Turns()
+        for place, uuid in enumerate(await _sorted(list(numbers))):
+            station = view.directory.stations.get(uuid)
+            if station is not None and station.vanished_at is None:
+                found.append(station)
+                places.append(numbers[uuid])
+            if place % ROWS_AT_ONCE == 0:
+                await turns.rest()
+        columns = Columns()
+        for _ in columns.fill(found):
+            await turns.rest()
+        revision, packed = await asyncio.to_thread(_columns, columns)
+        return Stations(packed, revision, _picking(places), made_of, made_s)
+
+
+async def _sorted(words: list[str]) -> list[str]:
+    """The words in order; sorted run by run and merged, as all at once would take the loop for long."""
+    runs, turns = [], Turns()
+    for start in range(0, len(words), SORTED_AT_ONCE):
+        runs.append(sorted(words[start : start + SORTED_AT_ONCE]))
+        await asyncio.sleep(0)
+    while len(runs) > 1:
+        merged = []
+        for number in range(0, len(runs), 2):
+            merged.append(sorted(chain(*runs[number : number + 2])))
+            await turns.rest()
+        runs = merged
+    return runs[0] if runs else []
+
+
+def _picking(places: list[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    # `itemgetter` gives a tuple from two items on.
+    return itemgetter(*places) if len(places) > 1 else lambda numbers: [numbers[place] for place in places]
+
+
+def _numbers(stations: Stations, position: str, at: Millis, groups: Sequence[Sequence[int]]) -> Packed:
+    encode = msgspec.json.encode
+    parts = {"position": position, "revision": stations.revision, "at": instant(at)}
+    encoded = {name: encode(part) for name, part in parts.items()}
+    encoded |= {name: encode(stations.pick(numbers)) for name, numbers in zip(GROUPS, groups, strict=True)}
+    body = joined(MapState, encoded)
+    return Packed(body, gzip.compress(body, MAP_GZIP, mtime=0))
+
+
+def _columns(columns: Columns) -> tuple[int, Packed]:
+    revision, body = columns.encoded()
+    return revision, Packed(body, gzip.compress(body, STATIONS_GZIP, mtime=0), f'"{revision}"')

@@ -1,0 +1,1 @@
+"""REST of version 2: stations and EVSEs as they are."""

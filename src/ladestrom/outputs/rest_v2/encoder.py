@@ -1,0 +1,117 @@
+"""Version 2's objects: EVSEs and stations as REST gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ladestrom.core.view import StationState, is_listed
+from ladestrom.formats.wire import Observed, instant
+from ladestrom.model import Change, Evse, Station, Status
+
+
+class ConnectorState(msgspec.Struct, frozen=True):
+    """A plug or socket; it has no status of its own."""
+
+    standard: str
+    power_kw: float | None
+
+
+class EvseState(msgspec.Struct, frozen=True):
+    """One EVSE: its status, since when, and when that was last confirmed."""
+
+    evse: str
+    """Its name on the wire, unique on the board (`model.Evse.name`)."""
+    station: str
+    status: Status
+    error: int
+    changed_at: str | None
+    """None while nothing was ever reported."""
+    source: str
+    """The operator that reported it."""
+    raw: str
+    """What the source said, word for word."""
+    connectors: tuple[ConnectorState, ...]
+    cause: str | None
+    uid: str | None
+    observed_at: str | None
+    """When that was last known to hold. Only this member is another one while the position stays."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Degrees, WGS 84."""
+
+    latitude: float
+    longitude: float
+
+
+class StationDetail(msgspec.Struct, frozen=True):
+    """One station with its EVSEs in registry order; PLANNED and REMOVED ones are left out."""
+
+    uuid: str
+    name: str
+    operator: str | None
+    country: str
+    position: Place
+    address: str | None
+    city: str | None
+    register: str
+    native_id: str
+    vanished_at: str | None
+    evses: tuple[EvseState, ...]
+
+
+Held = tuple[int, Change]
+"""The change in force for an EVSE, with its sequence."""
+
+
+def evse_state(evse: Evse, station: Station, held: Held | None, observed: Observed) -> EvseState:
+    """One EVSE's object; UNKNOWN where nobody reported on it."""
+    index = station.evses.index(evse)
+    change = None if held is None else held[1]
+    return EvseState(
+        evse=evse.name,
+        station=station.uuid,
+        status=Status.UNKNOWN if change is None else change.status,
+        error=0 if change is None else int(change.error),
+        changed_at=None if change is None else instant(change.changed_at),
+        source="" if change is None else change.source,
+        raw="" if change is None else change.raw,
+        connectors=tuple(
+            ConnectorState(outlet.connector.standard, outlet.connector.power_kw)
+            for outlet in station.outlets
+            if outlet.evse == index
+        ),
+        cause=None if change is None else change.cause.value,
+        uid=evse.uid,
+        observed_at=None if held is None else instant(observed(*held)),
+    )
+
+
+def station_detail(
+    station: Station,
+    state: StationState | None,
+    observed: Observed,
+    may_see: Callable[[Evse], bool] = lambda _: True,
+) -> StationDetail:
+    """One station's object; `state` is None where no operator may report on it."""
+    changes = {} if state is None else state.changes
+    evses = []
+    for evse in station.evses:
+        held = changes.get(evse.key)
+        if is_listed(None if held is None else held[1]) and may_see(evse):
+            evses.append(evse_state(evse, station, held, observed))
+    return StationDetail(
+        uuid=station.uuid,
+        name=station.name,
+        operator=station.operator,
+        country=station.country,
+        position=Place(station.latitude, station.longitude),
+        address=station.address,
+        city=station.city,
+        register=station.register,
+        native_id=station.native_id,
+        vanished_at=instant(station.vanished_at),
+        evses=tuple(evses),
+    )

@@ -1,0 +1,527 @@
+"""Version 2 of the stream: its messages, as types and as bytes.
+
+The types are the contract (the AsyncAPI document is generated from them); the bytes of what is sent most are
+put together from parts that are encoded once. Knows changes and EVSEs, not consumers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Final, Literal
+
+import msgspec
+
+from ladestrom import __version__
+from ladestrom.core import digests
+from ladestrom.core.selection import Selection
+from ladestrom.core.view import StationState, View, is_listed
+from ladestrom.formats.dialect import Message, Moved, Style
+from ladestrom.formats.wire import Observed, as_logged, instant
+from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
+
+PART_BYTES_MAX: Final = 192 * 1024
+"""Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
+
+
+class EvseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one EVSE in a snapshot."""
+
+    station: str
+    """Registry uuid, `NOR_01333`."""
+    evse: str
+    """The EVSE's name, unique on the board (`model.Evse.name`)."""
+    uid: str | msgspec.UnsetType = msgspec.UNSET
+    """The operator's own id of the EVSE, where it has one. Other operators may have the same."""
+    status: Status
+    error: int
+    """1 while a fault is reported, else 0."""
+    changed_at: str | None
+    """When status or error last changed, ISO 8601 UTC; null while nothing was ever reported."""
+    source: str
+    """The operator that reported it."""
+    cause: Cause
+    observed_at: str | None
+    """When that was last known to hold, by the operator's clock. No part of the digest."""
+
+
+class Was(msgspec.Struct, frozen=True):
+    """What an EVSE was before a change."""
+
+    status: Status
+    error: int
+
+
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of one EVSE: its new state, and what it was before."""
+
+    station: str
+    evse: str
+    uid: str | msgspec.UnsetType = msgspec.UNSET
+    status: Status
+    error: int
+    changed_at: str | None
+    observed_at: str | None
+    source: str
+    cause: Cause
+    was: Was
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a consumer can count on."""
+
+    history_seq: int
+    """Oldest position that `mode=every` can resume from."""
+    message_bytes_max: int
+    """A message to the consumer has at most about so many bytes."""
+    inbound_bytes_max: int
+    inbound_messages_per_minute_max: int
+    heartbeat_s: int
+
+
+class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
+    """First message of a connection."""
+
+    server: str
+    epoch: str
+    limits: Limits
+    licence: str
+    attribution: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag_field="type", tag="snapshot"):
+    """The state of the selected EVSEs at `seq`, in parts; complete with part = parts."""
+
+    epoch: str
+    seq: int
+    part: int
+    """From 1."""
+    parts: int
+    evses: Sequence[EvseRow]
+
+
+class Changes(msgspec.Struct, frozen=True, tag_field="type", tag="changes"):
+    """Changes in order. `prev` is the `seq` of the message sent before to this subscription."""
+
+    epoch: str
+    prev: int
+    seq: int
+    changes: Sequence[ChangeRow]
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag_field="type", tag="heartbeat"):
+    """The stream is alive, and what a consumer's state must be: see `count` and `digest`."""
+
+    epoch: str
+    prev: int
+    seq: int
+    server_time: str
+    count: int
+    """Selected EVSEs."""
+    digest: str
+    """Eight hexadecimal digits: see `core.digests`."""
+
+
+class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
+    """The position asked for cannot be resumed; a snapshot follows."""
+
+    epoch: str
+    reason: Literal["epoch", "ahead", "expired"]
+
+
+class Drain(msgspec.Struct, frozen=True, tag_field="type", tag="drain"):
+    """The server is going away: reconnect after this time, with `since`."""
+
+    retry_after_ms: int
+
+
+class Select(msgspec.Struct, frozen=True, tag_field="type", tag="select", forbid_unknown_fields=True):
+    """From the consumer: another selection from now on; the same words as in the query."""
+
+    country: str = ""
+    operator: str = ""
+    station: str = ""
+    evse: str = ""
+    status: str = ""
+    bbox: str = ""
+
+
+class Selected(msgspec.Struct, frozen=True, tag_field="type", tag="selected"):
+    """The selection holds from `seq` on; its snapshot follows."""
+
+    epoch: str
+    seq: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
+    """A message of the consumer could not be understood; nothing else changes."""
+
+    code: str
+    detail: str
+
+
+ServerMessage = Hello | Snapshot | Changes | Heartbeat | Reset | Drain | Selected | Refused
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_typed = msgspec.json.Decoder(_Typed).decode
+_decode_select = msgspec.json.Decoder(Select).decode
+
+
+def decode_select(text: str) -> Select:
+    """A message from the consumer.
+
+    Raises:
+        msgspec.DecodeError: it is not one; says what is wrong.
+        RecursionError: it is nested too deeply.
+    """
+    # A struct's decoder takes what has no type for its own.
+    _decode_typed(text)
+    return _decode_select(text)
+
+
+Identity = tuple[str, str | msgspec.UnsetType]
+"""What an EVSE is called on the wire, and its uid."""
+
+
+def identity(view: View, change: Change) -> Identity:
+    """Of the EVSE of a change. One that no record has any more is called as it was, and has no uid."""
+    evse = view.directory.by_key(change.evse)
+    if evse is None:
+        return view.directory.name(change.evse, change.station), msgspec.UNSET
+    return evse.name, evse.uid or msgspec.UNSET
+
+
+def change_row(change: Change, who: Identity) -> bytes:
+    """One change, encoded."""
+    return _encode(
+        ChangeRow(
+            station=change.station,
+            evse=who[0],
+            uid=who[1],
+            status=change.status,
+            error=int(change.error),
+            changed_at=instant(change.changed_at),
+            observed_at=instant(change.observed_at),
+            source=change.source,
+            cause=change.cause,
+            was=Was(change.was_status, int(change.was_error)),
+        )
+    )
+
+
+def evse_row(change: Change, who: Identity, observed_at: Millis) -> bytes:
+    """The state that a change left, and when it was last known to hold, encoded."""
+    return _encode(
+        EvseRow(
+            station=change.station,
+            evse=who[0],
+            uid=who[1],
+            status=change.status,
+            error=int(change.error),
+            changed_at=instant(change.changed_at),
+            source=change.source,
+            cause=change.cause,
+            observed_at=instant(observed_at),
+        )
+    )
+
+
+def changes(epoch: str, prev: int, seq: int, rows: bytes) -> bytes:
+    """A `changes` message from encoded rows, joined by commas."""
+    return b'{"type":"changes","epoch":"%s","prev":%d,"seq":%d,"changes":[%s]}' % (
+        epoch.encode(),
+        prev,
+        seq,
+        rows,
+    )
+
+
+class Pages:
+    """Rows in groups of at most `PART_BYTES_MAX`, joined as soon as one is full."""
+
+    def __init__(self) -> None:
+        self._full: list[bytes] = []
+        self._rows: list[bytes] = []
+        self._size = 0
+
+    def add(self, row: bytes) -> None:
+        """Takes the next row."""
+        if self._rows and self._size + len(row) > PART_BYTES_MAX:
+            self._turn()
+        self._rows.append(row)
+        self._size += len(row) + 1
+
+    def _turn(self) -> None:
+        self._full.append(b",".join(self._rows))
+        self._rows = []
+        self._size = 0
+
+    def take(self) -> list[bytes]:
+        """All groups; one without rows where there were none. Nothing is kept."""
+        if self._rows or not self._full:
+            self._turn()
+        full, self._full = self._full, []
+        return full
+
+
+class V2Drawing:
+    """`snapshot` in the making (`formats.dialect.Drawing`)."""
+
+    def __init__(self, view: View, selection: Selection, seq: int, observed: Observed) -> None:
+        self._view = view
+        self._selection = selection
+        self._seq = seq
+        self._observed = observed
+        self._pages = Pages()
+
+    def add(self, state: StationState) -> None:
+        """Takes a station's EVSEs that are selected."""
+        view, selection = self._view, self._selection
+        if not view.is_covered(state, selection):
+            return
+        for held, change in state.changes.values():
+            if _is_selected(view, selection, change):
+                self._pages.add(evse_row(change, identity(view, change), self._observed(held, change)))
+
+    def messages(self) -> Iterator[Message]:
+        """The parts; one without EVSEs where none is selected. The consumer moves with the last one."""
+        pages, epoch, seq = self._pages.take(), self._view.epoch, self._seq
+        parts = len(pages)
+        pages.reverse()
+        for part in range(1, parts + 1):
+            payload = b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,"evses":[%s]}' % (
+                epoch.encode(),
+                seq,
+                part,
+                parts,
+                pages.pop(),
+            )
+            yield Message(payload, "snapshot", Position(epoch, seq) if part == parts else None)
+
+
+class Attribution(msgspec.Struct, frozen=True):
+    """Whose data it is."""
+
+    licence: str = ""
+    text: str = ""
+
+
+class V2Dialect:
+    """Version 2 of the stream (`formats.dialect.Dialect`): changes are gathered, chained and provable."""
+
+    batched = True
+
+    def __init__(self, limits: Limits, attribution: Attribution, observed: Observed = as_logged) -> None:
+        self._observed = observed
+        self._limits = limits
+        self._attribution = attribution
+
+    def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
+        """`hello`."""
+        limits = msgspec.structs.replace(self._limits, history_seq=history_seq)
+        hello = Hello(
+            server=f"ladestrom/{__version__}",
+            epoch=view.epoch,
+            limits=limits,
+            licence=self._attribution.licence,
+            attribution=self._attribution.text,
+        )
+        return (_told(hello),)
+
+    def reset(self, view: View, reason: str) -> Sequence[Message]:
+        """`reset`."""
+        return (_told(Reset(epoch=view.epoch, reason=REASONS[reason])),)
+
+    def selected(self, view: View, seq: int) -> Sequence[Message]:
+        """The answer to `select`."""
+        return (_told(Selected(epoch=view.epoch, seq=seq)),)
+
+    def farewell(self, retry_after_ms: int) -> Sequence[Message]:
+        """`drain`."""
+        told = _told(Drain(retry_after_ms=retry_after_ms))
+        return (msgspec.structs.replace(told, retry_ms=retry_after_ms),)
+
+    def snapshot(self, view: View, selection: Selection, seq: int) -> V2Drawing:
+        """`snapshot` in parts."""
+        return V2Drawing(view, selection, seq, self._observed)
+
+    def row(self, view: View, state: StationState, change: Change) -> bytes:
+        """One change's part of a message."""
+        del state
+        return change_row(change, identity(view, change))
+
+    def entry(self, view: View, change: Change) -> bytes:
+        """The same, from the log."""
+        return change_row(change, identity(view, change))
+
+    def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
+        """Newest states of EVSEs that changed after `after`, in order.
+
+        Those that a filter on status or on operators no longer selects are told too: the consumer may have
+        them.
+        """
+        found = [
+            held
+            for held in state.changes.values()
+            if held[0] > after
+            and (not selection.evse or held[1].evse in selection.evse)
+            and not _has_moved_on(view, selection, held)
+        ]
+        found.sort(key=itemgetter(0))
+        station = view.directory.stations[state.uuid]
+        return [
+            self.entry(view, change if selection.is_of(station, (change.source,)) else _deselected(change))
+            for _, change in found
+            if selection.is_of(station, (change.source, *state.former.get(change.evse, ())))
+        ]
+
+    def wanted(self, selection: Selection, change: Change) -> bool:
+        """Filters on EVSE and status; a change that leads out of the selected statuses is wanted too."""
+        if selection.evse and change.evse not in selection.evse:
+            return False
+        statuses = selection.status
+        return not statuses or change.status in statuses or change.was_status in statuses
+
+    def chosen(self, view: View, selection: Selection, change: Change) -> Change | None:
+        """As it is, also if it leads out of the chosen statuses; `deselected` if to another source."""
+        if not self.wanted(selection, change):
+            return None
+        station = view.directory.stations.get(change.station)
+        if station is None or selection.is_of(station, (change.source,)):
+            return change
+        before = msgspec.structs.replace(change, status=change.was_status, source=change.was_source)
+        return _deselected(change) if _is_selected(view, selection, before) else None
+
+    def relocated(
+        self, view: View, selection: Selection, before: Station, state: StationState
+    ) -> Sequence[Moved]:
+        """Its EVSEs that came into the selection or left it."""
+        after = view.directory.stations[state.uuid]
+        rows: list[Moved] = []
+        for _, change in state.changes.values():
+            if not is_listed(change) or not selection.chooses(change):
+                continue
+            was, now = (
+                selection.covers(station, (change.evse,), (change.source,)) for station in (before, after)
+            )
+            count, term = self.term(view, change)
+            if was and not now:
+                left = msgspec.structs.replace(change, was_status=change.status, was_error=change.error)
+                rows.append((self.entry(view, _deselected(left)), -count, -term))
+            elif now and not was:
+                rows.append((self.entry(view, _selected(change)), count, term))
+        return rows
+
+    def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
+        """`changes`; several messages where the rows are many, of which only the last one moves."""
+        pages = Pages()
+        for row in rows:
+            pages.add(row)
+        groups = pages.take()
+        last = len(groups) - 1
+        return [
+            Message(
+                changes(view.epoch, prev, seq if number == last else prev, group),
+                "changes",
+                Position(view.epoch, seq if number == last else prev),
+            )
+            for number, group in enumerate(groups)
+        ]
+
+    def heartbeat(self, view: View, prev: int, count: int, digest: int, now: Millis) -> Sequence[Message]:
+        """`heartbeat` at the view's position."""
+        beat = Heartbeat(
+            epoch=view.epoch,
+            prev=prev,
+            seq=view.seq,
+            server_time=instant(now) or "",
+            count=count,
+            digest=digests.written(digest),
+        )
+        return (Message(_encode(beat), "heartbeat", view.position),)
+
+    def term(self, view: View, change: Change | None) -> tuple[int, int]:
+        """One, and the term of its row."""
+        del view
+        if change is None or not is_listed(change):
+            return 0, 0
+        # The key is the name in the form in which names compare.
+        changed_at = instant(change.changed_at)
+        return 1, digests.term(change.evse, change.status.value, int(change.error), changed_at)
+
+    def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
+        """The same; zeros for what is not listed or not selected."""
+        if change is None or not _is_selected(view, selection, change):
+            return 0, 0
+        return self.term(view, change)
+
+    def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
+        """Nothing: version 2 tells changes only."""
+        del view, evse, report, observed_at
+        return ()
+
+
+REASONS: Final[dict[str, Literal["epoch", "ahead", "expired"]]] = {
+    "epoch": "epoch",
+    "ahead": "ahead",
+    "expired": "expired",
+}
+
+
+def _told(content: ServerMessage) -> Message:
+    return Message(_encode(content), str(content.__struct_config__.tag))
+
+
+def refused(code: str, detail: str) -> Message:
+    """The answer to a message that could not be understood."""
+    return _told(Refused(code=code, detail=detail))
+
+
+def _is_selected(view: View, selection: Selection, change: Change) -> bool:
+    """Whether an EVSE passes the filters on EVSE, status and operator; the others are about stations."""
+    if not is_listed(change) or not selection.chooses(change):
+        return False
+    if not selection.operator:
+        return True
+    station = view.directory.stations.get(change.station)
+    return station is not None and selection.is_of(station, (change.source,))
+
+
+def _deselected(change: Change) -> Change:
+    return msgspec.structs.replace(change, status=Status.REMOVED, error=False, cause=Cause.DESELECTED)
+
+
+def _selected(change: Change) -> Change:
+    return msgspec.structs.replace(change, cause=Cause.SELECTED, was_status=Status.REMOVED, was_error=False)
+
+
+def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) -> bool:
+    """Whether an EVSE left its station for another one that is selected too.
+
+    There its newest state is told; that it left, told after that, would undo it.
+    """
+    seq, change = held
+    if change.status is not Status.REMOVED:
+        return False
+    evse = view.directory.by_key(change.evse)
+    elsewhere = None if evse is None else view.change_of(evse)
+    if evse is None or elsewhere is None or elsewhere[0] <= seq:
+        return False
+    return selection.covers(view.directory.stations[evse.station], (), (elsewhere[1].source,))
+
+
+def dialect(style: Style) -> V2Dialect:
+    """That of one server."""
+    limits = Limits(
+        history_seq=0,
+        message_bytes_max=PART_BYTES_MAX,
+        inbound_bytes_max=style.inbound_bytes_max,
+        inbound_messages_per_minute_max=style.inbound_messages_per_minute_max,
+        heartbeat_s=style.heartbeat_s,
+    )
+    return V2Dialect(limits, Attribution(style.licence, style.attribution), style.observed_at)
