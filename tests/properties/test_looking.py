@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, logged, make_change, make_evse, make_evses
 
-from ladestrom.core.history import History
-from ladestrom.core.panorama import GROUPS, Panorama
-from ladestrom.core.pulse import MINUTE_MS, MINUTES, SECOND_MS, SECONDS, Pulse
 from ladestrom.model import NEVER, Change, Entry, Evse, Millis, Status
+from ladestrom.outputs.map.activity import MINUTE_MS, MINUTES, SECOND_MS, SECONDS, Activity
+from ladestrom.outputs.map.history import History
+from ladestrom.outputs.map.station_counts import GROUPS, StationCounts
 
 HERE: Final = make_evses(3, "NOR_00001")
 THERE: Final = make_evses(2, "NOR_00002")
@@ -31,7 +31,7 @@ HOUR_MS: Final = 3_600_000
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_blocks() -> Iterator[None]:
-    with patch("ladestrom.core.history.BLOCK", BLOCK):
+    with patch("ladestrom.outputs.map.history.BLOCK", BLOCK):
         yield
 
 
@@ -106,20 +106,18 @@ def test_numbers_by_station_group_and_status_are_those_of_the_changes_in_force(
     told: list[tuple[int, Status, bool, int]], size: int, loaded: int
 ) -> None:
     changes = changes_of(told)
-    panorama = Panorama()
+    counts = StationCounts()
     # What is in force when it is loaded: of an EVSE that moved, its last station only.
-    panorama.load({change.evse: change for change in changes[:loaded]}.values())
+    counts.load({change.evse: change for change in changes[:loaded]}.values())
     for batch in batches(logged(changes[loaded:], loaded), size):
-        panorama.take(batch)
+        counts.take(batch)
     for uuid in ("NOR_00001", "NOR_00002"):
-        assert panorama.counts(uuid) == counted(changes, uuid)
+        assert counts.counts(uuid) == counted(changes, uuid)
     last = {change.evse: change for change in changes}.values()
-    assert panorama.statuses() == {
-        status: sum(change.status is status for change in last) for status in Status
-    }
-    assert panorama.errors() == sum(change.error for change in last)
+    assert counts.statuses() == {status: sum(change.status is status for change in last) for status in Status}
+    assert counts.errors() == sum(change.error for change in last)
     groups = Counter(map(group_of, last))
-    assert panorama.grouped() == tuple(groups[name] for name in GROUPS)
+    assert counts.grouped() == tuple(groups[name] for name in GROUPS)
 
 
 @given(steps, st.integers(1, 7))
@@ -127,30 +125,30 @@ def test_a_page_that_moves_one_evse_with_each_change_counts_the_same(
     told: list[tuple[int, Status, bool, int]], size: int
 ) -> None:
     changes = changes_of(told)
-    panorama = Panorama()
+    counts = StationCounts()
     page: Counter[tuple[str, str | None]] = Counter()
     for batch in batches(logged(changes), size):
-        panorama.take(batch)
+        counts.take(batch)
         for entry in batch:
             change = entry.change
             was = make_change(status=change.was_status, error=change.was_error)
             page[change.station, group_of(was)] -= 1
             page[change.station, group_of(change)] += 1
-        for uuid in panorama.uuids:
-            assert panorama.counts(uuid) == tuple(page[uuid, name] for name in GROUPS)
+        for uuid in counts.uuids:
+            assert counts.counts(uuid) == tuple(page[uuid, name] for name in GROUPS)
 
 
 def test_a_copy_does_not_move_with_what_comes_later() -> None:
-    panorama = Panorama()
-    panorama.load([make_change(HERE[0]), make_change(HERE[1], Status.UNKNOWN), make_change(THERE[0])])
-    copied = panorama.by_station()
-    panorama.take(logged([make_change(HERE[0], Status.CHARGING)]))
+    counts = StationCounts()
+    counts.load([make_change(HERE[0]), make_change(HERE[1], Status.UNKNOWN), make_change(THERE[0])])
+    copied = counts.by_station()
+    counts.take(logged([make_change(HERE[0], Status.CHARGING)]))
     assert list(map(list, copied)) == [[1, 1], [0, 0], [0, 0], [1, 0]]
-    assert list(map(list, panorama.by_station())) == [[0, 1], [1, 0], [0, 0], [1, 0]]
+    assert list(map(list, counts.by_station())) == [[0, 1], [1, 0], [0, 0], [1, 0]]
 
 
 def test_a_station_that_is_not_there_has_none() -> None:
-    assert Panorama().counts("NOR_00009") == (0, 0, 0, 0)
+    assert StationCounts().counts("NOR_00009") == (0, 0, 0, 0)
 
 
 # -- how much goes on --------------------------------------------------------------------------------------
@@ -160,24 +158,24 @@ def test_a_station_that_is_not_there_has_none() -> None:
 def test_spans_have_what_happened_in_them_and_the_running_one_is_left_out(
     told: list[tuple[int, int]],
 ) -> None:
-    pulse = Pulse()
-    pulse.begin(NOW)
+    activity = Activity()
+    activity.begin(NOW)
     at = NOW
     happened: list[tuple[Millis, int]] = []
     for count, later_ms in told:
         at += later_ms
-        pulse.beat(count, at)
+        activity.beat(count, at)
         happened.append((at, count))
     for found, span_ms, spans in (
-        (pulse.seconds(at), SECOND_MS, SECONDS),
-        (pulse.minutes(at), MINUTE_MS, MINUTES),
+        (activity.seconds(at), SECOND_MS, SECONDS),
+        (activity.minutes(at), MINUTE_MS, MINUTES),
     ):
         running = at // span_ms
         assert found == [
             sum(count for when, count in happened if when // span_ms == number)
             for number in range(running - spans, running)
         ]
-    assert pulse.total == sum(count for count, _ in told)
+    assert activity.total == sum(count for count, _ in told)
 
 
 @given(
@@ -188,40 +186,40 @@ def test_spans_have_what_happened_in_them_and_the_running_one_is_left_out(
 def test_places_have_the_changes_of_the_running_minute_and_the_59_before(
     told: list[tuple[int, dict[str, int]]],
 ) -> None:
-    pulse = Pulse()
-    pulse.begin(NOW)
+    activity = Activity()
+    activity.begin(NOW)
     at = minute = NOW
     happened: list[tuple[int, str, int]] = []
     for later_ms, recent in told:
         at += later_ms
         minute = at // MINUTE_MS
-        pulse.settle(recent.items(), lambda uuid: None if uuid == "c" else ("NOR", uuid), at)
+        activity.settle(recent.items(), lambda uuid: None if uuid == "c" else ("NOR", uuid), at)
         happened += [(minute, uuid, count) for uuid, count in recent.items() if uuid != "c"]
     expected: Counter[tuple[str, str]] = Counter()
     for when, uuid, count in happened:
         if when > minute - MINUTES:
             expected["NOR", uuid] += count
-    assert pulse.places() == expected
+    assert activity.places() == expected
 
 
 def test_a_clock_that_is_set_back_loses_nothing() -> None:
-    pulse = Pulse()
-    pulse.begin(NOW)
-    pulse.beat(2, NOW + 5 * SECOND_MS)
-    pulse.beat(3, NOW)
-    pulse.settle([("a", 1)], lambda _: ("NOR", ""), NOW + MINUTE_MS)
-    pulse.settle([("a", 1)], lambda _: ("NOR", ""), NOW)
-    assert pulse.seconds(NOW + 6 * SECOND_MS)[-1] == 5
-    assert pulse.places() == {("NOR", ""): 2}
+    activity = Activity()
+    activity.begin(NOW)
+    activity.beat(2, NOW + 5 * SECOND_MS)
+    activity.beat(3, NOW)
+    activity.settle([("a", 1)], lambda _: ("NOR", ""), NOW + MINUTE_MS)
+    activity.settle([("a", 1)], lambda _: ("NOR", ""), NOW)
+    assert activity.seconds(NOW + 6 * SECOND_MS)[-1] == 5
+    assert activity.places() == {("NOR", ""): 2}
 
 
 def test_stations_with_changes_are_told_once_and_not_those_that_were_loaded() -> None:
-    panorama = Panorama()
-    panorama.load([make_change(HERE[0])])
-    panorama.take(logged([make_change(HERE[0]), make_change(THERE[0]), make_change(HERE[1])]))
-    assert panorama.uuids == ["NOR_00001", "NOR_00002"]
-    assert list(panorama.take_recent()) == [2, 1]
-    assert list(panorama.take_recent()) == [0, 0]
+    counts = StationCounts()
+    counts.load([make_change(HERE[0])])
+    counts.take(logged([make_change(HERE[0]), make_change(THERE[0]), make_change(HERE[1])]))
+    assert counts.uuids == ["NOR_00001", "NOR_00002"]
+    assert list(counts.take_recent()) == [2, 1]
+    assert list(counts.take_recent()) == [0, 0]
 
 
 # -- what was ----------------------------------------------------------------------------------------------
@@ -271,9 +269,9 @@ def test_segments_are_those_of_the_whole_log(
     ]
     entries = logged(changes)
     logged_before = min(logged_before, len(entries))
-    panorama = Panorama()
-    panorama.load({entry.change.evse: entry.change for entry in entries[:logged_before]}.values())
-    history = History(panorama, 10 * CHANGES_MAX, skew_ms=30_000)
+    counts = StationCounts()
+    counts.load({entry.change.evse: entry.change for entry in entries[:logged_before]}.values())
+    history = History(counts, 10 * CHANGES_MAX, skew_ms=30_000)
     history.begin(NOW - HOUR_MS)
     view_seq, recalled = logged_before, 0
     for batch in batches(entries[logged_before:], size):
@@ -283,7 +281,7 @@ def test_segments_are_those_of_the_whole_log(
             recalled = step[-1].seq
         if recalled >= view_seq and not history.is_live:
             history.go_on(recalled)
-        words = panorama.take(batch)
+        words = counts.take(batch)
         view_seq = batch[-1].seq
         history.take(batch, words)
     for batch in batches(entries[recalled:view_seq], size) if not history.is_live else ():
@@ -321,12 +319,12 @@ def test_a_full_ring_knows_since_when_it_is_complete_and_is_right_from_then_on(
         for _ in range(count)
     ]
     changes = changes_of(told)
-    panorama = Panorama()
-    history = History(panorama, CHANGES_MAX, skew_ms=0)
+    counts = StationCounts()
+    history = History(counts, CHANGES_MAX, skew_ms=0)
     history.begin(None)
     history.go_on(0)
     for batch in batches(logged(changes), size):
-        history.take(batch, panorama.take(batch))
+        history.take(batch, counts.take(batch))
     assert len(history._at) == min(len(changes), CHANGES_MAX)
     if not changes:
         assert history.since is None
@@ -359,11 +357,11 @@ def test_a_change_by_a_clock_that_is_ahead_counts_from_when_it_says() -> None:
         changes += [late(change, ahead_ms) for change in changes_of(told)]
     changes = [changes[0], *(each for each in changes[1:] if each.evse != HERE[0].key or each is changes[1])]
     changes += [late(each, 0) for each in changes_of([(3, Status.AVAILABLE, False, 20_000)] * 8)]
-    panorama = Panorama()
-    history = History(panorama, CHANGES_MAX, skew_ms=30_000)
+    counts = StationCounts()
+    history = History(counts, CHANGES_MAX, skew_ms=30_000)
     history.begin(NOW)
     history.go_on(0)
-    history.take(logged(changes), panorama.take(logged(changes)))
+    history.take(logged(changes), counts.take(logged(changes)))
     until = NOW + 200_000
     for start in range(NOW + 1_000, NOW + 40_000, 1_000):
         last = {change.evse: change for change in changes}[HERE[0].key]
@@ -371,11 +369,11 @@ def test_a_change_by_a_clock_that_is_ahead_counts_from_when_it_says() -> None:
 
 
 def test_nothing_is_known_before_it_is_in_step() -> None:
-    panorama = Panorama()
-    history = History(panorama, CHANGES_MAX, skew_ms=0)
+    counts = StationCounts()
+    history = History(counts, CHANGES_MAX, skew_ms=0)
     history.begin(NOW)
     batch = logged([make_change(HERE[0])])
-    history.take(batch, panorama.take(batch))
+    history.take(batch, counts.take(batch))
     assert history.since is None
     assert known(history, HERE[0].key, batch[0].change, NOW + 5, NOW + 5) == [
         (NOW + 5, Status.AVAILABLE, False)
@@ -388,14 +386,14 @@ def test_nothing_is_known_before_it_is_in_step() -> None:
 def test_an_evse_beyond_the_last_number_has_no_history_and_costs_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ladestrom.core.history.EVSES_MAX", 1)
-    monkeypatch.setattr("ladestrom.core.history.WORD_MAX", (1 << 10) - 1)
-    panorama = Panorama()
-    history = History(panorama, CHANGES_MAX, skew_ms=0)
+    monkeypatch.setattr("ladestrom.outputs.map.history.EVSES_MAX", 1)
+    monkeypatch.setattr("ladestrom.outputs.map.history.WORD_MAX", (1 << 10) - 1)
+    counts = StationCounts()
+    history = History(counts, CHANGES_MAX, skew_ms=0)
     history.begin(NOW)
     history.go_on(0)
     changes = [make_change(HERE[0], Status.AVAILABLE), make_change(HERE[1], Status.CHARGING, NOW + 1)]
-    history.take(logged(changes), panorama.take(logged(changes)))
+    history.take(logged(changes), counts.take(logged(changes)))
     assert history._count == 1
     assert known(history, HERE[1].key, changes[1], NOW + 2, NOW + 2) == [(NOW + 2, Status.CHARGING, False)]
 
@@ -405,12 +403,12 @@ def test_of_too_many_changes_the_newest_are_told(
     told: list[tuple[int, Status, bool, int]], changes_max: int
 ) -> None:
     changes = changes_of(told)
-    panorama = Panorama()
-    history = History(panorama, 10 * CHANGES_MAX, skew_ms=0)
+    counts = StationCounts()
+    history = History(counts, 10 * CHANGES_MAX, skew_ms=0)
     history.begin(NOW)
     history.go_on(0)
     for batch in batches(logged(changes), 7):
-        history.take(batch, panorama.take(batch))
+        history.take(batch, counts.take(batch))
     until = changes[-1].received_at + 1 if changes else NOW
     for evse, change in {change.evse: change for change in changes}.items():
         whole = naive(changes, evse, NOW, until)

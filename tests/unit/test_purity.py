@@ -12,6 +12,7 @@ import ladestrom
 
 PACKAGE = Path(ladestrom.__file__).parent
 PURE = ("core", "protocols", "registers", "formats")
+PURE_OF_OUTPUTS = ("encoder", "messages", "activity", "history", "station_counts")
 ALSO_PURE = (
     "model.py",
     "errors.py",
@@ -105,7 +106,7 @@ def denied(module: str) -> bool:
 
 def pure_modules() -> list[Path]:
     found = [path for name in PURE for path in sorted((PACKAGE / name).rglob("*.py"))]
-    found += sorted(PACKAGE.glob("outputs/*/encoder.py")) + sorted(PACKAGE.glob("outputs/*/messages.py"))
+    found += [path for name in PURE_OF_OUTPUTS for path in sorted(PACKAGE.glob(f"outputs/*/{name}.py"))]
     return found + [PACKAGE / name for name in ALSO_PURE]
 
 

@@ -138,7 +138,7 @@ async def test_what_comes_while_it_reads_is_in_it_once() -> None:
         view.apply(entry)
     assert made.history._count == made.history.seq == log.last.seq
     words = [word >> 10 for word in made.history._words]
-    assert words == [made.panorama.evses[entry.change.evse] for entry in await log.read(0, 10_000)]
+    assert words == [made.counts.evses[entry.change.evse] for entry in await log.read(0, 10_000)]
 
 
 async def test_what_is_trimmed_while_it_reads_is_not_claimed() -> None:

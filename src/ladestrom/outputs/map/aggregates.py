@@ -17,14 +17,12 @@ from typing import Final
 import structlog
 
 from ladestrom.core.access import VISITOR
-from ladestrom.core.history import History
-from ladestrom.core.panorama import GROUPS, OCCUPIED, Panorama
-from ladestrom.core.pulse import MINUTE_MS, MINUTES, Place, Pulse
 from ladestrom.core.view import View
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.errors import LadestromError
 from ladestrom.formats.wire import instant
 from ladestrom.model import Change, Entry, Evse, Millis, Station
+from ladestrom.outputs.map.activity import MINUTE_MS, MINUTES, Activity, Place
 from ladestrom.outputs.map.chart import Chart
 from ladestrom.outputs.map.encoder import (
     ROWS_AT_ONCE,
@@ -35,6 +33,8 @@ from ladestrom.outputs.map.encoder import (
     StationHistory,
     station_history,
 )
+from ladestrom.outputs.map.history import History
+from ladestrom.outputs.map.station_counts import GROUPS, OCCUPIED, StationCounts
 from ladestrom.ports.log import Log
 from ladestrom.tasks import Turns
 
@@ -77,10 +77,10 @@ class Aggregates:
         changes_max: int,
         skew_ms: int,
     ) -> None:
-        self.panorama = Panorama()
-        self.chart = Chart(view, self.panorama, clock)
-        self.pulse = Pulse()
-        self.history = History(self.panorama, changes_max, skew_ms)
+        self.counts = StationCounts()
+        self.chart = Chart(view, self.counts, clock)
+        self.activity = Activity()
+        self.history = History(self.counts, changes_max, skew_ms)
         self._view = view
         self._stream = stream
         self._log = log
@@ -88,7 +88,7 @@ class Aggregates:
         self._changes_max = changes_max
         self._skew_ms = skew_ms
         self._started_at = clock()
-        self.pulse.begin(self._started_at)
+        self.activity.begin(self._started_at)
         self._made: tuple[float, Overview] | None = None
         self._places: tuple[float, int, list[PlaceActivity]] | None = None
         """When they were looked at, the number of stations, and the busiest places."""
@@ -99,29 +99,29 @@ class Aggregates:
 
     def load(self, changes: Iterable[Change]) -> None:
         """Begins with the changes in force."""
-        self.panorama.load(changes)
+        self.counts.load(changes)
 
     def follow(self, entries: Sequence[Entry]) -> None:
         """Takes entries that the view took just now."""
         now = self._clock()
-        self.history.take(entries, self.panorama.take(entries))
-        self.pulse.beat(len(entries), now)
+        self.history.take(entries, self.counts.take(entries))
+        self.activity.beat(len(entries), now)
         if now // MINUTE_MS > self._minute:
             self._turn(now)
 
     def _turn(self, now: Millis) -> None:
         """Puts the changes of the running minute aside, to be counted by place when somebody asks."""
-        self._unsettled.append((self._minute * MINUTE_MS, self.panorama.take_recent()))
+        self._unsettled.append((self._minute * MINUTE_MS, self.counts.take_recent()))
         self._minute = max(now // MINUTE_MS, self._minute)
 
     async def _settle(self) -> None:
         self._turn(self._clock())
-        uuids, turns = self.panorama.uuids, Turns()
+        uuids, turns = self.counts.uuids, Turns()
         while self._unsettled:
-            at, counts = self._unsettled.popleft()
-            for start in range(0, len(counts), ROWS_AT_ONCE):
-                part = enumerate(counts[start : start + ROWS_AT_ONCE], start)
-                self.pulse.settle([(uuids[n], count) for n, count in part if count], self._place_of, at)
+            at, changed = self._unsettled.popleft()
+            for start in range(0, len(changed), ROWS_AT_ONCE):
+                part = enumerate(changed[start : start + ROWS_AT_ONCE], start)
+                self.activity.settle([(uuids[n], count) for n, count in part if count], self._place_of, at)
                 await turns.rest()
 
     def _place_of(self, uuid: str) -> Place | None:
@@ -205,8 +205,8 @@ class Aggregates:
             return self._made[1]
 
     def _overview(self, stations: int, places: list[PlaceActivity]) -> Overview:
-        now, panorama, stream = self._clock(), self.panorama, self._stream
-        groups = panorama.grouped()
+        now, counts, stream = self._clock(), self.counts, self._stream
+        groups = counts.grouped()
         kinds = Counter(connection.kind for connection in stream.connections)
         return Overview(
             position=str(self._view.position),
@@ -214,21 +214,21 @@ class Aggregates:
             started_at=instant(self._started_at) or "",
             stations=stations,
             evses=sum(groups),
-            statuses={status.value: count for status, count in panorama.statuses().items()},
-            errors=panorama.errors(),
+            statuses={status.value: count for status, count in counts.statuses().items()},
+            errors=counts.errors(),
             groups=Groups(**dict(zip(GROUPS, groups, strict=True))),
             consumers=Consumers(len(stream.connections), kinds["v1"], kinds["v2"], kinds["events"]),
             visitors=stream.by_key[VISITOR.key_id],
-            changes_total=self.pulse.total,
-            seconds=self.pulse.seconds(now),
-            minutes=self.pulse.minutes(now),
+            changes_total=self.activity.total,
+            seconds=self.activity.seconds(now),
+            minutes=self.activity.minutes(now),
             places=places,
         )
 
     async def _look_at_places(self) -> tuple[int, list[PlaceActivity]]:
         """Stations with an EVSE, and the busiest places; gone through in slices."""
         census = await self._take_census()
-        changes = self.pulse.places()
+        changes = self.activity.places()
         busiest: list[PlaceActivity] = []
         places, turns = list(census), Turns()
         for start in range(0, len(places), ROWS_AT_ONCE):
@@ -240,10 +240,10 @@ class Aggregates:
 
     async def _take_census(self) -> dict[Place, Census]:
         found: dict[Place, Census] = {}
-        panorama, directory, turns = self.panorama, self._view.directory, Turns()
-        rows = zip(*panorama.by_station(), strict=True)
+        counts, directory, turns = self.counts, self._view.directory, Turns()
+        rows = zip(*counts.by_station(), strict=True)
         # Stations that come meanwhile are not in it.
-        for number, (uuid, groups) in enumerate(zip(panorama.uuids, rows, strict=False), 1):
+        for number, (uuid, groups) in enumerate(zip(counts.uuids, rows, strict=False), 1):
             station, evses = directory.stations.get(uuid), sum(groups)
             if station is not None and station.vanished_at is None and evses:
                 place = _place(station)

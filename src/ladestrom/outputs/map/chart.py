@@ -16,11 +16,11 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.panorama import GROUPS, Panorama
 from ladestrom.core.view import View
 from ladestrom.formats.wire import instant
 from ladestrom.model import Millis
 from ladestrom.outputs.map.encoder import ROWS_AT_ONCE, Columns, MapState, joined
+from ladestrom.outputs.map.station_counts import GROUPS, StationCounts
 from ladestrom.tasks import Turns
 
 STATIONS_GZIP: Final = 6
@@ -48,7 +48,7 @@ class Stations(msgspec.Struct, frozen=True):
     packed: Packed
     revision: int
     pick: Callable[[Sequence[int]], Sequence[int]]
-    """Puts numbers by station of the panorama in the order of the rows."""
+    """Puts numbers by station of `StationCounts` in the order of the rows."""
     made_of: tuple[int, int]
     """Revision of the registry and number of stations on the board when they were made."""
     made_s: float
@@ -57,9 +57,9 @@ class Stations(msgspec.Struct, frozen=True):
 class Chart:
     """The map of one view."""
 
-    def __init__(self, view: View, panorama: Panorama, clock: Callable[[], Millis]) -> None:
+    def __init__(self, view: View, counts: StationCounts, clock: Callable[[], Millis]) -> None:
         self._view = view
-        self._panorama = panorama
+        self._counts = counts
         self._clock = clock
         self._stations: Stations | None = None
         self._stations_lock = asyncio.Lock()
@@ -87,7 +87,7 @@ class Chart:
             if made is None or made[1] != stations.revision or monotonic() - made[0] > MAP_S_MAX:
                 made_s = monotonic()
                 # What is copied in one step of the loop is of one position; all else has time.
-                position, at, groups = str(self._view.position), self._clock(), self._panorama.by_station()
+                position, at, groups = str(self._view.position), self._clock(), self._counts.by_station()
                 packed = await asyncio.to_thread(_numbers, stations, position, at, groups)
                 made = self._state = made_s, stations.revision, packed
             return made[2]
@@ -96,7 +96,7 @@ class Chart:
         return self._view.directory.revision, len(self._view)
 
     async def _make_stations(self) -> Stations:
-        view, numbers = self._view, self._panorama.stations
+        view, numbers = self._view, self._counts.stations
         made_of, made_s = self._state_of_registry(), monotonic()
         found, places, turns = [], [], Turns()
         for place, uuid in enumerate(await _sorted(list(numbers))):

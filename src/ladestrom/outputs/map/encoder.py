@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.core.history import Segment
 from ladestrom.formats.wire import instant
 from ladestrom.model import Evse, Millis, Station, Status
+from ladestrom.outputs.map.history import Segment
 
 STANDARDS_MAX: Final = 30
 """Bits of a mask that every language reads as one positive number."""

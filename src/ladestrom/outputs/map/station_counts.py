@@ -58,7 +58,7 @@ _GROUP: Final = bytes([*(group(status, error=error) for status in Status for err
 """Group by code."""
 
 
-class Panorama:
+class StationCounts:
     """All stations of the view, by numbers."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Panorama:
         """Number of its station, likewise."""
 
     def load(self, changes: Iterable[Change]) -> None:
-        """Fills an empty panorama with the changes in force; they do not count as recent."""
+        """Begins with the changes in force; they do not count as recent."""
         for change in changes:
             self._turn(change)
         self.take_recent()

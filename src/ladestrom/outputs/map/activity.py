@@ -53,7 +53,7 @@ class Counts:
         return [self._ring[number % size] for number in range(self._span + 1, self._span + size)]
 
 
-class Pulse:
+class Activity:
     """Changes of the last minutes. `begin` before anything else."""
 
     def __init__(self) -> None:

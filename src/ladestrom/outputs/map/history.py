@@ -1,8 +1,8 @@
 """What EVSEs were in the last day or so: changes in a ring of arrays, each with the way to the one before.
 
-16 bytes a change. It is filled from two sides: `take` has what the panorama made of new entries, `recall` has
-entries that the log kept from before the start. Between `begin` and `go_on` only `recall` is heard, so that
-the ring has them in order. Knows no names but EVSE keys, no log and no clock.
+16 bytes a change. It is filled from two sides: `take` has what `StationCounts` made of new entries, `recall`
+has entries that the log kept from before the start. Between `begin` and `go_on` only `recall` is heard, so
+that the ring has them in order. Knows no names but EVSE keys, no log and no clock.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.panorama import ABSENT, CODE_BITS, CODE_MASK, CODES, Panorama, status_of
 from ladestrom.model import NEVER, Change, Entry, Millis, Status
+from ladestrom.outputs.map.station_counts import ABSENT, CODE_BITS, CODE_MASK, CODES, StationCounts, status_of
 
 BLOCK: Final = 256
 """Changes between two of which it is kept when they were received."""
@@ -36,21 +36,21 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
 
 
 class History:
-    """The newest changes of all EVSEs that a panorama has."""
+    """The newest changes of all EVSEs that are counted."""
 
-    def __init__(self, panorama: Panorama, changes_max: int, skew_ms: int) -> None:
+    def __init__(self, counts: StationCounts, changes_max: int, skew_ms: int) -> None:
         """Empty; nothing is heard before `begin`.
 
         Args:
-            panorama: has the EVSEs' numbers.
+            counts: has the EVSEs' numbers.
             changes_max: changes that are kept; the oldest go first.
             skew_ms: how far a change may be ahead of its receipt.
         """
         self.seq = 0
         """Sequence of the last entry in it."""
         self.is_live = False
-        """Whether it has everything up to the panorama's position."""
-        self._panorama = panorama
+        """Whether it has everything up to the position of the counts."""
+        self._counts = counts
         self._changes_max = changes_max
         self._skew_ms = skew_ms
         self._since: Millis | None = None
@@ -59,7 +59,7 @@ class History:
         self._at = array("q")
         """When it changed; number n is at n modulo `changes_max`, here and below."""
         self._words = array("I")
-        """EVSE, code before, code after (`Panorama.take`)."""
+        """EVSE, code before, code after (`StationCounts.take`)."""
         self._back = array("I")
         """How many numbers before it the same EVSE's previous change is."""
         self._last: array[int] = array("q")
@@ -75,7 +75,7 @@ class History:
 
     def recall(self, entries: Sequence[Entry]) -> None:
         """Takes entries from before the start, in order."""
-        evses = self._panorama.evses
+        evses = self._counts.evses
         kept = []
         words = []
         for entry in entries:
@@ -95,13 +95,13 @@ class History:
         self.is_live = True
 
     def take(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
-        """Takes entries, and what `Panorama.take` gave for them."""
+        """Takes entries, and what `StationCounts.take` gave for them."""
         if self.is_live:
             self._keep(entries, words)
             self.seq = entries[-1].seq
 
     def _keep(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
-        if len(self._panorama.evses) > EVSES_MAX:
+        if len(self._counts.evses) > EVSES_MAX:
             few = [(entry, word) for entry, word in zip(entries, words, strict=True) if word <= WORD_MAX]
             entries, words = [entry for entry, _ in few], [word for _, word in few]
         room = self._changes_max
@@ -110,7 +110,7 @@ class History:
 
     def _put(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
         last, room, count = self._last, self._changes_max, self._count
-        missing = len(self._panorama.evses) - len(last)
+        missing = len(self._counts.evses) - len(last)
         if missing > 0:
             last.extend([-room] * missing)
         at = []
@@ -186,7 +186,7 @@ class History:
 
     def _walk(self, evse: str, start: Millis) -> Iterator[tuple[Millis, int]]:
         """Changes of an EVSE that may have begun after `start`, the newest first, and some before them."""
-        number = self._panorama.evses.get(evse)
+        number = self._counts.evses.get(evse)
         if number is None or number >= len(self._last):
             return
         block = bisect_left(self._received, start - self._skew_ms) - 1
