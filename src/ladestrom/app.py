@@ -24,12 +24,12 @@ from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.config import Loaded, Origin, Settings
 from ladestrom.core.directory import Directory
 from ladestrom.edges import qualicharge
-from ladestrom.housekeeping import Chore
 from ladestrom.ports.log import Log
 from ladestrom.ports.stores import Stores
-from ladestrom.roles import limits, listening, rights
+from ladestrom.roles import limits, listening
 from ladestrom.roles.console import Console
 from ladestrom.roles.context import NO_ORIGINS, Context, Reconfigured
+from ladestrom.roles.following import Following
 from ladestrom.roles.ingest import Ingest
 from ladestrom.roles.listening import Listening
 from ladestrom.roles.reader import Reader
@@ -66,7 +66,8 @@ class App:
         self.failed = False
         """Whether it stops because of a defect of ours."""
         self.ready_s = 0.0
-        directory = Directory()
+        directory, self._following = Directory(), Following(context, store)
+        refresh = self._following.refresh
         self.writer = Writer(context, log, store, directory)
         hub = self.writer.hub
         self.reader = Reader(context, log, directory, hub)
@@ -76,22 +77,13 @@ class App:
             hub,
             store,
             logged=lambda: log.last,
-            refresh=self.refresh,
+            refresh=refresh,
             readers={"qualicharge": qualicharge.reader(self.reader.view, hub.observed_at, context.door)},
         )
-        self.console = Console(context, log, store, self.writer, self.ingest, self.reader, self.refresh)
-        self.web = listening.web(
-            [
-                *self.ingest.routes(),
-                *self.reader.routes(),
-                *self.console.routes(),
-            ]
-        )
+        self.console = Console(context, log, store, self.writer, self.ingest, self.reader, refresh)
+        self.web = listening.web([*self.ingest.routes(), *self.reader.routes(), *self.console.routes()])
         self.listening = Listening(context, self._stop_loudly)
-        self._refreshing, self._taking_rights = asyncio.Lock(), asyncio.Lock()
-        self._rights_revision = self._followed_revision = 0
-        """Taken, and of those the last that the registry was read by: rights that were taken while it was
-        read may have sources to start."""
+        self._following.feed(self.writer, self.ingest, lambda: self.listening.serves)
         self._tasks: list[asyncio.Task[None]] = []
         self._housekeeping: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -110,42 +102,6 @@ class App:
         self.console.reconfigure()
         return changed
 
-    # -- what was written to the store -------------------------------------------------------------------
-
-    async def refresh(self, *, everything: bool = False) -> None:
-        """Takes what was written to the store since the last time: who may do what, then stations."""
-        await self._take_rights()
-        async with self._refreshing:
-            followed = self._rights_revision
-            reconciliation = self.writer.reconciliation
-            delta = await reconciliation.take(everything=everything)
-            await self.ingest.follow_registry()
-            if self.listening.serves:
-                self.ingest.sources.start()
-            reconciliation.revision, self._followed_revision = delta.revision, followed
-
-    async def _take_rights(self) -> None:
-        """Takes operators, keys, charge points, peers and sources: those that are gone end at once.
-
-        Stations wait for the log and for each other; this waits for neither.
-        """
-        async with self._taking_rights:
-            found = await rights.read(self.store, demo=self.context.demo)
-            self.context.follow(found)
-            self.writer.follow(found)
-            await self.ingest.follow(found)
-            self._rights_revision = found.revision
-
-    async def _watch(self) -> None:
-        revision = await self.store.revision()
-        read = self.writer.reconciliation.revision
-        if revision != read or self._followed_revision != self._rights_revision:
-            await self.refresh()
-
-    async def _watch_rights(self) -> None:
-        if await self.store.revision() != self._rights_revision:
-            await self._take_rights()
-
     # -- start and stop ----------------------------------------------------------------------------------
 
     async def recover(self) -> None:
@@ -154,7 +110,7 @@ class App:
         self.reader.load(rows, self.log.last.seq)
         self._start(self.writer.hub.run(), "hub")
         self._start(self.reader.broadcast.run(), "broadcast")
-        await self.refresh(everything=True)
+        await self._following.refresh(everything=True)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(tasks.start(work, name, self._stop_loudly))
@@ -175,10 +131,8 @@ class App:
         await self.listening.begin_metrics(self.console.metrics)
         await self.listening.tell_commands()
         self.ingest.sources.start()
-        interval_s = self.context.settings.registry.poll_ms / 1000
         for chore in (
-            Chore(interval_s, self._watch),
-            Chore(interval_s, self._watch_rights),
+            *self._following.chores(),
             *self.reader.chores(),
             *self.writer.chores(),
             *self.ingest.chores(),

@@ -1,0 +1,71 @@
+"""What commands write to the store reaches all roles while they run: who may do what, and stations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ladestrom.housekeeping import Chore
+from ladestrom.ports.stores import Stores
+from ladestrom.roles import rights
+from ladestrom.roles.context import Context
+from ladestrom.roles.ingest import Ingest
+from ladestrom.roles.writer import Writer
+
+
+class Following:
+    """Of one process. `feed` before anything else."""
+
+    def __init__(self, context: Context, store: Stores) -> None:
+        self._context = context
+        self._store = store
+        self._writer: Writer
+        self._ingest: Ingest
+        self._serves: Callable[[], bool]
+        self._refreshing, self._taking_rights = asyncio.Lock(), asyncio.Lock()
+        self._rights_revision = self._followed_revision = 0
+        """Taken, and of those the last that the registry was read by: rights that were taken while it was
+        read may have sources to start."""
+
+    def feed(self, writer: Writer, ingest: Ingest, serves: Callable[[], bool]) -> None:
+        """Says who takes what was written; sources are asked while `serves`."""
+        self._writer, self._ingest, self._serves = writer, ingest, serves
+
+    async def refresh(self, *, everything: bool = False) -> None:
+        """Takes what was written since the last time: who may do what, then stations."""
+        await self._take_rights()
+        async with self._refreshing:
+            followed = self._rights_revision
+            reconciliation = self._writer.reconciliation
+            delta = await reconciliation.take(everything=everything)
+            await self._ingest.follow_registry()
+            if self._serves():
+                self._ingest.sources.start()
+            reconciliation.revision, self._followed_revision = delta.revision, followed
+
+    async def _take_rights(self) -> None:
+        """Takes operators, keys, charge points, peers and sources: those that are gone end at once.
+
+        Stations wait for the log and for each other; this waits for neither.
+        """
+        async with self._taking_rights:
+            found = await rights.read(self._store, demo=self._context.demo)
+            self._context.follow(found)
+            self._writer.follow(found)
+            await self._ingest.follow(found)
+            self._rights_revision = found.revision
+
+    def chores(self) -> Sequence[Chore]:
+        """What is to be done again and again."""
+        interval_s = self._context.settings.registry.poll_ms / 1000
+        return Chore(interval_s, self._watch), Chore(interval_s, self._watch_rights)
+
+    async def _watch(self) -> None:
+        revision = await self._store.revision()
+        read = self._writer.reconciliation.revision
+        if revision != read or self._followed_revision != self._rights_revision:
+            await self.refresh()
+
+    async def _watch_rights(self) -> None:
+        if await self._store.revision() != self._rights_revision:
+            await self._take_rights()
