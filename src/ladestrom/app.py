@@ -66,8 +66,8 @@ class App:
         self.failed = False
         """Whether it stops because of a defect of ours."""
         self.ready_s = 0.0
-        directory, self._following = Directory(), Following(context, store)
-        refresh = self._following.refresh
+        directory, self.following = Directory(), Following(context, store)
+        refresh = self.following.refresh
         self.writer = Writer(context, log, store, directory)
         hub = self.writer.hub
         self.reader = Reader(context, log, directory, hub)
@@ -83,7 +83,7 @@ class App:
         self.console = Console(context, log, store, self.writer, self.ingest, self.reader, refresh)
         self.web = listening.web([*self.ingest.routes(), *self.reader.routes(), *self.console.routes()])
         self.listening = Listening(context, self._stop_loudly)
-        self._following.feed(self.writer, self.ingest, lambda: self.listening.serves)
+        self.following.feed(self.writer, self.ingest, lambda: self.listening.serves)
         self._tasks: list[asyncio.Task[None]] = []
         self._housekeeping: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -110,7 +110,7 @@ class App:
         self.reader.load(rows, self.log.last.seq)
         self._start(self.writer.hub.run(), "hub")
         self._start(self.reader.broadcast.run(), "broadcast")
-        await self._following.refresh(everything=True)
+        await self.following.refresh(everything=True)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(tasks.start(work, name, self._stop_loudly))
@@ -132,7 +132,7 @@ class App:
         await self.listening.tell_commands()
         self.ingest.sources.start()
         for chore in (
-            *self._following.chores(),
+            *self.following.chores(),
             *self.reader.chores(),
             *self.writer.chores(),
             *self.ingest.chores(),

@@ -379,7 +379,7 @@ class Serving:
         """Returns when the server knows what the store has."""
         newest = self.write(lambda store: store.revision())
         until(
-            lambda: min(self.app.writer.reconciliation.revision, self.app._followed_revision) >= newest,
+            lambda: self.app.following.revision >= newest,
             "the server follows the store: stations, and rights",
         )
 

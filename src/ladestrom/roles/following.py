@@ -31,6 +31,11 @@ class Following:
         """Says who takes what was written; sources are asked while `serves`."""
         self._writer, self._ingest, self._serves = writer, ingest, serves
 
+    @property
+    def revision(self) -> int:
+        """Of the store, up to which all roles have taken what was written."""
+        return min(self._writer.reconciliation.revision, self._followed_revision)
+
     async def refresh(self, *, everything: bool = False) -> None:
         """Takes what was written since the last time: who may do what, then stations."""
         await self._take_rights()
