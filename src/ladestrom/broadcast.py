@@ -58,6 +58,8 @@ SNAPSHOT_REUSE: Final = 20
 by the frames that follow it."""
 STATIONS_AT_ONCE: Final = 50
 """A selection of which no more stations can be is gone through in one step: some 3 ms."""
+MISSED_AT_ONCE: Final = 50
+"""Stations with changes that a consumer missed are gone through in one step, up to so many: likewise."""
 STATIONS_PER_LOOK: Final = 20
 """Else so many are gone through between two looks at the clock: some 1 ms."""
 WALKS_MAX: Final = 2
@@ -129,6 +131,14 @@ class _Told(msgspec.Struct):
     """By dialect and framing."""
 
 
+class _Behind(dict[Subscriber, None]):
+    """Those that are caught up in turns, in order of these; one that is paused leaves when it is due."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added = asyncio.Event()
+
+
 class Broadcast:
     """Follows one log and serves any number of consumers."""
 
@@ -191,6 +201,7 @@ class Broadcast:
         """Of snapshots, for those who wait for them."""
         self._additions: dict[Channel, asyncio.Task[None]] = {}
         """Of digests, for heartbeats."""
+        self._behind = _Behind()
 
     @property
     def consumers(self) -> int:
@@ -354,6 +365,7 @@ class Broadcast:
         replay = self._replays.get(subscriber)
         if replay is not None and replay is not asyncio.current_task():
             replay.cancel()
+        self._behind.pop(subscriber, None)
         channel = subscriber.channel
         channel.subscribers.discard(subscriber)
         channel.waiting.pop(subscriber, None)
@@ -369,8 +381,12 @@ class Broadcast:
                 self._alarm = None
 
     def pump(self, subscriber: Subscriber) -> None:
-        """Writes what a consumer is due until it has all or its buffer is full."""
+        """Writes what a consumer is due until it has all or its buffer is full.
+
+        One that is far behind gets what it missed in turns of the loop.
+        """
         sink, channel = subscriber.sink, subscriber.channel
+        left = MISSED_AT_ONCE
         while not sink.paused and subscriber.phase is not Phase.CLOSED:
             if subscriber.phase is Phase.LIVE:
                 if subscriber.next >= channel.start:
@@ -383,11 +399,14 @@ class Broadcast:
                         return
                     continue
                 self._fall_behind(subscriber)
-            elif subscriber.every or subscriber.phase is Phase.JOINING:
-                # A task replays the log to it, or makes its snapshot.
+            elif subscriber.every or subscriber.phase is Phase.JOINING or subscriber in self._behind:
+                # A task replays the log to it, makes its snapshot, or catches it up.
                 return
+            elif left > 0:
+                left -= self._catch_up(subscriber, left)
             else:
-                self._catch_up(subscriber)
+                self._behind[subscriber] = None
+                self._behind.added.set()
 
     def _fall_behind(self, subscriber: Subscriber) -> None:
         """The window moved past a consumer that could not keep up."""
@@ -397,30 +416,56 @@ class Broadcast:
         if subscriber.every:
             self._overrun(subscriber)
 
-    def _catch_up(self, subscriber: Subscriber) -> None:
-        """Writes one chunk of newest states; the last one takes the consumer into the window."""
+    async def _catch_up_in_turns(self) -> None:
+        while True:
+            await self._behind.added.wait()
+            self._behind.added.clear()
+            turns = Turns()
+            while self._behind:
+                self._catch_up_next()
+                await turns.rest()
+
+    def _catch_up_next(self) -> None:
+        """Goes on with the one whose turn it is; the others have theirs before it has the next."""
+        subscriber = next(iter(self._behind))
+        try:
+            if not subscriber.sink.paused:
+                self._catch_up(subscriber, STATIONS_PER_LOOK)
+        except Exception as error:  # noqa: BLE001 - a defect costs the one that met it
+            tasks.note("catching up of a consumer", error)
+            self._interrupt(subscriber)
+        self._behind.pop(subscriber, None)
+        if not subscriber.is_at(Phase.REPLAYING):
+            # What waited for a message was made into one: the others of its channel are due it, too.
+            self._wake.set()
+        elif not subscriber.sink.paused:
+            self._behind[subscriber] = None
+
+    def _catch_up(self, subscriber: Subscriber, stations_max: int) -> int:
+        """Writes one chunk of newest states; the last one takes the consumer into the window.
+
+        Returns how many stations were looked at.
+        """
         channel, view = subscriber.channel, self.view
         wishes = channel.wishes
         dialect = self._dialects[wishes.dialect]
-        self.caught_up += 1
-        if dialect.batched:
-            self._flush(channel)
         rows: list[bytes] = []
-        size = 0
-        reached = view.seq
-        for state in view.changed_since(subscriber.seq) if wishes.updates else ():
-            if not self._hears(channel, state.uuid):
-                continue
+        size = looked = 0
+        states = view.changed_since(subscriber.seq, stations_max) if wishes.updates else []
+        for state in states:
             if size > CHUNK_BYTES_MAX:
                 break
-            missed = dialect.missed(view, state, wishes.selection, subscriber.told)
-            rows += missed
-            size += sum(map(len, missed))
+            looked += 1
             subscriber.seq = state.seq
-        else:
-            subscriber.seq = reached
-        whole = subscriber.seq == reached
+            if self._hears(channel, state.uuid):
+                missed = dialect.missed(view, state, wishes.selection, subscriber.told)
+                rows += missed
+                size += sum(map(len, missed))
+        whole = looked == len(states) < stations_max
         if whole:
+            self.caught_up += 1
+            subscriber.seq = view.seq
+            self._flush(channel)
             rows += [row for row, _, _ in self._relocated(wishes, subscriber.since)]
         told = subscriber.told
         # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
@@ -437,9 +482,12 @@ class Broadcast:
             subscriber.move(Phase.LIVE)
             subscriber.begin()
         if messages:
-            framing = PLAIN[wishes.framing] if len(messages) > COMPRESSED_FRAMES_MAX else wishes.framing
+            is_one_of_many = subscriber in self._behind and not dialect.batched
+            plainly = is_one_of_many or len(messages) > COMPRESSED_FRAMES_MAX
+            framing = PLAIN[wishes.framing] if plainly else wishes.framing
             frames = b"".join(self._frame(framing, one) for one in messages)
             self._write(subscriber, frames, len(messages))
+        return looked
 
     async def _replay(self, subscriber: Subscriber) -> None:
         """Writes each missed change from the log, in order, to a consumer that wants every one.
@@ -718,6 +766,7 @@ class Broadcast:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow())
                 group.create_task(self._deliver())
+                group.create_task(self._catch_up_in_turns())
         finally:
             for works in (self._replays, self._makings, self._additions):
                 for work in list(works.values()):
@@ -1053,6 +1102,8 @@ class Broadcast:
             await self._serve(channel)
             channel.trim()
         self._shared.clear()
+        if not self._behind:
+            self.view.forget_order()
 
     def _begin_slice(self, now_s: float) -> None:
         self._served = 0

@@ -24,7 +24,7 @@ from ladestrom.client.v2_session import V2Session
 from ladestrom.core.audience import Audiences
 from ladestrom.core.channel import Channel
 from ladestrom.core.directory import Directory
-from ladestrom.core.view import View, Walk
+from ladestrom.core.view import Order, View, Walk
 from ladestrom.outputs.nobil_v1.encoder import NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
 from ladestrom.outputs.stream_v2.encoder import V2Dialect, V2Drawing
@@ -325,7 +325,31 @@ FAULTS: Final = (
         kind=Kind.TORRENT,
     ),
     Fault("conflation forgets an EVSE", V2Dialect, "missed", "change in found", "change in found[1:]"),
-    Fault("conflation forgets a station", View, "changed_since", "found.reverse()", "found = found[:0:-1]"),
+    Fault("conflation forgets a station", View, "_newer", "found.reverse()", "found = found[:0:-1]"),
+    Fault(
+        "who is far behind hears nothing more", Broadcast, "pump", "self._behind[subscriber] = None", "return"
+    ),
+    Fault(
+        "who is caught up in turns misses what changes meanwhile",
+        View,
+        "changed_since",
+        "order.seq < self.seq:",
+        "False:",
+    ),
+    Fault(
+        "a station that changes again leads past those before it",
+        Order,
+        "after",
+        "if state.seq == seqs[place]:",
+        "if True:",
+    ),
+    Fault(
+        "who left while it was caught up is not forgotten",
+        Broadcast,
+        "leave",
+        "self._behind.pop(subscriber, None)",
+        "pass",
+    ),
     Fault(
         "stations are not in the order of their changes",
         View,

@@ -82,6 +82,8 @@ class Nature(msgspec.Struct, frozen=True, kw_only=True):
     """How long work holds the loop before others have their turn."""
     stations_at_once: int
     """Stations of a snapshot or a digest that is made in one step."""
+    missed_at_once: int
+    """Stations that a consumer missed and is told in one step."""
     turn_of_others_s: float
     """Most that passes after each station of one that is not."""
 
@@ -122,6 +124,7 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
         turn_s=(0.0, TURN_S)[seed % 2],
         stations_at_once=turns.choice((0, 0, 2, 50)),
         turn_of_others_s=turns.choice((0.0, 0.05, 0.5)),
+        missed_at_once=turns.choice((1, 1, 50)),
     )
     return msgspec.structs.replace(mixed, **_LEANINGS[kind](rng))
 

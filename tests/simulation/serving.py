@@ -108,6 +108,7 @@ def scaled(nature: Nature) -> Iterator[None]:
             (broadcast_module, "COMPRESSED_FRAMES_MAX", nature.compressed_frames_max),
             (broadcast_module, "SNAPSHOT_REUSE", nature.snapshot_reuse),
             (broadcast_module, "STATIONS_AT_ONCE", nature.stations_at_once),
+            (broadcast_module, "MISSED_AT_ONCE", nature.missed_at_once),
             (broadcast_module, "STATIONS_PER_LOOK", 1),
             (broadcast_module, "Turns", partial(SlowTurns, random.Random(0), nature.turn_of_others_s)),
             (broadcast_module, "Subscriber", NumberedSubscriber),
@@ -335,6 +336,12 @@ class Server:
                 self._wrong(f"{len(joining)} consumers are joining, {len(each.waiting)} wait")
             if joining and each not in broadcast._makings:
                 self._wrong(f"{len(joining)} wait for a snapshot that nobody makes")
+            for subscriber in each.subscribers:
+                is_behind = subscriber.is_at(Phase.REPLAYING) and not subscriber.every
+                if is_behind and not subscriber.sink.paused and subscriber not in broadcast._behind:
+                    self._wrong("nobody catches up a consumer that is behind")
+        if any(subscriber.is_at(Phase.CLOSED) for subscriber in broadcast._behind):
+            self._wrong("a consumer that has gone is caught up")
         for works in (broadcast._makings, broadcast._additions):
             if not channels.issuperset(works):
                 self._wrong("something is made for a channel that has gone")

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.building import NOW, TIMES, make_change, make_evse, make_report, make_station
@@ -23,7 +23,7 @@ from ladestrom.broadcast import COMPRESSED_FRAMES_MAX, SLICE_CONSUMERS, Broadcas
 from ladestrom.core.channel import Channel, Phase, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
-from ladestrom.core.view import View
+from ladestrom.core.view import StationState, View
 from ladestrom.errors import LogDamaged, LogFailure, LogTrimmed, Overloaded
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
@@ -834,6 +834,176 @@ class TestResume:
             sink = Sink()
             at.join(sink, Wishes(EVERYTHING, updates=False), since=Position("e", 0))
             assert sink.messages == []
+
+
+class TestCatchUpInTurns:
+    """Who resumes from far back gets what it missed in turns of the loop."""
+
+    AT_ONCE, PER_LOOK = 4, 3
+    UUIDS: ClassVar = [station.uuid for station in STATIONS]
+
+    @pytest.fixture(autouse=True)
+    def gate(self, monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
+        """After each look the turns stand until this lets them go on."""
+        gate = asyncio.Semaphore(0)
+
+        class Held(Turns):
+            async def rest(self) -> None:
+                await gate.acquire()
+
+        monkeypatch.setattr(ladestrom.broadcast, "MISSED_AT_ONCE", self.AT_ONCE)
+        monkeypatch.setattr(ladestrom.broadcast, "STATIONS_PER_LOOK", self.PER_LOOK)
+        monkeypatch.setattr(ladestrom.broadcast, "Turns", Held)
+        return gate
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Serving]:
+        """Every station has changed once."""
+        async with serving(heartbeat_s=3_600) as at:
+            await at.change(*(station.evses[0] for station in STATIONS))
+            await at.taken()
+            yield at
+
+    @staticmethod
+    def let_go(gate: asyncio.Semaphore) -> None:
+        """The turns stand no more."""
+        for _ in range(10 * len(STATIONS)):
+            gate.release()
+
+    @staticmethod
+    def stations(sink: Sink) -> list[str]:
+        """Those of the changes that it was told of."""
+        return [
+            row["station"] if "station" in row else row["data"]["uuid"]
+            for message in sink.messages
+            for row in message.get("changes", [message])
+        ]
+
+    async def told(self, sink: Sink, count: int) -> None:
+        await come_true(lambda: len(self.stations(sink)) >= count)
+        assert len(self.stations(sink)) == count
+
+    @pytest.mark.parametrize("wishes", [SILENT, V2], ids=["v1", "v2"])
+    async def test_each_look_is_at_few_stations_and_others_are_served_between(
+        self, gate: asyncio.Semaphore, wishes: Wishes
+    ) -> None:
+        async with self.serving() as at:
+            other, far = Sink(), Sink()
+            at.join(other, wishes, since=at.log.last)
+            at.join(far, wishes, since=Position("e", 0))
+            assert self.stations(far) == self.UUIDS[: self.AT_ONCE]
+            for count in range(self.AT_ONCE + self.PER_LOOK, len(STATIONS), self.PER_LOOK):
+                await self.told(far, count)
+                await at.change(FIRST.evses[1])
+                await at.delivered(other)
+                await self.told(far, count)
+                gate.release()
+            self.let_go(gate)
+            await at.delivered(far)
+            told = self.stations(far)
+            assert (told[: len(STATIONS)], set(told[len(STATIONS) :])) == (self.UUIDS, {FIRST.uuid})
+            await at.change(SECOND.evses[1])
+            await at.delivered(far, other)
+            await come_true(lambda: at.broadcast.view._order is None)
+
+    async def test_those_who_are_far_behind_take_turns(self, gate: asyncio.Semaphore) -> None:
+        async with self.serving() as at:
+            sinks = [Sink(), Sink()]
+            for sink in sinks:
+                at.join(sink, V2, since=Position("e", 0))
+            await self.told(sinks[0], self.AT_ONCE + self.PER_LOOK)
+            await self.told(sinks[1], self.AT_ONCE)
+            gate.release()
+            await self.told(sinks[1], self.AT_ONCE + self.PER_LOOK)
+            await self.told(sinks[0], self.AT_ONCE + self.PER_LOOK)
+            self.let_go(gate)
+            await at.delivered(*sinks)
+            assert [self.stations(sink) for sink in sinks] == [self.UUIDS] * 2
+
+    async def test_a_station_that_changes_meanwhile_is_told_in_its_newest_state_and_leads_past_no_other(
+        self, gate: asyncio.Semaphore
+    ) -> None:
+        async with self.serving() as at:
+            far = Sink()
+            at.join(far, V2, since=Position("e", 0))
+            await self.told(far, self.AT_ONCE + self.PER_LOOK)
+            await at.change(STATIONS[20].evses[0], FIRST.evses[0])
+            await at.taken()
+            self.let_go(gate)
+            await at.delivered(far)
+            expected = [uuid for uuid in self.UUIDS if uuid != STATIONS[20].uuid]
+            assert self.stations(far) == [*expected, STATIONS[20].uuid, FIRST.uuid]
+            # Until all is told, it stands where it stood.
+            assert {message["seq"] for message in far.messages[:-1]} == {0}
+
+    async def test_what_waits_for_a_message_of_the_others_goes_on_waiting(
+        self, gate: asyncio.Semaphore
+    ) -> None:
+        patient = Wishes(EVERYTHING, raw=False, dialect="v2", batch_ms=3_600_000)
+        async with self.serving() as at:
+            other, far = Sink(), Sink()
+            at.join(other, patient, since=at.log.last)
+            at.join(far, patient, since=Position("e", 0))
+            await self.told(far, self.AT_ONCE + self.PER_LOOK)
+            await at.change(FIRST.evses[1])
+            await at.taken()
+            gate.release()
+            await self.told(far, self.AT_ONCE + 2 * self.PER_LOOK)
+            assert len(at.broadcast._channels[patient].rows) == 1
+            self.let_go(gate)
+            await at.delivered(far, other)
+
+    async def test_nothing_is_left_of_one_that_leaves_meanwhile(self, gate: asyncio.Semaphore) -> None:
+        async with self.serving() as at:
+            far = Sink()
+            subscriber = at.join(far, V2, since=Position("e", 0))
+            await self.told(far, self.AT_ONCE + self.PER_LOOK)
+            at.broadcast.leave(subscriber)
+            assert not at.broadcast._behind
+            self.let_go(gate)
+            at.join(Sink())
+            await at.change(FIRST.evses[1])
+            await come_true(lambda: at.broadcast.view._order is None)
+            await self.told(far, self.AT_ONCE + self.PER_LOOK)
+
+    async def test_one_whose_buffer_fills_meanwhile_goes_on_when_it_has_drained(
+        self, gate: asyncio.Semaphore
+    ) -> None:
+        async with self.serving() as at:
+            far = Sink()
+            subscriber = at.join(far, V2, since=Position("e", 0))
+            await self.told(far, self.AT_ONCE + self.PER_LOOK)
+            far.paused = True
+            self.let_go(gate)
+            await come_true(lambda: not at.broadcast._behind)
+            await self.told(far, self.AT_ONCE + self.PER_LOOK)
+            far.paused = False
+            at.broadcast.pump(subscriber)
+            await at.delivered(far)
+            assert self.stations(far) == self.UUIDS
+
+    async def test_a_defect_closes_the_one_that_met_it_with_its_position(
+        self, gate: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        missed = V2Dialect.missed
+
+        def fail(self: V2Dialect, view: View, state: StationState, *members: Any) -> Sequence[bytes]:
+            if state.uuid == STATIONS[20].uuid:
+                raise ValueError("a defect")
+            return missed(self, view, state, *members)
+
+        monkeypatch.setattr(V2Dialect, "missed", fail)
+        deaths = tasks.deaths["catching up of a consumer"]
+        async with self.serving() as at:
+            meets, narrow = Sink(), Sink()
+            at.join(meets, V2, since=Position("e", 0))
+            others = frozenset(self.UUIDS) - {STATIONS[20].uuid}
+            wishes = Wishes(Selection(station=others), raw=False, dialect="v2")
+            at.join(narrow, wishes, since=Position("e", 0))
+            self.let_go(gate)
+            await at.delivered(narrow)
+            assert (meets.stopped_at, narrow.stopped_at) == (Position("e", 0), None)
+            assert tasks.deaths["catching up of a consumer"] == deaths + 1
 
 
 class TestRaw:

@@ -6,8 +6,10 @@ served up to, so that a snapshot taken from it joins the changes that follow wit
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -76,6 +78,8 @@ class View:
         self._walks: list[Walk] = []
         self._states: OrderedDict[str, StationState] = OrderedDict()
         self._sorted: list[str] = []
+        self._order: Order | None = None
+        """Of the stations, for those who are far behind; None while nobody is."""
 
     @property
     def position(self) -> Position:
@@ -185,11 +189,28 @@ class View:
         if walk in self._walks:
             self._walks.remove(walk)
 
-    def changed_since(self, seq: int) -> list[StationState]:
+    def changed_since(self, seq: int, count_max: int | None = None) -> list[StationState]:
         """Stations with a change after `seq`, in order of their last change; vanished ones included.
 
-        Costs what it returns: this is how a consumer that fell behind, or came back, catches up.
+        This is how a consumer that fell behind, or came back, catches up: a part at a time, each after the
+        last station of the part before. Fewer than `count_max` are the rest. Each part costs what it returns;
+        the first one, and what is kept for the others until `forget_order`, what all of them do.
         """
+        order = self._order
+        if order is None or not order.reaches_back_to(seq) or len(order) > 2 * len(self._states):
+            newer = self._newer(seq)
+            if count_max is None or len(newer) < count_max:
+                return newer
+            order = self._order = Order(seq)
+            order.add(newer, self.seq)
+        found = order.after(seq, count_max)
+        if len(found) != count_max and order.seq < self.seq:
+            order.add(self._newer(order.seq), self.seq)
+            found = order.after(seq, count_max)
+        return found
+
+    def _newer(self, seq: int) -> list[StationState]:
+        """All stations with a change after `seq`, in order."""
         found = []
         for state in reversed(self._states.values()):
             if state.seq <= seq:
@@ -198,10 +219,55 @@ class View:
         found.reverse()
         return found
 
+    def forget_order(self) -> None:
+        """Nobody is far behind any more."""
+        self._order = None
+
     def change_of(self, evse: Evse) -> tuple[int, Change] | None:
         """The change in force for an EVSE, with its sequence."""
         state = self._states.get(evse.station)
         return None if state is None else state.changes.get(evse.key)
+
+
+class Order:
+    """Stations in the order of their last change, from a position on, to be gone through in parts.
+
+    A station that changes keeps its place, which counts no more, and gets another one when `add` is called.
+    """
+
+    def __init__(self, begins: int) -> None:
+        self.seq = begins
+        """Position up to which changes are in it."""
+        self._begins = begins
+        self._states: list[StationState] = []
+        self._seqs = array("q")
+        """Of their last changes, as they were added."""
+
+    def __len__(self) -> int:
+        """Places, whether they count or not."""
+        return len(self._states)
+
+    def reaches_back_to(self, seq: int) -> bool:
+        """Whether all that changed after this position has been added, or will be."""
+        return self._begins <= seq
+
+    def add(self, states: Sequence[StationState], seq: int) -> None:
+        """Adds all that have changed since, up to this position, in order."""
+        self._states += states
+        self._seqs.extend([state.seq for state in states])
+        self.seq = seq
+
+    def after(self, seq: int, count_max: int | None) -> list[StationState]:
+        """The first ones with a change after this position."""
+        found: list[StationState] = []
+        states, seqs = self._states, self._seqs
+        for place in range(bisect_right(seqs, seq), len(states)):
+            if len(found) == count_max:
+                break
+            state = states[place]
+            if state.seq == seqs[place]:
+                found.append(state)
+        return found
 
 
 class Walk:

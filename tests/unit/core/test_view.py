@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, apply, logged, make_change, make_evse, make_evses, make_station
@@ -64,6 +67,65 @@ def test_stations_changed_since_a_position_come_in_the_order_of_their_last_chang
     assert uuids(view, 2) == ["NOR_00003", "NOR_00001"]
     assert uuids(view, 3) == ["NOR_00001"]
     assert uuids(view, 4) == []
+
+
+def test_stations_changed_since_a_position_come_in_parts_and_each_is_gone_through_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stations = [make_station(f"NOR_{number:05d}") for number in range(100)]
+    view = View(Directory(stations), "e")
+    seqs = itertools.count(1)
+
+    def change(number: int) -> None:
+        view.apply(Entry(next(seqs), make_change(stations[number].evses[0])))
+
+    gone_through: list[StationState] = []
+    newer = View._newer
+
+    def counted(self: View, seq: int) -> list[StationState]:
+        found = newer(self, seq)
+        gone_through.extend(found)
+        return found
+
+    monkeypatch.setattr(View, "_newer", counted)
+    for number in range(100):
+        change(number)
+    # Two go through them, one a little further on than the other, and stations change between.
+    reached, told = [0, 30], [0, 0]
+    for turn in range(30):
+        for who, seq in enumerate(reached):
+            part = view.changed_since(seq, 7)
+            assert [state.seq for state in part] == sorted(state.seq for state in part)
+            assert len(part) == 7 or part[-1].seq == view.seq
+            told[who] += len(part)
+            reached[who] = part[-1].seq
+        change(turn)
+    assert min(reached) > 100
+    assert told == [100 + 30 - 1, 70 + 30 - 1]
+    assert len(gone_through) <= 100 + 30
+    view.forget_order()
+    assert [state.seq for state in view.changed_since(130 - 1, 7)] == [130]
+
+
+@given(st.lists(st.integers(0, 9), max_size=60), st.data())
+def test_whoever_goes_on_after_each_part_has_been_told_of_every_station(
+    numbers: list[int], data: st.DataObject
+) -> None:
+    stations = [make_station(f"NOR_{number:05d}") for number in range(10)]
+    view = View(Directory(stations), "e")
+    told: list[dict[str, int]] = [{}, {}]
+    reached = [0, 0]
+    for seq, number in enumerate(numbers, start=1):
+        view.apply(Entry(seq, make_change(stations[number].evses[0])))
+        who = data.draw(st.integers(0, 2), label="who goes on")
+        if who < 2:
+            for state in view.changed_since(reached[who], 2):
+                told[who][state.uuid] = reached[who] = state.seq
+    for who in range(2):
+        while part := view.changed_since(reached[who], 2):
+            for state in part:
+                told[who][state.uuid] = reached[who] = state.seq
+    assert told == [{state.uuid: state.seq for state in view.changed_since(0)}] * 2
 
 
 def test_stations_and_evses_are_counted_once() -> None:
