@@ -23,7 +23,6 @@ from ladestrom.backends import table
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.config import Loaded, Origin, Settings
 from ladestrom.core.directory import Directory
-from ladestrom.edges import qualicharge
 from ladestrom.ports.log import Log
 from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits, listening
@@ -78,10 +77,10 @@ class App:
             store,
             logged=lambda: log.last,
             refresh=refresh,
-            readers={"qualicharge": qualicharge.reader(self.reader.view, hub.observed_at, context.door)},
+            read_back=self.reader.read_back,
         )
         self.console = Console(context, log, store, self.writer, self.ingest, self.reader, refresh)
-        self.web = listening.web([*self.ingest.routes(), *self.reader.routes(), *self.console.routes()])
+        self.web = listening.web(self.ingest.routes, [*self.reader.routes(), *self.console.routes()])
         self.listening = Listening(context, self._stop_loudly)
         self.following.feed(self.writer, self.ingest, lambda: self.listening.serves)
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,7 +126,7 @@ class App:
         Raises:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
         """
-        await self.listening.begin(self.web, self.reader.stream)
+        await self.listening.begin(self.web, self.reader.stream, self.ingest.ping_s)
         await self.listening.begin_metrics(self.console.metrics)
         await self.listening.tell_commands()
         self.ingest.sources.start()
@@ -160,7 +159,7 @@ class App:
         stream = self.reader.stream
         if self.listening.serves:
             stream.drain(restarting=self.restarting)
-            self.ingest.ocpp.stop()
+            self.ingest.leave()
             await self.listening.end()
         await self.ingest.stop(DRAIN_S_MAX)
         # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
@@ -171,7 +170,7 @@ class App:
         await self.writer.hub.drain(DRAIN_S_MAX)
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S_MAX):
-                await self.ingest.ocpi.drain()
+                await self.ingest.drain()
         stream.abort()
         for task in (*self._housekeeping, *self._tasks):
             task.cancel()

@@ -694,7 +694,7 @@ def listen(host: str, port: int, setting: str = "--port") -> socket.socket:
     return listener
 
 
-def make_plain(
+def make_simple(
     app: Any,  # noqa: ANN401 - an ASGI application; uvicorn's own type is private
     *,
     keep_alive_s: int,

@@ -23,7 +23,7 @@ from tests.patience import scaled
 from tests.programs import run
 
 from ladestrom.ingest.ocpi_server import digest
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 CASES: Final = int(os.environ.get("CONTRACT_CASES", "0"))
@@ -39,9 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         running.report(
             {"evse": "NO*ALF*E1333*1", "status": "CHARGING"}, {"evse": "NO*ALF*E1342", "status": "AVAILABLE"}
         )
-        peer = OcpiPeer(
-            id="peer", operator="alfa", state="fixed", token_sha256=digest(OCPI_TOKEN), made_at=now()
-        )
+        peer = Peer(id="peer", operator="alfa", state="fixed", token_sha256=digest(OCPI_TOKEN), made_at=now())
         running.write(lambda store: store.peers.put(peer))
         running.in_step()
         yield running
@@ -85,7 +83,7 @@ def test_every_route_is_in_the_document_and_has_its_methods(
     assert {
         path: set(operations) for path, operations in document["paths"].items() if path not in mounted
     } == routes
-    pushes = {endpoint.path for endpoint in (server.app.ingest.reports, *server.app.ingest.pushes)}
+    pushes = {row.path for row in server.app.ingest.protocols.pushes.values()}
     assert pushes == {
         "/api/v2/reports",
         *(path for path in pushes if any(each.startswith(path) for each in mounted)),
@@ -150,9 +148,9 @@ def test_a_path_that_others_specified_is_where_the_document_says(
 
 
 def test_a_client_that_takes_gzip_is_told_the_methods_of_a_push(server: Serving) -> None:
-    for endpoint in (server.app.ingest.reports, *server.app.ingest.pushes):
-        answer = server.request("OPTIONS", endpoint.path, headers={"Accept-Encoding": "gzip"})
-        assert answer.status_code == 204, endpoint.path
+    for row in server.app.ingest.protocols.pushes.values():
+        answer = server.request("OPTIONS", row.path, headers={"Accept-Encoding": "gzip"})
+        assert answer.status_code == 204, row.path
         assert "POST" in answer.headers["allow"]
 
 

@@ -9,11 +9,11 @@ from tests.contracts.test_store import NOW, Open, opened  # noqa: F401 - a fixtu
 from ladestrom.backends.sql import SqlStore
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Operator
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 
 
-def peer(name: str = "p1", digest: bytes = b"1", **changes: object) -> OcpiPeer:
-    made = OcpiPeer(id=name, operator="abc", state="invited", token_sha256=digest, made_at=NOW)
+def peer(name: str = "p1", digest: bytes = b"1", **changes: object) -> Peer:
+    made = Peer(id=name, operator="abc", state="invited", token_sha256=digest, made_at=NOW)
     return msgspec.structs.replace(made, **changes)
 
 

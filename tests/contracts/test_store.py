@@ -18,7 +18,7 @@ from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, To
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
 from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.ports.keys import KeyRecord
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 from ladestrom.ports.registry import RecordNote, RecordRefusal, StationDraft
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import OperatorUse, Store
@@ -425,9 +425,7 @@ async def test_an_operator_that_is_needed_stays_unless_all_that_needs_it_goes_wi
             name="s", operator="acme", protocol="irve", address="https://x", added_at=NOW, changed_at=NOW
         )
     )
-    await points.peers.put(
-        OcpiPeer(id="p", operator="acme", state="fixed", token_sha256=bytes(32), made_at=NOW)
-    )
+    await points.peers.put(Peer(id="p", operator="acme", state="fixed", token_sha256=bytes(32), made_at=NOW))
     await points.peers.put_locations({("acme", "FR*ABC*L"): b"{}"}, NOW)
     revision = await points.revision()
     use = OperatorUse(keys=("AAAAAAAAAA",), sources=("s",), charge_points=("CP1",), peers=("p",))

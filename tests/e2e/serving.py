@@ -42,9 +42,13 @@ from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.config import load, value_of
 from ladestrom.config.table import BY_KEY
 from ladestrom.core.access import create_key, operator_from
+from ladestrom.ingest.ocpp_server import OcppServer
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
 from ladestrom.ports.registry import ImportReport, StationDraft
+from ladestrom.protocols import Transport
+from ladestrom.transports.charge_points import ChargePointConnections
+from ladestrom.transports.pushes import Pushes
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -504,6 +508,20 @@ class Fold:
         while self.seq < seq:
             self.take(wire.message())
         return self
+
+
+def charge_points(server: Serving) -> OcppServer:
+    """What charge points connect to."""
+    found = server.app.ingest.servings[Transport.WEBSOCKET]
+    assert isinstance(found, ChargePointConnections)
+    return found.server
+
+
+def pushes(server: Serving) -> Pushes:
+    """The endpoints of all pushes."""
+    found = server.app.ingest.servings[Transport.HTTP_PUSH]
+    assert isinstance(found, Pushes)
+    return found
 
 
 def seq(answer: httpx2.Response) -> int:

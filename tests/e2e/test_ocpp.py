@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.e2e.charging import FIRST, SECOND, Plugged, add, basic
-from tests.e2e.serving import Serving, tick
+from tests.e2e.serving import Serving, charge_points, tick
 from tests.e2e.wire import PING, PONG, TEXT, Ended, Wire, refusal
 from tests.patience import scaled, until
 
@@ -292,7 +292,7 @@ def test_one_that_returns_within_the_grace_was_not_gone(tmp_path: Path) -> None:
         password = add(server, "FLAP")
         with Plugged(server, "FLAP", password, "ocpp1.6") as cp:
             told(cp, 1, "Available")
-        until(lambda: server.app.ingest.ocpp.connected == 0, "it has left")
+        until(lambda: charge_points(server).connected == 0, "it has left")
         before = server.app.log.last.seq
         with Plugged(server, "FLAP", password, "ocpp1.6") as cp:
             cp.call("Heartbeat", {})
@@ -303,7 +303,7 @@ def test_one_that_returns_within_the_grace_was_not_gone(tmp_path: Path) -> None:
 def test_who_sends_nothing_but_pings_stays(tmp_path: Path) -> None:
     with Serving(tmp_path, {"ocpp.grace_s": 0}) as server:
         password = add(server, "PINGS")
-        server.app.ingest.ocpp.limits = msgspec.structs.replace(server.app.ingest.ocpp.limits, heartbeat_s=1)
+        charge_points(server).limits = msgspec.structs.replace(charge_points(server).limits, heartbeat_s=1)
         with Plugged(server, "PINGS", password, "ocpp1.6") as cp:
             told(cp, 1, "Available")
             began_s = time.monotonic()
@@ -323,7 +323,7 @@ def test_a_charge_point_is_pinged_within_its_heartbeat(tmp_path: Path) -> None:
         password = add(server, "PINGED")
         with Plugged(server, "PINGED", password, "ocpp2.0.1") as cp:
             until(lambda: cp.frame().opcode == PING, "it is pinged")
-            assert server.app.ingest.ocpp.connected == 1
+            assert charge_points(server).connected == 1
 
 
 def test_a_removed_charge_point_is_cut_off_and_its_evses_are_unknown(server: Serving) -> None:
@@ -340,7 +340,7 @@ def test_one_that_was_removed_while_we_were_down_is_unknown_when_we_start(tmp_pa
         password = add(server, "REMOVED")
         with Plugged(server, "REMOVED", password, "ocpp1.6") as cp:
             told(cp, 1, "Available")
-        until(lambda: server.app.ingest.ocpp.connected == 0, "it has left")
+        until(lambda: charge_points(server).connected == 0, "it has left")
         server.stop()
         server.start()
         assert status(server, FIRST) == ("AVAILABLE", False)
@@ -356,7 +356,7 @@ def test_after_our_restart_those_that_do_not_return_are_unknown(tmp_path: Path) 
         password = add(server, "STAYS")
         with Plugged(server, "STAYS", password, "ocpp1.6") as cp:
             told(cp, 1, "Available")
-        until(lambda: server.app.ingest.ocpp.connected == 0, "it has left")
+        until(lambda: charge_points(server).connected == 0, "it has left")
         server.stop()
         server.start()
         assert status(server, FIRST) == ("AVAILABLE", False)

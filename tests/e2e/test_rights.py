@@ -20,7 +20,7 @@ from tests.patience import until
 from ladestrom.core.access import operator_from
 from ladestrom.ingest.ocpi_server import digest, new_token
 from ladestrom.model import Evse, Operator
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 
 E1 = "NO*ALF*E1333*1"
 SWEDISH = "SE*BET*E7*1"
@@ -102,7 +102,7 @@ def test_a_receipt_is_not_given_again_to_a_key_that_was_revoked_meanwhile(server
 
 def test_a_token_of_ocpi_that_is_taken_back_while_the_body_is_on_its_way_is_refused(server: Serving) -> None:
     token = new_token()
-    peer = OcpiPeer(id="peer", operator="alfa", state="fixed", token_sha256=digest(token), made_at=now())
+    peer = Peer(id="peer", operator="alfa", state="fixed", token_sha256=digest(token), made_at=now())
     server.write(lambda store: store.peers.put(peer))
     server.in_step()
     location = {

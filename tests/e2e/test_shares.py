@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from tests.e2e.charging import Plugged, add
 from tests.e2e.running import Running
-from tests.e2e.serving import HOUR_MS, Serving, evse, furnish, now, station
+from tests.e2e.serving import HOUR_MS, Serving, charge_points, evse, furnish, now, pushes, station
 from tests.e2e.wire import TEXT, Wire, refusal, request
 from tests.patience import DEADLINE_S, scaled, until
 
@@ -385,7 +385,7 @@ def test_charge_points_of_one_operator_leave_room_for_those_of_others(
 
         assert [plugged(name).response.status for name in ("A1", "A2", "A3", "B1")] == [101, 101, 429, 101]
         assert plugged("A1").response.status == 101, "in place of its own connection"
-        until(lambda: server.app.ingest.ocpp.connected == 3, "the one before is gone")
+        until(lambda: charge_points(server).connected == 3, "the one before is gone")
 
 
 # -- memory ------------------------------------------------------------------------------------------------
@@ -463,7 +463,7 @@ def test_large_messages_that_are_sent_without_waiting_wait_in_the_socket(tmp_pat
             # What the operator may have in memory, what waits for that, what comes in, and the kernel's buffers.
             until(lambda: sent[0] >= 4)
             stays_below(lambda: sent[0], 16)
-            shares = server.app.ingest.reports._services.pending._shares
+            shares = pushes(server).endpoints["plain"]._services.pending._shares
             assert 0 < server.call(lambda: shares["alfa"].used_bytes) <= 32 * MIB
         finally:
             server.call(gate.set)

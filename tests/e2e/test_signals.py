@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 import pytest
 from tests.e2e.running import Running
-from tests.e2e.serving import Serving, furnish
+from tests.e2e.serving import Serving, charge_points, furnish
 from tests.e2e.wire import Wire
 from tests.patience import DEADLINE_S, until
 
@@ -205,7 +205,7 @@ def test_a_setting_that_changes_is_used_and_told_from_then_on(row: Setting, live
     assert app.context.addresses._proxies == frozenset(settings.keys.proxies)
     assert app.reader.stream.origins == frozenset(settings.server.origins)
     assert app.reader.stream.cors.origins == {*settings.server.cors_origins, *settings.server.origins}
-    assert app.ingest.ocpp.limits.grace_s == settings.ocpp.grace_s
+    assert charge_points(live).limits.grace_s == settings.ocpp.grace_s
     assert app.console._keys.policy.days == settings.keys.days
 
 

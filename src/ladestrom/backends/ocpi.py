@@ -16,7 +16,7 @@ from ladestrom.backends.database import Database
 from ladestrom.backends.tables import ocpi_locations, ocpi_peers
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Millis
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ class SqlPeers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def every(self) -> Sequence[OcpiPeer]:
+    async def every(self) -> Sequence[Peer]:
         """All of them, the oldest first."""
         query = select(ocpi_peers).order_by(ocpi_peers.c.made_at, ocpi_peers.c.id)
 
-        async def fetch(connection: AsyncConnection) -> list[OcpiPeer]:
+        async def fetch(connection: AsyncConnection) -> list[Peer]:
             return [
-                OcpiPeer(
+                Peer(
                     id=row.id,
                     operator=row.operator,
                     state=row.state,
@@ -58,7 +58,7 @@ class SqlPeers:
 
         return await self._database.read(fetch)
 
-    async def put(self, peer: OcpiPeer, *, instead_of: bytes | None = None) -> None:
+    async def put(self, peer: Peer, *, instead_of: bytes | None = None) -> None:
         """Adds the peer or replaces it; with `instead_of`, only where that is still its token's SHA-256.
 
         Raises:

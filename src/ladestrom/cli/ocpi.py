@@ -24,7 +24,7 @@ from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_server import VERSIONS_PATH, digest, new_token
 from ladestrom.outbound.calls import Calls
 from ladestrom.ports.calls import Answered, Ask
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.quoting import quoted
 
@@ -168,7 +168,7 @@ def unregister(peer_id: PeerId, /, *, no_notify: bool = False, where: Where = NO
     say(f"peer {peer_id} is removed. If its operator has no other peer, its EVSEs become UNKNOWN")
 
 
-async def _register(where: Where, operator: str, url: str, token: str) -> OcpiPeer:
+async def _register(where: Where, operator: str, url: str, token: str) -> Peer:
     settings, ours = where.settings(), new_token()
     calling = _new(operator, "calling", ours)
     async with writing(where) as store:
@@ -181,7 +181,7 @@ async def _register(where: Where, operator: str, url: str, token: str) -> OcpiPe
             raise
 
 
-async def _renew(where: Where, peer_id: str) -> OcpiPeer:
+async def _renew(where: Where, peer_id: str) -> Peer:
     settings = where.settings()
     async with writing(where) as store:
         peer = await _peer(store, peer_id)
@@ -206,7 +206,7 @@ async def _renew(where: Where, peer_id: str) -> OcpiPeer:
         return renewed
 
 
-async def _meet(store: SqlStore, settings: Settings, calling: OcpiPeer, conversation: Meeting) -> OcpiPeer:
+async def _meet(store: SqlStore, settings: Settings, calling: Peer, conversation: Meeting) -> Peer:
     met, said = await _calls(settings).run(conversation)
     registered = msgspec.structs.replace(
         calling,
@@ -234,25 +234,25 @@ async def _unregister(where: Where, peer_id: str, *, notify: bool) -> None:
         await store.peers.drop(peer.id)
 
 
-async def _put(where: Where, peer: OcpiPeer) -> None:
+async def _put(where: Where, peer: Peer) -> None:
     async with writing(where) as store:
         await store.peers.put(peer)
 
 
-async def _peers(where: Where) -> list[OcpiPeer]:
+async def _peers(where: Where) -> list[Peer]:
     async with reading(where) as store:
         return list(await store.peers.every())
 
 
-async def _peer(store: SqlStore, peer_id: str) -> OcpiPeer:
+async def _peer(store: SqlStore, peer_id: str) -> Peer:
     for peer in await store.peers.every():
         if peer.id == peer_id:
             return peer
     raise NotFound(f"there is no peer {quoted(peer_id)}; `ladestrom ocpi peers` shows the ids")
 
 
-def _new(operator: str, state: str, token: str) -> OcpiPeer:
-    return OcpiPeer(
+def _new(operator: str, state: str, token: str) -> Peer:
+    return Peer(
         id=secrets.token_hex(ID_BYTES),
         operator=operator,
         state=state,

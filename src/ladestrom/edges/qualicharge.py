@@ -6,7 +6,7 @@ A key that reports reads the points that its operator may report on; one that re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -21,7 +21,7 @@ from ladestrom.formats.irve_dynamique import PointStatus, point_status
 from ladestrom.formats.wire import Observed
 from ladestrom.model import NEVER, Evse, Millis, Operator
 from ladestrom.protocols.delivery import millis, shown
-from ladestrom.protocols.interfaces import Answer, Request
+from ladestrom.protocols.interfaces import Answer, ReadBack, Request
 from ladestrom.quoting import quoted
 
 STATUS: Final = "status"
@@ -30,10 +30,8 @@ POINTS_MAX: Final = 50_000
 STATIONS_PER_TURN: Final = 500
 """Looked at before other work of the loop gets its turn: some 2 ms."""
 
-Reader = Callable[[Request], Awaitable[Answer]]
 
-
-def reader(view: View, observed: Observed, door: Doorkeeper) -> Reader:
+def reader(view: View, observed: Observed, door: Doorkeeper) -> ReadBack:
     """Answers GET over one view."""
 
     async def read(request: Request) -> Answer:

@@ -6,11 +6,15 @@ A package names an attribute in its metadata; the attribute is a mapping of name
     pulls = "my_package:PULLS"
     pushes = "my_package:PUSHES"
 
+A row needs only its target and help: a push is served at `/push/NAME` then. A path that a row names has to be
+below `/push/`, and no other protocol's.
+
 Knows packages. Must not know what a protocol does. A package that cannot be used costs itself only.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
@@ -19,11 +23,13 @@ import msgspec
 import structlog
 
 from ladestrom import protocols
-from ladestrom.protocols import Row
+from ladestrom.protocols import Row, Transport, filled
 
 logger = structlog.get_logger(__name__)
 
 GROUP: Final = "ladestrom.protocols"
+_PATH: Final = re.compile(r"/push(/[A-Za-z0-9._~-]+)+")
+"""What a package's protocol may be served at: unreserved characters of RFC 3986, section 2.3."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -32,9 +38,10 @@ class Table(msgspec.Struct, frozen=True):
     pushes: Mapping[str, Row]
     pulls: Mapping[str, Row]
     streams: Mapping[str, Row]
+    conversations: Mapping[str, Row]
 
 
-OURS: Final = Table(protocols.PUSHES, protocols.PULLS, protocols.STREAMS)
+OURS: Final = Table(protocols.PUSHES, protocols.PULLS, protocols.STREAMS, protocols.CONVERSATIONS)
 
 
 def table(found: Iterable[EntryPoint] | None = None) -> Table:
@@ -46,17 +53,39 @@ def table(found: Iterable[EntryPoint] | None = None) -> Table:
         found: entry points; those of the installed packages where it is None.
     """
     pushes, pulls = dict(OURS.pushes), dict(OURS.pulls)
+    kinds = {"pushes": (pushes, Transport.HTTP_PUSH), "pulls": (pulls, Transport.HTTP_POLL)}
     for entry in entry_points(group=GROUP) if found is None else found:
-        mine = {"pushes": pushes, "pulls": pulls}.get(entry.name)
-        if mine is None:
+        if entry.name not in kinds:
             logger.warning("an entry point is neither pushes nor pulls", name=entry.name, value=entry.value)
             continue
-        for name, row in _rows(entry).items():
-            if name in mine:
-                logger.warning("a package adds a protocol that already exists", name=name, value=entry.value)
+        mine, transport = kinds[entry.name]
+        for name, given in _rows(entry).items():
+            row = filled(name, given, transport)
+            problem = _problem(name, row, transport, mine)
+            if problem:
+                logger.warning(problem, name=name, value=entry.value)
             else:
                 mine[name] = row
-    return Table(pushes, pulls, OURS.streams)
+    return Table(pushes, pulls, OURS.streams, OURS.conversations)
+
+
+def _problem(name: str, row: Row, transport: Transport, there: Mapping[str, Row]) -> str:
+    """Why a package's row cannot be used beside those that are there; empty where it can."""
+    if name in there:
+        return "a package adds a protocol that already exists"
+    if row.transport is not transport:
+        return "a package adds a protocol with another transport than its entry point's"
+    own = [path for path in (row.path, row.socket, row.tokens) if path]
+    if not all(_PATH.fullmatch(path) for path in own):
+        return "a package adds a protocol whose path is not below /push/"
+    taken = [path for each in there.values() for path in (each.path, each.socket, each.tokens) if path]
+    if any(_is_within(mine, theirs) or _is_within(theirs, mine) for mine in own for theirs in taken):
+        return "a package adds a protocol at the path of another"
+    return ""
+
+
+def _is_within(path: str, other: str) -> bool:
+    return path == other or path.startswith(f"{other}/")
 
 
 def _rows(entry: EntryPoint) -> Mapping[str, Row]:

@@ -37,7 +37,7 @@ from ladestrom.model import Beginning, Operator, Receipt
 from ladestrom.problem import without_keys
 from ladestrom.protocols import Row
 from ladestrom.protocols.delivery import Delivery, ParseLimits
-from ladestrom.protocols.interfaces import Answer, Request
+from ladestrom.protocols.interfaces import Answer, ReadBack, Request
 from ladestrom.quoting import quoted
 from ladestrom.unpacking import gunzip
 
@@ -45,8 +45,6 @@ logger = structlog.get_logger(__name__)
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-Reader = Callable[[Request], Awaitable[Answer]]
-"""What answers GET on the path of a push, where its protocol lets operators read what they sent."""
 Reporter = Callable[[], Operator]
 """Gives the operator of whoever sends, with the rights that it has now.
 
@@ -80,6 +78,8 @@ class PushLimits(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int = 8 * 1024 * 1024
     """Before and after decompression."""
     parse: ParseLimits = ParseLimits()
+    sockets_per_key_max: int = 16
+    """Connections of one key at a time, where messages may come over a WebSocket."""
 
 
 class PushServices(msgspec.Struct, frozen=True):
@@ -109,28 +109,26 @@ class _Turn:
 class PushEndpoint:
     """Receives, takes, answers. One object for each path at which a protocol is served."""
 
-    def __init__(
-        self, path: str, row: Row, services: PushServices, *, reader: Reader | None = None, basic: bool = True
-    ) -> None:
+    def __init__(self, row: Row, services: PushServices, read_back: ReadBack | None = None) -> None:
         """The endpoint of one protocol.
 
         Args:
-            path: at which it is served, without its last slash.
-            row: the protocol.
-            services: what it shares with others.
-            reader: what answers GET, where anything does.
-            basic: whether HTTP Basic with the key as password is understood, beside `Bearer` and `X-Api-Key`.
+            row: the protocol, with its path.
+            services: what all endpoints share.
+            read_back: answers GET; None where the protocol has nothing that does.
         """
-        self.path = path
+        self.path = row.path
         self.failures: dict[str, int] = {}
         """Deliveries refused as a whole, by error code."""
-        self._raw_path = path.encode()
+        self._raw_path = row.path.encode()
         self._push = protocols.push(row)
         self._target = row.target
         self._services = services
-        self._reader = reader
-        self._basic = basic
-        self._allowed = SENDING if reader is None else f"GET, HEAD, {SENDING}"
+        self._read_back = read_back
+        self._basic = row.basic
+        # Packages that were written before rows said so say it of the protocol itself.
+        self._ordered = row.ordered or getattr(self._push, "sequential", False)
+        self._allowed = SENDING if read_back is None else f"GET, HEAD, {SENDING}"
         self._turns: dict[str, _Turn] = {}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -142,8 +140,8 @@ class PushEndpoint:
             await send({"type": "http.response.body", "body": b""})
             return
         try:
-            if method in READING and self._reader is not None:
-                answer = await self._reader(self._request(scope))
+            if method in READING and self._read_back is not None:
+                answer = await self._read_back(self._request(scope))
             else:
                 answer = await self._handle(scope, receive)
         except LadestromError as error:
@@ -159,7 +157,7 @@ class PushEndpoint:
         self.failures[error.code] = self.failures.get(error.code, 0) + 1
         answer = self._push.refuse(request, error)
         headers = dict(headers_of(error)) | dict(answer.headers)
-        if error.status == HTTPStatus.METHOD_NOT_ALLOWED and self._reader is not None:
+        if error.status == HTTPStatus.METHOD_NOT_ALLOWED and self._read_back is not None:
             headers["allow"] = self._allowed
         if error.status == HTTPStatus.UNAUTHORIZED and self._basic:
             headers["www-authenticate"] += ', Basic realm="ladestrom"'
@@ -201,7 +199,7 @@ class PushEndpoint:
         headers = _headers(scope)
         reporter = self._reporter(scope, headers)
         name = reporter().name
-        if not self._push.sequential or self._request(scope).query.get(DRY_RUN) == "1":
+        if not self._ordered or self._request(scope).query.get(DRY_RUN) == "1":
             async with self.held(name, self._size(headers)):
                 began = self._services.intake.begin()
                 request = self._request(scope, headers, path, await self._body(headers, receive))

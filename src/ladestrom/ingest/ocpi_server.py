@@ -35,7 +35,7 @@ from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.supervision import SourceIdentity
 from ladestrom.model import Millis, Operator, Order
 from ladestrom.outbound.calls import Calls
-from ladestrom.ports.peers import OcpiPeer, Peers
+from ladestrom.ports.peers import Peer, Peers
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_locations, ocpi_pull, ocpi_receiver
 from ladestrom.protocols.delivery import ParseLimits
@@ -101,7 +101,7 @@ class _Asked(msgspec.Struct, frozen=True):
     """A request, and whose it is."""
 
     request: Request
-    peer: OcpiPeer
+    peer: Peer
     operator: Operator
     token: str
     root: str
@@ -149,7 +149,7 @@ class OcpiServer:
         self._operator = operator
         self._clock = clock
         self._settings = settings
-        self._by_token: dict[bytes, OcpiPeer] = {}
+        self._by_token: dict[bytes, Peer] = {}
         self._left: set[str] = set()
         """Operators whose last peer left, until what it told is unknown."""
         self._busy: Counter[str] = Counter()
@@ -157,7 +157,7 @@ class OcpiServer:
         self._read_at = 0.0
         self._reading: asyncio.Task[None] | None = None
 
-    def follow(self, peers: Iterable[OcpiPeer]) -> None:
+    def follow(self, peers: Iterable[Peer]) -> None:
         """Takes the peers as the store has them: what is gone may nothing from now on.
 
         What an operator told whose last peer left is to be signed off then (`sign_off_left`).
@@ -270,7 +270,7 @@ class OcpiServer:
 
     # -- who it is ---------------------------------------------------------------------------------------
 
-    async def _authenticated(self, headers: Mapping[str, str]) -> tuple[OcpiPeer, str]:
+    async def _authenticated(self, headers: Mapping[str, str]) -> tuple[Peer, str]:
         tokens = ocpi.presented(headers.get("authorization"))
         if not tokens:
             raise Unauthenticated("write: Authorization: Token TOKEN, in Base64 from OCPI 2.2 on")
@@ -282,7 +282,7 @@ class OcpiServer:
             raise Unauthenticated("the token is unknown or no longer valid")
         return found
 
-    def _find(self, tokens: Iterable[str]) -> tuple[OcpiPeer, str] | None:
+    def _find(self, tokens: Iterable[str]) -> tuple[Peer, str] | None:
         for token in tokens:
             peer = self._by_token.get(digest(token))
             if peer is not None:
@@ -421,7 +421,7 @@ class OcpiServer:
         self._check_party(peer, operator, party)
         return operator
 
-    def _check_party(self, peer: OcpiPeer, operator: Operator, party: str) -> None:
+    def _check_party(self, peer: Peer, operator: Operator, party: str) -> None:
         roles = tuple(ocpi_credentials.Role(*role) for role in peer.roles)
         if operator.all or ocpi_credentials.allowed(roles, operator.parties, party):
             return
@@ -437,7 +437,7 @@ class OcpiServer:
         self._intake.unreadable(asked.operator, PROTOCOL, body, said, asked.request)
 
 
-def reconciled(peers: Iterable[OcpiPeer], every_s: int, *, anywhere: bool) -> list[SourceRecord]:
+def reconciled(peers: Iterable[Peer], every_s: int, *, anywhere: bool) -> list[SourceRecord]:
     """Sources that ask each registered peer for everything, `every_s` apart; none where that is 0.
 
     `anywhere` is whether their addresses may be private ones.

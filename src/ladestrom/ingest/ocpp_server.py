@@ -40,6 +40,7 @@ from ladestrom.ingest.websocket_server import upgrade_required
 from ladestrom.model import Millis, Operator, Order
 from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.protocols import CONVERSATIONS
 from ladestrom.protocols.ocpp import DIALECTS, NOTHING, Conversation, Outcome, agreed
 from ladestrom.protocols.ocpp_points import Points, layout
 from ladestrom.quoting import quoted
@@ -49,7 +50,7 @@ logger = structlog.get_logger(__name__)
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-PATH: Final = "/ocpp/"
+PATH: Final = f"{CONVERSATIONS['ocpp'].path}/"
 PROTOCOL: Final = "ocpp"
 PINGS: Final = "ladestrom.pings"
 """Extension of the ASGI scope: a dict. The transport sets `last_s` to the loop's time of the last ping

@@ -1,4 +1,5 @@
-"""`POST /auth/token`: the OAuth 2.0 password grant (RFC 6749, section 4.3), for clients that know no keys.
+"""The path of a row's `tokens`: the OAuth 2.0 password grant (RFC 6749, section 4.3), for clients that do not
+know keys.
 
 The password is the key, and so is the access token: nothing new is made that could leak, expire unseen or
 outlive a revocation. The user's name is not looked at, as a key says whose it is.
@@ -6,7 +7,7 @@ outlive a revocation. The user's name is not looked at, as a key says whose it i
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -16,10 +17,8 @@ from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import BadRequest, LadestromError, MethodNotAllowed, NotAllowed
 from ladestrom.ingest.http_push import Receive, Send, headers_of, read_body, respond
-from ladestrom.protocols.interfaces import Answer
-from ladestrom.protocols.qualicharge import fault
+from ladestrom.protocols.interfaces import Answer, Request
 
-TOKEN_PATH: Final = "/auth/token"  # noqa: S105 - a path
 FORM_BYTES_MAX: Final = 8 * 1024
 FORM_FIELDS_MAX: Final = 20
 """The grant has six."""
@@ -35,15 +34,18 @@ class _Token(msgspec.Struct, frozen=True):
 class TokenEndpoint:
     """The ASGI application for the path."""
 
-    def __init__(self, door: Doorkeeper) -> None:
+    def __init__(self, door: Doorkeeper, refuse: Callable[[Request, LadestromError], Answer]) -> None:
+        """The endpoint of one protocol; `refuse` says in its words that there is no token (`Push.refuse`)."""
         self._door = door
+        self._refuse = refuse
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request."""
         try:
             answer = await self._grant(scope, receive)
         except LadestromError as error:
-            answer = msgspec.structs.replace(fault(error), headers=headers_of(error))
+            request = Request(scope["method"], "", {}, {}, b"")
+            answer = msgspec.structs.replace(self._refuse(request, error), headers=headers_of(error))
         await respond(send, answer)
 
     async def _grant(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:

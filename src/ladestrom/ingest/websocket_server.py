@@ -1,4 +1,4 @@
-"""`/api/v2/reports/stream`: the plain interface over a WebSocket; each message is answered by its receipt.
+"""The path of a row's `socket`: a push over a WebSocket; each message is answered by its receipt.
 
 Messages may be sent without waiting for receipts (pipelining); receipts come in the order of messages. What
 exceeds the limits waits in the socket.
@@ -55,7 +55,7 @@ LAST_RECEIPTS_S_MAX: Final = 3.0
 
 
 class ReportSocket:
-    """The ASGI application for the socket."""
+    """The ASGI application of one push."""
 
     def __init__(self, endpoint: PushEndpoint, door: Doorkeeper, per_key_max: int = 16) -> None:
         self._endpoint = endpoint
@@ -70,6 +70,9 @@ class ReportSocket:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One connection."""
+        if scope["type"] != "websocket":
+            await upgrade_required(scope["method"], send)
+            return
         await receive()
         headers: Mapping[str, str] = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]

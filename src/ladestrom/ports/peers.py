@@ -10,7 +10,7 @@ import msgspec
 from ladestrom.model import Millis
 
 
-class OcpiPeer(msgspec.Struct, frozen=True, kw_only=True):
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """Who speaks OCPI with us. Never shown whole: it has their token."""
 
     id: str
@@ -37,11 +37,11 @@ class OcpiPeer(msgspec.Struct, frozen=True, kw_only=True):
 class Peers(Protocol):
     """Peers of OCPI, and what they have put here."""
 
-    async def every(self) -> Sequence[OcpiPeer]:
+    async def every(self) -> Sequence[Peer]:
         """All of them, the oldest first."""
         ...
 
-    async def put(self, peer: OcpiPeer, *, instead_of: bytes | None = None) -> None:
+    async def put(self, peer: Peer, *, instead_of: bytes | None = None) -> None:
         """Adds the peer or replaces it; with `instead_of`, only where that is still its token's SHA-256.
 
         Raises:

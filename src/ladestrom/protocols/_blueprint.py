@@ -10,7 +10,8 @@
     other. Golden samples and a fuzz target hold it to that.
 4.  A `Push` answers in the protocol's own words; a `Pull` is a generator that asks, hands on, returns what
     to remember. Neither awaits, reads a clock or a file.
-5.  One row in the table of `protocols`, or in the entry points of a package of your own.
+5.  One row in the table of `protocols`, or in the entry points of a package of your own. It says what the
+    transport has to know: the path, whether a sender's messages are taken one after the other, ...
 """
 
 from __future__ import annotations
@@ -92,7 +93,6 @@ class BlueprintPush:
     """`POST`, answered with how many points were taken."""
 
     name = "blueprint"
-    sequential = False
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Reads one request.
@@ -143,7 +143,12 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
 
 
 PUSHES: Final = {
-    "blueprint": Row(target="ladestrom.protocols._blueprint:BlueprintPush", help="An example."),
+    "blueprint": Row(
+        target="ladestrom.protocols._blueprint:BlueprintPush",
+        help="An example.",
+        path="/push/blueprint",  # as it would be if the row did not say so
+        ordered=False,  # likewise: `since` says which of two words is newer
+    ),
 }
 PULLS: Final = {
     "blueprint": Row(

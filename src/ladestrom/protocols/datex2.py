@@ -83,7 +83,6 @@ class Datex2:
     """Publications sent to us. `?extent=snapshot` or `?extent=delta` overrules their container."""
 
     name = "datex2"
-    sequential = True
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Datex2Delivery:
         """Implements `Push.receive`."""

@@ -6,7 +6,7 @@ was answered. Must not know sockets, clocks or files; `now` is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -42,13 +42,18 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+ReadBack = Callable[[Request], Awaitable[Answer]]
+"""Answers GET on the path of a push, where its senders may read what they sent.
+
+Raises:
+    LadestromError: `Push.refuse` says so in the protocol's own words.
+"""
+
+
 class Push(Protocol):
     """A protocol in which operators' systems send, over HTTP."""
 
     name: str
-    sequential: bool
-    """Whether an operator's messages are taken one after the other. Where they carry no times, that is all
-    that says which of two is the newer."""
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Reads one request, a POST, of this operator: `operator.name` is the reports' source.

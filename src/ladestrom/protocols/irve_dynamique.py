@@ -126,7 +126,6 @@ class IrveDynamique:
     """`POST /push/irve`: a file; with `?extent=snapshot` it has all points of its sender."""
 
     name = "irve"
-    sequential = False
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`."""

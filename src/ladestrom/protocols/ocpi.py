@@ -20,12 +20,13 @@ import msgspec
 
 from ladestrom.errors import LadestromError, SourceFailure
 from ladestrom.model import Millis
+from ladestrom.protocols import CONVERSATIONS
 from ladestrom.protocols.delivery import UNREADABLE, json_text
 from ladestrom.protocols.interfaces import Answer
 
 VERSIONS: Final = ("2.3.0", "2.2.1", "2.1.1")
 """Those that we speak, the best first."""
-PREFIX: Final = "/ocpi"
+PREFIX: Final = CONVERSATIONS["ocpi"].path
 TOKEN_CHARACTERS_MAX: Final = 64
 """OCPI 2.2.1, section 7.3.1: `token` is a string(64) of printable ASCII."""
 URL_CHARACTERS_MAX: Final = 255

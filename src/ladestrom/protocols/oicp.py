@@ -136,8 +136,6 @@ class Oicp:
     """`POST /api/oicp/evsepush/v21/operators/{operatorID}/status-records`, and `.../data-records`."""
 
     name = "oicp"
-    sequential = True
-    """OICP 2.3, "Data push operations": they must be used sequentially."""
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`.

@@ -265,7 +265,6 @@ class Plain:
     """The interface as a push."""
 
     name = "plain"
-    sequential = False
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`."""

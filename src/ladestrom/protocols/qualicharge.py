@@ -60,7 +60,6 @@ class Qualicharge:
     """`POST /dynamique/status/` and `POST /dynamique/status/bulk`."""
 
     name = "qualicharge"
-    sequential = False
 
     def receive(self, request: Request, operator: Operator, limits: ParseLimits) -> Delivery:
         """Implements `Push.receive`.

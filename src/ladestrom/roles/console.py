@@ -80,11 +80,8 @@ class Console:
             ingest.supervision.freshness,
         )
         metrics.registry.register(self.watch.readiness)
-        metrics.registry.register(
-            operations.ChargePointMetrics(
-                lambda: ingest.ocpp.connected, lambda: ingest.ocpp.messages, lambda: ingest.ocpp.failures
-            )
-        )
+        for collector in ingest.collectors:
+            metrics.registry.register(collector)
         return metrics
 
     def routes(self) -> Sequence[ControllerRouterHandler]:
@@ -205,7 +202,7 @@ class Console:
         )
 
     async def touch(self) -> None:
-        """Keeps when keys and charge points were last used, and how fresh operators are."""
+        """Keeps when keys and those who deliver were last seen, and how fresh operators are."""
         await self._store.touch_keys(self._context.door.take_used())
-        await self._store.touch_charge_points(self._ingest.ocpp.take_seen())
+        await self._ingest.touch()
         await self._writer.note_tallies()

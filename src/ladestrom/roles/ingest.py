@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 import msgspec
-from litestar import asgi
-from litestar.types import ControllerRouterHandler
+from prometheus_client.registry import Collector
 
-from ladestrom import housekeeping, protocols
-from ladestrom.clocks import steady
+from ladestrom import housekeeping, transports
 from ladestrom.housekeeping import Chore
 from ladestrom.hub import Hub
-from ladestrom.ingest import extensions, ocpi_server, ocpp_server
-from ladestrom.ingest.certificates import Certificates
-from ladestrom.ingest.http_push import PushEndpoint, PushServices, Reader
-from ladestrom.ingest.idempotency import Receipts
+from ladestrom.ingest import extensions
 from ladestrom.ingest.intake import Intake, Speakers
 from ladestrom.ingest.location_store import LocationStore
-from ladestrom.ingest.ocpi_calls import calls
-from ladestrom.ingest.ocpi_server import OcpiServer, reconciled
-from ladestrom.ingest.ocpp_server import OcppServer
 from ladestrom.ingest.parsing import ParsingProcess
-from ladestrom.ingest.pending import PendingBytes
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.sources import ServerServices, SourceTasks
 from ladestrom.ingest.supervision import STATUS_FILE, Supervision
-from ladestrom.ingest.tokens import TOKEN_PATH, TokenEndpoint
-from ladestrom.ingest.websocket_server import ReportSocket, upgrade_required
 from ladestrom.model import Position
-from ladestrom.ports.charge_points import ChargePoint
-from ladestrom.ports.peers import OcpiPeer
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import Stores
-from ladestrom.protocols import ocpi
-from ladestrom.protocols.plain import Plain
+from ladestrom.protocols.interfaces import ReadBack
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.rights import Rights
+from ladestrom.transports import sources
+from ladestrom.transports.serving import Route, Services
 
-REPORTS_PATH: Final = "/api/v2/reports"
-PUSH_PATHS: Final[Mapping[str, str]] = {"oicp": "/api/oicp", "qualicharge": "/dynamique"}
-"""Where a protocol of `protocols.PUSHES` says itself where it is served; all others are at `/push/NAME`."""
 SOURCES_S: Final = 2.0
 """How old what the command line shows of sources may be."""
 AGAIN_S: Final = 1.0
@@ -60,7 +46,7 @@ class Ingest:
         *,
         logged: Callable[[], Position],
         refresh: Callable[[], Awaitable[None]],
-        readers: Mapping[str, Reader],
+        read_back: Callable[[str], ReadBack],
     ) -> None:
         """Takes nothing yet.
 
@@ -70,7 +56,7 @@ class Ingest:
             store: where stations, sources and peers are kept.
             logged: position of our own log.
             refresh: makes the server take what was written to the store.
-            readers: what answers GET on the path of a push, by the protocol's name.
+            read_back: what answers GET on the path of a push, made of its row's `read_back`.
         """
         settings, directory = context.settings, hub.directory
         self._context = context
@@ -81,95 +67,55 @@ class Ingest:
         locations = LocationStore(store.peers, directory, clock)
         self.intake = Intake(hub, self.supervision, registrar, locations)
         self.sources = SourceTasks(
-            ServerServices(self.intake, store, limits.of_sources(settings), clock, logged, self.parsing),
+            ServerServices(self.intake, store, sources.limits_of(settings), clock, logged, self.parsing),
             self.protocols,
         )
-        services = self._push_services()
-        self.reports = PushEndpoint(REPORTS_PATH, protocols.PUSHES[Plain.name], services, basic=False)
-        self.pushes = [
-            PushEndpoint(PUSH_PATHS.get(name, f"/push/{name}"), row, services, reader=readers.get(name))
-            for name, row in self.protocols.pushes.items()
-            if name != Plain.name
-        ]
-        self.ocpp = OcppServer(self.intake, directory, clock, limits.of_charge_points(settings))
-        self.ocpi = OcpiServer(
-            self.intake,
-            locations,
-            store.peers,
-            calls(clock, anywhere=settings.ocpi.peers == "any"),
-            context.operator,
-            clock,
-            limits.ocpi_settings(settings),
+        services = Services(
+            settings=settings,
+            intake=self.intake,
+            locations=locations,
+            directory=directory,
+            store=store,
+            door=context.door,
+            parsing=self.parsing,
+            clock=clock,
+            operator=context.operator,
+            read_back=read_back,
         )
-        self._points: Sequence[ChargePoint] = ()
+        self.servings = transports.serve(self.protocols, services)
         self._speakers = Speakers(frozenset(), frozenset())
         self._some_left = True
         """Whether something is not configured any more, and what it told may still stand; at a start, for
         one."""
 
-    def _push_services(self) -> PushServices:
-        """What all paths share on which operators send."""
-        settings = self._context.settings
-        reports = settings.reports
-        return PushServices(
-            self.intake,
-            self._context.door,
-            Receipts(reports.idempotency_keys_max, reports.idempotency_hours, steady),
-            limits.of_pushes(settings),
-            self._certificates(),
-            PendingBytes(reports.pending_per_operator_mib_max * 1024 * 1024),
-            self.parsing,
-        )
-
-    def _certificates(self) -> Certificates | None:
-        reports = self._context.settings.reports
-        if not reports.certificate_header:
-            return None
-        return Certificates(
-            reports.certificate_header,
-            reports.certificate_proxies,
-            limits.certificate_subjects(reports.certificates),
-            self._context.operator,
-        )
-
-    def routes(self) -> Sequence[ControllerRouterHandler]:
+    @property
+    def routes(self) -> Sequence[Route]:
         """Where operators send to."""
-        own = self._context.settings.reports
-        socket = ReportSocket(self.reports, self._context.door, own.sockets_per_key_max)
-
-        @asgi(REPORTS_PATH, copy_scope=False)
-        async def reports(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
-            await self.reports(scope, receive, send)
-
-        @asgi(f"{REPORTS_PATH}/stream", copy_scope=False)
-        async def reports_stream(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - likewise
-            if scope["type"] == "websocket":
-                await socket(scope, receive, send)
-            else:
-                await upgrade_required(scope["method"], send)
-
-        return [
-            reports,
-            reports_stream,
-            _mounted("/ocpp", self.ocpp),
-            _mounted(ocpi.PREFIX, self.ocpi),
-            *(_mounted(endpoint.path, endpoint) for endpoint in self.pushes),
-            _mounted(TOKEN_PATH, TokenEndpoint(self._context.door)),
-        ]
+        return [route for serving in self.servings.values() for route in serving.routes]
 
     @property
     def failures(self) -> dict[str, int]:
         """Deliveries refused as a whole, by error code."""
         counted: Counter[str] = Counter()
-        for endpoint in (self.reports, *self.pushes):
-            counted.update(endpoint.failures)
-        counted.update({f"ocpi_{code}": count for code, count in self.ocpi.failures.items()})
+        for serving in self.servings.values():
+            counted.update(serving.failures)
         return counted
+
+    @property
+    def collectors(self) -> Sequence[Collector]:
+        """Metrics of single transports."""
+        return [collector for serving in self.servings.values() for collector in serving.collectors]
+
+    @property
+    def ping_s(self) -> float:
+        """How often WebSockets have to be pinged at least."""
+        wanted = (serving.ping_s for serving in self.servings.values())
+        return min((ping_s for ping_s in wanted if ping_s is not None), default=math.inf)
 
     def reconfigure(self) -> None:
         """Takes what changed of the settings."""
-        settings = self._context.settings
-        self.ocpp.limits = limits.of_charge_points(settings)
+        for serving in self.servings.values():
+            serving.reconfigure(self._context.settings)
         self._supervise()
 
     def _supervise(self) -> None:
@@ -180,25 +126,17 @@ class Ingest:
 
     async def follow(self, rights: Rights) -> None:
         """Goes by these rights; returns when none hands anything in any more that may not."""
-        own = self._context.settings.ocpi
-        self._points = rights.points
         self._supervise()
-        self.ocpp.follow(rights.points, rights.operators)
-        self.ocpi.follow(rights.peers)
-        asked = reconciled(rights.peers, own.reconcile_s, anywhere=own.peers == "any")
+        for serving in self.servings.values():
+            serving.follow(rights)
+        asked = [source for serving in self.servings.values() for source in serving.sources]
         await self.sources.follow([*rights.sources, *asked], rights.operators)
-        before, self._speakers = self._speakers, self._speakers_of(rights.sources, rights.peers)
+        before, self._speakers = self._speakers, self._speakers_of(rights.sources)
         self._some_left = self._some_left or not before.feeds <= self._speakers.feeds
 
-    def _speakers_of(self, sources: Iterable[SourceRecord], peers: Iterable[OcpiPeer]) -> Speakers:
-        # OCPI has one feed for what peers push and what sources fetch.
-        found = {
-            f"{peer.operator}/{ocpi_server.PROTOCOL}"
-            for peer in peers
-            if peer.state in ocpi_server.DELIVERING
-        }
-        found.update(f"{point.operator}/{ocpp_server.PROTOCOL}/{point.id}" for point in self._points)
-        for source in sources:
+    def _speakers_of(self, configured: Iterable[SourceRecord]) -> Speakers:
+        found = {feed for serving in self.servings.values() for feed in serving.feeds}
+        for source in configured:
             # A source that is followed vouches for what it told while it is followed.
             if source.paused_at is None or source.protocol not in self.protocols.streams:
                 found.update((f"{source.operator}/{source.name}", f"{source.operator}/{source.protocol}"))
@@ -210,8 +148,8 @@ class Ingest:
         Raises:
             LadestromError: the log failed; what is still to do is done the next time.
         """
-        self.ocpp.follow(self._points, self._context.operators)
-        await self.ocpi.sign_off_left()
+        for serving in self.servings.values():
+            await serving.follow_registry()
         some_left, self._some_left = self._some_left, False
         try:
             if some_left:
@@ -233,15 +171,22 @@ class Ingest:
     async def _take_again(self) -> None:
         await self.sources.take_again()
 
+    async def touch(self) -> None:
+        """Writes to the store when those who deliver were last seen."""
+        for serving in self.servings.values():
+            await serving.touch()
+
+    def leave(self) -> None:
+        """The server is about to stop: nobody is taken for gone any more."""
+        for serving in self.servings.values():
+            serving.leave()
+
+    async def drain(self) -> None:
+        """Returns when all that was taken is stored."""
+        for serving in self.servings.values():
+            await serving.drain()
+
     async def stop(self, seconds_max: float) -> None:
         """Ends what asks, follows and reads large messages."""
         await self.sources.stop()
         await housekeeping.ended(self.parsing.stop, seconds_max)
-
-
-def _mounted(path: str, application: Callable[[Any, Any, Any], Awaitable[None]]) -> ControllerRouterHandler:
-    @asgi(path, is_mount=True, copy_scope=False)
-    async def mounted(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
-        await application(scope, receive, send)
-
-    return mounted

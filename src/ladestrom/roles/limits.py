@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable
 from pathlib import Path
 
 from ladestrom import server
@@ -17,23 +16,13 @@ from ladestrom.credentials import TICKET_LIMITS
 from ladestrom.edges import keys
 from ladestrom.edges.connection import StreamLimits
 from ladestrom.edges.contract.served import Served
-from ladestrom.errors import InvalidSetting
 from ladestrom.formats.dialect import Style
 from ladestrom.formats.wire import Observed
 from ladestrom.hub import HubLimits
-from ladestrom.ingest.http_poll import SourceLimits
-from ladestrom.ingest.http_push import PushLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX
-from ladestrom.ingest.ocpi_server import OcpiSettings
-from ladestrom.ingest.ocpp_server import OcppLimits
 from ladestrom.ingest.quarantine import Quarantine
-from ladestrom.ingest.sources import SOURCE_ITEMS_MAX
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX
-from ladestrom.outbound.fetching import FetchLimits
-from ladestrom.outbound.pacing import PaceLimits
-from ladestrom.protocols import ocpi_credentials
-from ladestrom.protocols.delivery import ParseLimits
-from ladestrom.quoting import quoted
+from ladestrom.transports import pushes
 
 
 def store(directory: DataDirectory) -> Place:
@@ -58,20 +47,6 @@ def quarantine(settings: Settings) -> Quarantine:
         Path(settings.server.data),
         files_max=settings.sources.quarantine_files_max,
         bytes_max=settings.sources.quarantine_mib_max * 1024 * 1024,
-    )
-
-
-def of_sources(settings: Settings) -> SourceLimits:
-    sources = settings.sources
-    return SourceLimits(
-        fetch=FetchLimits(
-            answer_bytes_max=sources.answer_mib_max * 1024 * 1024, answer_s_max=sources.answer_s_max
-        ),
-        pace=PaceLimits(failures_max=sources.failures_max, rest_s=sources.rest_s),
-        parse=ParseLimits(items_max=SOURCE_ITEMS_MAX),
-        own_party=settings.ocpi.country_code + settings.ocpi.party_id,
-        round_s_max=sources.round_s_max,
-        lost_after_s=sources.lost_after_s,
     )
 
 
@@ -170,57 +145,9 @@ def style(settings: Settings, observed_at: Observed) -> Style:
     )
 
 
-def of_pushes(settings: Settings) -> PushLimits:
-    return PushLimits(
-        body_bytes_max=settings.reports.body_mib_max * 1024 * 1024,
-        parse=ParseLimits(items_max=settings.reports.items_max),
-    )
-
-
-def ocpi_settings(settings: Settings) -> OcpiSettings:
-    own = settings.ocpi
-    return OcpiSettings(
-        own=ocpi_credentials.Self(own.country_code, own.party_id, own.name),
-        root=settings.server.url_public,
-        parse=of_pushes(settings).parse,
-    )
-
-
-def of_charge_points(settings: Settings) -> OcppLimits:
-    ocpp = settings.ocpp
-    return OcppLimits(
-        heartbeat_s=ocpp.heartbeat_s,
-        grace_s=ocpp.grace_s,
-        start_grace_s=settings.rules.start_grace_s,
-        connections_max=ocpp.connections_max,
-        connections_per_operator_max=ocpp.connections_per_operator_max,
-        message_bytes_max=ocpp.message_kib_max * 1024,
-        messages_per_minute_max=ocpp.messages_per_minute_max,
-        stale_after_s=settings.rules.stale_after_s,
-    )
-
-
-def certificate_subjects(pairs: Iterable[str]) -> dict[str, str]:
-    """Subject to operator, from what the setting `reports.certificates` has.
-
-    Raises:
-        InvalidSetting: a pair is none.
-    """
-    found: dict[str, str] = {}
-    for pair in pairs:
-        operator, is_pair, subject = pair.partition("=")
-        if not (is_pair and operator.strip() and subject.strip()):
-            raise InvalidSetting(
-                f"reports.certificates has {quoted(pair, 60)}; write OPERATOR=SUBJECT, such as "
-                "abc=CN=abc,O=ABC"
-            )
-        found[subject] = operator.strip()
-    return found
-
-
 def served(settings: Settings) -> Served:
     """What the published contracts say of a server with these settings."""
-    reports = of_pushes(settings)
+    reports = pushes.limits_of(settings)
     return Served(
         visitors=settings.page.visitors == "anyone",
         url_public=settings.server.url_public,

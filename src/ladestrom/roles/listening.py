@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
-from litestar import Litestar
+from litestar import Litestar, asgi
 from litestar.config.compression import CompressionConfig
 from litestar.types import ControllerRouterHandler
 
@@ -23,27 +24,41 @@ from ladestrom.edges.methods import CrossOrigin, Methods
 from ladestrom.errors import InvalidSetting, NotReady
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context
+from ladestrom.transports.serving import Route
 
 logger = structlog.get_logger(__name__)
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def web(routes: Sequence[ControllerRouterHandler]) -> Litestar:
-    """All that is no stream."""
+def web(ingest: Sequence[Route], handlers: Sequence[ControllerRouterHandler]) -> Litestar:
+    """All that is no stream.
+
+    Args:
+        ingest: where operators send to.
+        handlers: all else.
+    """
     return Litestar(
-        routes,
+        [*map(_handler, ingest), *handlers],
         exception_handlers={Exception: on_error},
         compression_config=CompressionConfig(
             "gzip",
             minimum_size=1024,
             gzip_compress_level=4,
-            exclude=["^/api/v2/reports", "^/ocpi"],
+            exclude=[f"^{re.escape(route.path)}" for route in ingest if not route.compressed],
             exclude_opt_key=COMPRESSED,
         ),
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _handler(route: Route) -> ControllerRouterHandler:
+    @asgi(route.path, is_mount=not route.exact, copy_scope=False)
+    async def handler(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
+        await route.application(scope, receive, send)
+
+    return handler
 
 
 class Listening:
@@ -63,8 +78,13 @@ class Listening:
         """Whether somebody can connect."""
         return bool(self._servers)
 
-    async def begin(self, app: Litestar, stream: StreamEdge) -> None:
+    async def begin(self, app: Litestar, stream: StreamEdge, ping_s: float) -> None:
         """Returns when everybody can connect.
+
+        Args:
+            app: all that is no stream.
+            stream: the streams.
+            ping_s: how often WebSockets of `app` have to be pinged at least.
 
         Raises:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
@@ -88,7 +108,7 @@ class Listening:
                 header_timeout_s=settings.server.header_timeout_s,
                 keep_alive_s=int(settings.server.keep_alive_s),
                 drain_s=int(settings.server.drain_s),
-                ping_s=min(server.PING_S_MAX, settings.ocpp.heartbeat_s / 2),
+                ping_s=min(server.PING_S_MAX, ping_s),
                 listening=ready,
             ),
         )
@@ -115,7 +135,7 @@ class Listening:
         listener = server.listen(host, int(port), "metrics.listen")
         await self._serve(
             listener,
-            lambda ready: server.make_plain(
+            lambda ready: server.make_simple(
                 operations.MetricsPort(metrics),
                 keep_alive_s=int(settings.server.keep_alive_s),
                 listening=ready,

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from litestar.types import ControllerRouterHandler
 
+from ladestrom import protocols
 from ladestrom.broadcast import Broadcast
 from ladestrom.clocks import steady
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import View
-from ladestrom.credentials import Tickets
+from ladestrom.credentials import Doorkeeper, Tickets
 from ladestrom.edges import cors
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.output import Opened, Reading
 from ladestrom.housekeeping import Chore
-from ladestrom.model import Entry
+from ladestrom.model import Change, Entry, Millis
 from ladestrom.outputs import OUTPUTS
 from ladestrom.ports.log import BoardRow, Log
 from ladestrom.ports.signals import Signals
+from ladestrom.protocols.interfaces import ReadBack
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 
 SWEEP_S: Final = 1.0
 READ: Final = (*cors.READ, *(path for output in OUTPUTS for path in output.reads))
 """What pages of other origins may read."""
+
+ReadBackMaker = Callable[[View, Callable[[int, Change], Millis], Doorkeeper], ReadBack]
+"""Makes what answers GET on the path of a push: of a view, of what says when a change was last observed
+(`Signals.observed_at`), and of what knows keys."""
 
 
 class Reader:
@@ -36,6 +42,7 @@ class Reader:
     def __init__(self, context: Context, log: Log, directory: Directory, signals: Signals) -> None:
         settings = context.settings
         self._context = context
+        self._signals = signals
         self.view = View(directory, log.last.epoch)
         self.tickets = Tickets(steady, limits.of_tickets(settings))
         style = limits.style(settings, signals.observed_at)
@@ -107,6 +114,15 @@ class Reader:
     def routes(self) -> Sequence[ControllerRouterHandler]:
         """What it serves, streams apart."""
         return [route for opened in self._opened for route in opened.routes]
+
+    def read_back(self, target: str) -> ReadBack:
+        """What answers GET on the path of a push, where its senders may read what they sent.
+
+        Args:
+            target: `module:attribute`, a `ReadBackMaker`.
+        """
+        make: ReadBackMaker = protocols.load(target)
+        return make(self.view, self._signals.observed_at, self._context.door)
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""

@@ -9,7 +9,7 @@ import msgspec
 from ladestrom.core.access import Keyring
 from ladestrom.model import Operator
 from ladestrom.ports.charge_points import ChargePoint
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import Stores
 
@@ -21,7 +21,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     operators: Mapping[str, Operator]
     keyring: Keyring
     points: Sequence[ChargePoint]
-    peers: Sequence[OcpiPeer]
+    peers: Sequence[Peer]
     sources: Sequence[SourceRecord]
 
 

@@ -6,7 +6,7 @@ from tests.building import make_operator
 from ladestrom.errors import InvalidSetting, NotAllowed, Unauthenticated
 from ladestrom.ingest.certificates import Certificates
 from ladestrom.model import Operator
-from ladestrom.roles.limits import certificate_subjects
+from ladestrom.transports.pushes import certificate_subjects
 
 HEADER = "X-Client-Subject"
 PROXY = "192.0.2.1"

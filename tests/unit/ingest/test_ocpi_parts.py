@@ -24,7 +24,7 @@ from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_server import reconciled
 from ladestrom.ingest.registrar import STATIONS_PER_LOOK, Registrar
 from ladestrom.ports.calls import Answered, Ask
-from ladestrom.ports.peers import OcpiPeer
+from ladestrom.ports.peers import Peer
 from ladestrom.ports.registry import ImportReport, RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_pull import WHOLE_EVERY_S
@@ -390,8 +390,8 @@ class TestRegistrar:
         assert store.imports == []
 
 
-def registered(**changes: Any) -> OcpiPeer:
-    peer = OcpiPeer(
+def registered(**changes: Any) -> Peer:
+    peer = Peer(
         id="p1",
         operator="abc",
         state="registered",
@@ -405,7 +405,7 @@ def registered(**changes: Any) -> OcpiPeer:
     return msgspec.structs.replace(peer, **changes)
 
 
-def names(peers: Sequence[OcpiPeer], every_s: int = 60) -> list[str]:
+def names(peers: Sequence[Peer], every_s: int = 60) -> list[str]:
     return [source.name for source in reconciled(peers, every_s, anywhere=False)]
 
 

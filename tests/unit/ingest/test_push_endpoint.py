@@ -34,7 +34,6 @@ class Push:
     """A protocol that notes what it is asked."""
 
     name = "test"
-    sequential = True
     last: ClassVar[Push]
     """The one that was made last."""
 
@@ -59,7 +58,7 @@ class Push:
 
 
 class Unordered(Push):
-    sequential = False
+    """Served by a row that does not say that its messages are ordered."""
 
 
 class Intake:
@@ -99,8 +98,8 @@ class Peer:
         door = Doorkeeper(Keyring([RECORD], [make_operator()]), lambda: NOW)
         receipts: Receipts[Answer] = Receipts(10, 1, lambda: NOW)
         services = PushServices(self.intake, door, receipts, PushLimits(body_bytes_max=100))  # type: ignore[arg-type]
-        row = Row(target=f"{__name__}:{protocol.__name__}", help="")
-        self.endpoint = PushEndpoint(PATH, row, services, **options)
+        row = Row(target=f"{__name__}:{protocol.__name__}", help="", path=PATH, ordered=protocol is Push)
+        self.endpoint = PushEndpoint(row, services, **options)
         self.push = Push.last
         self.reads = 0
 
@@ -172,7 +171,7 @@ async def test_where_statuses_can_be_read_get_is_answered_without_a_key_being_lo
     async def read(request: Request) -> Answer:
         return Answer(200, request.path.encode())
 
-    peer = Peer(reader=read)
+    peer = Peer(read_back=read)
     assert (await peer.send(f"{PATH}/x/", method="GET", headers={}))[:2] == (200, b"x")
     status, body, headers = await peer.send(f"{PATH}/x/", method="HEAD", headers={})
     assert (status, body, headers["content-length"]) == (200, b"", "1")

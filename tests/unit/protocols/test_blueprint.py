@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 
+import msgspec
 import pytest
 from tests.building import NOW, make_operator
 
@@ -13,9 +14,10 @@ from ladestrom.errors import MalformedBody, SourceFailure
 from ladestrom.ingest.extensions import GROUP, OURS, table
 from ladestrom.model import Position, Receipt, Status
 from ladestrom.ports.calls import Answered, Ask
-from ladestrom.protocols import _blueprint
+from ladestrom.protocols import Transport, _blueprint
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.interfaces import PullSettings, Request, inline
+from ladestrom.transports import TRANSPORTS
 
 PAGE = b'{"points": [{"id": "NO*ABC*E1", "state": "free"}, {"id": 7}]}'
 SETTINGS = PullSettings(source="abc", address="https://example.org/points?page=1", secret="token")
@@ -89,6 +91,36 @@ def test_the_protocols_of_a_package_are_found_and_can_be_loaded() -> None:
     assert set(OURS.pushes) < set(found.pushes)
 
 
+def test_a_row_of_a_package_that_says_no_more_than_it_must_is_served_below_push_and_in_no_order() -> None:
+    found = table([entry("pushes", f"{__name__}:BARE"), entry("pulls", f"{__name__}:BARE")])
+    pushed, pulled = found.pushes["bare"], found.pulls["bare"]
+    assert (pushed.transport, pushed.path) == (Transport.HTTP_PUSH, "/push/bare")
+    assert (pushed.ordered, pushed.read_back, pushed.tokens, pushed.socket) == (False, "", "", "")
+    assert (pulled.transport, pulled.path) == (Transport.HTTP_POLL, "")
+
+
+def test_what_the_row_of_the_example_says_is_what_it_would_be_anyway() -> None:
+    bare = protocols.Row(target=_blueprint.PUSHES["blueprint"].target, help="An example.")
+    said, filled = (
+        protocols.filled("blueprint", row, Transport.HTTP_PUSH)
+        for row in (_blueprint.PUSHES["blueprint"], bare)
+    )
+    assert said == filled
+
+
+BARE = {"bare": protocols.Row(target="ladestrom.protocols._blueprint:BlueprintPush", help="An example.")}
+ELSEWHERE = {"a": msgspec.structs.replace(BARE["bare"], path="/api/v2/a")}
+TAKEN = {"a": msgspec.structs.replace(BARE["bare"], path="/push/irve/a")}
+ODD = {"a": msgspec.structs.replace(BARE["bare"], path="/push/{name}")}
+TOKENS = {"a": msgspec.structs.replace(BARE["bare"], tokens="/auth/token")}
+STREAMED = {"a": msgspec.structs.replace(BARE["bare"], transport=Transport.STREAM)}
+
+
+@pytest.mark.parametrize("rows", ["ELSEWHERE", "TAKEN", "ODD", "TOKENS", "STREAMED"])
+def test_a_package_takes_no_path_of_another_and_no_transport_but_its_own(rows: str) -> None:
+    assert table([entry("pushes", f"{__name__}:{rows}")]) == OURS
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -107,6 +139,13 @@ LOADERS: dict[str, tuple[Mapping[str, protocols.Row], Callable[[protocols.Row], 
     "pushes": (protocols.PUSHES, lambda row: protocols.push(row).receive),
     "pulls": (protocols.PULLS, protocols.pull),
     "streams": (protocols.STREAMS, protocols.stream),
+    "conversations": (protocols.CONVERSATIONS, lambda row: protocols.load(row.target)),
+}
+CARRIED = {
+    "pushes": {Transport.HTTP_PUSH},
+    "pulls": {Transport.HTTP_POLL},
+    "streams": {Transport.STREAM},
+    "conversations": {Transport.WEBSOCKET, Transport.PEERS},
 }
 
 
@@ -118,3 +157,13 @@ def test_every_protocol_of_the_table_can_be_loaded_and_says_what_it_is(kind: str
         assert row.help.endswith("."), name
         assert set(row.required) <= set(row.options), name
         assert all(text.endswith(".") for text in row.options.values()), name
+        assert row.transport in CARRIED[kind], name
+        assert bool(row.path) is (kind in {"pushes", "conversations"}), name
+        assert not row.read_back or callable(protocols.load(row.read_back)), name
+
+
+def test_each_protocol_is_served_at_paths_of_its_own_and_by_a_transport_that_there_is() -> None:
+    rows = [*protocols.PUSHES.values(), *protocols.CONVERSATIONS.values()]
+    paths = [path for row in rows for path in (row.path, row.socket, row.tokens) if path]
+    assert len(set(paths)) == len(paths)
+    assert {row.transport for row in rows} == TRANSPORTS.keys()

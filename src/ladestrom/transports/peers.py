@@ -1,0 +1,84 @@
+"""OCPI: peers register, push to us, and are asked for all that they have now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from ladestrom.config import Settings
+from ladestrom.ingest.ocpi_calls import calls
+from ladestrom.ingest.ocpi_server import DELIVERING, PROTOCOL, OcpiServer, OcpiSettings, reconciled
+from ladestrom.ports.peers import Peer
+from ladestrom.ports.sources import SourceRecord
+from ladestrom.protocols import Row, ocpi_credentials
+from ladestrom.transports import pushes
+from ladestrom.transports.serving import Rights, Route, Services, Serving
+
+ANYWHERE: Final = "any"
+"""Value of the setting `ocpi.peers`."""
+
+
+class PeerRequests(Serving):
+    """The server of all peers."""
+
+    def __init__(self, rows: Mapping[str, Row], services: Services) -> None:
+        self._rows = rows
+        self._settings = services.settings.ocpi
+        self._server = OcpiServer(
+            services.intake,
+            services.locations,
+            services.store.peers,
+            calls(services.clock, anywhere=self._settings.peers == ANYWHERE),
+            services.operator,
+            services.clock,
+            settings_of(services.settings),
+        )
+        self._peers: Sequence[Peer] = ()
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """Below the path are versions and modules."""
+        return [Route(row.path, self._server, compressed=row.compressed) for row in self._rows.values()]
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Requests refused, by status code of OCPI."""
+        return {f"{PROTOCOL}_{code}": count for code, count in self._server.failures.items()}
+
+    @property
+    def feeds(self) -> Iterable[str]:
+        """One of each operator, for what its peers push and for what they answer."""
+        return {f"{peer.operator}/{PROTOCOL}" for peer in self._peers if peer.state in DELIVERING}
+
+    @property
+    def sources(self) -> Iterable[SourceRecord]:
+        """Each registered peer is asked for everything now and then."""
+        own = self._settings
+        return reconciled(self._peers, own.reconcile_s, anywhere=own.peers == ANYWHERE)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Takes what changed of the settings."""
+        self._settings = settings.ocpi
+
+    def follow(self, rights: Rights) -> None:
+        """Goes by these rights from now on."""
+        self._peers = rights.peers
+        self._server.follow(self._peers)
+
+    async def follow_registry(self) -> None:
+        """Signs off what operators told whose last peer left."""
+        await self._server.sign_off_left()
+
+    async def drain(self) -> None:
+        """Returns when every Location that was taken is stored."""
+        await self._server.drain()
+
+
+def settings_of(settings: Settings) -> OcpiSettings:
+    """Who we are to peers, and what they may send."""
+    own = settings.ocpi
+    return OcpiSettings(
+        own=ocpi_credentials.Self(own.country_code, own.party_id, own.name),
+        root=settings.server.url_public,
+        parse=pushes.limits_of(settings).parse,
+    )
