@@ -77,7 +77,7 @@ class App:
             store,
             logged=lambda: log.last,
             refresh=refresh,
-            read_back=self.reader.read_back,
+            over_view=self.reader.over_view,
         )
         self.console = Console(context, log, store, self.writer, self.ingest, self.reader, refresh)
         self.web = listening.web(self.ingest.routes, [*self.reader.routes(), *self.console.routes()])

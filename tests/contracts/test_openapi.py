@@ -22,7 +22,7 @@ from tests.e2e.wire import Head, Wire, refusal
 from tests.patience import scaled
 from tests.programs import run
 
-from ladestrom.ingest.ocpi_server import digest
+from ladestrom.ingest.ocpi_peers import digest
 from ladestrom.ports.peers import Peer
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")

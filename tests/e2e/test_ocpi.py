@@ -22,7 +22,7 @@ from tests.patience import DEADLINE_S, until
 from ladestrom import cli
 from ladestrom.backends.sql import SqlStore
 from ladestrom.core.access import operator_from
-from ladestrom.ingest.ocpi_server import new_token
+from ladestrom.ingest.ocpi_peers import new_token
 from ladestrom.protocols.ocpi import VERSIONS
 
 PARTIES = ("BE*BEC", "SE*EVC", "NL*ALF", "NL*ALL", "DE*ALL")

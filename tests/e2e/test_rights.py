@@ -18,7 +18,7 @@ from tests.e2e.wire import TEXT, Wire, request
 from tests.patience import until
 
 from ladestrom.core.access import operator_from
-from ladestrom.ingest.ocpi_server import digest, new_token
+from ladestrom.ingest.ocpi_peers import digest, new_token
 from ladestrom.model import Evse, Operator
 from ladestrom.ports.peers import Peer
 

@@ -21,7 +21,8 @@ from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.config import Settings, special
 from ladestrom.errors import BadRequest, Conflict, NotFound
 from ladestrom.ingest.ocpi_calls import calls
-from ladestrom.ingest.ocpi_server import VERSIONS_PATH, digest, new_token
+from ladestrom.ingest.ocpi_peers import digest, new_token
+from ladestrom.ingest.ocpi_registration import VERSIONS_PATH
 from ladestrom.outbound.calls import Calls
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.peers import Peer

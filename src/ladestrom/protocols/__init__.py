@@ -50,7 +50,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     other, then."""
     read_back: str = ""
     """Of a push: `module:attribute` of what makes the answers to GET on its path, where its senders may read
-    what they sent (`roles.reader`); empty where nothing does."""
+    what they sent (`interfaces.ReadBack`; `roles.reader` makes it); empty where nothing does."""
     exact: bool = False
     """Whether only the path itself is the protocol's, and nothing below it."""
     basic: bool = True
@@ -222,7 +222,7 @@ CONVERSATIONS: Final[Mapping[str, Row]] = {
         ordered=True,
     ),
     "ocpi": Row(
-        target="ladestrom.protocols.ocpi_receiver:put",
+        target="ladestrom.protocols.ocpi_modules:MODULES",
         help="OCPI 2.1.1, 2.2.1 and 2.3.0 at `/ocpi/versions`: Locations, as they are pushed to a Receiver.",
         transport=Transport.PEERS,
         path="/ocpi",

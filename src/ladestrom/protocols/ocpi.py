@@ -26,6 +26,8 @@ from ladestrom.protocols.interfaces import Answer
 
 VERSIONS: Final = ("2.3.0", "2.2.1", "2.1.1")
 """Those that we speak, the best first."""
+ROLELESS: Final = frozenset({"2.1.1"})
+"""Versions in which an endpoint has no role."""
 PREFIX: Final = CONVERSATIONS["ocpi"].path
 TOKEN_CHARACTERS_MAX: Final = 64
 """OCPI 2.2.1, section 7.3.1: `token` is a string(64) of printable ASCII."""
@@ -251,20 +253,6 @@ def presented(header: str | None) -> tuple[str, ...]:
 def versions(root: str) -> list[dict[str, str]]:
     """What `/ocpi/versions` says; `root` is our address, without a slash at its end."""
     return [{"version": version, "url": f"{root}{PREFIX}/{version}"} for version in VERSIONS]
-
-
-def details(root: str, version: str, *, has_credentials: bool = True) -> dict[str, object]:
-    """The version details. The address of Locations ends in a slash: some peers append to it as it is."""
-    base = f"{root}{PREFIX}/{version}"
-    modules = [("locations", "RECEIVER", f"{base}/locations/")]
-    if has_credentials:
-        # OCPI 2.2.1, section 6.2.3: of the module credentials the role says nothing; SENDER is advised.
-        modules.insert(0, ("credentials", "SENDER", f"{base}/credentials"))
-    endpoints = [
-        {"identifier": identifier, "url": url} | ({} if version == _UNENCODED else {"role": role})
-        for identifier, role, url in modules
-    ]
-    return {"version": version, "endpoints": endpoints}
 
 
 def read_versions(data: msgspec.Raw, what: str) -> list[Version]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from prometheus_client.registry import Collector
@@ -23,7 +23,6 @@ from ladestrom.ingest.supervision import STATUS_FILE, Supervision
 from ladestrom.model import Position
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import Stores
-from ladestrom.protocols.interfaces import ReadBack
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.rights import Rights
@@ -46,7 +45,7 @@ class Ingest:
         *,
         logged: Callable[[], Position],
         refresh: Callable[[], Awaitable[None]],
-        read_back: Callable[[str], ReadBack],
+        over_view: Callable[[str], Any],
     ) -> None:
         """Takes nothing yet.
 
@@ -56,7 +55,7 @@ class Ingest:
             store: where stations, sources and peers are kept.
             logged: position of our own log.
             refresh: makes the server take what was written to the store.
-            read_back: what answers GET on the path of a push, made of its row's `read_back`.
+            over_view: makes what needs the readers' view, by its `module:attribute`.
         """
         settings, directory = context.settings, hub.directory
         self._context = context
@@ -80,7 +79,7 @@ class Ingest:
             parsing=self.parsing,
             clock=clock,
             operator=context.operator,
-            read_back=read_back,
+            over_view=over_view,
         )
         self.servings = transports.serve(self.protocols, services)
         self._speakers = Speakers(frozenset(), frozenset())

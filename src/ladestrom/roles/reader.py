@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from litestar.types import ControllerRouterHandler
@@ -13,27 +13,22 @@ from ladestrom.broadcast import Broadcast
 from ladestrom.clocks import steady
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import View
-from ladestrom.credentials import Doorkeeper, Tickets
+from ladestrom.credentials import Tickets
 from ladestrom.edges import cors
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.output import Opened, Reading
 from ladestrom.housekeeping import Chore
-from ladestrom.model import Change, Entry, Millis
+from ladestrom.model import Entry
 from ladestrom.outputs import OUTPUTS
 from ladestrom.ports.log import BoardRow, Log
 from ladestrom.ports.signals import Signals
-from ladestrom.protocols.interfaces import ReadBack
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 
 SWEEP_S: Final = 1.0
 READ: Final = (*cors.READ, *(path for output in OUTPUTS for path in output.reads))
 """What pages of other origins may read."""
-
-ReadBackMaker = Callable[[View, Callable[[int, Change], Millis], Doorkeeper], ReadBack]
-"""Makes what answers GET on the path of a push: of a view, of what says when a change was last observed
-(`Signals.observed_at`), and of what knows keys."""
 
 
 class Reader:
@@ -115,14 +110,14 @@ class Reader:
         """What it serves, streams apart."""
         return [route for opened in self._opened for route in opened.routes]
 
-    def read_back(self, target: str) -> ReadBack:
-        """What answers GET on the path of a push, where its senders may read what they sent.
+    def over_view(self, target: str) -> Any:  # noqa: ANN401 - what it is, whoever names the target knows
+        """What a protocol needs of the readers' view, such as what answers GET on the path of a push.
 
         Args:
-            target: `module:attribute`, a `ReadBackMaker`.
+            target: `module:attribute` of what makes it of a view, of what says when a change was last
+                observed (`Signals.observed_at`), and of what knows keys.
         """
-        make: ReadBackMaker = protocols.load(target)
-        return make(self.view, self._signals.observed_at, self._context.door)
+        return protocols.load(target)(self.view, self._signals.observed_at, self._context.door)
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""

@@ -7,10 +7,12 @@ from typing import Final
 
 from ladestrom.config import Settings
 from ladestrom.ingest.ocpi_calls import calls
-from ladestrom.ingest.ocpi_server import DELIVERING, PROTOCOL, OcpiServer, OcpiSettings, reconciled
+from ladestrom.ingest.ocpi_handlers import ModuleServices, OcpiSettings
+from ladestrom.ingest.ocpi_peers import DELIVERING, PROTOCOL, KnownPeers, reconciled
+from ladestrom.ingest.ocpi_server import OcpiServer
 from ladestrom.ports.peers import Peer
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.protocols import Row, ocpi_credentials
+from ladestrom.protocols import Row, load, ocpi_credentials
 from ladestrom.transports import pushes
 from ladestrom.transports.serving import Rights, Route, Services, Serving
 
@@ -24,14 +26,21 @@ class PeerRequests(Serving):
     def __init__(self, rows: Mapping[str, Row], services: Services) -> None:
         self._rows = rows
         self._settings = services.settings.ocpi
+        self._locations = services.locations
+        self._known = KnownPeers(services.store.peers, services.intake, services.operator)
         self._server = OcpiServer(
-            services.intake,
-            services.locations,
-            services.store.peers,
-            calls(services.clock, anywhere=self._settings.peers == ANYWHERE),
-            services.operator,
-            services.clock,
-            settings_of(services.settings),
+            ModuleServices(
+                intake=services.intake,
+                locations=services.locations,
+                store=services.store.peers,
+                peers=self._known,
+                calls=calls(services.clock, anywhere=self._settings.peers == ANYWHERE),
+                operator=services.operator,
+                clock=services.clock,
+                settings=settings_of(services.settings),
+                over_view=services.over_view,
+            ),
+            [module for row in rows.values() for module in load(row.target)],
         )
         self._peers: Sequence[Peer] = ()
 
@@ -63,15 +72,15 @@ class PeerRequests(Serving):
     def follow(self, rights: Rights) -> None:
         """Goes by these rights from now on."""
         self._peers = rights.peers
-        self._server.follow(self._peers)
+        self._known.follow(self._peers)
 
     async def follow_registry(self) -> None:
         """Signs off what operators told whose last peer left."""
-        await self._server.sign_off_left()
+        await self._known.sign_off_left()
 
     async def drain(self) -> None:
         """Returns when every Location that was taken is stored."""
-        await self._server.drain()
+        await self._locations.drain()
 
 
 def settings_of(settings: Settings) -> OcpiSettings:

@@ -29,7 +29,7 @@ class Pushes(Serving):
         self._limits = limits_of(services.settings)
         shared = _shared(services, self._limits)
         self.endpoints: Mapping[str, PushEndpoint] = {
-            name: PushEndpoint(row, shared, services.read_back(row.read_back) if row.read_back else None)
+            name: PushEndpoint(row, shared, services.over_view(row.read_back) if row.read_back else None)
             for name, row in rows.items()
         }
         """By the protocol's name."""

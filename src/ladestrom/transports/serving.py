@@ -19,7 +19,6 @@ from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.ports.peers import Peer
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import Stores
-from ladestrom.protocols.interfaces import ReadBack
 
 Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 """An ASGI application."""
@@ -39,8 +38,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], Millis]
     operator: Callable[[str], Operator | None]
     """An operator by its name, as the store has it now."""
-    read_back: Callable[[str], ReadBack]
-    """What answers GET for a row, made of its `read_back`."""
+    over_view: Callable[[str], Any]
+    """Makes what needs the readers' view, such as what answers GET for a push, by its `module:attribute`."""
 
 
 class Rights(Protocol):

@@ -21,7 +21,7 @@ from ladestrom.errors import NotReady, SourceFailure, TooLarge
 from ladestrom.ingest import location_store
 from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.ocpi_calls import calls
-from ladestrom.ingest.ocpi_server import reconciled
+from ladestrom.ingest.ocpi_peers import reconciled
 from ladestrom.ingest.registrar import STATIONS_PER_LOOK, Registrar
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.peers import Peer

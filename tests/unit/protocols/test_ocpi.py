@@ -19,6 +19,7 @@ from ladestrom.protocols import ocpi, ocpi_credentials, ocpi_receiver
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.ocpi import Refused
 from ladestrom.protocols.ocpi_locations import Page, read_page
+from ladestrom.protocols.ocpi_modules import MODULES, details
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "ocpi"
 OWN = ocpi_credentials.Self("NO", "LDS", "ladestrom")
@@ -89,8 +90,8 @@ class TestEnvelopes:
 
 class TestVersions:
     def test_details_have_no_roles_in_2_1_1_and_locations_end_in_a_slash(self) -> None:
-        flat: Any = ocpi.details("https://hub.example", "2.1.1")
-        roled: Any = ocpi.details("https://hub.example", "2.3.0")
+        flat: Any = details(MODULES, "https://hub.example", "2.1.1", "registered")
+        roled: Any = details(MODULES, "https://hub.example", "2.3.0", "registered")
         assert all("role" not in each for each in flat["endpoints"])
         assert {(each["identifier"], each["role"]) for each in roled["endpoints"]} == {
             ("credentials", "SENDER"),
