@@ -25,9 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.tables import Conditions, middle, ratio, table, told
 
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import Broadcast, BroadcastLimits
 from ladestrom.core.board import Board
-from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View
@@ -48,6 +46,9 @@ from ladestrom.model import (
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
 from ladestrom.ports.log import BoardRow
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.channels import BroadcastLimits
+from ladestrom.reader.subscriptions import Subscriber, Wishes
 
 CORE: Final = 0
 SEED: Final = 1
@@ -64,7 +65,7 @@ DIALECTS: Final = ("v1", "v2")
 
 
 class Tap:
-    """A consumer that counts (`core.channel.Sink`)."""
+    """A consumer that counts (`reader.subscriptions.Sink`)."""
 
     def __init__(self) -> None:
         self.paused = False
@@ -205,7 +206,7 @@ class Bench:
         began_s = time.thread_time()
         for batch in batches:
             await engine.take(batch)
-            await engine.broadcast._pass()
+            await engine.broadcast._fanout.once()
         took_s = time.thread_time() - began_s
         engine.part()
         self.wrongs += checked(taps, count)
@@ -222,7 +223,7 @@ class Bench:
             began_s = time.thread_time()
             await engine.take(reports)
             made_s = time.thread_time()
-            await engine.broadcast._pass()
+            await engine.broadcast._fanout.once()
             taken_s += made_s - began_s
             passed_s += time.thread_time() - made_s
         engine.part()

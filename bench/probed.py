@@ -26,7 +26,8 @@ from typing import Any, Final, TextIO
 import msgspec
 import uvloop
 
-from ladestrom.core.channel import Channel, Subscriber
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.subscriptions import Subscriber
 
 NOTED_MS: Final = 2.0
 RECEIVING: Final = (

@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from tests import digests
 
-from ladestrom.broadcast import Broadcast
-from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.core.selection import Selection
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Millis, Position, Station, Status
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.subscriptions import Subscriber, Wishes
 
 PAIRS: Final = {
     "AVAILABLE": (0, 0),

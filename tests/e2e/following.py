@@ -254,9 +254,9 @@ def beat(server: Serving) -> None:
 
     def due() -> None:
         broadcast = server.app.reader.broadcast
-        for channel in broadcast._channels.values():
+        for channel in broadcast._channels.all.values():
             channel.heartbeat_due_s = 0.0
-        broadcast._wake.set()
+        broadcast._channels.wake.set()
 
     server.call(due)
 

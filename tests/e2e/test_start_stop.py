@@ -99,7 +99,7 @@ def test_a_signal_tells_consumers_and_ends_with_0(
 DEFECT = """
 import asyncio, sys
 from ladestrom import app
-from ladestrom.broadcast import Broadcast
+from ladestrom.reader.broadcast import Broadcast
 from ladestrom.cli import main
 
 serving = asyncio.Event()

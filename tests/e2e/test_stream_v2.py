@@ -45,10 +45,10 @@ from tests.e2e.running import Running
 from tests.e2e.serving import HOUR_MS, LISTED, Serving, evse, now, station, tick
 from tests.e2e.wire import CLOSE, TEXT, Ended, Head, Wire, refusal
 from tests.patience import DEADLINE_S, until
+from tests.reading import holders
 
-from ladestrom import __version__, broadcast
+from ladestrom import __version__
 from ladestrom.client.v2_session import Mode, V2Session
-from ladestrom.core import channel
 from ladestrom.errors import LogFailure
 from ladestrom.formats.wire import instant
 from ladestrom.model import Change, Entry, Position, evse_key
@@ -202,7 +202,7 @@ def test_a_report_that_changes_nothing_is_not_told(server: Serving, over: Transp
 def test_changes_are_gathered_for_as_long_as_was_asked(
     server: Serving, batch_ms: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now_s = server.app.reader.broadcast._clock_s()
+    now_s = server.app.reader.broadcast._channels.clock_s()
     monkeypatch.setattr(server.app.reader.broadcast, "_clock_s", lambda: now_s)
     with Follower(server, batch_ms=batch_ms) as follower, Follower(server, batch_ms=0) as prompt:
         follower.synced()
@@ -211,7 +211,7 @@ def test_changes_are_gathered_for_as_long_as_was_asked(
         now_s += (100 if batch_ms is None else batch_ms) / 1000 - 0.001
         prompt.reach(flip(server, SWEDISH, "beta"))
         now_s += 0.001
-        server.call(server.app.reader.broadcast._wake.set)
+        server.call(server.app.reader.broadcast._channels.wake.set)
         follower.reach(prompt.seq)
         assert [row["evse"] for row in follower.changes] == [E1, SWEDISH]
         told = [each for each in follower.told if each["type"] == "changes"]
@@ -536,9 +536,9 @@ CHUNK_BYTES: Final = 32 * 1024
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is kept for consumers that are behind, so that little load shows what becomes of them."""
-    monkeypatch.setattr(channel, "WINDOW_BYTES_MAX", WINDOW_BYTES)
-    for module in (channel, broadcast):
-        monkeypatch.setattr(module, "CHUNK_BYTES_MAX", CHUNK_BYTES)
+    for name, value in (("WINDOW_BYTES_MAX", WINDOW_BYTES), ("CHUNK_BYTES_MAX", CHUNK_BYTES)):
+        for module in holders(name):
+            monkeypatch.setattr(module, name, value)
 
 
 @over
@@ -560,7 +560,7 @@ def test_latest_conflates_for_who_does_not_read_and_it_ends_in_step(tmp_path: Pa
         follower.confirmed(server)
         assert follower.board == listed(server)
         assert len(follower.changes) < 100 * 60 / 2, "most steps were left out"
-        assert server.app.reader.broadcast.caught_up > 0
+        assert server.app.reader.broadcast.counts.caught_up > 0
     assert WRITE_BUFFER_BYTES // 2 < most <= WRITE_BUFFER_BYTES
 
 
@@ -578,7 +578,7 @@ def test_every_closes_who_cannot_keep_up_and_says_where_it_stood(tmp_path: Path,
             code, reason = follower.ended()
         assert code == 4108
         assert reason.endswith(f" {follower.session.since}")
-        assert server.app.reader.broadcast.overruns == 1
+        assert server.app.reader.broadcast.counts.overruns == 1
         with away(server, follower) as again:
             again.reach(last)
             told = follower.changes + again.changes

@@ -34,8 +34,8 @@ from tests.e2e.wire import BINARY, CONT, PING, PONG, TEXT, Wire, frame, refusal,
 from tests.patience import until
 
 from ladestrom.client.v2_session import Mode
-from ladestrom.core import channel
 from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
+from ladestrom.reader import channel
 
 INBOUND_BYTES_MAX: Final = 64 * 1024
 KIB: Final = 1024

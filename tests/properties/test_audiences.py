@@ -18,15 +18,16 @@ from tests.building import NOW, make_change, make_evse, make_report, make_statio
 from tests.listening import FRAMINGS
 
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import Broadcast
-from ladestrom.core.audience import Audience
-from ladestrom.core.channel import Channel, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Box, Selection
 from ladestrom.core.view import View
 from ladestrom.model import Evse, Position, Station, Status
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
+from ladestrom.reader.audience import Audience
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.subscriptions import Subscriber, Wishes
 
 LIMITS: Final = Limits(
     history_seq=0, message_bytes_max=0, inbound_bytes_max=0, inbound_messages_per_minute_max=0, heartbeat_s=0
@@ -116,7 +117,7 @@ class Crowd(RuleBasedStateMachine):
             FRAMINGS,
         )
         # Nothing wakes by itself: the loop does not run.
-        self.broadcast._set_alarm = lambda: None  # type: ignore[method-assign]
+        self.broadcast._channels.set_alarm = lambda: None  # type: ignore[method-assign]
         self.consumers: list[Subscriber] = []
         self.ever: weakref.WeakSet[Channel] = weakref.WeakSet()
 
@@ -191,9 +192,9 @@ class Crowd(RuleBasedStateMachine):
         self.broadcast.take([entry])
         held = self.broadcast.view.get(evse.station)
         assert held is not None
-        for channel in self.broadcast._channels.values():
+        for channel in self.broadcast._channels.all.values():
             wishes = channel.wishes
-            dialect = self.broadcast._dialects[wishes.dialect]
+            dialect = self.broadcast._channels.dialects[wishes.dialect]
             hears = (
                 wishes.updates
                 and wishes.selection.covers(
@@ -214,32 +215,32 @@ class Crowd(RuleBasedStateMachine):
     @rule(number=st.integers(0, len(EVSES) - 1), at=st.integers(0, len(UUIDS) - 1))
     def report(self, number: int, at: int) -> None:
         evse: Evse = msgspec.structs.replace(EVSES[number], station=UUIDS[at])
-        told = self.broadcast._dialects["v1"].raw(self.broadcast.view, evse, make_report(evse), NOW)
+        told = self.broadcast._channels.dialects["v1"].raw(self.broadcast.view, evse, make_report(evse), NOW)
         before = self._heard()
         self.broadcast.offer(evse, make_report(evse), NOW)
-        for channel in self.broadcast._channels.values():
+        for channel in self.broadcast._channels.all.values():
             wishes = channel.wishes
             hears = wishes.raw and wishes.selection.covers(self.directory.stations[evse.station])
             assert self._heard()[id(channel)] - before[id(channel)] == len(told) * hears
 
     def _heard(self) -> dict[int, int]:
-        return {id(each): len(each.frames) + len(each.rows) for each in self.broadcast._channels.values()}
+        return {id(each): len(each.frames) + len(each.rows) for each in self.broadcast._channels.all.values()}
 
     @invariant()
     def only_channels_with_consumers_are_there(self) -> None:
-        assert set(self.broadcast._channels) == {each.channel.wishes for each in self.consumers}
-        assert set(self.ever) == set(self.broadcast._channels.values())
+        assert set(self.broadcast._channels.all) == {each.channel.wishes for each in self.consumers}
+        assert set(self.ever) == set(self.broadcast._channels.all.values())
 
     @invariant()
     def each_digest_is_what_the_selected_state_adds_up_to(self) -> None:
         view = self.broadcast.view
-        for channel in self.broadcast._channels.values():
+        for channel in self.broadcast._channels.all.values():
             wishes = channel.wishes
-            dialect = self.broadcast._dialects[wishes.dialect]
+            dialect = self.broadcast._channels.dialects[wishes.dialect]
             if not dialect.batched or not wishes.updates:
                 continue
-            self.broadcast._flush(channel)
-            assert channel.is_added_up or self.broadcast._adds_up_at_once(channel)
+            self.broadcast._channels.flush(channel)
+            assert channel.is_added_up or self.broadcast._digests.adds_up_at_once(channel)
             terms = [
                 dialect.digest(view, wishes.selection, change)
                 for state in view.changed_since(0)
@@ -251,9 +252,9 @@ class Crowd(RuleBasedStateMachine):
 
     @invariant()
     def nothing_of_a_channel_that_has_gone_is_filed(self) -> None:
-        there = self.broadcast._channels.values()
+        there = self.broadcast._channels.all.values()
         lists = {id(own) for channel in there for own in (channel.frames, channel.rows)}
-        for filed in reachable(self.broadcast._audiences):
+        for filed in reachable(self.broadcast._channels.audiences):
             if isinstance(filed, Channel):
                 assert filed in there
             elif isinstance(filed, list):
@@ -263,8 +264,10 @@ class Crowd(RuleBasedStateMachine):
         while self.consumers:
             self.broadcast.leave(self.consumers.pop())
         assert self.broadcast.channels == len(self.ever) == 0
-        assert not [each for each in reachable(self.broadcast._audiences) if isinstance(each, Channel | list)]
-        assert self.broadcast._alarm is None
+        assert not [
+            each for each in reachable(self.broadcast._channels.audiences) if isinstance(each, Channel | list)
+        ]
+        assert self.broadcast._channels.alarm is None
 
 
 def reachable(audiences: object) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -17,14 +18,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.building import NOW, make_change, make_report, make_station
 from tests.listening import FRAMINGS, Consumer, Modern, Nobil, Truth
+from tests.reading import holders
 
-import ladestrom.broadcast
-import ladestrom.core.channel
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.core.audience import Audience
-from ladestrom.core.channel import Channel, Snapshot, Subscriber, Wishes
-from ladestrom.core.channel import Phase as ChannelPhase
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Box, Selection
 from ladestrom.core.view import StationState, View
@@ -32,6 +28,13 @@ from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Status
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
+from ladestrom.reader.audience import Audience
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.channel import Channel, Snapshot
+from ladestrom.reader.channels import BroadcastLimits
+from ladestrom.reader.snapshots import Snapshots
+from ladestrom.reader.subscriptions import Phase as ChannelPhase
+from ladestrom.reader.subscriptions import Subscriber, Wishes
 
 WINDOW_BYTES: Final = 2_500
 CHUNK_BYTES: Final = 600
@@ -109,8 +112,8 @@ class World:
 
     async def deliver(self, seconds: float) -> None:
         self.now_s += seconds
-        await self.broadcast._pass()
-        self.broadcast._raw_left = RAW_PER_PASS
+        await self.broadcast._fanout.once()
+        self.broadcast._encoding.raw_left = RAW_PER_PASS
 
     async def join(self, wishes: tuple[int, str, bool, bool, bool]) -> None:
         selection, framing, updates, raw, snapshot = wishes
@@ -208,12 +211,15 @@ def live(steps: Sequence[Step]) -> None:
             await world.do(step)
         await world.end()
 
-    with (
-        patch.object(ladestrom.core.channel, "WINDOW_BYTES_MAX", WINDOW_BYTES),
-        patch.object(ladestrom.core.channel, "CHUNK_BYTES_MAX", CHUNK_BYTES),
-        patch.object(ladestrom.broadcast, "CHUNK_BYTES_MAX", CHUNK_BYTES),
-        patch.object(ladestrom.broadcast, "BATCH_ROWS_MAX", ROWS_PER_MESSAGE),
-    ):
+    small = {
+        "WINDOW_BYTES_MAX": WINDOW_BYTES,
+        "CHUNK_BYTES_MAX": CHUNK_BYTES,
+        "BATCH_ROWS_MAX": ROWS_PER_MESSAGE,
+    }
+    with ExitStack() as stack:
+        for name, value in small.items():
+            for module in holders(name):
+                stack.enter_context(patch.object(module, name, value))
         asyncio.run(run())
 
 
@@ -229,7 +235,7 @@ def test_every_consumers_state_is_the_servers_at_every_position_it_is_told_of(st
 # -- faults -----------------------------------------------------------------------------------------------
 
 add = Audience.add
-take_snapshot = Broadcast._take_snapshot
+take_snapshot = Snapshots.take
 fall_behind = Broadcast._fall_behind
 join = Broadcast.join
 pump = Broadcast.pump
@@ -306,17 +312,17 @@ def swaps_frames() -> Any:
 
 
 def snapshot_without_what_follows_it() -> Any:
-    def faulty(self: Broadcast, subscriber: Subscriber, made: Snapshot) -> None:
+    def faulty(self: Snapshots, subscriber: Subscriber, made: Snapshot) -> None:
         take_snapshot(self, subscriber, msgspec.structs.replace(made, next=subscriber.channel.end))
 
-    return patch.object(Broadcast, "_take_snapshot", faulty)
+    return patch.object(Snapshots, "take", faulty)
 
 
 def snapshot_with_what_it_holds_already() -> Any:
-    def faulty(self: Broadcast, subscriber: Subscriber, made: Snapshot) -> None:
+    def faulty(self: Snapshots, subscriber: Subscriber, made: Snapshot) -> None:
         take_snapshot(self, subscriber, msgspec.structs.replace(made, next=subscriber.channel.start))
 
-    return patch.object(Broadcast, "_take_snapshot", faulty)
+    return patch.object(Snapshots, "take", faulty)
 
 
 def forgets_where_a_consumer_stood() -> Any:
@@ -361,7 +367,7 @@ def tells_a_seq_too_early() -> Any:
 def tells_a_snapshot_after_what_follows_it() -> Any:
     def faulty(self: Broadcast, sink: Any, wishes: Wishes, **members: Any) -> Subscriber:
         if members.get("snapshot") and members["since"] is None:
-            for channel in self._channels.values():
+            for channel in self._channels.all.values():
                 if channel.wishes == wishes and channel.end > channel.start:
                     sink.write(channel.chunk(channel.start)[0])
         return join(self, sink, wishes, **members)

@@ -18,16 +18,23 @@ from unittest import mock
 from tests.simulation.nature import Kind
 
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import Broadcast
 from ladestrom.client.session import Session
 from ladestrom.client.v2_session import V2Session
-from ladestrom.core.audience import Audiences
-from ladestrom.core.channel import Channel
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import Order, View, Walk
 from ladestrom.outputs.nobil_v1.encoder import NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
 from ladestrom.outputs.stream_v2.encoder import V2Dialect, V2Drawing
+from ladestrom.reader.audience import Audiences
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.catching_up import CatchingUp
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.channels import Channels
+from ladestrom.reader.digests import Digests
+from ladestrom.reader.encoding import Encoding
+from ladestrom.reader.fanout import Fanout
+from ladestrom.reader.replay import Replays
+from ladestrom.reader.snapshots import Snapshots
 
 SEEDS_MAX: Final = 20
 """Worlds within which every fault is found."""
@@ -51,21 +58,19 @@ FAULTS: Final = (
     # -- changes ---------------------------------------------------------------------------------------------
     Fault(
         "a change is skipped",
-        Broadcast,
+        Encoding,
         "take",
         "if hearing:",
         "if hearing and entry.seq % 17:",
     ),
     Fault(
         "a change is told twice",
-        Broadcast,
+        Encoding,
         "take",
         "if hearing:",
         "for _ in range(1 + (entry.seq % 17 == 0) if hearing else 0):",
     ),
-    Fault(
-        "two changes change places", Broadcast, "_flush", "channel.take_rows()", "channel.take_rows()[::-1]"
-    ),
+    Fault("two changes change places", Channels, "flush", "channel.take_rows()", "channel.take_rows()[::-1]"),
     Fault(
         "a change that leads out of the chosen statuses is not told",
         V2Dialect,
@@ -73,9 +78,7 @@ FAULTS: Final = (
         " or change.was_status in statuses",
         "",
     ),
-    Fault(
-        "a new selection hears of no changes", Broadcast, "_channel", "self._audiences.add(channel)", "pass"
-    ),
+    Fault("a new selection hears of no changes", Channels, "of", "self.audiences.add(channel)", "pass"),
     Fault(
         "one who follows an operator and came later hears of no changes",
         Audiences,
@@ -122,10 +125,10 @@ FAULTS: Final = (
     # -- snapshots -------------------------------------------------------------------------------------------
     Fault(
         "a snapshot's age is not made up for",
-        Broadcast,
-        "_take_snapshot",
-        "self._go_live(subscriber, made.next",
-        "self._go_live(subscriber, channel.end",
+        Snapshots,
+        "take",
+        "self._driver.go_live(subscriber, made.next",
+        "self._driver.go_live(subscriber, channel.end",
         kind=Kind.CHOOSY,
     ),
     Fault(
@@ -144,9 +147,9 @@ FAULTS: Final = (
     ),
     Fault(
         "a snapshot holds what is still to be told",
-        Broadcast,
+        Snapshots,
         "_begun",
-        "self._flush(channel)",
+        "self._channels.flush(channel)",
         "pass",
         kind=Kind.CHOOSY,
     ),
@@ -173,10 +176,10 @@ FAULTS: Final = (
     ),
     Fault(
         "who waited too long for a snapshot goes on at the window's beginning",
-        Broadcast,
-        "_take_snapshot",
-        "self._resume(subscriber, made.seq)",
-        "self._go_live(subscriber, channel.start, made.seq)",
+        Snapshots,
+        "take",
+        "self._driver.resume(subscriber, made.seq)",
+        "self._driver.go_live(subscriber, channel.start, made.seq)",
         kind=Kind.TORRENT,
     ),
     Fault(
@@ -190,27 +193,27 @@ FAULTS: Final = (
         "a snapshot is made to its end though nobody waits for it",
         Broadcast,
         "leave",
-        "_give_up(self._makings, channel)",
+        "self._snapshots.works.give_up(channel)",
         "pass",
     ),
     Fault(
         "who comes while a snapshot is made is forgotten",
-        Broadcast,
-        "_ask_for_snapshot",
+        Snapshots,
+        "ask",
         "channel.waiting[subscriber] =",
         "if not is_making: channel.waiting[subscriber] =",
     ),
     Fault(
         "as many snapshots are made at once as are asked for",
-        Broadcast,
+        Snapshots,
         "_make",
-        "async with self._room:",
+        "async with self._walks.room:",
         "async with asyncio.Semaphore():",
     ),
     Fault(
         "a reset has no snapshot",
         Broadcast,
-        "_begin",
+        "restart",
         "if snapshot:",
         "if snapshot and reason is None:",
         kind=Kind.TORRENT,
@@ -218,21 +221,21 @@ FAULTS: Final = (
     # -- heartbeats ------------------------------------------------------------------------------------------
     Fault(
         "the digest does not learn of changes",
-        Broadcast,
+        Encoding,
         "_row",
         "count - was_count, term - was_term",
         "-was_count, -was_term",
     ),
     Fault(
         "the digest does not forget what was before",
-        Broadcast,
+        Encoding,
         "_row",
         "count - was_count, term - was_term",
         "count, term",
     ),
     Fault(
         "the digest of who chooses does not learn of changes",
-        Broadcast,
+        Encoding,
         "_chosen",
         "count - was_count, term - was_term",
         "-was_count, -was_term",
@@ -240,7 +243,7 @@ FAULTS: Final = (
     ),
     Fault(
         "the digest of who chooses does not forget what was before",
-        Broadcast,
+        Encoding,
         "_chosen",
         "count - was_count, term - was_term",
         "count, term",
@@ -248,50 +251,50 @@ FAULTS: Final = (
     ),
     Fault(
         "the digest does not learn of what waits",
-        Broadcast,
-        "_flush",
+        Channels,
+        "flush",
         "channel.add(",
         "max(",
     ),
     Fault(
         "the digest does not learn of what changes while it is added up",
-        Broadcast,
-        "_flush",
+        Channels,
+        "flush",
         "channel.add(",
         "channel.is_added_up and channel.add(",
     ),
     Fault(
         "the digest learns twice of what waited when it was added up",
-        Broadcast,
+        Digests,
         "_add_up",
-        "self._flush(channel)",
+        "self._channels.flush(channel)",
         "pass",
         kind=Kind.CHOOSY,
     ),
     Fault(
         "a digest is told that is not added up",
-        Broadcast,
-        "_beat",
-        "if channel.is_added_up or self._adds_up_at_once(channel):",
-        "if channel.is_added_up or self._adds_up_at_once(channel) or True:",
+        Digests,
+        "beat",
+        "if channel.is_added_up or self.adds_up_at_once(channel):",
+        "if channel.is_added_up or self.adds_up_at_once(channel) or True:",
     ),
     Fault(
         "a digest is added up from its beginning once more",
-        Broadcast,
-        "_adds_up_at_once",
-        "if channel in self._additions:",
+        Digests,
+        "adds_up_at_once",
+        "if channel in self.works:",
         "if False:",
     ),
     Fault(
         "different choices share their messages",
-        Broadcast,
-        "_messages",
+        Channels,
+        "messages",
         "tuple(map(id, rows))",
         "()",
         kind=Kind.CHOOSY,
     ),
-    Fault("a heartbeat passes changes that wait", Broadcast, "_beat", "self._flush(channel)", "pass"),
-    Fault("no heartbeat is sent", Broadcast, "_pass", "if channel.heartbeat_due_s <= now:", "if False:"),
+    Fault("a heartbeat passes changes that wait", Digests, "beat", "self._channels.flush(channel)", "pass"),
+    Fault("no heartbeat is sent", Fanout, "once", "if channel.heartbeat_due_s <= now:", "if False:"),
     # -- coming back -----------------------------------------------------------------------------------------
     Fault(
         "a resume begins one too late",
@@ -307,11 +310,11 @@ FAULTS: Final = (
         "subscriber, since.seq)",
         "subscriber, max(0, since.seq - 1))",
     ),
-    Fault("every resume is a reset", Broadcast, "_unresumable", "return None", 'return "expired"'),
+    Fault("every resume is a reset", Broadcast, "unresumable", "return None", 'return "expired"'),
     Fault(
         "another epoch is resumed",
         Broadcast,
-        "_unresumable",
+        "unresumable",
         "if since.epoch != self.view.epoch:",
         "if False:",
         kind=Kind.COMING,
@@ -319,7 +322,7 @@ FAULTS: Final = (
     Fault(
         "what has expired is resumed",
         Broadcast,
-        "_unresumable",
+        "unresumable",
         "if every and since",
         "if False and since",
         kind=Kind.TORRENT,
@@ -327,7 +330,11 @@ FAULTS: Final = (
     Fault("conflation forgets an EVSE", V2Dialect, "missed", "change in found", "change in found[1:]"),
     Fault("conflation forgets a station", View, "_newer", "found.reverse()", "found = found[:0:-1]"),
     Fault(
-        "who is far behind hears nothing more", Broadcast, "pump", "self._behind[subscriber] = None", "return"
+        "who is far behind hears nothing more",
+        Broadcast,
+        "pump",
+        "self._catching_up.put(subscriber)",
+        "return",
     ),
     Fault(
         "who is caught up in turns misses what changes meanwhile",
@@ -347,7 +354,7 @@ FAULTS: Final = (
         "who left while it was caught up is not forgotten",
         Broadcast,
         "leave",
-        "self._behind.pop(subscriber, None)",
+        "self._catching_up.discard(subscriber)",
         "pass",
     ),
     Fault(
@@ -359,29 +366,29 @@ FAULTS: Final = (
     ),
     Fault(
         "a position is told before all up to it",
-        Broadcast,
-        "_catch_up",
+        CatchingUp,
+        "some",
         "ends = channel.chain if whole else told",
         "ends = channel.chain",
     ),
     Fault(
         "whoever has caught up misses a frame",
-        Broadcast,
-        "_catch_up",
-        "next = channel.end",
+        CatchingUp,
+        "some",
+        "go_live(subscriber, channel.end,",
         "next = channel.end + 1",
     ),
     Fault(
         "a replay misses what came meanwhile",
-        Broadcast,
+        Replays,
         "_replay_entries",
-        "next = follows",
-        "next = channel.end",
+        "go_live(subscriber, follows,",
+        "go_live(subscriber, channel.end,",
         kind=Kind.CHOOSY,
     ),
     Fault(
         "a replay passes over what the log dropped",
-        Broadcast,
+        Replays,
         "_replay_entries",
         "if not entries or entries[0].seq != subscriber.seq + 1:",
         "if not entries:",
@@ -389,12 +396,12 @@ FAULTS: Final = (
     ),
     Fault(
         "a replay ends one change early",
-        Broadcast,
+        Replays,
         "_replay_entries",
         "channel.chain, channel.end",
         "channel.chain - 1, channel.end",
     ),
-    Fault("who wants every change is conflated", Broadcast, "_resume", "if subscriber.every:", "if False:"),
+    Fault("who wants every change is conflated", Broadcast, "resume", "if subscriber.every:", "if False:"),
     Fault(
         "who is too slow for every change is forgotten",
         Broadcast,
@@ -443,7 +450,7 @@ FAULTS: Final = (
     ),
     Fault(
         "a vanished station leaves the digest too early",
-        Broadcast,
+        Digests,
         "_add",
         "view.is_covered(",
         "view.listed(",

@@ -14,10 +14,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ladestrom.core import channel
-from ladestrom.core.channel import Subscriber
 from ladestrom.model import Position
 from ladestrom.outputs.stream_v2 import encoder
+from ladestrom.reader import channel
+from ladestrom.reader.subscriptions import Subscriber
 
 EXCESS_BYTES_MAX: Final = 10 * 1024
 """What may be written on top of a chunk: a snapshot, or entries that were read from the log at once."""
@@ -72,7 +72,7 @@ class Server(Protocol):
 
 
 class Link:
-    """A connection. To the broadcast it is a `core.channel.Sink`."""
+    """A connection. To the broadcast it is a `reader.subscriptions.Sink`."""
 
     def __init__(
         self,

@@ -17,21 +17,18 @@ from typing import Any, Final, TypeVar
 from unittest import mock
 
 import msgspec
+from tests.reading import holders
 from tests.simulation.consumers import Request
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.nature import Nature
 from tests.simulation.network import GOING_AWAY, Link
 from tests.simulation.truth import Truth
 
-from ladestrom import broadcast as broadcast_module
 from ladestrom import hub as hub_module
 from ladestrom import tasks
 from ladestrom.backends import tailing
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import Broadcast, BroadcastLimits
-from ladestrom.core import channel
 from ladestrom.core.board import Board, Round
-from ladestrom.core.channel import Channel, Phase, Sink, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
@@ -43,6 +40,13 @@ from ladestrom.model import Change, Entry, Millis, Operator, Position, Receipt, 
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, decode_select, refused
+from ladestrom.reader import channel as channel_module
+from ladestrom.reader import channels as channels_module
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.channels import BroadcastLimits
+from ladestrom.reader.subscriptions import Phase, Sink, Subscriber, Wishes
+from ladestrom.reader.walks import WALKS_MAX
 from ladestrom.tasks import Turns
 
 T = TypeVar("T")
@@ -98,20 +102,22 @@ class SlowTurns(Turns):
 def scaled(nature: Nature) -> Iterator[None]:
     """Scales the limits down to the size of a world."""
     with contextlib.ExitStack() as stack:
+        small = {
+            "WINDOW_BYTES_MAX": nature.window_bytes_max,
+            "CHUNK_BYTES_MAX": nature.chunk_bytes_max,
+            "BATCH_ROWS_MAX": nature.batch_rows_max,
+            "REPLAY_ENTRIES_MAX": nature.replay_entries_max,
+            "ENTRIES_PER_TURN_MAX": nature.turn_entries_max,
+            "COMPRESSED_FRAMES_MAX": nature.compressed_frames_max,
+            "SNAPSHOT_REUSE": nature.snapshot_reuse,
+            "STATIONS_AT_ONCE": nature.stations_at_once,
+            "MISSED_AT_ONCE": nature.missed_at_once,
+            "STATIONS_PER_LOOK": 1,
+            "Turns": partial(SlowTurns, random.Random(0), nature.turn_of_others_s),
+            "Subscriber": NumberedSubscriber,
+        }
         for holder, name, value in (
-            (channel, "WINDOW_BYTES_MAX", nature.window_bytes_max),
-            (channel, "CHUNK_BYTES_MAX", nature.chunk_bytes_max),
-            (broadcast_module, "CHUNK_BYTES_MAX", nature.chunk_bytes_max),
-            (broadcast_module, "BATCH_ROWS_MAX", nature.batch_rows_max),
-            (broadcast_module, "REPLAY_ENTRIES_MAX", nature.replay_entries_max),
-            (broadcast_module, "ENTRIES_PER_TURN_MAX", nature.turn_entries_max),
-            (broadcast_module, "COMPRESSED_FRAMES_MAX", nature.compressed_frames_max),
-            (broadcast_module, "SNAPSHOT_REUSE", nature.snapshot_reuse),
-            (broadcast_module, "STATIONS_AT_ONCE", nature.stations_at_once),
-            (broadcast_module, "MISSED_AT_ONCE", nature.missed_at_once),
-            (broadcast_module, "STATIONS_PER_LOOK", 1),
-            (broadcast_module, "Turns", partial(SlowTurns, random.Random(0), nature.turn_of_others_s)),
-            (broadcast_module, "Subscriber", NumberedSubscriber),
+            *((holder, what, number) for what, number in small.items() for holder in holders(what)),
             (encoder, "PART_BYTES_MAX", nature.part_bytes_max),
             (tailing, "RECENT_ENTRIES_MAX", nature.recent_entries_max),
             (tasks, "TURN_S", nature.turn_s),
@@ -312,14 +318,14 @@ class Server:
 
     def audit(self) -> None:
         """What must hold at any time: windows are bounded, and nobody is served who has gone."""
-        limit = channel.WINDOW_BYTES_MAX
-        for each in self.broadcast._channels.values():
+        limit = channel_module.WINDOW_BYTES_MAX
+        for each in self.broadcast._channels.all.values():
             counted = sum(len(frame) for frame, _ in each.frames[: each._counted])
             size = sum(len(frame) for frame, _ in each.frames)
             if counted != each._bytes or counted > limit or size - counted > BURST_BYTES_MAX:
                 self._wrong(f"a window has {size} bytes, counts {each._bytes}, and may have {limit}")
             # Fewer than a message's wait when the broadcast looks, and fewer than that come until it looks again.
-            if len(each.rows) > 2 * (broadcast_module.BATCH_ROWS_MAX - 1):
+            if len(each.rows) > 2 * (channels_module.BATCH_ROWS_MAX - 1):
                 self._wrong(f"{len(each.rows)} changes wait for one message")
         self._audit_making()
         linked = sum(link.subscriber is not None for link in self.links)
@@ -329,23 +335,27 @@ class Server:
     def _audit_making(self) -> None:
         """What is being made is made for somebody, and for everybody who waits."""
         broadcast = self.broadcast
-        channels = set(broadcast._channels.values())
+        channels = set(broadcast._channels.all.values())
         for each in channels:
             joining = {subscriber for subscriber in each.subscribers if subscriber.is_at(Phase.JOINING)}
             if joining != set(each.waiting):
                 self._wrong(f"{len(joining)} consumers are joining, {len(each.waiting)} wait")
-            if joining and each not in broadcast._makings:
+            if joining and each not in broadcast._snapshots.works:
                 self._wrong(f"{len(joining)} wait for a snapshot that nobody makes")
             for subscriber in each.subscribers:
                 is_behind = subscriber.is_at(Phase.REPLAYING) and not subscriber.every
-                if is_behind and not subscriber.sink.paused and subscriber not in broadcast._behind:
+                if (
+                    is_behind
+                    and not subscriber.sink.paused
+                    and subscriber not in broadcast._catching_up.behind
+                ):
                     self._wrong("nobody catches up a consumer that is behind")
-        if any(subscriber.is_at(Phase.CLOSED) for subscriber in broadcast._behind):
+        if any(subscriber.is_at(Phase.CLOSED) for subscriber in broadcast._catching_up.behind):
             self._wrong("a consumer that has gone is caught up")
-        for works in (broadcast._makings, broadcast._additions):
+        for works in (broadcast._snapshots.works, broadcast._digests.works):
             if not channels.issuperset(works):
                 self._wrong("something is made for a channel that has gone")
-        if len(self.view._walks) > broadcast_module.WALKS_MAX:
+        if len(self.view._walks) > WALKS_MAX:
             self._wrong(f"{len(self.view._walks)} walks are under way")
 
     # -- operators ---------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from ladestrom import __version__
-from ladestrom.broadcast import Broadcast
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer
@@ -41,6 +40,7 @@ from ladestrom.model import Millis
 from ladestrom.ports.log import Log
 from ladestrom.problem import without_keys
 from ladestrom.quoting import quoted
+from ladestrom.reader.broadcast import Broadcast
 
 logger = structlog.get_logger(__name__)
 
@@ -145,7 +145,10 @@ def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
                 store=StoreState(own.store, own.revision()),
                 board=BoardState(len(broadcast.view.directory.stations), len(desk.hub.board)),
                 consumers=ConsumersState(
-                    broadcast.consumers, broadcast.channels, broadcast.bytes_out, broadcast.frames
+                    broadcast.consumers,
+                    broadcast.channels,
+                    broadcast.counts.bytes_out,
+                    broadcast.counts.frames,
                 ),
             )
         )

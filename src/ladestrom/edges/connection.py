@@ -20,9 +20,7 @@ from uvicorn.server import ServerState
 from websockets.frames import CloseCode
 
 from ladestrom import tasks
-from ladestrom.broadcast import Broadcast
 from ladestrom.core.access import Credential, Scope
-from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.core.shares import Asker, Held, Kinds, PlaceLimits, Places
 from ladestrom.credentials import ClientAddresses, Doorkeeper, Tickets, presented_key
 from ladestrom.edges.cors import Cors
@@ -38,6 +36,8 @@ from ladestrom.errors import (
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Position
 from ladestrom.quoting import quoted
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.subscriptions import Subscriber, Wishes
 
 if TYPE_CHECKING:
     from ladestrom.edges.events import EventConnection
@@ -260,7 +260,7 @@ class StreamEdge:
 
 
 class Connection(asyncio.Protocol):
-    """What every consumer's connection does (`core.channel.Sink`)."""
+    """What every consumer's connection does (`reader.subscriptions.Sink`)."""
 
     kind: ClassVar[str] = ""
     """Of what it is a connection, where consumers are counted."""

@@ -16,7 +16,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ladestrom import __version__, tasks
-from ladestrom.broadcast import Broadcast
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest
@@ -25,6 +24,7 @@ from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
 from ladestrom.hub import Hub
 from ladestrom.model import NEVER
 from ladestrom.ports.log import Log
+from ladestrom.reader.broadcast import Broadcast
 
 METRICS_PATH = "/metrics"
 APPEND_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -155,14 +155,18 @@ class Metrics(Collector):
         broadcast = self._broadcast
         for sample in (
             _Sample("ladestrom_log_append_failures", "Appends that failed", self._hub.failed_appends),
-            _Sample("ladestrom_log_read_failures", "Reads of the log that failed", broadcast.read_failures),
-            _Sample("ladestrom_stream_bytes", "Bytes handed to consumers", broadcast.bytes_out),
-            _Sample("ladestrom_stream_frames_made", "Frames encoded", broadcast.frames),
-            _Sample("ladestrom_stream_raw_sent", "Raw messages made", broadcast.raw_sent),
             _Sample(
-                "ladestrom_stream_raw_dropped", "Raw messages dropped under pressure", broadcast.raw_dropped
+                "ladestrom_log_read_failures", "Reads of the log that failed", broadcast.counts.read_failures
             ),
-            _Sample("ladestrom_stream_caught_up", "Catch-ups with newest states", broadcast.caught_up),
+            _Sample("ladestrom_stream_bytes", "Bytes handed to consumers", broadcast.counts.bytes_out),
+            _Sample("ladestrom_stream_frames_made", "Frames encoded", broadcast.counts.frames),
+            _Sample("ladestrom_stream_raw_sent", "Raw messages made", broadcast.counts.raw_sent),
+            _Sample(
+                "ladestrom_stream_raw_dropped",
+                "Raw messages dropped under pressure",
+                broadcast.counts.raw_dropped,
+            ),
+            _Sample("ladestrom_stream_caught_up", "Catch-ups with newest states", broadcast.counts.caught_up),
             _Sample("ladestrom_keys_refused", "Requests with a bad key", self._door.refused),
         ):
             yield CounterMetricFamily(sample.name, sample.help, value=sample.value)

@@ -8,7 +8,6 @@ from pathlib import Path
 from ladestrom import server
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.backends.table import Place
-from ladestrom.broadcast import BroadcastLimits
 from ladestrom.config import Settings
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.shares import PlaceLimits
@@ -22,6 +21,7 @@ from ladestrom.hub import HubLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX
+from ladestrom.reader.channels import BroadcastLimits
 from ladestrom.transports import pushes
 
 

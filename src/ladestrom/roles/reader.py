@@ -9,7 +9,6 @@ from typing import Any, Final
 from litestar.types import ControllerRouterHandler
 
 from ladestrom import protocols
-from ladestrom.broadcast import Broadcast
 from ladestrom.clocks import steady
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import View
@@ -23,6 +22,7 @@ from ladestrom.model import Entry
 from ladestrom.outputs import OUTPUTS
 from ladestrom.ports.log import BoardRow, Log
 from ladestrom.ports.signals import Signals
+from ladestrom.reader.broadcast import Broadcast
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 

@@ -21,9 +21,7 @@ from tests.listening import FRAMINGS
 from tests.patience import come_true
 
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import Broadcast
 from ladestrom.core.board import Board
-from ladestrom.core.channel import Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import STATION_FILTERS, selection
 from ladestrom.core.view import View
@@ -31,6 +29,8 @@ from ladestrom.hub import Hub
 from ladestrom.model import Operator, Outlet, Position, Station
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.protocols import plain
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.subscriptions import Subscriber, Wishes
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("*.jsonl"))

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from tests.building import make_station
 
-import ladestrom.core.audience
-from ladestrom.core.audience import CELL_DEGREES, CELLS_PER_BOX_MAX, Audiences, cells_of
-from ladestrom.core.channel import Channel, Wishes
+import ladestrom.reader.audience
 from ladestrom.core.selection import EVERYTHING, Box, Selection
 from ladestrom.model import Station
+from ladestrom.reader.audience import CELL_DEGREES, CELLS_PER_BOX_MAX, Audiences, cells_of
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.subscriptions import Wishes
 
 HERE = make_station("NOR_00001", operator="Alfa", longitude=10.7, latitude=59.9)
 KEY = HERE.evses[0].key
@@ -112,7 +113,7 @@ class TestFiling:
 
 
 def test_kinds_of_stations_beyond_the_limit_are_asked_about_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ladestrom.core.audience, "KINDS_MAX", 3)
+    monkeypatch.setattr(ladestrom.reader.audience, "KINDS_MAX", 3)
     audiences = Audiences(batched)
     channel = Channel(Wishes(Selection(operator=frozenset({"alfa", "beta7"}))))
     audiences.add(channel)

@@ -8,13 +8,13 @@ from typing import Final
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import STATION_FILTERS, selection, values
 from ladestrom.edges.connection import Accepted, StreamEdge, check_origin, pairs_of, peer_of, query_of
 from ladestrom.edges.websocket import WebSocketConnection
 from ladestrom.errors import BadRequest, UpgradeRequired
 from ladestrom.model import Position
 from ladestrom.quoting import quoted
+from ladestrom.reader.subscriptions import Wishes
 
 PATHS: Final = frozenset({"/api/v1/stream", "/api/v1/stream/realtime"})
 TYPES: Final = frozenset({"snapshot", "update", "raw"})

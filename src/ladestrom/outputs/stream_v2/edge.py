@@ -10,7 +10,6 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.core.access import VISITOR
-from ladestrom.core.channel import Wishes
 from ladestrom.core.selection import EVSE_FILTERS, selection
 from ladestrom.credentials import TICKET_S, ClientAddresses, Doorkeeper, Tickets
 from ladestrom.edges.answers import AnyRequest, asked_from
@@ -39,6 +38,7 @@ from ladestrom.model import Position
 from ladestrom.outputs.stream_v2.encoder import decode_select, refused
 from ladestrom.problem import without_keys
 from ladestrom.quoting import did_you_mean, quoted
+from ladestrom.reader.subscriptions import Wishes
 
 STREAM_PATH: Final = "/api/v2/stream"
 EVENTS_PATH: Final = "/api/v2/events"

@@ -14,13 +14,10 @@ from tests.building import NOW, TIMES, make_change, make_evse, make_report, make
 from tests.digests import digest
 from tests.listening import FRAMINGS, instant
 from tests.patience import come_true, scaled
+from tests.reading import holders
 
-import ladestrom.broadcast
-import ladestrom.core.channel
 from ladestrom import tasks
 from ladestrom.backends.memory import MemoryLog
-from ladestrom.broadcast import COMPRESSED_FRAMES_MAX, SLICE_CONSUMERS, Broadcast, BroadcastLimits
-from ladestrom.core.channel import Channel, Phase, Subscriber, Wishes
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import StationState, View
@@ -29,10 +26,24 @@ from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, V2Drawing
+from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, BroadcastLimits
+from ladestrom.reader.fanout import SLICE_CONSUMERS
+from ladestrom.reader.subscriptions import Phase, Subscriber, Wishes
+from ladestrom.reader.walks import WALKS_MAX
 from ladestrom.tasks import Turns
 
 STATIONS = [make_station(f"NOR_{number:05d}", evses=2) for number in range(1, 41)]
 FIRST, SECOND = STATIONS[0], STATIONS[1]
+
+
+def everywhere(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
+    """Gives something of the read side another value."""
+    for module in holders(name):
+        monkeypatch.setattr(module, name, value)
+
+
 ALL = Wishes(EVERYTHING)
 SILENT = Wishes(EVERYTHING, raw=False)
 V2 = Wishes(EVERYTHING, raw=False, dialect="v2")
@@ -156,7 +167,7 @@ class TestPass:
 
     async def test_all_consumers_of_many_slices_get_each_change_once_and_in_order(self) -> None:
         async with serving() as at:
-            sinks = [Sink() for _ in range(3 * ladestrom.broadcast.SLICE_CONSUMERS + 1)]
+            sinks = [Sink() for _ in range(3 * SLICE_CONSUMERS + 1)]
             for number, sink in enumerate(sinks):
                 at.join(sink, SILENT)
                 if number % 100 == 0:
@@ -171,9 +182,9 @@ class TestPass:
                 assert told == list(range(begins + 1, at.log.last.seq + 1))
 
     async def test_an_append_that_is_under_way_is_let_through(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ladestrom.broadcast, "APPEND_S_MAX", 60)
+        everywhere(monkeypatch, "APPEND_S_MAX", 60)
         async with serving() as at:
-            sinks = [Sink() for _ in range(2 * ladestrom.broadcast.SLICE_CONSUMERS)]
+            sinks = [Sink() for _ in range(2 * SLICE_CONSUMERS)]
             for sink in sinks:
                 at.join(sink, SILENT, snapshot=False)
             append = at.begin_append()
@@ -191,9 +202,9 @@ class TestPass:
     async def test_consumers_of_many_channels_are_served_in_slices_too(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ladestrom.broadcast, "APPEND_S_MAX", 60)
+        everywhere(monkeypatch, "APPEND_S_MAX", 60)
         async with serving() as at:
-            sinks = [Sink() for _ in range(2 * ladestrom.broadcast.SLICE_CONSUMERS)]
+            sinks = [Sink() for _ in range(2 * SLICE_CONSUMERS)]
             for number, sink in enumerate(sinks):
                 wishes = Wishes(Selection(country=frozenset({"NOR", f"X{number:03d}"})), raw=False)
                 at.join(sink, wishes, snapshot=False)
@@ -206,7 +217,7 @@ class TestPass:
 
     async def test_an_append_that_does_not_end_holds_up_nobody(self) -> None:
         async with serving() as at:
-            sinks = [Sink() for _ in range(4 * ladestrom.broadcast.SLICE_CONSUMERS)]
+            sinks = [Sink() for _ in range(4 * SLICE_CONSUMERS)]
             for sink in sinks:
                 at.join(sink, SILENT, snapshot=False)
             append = at.begin_append()
@@ -283,10 +294,10 @@ class TestJoin:
             await at.change(*(station.evses[0] for station in STATIONS))
             await at.taken()
             sinks = [Sink() for _ in range(5)]
-            frames = at.broadcast.frames
+            frames = at.broadcast.counts.frames
             for sink in sinks:
                 at.join(sink)
-            assert at.broadcast.frames == frames + 1
+            assert at.broadcast.counts.frames == frames + 1
             assert all(sink.written[0] is sinks[0].written[0] for sink in sinks)
 
     async def test_a_snapshot_that_is_not_new_is_made_up_for_by_what_follows_it(self) -> None:
@@ -298,7 +309,7 @@ class TestJoin:
             return now_s
 
         async with serving() as at:
-            at.broadcast._clock_s = clock_s
+            at.broadcast._channels.clock_s = clock_s
             await at.change(FIRST.evses[0])
             await at.taken()
             early, late = Sink(), Sink()
@@ -333,8 +344,8 @@ class TestJoinInTurns:
             async def rest(self) -> None:
                 await gate.wait()
 
-        monkeypatch.setattr(ladestrom.broadcast, "STATIONS_AT_ONCE", 0)
-        monkeypatch.setattr(ladestrom.broadcast, "Turns", Held)
+        everywhere(monkeypatch, "STATIONS_AT_ONCE", 0)
+        everywhere(monkeypatch, "Turns", Held)
         return gate
 
     async def begun(self, at: Serving) -> None:
@@ -381,12 +392,12 @@ class TestJoinInTurns:
             sinks = [Sink() for _ in range(4)]
             at.join(sinks[0])
             await self.begun(at)
-            frames = at.broadcast.frames
+            frames = at.broadcast.counts.frames
             for sink in sinks[1:]:
                 at.join(sink)
             gate.set()
             await at.delivered(*sinks)
-            assert at.broadcast.frames == frames + 1
+            assert at.broadcast.counts.frames == frames + 1
             assert all(sink.written[0] is sinks[0].written[0] for sink in sinks)
 
     async def test_no_more_are_made_at_once_than_the_limit(self, gate: asyncio.Event) -> None:
@@ -398,12 +409,12 @@ class TestJoinInTurns:
             await self.begun(at)
             await at.change(FIRST.evses[0])
             await at.taken()
-            assert len(at.broadcast.view._walks) == ladestrom.broadcast.WALKS_MAX
+            assert len(at.broadcast.view._walks) == WALKS_MAX
             gate.set()
             await at.delivered(*sinks)
             # What could not be begun yet is of when it was.
             begun = sorted(sink.messages[0]["seq"] for sink in sinks)
-            assert begun == [40] * ladestrom.broadcast.WALKS_MAX + [41] * (5 - ladestrom.broadcast.WALKS_MAX)
+            assert begun == [40] * WALKS_MAX + [41] * (5 - WALKS_MAX)
 
     async def test_nothing_is_left_of_one_that_leaves_while_it_waits(self, gate: asyncio.Event) -> None:
         async with serving() as at:
@@ -416,13 +427,13 @@ class TestJoinInTurns:
             await at.delivered(follows)
             gate.clear()
             at.broadcast.view.records += 1
-            at.broadcast._channels[SILENT].snapshot = None
+            at.broadcast._channels.all[SILENT].snapshot = None
             sinks = [Sink(), Sink(), Sink()]
             waiting = [at.join(sink, wishes) for sink, wishes in zip(sinks, (SILENT, ALL, V2), strict=True)]
             await self.begun(at)
             for subscriber in waiting:
                 at.broadcast.leave(subscriber)
-            assert not at.broadcast._makings
+            assert not at.broadcast._snapshots.works
             assert (at.broadcast.consumers, at.broadcast.channels) == (1, 1)
             await come_true(lambda: not at.broadcast.view._walks)
             gate.set()
@@ -517,7 +528,7 @@ class TestJoinInTurns:
     async def test_one_that_the_window_passed_meanwhile_gets_what_it_missed(
         self, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch, every: bool
     ) -> None:
-        monkeypatch.setattr(ladestrom.core.channel, "WINDOW_BYTES_MAX", 2_000)
+        everywhere(monkeypatch, "WINDOW_BYTES_MAX", 2_000)
         async with serving() as at:
             await self.filled(at)
             sink, quick = Sink(), Sink()
@@ -565,9 +576,9 @@ class TestJoinInTurns:
 
             return frame
 
-        monkeypatch.setattr(ladestrom.broadcast, "THREAD_BYTES_MIN", 1)
+        everywhere(monkeypatch, "THREAD_BYTES_MIN", 1)
         async with serving() as at:
-            at.broadcast._framings = {name: framing(name) for name in FRAMINGS}
+            at.broadcast._channels.framings = {name: framing(name) for name in FRAMINGS}
             await self.filled(at)
             gate.set()
             sinks = [Sink(), Sink()]
@@ -607,7 +618,7 @@ class TestJoinInTurns:
             subscriber = at.join(Sink(), V2, since=at.log.last)
             await self.begun(at)
             at.broadcast.leave(subscriber)
-            assert not at.broadcast._additions
+            assert not at.broadcast._digests.works
             await come_true(lambda: not at.broadcast.view._walks)
 
     async def test_a_channel_that_goes_during_a_pass_is_not_served_by_it(self, gate: asyncio.Event) -> None:
@@ -618,12 +629,12 @@ class TestJoinInTurns:
             for subscriber in (kept[0], gone):
                 subscriber.channel.heartbeat_due_s = 0.0
             append = at.begin_append()
-            at.broadcast._wake.set()
+            at.broadcast._channels.wake.set()
             await self.begun(at)
             at.broadcast.leave(gone)
             append.set_result(None)
             await come_true(lambda: all(each.next == each.channel.end for each in kept))
-            assert set(at.broadcast._additions) == {kept[0].channel}
+            assert set(at.broadcast._digests.works) == {kept[0].channel}
 
 
 class TestShared:
@@ -646,22 +657,22 @@ class TestShared:
             sinks = [Sink(), Sink()]
             for sink, selection in zip(sinks, (EVERYTHING, NORWAY), strict=True):
                 at.join(sink, Wishes(selection))
-            frames = at.broadcast.frames
+            frames = at.broadcast.counts.frames
             await at.change(FIRST.evses[0])
             await at.delivered(*sinks)
             assert sinks[0].written[-1] is sinks[1].written[-1]
-            assert at.broadcast.frames == frames + 1
+            assert at.broadcast.counts.frames == frames + 1
 
     async def test_each_framing_is_made_once(self) -> None:
         async with serving() as at:
             plain, packed = Sink(), Sink()
             at.join(plain)
             at.join(packed, Wishes(EVERYTHING, framing="deflate"))
-            frames = at.broadcast.frames
+            frames = at.broadcast.counts.frames
             await at.change(FIRST.evses[0])
             await at.delivered(plain, packed)
             assert packed.written[-1] == b"~" + plain.written[-1]
-            assert at.broadcast.frames == frames + 2
+            assert at.broadcast.counts.frames == frames + 2
 
     async def test_many_changes_at_once_go_out_plainly(self) -> None:
         async with serving() as at:
@@ -676,7 +687,7 @@ class TestShared:
             await at.change(FIRST.evses[0])
             await at.taken()
             at.broadcast.offer(FIRST.evses[0], make_report(), NOW)
-            assert at.broadcast.frames == 0
+            assert at.broadcast.counts.frames == 0
 
     async def test_bytes_out_are_counted(self) -> None:
         async with serving() as at:
@@ -684,15 +695,15 @@ class TestShared:
             at.join(sink)
             await at.change(FIRST.evses[0])
             await at.delivered(sink)
-            assert at.broadcast.bytes_out == sum(map(len, sink.written))
+            assert at.broadcast.counts.bytes_out == sum(map(len, sink.written))
 
 
 class TestSlow:
     @pytest.fixture(autouse=True)
     def small_window(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ladestrom.core.channel, "WINDOW_BYTES_MAX", 20_000)
-        monkeypatch.setattr(ladestrom.core.channel, "CHUNK_BYTES_MAX", 2_000)
-        monkeypatch.setattr(ladestrom.broadcast, "CHUNK_BYTES_MAX", 2_000)
+        everywhere(monkeypatch, "WINDOW_BYTES_MAX", 20_000)
+        everywhere(monkeypatch, "CHUNK_BYTES_MAX", 2_000)
+        everywhere(monkeypatch, "CHUNK_BYTES_MAX", 2_000)
 
     async def behind(self, at: Serving, slow: Sink) -> None:
         """Pauses the consumer, and lets the window move past it."""
@@ -722,7 +733,7 @@ class TestSlow:
             at.broadcast.pump(subscriber)
             seqs = [message["seq"] for message in slow.messages]
             assert seqs == [0, 296, 297, 298, 299, 300]
-            assert at.broadcast.caught_up >= 1
+            assert at.broadcast.counts.caught_up >= 1
             await at.change(FIRST.evses[1])
             await at.delivered(slow)
             assert [message["seq"] for message in slow.messages] == [*seqs, 301]
@@ -771,7 +782,7 @@ class TestSlow:
             slow.paused = False
             at.broadcast.pump(subscriber)
             assert slow.messages == quick.messages
-            assert at.broadcast.caught_up == 0
+            assert at.broadcast.counts.caught_up == 0
 
     async def test_one_that_leaves_while_behind_is_told_nothing_more(self) -> None:
         async with serving() as at:
@@ -851,9 +862,9 @@ class TestCatchUpInTurns:
             async def rest(self) -> None:
                 await gate.acquire()
 
-        monkeypatch.setattr(ladestrom.broadcast, "MISSED_AT_ONCE", self.AT_ONCE)
-        monkeypatch.setattr(ladestrom.broadcast, "STATIONS_PER_LOOK", self.PER_LOOK)
-        monkeypatch.setattr(ladestrom.broadcast, "Turns", Held)
+        everywhere(monkeypatch, "MISSED_AT_ONCE", self.AT_ONCE)
+        everywhere(monkeypatch, "STATIONS_PER_LOOK", self.PER_LOOK)
+        everywhere(monkeypatch, "Turns", Held)
         return gate
 
     @contextlib.asynccontextmanager
@@ -949,7 +960,7 @@ class TestCatchUpInTurns:
             await at.taken()
             gate.release()
             await self.told(far, self.AT_ONCE + 2 * self.PER_LOOK)
-            assert len(at.broadcast._channels[patient].rows) == 1
+            assert len(at.broadcast._channels.all[patient].rows) == 1
             self.let_go(gate)
             await at.delivered(far, other)
 
@@ -959,7 +970,7 @@ class TestCatchUpInTurns:
             subscriber = at.join(far, V2, since=Position("e", 0))
             await self.told(far, self.AT_ONCE + self.PER_LOOK)
             at.broadcast.leave(subscriber)
-            assert not at.broadcast._behind
+            assert not at.broadcast._catching_up.behind
             self.let_go(gate)
             at.join(Sink())
             await at.change(FIRST.evses[1])
@@ -975,7 +986,7 @@ class TestCatchUpInTurns:
             await self.told(far, self.AT_ONCE + self.PER_LOOK)
             far.paused = True
             self.let_go(gate)
-            await come_true(lambda: not at.broadcast._behind)
+            await come_true(lambda: not at.broadcast._catching_up.behind)
             await self.told(far, self.AT_ONCE + self.PER_LOOK)
             far.paused = False
             at.broadcast.pump(subscriber)
@@ -1024,7 +1035,7 @@ class TestRaw:
                 "timestamp": NOW + 5,
             }
             assert len(wants_not.messages) == 1
-            assert (at.broadcast.raw_sent, at.broadcast.raw_dropped) == (1, 0)
+            assert (at.broadcast.counts.raw_sent, at.broadcast.counts.raw_dropped) == (1, 0)
 
     async def test_it_is_asked_for_only_while_somebody_wants_it(self) -> None:
         async with serving() as at:
@@ -1050,7 +1061,7 @@ class TestRaw:
             await at.delivered(sink)
             assert len(sink.told("status:raw")) == 10
             assert [message["seq"] for message in sink.told("status:update")] == list(range(2, 32))
-            assert (at.broadcast.raw_sent, at.broadcast.raw_dropped) == (10, 15)
+            assert (at.broadcast.counts.raw_sent, at.broadcast.counts.raw_dropped) == (10, 15)
             at.broadcast.offer(FIRST.evses[0], make_report(), NOW)
             await come_true(lambda: len(sink.told("status:raw")) == 11)
 
@@ -1143,8 +1154,8 @@ class TestGone:
             await at.taken()
             await come_true(lambda: not channels)
             assert at.broadcast.channels == 0
-            await come_true(lambda: not at.broadcast._replays)
-            assert at.broadcast._alarm is None
+            await come_true(lambda: not at.broadcast._replays.tasks)
+            assert at.broadcast._channels.alarm is None
 
 
 class TestVersion2:
@@ -1280,7 +1291,7 @@ class TestEvery:
     async def test_one_that_cannot_keep_up_is_told_where_it_stood(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ladestrom.core.channel, "WINDOW_BYTES_MAX", 5_000)
+        everywhere(monkeypatch, "WINDOW_BYTES_MAX", 5_000)
         async with serving() as at:
             slow, quick = Sink(), Sink()
             at.join(slow, V2, every=True)
@@ -1295,7 +1306,7 @@ class TestEvery:
             await at.change(FIRST.evses[0])
             await come_true(lambda: slow.overran is not None)
             assert slow.overran == Position("e", 1)
-            assert (at.broadcast.overruns, at.broadcast.consumers) == (1, 1)
+            assert (at.broadcast.counts.overruns, at.broadcast.consumers) == (1, 1)
 
     async def test_one_from_before_the_log_begins_is_reset(self) -> None:
         async with serving() as at:
@@ -1340,7 +1351,7 @@ class TestEvery:
             at.broadcast.leave(subscriber)
             handed = len(sink.written)
             sink.paused = False
-            await come_true(lambda: not at.broadcast._replays)
+            await come_true(lambda: not at.broadcast._replays.tasks)
             assert len(sink.written) == handed
 
     async def test_what_is_not_selected_is_passed_over(self) -> None:
@@ -1383,7 +1394,7 @@ class TestEvery:
                 await at.log.checkpoint([], 10, TIMES)
                 await at.log.trim()
             gate.set()
-            await come_true(lambda: not at.broadcast._replays)
+            await come_true(lambda: not at.broadcast._replays.tasks)
             assert sink.messages == []
             assert (sink.overran == Position("e", 2)) is not leaves
 
@@ -1403,7 +1414,7 @@ class TestUnreadable:
     async def test_a_read_that_fails_once_is_tried_again_and_each_change_is_told(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ladestrom.broadcast, "READ_AGAIN_S_MIN", 0.001)
+        everywhere(monkeypatch, "READ_AGAIN_S_MIN", 0.001)
         async with serving() as at:
             sink, tries = Sink(), 0
 
@@ -1417,13 +1428,13 @@ class TestUnreadable:
             right = await self.at_a_replay(at, sink, fails_once)
             await come_true(lambda: at.last(sink) == 14)
             assert [message["prev"] for message in sink.told("changes")] == [3]
-            assert (at.broadcast.read_failures, at.broadcast.interrupted) == (1, 0)
+            assert (at.broadcast.counts.read_failures, at.broadcast.counts.interrupted) == (1, 0)
 
     @pytest.mark.parametrize("hangs", [True, False])
     async def test_one_for_whom_nothing_can_be_read_is_closed_with_its_position(
         self, hangs: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ladestrom.broadcast, "REPLAY_READ_S_MAX", 0.05)
+        everywhere(monkeypatch, "REPLAY_READ_S_MAX", 0.05)
 
         async def fails(after: int, limit: int) -> Sequence[Entry]:
             if hangs:
@@ -1435,8 +1446,8 @@ class TestUnreadable:
             await self.at_a_replay(at, sink, fails)
             await come_true(lambda: sink.stopped_at is not None)
             assert sink.stopped_at == Position("e", 3)
-            assert (at.broadcast.consumers, at.broadcast.interrupted) == (0, 1)
-            await come_true(lambda: not at.broadcast._replays)
+            assert (at.broadcast.consumers, at.broadcast.counts.interrupted) == (0, 1)
+            await come_true(lambda: not at.broadcast._replays.tasks)
 
     async def test_one_that_resumes_from_before_a_damaged_entry_begins_anew_and_is_told_what_follows(
         self,
@@ -1478,7 +1489,7 @@ class TestUnreadable:
             for _ in range(3_000):
                 await at.change(FIRST.evses[0])
             await at.taken()
-            at.broadcast._clock_s = clock_s
+            at.broadcast._channels.clock_s = clock_s
             sink = Sink()
             wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
             at.join(sink, wishes, since=Position("e", 0), every=True)
@@ -1490,7 +1501,7 @@ class TestUnreadable:
     async def test_a_log_that_cannot_be_followed_for_a_while_loses_nobody_anything(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ladestrom.broadcast, "READ_AGAIN_S_MIN", 0.001)
+        everywhere(monkeypatch, "READ_AGAIN_S_MIN", 0.001)
         at = Serving(STATIONS)
         right, failing = at.log.tail, True
 
@@ -1506,7 +1517,7 @@ class TestUnreadable:
             sink = Sink()
             at.join(sink, SILENT)
             await at.change(FIRST.evses[0], SECOND.evses[0])
-            await come_true(lambda: at.broadcast.read_failures > 2)
+            await come_true(lambda: at.broadcast.counts.read_failures > 2)
             assert at.broadcast.fault == "a disk error"
             failing = False
             await come_true(lambda: at.last(sink) == 2)
@@ -1557,7 +1568,7 @@ async def test_a_pass_over_many_consumers_lets_others_work() -> None:
         return now_s
 
     async with serving() as at:
-        at.broadcast._clock_s = clock_s
+        at.broadcast._channels.clock_s = clock_s
         sinks = [Sink() for _ in range(300)]
         for sink in sinks:
             at.join(sink)
@@ -1571,7 +1582,7 @@ async def test_a_pass_over_many_consumers_lets_others_work() -> None:
 
         counting = asyncio.create_task(count())
         before = turns
-        await at.broadcast._pass()
+        await at.broadcast._fanout.once()
         assert turns - before >= 4
         counting.cancel()
         await at.delivered(*sinks)
@@ -1593,7 +1604,7 @@ class TestPace:
     async def test_a_change_is_written_at_once_while_the_loop_is_idle(self) -> None:
         async with serving() as at:
             # By this clock nothing ever takes any time.
-            at.broadcast._clock_s = lambda: 0.0
+            at.broadcast._channels.clock_s = lambda: 0.0
             sink = Sink()
             at.join(sink, SILENT)
             for number in range(1, 4):

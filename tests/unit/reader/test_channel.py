@@ -6,18 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ladestrom.core.channel import (
-    CHUNK_BYTES_MAX,
-    TRANSITIONS,
-    WINDOW_BYTES_MAX,
-    Channel,
-    Phase,
-    Snapshot,
-    Subscriber,
-    Wishes,
-)
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.model import Position
+from ladestrom.reader.channel import CHUNK_BYTES_MAX, WINDOW_BYTES_MAX, Channel, Snapshot
+from ladestrom.reader.subscriptions import PHASES, Event, Phase, Subscriber, Wishes
 
 
 class Ignoring:
@@ -44,22 +36,23 @@ def make_channel(*frames: bytes) -> Channel:
 
 
 class TestPhases:
-    @pytest.mark.parametrize(("before", "after"), list(product(Phase, Phase)))
-    def test_only_what_is_in_the_table_can_follow(self, before: Phase, after: Phase) -> None:
+    @pytest.mark.parametrize(("before", "event"), list(product(Phase, Event)))
+    def test_only_what_is_in_the_table_can_happen(self, before: Phase, event: Event) -> None:
         subscriber = Subscriber(Ignoring(), make_channel())
         subscriber.phase = before
-        if after in TRANSITIONS[before]:
-            subscriber.move(after)
-            assert subscriber.is_at(after)
+        if event in PHASES[before]:
+            subscriber.on(event)
+            assert subscriber.is_at(PHASES[before][event])
         else:
             with pytest.raises(AssertionError):
-                subscriber.move(after)
+                subscriber.on(event)
             assert subscriber.is_at(before)
 
     def test_every_phase_is_in_the_table_and_leads_to_its_end(self) -> None:
-        assert set(TRANSITIONS) == set(Phase)
-        assert all(Phase.CLOSED in following for phase, following in TRANSITIONS.items() if following)
-        assert TRANSITIONS[Phase.CLOSED] == frozenset()
+        assert set(PHASES) == set(Phase)
+        for phase, following in PHASES.items():
+            assert following.get(Event.LEAVES) is (None if phase is Phase.CLOSED else Phase.CLOSED)
+        assert {event for following in PHASES.values() for event in following} == set(Event)
 
     def test_a_consumer_begins_with_nothing_sent(self) -> None:
         assert Subscriber(Ignoring(), make_channel()).is_at(Phase.NEW)

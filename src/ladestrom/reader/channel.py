@@ -10,16 +10,13 @@ Pure: bytes go out through `Sink.write`, which must not wait.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
-from enum import Enum
 from itertools import accumulate
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from ladestrom.core.digests import WORD
-from ladestrom.core.selection import Selection
-from ladestrom.model import Position
+from ladestrom.reader.subscriptions import Subscriber, Wishes
 
 WINDOW_BYTES_MAX: Final = 4 * 1024 * 1024
 """Frames kept for consumers that are a little behind: half a second at 10,000 changes/s of 300 bytes."""
@@ -28,129 +25,6 @@ CHUNK_BYTES_MAX: Final = 256 * 1024
 
 CHUNK_FRAMES_MAX: Final = 1_000
 """Frames handed to one consumer at once: so many single changes are some 300 KiB."""
-
-Framing = Callable[[bytes], bytes]
-"""A message's payload to the bytes on the wire."""
-
-
-class Phase(Enum):
-    """Where a consumer is on its way."""
-
-    NEW = "new"
-    """Nothing was sent."""
-    JOINING = "joining"
-    """Waits for its snapshot, which is being made."""
-    REPLAYING = "replaying"
-    """Behind the window: gets the newest state of what changed since its position."""
-    LIVE = "live"
-    """In the window: gets each frame once."""
-    CLOSED = "closed"
-
-
-TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
-    Phase.NEW: frozenset({Phase.JOINING, Phase.REPLAYING, Phase.LIVE, Phase.CLOSED}),
-    Phase.JOINING: frozenset({Phase.REPLAYING, Phase.LIVE, Phase.CLOSED}),
-    Phase.REPLAYING: frozenset({Phase.JOINING, Phase.LIVE, Phase.CLOSED}),
-    Phase.LIVE: frozenset({Phase.REPLAYING, Phase.CLOSED}),
-    Phase.CLOSED: frozenset(),
-}
-
-
-class Sink(Protocol):
-    """Where a consumer's bytes go."""
-
-    paused: bool
-    """More bytes wait than the consumer's limit; `Broadcast.pump` is called when they have drained."""
-
-    def overrun(self, position: Position) -> None:
-        """The consumer wants each change and could not keep up: it is closed, and told where it stood."""
-        ...
-
-    def interrupted(self, position: Position) -> None:
-        """What comes next cannot be read now: the consumer is closed, and told where it stood."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Hands bytes over; keeps a reference, not a copy. Never waits, never raises."""
-        ...
-
-
-class Wishes(msgspec.Struct, frozen=True):
-    """What a consumer wants; equal wishes share one channel."""
-
-    selection: Selection
-    updates: bool = True
-    raw: bool = True
-    framing: str = "text"
-    """Name of the framing: see `Broadcast`."""
-    dialect: str = "v1"
-    batch_ms: int = 0
-    """How long changes are gathered into one message, where the dialect gathers."""
-
-
-class Subscriber:
-    """One consumer: its phase and its position."""
-
-    __slots__ = (
-        "_counted",
-        "_counted_bytes",
-        "bytes",
-        "channel",
-        "every",
-        "messages",
-        "next",
-        "phase",
-        "seq",
-        "since",
-        "sink",
-        "told",
-    )
-
-    def __init__(self, sink: Sink, channel: Channel, *, every: bool = False) -> None:
-        self.sink = sink
-        self.channel = channel
-        self.every = every
-        """Wants each change in order, not the newest states."""
-        self.told = 0
-        """Position that the consumer was told of, while REPLAYING."""
-        self.phase = Phase.NEW
-        self.next = 0
-        """Number of the next frame of the channel, while LIVE."""
-        self.seq = 0
-        """Position up to which everything was sent, while REPLAYING."""
-        self.since = 0
-        """Position at which it began to be REPLAYING."""
-        self.messages = 0
-        """Messages handed to it, as of the last `settle`."""
-        self.bytes = 0
-        """Likewise."""
-        self._counted = 0
-        """Number of the frame up to which those of the window are counted."""
-        self._counted_bytes = 0
-        """Bytes of all frames before that one."""
-
-    def begin(self) -> None:
-        """It stands in the window: what it takes of it counts from here."""
-        self._counted = self.next
-        self._counted_bytes = self.channel.bytes_before(self.next)
-
-    def settle(self) -> None:
-        """Counts what it took of the window, before that has moved past it. Taking costs nothing so."""
-        if self.next != self._counted:
-            before = self.channel.bytes_before(self.next)
-            self.messages += self.next - self._counted
-            self.bytes += before - self._counted_bytes
-            self._counted, self._counted_bytes = self.next, before
-
-    def is_at(self, phase: Phase) -> bool:
-        """Whether it is in this phase now."""
-        return self.phase is phase
-
-    def move(self, phase: Phase) -> None:
-        """Enters another phase; one that the table does not allow is a bug."""
-        if phase not in TRANSITIONS[self.phase]:
-            raise AssertionError(f"{self.phase} to {phase} is not in the table")
-        self.phase = phase
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import Any, Final
 
-from ladestrom.core.channel import Channel, Row
 from ladestrom.core.selection import Box, Selection, operator_words
 from ladestrom.model import Station
+from ladestrom.reader.channel import Channel, Row
 
 KINDS_MAX: Final = 10_000
 """Kinds of stations that are remembered; beyond that they are asked about anew. The 5,571 stations of fifteen

@@ -1,0 +1,109 @@
+"""The newest states of what changed since a consumer's position: for those who come back, or fell behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ladestrom import tasks
+from ladestrom.reader.channel import CHUNK_BYTES_MAX
+from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, PLAIN, Channels
+from ladestrom.reader.subscriptions import Driver, Event, Phase, Subscriber
+from ladestrom.reader.walks import STATIONS_PER_LOOK
+from ladestrom.tasks import Turns
+
+MISSED_AT_ONCE: Final = 50
+"""Stations with changes that a consumer missed are gone through in one step, up to so many: likewise."""
+
+
+class CatchingUp:
+    """Those who are far behind, in turns of the loop."""
+
+    def __init__(self, channels: Channels, driver: Driver) -> None:
+        self._channels = channels
+        self._driver = driver
+        self.behind: dict[Subscriber, None] = {}
+        """In order of their turns; one that is paused leaves when it is due."""
+        self._added = asyncio.Event()
+
+    def put(self, subscriber: Subscriber) -> None:
+        """The consumer is caught up in turns from now on."""
+        self.behind[subscriber] = None
+        self._added.set()
+
+    def discard(self, subscriber: Subscriber) -> None:
+        """The consumer has gone."""
+        self.behind.pop(subscriber, None)
+
+    async def run(self) -> None:
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            turns = Turns()
+            while self.behind:
+                self._next()
+                await turns.rest()
+
+    def _next(self) -> None:
+        """Goes on with the one whose turn it is; the others have theirs before it has the next."""
+        subscriber = next(iter(self.behind))
+        try:
+            if not subscriber.sink.paused:
+                self.some(subscriber, STATIONS_PER_LOOK)
+        except Exception as error:  # noqa: BLE001 - a defect costs the one that met it
+            tasks.note("catching up of a consumer", error)
+            self._driver.interrupt(subscriber)
+        self.behind.pop(subscriber, None)
+        if not subscriber.is_at(Phase.REPLAYING):
+            # What waited for a message was made into one: the others of its channel are due it, too.
+            self._channels.wake.set()
+        elif not subscriber.sink.paused:
+            self.behind[subscriber] = None
+
+    def some(self, subscriber: Subscriber, stations_max: int) -> int:
+        """Writes one chunk of newest states; the last one takes the consumer into the window.
+
+        Returns how many stations were looked at.
+        """
+        channel, view = subscriber.channel, self._channels.view
+        wishes = channel.wishes
+        dialect = self._channels.dialects[wishes.dialect]
+        rows: list[bytes] = []
+        size = looked = 0
+        states = view.changed_since(subscriber.seq, stations_max) if wishes.updates else []
+        for state in states:
+            if size > CHUNK_BYTES_MAX:
+                break
+            looked += 1
+            subscriber.seq = state.seq
+            if self._channels.hears(channel, state.uuid):
+                missed = dialect.missed(view, state, wishes.selection, subscriber.told)
+                rows += missed
+                size += sum(map(len, missed))
+        whole = looked == len(states) < stations_max
+        if whole:
+            self._channels.counts.caught_up += 1
+            subscriber.seq = view.seq
+            self._channels.flush(channel)
+            rows += [row for row, _, _ in self._channels.relocated(wishes, subscriber.since)]
+        told = subscriber.told
+        # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
+        # EVSE that changed before another one of its station would be skipped by whoever resumed between.
+        if dialect.batched:
+            ends = channel.chain if whole else told
+            messages = dialect.changes(view, told, ends, rows) if rows or ends != told else ()
+            subscriber.told = ends
+        else:
+            messages = dialect.changes(view, told, subscriber.seq, rows)
+            subscriber.told = subscriber.seq
+        if whole:
+            subscriber.next = channel.end
+            subscriber.on(Event.IN_STEP)
+            subscriber.begin()
+        if messages:
+            is_one_of_many = subscriber in self.behind and not dialect.batched
+            plainly = is_one_of_many or len(messages) > COMPRESSED_FRAMES_MAX
+            framing = PLAIN[wishes.framing] if plainly else wishes.framing
+            frames = b"".join(self._channels.frame(framing, one) for one in messages)
+            self._channels.write(subscriber, frames, len(messages))
+        return looked

@@ -1,0 +1,223 @@
+"""All channels, and what those who write to them share: encoders, frames, counters, the next pass's alarm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.view import View
+from ladestrom.errors import Overloaded
+from ladestrom.formats.dialect import Dialect, Message, Moved
+from ladestrom.model import Millis
+from ladestrom.ports.signals import Progress
+from ladestrom.reader.audience import Audience, Audiences
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.subscriptions import Subscriber, Wishes
+
+THREAD_BYTES_MIN: Final = 64 * 1024
+"""Messages of a snapshot from here on are compressed in a thread: some 1 ms."""
+COMPRESSED_FRAMES_MAX: Final = 50
+"""Frames of one change each that are compressed one by one, at some 15 us; more at once are sent plainly, as
+compression must not be what limits how many changes are told. Messages of many changes always are."""
+PLAIN: Final = {"text": "text", "deflate": "text", "event": "event"}
+"""A framing that its consumers understand, too, and that costs nothing."""
+BATCH_ROWS_MAX: Final = 500
+"""Changes in one message: some 150 KiB."""
+
+Framing = Callable[[Message], bytes]
+"""A message to the bytes on a wire."""
+
+
+class BroadcastLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the read loop bounds."""
+
+    gather_ms_min: int = 5
+    """Longest time between passes while the loop has little else to do."""
+    gather_ms_max: int = 20
+    """And where it has much."""
+    raw_items_max: int = 1_000
+    """Raw messages a pass; more are dropped and counted."""
+    channels_max: int = 1_000
+    """Different sets of wishes at once: each costs a window of at most 4 MiB."""
+    heartbeat_s: float = 20
+
+
+class Counts(msgspec.Struct):
+    """What was done so far, for metrics."""
+
+    frames: int = 0
+    """Frames made."""
+    bytes_out: int = 0
+    raw_sent: int = 0
+    raw_dropped: int = 0
+    caught_up: int = 0
+    """Times a consumer that was behind got the newest states instead of each change."""
+    read_failures: int = 0
+    """Reads of the log that failed; most succeed when they are tried again."""
+    interrupted: int = 0
+    """Consumers closed that wanted each change, as the log could not be read on for them."""
+    overruns: int = 0
+    """Consumers closed that wanted each change and could not keep up."""
+
+
+class Channels:
+    """Those of one reader."""
+
+    def __init__(
+        self,
+        view: View,
+        dialects: Mapping[str, Dialect],
+        framings: Mapping[str, Framing],
+        limits: BroadcastLimits,
+        clock_s: Callable[[], float],
+        clock: Callable[[], Millis],
+    ) -> None:
+        self.view = view
+        self.dialects = dialects
+        self.framings = framings
+        self.limits = limits
+        self.clock_s = clock_s
+        self.clock = clock
+        self.counts = Counts()
+        self.writer: Progress | None = None
+        """Whose appends passes let through."""
+        self.all: dict[Wishes, Channel] = {}
+        self.audiences = Audiences(lambda dialect: dialects[dialect].batched)
+        self.shared: dict[tuple[str, str, int, int, tuple[int, ...]], Sequence[tuple[bytes, int]]] = {}
+        """Messages made in this pass, by dialect, framing, positions and rows."""
+        self.wake = asyncio.Event()
+        """Set where a pass has something to write."""
+        self.alarm: asyncio.TimerHandle | None = None
+
+    def check_room(self, wishes: Wishes) -> None:
+        """Whether a consumer with these wishes could join now.
+
+        Raises:
+            Overloaded: too many different selections are in use; this one may be tried again later.
+        """
+        if wishes not in self.all and len(self.all) >= self.limits.channels_max:
+            raise Overloaded(
+                f"{self.limits.channels_max} different selections are in use; use a common one, or try later"
+            )
+
+    def of(self, wishes: Wishes) -> Channel:
+        """The channel of those who want this; a new one where there is none.
+
+        Raises:
+            Overloaded: too many different selections are in use.
+        """
+        channel = self.all.get(wishes)
+        if channel is None:
+            self.check_room(wishes)
+            channel = self.all[wishes] = Channel(wishes)
+            channel.chain = self.view.seq
+            channel.heartbeat_due_s = self.clock_s() + self.limits.heartbeat_s
+            self.audiences.add(channel)
+            self.set_alarm()
+        return channel
+
+    def drop(self, channel: Channel) -> None:
+        """Nobody follows the channel any more."""
+        del self.all[channel.wishes]
+        self.audiences.discard(channel)
+        if not self.all and self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+
+    def flush(self, channel: Channel) -> None:
+        """Makes the messages of the changes that wait in a channel."""
+        if not channel.rows:
+            return
+        rows = channel.take_rows()
+        channel.add(sum([count for _, _, count, _ in rows]), sum([term for _, _, _, term in rows]))
+        for start in range(0, len(rows), BATCH_ROWS_MAX):
+            part = rows[start : start + BATCH_ROWS_MAX]
+            reaches = part[-1][1] if start + BATCH_ROWS_MAX < len(rows) else self.view.seq
+            channel.frames.extend(self.messages(channel, reaches, [row for row, _, _, _ in part]))
+            channel.chain = reaches
+
+    def messages(self, channel: Channel, seq: int, rows: list[bytes]) -> Sequence[tuple[bytes, int]]:
+        """Frames of changes, and where a consumer stands then; selections that chose the same share them."""
+        wishes = channel.wishes
+        name = (wishes.dialect, wishes.framing, channel.chain, seq, tuple(map(id, rows)))
+        made = self.shared.get(name)
+        if made is None:
+            messages = self.dialects[wishes.dialect].changes(self.view, channel.chain, seq, rows)
+            made = self.shared[name] = [
+                (
+                    self.frame(wishes.framing, message),
+                    seq if message.position is None else message.position.seq,
+                )
+                for message in messages
+            ]
+        return made
+
+    def frame(self, framing: str, message: Message) -> bytes:
+        """A message in its frame."""
+        self.counts.frames += 1
+        return self.framings[framing](message)
+
+    async def large_frame(self, framing: str, message: Message) -> bytes:
+        """As `frame`; what takes long to compress is compressed in a thread."""
+        if PLAIN[framing] == framing or len(message.payload) < THREAD_BYTES_MIN:
+            return self.frame(framing, message)
+        self.counts.frames += 1
+        return await asyncio.to_thread(self.framings[framing], message)
+
+    def hearing(self, uuid: str, evse: str, sources: Collection[str] = ()) -> Sequence[Audience]:
+        """Who hears of an EVSE (key) at a station; nobody where the registry does not know the station."""
+        station = self.view.directory.stations.get(uuid)
+        return () if station is None else self.audiences.of(station, evse, sources)
+
+    def hears(self, channel: Channel, uuid: str) -> bool:
+        """Whether a channel is told of a station's changes."""
+        station, state = self.view.directory.stations.get(uuid), self.view.get(uuid)
+        if station is None or state is None:
+            return False
+        wishes = channel.wishes
+        sources = state.sources_ever() if self.dialects[wishes.dialect].batched else ()
+        return wishes.selection.covers(station, state.changes, sources)
+
+    def relocated(self, wishes: Wishes, since: int) -> list[Moved]:
+        """What one who stood at `since` has to be told of stations that are elsewhere since then."""
+        view, dialect = self.view, self.dialects[wishes.dialect]
+        rows: list[Moved] = []
+        if wishes.updates and wishes.selection.by_record:
+            for seq, before in view.relocations:
+                state = view.get(before.uuid)
+                if seq >= since and state is not None:
+                    rows += dialect.relocated(view, wishes.selection, before, state)
+        return rows
+
+    def write(self, subscriber: Subscriber, data: bytes, messages: int = 1) -> None:
+        """Writes what is one consumer's own; what all share is counted by `Subscriber.settle`."""
+        self.counts.bytes_out += len(data)
+        subscriber.messages += messages
+        subscriber.bytes += len(data)
+        subscriber.sink.write(data)
+
+    def confirmations(self, channel: Channel) -> int:
+        """How often something was confirmed, where the channel's consumers are told."""
+        is_told = self.writer is not None and self.dialects[channel.wishes.dialect].batched
+        return self.writer.confirmations if self.writer is not None and is_told else 0
+
+    def set_alarm(self) -> None:
+        """Sees to it that the loop wakes when the next message or heartbeat is due."""
+        due_s = min(
+            (
+                channel.heartbeat_due_s
+                if channel.rows_due_s is None
+                else min(channel.rows_due_s, channel.heartbeat_due_s)
+                for channel in self.all.values()
+            ),
+            default=None,
+        )
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+        if due_s is not None:
+            loop = asyncio.get_running_loop()
+            self.alarm = loop.call_later(max(0.0, due_s - self.clock_s()), self.wake.set)

@@ -1,0 +1,199 @@
+"""Entries of the log into frames, each made once for all who hear of it; and records that change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from ladestrom.core.selection import Selection, is_relocated
+from ladestrom.core.view import StationState
+from ladestrom.formats.dialect import Message
+from ladestrom.model import Change, Entry, Evse, Millis, Station, StatusReport
+from ladestrom.reader.audience import Audience
+from ladestrom.reader.channel import Row
+from ladestrom.reader.channels import BATCH_ROWS_MAX, COMPRESSED_FRAMES_MAX, PLAIN, Channels
+
+
+class _Told(msgspec.Struct):
+    """A change that is told, and what becomes of it: each made once for all who hear of it."""
+
+    state: StationState
+    """Of its station, the change included."""
+    before: Change | None
+    """The change that it replaced."""
+    change: Change
+    plainly: bool
+    """Whether it goes out uncompressed where it goes out alone."""
+    encoded: dict[str, bytes] = {}
+    """By dialect."""
+    rows: dict[str, Row] = {}
+    """Likewise, of those who take each change of a station."""
+    frames: dict[tuple[str, str], tuple[bytes, int]] = {}
+    """By dialect and framing."""
+
+
+class Encoding:
+    """Of one reader. What it makes waits in channels for the next pass."""
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+        self.raw_left = channels.limits.raw_items_max
+        """Raw messages that this pass still takes."""
+        self._taken = 0
+        """Entries since it was last looked at how many changes wait in a channel."""
+
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Applies entries to the view and makes their bytes; the next pass writes them."""
+        view = self._channels.view
+        if not self._channels.all:
+            for entry in entries:
+                view.apply(entry)
+            return
+        plainly = len(entries) > COMPRESSED_FRAMES_MAX
+        for entry in entries:
+            state, before = view.apply(entry)
+            change = entry.change
+            hearing = self._channels.hearing(state.uuid, change.evse, (change.source, change.was_source))
+            if hearing:
+                self._encode(hearing, _Told(state, before, change, plainly))
+        self._taken += len(entries)
+        if self._taken >= BATCH_ROWS_MAX:
+            self._taken = 0
+            for channel in self._channels.all.values():
+                if len(channel.rows) >= BATCH_ROWS_MAX:
+                    self._channels.flush(channel)
+        self._channels.wake.set()
+
+    def _encode(self, hearing: Iterable[Audience], told: _Told) -> None:
+        """Hands a change to all who hear of it."""
+        for audience in hearing:
+            for (name, framing), put_frames in audience.single.items():
+                frame = self._single(told, name, framing)
+                for put_frame in put_frames.values():
+                    put_frame(frame)
+            for name, put_rows in audience.gathering.items():
+                row = self._row(told, name)
+                for put_row in put_rows.values():
+                    put_row(row)
+            for name, put_rows in audience.choosy.items():
+                for channel, put_row in put_rows.items():
+                    chosen = self._chosen(told, name, channel.wishes.selection)
+                    if chosen is not None:
+                        put_row(chosen)
+
+    def _encoded(self, told: _Told, name: str) -> bytes:
+        encoded = told.encoded.get(name)
+        if encoded is None:
+            encoded = told.encoded[name] = self._channels.dialects[name].row(
+                self._channels.view, told.state, told.change
+            )
+        return encoded
+
+    def _single(self, told: _Told, name: str, framing: str) -> tuple[bytes, int]:
+        frame = told.frames.get((name, framing))
+        if frame is None:
+            seq = told.state.seq
+            (message,) = self._channels.dialects[name].changes(
+                self._channels.view, seq, seq, (self._encoded(told, name),)
+            )
+            frame = self._channels.frame(PLAIN[framing] if told.plainly else framing, message), seq
+            told.frames[name, framing] = frame
+        return frame
+
+    def _row(self, told: _Told, name: str) -> Row:
+        row = told.rows.get(name)
+        if row is None:
+            dialect, view, before, change = (
+                self._channels.dialects[name],
+                self._channels.view,
+                told.before,
+                told.change,
+            )
+            was_count, was_term = dialect.term(view, before)
+            count, term = dialect.term(view, change)
+            deltas = count - was_count, term - was_term
+            row = told.rows[name] = self._encoded(told, name), told.state.seq, *deltas
+        return row
+
+    def _chosen(self, told: _Told, name: str, selection: Selection) -> Row | None:
+        """For those who look at EVSE, status and source; None where they did not choose it."""
+        dialect, view, before, change = (
+            self._channels.dialects[name],
+            self._channels.view,
+            told.before,
+            told.change,
+        )
+        chosen = dialect.chosen(view, selection, change)
+        if chosen is None:
+            return None
+        was_count, was_term = dialect.digest(view, selection, before)
+        count, term = dialect.digest(view, selection, change)
+        deltas = count - was_count, term - was_term
+        encoded = self._encoded(told, name) if chosen is change else dialect.entry(view, chosen)
+        return encoded, told.state.seq, *deltas
+
+    def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None:
+        """Takes a report that the hub heard, for `status:raw`; dropped when a pass has enough of them."""
+        if self.raw_left <= 0:
+            self._channels.counts.raw_dropped += 1
+            return
+        hearing = self._channels.hearing(evse.station, evse.key)
+        channels = [channel for audience in hearing for channel in audience.raw]
+        if not channels:
+            return
+        self.raw_left -= 1
+        made: dict[str, Sequence[Message]] = {}
+        for channel in channels:
+            wishes = channel.wishes
+            if wishes.dialect not in made:
+                made[wishes.dialect] = self._channels.dialects[wishes.dialect].raw(
+                    self._channels.view, evse, report, observed_at
+                )
+                self._channels.counts.raw_sent += len(made[wishes.dialect])
+            for message in made[wishes.dialect]:
+                channel.push(self._channels.frame(wishes.framing, message), self._channels.view.seq)
+        self._channels.wake.set()
+
+    @contextmanager
+    def registering(self, stations: Sequence[Station]) -> Iterator[None]:
+        """Within, in one step of the loop, these records of stations are put into the directory.
+
+        What is being made is finished with those of before. What was made of them is made anew; those are
+        told who selected a station for what it was, or select it for what it is.
+        """
+        view = self._channels.view
+        known = [view.directory.stations.get(station.uuid) for station in stations]
+        view.before_records(station.uuid for station in stations)
+        yield
+        view.records += 1
+        relocated = []
+        for before, after in zip(known, stations, strict=True):
+            view.forget_bodies(after.uuid)
+            if before is not None and is_relocated(before, after):
+                view.relocate(before)
+                relocated.append((before, after))
+        for before, after in relocated if self._channels.all else ():
+            self._relocate(before, after)
+        for channel in self._channels.all.values():
+            channel.snapshot = None
+
+    def _relocate(self, before: Station, after: Station) -> None:
+        view, state = self._channels.view, self._channels.view.get(after.uuid)
+        if state is None:
+            return
+        keys, sources = state.changes.keys(), tuple(state.sources())
+        for channel in self._channels.audiences.choosers(
+            before, keys, sources
+        ) | self._channels.audiences.choosers(after, keys, sources):
+            wishes = channel.wishes
+            dialect = self._channels.dialects[wishes.dialect]
+            rows = dialect.relocated(view, wishes.selection, before, state) if wishes.updates else ()
+            if dialect.batched:
+                for row, count, term in rows:
+                    channel.put_row((row, view.seq, count, term))
+            else:
+                for message in dialect.changes(view, view.seq, view.seq, [row for row, _, _ in rows]):
+                    channel.push(self._channels.frame(wishes.framing, message), view.seq)
+        self._channels.wake.set()

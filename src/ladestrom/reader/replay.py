@@ -1,0 +1,157 @@
+"""Each change from the log, in order, for consumers that want every one: a task each, until it is in step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from ladestrom import tasks
+from ladestrom.errors import LogDamaged, LogFailure
+from ladestrom.model import Entry, Position
+from ladestrom.ports.log import Log
+from ladestrom.reader.channel import Channel
+from ladestrom.reader.channels import Channels
+from ladestrom.reader.subscriptions import Driver, Phase, Subscriber
+
+logger = structlog.get_logger(__name__)
+
+REPLAY_ENTRIES_MAX: Final = 500
+"""Entries of the log read at once for a consumer that wants each change."""
+REPLAY_WAIT_S: Final = 0.05
+"""Between two looks at whether such a consumer takes more."""
+REPLAY_READ_S_MAX: Final = 5.0
+"""How long a read for such a consumer may fail or hang before it is closed: much less than the 20 s from one
+heartbeat to the next."""
+READ_AGAIN_S_MIN: Final = 0.1
+"""Before a read of the log that failed is tried again; before each next try it is twice as long."""
+
+
+class Replays:
+    """Those that are under way."""
+
+    def __init__(self, channels: Channels, log: Log, driver: Driver) -> None:
+        self._channels = channels
+        self._log = log
+        self._driver = driver
+        self.tasks: dict[Subscriber, asyncio.Task[None]] = {}
+
+    def start(self, subscriber: Subscriber) -> None:
+        """Begins to replay what a consumer missed."""
+        task = tasks.start(
+            self._replay(subscriber), "replay of the log", lambda _: self._driver.interrupt(subscriber)
+        )
+        self.tasks[subscriber] = task
+        task.add_done_callback(lambda _: self.tasks.pop(subscriber, None))
+
+    def stop(self, subscriber: Subscriber) -> None:
+        """The consumer has gone."""
+        task = self.tasks.get(subscriber)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def cancel(self) -> None:
+        """Ends all."""
+        for task in list(self.tasks.values()):
+            task.cancel()
+
+    async def _replay(self, subscriber: Subscriber) -> None:
+        """Writes each missed change from the log, in order, to a consumer that wants every one.
+
+        Where one of them cannot be read any more, the consumer begins anew; where none can be read now, it is
+        closed with its position. It is never left without a word.
+        """
+        try:
+            await self._replay_entries(subscriber)
+        except LogDamaged as error:
+            logger.warning(
+                "a consumer with mode=every restarts: the log has a gap",
+                position=str(Position(self._channels.view.epoch, subscriber.seq)),
+                error=str(error),
+            )
+            if subscriber.is_at(Phase.REPLAYING):
+                self._driver.restart(subscriber, "expired", snapshot=True)
+        except (LogFailure, TimeoutError) as error:
+            logger.warning("a consumer with mode=every is closed: the log cannot be read", error=repr(error))
+            self._driver.interrupt(subscriber)
+
+    async def _read(self, after: int, limit: int) -> Sequence[Entry]:
+        """Entries of the log; a read that fails is tried again for a while.
+
+        Raises:
+            LogDamaged: the next entry cannot be read.
+            TimeoutError: nothing can be read now.
+        """
+        wait_s = READ_AGAIN_S_MIN
+        async with asyncio.timeout(REPLAY_READ_S_MAX):
+            while True:
+                try:
+                    return await self._log.read(after, limit)
+                except LogDamaged:
+                    raise
+                except LogFailure as error:
+                    self._channels.counts.read_failures += 1
+                    logger.warning("the log cannot be read; retrying", error=str(error))
+                    await asyncio.sleep(wait_s)
+                    wait_s *= 2
+
+    async def _replay_entries(self, subscriber: Subscriber) -> None:
+        channel, view = subscriber.channel, self._channels.view
+        wishes = channel.wishes
+        dialect = self._channels.dialects[wishes.dialect]
+        heard_s = self._channels.clock_s()
+        while subscriber.is_at(Phase.REPLAYING):
+            self._channels.flush(channel)
+            target, follows = channel.chain, channel.end
+            while subscriber.seq < target and subscriber.is_at(Phase.REPLAYING):
+                if subscriber.sink.paused:
+                    await asyncio.sleep(REPLAY_WAIT_S)
+                    continue
+                if subscriber.seq < self._driver.history_seq:
+                    self._driver.overrun(subscriber)
+                    return
+                limit = min(REPLAY_ENTRIES_MAX, target - subscriber.seq)
+                entries = await self._read(subscriber.seq, limit)
+                if not subscriber.is_at(Phase.REPLAYING):
+                    break
+                if not entries or entries[0].seq != subscriber.seq + 1:
+                    # The log was trimmed while it was read.
+                    self._driver.overrun(subscriber)
+                    return
+                rows = self._rows(channel, entries)
+                subscriber.seq = entries[-1].seq
+                # What is not selected may be long: an empty message is a sign of life, as a heartbeat is.
+                is_silent = self._channels.clock_s() - heard_s > self._channels.limits.heartbeat_s / 2
+                if rows or subscriber.seq == target or is_silent:
+                    heard_s = self._channels.clock_s()
+                    for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
+                        self._channels.write(subscriber, self._channels.frame(wishes.framing, message))
+                    subscriber.told = subscriber.seq
+            if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
+                self._tell_relocated(subscriber, target)
+                self._driver.go_live(subscriber, follows, subscriber.told)
+
+    def _tell_relocated(self, subscriber: Subscriber, seq: int) -> None:
+        """Tells one who stands at `seq`, after the last change, of stations that are elsewhere."""
+        wishes = subscriber.channel.wishes
+        rows = [row for row, _, _ in self._channels.relocated(wishes, subscriber.since)]
+        messages = (
+            self._channels.dialects[wishes.dialect].changes(self._channels.view, seq, seq, rows)
+            if rows
+            else ()
+        )
+        for message in messages:
+            self._channels.write(subscriber, self._channels.frame(wishes.framing, message))
+
+    def _rows(self, channel: Channel, entries: Iterable[Entry]) -> list[bytes]:
+        """What a channel is told of entries of the log."""
+        wishes, view = channel.wishes, self._channels.view
+        dialect = self._channels.dialects[wishes.dialect]
+        return [
+            dialect.entry(view, chosen)
+            for entry in entries
+            if self._channels.hears(channel, entry.change.station)
+            and (chosen := dialect.chosen(view, wishes.selection, entry.change)) is not None
+        ]
