@@ -203,7 +203,7 @@ def test_changes_are_gathered_for_as_long_as_was_asked(
     server: Serving, batch_ms: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = server.app.reader.broadcast._channels.clock_s()
-    monkeypatch.setattr(server.app.reader.broadcast, "_clock_s", lambda: now_s)
+    monkeypatch.setattr(server.app.reader.broadcast._channels, "clock_s", lambda: now_s)
     with Follower(server, batch_ms=batch_ms) as follower, Follower(server, batch_ms=0) as prompt:
         follower.synced()
         prompt.synced()

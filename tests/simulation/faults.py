@@ -375,7 +375,7 @@ FAULTS: Final = (
         "whoever has caught up misses a frame",
         CatchingUp,
         "some",
-        "go_live(subscriber, channel.end,",
+        "next = channel.end",
         "next = channel.end + 1",
     ),
     Fault(
