@@ -21,8 +21,13 @@ from typing import Final
 import msgspec
 
 import ladestrom.app  # noqa: F401 - loads every class of errors
+from ladestrom import protocols
+from ladestrom.backends import table
 from ladestrom.cli.config import markdown
 from ladestrom.edges.error_pages import explanations
+from ladestrom.outputs import OUTPUTS
+from ladestrom.protocols import Transport
+from ladestrom.reader.subscriptions import PHASES, Event
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCUMENTS: Final = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -111,7 +116,67 @@ def errors() -> str:
     return "\n".join(lines) + "\n"
 
 
-MADE: Final = {"settings.md": settings, "errors.md": errors}
+def tables() -> str:
+    """`docs/tables.md`: the tables by which the program is put together."""
+    return "\n".join([*TABLES_INTRODUCTION, *_phases(), *_outputs(), *_protocols(), *_backends()]) + "\n"
+
+
+PROTOCOLS: Final = {
+    Transport.HTTP_PUSH: protocols.PUSHES,
+    Transport.HTTP_POLL: protocols.PULLS,
+    Transport.STREAM: protocols.STREAMS,
+    Transport.WEBSOCKET: protocols.CONVERSATIONS,
+}
+TABLES_INTRODUCTION: Final = (
+    "# Tables",
+    "",
+    "For those who change ladestrom: what is in the tables by which it is put together. Adding a row there, and",
+    "the module or folder that it names, is all that a new output, protocol or backend needs in the program.",
+)
+
+
+def _phases() -> Iterator[str]:
+    yield from ("", "## Phases of a consumer", "")
+    yield "`ladestrom.reader.subscriptions.PHASES`: the phase that follows each event."
+    yield from (
+        "",
+        "| | " + " | ".join(event.value for event in Event) + " |",
+        "|---" * (len(Event) + 1) + "|",
+    )
+    for phase, following in PHASES.items():
+        cells = (following[event].name if event in following else "" for event in Event)
+        yield f"| **{phase.name}** | " + " | ".join(cells) + " |"
+
+
+def _outputs() -> Iterator[str]:
+    yield from ("", "## Outputs", "", "`ladestrom.outputs.OUTPUTS`.", "")
+    yield from ("| folder | is a | operations | streams |", "|---|---|---|---|")
+    for output in OUTPUTS:
+        rows = output.contract
+        streams = [channel.path for channel in rows.channels]
+        paths = dict.fromkeys(row.path for row in rows.operations if row.path not in streams)
+        operations, channels = (", ".join(f"`{path}`" for path in each) for each in (paths, streams))
+        yield f"| `{output.name}` | {output.is_a} | {operations} | {channels} |"
+
+
+def _protocols() -> Iterator[str]:
+    yield from ("", "## Protocols", "", "The tables of `ladestrom.protocols`.", "")
+    yield from ("| name | carried by | at | ordered | module |", "|---|---|---|---|---|")
+    for transport, rows in PROTOCOLS.items():
+        for name, row in rows.items():
+            whole = protocols.filled(name, row, transport)
+            path, ordered = f"`{whole.path}`" if whole.path else "", "yes" if whole.ordered else ""
+            yield f"| `{name}` | {whole.transport} | {path} | {ordered} | `{whole.target}` |"
+
+
+def _backends() -> Iterator[str]:
+    yield from ("", "## Backends", "", "`ladestrom.backends.table`, by the scheme of an address.", "")
+    yield from ("| keeps | schemes |", "|---|---|")
+    yield f"| log | {', '.join(f'`{scheme}`' for scheme in table.LOGS)} |"
+    yield f"| store | {', '.join(f'`{scheme}`' for scheme in table.STORES)} |"
+
+
+MADE: Final = {"settings.md": settings, "errors.md": errors, "tables.md": tables}
 """Documents that are made from tables of the program; `make docs` writes them."""
 
 
