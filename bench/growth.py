@@ -48,7 +48,7 @@ from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
 from ladestrom.ports.log import BoardRow
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.channels import BroadcastLimits
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 CORE: Final = 0
 SEED: Final = 1
@@ -140,8 +140,8 @@ class Engine:
         taps = [Tap() for _ in range(count)]
         taps[0].kept = []
         for number, tap in enumerate(taps):
-            wishes = Wishes(selections[number % len(selections)], raw=False, dialect=dialect)
-            self._subscribers.append(self.broadcast.join(tap, wishes, since=None, snapshot=False))
+            subscription = Subscription(selections[number % len(selections)], raw=False, dialect=dialect)
+            self._subscribers.append(self.broadcast.join(tap, subscription, since=None, snapshot=False))
         return taps
 
     def part(self) -> None:

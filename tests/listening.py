@@ -22,7 +22,7 @@ from ladestrom.core.selection import Selection
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Millis, Position, Station, Status
 from ladestrom.reader.broadcast import Broadcast
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 PAIRS: Final = {
     "AVAILABLE": (0, 0),
@@ -126,11 +126,11 @@ class Consumer:
         *,
         buffer_bytes: int = 2_000,
         chunk_bytes_max: int,
-        **wishes: Any,
+        **subscription: Any,
     ) -> None:
         self.truth = truth
         self.selection = selection
-        self.wishes = Wishes(selection, dialect=self.dialect, **wishes)
+        self.subscription = Subscription(selection, dialect=self.dialect, **subscription)
         self.paused = False
         self.stalled = False
         self.seq: int | None = None
@@ -160,7 +160,7 @@ class Consumer:
                 self.seq = self.begins_at = broadcast.view.seq
         self._broadcast = broadcast
         self._joining = True
-        self._subscriber = broadcast.join(self, self.wishes, since=since, snapshot=snapshot)
+        self._subscriber = broadcast.join(self, self.subscription, since=since, snapshot=snapshot)
         self._joining = False
 
     def detach(self) -> None:
@@ -209,7 +209,9 @@ class Consumer:
         waiting, self._waiting = self._waiting, []
         for data in waiting:
             for line in data.splitlines():
-                assert line.startswith(b"~") == (self.wishes.framing == "deflate") or line.startswith(b"{")
+                assert line.startswith(b"~") == (self.subscription.framing == "deflate") or line.startswith(
+                    b"{"
+                )
                 self.hear(json.loads(line.removeprefix(b"~")))
 
     def forget(self) -> None:
@@ -250,13 +252,13 @@ class Nobil(Consumer):
                 assert set(self.board) == self.truth.listed(self.selection, self.seq)
                 assert self._broadcast is not None
                 # Where no updates follow, nothing makes up for the age of a snapshot.
-                moment = self.seq if self.wishes.updates else self._broadcast.view.seq
+                moment = self.seq if self.subscription.updates else self._broadcast.view.seq
                 for uuid, station in self.board.items():
                     assert station == self.truth.station(uuid, moment), "a snapshot of another moment"
             case "status:update":
                 self._update(message["seq"], message["data"])
             case "status:raw":
-                assert self.wishes.raw, "a raw message for one who wants none"
+                assert self.subscription.raw, "a raw message for one who wants none"
                 assert message["code"] == 1
                 uuid = message["data"]["uuid"]
                 assert self.selection.covers(self.truth.stations[uuid])
@@ -265,7 +267,7 @@ class Nobil(Consumer):
                 raise AssertionError(f"unknown message {other}")
 
     def _update(self, seq: int, station: dict[str, Any]) -> None:
-        assert self.wishes.updates, "an update for one who wants none"
+        assert self.subscription.updates, "an update for one who wants none"
         assert self.seq is not None, "an update before the snapshot"
         assert seq > self.seq, f"seq goes from {self.seq} to {seq}"
         uuid = station["uuid"]
@@ -278,7 +280,7 @@ class Nobil(Consumer):
         self.seq = seq
 
     def finish(self) -> None:
-        if not self.wishes.updates:
+        if not self.subscription.updates:
             return
         changed = {entry.change.station: entry.seq for entry in self.truth.log}
         listed = self.truth.listed(self.selection, len(self.truth.log))

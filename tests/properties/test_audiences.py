@@ -27,7 +27,7 @@ from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect
 from ladestrom.reader.audience import Audience
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.channel import Channel
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 LIMITS: Final = Limits(
     history_seq=0, message_bytes_max=0, inbound_bytes_max=0, inbound_messages_per_minute_max=0, heartbeat_s=0
@@ -62,12 +62,12 @@ FILTERS: Final[Mapping[str, st.SearchStrategy[Any]]] = {
 SELECTIONS = st.sets(st.sampled_from(sorted(FILTERS)), max_size=2).flatmap(
     lambda names: st.builds(Selection, **{name: FILTERS[name] for name in sorted(names)})
 )
-WISHES = st.one_of(
+SUBSCRIPTIONS = st.one_of(
     st.builds(
-        Wishes, SELECTIONS, raw=st.just(False), dialect=st.just("v2"), batch_ms=st.sampled_from((0, 9))
+        Subscription, SELECTIONS, raw=st.just(False), dialect=st.just("v2"), batch_ms=st.sampled_from((0, 9))
     ),
     st.builds(
-        Wishes,
+        Subscription,
         SELECTIONS.map(lambda each: msgspec.structs.replace(each, evse=frozenset(), status=frozenset())),
         updates=st.booleans(),
         raw=st.booleans(),
@@ -121,10 +121,10 @@ class Crowd(RuleBasedStateMachine):
         self.consumers: list[Subscriber] = []
         self.ever: weakref.WeakSet[Channel] = weakref.WeakSet()
 
-    @rule(all_wishes=st.lists(WISHES, min_size=1, max_size=5))
-    def join(self, all_wishes: Sequence[Wishes]) -> None:
-        for wishes in all_wishes:
-            self._came(self.broadcast.join(Ignoring(), wishes, since=None))
+    @rule(all_subscriptions=st.lists(SUBSCRIPTIONS, min_size=1, max_size=5))
+    def join(self, all_subscriptions: Sequence[Subscription]) -> None:
+        for subscription in all_subscriptions:
+            self._came(self.broadcast.join(Ignoring(), subscription, since=None))
 
     @precondition(lambda self: self.consumers)
     @rule(number=st.integers(0, 50))
@@ -132,12 +132,12 @@ class Crowd(RuleBasedStateMachine):
         self.broadcast.leave(self.consumers.pop(number % len(self.consumers)))
 
     @precondition(lambda self: self.consumers)
-    @rule(number=st.integers(0, 50), wishes=WISHES)
-    def select(self, number: int, wishes: Wishes) -> None:
+    @rule(number=st.integers(0, 50), subscription=SUBSCRIPTIONS)
+    def select(self, number: int, subscription: Subscription) -> None:
         subscriber = self.consumers[number % len(self.consumers)]
-        if "v2" == wishes.dialect == subscriber.channel.wishes.dialect:
+        if "v2" == subscription.dialect == subscriber.channel.subscription.dialect:
             self.consumers.remove(subscriber)
-            self._came(self.broadcast.select(subscriber, wishes))
+            self._came(self.broadcast.select(subscriber, subscription))
 
     def _came(self, subscriber: Subscriber) -> None:
         self.consumers.append(subscriber)
@@ -193,18 +193,18 @@ class Crowd(RuleBasedStateMachine):
         held = self.broadcast.view.get(evse.station)
         assert held is not None
         for channel in self.broadcast._channels.all.values():
-            wishes = channel.wishes
-            dialect = self.broadcast._channels.dialects[wishes.dialect]
+            subscription = channel.subscription
+            dialect = self.broadcast._channels.dialects[subscription.dialect]
             hears = (
-                wishes.updates
-                and wishes.selection.covers(
+                subscription.updates
+                and subscription.selection.covers(
                     self.directory.stations[evse.station],
                     held.changes,
                     (change.source, change.was_source) if dialect.batched else (),
                 )
                 and (
                     not dialect.batched
-                    or dialect.chosen(self.broadcast.view, wishes.selection, change) is not None
+                    or dialect.chosen(self.broadcast.view, subscription.selection, change) is not None
                 )
             )
             assert self._heard()[id(channel)] - before[id(channel)] == hears
@@ -219,8 +219,8 @@ class Crowd(RuleBasedStateMachine):
         before = self._heard()
         self.broadcast.offer(evse, make_report(evse), NOW)
         for channel in self.broadcast._channels.all.values():
-            wishes = channel.wishes
-            hears = wishes.raw and wishes.selection.covers(self.directory.stations[evse.station])
+            subscription = channel.subscription
+            hears = subscription.raw and subscription.selection.covers(self.directory.stations[evse.station])
             assert self._heard()[id(channel)] - before[id(channel)] == len(told) * hears
 
     def _heard(self) -> dict[int, int]:
@@ -228,23 +228,23 @@ class Crowd(RuleBasedStateMachine):
 
     @invariant()
     def only_channels_with_consumers_are_there(self) -> None:
-        assert set(self.broadcast._channels.all) == {each.channel.wishes for each in self.consumers}
+        assert set(self.broadcast._channels.all) == {each.channel.subscription for each in self.consumers}
         assert set(self.ever) == set(self.broadcast._channels.all.values())
 
     @invariant()
     def each_digest_is_what_the_selected_state_adds_up_to(self) -> None:
         view = self.broadcast.view
         for channel in self.broadcast._channels.all.values():
-            wishes = channel.wishes
-            dialect = self.broadcast._channels.dialects[wishes.dialect]
-            if not dialect.batched or not wishes.updates:
+            subscription = channel.subscription
+            dialect = self.broadcast._channels.dialects[subscription.dialect]
+            if not dialect.batched or not subscription.updates:
                 continue
             self.broadcast._channels.flush(channel)
             assert channel.is_added_up or self.broadcast._digests.adds_up_at_once(channel)
             terms = [
-                dialect.digest(view, wishes.selection, change)
+                dialect.digest(view, subscription.selection, change)
                 for state in view.changed_since(0)
-                if view.is_covered(state, wishes.selection)
+                if view.is_covered(state, subscription.selection)
                 for _, change in state.changes.values()
             ]
             assert channel.count == sum(count for count, _ in terms)

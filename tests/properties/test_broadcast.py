@@ -34,7 +34,7 @@ from ladestrom.reader.channel import Channel, Snapshot
 from ladestrom.reader.channels import BroadcastLimits
 from ladestrom.reader.snapshots import Snapshots
 from ladestrom.reader.subscriptions import Phase as ChannelPhase
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 WINDOW_BYTES: Final = 2_500
 CHUNK_BYTES: Final = 600
@@ -115,8 +115,8 @@ class World:
         await self.broadcast._fanout.once()
         self.broadcast._encoding.raw_left = RAW_PER_PASS
 
-    async def join(self, wishes: tuple[int, str, bool, bool, bool]) -> None:
-        selection, framing, updates, raw, snapshot = wishes
+    async def join(self, subscription: tuple[int, str, bool, bool, bool]) -> None:
+        selection, framing, updates, raw, snapshot = subscription
         consumer = Nobil(
             self.truth,
             SELECTIONS[selection % len(SELECTIONS)],
@@ -128,8 +128,8 @@ class World:
         self.consumers.append(consumer)
         consumer.attach(self.broadcast, snapshot=snapshot)
 
-    async def join_v2(self, wishes: tuple[int, str, int]) -> None:
-        selection, framing, batch_ms = wishes
+    async def join_v2(self, subscription: tuple[int, str, int]) -> None:
+        selection, framing, batch_ms = subscription
         consumer = Modern(
             self.truth,
             (*SELECTIONS, *STATUSES)[selection],
@@ -365,12 +365,12 @@ def tells_a_seq_too_early() -> Any:
 
 
 def tells_a_snapshot_after_what_follows_it() -> Any:
-    def faulty(self: Broadcast, sink: Any, wishes: Wishes, **members: Any) -> Subscriber:
+    def faulty(self: Broadcast, sink: Any, subscription: Subscription, **members: Any) -> Subscriber:
         if members.get("snapshot") and members["since"] is None:
             for channel in self._channels.all.values():
-                if channel.wishes == wishes and channel.end > channel.start:
+                if channel.subscription == subscription and channel.end > channel.start:
                     sink.write(channel.chunk(channel.start)[0])
-        return join(self, sink, wishes, **members)
+        return join(self, sink, subscription, **members)
 
     return patch.object(Broadcast, "join", faulty)
 

@@ -48,7 +48,7 @@ class Surroundings(Protocol):
 
     nature: Nature
     seen: Counter[str]
-    wishes: Mapping[str, Wish]
+    subscription: Mapping[str, Wish]
     """By the query that asks for it."""
     checks_frames: bool
     """Whether messages are held against the published document, too."""
@@ -425,7 +425,7 @@ class V2Consumer(Consumer):
             self._wrong(f"asked for what came after {self._asked}, and got a snapshot")
         self._asked = None
         self._is_reset = self._selecting = False
-        wish = self._world.wishes[query(self.session.selection)]
+        wish = self._world.subscription[query(self.session.selection)]
         reader = self._reader = Reader(self._world.truth(position.epoch), wish)
         reader.go(position.seq)
         self._confirmed_seq = -1

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 from tests.simulation.network import ROADS, Road
-from tests.simulation.registry import FINER_WISHES
+from tests.simulation.registry import FINER_SUBSCRIPTIONS
 from tests.simulation.truth import Wish
 
 from ladestrom.tasks import TURN_S
@@ -98,7 +98,7 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
         kind=kind,
         events=EVENTFUL,
         roads=ROADS,
-        palette=tuple(rng.sample(FINER_WISHES, 3)),
+        palette=tuple(rng.sample(FINER_SUBSCRIPTIONS, 3)),
         framings=tuple(rng.sample(("text", "deflate", "event"), 2)),
         batches_ms=tuple(rng.sample((0, 100, 1_000), 2)),
         every_share=0.5,
@@ -180,7 +180,7 @@ def _moving(rng: random.Random) -> dict[str, object]:
         # The log's rows at a restart do not say where an EVSE was before: who resumes over both is not told.
         "restarts_max": 0,
         "pause_s": rng.choice((0.2, 0.4)),
-        "palette": (FINER_WISHES[0], *rng.sample(FINER_WISHES, 2)),
+        "palette": (FINER_SUBSCRIPTIONS[0], *rng.sample(FINER_SUBSCRIPTIONS, 2)),
     }
 
 

@@ -44,7 +44,7 @@ NAMES: Final[Mapping[str, str]] = {evse.key: evse.name for evse in EVSES}
 
 EVERYWHERE: Final = frozenset(station.uuid for station in STATIONS)
 NORWAY: Final = frozenset({"NOR_00001", "NOR_00002", "NOR_00003"})
-WISHES: Final = (
+SUBSCRIPTIONS: Final = (
     Wish({}, EVERYWHERE),
     Wish({"country": "NOR"}, NORWAY),
     Wish({"operator": "beta"}, frozenset({"NOR_00003", "SWE_00004", "SWE_00005"}), source="beta"),
@@ -52,8 +52,8 @@ WISHES: Final = (
     Wish({"bbox": "12,55,19,60"}, frozenset({"SWE_00004", "SWE_00005", "DAN_00006"})),
 )
 """What consumers of both versions ask for."""
-FINER_WISHES: Final = (
-    *WISHES,
+FINER_SUBSCRIPTIONS: Final = (
+    *SUBSCRIPTIONS,
     Wish({"evse": "NOALFE11,SE*BET*E4*2"}, EVERYWHERE, frozenset({"NOALFE11", "SEBETE42"})),
     Wish({"status": "AVAILABLE"}, EVERYWHERE, None, frozenset({"AVAILABLE"})),
     Wish(

@@ -45,7 +45,7 @@ from ladestrom.reader import channels as channels_module
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.channels import BroadcastLimits
-from ladestrom.reader.subscriptions import Phase, Sink, Subscriber, Wishes
+from ladestrom.reader.subscriptions import Phase, Sink, Subscriber, Subscription
 from ladestrom.reader.walks import WALKS_MAX
 from ladestrom.tasks import Turns
 
@@ -397,7 +397,7 @@ class Server:
         self.links[link] = None
         is_v2 = request.dialect == "v2"
         wanted = selection(request.words, names=EVSE_FILTERS if is_v2 else STATION_FILTERS)
-        wishes = Wishes(
+        subscription = Subscription(
             wanted,
             raw=request.raw,
             framing=request.framing,
@@ -407,7 +407,7 @@ class Server:
         broadcast = self.broadcast
         link.subscriber = broadcast.join(
             link,
-            wishes,
+            subscription,
             since=None if request.since is None else Position.parse(request.since),
             every=request.every,
             first=tuple(self.v2.greeting(self.view, broadcast.history_seq)) if is_v2 else (),
@@ -422,8 +422,8 @@ class Server:
         try:
             filters = {name: text for name, text in asked.items() if text}
             wanted = selection(filters, names=EVSE_FILTERS)
-            wishes = msgspec.structs.replace(subscriber.channel.wishes, selection=wanted)
-            link.subscriber = self.broadcast.select(subscriber, wishes)
+            subscription = msgspec.structs.replace(subscriber.channel.subscription, selection=wanted)
+            link.subscriber = self.broadcast.select(subscriber, subscription)
         except LadestromError as error:
             self.broadcast.tell(subscriber, refused(error.code, str(error)))
 

@@ -22,7 +22,15 @@ from tests.simulation.loop import SimulatedLoop, Stuck
 from tests.simulation.losses import Loss
 from tests.simulation.nature import Kind, Nature, nature_of
 from tests.simulation.network import Link
-from tests.simulation.registry import EVSES, FINER_WISHES, NAMES, OPERATORS, STATIONS, WISHES, Registry
+from tests.simulation.registry import (
+    EVSES,
+    FINER_SUBSCRIPTIONS,
+    NAMES,
+    OPERATORS,
+    STATIONS,
+    SUBSCRIPTIONS,
+    Registry,
+)
 from tests.simulation.serving import DRAIN_S, Server, SlowLog, scaled
 from tests.simulation.truth import Truth, Wish
 
@@ -89,7 +97,7 @@ class World:
         self.nature = nature
         self.loss = self._loss = loss
         self.seen: Counter[str] = Counter()
-        self.wishes: Mapping[str, Wish] = {query(wish.words): wish for wish in FINER_WISHES}
+        self.subscription: Mapping[str, Wish] = {query(wish.words): wish for wish in FINER_SUBSCRIPTIONS}
         self.checks_frames = seed % CHECKED_EVERY == 0
         self._seed = seed
         self._wrongs: list[str] = []
@@ -233,7 +241,7 @@ class World:
         consumer: Consumer
         if rng.random() < 0.25:
             framing = rng.choice(("text", "deflate"))
-            wish = rng.choice(WISHES[:3])
+            wish = rng.choice(SUBSCRIPTIONS[:3])
             consumer = V1Consumer(name, self, own, framing, wish, raw=rng.random() < 0.5)
             consumer.is_strict = "registry" not in self.nature.events
         else:
@@ -309,7 +317,7 @@ class World:
             if rng.random() < 0.2:
                 consumer.ask_nonsense()
             else:
-                consumer.select(rng.choice(FINER_WISHES))
+                consumer.select(rng.choice(FINER_SUBSCRIPTIONS))
 
     async def _join(self, rng: random.Random) -> None:
         if len(self._consumers) < 9:

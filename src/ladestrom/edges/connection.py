@@ -37,7 +37,7 @@ from ladestrom.formats.dialect import Message
 from ladestrom.model import Position
 from ladestrom.quoting import quoted
 from ladestrom.reader.broadcast import Broadcast
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 if TYPE_CHECKING:
     from ladestrom.edges.events import EventConnection
@@ -92,7 +92,7 @@ class Accepted(msgspec.Struct, frozen=True):
     """What a request for a stream asked for."""
 
     asker: Asker
-    wishes: Wishes
+    subscription: Subscription
     since: Position | None
     snapshot: bool = True
     every: bool = False
@@ -101,7 +101,9 @@ class Accepted(msgspec.Struct, frozen=True):
 
     def framed(self, framing: str) -> Accepted:
         """The same for a transport with this framing."""
-        return msgspec.structs.replace(self, wishes=msgspec.structs.replace(self.wishes, framing=framing))
+        return msgspec.structs.replace(
+            self, subscription=msgspec.structs.replace(self.subscription, framing=framing)
+        )
 
 
 class StreamEdge:
@@ -134,7 +136,7 @@ class StreamEdge:
         self.restarting = False
         self._limits = limits
         self._places = Places("connections", limits.places)
-        self._selections: Kinds[Wishes] = Kinds("different selections", limits.selections_share_max)
+        self._selections: Kinds[Subscription] = Kinds("different selections", limits.selections_share_max)
 
     @property
     def limits(self) -> StreamLimits:
@@ -191,16 +193,18 @@ class StreamEdge:
             self._places.check(asker)
         return asker
 
-    def check_room(self, asker: Asker, wishes: Wishes, instead: Wishes | None = None) -> None:
-        """Whether a consumer with these wishes can be attached, or change to them, in this step of the loop.
+    def check_room(
+        self, asker: Asker, subscription: Subscription, instead: Subscription | None = None
+    ) -> None:
+        """Whether a consumer with this subscription can be attached, or change to it, in this step.
 
         Raises:
             TooManyRequests: its key or its address uses too many different selections.
             Overloaded: too many are in use in all.
         """
         with self._refusals(asker):
-            self._selections.check(asker, wishes, instead)
-        self.broadcast.check_room(wishes)
+            self._selections.check(asker, subscription, instead)
+        self.broadcast.check_room(subscription)
 
     @contextmanager
     def _refusals(self, asker: Asker) -> Iterator[None]:
@@ -212,23 +216,23 @@ class StreamEdge:
                 self.door.use(asker.key_id).refused += 1
             raise
 
-    def attach(self, connection: Connection, asker: Asker, wishes: Wishes) -> None:
+    def attach(self, connection: Connection, asker: Asker, subscription: Subscription) -> None:
         """It is a consumer from now on."""
         self.connections.add(connection)
         self._places.take(asker)
-        self._selections.take(asker, wishes)
+        self._selections.take(asker, subscription)
         self.door.use(asker.key_id).connections += 1
 
-    def reselect(self, asker: Asker, before: Wishes, wishes: Wishes) -> None:
-        """It has other wishes from now on."""
-        self._selections.take(asker, wishes)
+    def reselect(self, asker: Asker, before: Subscription, subscription: Subscription) -> None:
+        """It has another subscription from now on."""
+        self._selections.take(asker, subscription)
         self._selections.give_back(asker, before)
 
-    def detach(self, connection: Connection, asker: Asker, wishes: Wishes, why: str) -> None:
+    def detach(self, connection: Connection, asker: Asker, subscription: Subscription, why: str) -> None:
         """It is no consumer any more."""
         self.connections.discard(connection)
         self._places.give_back(asker)
-        self._selections.give_back(asker, wishes)
+        self._selections.give_back(asker, subscription)
         self.closed[why] += 1
 
     def delivered(self, key_id: str) -> tuple[int, int]:
@@ -277,7 +281,7 @@ class Connection(asyncio.Protocol):
         """What is larger is written in pieces."""
         self.asker: Asker | None = None
         """Whom it counts for, while it is a consumer."""
-        self._wishes: Wishes
+        self._wishes: Subscription
         """Of the selection that it counts for."""
         self.when_lost: Callable[[], None] | None = None
         """Is called once when the connection has ended."""
@@ -390,7 +394,7 @@ class Connection(asyncio.Protocol):
 
     def attach(self, accepted: Accepted) -> None:
         """Joins the broadcast; the request has been answered. Counts as a consumer from now on."""
-        self.asker, self._wishes = accepted.asker, accepted.wishes
+        self.asker, self._wishes = accepted.asker, accepted.subscription
         self._edge.attach(self, self.asker, self._wishes)
         self._follow(
             self._edge.broadcast.join(
@@ -409,7 +413,7 @@ class Connection(asyncio.Protocol):
             # The pause came before the subscriber was known, so nothing was counted then.
             subscriber.settle()
 
-    def reselect(self, subscriber: Subscriber, wishes: Wishes) -> None:
+    def reselect(self, subscriber: Subscriber, subscription: Subscription) -> None:
         """Gives the consumer another selection.
 
         Raises:
@@ -417,10 +421,10 @@ class Connection(asyncio.Protocol):
         """
         if self.asker is None:
             return
-        self._edge.check_room(self.asker, wishes, instead=self._wishes)
-        replacement = self._edge.broadcast.select(subscriber, wishes)
-        self._edge.reselect(self.asker, self._wishes, wishes)
-        self._wishes = wishes
+        self._edge.check_room(self.asker, subscription, instead=self._wishes)
+        replacement = self._edge.broadcast.select(subscriber, subscription)
+        self._edge.reselect(self.asker, self._wishes, subscription)
+        self._wishes = subscription
         self._follow(replacement)
 
     def delivered(self) -> tuple[int, int]:

@@ -36,7 +36,7 @@ class EventConnection(Connection):
         told = b"".join(b"%s: %s\r\n" % pair for pair in cors.headers(headers.get("origin")))
         try:
             accepted = self.asked(target, headers).framed("event")
-            self._edge.check_room(accepted.asker, accepted.wishes)
+            self._edge.check_room(accepted.asker, accepted.subscription)
         except LadestromError as error:
             self._refuse(error, told)
             return

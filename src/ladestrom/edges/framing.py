@@ -58,4 +58,4 @@ def event(message: Message) -> bytes:
 
 
 FRAMINGS: Final = {"text": text, "deflate": deflated, "event": event}
-"""By the name that `reader.subscriptions.Wishes.framing` carries."""
+"""By the name that `reader.subscriptions.Subscription.framing` carries."""

@@ -175,7 +175,7 @@ class WebSocketConnection(Connection):
         framing = self._framing()
         try:
             accepted = self.asked(self._target, self._headers).framed(framing)
-            self._edge.check_room(accepted.asker, accepted.wishes)
+            self._edge.check_room(accepted.asker, accepted.subscription)
         except LadestromError as error:
             self._respond(refusal(error, error.status))
             return

@@ -29,7 +29,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     reads: tuple[str, ...]
     """Paths, with all below them, that pages of other origins may read."""
     dialects: Mapping[str, str] = {}
-    """Of a stream: by the name by which its consumers' wishes call it, `module:function` that makes what the
+    """Of a stream: by the name by which subscriptions call it, `module:function` that makes what the
     broadcast drives (`formats.dialect.Dialect`) of a `Style`."""
 
     def dialect(self, name: str, style: Style) -> Dialect:

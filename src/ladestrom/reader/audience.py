@@ -69,25 +69,27 @@ class Audience:
 
     def add(self, channel: Channel, batched: Callable[[str], bool], *, choosy: bool = False) -> None:
         """The channel hears from now on; a choosy one looks at each change."""
-        wishes = channel.wishes
-        if wishes.raw:
+        subscription = channel.subscription
+        if subscription.raw:
             self.raw[channel] = None
-        if not wishes.updates:
+        if not subscription.updates:
             return
-        if not batched(wishes.dialect):
-            self.single.setdefault((wishes.dialect, wishes.framing), {})[channel] = channel.put_frame
-        elif wishes.selection.by_station and not choosy:
-            self.gathering.setdefault(wishes.dialect, {})[channel] = channel.put_row
+        if not batched(subscription.dialect):
+            self.single.setdefault((subscription.dialect, subscription.framing), {})[channel] = (
+                channel.put_frame
+            )
+        elif subscription.selection.by_station and not choosy:
+            self.gathering.setdefault(subscription.dialect, {})[channel] = channel.put_row
         else:
-            self.choosy.setdefault(wishes.dialect, {})[channel] = channel.put_row
+            self.choosy.setdefault(subscription.dialect, {})[channel] = channel.put_row
 
     def discard(self, channel: Channel) -> None:
         """The channel hears no more."""
         self.raw.pop(channel, None)
-        wishes = channel.wishes
-        _drop(self.single, (wishes.dialect, wishes.framing), channel)
-        _drop(self.gathering, wishes.dialect, channel)
-        _drop(self.choosy, wishes.dialect, channel)
+        subscription = channel.subscription
+        _drop(self.single, (subscription.dialect, subscription.framing), channel)
+        _drop(self.gathering, subscription.dialect, channel)
+        _drop(self.choosy, subscription.dialect, channel)
 
 
 class Audiences:
@@ -112,7 +114,7 @@ class Audiences:
 
     def add(self, channel: Channel) -> None:
         """A channel came: it hears of every change from now on that its selection covers."""
-        selection = channel.wishes.selection
+        selection = channel.subscription.selection
         narrow = self._narrow(selection)
         if narrow is not None:
             index, keys = narrow
@@ -132,7 +134,7 @@ class Audiences:
 
     def discard(self, channel: Channel) -> None:
         """A channel has gone: nothing refers to it any more."""
-        selection = channel.wishes.selection
+        selection = channel.subscription.selection
         narrow = self._narrow(selection)
         if narrow is not None:
             index, keys = narrow
@@ -181,10 +183,10 @@ class Audiences:
             found.append(self._kind(station, sources))
         close, held = Audience((), self._batched), (evse,)
         for channel in self._close(station, evse):
-            selection = channel.wishes.selection
+            selection = channel.subscription.selection
             if selection.covers(station, held):
                 close.add(channel, self._batched)
-            elif self._batched(channel.wishes.dialect) and selection.covers(station, held, sources):
+            elif self._batched(channel.subscription.dialect) and selection.covers(station, held, sources):
                 close.add(channel, self._batched, choosy=True)
         if close:
             found.append(close)
@@ -217,10 +219,10 @@ class Audiences:
     def _enlist(self, channel: Channel, kind: Kind, audience: Audience) -> None:
         """Has a channel hear of a kind of changes, if its selection covers some of them."""
         country, words, sources = kind
-        selection = channel.wishes.selection
+        selection = channel.subscription.selection
         if selection.covers_kind(country, words):
             audience.add(channel, self._batched)
-        elif self._batched(channel.wishes.dialect) and selection.covers_kind(country, sources):
+        elif self._batched(channel.subscription.dialect) and selection.covers_kind(country, sources):
             audience.add(channel, self._batched, choosy=True)
 
     def _close(self, station: Station, evse: str) -> Iterator[Channel]:

@@ -29,7 +29,7 @@ from ladestrom.reader.encoding import Encoding
 from ladestrom.reader.fanout import Fanout
 from ladestrom.reader.replay import READ_AGAIN_S_MIN, Replays
 from ladestrom.reader.snapshots import Snapshots
-from ladestrom.reader.subscriptions import Event, Phase, Sink, Subscriber, Wishes
+from ladestrom.reader.subscriptions import Event, Phase, Sink, Subscriber, Subscription
 from ladestrom.reader.walks import Walks
 
 logger = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class Broadcast:
 
     @property
     def channels(self) -> int:
-        """Different sets of wishes now."""
+        """Different subscriptions now."""
         return len(self._channels.all)
 
     @property
@@ -112,7 +112,7 @@ class Broadcast:
     def join(
         self,
         sink: Sink,
-        wishes: Wishes,
+        subscription: Subscription,
         *,
         since: Position | None,
         snapshot: bool = True,
@@ -127,13 +127,13 @@ class Broadcast:
         Raises:
             Overloaded: too many different selections are in use; this one may be tried again later.
         """
-        channel = self._channels.of(wishes)
+        channel = self._channels.of(subscription)
         subscriber = Subscriber(sink, channel, every=every)
         channel.subscribers.add(subscriber)
-        self.wanted = self.wanted or wishes.raw
+        self.wanted = self.wanted or subscription.raw
         for message in first:
-            self._channels.write(subscriber, self._channels.frame(wishes.framing, message))
-        reason = None if since is None else self.unresumable(since, wishes.selection, every=every)
+            self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
+        reason = None if since is None else self.unresumable(since, subscription.selection, every=every)
         if since is not None and reason is None:
             self.resume(subscriber, since.seq)
             return subscriber
@@ -143,11 +143,11 @@ class Broadcast:
     def restart(self, subscriber: Subscriber, reason: str | None, *, snapshot: bool) -> None:
         """The consumer begins anew, with a snapshot where it wants one; `reason`: why it cannot resume."""
         channel = subscriber.channel
-        wishes = channel.wishes
+        subscription = channel.subscription
         for message in (
-            () if reason is None else self._channels.dialects[wishes.dialect].reset(self.view, reason)
+            () if reason is None else self._channels.dialects[subscription.dialect].reset(self.view, reason)
         ):
-            self._channels.write(subscriber, self._channels.frame(wishes.framing, message))
+            self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
         self._channels.flush(channel)
         if snapshot:
             self._snapshots.ask(subscriber)
@@ -162,17 +162,19 @@ class Broadcast:
         subscriber.begin()
         self.pump(subscriber)
 
-    def select(self, subscriber: Subscriber, wishes: Wishes) -> Subscriber:
+    def select(self, subscriber: Subscriber, subscription: Subscription) -> Subscriber:
         """Gives a consumer of version 2 another selection: `selected`, then its snapshot.
 
         Raises:
             Overloaded: too many different selections are in use; the consumer keeps the one it has.
         """
-        channel = self._channels.of(wishes)
+        channel = self._channels.of(subscription)
         self._channels.flush(channel)
-        dialect = self._channels.dialects[wishes.dialect]
+        dialect = self._channels.dialects[subscription.dialect]
         first = dialect.selected(self.view, channel.chain)
-        replacement = self.join(subscriber.sink, wishes, since=None, every=subscriber.every, first=first)
+        replacement = self.join(
+            subscriber.sink, subscription, since=None, every=subscriber.every, first=first
+        )
         self.leave(subscriber)
         subscriber.settle()
         replacement.messages += subscriber.messages
@@ -185,13 +187,15 @@ class Broadcast:
 
     def tell(self, subscriber: Subscriber, message: Message) -> None:
         """Writes a message to one consumer, which does not move by it."""
-        self._channels.write(subscriber, self._channels.frame(subscriber.channel.wishes.framing, message))
+        self._channels.write(
+            subscriber, self._channels.frame(subscriber.channel.subscription.framing, message)
+        )
 
     def farewell(self, subscriber: Subscriber, retry_after_ms: int) -> Sequence[bytes]:
         """What a consumer is told before the server goes away, framed."""
-        wishes = subscriber.channel.wishes
-        messages = self._channels.dialects[wishes.dialect].farewell(retry_after_ms)
-        return [self._channels.frame(wishes.framing, message) for message in messages]
+        subscription = subscriber.channel.subscription
+        messages = self._channels.dialects[subscription.dialect].farewell(retry_after_ms)
+        return [self._channels.frame(subscription.framing, message) for message in messages]
 
     def resumable(self, since: Position) -> bool:
         """Whether a consumer at this position can get what it missed: same epoch, and not ahead of us."""
@@ -214,7 +218,7 @@ class Broadcast:
         subscriber.seq = subscriber.told = subscriber.since = seq
         subscriber.on(Event.RESUMES)
         channel = subscriber.channel
-        if self._channels.dialects[channel.wishes.dialect].batched:
+        if self._channels.dialects[channel.subscription.dialect].batched:
             self._channels.flush(channel)
             if seq > channel.chain:
                 # Its position is from elsewhere: all who follow this channel move up to it.

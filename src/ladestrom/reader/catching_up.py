@@ -66,18 +66,18 @@ class CatchingUp:
         Returns how many stations were looked at.
         """
         channel, view = subscriber.channel, self._channels.view
-        wishes = channel.wishes
-        dialect = self._channels.dialects[wishes.dialect]
+        subscription = channel.subscription
+        dialect = self._channels.dialects[subscription.dialect]
         rows: list[bytes] = []
         size = looked = 0
-        states = view.changed_since(subscriber.seq, stations_max) if wishes.updates else []
+        states = view.changed_since(subscriber.seq, stations_max) if subscription.updates else []
         for state in states:
             if size > CHUNK_BYTES_MAX:
                 break
             looked += 1
             subscriber.seq = state.seq
             if self._channels.hears(channel, state.uuid):
-                missed = dialect.missed(view, state, wishes.selection, subscriber.told)
+                missed = dialect.missed(view, state, subscription.selection, subscriber.told)
                 rows += missed
                 size += sum(map(len, missed))
         whole = looked == len(states) < stations_max
@@ -85,7 +85,7 @@ class CatchingUp:
             self._channels.counts.caught_up += 1
             subscriber.seq = view.seq
             self._channels.flush(channel)
-            rows += [row for row, _, _ in self._channels.relocated(wishes, subscriber.since)]
+            rows += [row for row, _, _ in self._channels.relocated(subscription, subscriber.since)]
         told = subscriber.told
         # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
         # EVSE that changed before another one of its station would be skipped by whoever resumed between.
@@ -103,7 +103,7 @@ class CatchingUp:
         if messages:
             is_one_of_many = subscriber in self.behind and not dialect.batched
             plainly = is_one_of_many or len(messages) > COMPRESSED_FRAMES_MAX
-            framing = PLAIN[wishes.framing] if plainly else wishes.framing
+            framing = PLAIN[subscription.framing] if plainly else subscription.framing
             frames = b"".join(self._channels.frame(framing, one) for one in messages)
             self._channels.write(subscriber, frames, len(messages))
         return looked

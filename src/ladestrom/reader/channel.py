@@ -1,7 +1,7 @@
 """Frames made once and shared, and where each consumer stands in them.
 
-A channel is what consumers with equal wishes share: a window of ready-made frames. A consumer is a number in
-that window, not a queue of copies; one that falls out of it, or comes back with a position, is caught up
+A channel is what consumers with the same subscription share: a window of ready-made frames. A consumer is a number
+in that window, not a queue of copies; one that falls out of it, or comes back with a position, is caught up
 from the view with the newest state of what changed since (conflation), and memory never grows with it.
 
 Pure: bytes go out through `Sink.write`, which must not wait.
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.digests import WORD
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 WINDOW_BYTES_MAX: Final = 4 * 1024 * 1024
 """Frames kept for consumers that are a little behind: half a second at 10,000 changes/s of 300 bytes."""
@@ -51,10 +51,10 @@ selected state (see `core.digests`)."""
 
 
 class Channel:
-    """The window of frames of one set of wishes, and its consumers."""
+    """The window of frames of one subscription, and its consumers."""
 
-    def __init__(self, wishes: Wishes) -> None:
-        self.wishes = wishes
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
         self.subscribers: set[Subscriber] = set()
         self.snapshot: Snapshot | None = None
         """The newest one, for others who join."""

@@ -15,7 +15,7 @@ from ladestrom.model import Millis
 from ladestrom.ports.signals import Progress
 from ladestrom.reader.audience import Audience, Audiences
 from ladestrom.reader.channel import Channel
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 THREAD_BYTES_MIN: Final = 64 * 1024
 """Messages of a snapshot from here on are compressed in a thread: some 1 ms."""
@@ -41,7 +41,7 @@ class BroadcastLimits(msgspec.Struct, frozen=True, kw_only=True):
     raw_items_max: int = 1_000
     """Raw messages a pass; more are dropped and counted."""
     channels_max: int = 1_000
-    """Different sets of wishes at once: each costs a window of at most 4 MiB."""
+    """Different subscriptions at once: each costs a window of at most 4 MiB."""
     heartbeat_s: float = 20
 
 
@@ -84,7 +84,7 @@ class Channels:
         self.counts = Counts()
         self.writer: Progress | None = None
         """Whose appends passes let through."""
-        self.all: dict[Wishes, Channel] = {}
+        self.all: dict[Subscription, Channel] = {}
         self.audiences = Audiences(lambda dialect: dialects[dialect].batched)
         self.shared: dict[tuple[str, str, int, int, tuple[int, ...]], Sequence[tuple[bytes, int]]] = {}
         """Messages made in this pass, by dialect, framing, positions and rows."""
@@ -92,27 +92,27 @@ class Channels:
         """Set where a pass has something to write."""
         self.alarm: asyncio.TimerHandle | None = None
 
-    def check_room(self, wishes: Wishes) -> None:
-        """Whether a consumer with these wishes could join now.
+    def check_room(self, subscription: Subscription) -> None:
+        """Whether a consumer with this subscription could join now.
 
         Raises:
             Overloaded: too many different selections are in use; this one may be tried again later.
         """
-        if wishes not in self.all and len(self.all) >= self.limits.channels_max:
+        if subscription not in self.all and len(self.all) >= self.limits.channels_max:
             raise Overloaded(
                 f"{self.limits.channels_max} different selections are in use; use a common one, or try later"
             )
 
-    def of(self, wishes: Wishes) -> Channel:
+    def of(self, subscription: Subscription) -> Channel:
         """The channel of those who want this; a new one where there is none.
 
         Raises:
             Overloaded: too many different selections are in use.
         """
-        channel = self.all.get(wishes)
+        channel = self.all.get(subscription)
         if channel is None:
-            self.check_room(wishes)
-            channel = self.all[wishes] = Channel(wishes)
+            self.check_room(subscription)
+            channel = self.all[subscription] = Channel(subscription)
             channel.chain = self.view.seq
             channel.heartbeat_due_s = self.clock_s() + self.limits.heartbeat_s
             self.audiences.add(channel)
@@ -121,7 +121,7 @@ class Channels:
 
     def drop(self, channel: Channel) -> None:
         """Nobody follows the channel any more."""
-        del self.all[channel.wishes]
+        del self.all[channel.subscription]
         self.audiences.discard(channel)
         if not self.all and self.alarm is not None:
             self.alarm.cancel()
@@ -141,14 +141,14 @@ class Channels:
 
     def messages(self, channel: Channel, seq: int, rows: list[bytes]) -> Sequence[tuple[bytes, int]]:
         """Frames of changes, and where a consumer stands then; selections that chose the same share them."""
-        wishes = channel.wishes
-        name = (wishes.dialect, wishes.framing, channel.chain, seq, tuple(map(id, rows)))
+        subscription = channel.subscription
+        name = (subscription.dialect, subscription.framing, channel.chain, seq, tuple(map(id, rows)))
         made = self.shared.get(name)
         if made is None:
-            messages = self.dialects[wishes.dialect].changes(self.view, channel.chain, seq, rows)
+            messages = self.dialects[subscription.dialect].changes(self.view, channel.chain, seq, rows)
             made = self.shared[name] = [
                 (
-                    self.frame(wishes.framing, message),
+                    self.frame(subscription.framing, message),
                     seq if message.position is None else message.position.seq,
                 )
                 for message in messages
@@ -177,19 +177,19 @@ class Channels:
         station, state = self.view.directory.stations.get(uuid), self.view.get(uuid)
         if station is None or state is None:
             return False
-        wishes = channel.wishes
-        sources = state.sources_ever() if self.dialects[wishes.dialect].batched else ()
-        return wishes.selection.covers(station, state.changes, sources)
+        subscription = channel.subscription
+        sources = state.sources_ever() if self.dialects[subscription.dialect].batched else ()
+        return subscription.selection.covers(station, state.changes, sources)
 
-    def relocated(self, wishes: Wishes, since: int) -> list[Moved]:
+    def relocated(self, subscription: Subscription, since: int) -> list[Moved]:
         """What one who stood at `since` has to be told of stations that are elsewhere since then."""
-        view, dialect = self.view, self.dialects[wishes.dialect]
+        view, dialect = self.view, self.dialects[subscription.dialect]
         rows: list[Moved] = []
-        if wishes.updates and wishes.selection.by_record:
+        if subscription.updates and subscription.selection.by_record:
             for seq, before in view.relocations:
                 state = view.get(before.uuid)
                 if seq >= since and state is not None:
-                    rows += dialect.relocated(view, wishes.selection, before, state)
+                    rows += dialect.relocated(view, subscription.selection, before, state)
         return rows
 
     def write(self, subscriber: Subscriber, data: bytes, messages: int = 1) -> None:
@@ -201,7 +201,7 @@ class Channels:
 
     def confirmations(self, channel: Channel) -> int:
         """How often something was confirmed, where the channel's consumers are told."""
-        is_told = self.writer is not None and self.dialects[channel.wishes.dialect].batched
+        is_told = self.writer is not None and self.dialects[channel.subscription.dialect].batched
         return self.writer.confirmations if self.writer is not None and is_told else 0
 
     def set_alarm(self) -> None:

@@ -26,8 +26,8 @@ class Digests:
         While it is not known yet what the selected state adds up to, a message without changes is the sign of
         life, and the heartbeat follows.
         """
-        wishes = channel.wishes
-        dialect = self._channels.dialects[wishes.dialect]
+        subscription = channel.subscription
+        dialect = self._channels.dialects[subscription.dialect]
         channel.heartbeat_due_s = self._channels.clock_s() + self._channels.limits.heartbeat_s
         if not dialect.batched:
             return
@@ -38,7 +38,7 @@ class Digests:
         else:
             beat = dialect.changes(view, chain, seq, ())
         for message in beat:
-            channel.push(self._channels.frame(wishes.framing, message), seq)
+            channel.push(self._channels.frame(subscription.framing, message), seq)
         channel.chain = seq
 
     def adds_up_at_once(self, channel: Channel) -> bool:
@@ -63,8 +63,8 @@ class Digests:
 
     def _add(self, channel: Channel, state: StationState) -> None:
         """Adds what is selected of a station."""
-        view, wishes = self._channels.view, channel.wishes
-        if view.is_covered(state, wishes.selection):
-            dialect = self._channels.dialects[wishes.dialect]
+        view, subscription = self._channels.view, channel.subscription
+        if view.is_covered(state, subscription.selection):
+            dialect = self._channels.dialects[subscription.dialect]
             for _, change in state.changes.values():
-                channel.add(*dialect.digest(view, wishes.selection, change))
+                channel.add(*dialect.digest(view, subscription.selection, change))

@@ -79,7 +79,7 @@ class Encoding:
                     put_row(row)
             for name, put_rows in audience.choosy.items():
                 for channel, put_row in put_rows.items():
-                    chosen = self._chosen(told, name, channel.wishes.selection)
+                    chosen = self._chosen(told, name, channel.subscription.selection)
                     if chosen is not None:
                         put_row(chosen)
 
@@ -146,14 +146,14 @@ class Encoding:
         self.raw_left -= 1
         made: dict[str, Sequence[Message]] = {}
         for channel in channels:
-            wishes = channel.wishes
-            if wishes.dialect not in made:
-                made[wishes.dialect] = self._channels.dialects[wishes.dialect].raw(
+            subscription = channel.subscription
+            if subscription.dialect not in made:
+                made[subscription.dialect] = self._channels.dialects[subscription.dialect].raw(
                     self._channels.view, evse, report, observed_at
                 )
-                self._channels.counts.raw_sent += len(made[wishes.dialect])
-            for message in made[wishes.dialect]:
-                channel.push(self._channels.frame(wishes.framing, message), self._channels.view.seq)
+                self._channels.counts.raw_sent += len(made[subscription.dialect])
+            for message in made[subscription.dialect]:
+                channel.push(self._channels.frame(subscription.framing, message), self._channels.view.seq)
         self._channels.wake.set()
 
     @contextmanager
@@ -187,13 +187,15 @@ class Encoding:
         for channel in self._channels.audiences.choosers(
             before, keys, sources
         ) | self._channels.audiences.choosers(after, keys, sources):
-            wishes = channel.wishes
-            dialect = self._channels.dialects[wishes.dialect]
-            rows = dialect.relocated(view, wishes.selection, before, state) if wishes.updates else ()
+            subscription = channel.subscription
+            dialect = self._channels.dialects[subscription.dialect]
+            rows = (
+                dialect.relocated(view, subscription.selection, before, state) if subscription.updates else ()
+            )
             if dialect.batched:
                 for row, count, term in rows:
                     channel.put_row((row, view.seq, count, term))
             else:
                 for message in dialect.changes(view, view.seq, view.seq, [row for row, _, _ in rows]):
-                    channel.push(self._channels.frame(wishes.framing, message), view.seq)
+                    channel.push(self._channels.frame(subscription.framing, message), view.seq)
         self._channels.wake.set()

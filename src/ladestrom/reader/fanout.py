@@ -95,7 +95,7 @@ class Fanout:
                 continue
             if channel.rows:
                 if channel.rows_due_s is None:
-                    channel.rows_due_s = now + channel.wishes.batch_ms / 1000
+                    channel.rows_due_s = now + channel.subscription.batch_ms / 1000
                 if channel.rows_due_s <= now:
                     self._channels.flush(channel)
             if channel.heartbeat_due_s <= now:

@@ -99,8 +99,8 @@ class Replays:
 
     async def _replay_entries(self, subscriber: Subscriber) -> None:
         channel, view = subscriber.channel, self._channels.view
-        wishes = channel.wishes
-        dialect = self._channels.dialects[wishes.dialect]
+        subscription = channel.subscription
+        dialect = self._channels.dialects[subscription.dialect]
         heard_s = self._channels.clock_s()
         while subscriber.is_at(Phase.REPLAYING):
             self._channels.flush(channel)
@@ -127,7 +127,7 @@ class Replays:
                 if rows or subscriber.seq == target or is_silent:
                     heard_s = self._channels.clock_s()
                     for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
-                        self._channels.write(subscriber, self._channels.frame(wishes.framing, message))
+                        self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
                     subscriber.told = subscriber.seq
             if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
                 self._tell_relocated(subscriber, target)
@@ -135,23 +135,23 @@ class Replays:
 
     def _tell_relocated(self, subscriber: Subscriber, seq: int) -> None:
         """Tells one who stands at `seq`, after the last change, of stations that are elsewhere."""
-        wishes = subscriber.channel.wishes
-        rows = [row for row, _, _ in self._channels.relocated(wishes, subscriber.since)]
+        subscription = subscriber.channel.subscription
+        rows = [row for row, _, _ in self._channels.relocated(subscription, subscriber.since)]
         messages = (
-            self._channels.dialects[wishes.dialect].changes(self._channels.view, seq, seq, rows)
+            self._channels.dialects[subscription.dialect].changes(self._channels.view, seq, seq, rows)
             if rows
             else ()
         )
         for message in messages:
-            self._channels.write(subscriber, self._channels.frame(wishes.framing, message))
+            self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
 
     def _rows(self, channel: Channel, entries: Iterable[Entry]) -> list[bytes]:
         """What a channel is told of entries of the log."""
-        wishes, view = channel.wishes, self._channels.view
-        dialect = self._channels.dialects[wishes.dialect]
+        subscription, view = channel.subscription, self._channels.view
+        dialect = self._channels.dialects[subscription.dialect]
         return [
             dialect.entry(view, chosen)
             for entry in entries
             if self._channels.hears(channel, entry.change.station)
-            and (chosen := dialect.chosen(view, wishes.selection, entry.change)) is not None
+            and (chosen := dialect.chosen(view, subscription.selection, entry.change)) is not None
         ]

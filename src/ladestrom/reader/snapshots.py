@@ -44,7 +44,7 @@ class Snapshots:
             return
         subscriber.on(Event.WAITS)
         # Frames make up for the age of one that was begun before; where no updates are wanted, nothing does.
-        seq = 0 if channel.wishes.updates else self._channels.view.seq
+        seq = 0 if channel.subscription.updates else self._channels.view.seq
         channel.waiting[subscriber] = seq, self._channels.view.records
         if not is_making:
             died = partial(self._interrupt_waiting, channel)
@@ -59,7 +59,7 @@ class Snapshots:
         is_young = self._channels.clock_s() < made.good_until_s
         if not is_young and self._channels.confirmations(channel) != made.confirmations:
             return None
-        updates = channel.wishes.updates
+        updates = channel.subscription.updates
         if made.seq == self._channels.view.seq or (updates and (made.next == channel.end or is_young)):
             return made
         return None
@@ -70,19 +70,21 @@ class Snapshots:
         begun, drawing = self._begun(channel)
         if not self._walks.few(channel, drawing.add):
             return None
-        frames = [self._channels.frame(channel.wishes.framing, message) for message in drawing.messages()]
+        frames = [
+            self._channels.frame(channel.subscription.framing, message) for message in drawing.messages()
+        ]
         return self._finished(channel, begun, frames, self._channels.clock_s() - began_s)
 
     def _begun(self, channel: Channel) -> tuple[Snapshot, Drawing]:
         """A snapshot of now: its place, and what will be its content."""
         self._channels.flush(channel)
-        wishes = channel.wishes
-        dialect = self._channels.dialects[wishes.dialect]
+        subscription = channel.subscription
+        dialect = self._channels.dialects[subscription.dialect]
         seq = channel.chain if dialect.batched else self._channels.view.seq
         begun = Snapshot(
             (), channel.end, 0.0, seq, self._channels.confirmations(channel), self._channels.view.records
         )
-        return begun, dialect.snapshot(self._channels.view, wishes.selection, seq)
+        return begun, dialect.snapshot(self._channels.view, subscription.selection, seq)
 
     def _finished(
         self, channel: Channel, begun: Snapshot, frames: Iterable[bytes], cost_s: float
@@ -103,7 +105,7 @@ class Snapshots:
                 await self._walks.visit(channel, drawing.add, turns)
                 frames = []
                 for message in drawing.messages():
-                    frames.append(await self._channels.large_frame(channel.wishes.framing, message))
+                    frames.append(await self._channels.large_frame(channel.subscription.framing, message))
                     await turns.rest()
                 made = self._finished(channel, begun, frames, turns.worked_s)
                 for subscriber, needed in list(channel.waiting.items()):
@@ -116,7 +118,9 @@ class Snapshots:
         channel = subscriber.channel
         is_passed = made.next < channel.start
         if is_passed and self._driver.unresumable(
-            Position(self._channels.view.epoch, made.seq), channel.wishes.selection, every=subscriber.every
+            Position(self._channels.view.epoch, made.seq),
+            channel.subscription.selection,
+            every=subscriber.every,
         ):
             # What followed it cannot be told any more. It goes on waiting.
             return

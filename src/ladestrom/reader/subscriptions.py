@@ -90,8 +90,8 @@ class Sink(Protocol):
         ...
 
 
-class Wishes(msgspec.Struct, frozen=True):
-    """What a consumer wants; equal wishes share one channel."""
+class Subscription(msgspec.Struct, frozen=True):
+    """What a consumer wants; who wants the same shares one channel."""
 
     selection: Selection
     updates: bool = True

@@ -59,7 +59,7 @@ class Walks:
 
     def few(self, channel: Channel, visit: Callable[[StationState], None]) -> bool:
         """Visits the stations that may be selected, if they are few; whether they are."""
-        uuids = self._view.named(channel.wishes.selection)
+        uuids = self._view.named(channel.subscription.selection)
         if len(uuids) > STATIONS_AT_ONCE:
             return False
         for uuid in uuids:
@@ -70,7 +70,7 @@ class Walks:
 
     async def visit(self, channel: Channel, visit: Callable[[StationState], None], turns: Turns) -> None:
         """Visits them in turns of the loop, all of them as they are now."""
-        walk = self._view.walk(self._view.named(channel.wishes.selection), visit)
+        walk = self._view.walk(self._view.named(channel.subscription.selection), visit)
         try:
             while walk.go(STATIONS_PER_LOOK):
                 await turns.rest()

@@ -30,7 +30,7 @@ from ladestrom.model import Operator, Outlet, Position, Station
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.protocols import plain
 from ladestrom.reader.broadcast import Broadcast
-from ladestrom.reader.subscriptions import Subscriber, Wishes
+from ladestrom.reader.subscriptions import Subscriber, Subscription
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("*.jsonl"))
@@ -72,8 +72,12 @@ class Road:
             self._broadcast.leave(self._subscriber)
         types = asked.get("types", "snapshot,update,raw").split(",")
         since = asked.get("since")
-        wishes = Wishes(selection(asked, names=STATION_FILTERS), "update" in types, "raw" in types)
-        self._subscriber = self._broadcast.join(self, wishes, since=Position.parse(since) if since else None)
+        subscription = Subscription(
+            selection(asked, names=STATION_FILTERS), "update" in types, "raw" in types
+        )
+        self._subscriber = self._broadcast.join(
+            self, subscription, since=Position.parse(since) if since else None
+        )
         self._tell()
 
     async def report(self, message: Any) -> None:

@@ -12,7 +12,7 @@ from ladestrom.core.selection import EVERYTHING, Box, Selection
 from ladestrom.model import Station
 from ladestrom.reader.audience import CELL_DEGREES, CELLS_PER_BOX_MAX, Audiences, cells_of
 from ladestrom.reader.channel import Channel
-from ladestrom.reader.subscriptions import Wishes
+from ladestrom.reader.subscriptions import Subscription
 
 HERE = make_station("NOR_00001", operator="Alfa", longitude=10.7, latitude=59.9)
 KEY = HERE.evses[0].key
@@ -63,7 +63,7 @@ class TestFiling:
         audiences = Audiences(batched)
         assert hearing(audiences) == []
         for dialect in ("v1", "v2"):
-            channel = Channel(Wishes(selection, dialect=dialect))
+            channel = Channel(Subscription(selection, dialect=dialect))
             audiences.add(channel)
             assert hearing(audiences) == [channel]
             audiences.discard(channel)
@@ -71,7 +71,7 @@ class TestFiling:
 
     def test_those_who_chose_the_same_do_not_take_each_others_place(self, selection: Selection) -> None:
         audiences = Audiences(batched)
-        channels = [Channel(Wishes(selection, batch_ms=number)) for number in range(3)]
+        channels = [Channel(Subscription(selection, batch_ms=number)) for number in range(3)]
         for channel in channels:
             audiences.add(channel)
         assert hearing(audiences) == channels
@@ -80,7 +80,7 @@ class TestFiling:
 
     def test_a_station_that_is_another_now_is_looked_at_as_it_is(self, selection: Selection) -> None:
         audiences = Audiences(batched)
-        channel = Channel(Wishes(selection))
+        channel = Channel(Subscription(selection))
         audiences.add(channel)
         other = make_station("NOR_00002", operator="Gamma", country="DAN", longitude=30, latitude=10)
         assert hearing(audiences, other, "another") == ([channel] if selection == EVERYTHING else [])
@@ -93,16 +93,18 @@ class TestFiling:
     ) -> None:
         audiences = Audiences(batched)
         for number in range(200):
-            audiences.add(Channel(Wishes(selection, batch_ms=number)))
-            audiences.add(Channel(Wishes(Selection(station=frozenset({f"SWE_{number:05d}"})))))
-            audiences.add(Channel(Wishes(Selection(box=Box(20 + number / 100, 0, 21 + number / 100, 1)))))
+            audiences.add(Channel(Subscription(selection, batch_ms=number)))
+            audiences.add(Channel(Subscription(Selection(station=frozenset({f"SWE_{number:05d}"})))))
+            audiences.add(
+                Channel(Subscription(Selection(box=Box(20 + number / 100, 0, 21 + number / 100, 1))))
+            )
         hearing(audiences)
         with counted(monkeypatch) as at_rest:
             for _ in range(100):
                 hearing(audiences)
         churned: list[Selection] = []
         for number in range(100):
-            passing = Channel(Wishes(selection, batch_ms=1_000 + number))
+            passing = Channel(Subscription(selection, batch_ms=1_000 + number))
             audiences.add(passing)
             with counted(monkeypatch) as asked:
                 hearing(audiences)
@@ -115,7 +117,7 @@ class TestFiling:
 def test_kinds_of_stations_beyond_the_limit_are_asked_about_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladestrom.reader.audience, "KINDS_MAX", 3)
     audiences = Audiences(batched)
-    channel = Channel(Wishes(Selection(operator=frozenset({"alfa", "beta7"}))))
+    channel = Channel(Subscription(Selection(operator=frozenset({"alfa", "beta7"}))))
     audiences.add(channel)
     for number in range(10):
         heard = hearing(audiences, make_station("NOR_00002", operator=f"Beta{number}"))

@@ -30,7 +30,7 @@ from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, BroadcastLimits
 from ladestrom.reader.fanout import SLICE_CONSUMERS
-from ladestrom.reader.subscriptions import Phase, Subscriber, Wishes
+from ladestrom.reader.subscriptions import Phase, Subscriber, Subscription
 from ladestrom.reader.walks import WALKS_MAX
 from ladestrom.tasks import Turns
 
@@ -44,9 +44,9 @@ def everywhere(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> Non
         monkeypatch.setattr(module, name, value)
 
 
-ALL = Wishes(EVERYTHING)
-SILENT = Wishes(EVERYTHING, raw=False)
-V2 = Wishes(EVERYTHING, raw=False, dialect="v2")
+ALL = Subscription(EVERYTHING)
+SILENT = Subscription(EVERYTHING, raw=False)
+V2 = Subscription(EVERYTHING, raw=False, dialect="v2")
 NORWAY = Selection(country=frozenset({"NOR"}))
 Read = Callable[[int, int], Coroutine[Any, Any, Sequence[Entry]]]
 V2_LIMITS = Limits(
@@ -106,8 +106,8 @@ class Serving:
         )
         self._made = 0
 
-    def join(self, sink: Sink, wishes: Wishes = ALL, **members: Any) -> Subscriber:
-        return self.broadcast.join(sink, wishes, **{"since": None, "snapshot": True} | members)
+    def join(self, sink: Sink, subscription: Subscription = ALL, **members: Any) -> Subscriber:
+        return self.broadcast.join(sink, subscription, **{"since": None, "snapshot": True} | members)
 
     async def change(self, *evses: Evse, status: Status | None = None) -> None:
         changes = []
@@ -151,7 +151,7 @@ async def serving(stations: list[Station] | None = None, **limits: Any) -> Async
 
 class TestPass:
     async def test_what_one_that_catches_up_has_made_is_told_to_those_served_before_it(self) -> None:
-        patient = Wishes(EVERYTHING, raw=False, dialect="v2", batch_ms=3_600_000)
+        patient = Subscription(EVERYTHING, raw=False, dialect="v2", batch_ms=3_600_000)
         async with serving(heartbeat_s=3_600) as at:
             others = [Sink() for _ in range(8)]
             for sink in others:
@@ -206,8 +206,10 @@ class TestPass:
         async with serving() as at:
             sinks = [Sink() for _ in range(2 * SLICE_CONSUMERS)]
             for number, sink in enumerate(sinks):
-                wishes = Wishes(Selection(country=frozenset({"NOR", f"X{number:03d}"})), raw=False)
-                at.join(sink, wishes, snapshot=False)
+                subscription = Subscription(
+                    Selection(country=frozenset({"NOR", f"X{number:03d}"})), raw=False
+                )
+                at.join(sink, subscription, snapshot=False)
             append = at.begin_append()
             await at.change(FIRST.evses[0])
             await come_true(lambda: any(sink.written for sink in sinks))
@@ -253,8 +255,8 @@ class TestJoin:
     async def test_what_is_not_wanted_is_not_told(self) -> None:
         async with serving() as at:
             nothing, raws = Sink(), Sink()
-            at.join(nothing, Wishes(EVERYTHING, updates=False, raw=False))
-            at.join(raws, Wishes(EVERYTHING, updates=False), snapshot=False)
+            at.join(nothing, Subscription(EVERYTHING, updates=False, raw=False))
+            at.join(raws, Subscription(EVERYTHING, updates=False), snapshot=False)
             witness = Sink()
             at.join(witness, SILENT)
             await at.change(FIRST.evses[0])
@@ -265,13 +267,13 @@ class TestJoin:
             assert [message["type"] for message in raws.messages] == ["status:raw"]
 
     async def test_a_snapshot_is_of_now_where_no_updates_follow(self) -> None:
-        wishes = Wishes(EVERYTHING, updates=False, raw=False)
+        subscription = Subscription(EVERYTHING, updates=False, raw=False)
         async with serving() as at:
             early, late = Sink(), Sink()
-            at.join(early, wishes)
+            at.join(early, subscription)
             await at.change(FIRST.evses[0])
             await at.taken()
-            at.join(late, wishes)
+            at.join(late, subscription)
             assert [sink.messages[0]["seq"] for sink in (early, late)] == [0, 1]
 
     async def test_a_selection_narrows_snapshot_updates_and_raw(self) -> None:
@@ -279,7 +281,7 @@ class TestJoin:
             await at.change(FIRST.evses[0], SECOND.evses[0])
             await at.taken()
             sink, witness = Sink(), Sink()
-            at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))))
+            at.join(sink, Subscription(Selection(station=frozenset({SECOND.uuid}))))
             at.join(witness)
             await at.change(FIRST.evses[0], SECOND.evses[0])
             for evse in (FIRST.evses[0], SECOND.evses[0]):
@@ -326,10 +328,10 @@ class TestJoin:
             leaving = at.join(Sink(), SILENT)
             at.join(Sink(), ALL)
             with pytest.raises(Overloaded, match="2 different selections"):
-                at.join(Sink(), Wishes(NORWAY))
+                at.join(Sink(), Subscription(NORWAY))
             assert (at.broadcast.consumers, at.broadcast.channels) == (3, 2)
             at.broadcast.leave(leaving)
-            at.join(Sink(), Wishes(NORWAY))
+            at.join(Sink(), Subscription(NORWAY))
 
 
 class TestJoinInTurns:
@@ -356,14 +358,14 @@ class TestJoinInTurns:
         await at.change(*(station.evses[0] for station in STATIONS))
         await at.taken()
 
-    @pytest.mark.parametrize("wishes", [ALL, V2], ids=["v1", "v2"])
+    @pytest.mark.parametrize("subscription", [ALL, V2], ids=["v1", "v2"])
     async def test_it_shows_the_state_in_which_it_was_begun_and_each_change_follows_once(
-        self, gate: asyncio.Event, wishes: Wishes
+        self, gate: asyncio.Event, subscription: Subscription
     ) -> None:
         async with serving() as at:
             await self.filled(at)
             sink = Sink()
-            subscriber = at.join(sink, wishes)
+            subscriber = at.join(sink, subscription)
             await self.begun(at)
             assert subscriber.is_at(Phase.JOINING)
             visited, others = STATIONS[0], STATIONS[-1]
@@ -374,7 +376,7 @@ class TestJoinInTurns:
             await at.delivered(sink)
             snapshot, *updates = sink.messages
             assert snapshot["seq"] == len(STATIONS)
-            if wishes is V2:
+            if subscription is V2:
                 assert {row["changed_at"] for row in snapshot["evses"]} == {
                     instant(NOW + number) for number in range(1, len(STATIONS) + 1)
                 }
@@ -405,7 +407,7 @@ class TestJoinInTurns:
             await self.filled(at)
             sinks = [Sink() for _ in range(5)]
             for number, sink in enumerate(sinks):
-                at.join(sink, Wishes(Selection(country=frozenset({"NOR", f"X{number:03d}"}))))
+                at.join(sink, Subscription(Selection(country=frozenset({"NOR", f"X{number:03d}"}))))
             await self.begun(at)
             await at.change(FIRST.evses[0])
             await at.taken()
@@ -429,7 +431,10 @@ class TestJoinInTurns:
             at.broadcast.view.records += 1
             at.broadcast._channels.all[SILENT].snapshot = None
             sinks = [Sink(), Sink(), Sink()]
-            waiting = [at.join(sink, wishes) for sink, wishes in zip(sinks, (SILENT, ALL, V2), strict=True)]
+            waiting = [
+                at.join(sink, subscription)
+                for sink, subscription in zip(sinks, (SILENT, ALL, V2), strict=True)
+            ]
             await self.begun(at)
             for subscriber in waiting:
                 at.broadcast.leave(subscriber)
@@ -461,7 +466,7 @@ class TestJoinInTurns:
             sink = Sink()
             subscriber = at.join(sink, V2)
             await self.begun(at)
-            narrow = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            narrow = Subscription(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
             at.broadcast.select(subscriber, narrow)
             assert at.broadcast.channels == 1
             gate.set()
@@ -472,15 +477,15 @@ class TestJoinInTurns:
     async def test_where_no_updates_follow_it_is_not_older_than_the_request(
         self, gate: asyncio.Event
     ) -> None:
-        wishes = Wishes(EVERYTHING, updates=False, raw=False)
+        subscription = Subscription(EVERYTHING, updates=False, raw=False)
         async with serving() as at:
             await self.filled(at)
             early, late = Sink(), Sink()
-            at.join(early, wishes)
+            at.join(early, subscription)
             await self.begun(at)
             await at.change(FIRST.evses[0])
             await at.taken()
-            at.join(late, wishes)
+            at.join(late, subscription)
             gate.set()
             await come_true(lambda: bool(early.written and late.written))
             assert [sink.messages[0]["seq"] for sink in (early, late)] == [40, 41]
@@ -512,7 +517,7 @@ class TestJoinInTurns:
         async with serving(heartbeat_s=0.1) as at:
             await self.filled(at)
             sink = Sink()
-            at.join(sink, Wishes(NORWAY, raw=False, dialect="v2"))
+            at.join(sink, Subscription(NORWAY, raw=False, dialect="v2"))
             await self.begun(at)
             gone = make_station(STATIONS[-1].uuid, STATIONS[-1].evses, country="SWE")
             with at.broadcast.registering([gone]):
@@ -583,7 +588,7 @@ class TestJoinInTurns:
             gate.set()
             sinks = [Sink(), Sink()]
             at.join(sinks[0], SILENT)
-            at.join(sinks[1], Wishes(EVERYTHING, raw=False, framing="deflate"))
+            at.join(sinks[1], Subscription(EVERYTHING, raw=False, framing="deflate"))
             await at.delivered(*sinks)
             assert sorted(seen) == [("deflate", False), ("text", True)]
 
@@ -625,7 +630,7 @@ class TestJoinInTurns:
         async with serving(heartbeat_s=3_600) as at:
             await self.filled(at)
             kept = [at.join(Sink(), V2, since=at.log.last) for _ in range(2 * SLICE_CONSUMERS)]
-            gone = at.join(Sink(), Wishes(NORWAY, raw=False, dialect="v2"), since=at.log.last)
+            gone = at.join(Sink(), Subscription(NORWAY, raw=False, dialect="v2"), since=at.log.last)
             for subscriber in (kept[0], gone):
                 subscriber.channel.heartbeat_due_s = 0.0
             append = at.begin_append()
@@ -656,7 +661,7 @@ class TestShared:
         async with serving() as at:
             sinks = [Sink(), Sink()]
             for sink, selection in zip(sinks, (EVERYTHING, NORWAY), strict=True):
-                at.join(sink, Wishes(selection))
+                at.join(sink, Subscription(selection))
             frames = at.broadcast.counts.frames
             await at.change(FIRST.evses[0])
             await at.delivered(*sinks)
@@ -667,7 +672,7 @@ class TestShared:
         async with serving() as at:
             plain, packed = Sink(), Sink()
             at.join(plain)
-            at.join(packed, Wishes(EVERYTHING, framing="deflate"))
+            at.join(packed, Subscription(EVERYTHING, framing="deflate"))
             frames = at.broadcast.counts.frames
             await at.change(FIRST.evses[0])
             await at.delivered(plain, packed)
@@ -677,7 +682,7 @@ class TestShared:
     async def test_many_changes_at_once_go_out_plainly(self) -> None:
         async with serving() as at:
             packed = Sink()
-            at.join(packed, Wishes(EVERYTHING, framing="deflate"))
+            at.join(packed, Subscription(EVERYTHING, framing="deflate"))
             await at.change(*[FIRST.evses[0]] * (COMPRESSED_FRAMES_MAX + 1))
             await at.delivered(packed)
             assert not any(line.startswith(b"~") for line in b"".join(packed.written[1:]).splitlines())
@@ -835,7 +840,7 @@ class TestResume:
             await at.change(FIRST.evses[0], SECOND.evses[0])
             await at.taken()
             sink = Sink()
-            at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))), since=Position("e", 0))
+            at.join(sink, Subscription(Selection(station=frozenset({SECOND.uuid}))), since=Position("e", 0))
             assert [message["data"]["uuid"] for message in sink.messages] == [SECOND.uuid]
 
     async def test_one_who_wants_no_updates_just_goes_on(self) -> None:
@@ -843,7 +848,7 @@ class TestResume:
             await at.change(FIRST.evses[0])
             await at.taken()
             sink = Sink()
-            at.join(sink, Wishes(EVERYTHING, updates=False), since=Position("e", 0))
+            at.join(sink, Subscription(EVERYTHING, updates=False), since=Position("e", 0))
             assert sink.messages == []
 
 
@@ -894,14 +899,14 @@ class TestCatchUpInTurns:
         await come_true(lambda: len(self.stations(sink)) >= count)
         assert len(self.stations(sink)) == count
 
-    @pytest.mark.parametrize("wishes", [SILENT, V2], ids=["v1", "v2"])
+    @pytest.mark.parametrize("subscription", [SILENT, V2], ids=["v1", "v2"])
     async def test_each_look_is_at_few_stations_and_others_are_served_between(
-        self, gate: asyncio.Semaphore, wishes: Wishes
+        self, gate: asyncio.Semaphore, subscription: Subscription
     ) -> None:
         async with self.serving() as at:
             other, far = Sink(), Sink()
-            at.join(other, wishes, since=at.log.last)
-            at.join(far, wishes, since=Position("e", 0))
+            at.join(other, subscription, since=at.log.last)
+            at.join(far, subscription, since=Position("e", 0))
             assert self.stations(far) == self.UUIDS[: self.AT_ONCE]
             for count in range(self.AT_ONCE + self.PER_LOOK, len(STATIONS), self.PER_LOOK):
                 await self.told(far, count)
@@ -950,7 +955,7 @@ class TestCatchUpInTurns:
     async def test_what_waits_for_a_message_of_the_others_goes_on_waiting(
         self, gate: asyncio.Semaphore
     ) -> None:
-        patient = Wishes(EVERYTHING, raw=False, dialect="v2", batch_ms=3_600_000)
+        patient = Subscription(EVERYTHING, raw=False, dialect="v2", batch_ms=3_600_000)
         async with self.serving() as at:
             other, far = Sink(), Sink()
             at.join(other, patient, since=at.log.last)
@@ -1009,8 +1014,8 @@ class TestCatchUpInTurns:
             meets, narrow = Sink(), Sink()
             at.join(meets, V2, since=Position("e", 0))
             others = frozenset(self.UUIDS) - {STATIONS[20].uuid}
-            wishes = Wishes(Selection(station=others), raw=False, dialect="v2")
-            at.join(narrow, wishes, since=Position("e", 0))
+            subscription = Subscription(Selection(station=others), raw=False, dialect="v2")
+            at.join(narrow, subscription, since=Position("e", 0))
             self.let_go(gate)
             await at.delivered(narrow)
             assert (meets.stopped_at, narrow.stopped_at) == (Position("e", 0), None)
@@ -1070,7 +1075,7 @@ class TestRaw:
             await at.change(FIRST.evses[0], SECOND.evses[0])
             await at.taken()
             sink = Sink()
-            at.join(sink, Wishes(Selection(station=frozenset({SECOND.uuid}))))
+            at.join(sink, Subscription(Selection(station=frozenset({SECOND.uuid}))))
             at.broadcast.offer(FIRST.evses[0], make_report(FIRST.evses[0]), NOW)
             at.broadcast.offer(SECOND.evses[0], make_report(SECOND.evses[0]), NOW)
             await come_true(lambda: len(sink.told("status:raw")) == 1)
@@ -1080,7 +1085,7 @@ class TestRegistry:
     async def test_a_station_that_comes_into_a_selection_is_told_from_then_on(self) -> None:
         async with serving() as at:
             sink = Sink()
-            at.join(sink, Wishes(Selection(country=frozenset({"SWE"}))))
+            at.join(sink, Subscription(Selection(country=frozenset({"SWE"}))))
             await at.change(FIRST.evses[0])
             await at.taken()
             there = make_station(FIRST.uuid, FIRST.evses, country="SWE")
@@ -1118,7 +1123,7 @@ class TestGone:
 
     async def test_a_channel_whose_selection_overlapped_with_others_hears_of_nothing_more(self) -> None:
         async with serving() as at:
-            wide, narrow = Wishes(NORWAY), Wishes(Selection(station=frozenset({FIRST.uuid})))
+            wide, narrow = Subscription(NORWAY), Subscription(Selection(station=frozenset({FIRST.uuid})))
             first, second = at.join(Sink(), wide), at.join(Sink(), narrow)
             await at.change(FIRST.evses[0], SECOND.evses[0])
             await at.taken()
@@ -1143,9 +1148,9 @@ class TestGone:
             for number in range(30):
                 selection = Selection(country=frozenset({"NOR"}), operator=frozenset({f"de{number}"}))
                 chosen = (EVERYTHING, NORWAY, selection)[number % 3]
-                wishes = Wishes(chosen, raw=False, dialect="v2", batch_ms=number)
+                subscription = Subscription(chosen, raw=False, dialect="v2", batch_ms=number)
                 since = Position("e", 0) if number % 2 else None
-                subscribers.append(at.join(Sink(), wishes, since=since, every=bool(number % 4)))
+                subscribers.append(at.join(Sink(), subscription, since=since, every=bool(number % 4)))
                 channels.add(subscribers[-1].channel)
                 await at.change(FIRST.evses[0])
             while subscribers:
@@ -1162,7 +1167,7 @@ class TestVersion2:
     async def test_changes_are_gathered_for_as_long_as_the_consumer_wants(self) -> None:
         async with serving() as at:
             sink = Sink()
-            at.join(sink, Wishes(EVERYTHING, raw=False, dialect="v2", batch_ms=50))
+            at.join(sink, Subscription(EVERYTHING, raw=False, dialect="v2", batch_ms=50))
             for evse in (*FIRST.evses, *SECOND.evses):
                 await at.change(evse)
                 await at.taken()
@@ -1187,7 +1192,7 @@ class TestVersion2:
             await at.taken()
             sink = Sink()
             subscriber = at.join(sink, V2)
-            narrowed = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            narrowed = Subscription(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
             at.broadcast.select(subscriber, narrowed)
             assert [message["type"] for message in sink.messages] == ["snapshot", "selected", "snapshot"]
             assert [row["station"] for row in sink.messages[2]["evses"]] == [SECOND.uuid]
@@ -1202,7 +1207,7 @@ class TestVersion2:
             sink = Sink()
             subscriber = at.join(sink, V2)
             with pytest.raises(Overloaded):
-                at.broadcast.select(subscriber, Wishes(NORWAY, raw=False, dialect="v2"))
+                at.broadcast.select(subscriber, Subscription(NORWAY, raw=False, dialect="v2"))
             await at.change(FIRST.evses[0])
             await come_true(lambda: len(sink.told("changes")) == 1)
 
@@ -1226,13 +1231,13 @@ class TestVersion2:
             assert sink.messages[0]["reason"] == reason
 
     async def test_one_that_comes_from_elsewhere_moves_those_up_who_follow_the_channel(self) -> None:
-        wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+        subscription = Subscription(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
         async with serving() as at:
             follows, comes = Sink(), Sink()
-            at.join(follows, wishes)
+            at.join(follows, subscription)
             await at.change(FIRST.evses[0])
             await at.taken()
-            at.join(comes, wishes, since=Position("e", 1))
+            at.join(comes, subscription, since=Position("e", 1))
             await at.change(SECOND.evses[0])
             await come_true(lambda: len(comes.told("changes")) == len(follows.told("changes")) == 1)
             assert [message["prev"] for message in follows.messages[1:]] == [0, 1]
@@ -1361,8 +1366,8 @@ class TestEvery:
             await at.change(SECOND.evses[0], SECOND.evses[1])
             await at.taken()
             sink = Sink()
-            wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
-            subscriber = at.join(sink, wishes, since=Position("e", 0), every=True)
+            subscription = Subscription(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            subscriber = at.join(sink, subscription, since=Position("e", 0), every=True)
             at.broadcast.pump(subscriber)
             await come_true(lambda: at.last(sink) == 602)
             (message,) = sink.told("changes")
@@ -1491,8 +1496,8 @@ class TestUnreadable:
             await at.taken()
             at.broadcast._channels.clock_s = clock_s
             sink = Sink()
-            wishes = Wishes(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
-            at.join(sink, wishes, since=Position("e", 0), every=True)
+            subscription = Subscription(Selection(station=frozenset({SECOND.uuid})), raw=False, dialect="v2")
+            at.join(sink, subscription, since=Position("e", 0), every=True)
             await come_true(lambda: at.last(sink) >= 3_000)
             told = sink.told("changes")
             assert len(told) > 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.model import Position
 from ladestrom.reader.channel import CHUNK_BYTES_MAX, WINDOW_BYTES_MAX, Channel, Snapshot
-from ladestrom.reader.subscriptions import PHASES, Event, Phase, Subscriber, Wishes
+from ladestrom.reader.subscriptions import PHASES, Event, Phase, Subscriber, Subscription
 
 
 class Ignoring:
@@ -29,7 +29,7 @@ class Ignoring:
 
 def make_channel(*frames: bytes) -> Channel:
     """A channel whose frames bring a consumer to 10, 20, 30, ..."""
-    channel = Channel(Wishes(EVERYTHING))
+    channel = Channel(Subscription(EVERYTHING))
     for number, frame in enumerate(frames, 1):
         channel.push(frame, 10 * number)
     return channel
@@ -187,8 +187,17 @@ class TestWhatAConsumerTook:
         assert channel.bytes_before(4) == 215 + WINDOW_BYTES_MAX
 
 
-def test_equal_wishes_are_one() -> None:
-    first = Wishes(Selection(country=frozenset({"NOR", "SWE"})))
-    second = Wishes(Selection(country=frozenset({"SWE", "NOR"})))
+def test_equal_subscriptions_are_one() -> None:
+    first = Subscription(Selection(country=frozenset({"NOR", "SWE"})))
+    second = Subscription(Selection(country=frozenset({"SWE", "NOR"})))
     assert len({first, second}) == 1
-    assert len({first, Wishes(first.selection, raw=False), Wishes(first.selection, framing="deflate")}) == 3
+    assert (
+        len(
+            {
+                first,
+                Subscription(first.selection, raw=False),
+                Subscription(first.selection, framing="deflate"),
+            }
+        )
+        == 3
+    )

@@ -14,7 +14,7 @@ from ladestrom.edges.websocket import WebSocketConnection
 from ladestrom.errors import BadRequest, UpgradeRequired
 from ladestrom.model import Position
 from ladestrom.quoting import quoted
-from ladestrom.reader.subscriptions import Wishes
+from ladestrom.reader.subscriptions import Subscription
 
 PATHS: Final = frozenset({"/api/v1/stream", "/api/v1/stream/realtime"})
 TYPES: Final = frozenset({"snapshot", "update", "raw"})
@@ -51,7 +51,7 @@ def read_request(edge: StreamEdge, target: str, headers: Mapping[str, str], peer
     since = query.get("since")
     return Accepted(
         asker=asker,
-        wishes=Wishes(wanted, updates="update" in types, raw="raw" in types, dialect="v1"),
+        subscription=Subscription(wanted, updates="update" in types, raw="raw" in types, dialect="v1"),
         since=Position.parse(since) if since else None,
         # Who asks to resume and cannot needs the snapshot, whatever else was chosen.
         snapshot="snapshot" in types or bool(since),

@@ -38,7 +38,7 @@ from ladestrom.model import Position
 from ladestrom.outputs.stream_v2.encoder import decode_select, refused
 from ladestrom.problem import without_keys
 from ladestrom.quoting import did_you_mean, quoted
-from ladestrom.reader.subscriptions import Wishes
+from ladestrom.reader.subscriptions import Subscription
 
 STREAM_PATH: Final = "/api/v2/stream"
 EVENTS_PATH: Final = "/api/v2/events"
@@ -113,7 +113,9 @@ def read_request(
     batch_ms = whole_number(query, "batch_ms", BATCH_MS, 0, BATCH_MS_MAX)
     return Accepted(
         asker=asker,
-        wishes=Wishes(selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=batch_ms),
+        subscription=Subscription(
+            selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=batch_ms
+        ),
         since=_since(headers.get("last-event-id"), query.get("since")),
         every=mode == "every",
         first=tuple(edge.broadcast.greeting("v2")),
@@ -177,8 +179,8 @@ class V2StreamConnection(WebSocketConnection):
             asked = decode_select(text)
             filters = {name: value for name, value in msgspec.structs.asdict(asked).items() if value}
             wanted = selection(filters, names=EVSE_FILTERS)
-            wishes = msgspec.structs.replace(subscriber.channel.wishes, selection=wanted)
-            self.reselect(subscriber, wishes)
+            subscription = msgspec.structs.replace(subscriber.channel.subscription, selection=wanted)
+            self.reselect(subscriber, subscription)
         except LadestromError as error:
             self._complain(error.code, str(error))
         except (msgspec.DecodeError, RecursionError) as error:
