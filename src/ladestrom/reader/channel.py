@@ -1,8 +1,9 @@
 """Frames made once and shared, and where each consumer stands in them.
 
-A channel is what consumers with the same subscription share: a window of ready-made frames. A consumer is a number
-in that window, not a queue of copies; one that falls out of it, or comes back with a position, is caught up
-from the view with the newest state of what changed since (conflation), and memory never grows with it.
+A channel is what consumers with the same subscription share: a window of ready-made frames. A consumer is a
+number in that window, not a queue of copies; one that falls out of it, or comes back with a position, is
+caught up from the view with the newest state of what changed since (conflation), and memory never grows with
+it.
 
 Pure: bytes go out through `Sink.write`, which must not wait.
 """
