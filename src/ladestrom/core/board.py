@@ -428,18 +428,7 @@ def follow(
             return BoardRow(
                 seq, change, change.observed_at, heard_at, change.source, change.stamp, arrival=arrival
             )
-        return BoardRow(
-            seq,
-            change,
-            change.observed_at,
-            row.heard_at,
-            change.source,
-            row.stamp,
-            row.feed,
-            row.order,
-            row.arrival,
-            row.more,
-        )
+        return _kept(row if row.source == change.source else _passed(row, change), change, seq)
     if word is None:
         stamp = change.stamp or change.observed_at
         arrival = 0 if row is None else row.arrival
@@ -466,6 +455,38 @@ def follow(
     if others or kept is not None or word.arrival != after.arrival:
         after.more = More(word.feed, word.arrival, others, kept)
     return after
+
+
+def _passed(row: BoardRow, change: Change) -> BoardRow:
+    """The row of an EVSE that became another source's by a confirmation, of which the log says no more."""
+    word = Said("", change.source, change.was_status, change.was_error, NEVER, change.observed_at)
+    others, capped = _others(row, word), None if row.more is None else row.more.capped
+    more = More("", row.arrival, others, capped) if others or capped is not None else None
+    return msgspec.structs.replace(row, source=change.source, feed="", order=Order.STAMPS, more=more)
+
+
+def _kept(row: BoardRow, change: Change, seq: int) -> BoardRow:
+    """The row after a change that is no source's word: what was said is said still."""
+    stamp, more = row.stamp, row.more
+    if change.cause is Cause.REGISTERED:
+        stamp = change.stamp
+        if stamp > change.observed_at and (more is None or more.capped is None):
+            word = Said(
+                row.feed, row.source, change.status, change.error, stamp, change.observed_at, row.arrival
+            )
+            more = msgspec.structs.replace(more or More(row.feed, row.arrival), capped=word)
+    return BoardRow(
+        seq,
+        change,
+        change.observed_at,
+        row.heard_at,
+        row.source,
+        stamp,
+        row.feed,
+        row.order,
+        row.arrival,
+        more,
+    )
 
 
 def _confirmed(row: BoardRow, word: Said, own: Said | None, taking: Taking) -> BoardRow:

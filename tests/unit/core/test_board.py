@@ -728,6 +728,31 @@ class TestFold:
             feed = Feed(f"{word.source}/polled")
             assert not is_change(hear(again, EVSE, word, NOW + (poll + 1) * S, feed))
 
+    @pytest.mark.parametrize("moves", [True, False])
+    def test_of_who_owns_by_a_confirmation_an_entry_that_is_no_word_tells_nothing_but_the_name(
+        self, moves: bool
+    ) -> None:
+        board = registered()
+        first = changed(hear(board, EVSE, said(Status.CHARGING, None), NOW, Feed("abc/pulled")))
+        rows: dict[str, BoardRow] = {}
+        changes: tuple[Change, ...]
+        fold(rows, logged([first])[0])
+        hear(board, EVSE, said(Status.CHARGING, NOW + DAY_MS, "xyz"), NOW + S, Feed("xyz/pushed"))
+        if moves:
+            changes = board.move(make_evse(station="NOR_00002"), NOW + 2 * S) or ()
+        else:
+            lost = board.give_up(EVSE.key, NOW + 2 * S)
+            changes = () if lost is None else (lost,)
+        for entry in logged(changes, 1):
+            fold(rows, entry)
+        row = rows[EVSE.key]
+        assert (row.source, row.feed, row.observed_at) == ("xyz", "", NOW + S)
+        assert row.more is not None
+        assert [(each.source, each.status) for each in row.more.others] == [("abc", Status.CHARGING)]
+        if moves:
+            assert row.more.capped is not None
+            assert (row.more.capped.source, row.more.capped.stamp) == ("xyz", NOW + DAY_MS)
+
     def test_a_row_of_the_first_format_is_read_as_it_is(self) -> None:
         old = [7, msgspec.to_builtins(make_change(EVSE))[:12], NOW + 5, NOW + 6, "abc"]
         row = msgspec.convert(old, BoardRow)
