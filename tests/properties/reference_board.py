@@ -6,6 +6,7 @@ there cannot repeat itself here.
 
 from __future__ import annotations
 
+import copy
 from typing import Final, NamedTuple
 
 FIVE_MINUTES_MS: Final = 300_000
@@ -44,6 +45,8 @@ class Word(NamedTuple):
     """When its round began, or when it was received."""
     in_round: bool
     max_age_ms: int | None = None
+    heard_at: int | None = None
+    """By the clock by which silence is judged; when it was received, where it is None."""
 
 
 class Counted(NamedTuple):
@@ -75,22 +78,48 @@ class Place:
         self.source = ""
         self.feed = ""
         self.heard_at = NOTHING_AT
+        self.heard_by = NOTHING_AT
+        """No later than this: after a crash nobody knows when it was confirmed last."""
+        self.heard_on = ""
+        """The feed on which it was heard last; empty where nobody knows."""
         self.lost: tuple[State, str, int] | None = None
         """The status that was lost, whose it was, and after which arrival."""
         self.last: dict[str, Counted] = {}
         """By feed."""
         self.capped: Counted | None = None
         self.arrival = 0
-        """Of the last word that was heard of it."""
+        """Of the last word that was heard of it, or of its loss."""
 
     # -- our own decisions -------------------------------------------------------------------------------
 
-    def register(self) -> None:
-        """It comes onto the board with nothing known."""
-        if not self.is_there:
-            self.is_there = True
-            self.state = ("UNKNOWN", False)
-            self.changed_at = NOTHING_AT
+    def register(self) -> bool:
+        """It comes onto the board with nothing known; says whether it was not there."""
+        if self.is_there:
+            return False
+        self.is_there = True
+        self.state = ("UNKNOWN", False)
+        self.changed_at = NOTHING_AT
+        return True
+
+    def leave(self) -> bool:
+        """It leaves its register: what was said of it counts no more. Says whether it was there."""
+        was_there = self.is_there
+        self._forget()
+        return was_there
+
+    def move(self, *, vouched: bool) -> None:
+        """It goes to another station, and what was said of it with it, where who said it may say it there.
+
+        How a status was lost stays with the station.
+        """
+        if self.lost is not None or not vouched:
+            self._forget()
+            self.register()
+
+    def _forget(self) -> None:
+        arrival = self.arrival
+        self.__dict__.update(Place().__dict__)
+        self.arrival = arrival
 
     def lose(self, received_at: int, arrival: int) -> bool:
         """Its source is silent, or gone."""
@@ -98,6 +127,7 @@ class Place:
         if not self.is_there or (status in LASTING and not (status == "UNKNOWN" and error)):
             return False
         self.lost = (self.state, self.source, arrival)
+        self.arrival = max(self.arrival, arrival)
         self.last.pop(self.feed, None)
         self.state = ("UNKNOWN", False)
         self._change(received_at, received_at)
@@ -107,13 +137,58 @@ class Place:
         was_right = self.changed_at <= received_at + FIVE_MINUTES_MS
         self.changed_at = max(at, self.changed_at) if was_right else at
 
+    # -- a crash ----------------------------------------------------------------------------------------
+
+    def copied(self) -> Place:
+        """As it is now."""
+        found = copy.copy(self)
+        found.last = dict(self.last)
+        return found
+
+    def pass_to(self, source: str) -> None:
+        """An entry says whose it is: that of another source by a confirmation, which no entry tells."""
+        if self.source != source:
+            self._drop(source)
+            self.source, self.feed, self.heard_on = source, unknown_feed(source), ""
+
+    def _drop(self, source: str) -> None:
+        self.last = {feed: said for feed, said in self.last.items() if said.word.source != source}
+
+    def learn(self, live: Place, *, said: bool = False, heard: bool = False) -> None:
+        """What a log says of a place that was changed just now, and is `live`.
+
+        It says whose the status is, since when, and what its stamp was; not on which feed it came.
+
+        Args:
+            live: what it is now.
+            said: whether the entry says what a source said.
+            heard: whether a source said it just now.
+        """
+        self.is_there = live.is_there
+        self.state, self.changed_at = live.state, live.changed_at
+        self.observed_at, self.source = live.observed_at, live.source
+        self.lost = live.lost
+        if heard:
+            self.heard_at, self.heard_by = live.heard_at, live.heard_by
+        if not said or live.feed not in live.last:
+            return
+        own = live.last[live.feed]
+        feed = live.feed
+        if heard or self.feed != live.feed:
+            feed = unknown_feed(live.source)
+            self._drop(live.source)
+        self.feed, self.heard_on = feed, "" if heard else self.heard_on
+        self.last[feed] = own._replace(word=own.word._replace(feed=feed, arrival=self.arrival))
+        if own.is_capped and (heard or self.capped is None):
+            self.capped = own
+
     # -- words -------------------------------------------------------------------------------------------
 
     def take(self, word: Word) -> str:
         """Says `change`, `unchanged` or `stale`."""
         said = self._counted(word)
         horizon = word.received_at + FIVE_MINUTES_MS
-        before = self.last.get(word.feed)
+        before = self._before(word)
         if before is not None and before.at > horizon:
             before = None
         if before is not None and word.order != "stamps" and supersedes(said, before):
@@ -137,9 +212,10 @@ class Place:
                 self._hear(said)
         if is_taken or before is None or supersedes(said, before):
             # What the board has of a feed is its word, whatever it said before: after a loss, or a wrong clock.
-            is_own = word.feed == self.feed and self.lost is None
+            is_own = self.feed in {word.feed, unknown_feed(word.source)} and self.lost is None
             # What it repeats it has observed before: the observation does not go back with our clock.
             self.last[word.feed] = said._replace(at=self.observed_at) if is_own else said
+            self.last.pop(unknown_feed(word.source), None)
         if said.is_capped:
             self.capped = said
         return outcome
@@ -171,15 +247,29 @@ class Place:
             self._own(said)
             # A later word that says UNKNOWN: nothing is lost any more.
             self.lost = None
+        elif self.feed == unknown_feed(said.word.source) and self.lost is None:
+            # Whose it is has been known all the time.
+            self.feed = said.word.feed
+            self.last[self.feed] = self.last.pop(unknown_feed(said.word.source))
         self._hear(said)
         return is_later
+
+    def _before(self, word: Word) -> Counted | None:
+        """The last word of its feed; after a crash, that of its source of which nobody knows the feed."""
+        return self.last.get(word.feed) or self.last.get(unknown_feed(word.source))
 
     def _own(self, said: Counted) -> None:
         self.source, self.feed = said.word.source, said.word.feed
 
     def _hear(self, said: Counted) -> None:
-        self.heard_at = said.word.received_at
-        self.arrival = max(self.arrival, said.word.arrival)
+        word = said.word
+        self.hear(word.received_at if word.heard_at is None else word.heard_at, word.feed, word.arrival)
+
+    def hear(self, at: int, feed: str, arrival: int) -> None:
+        """What is on the board holds: somebody said it again, or that all holds that was said on a feed."""
+        self.heard_at = self.heard_by = at
+        self.heard_on = feed
+        self.arrival = max(self.arrival, arrival)
 
     def _holds_from(  # noqa: PLR0911 - one for each rule
         self, said: Counted, before: Counted | None, horizon: int
@@ -205,12 +295,17 @@ class Place:
                 return None
             if said.state == before.state and said.word.stamp in {None, before.word.stamp}:
                 return None
-            if word.feed == self.feed:
+            if self.feed in {word.feed, unknown_feed(word.source)}:
                 return min(max(said.at, self.observed_at), word.received_at)
         if said.at == self.observed_at:
             return said.at if rank(said.state) > rank(self.state) else None
         is_now = word.stamp is None and word.arrival > self.arrival and self.observed_at > word.received_at
         return said.at if said.at > self.observed_at or is_now else None
+
+
+def unknown_feed(source: str) -> str:
+    """Stands for the feed of a word of which a crash left its source only."""
+    return f"? {source}"
 
 
 def rank(state: State) -> tuple[int, bool]:

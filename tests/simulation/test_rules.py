@@ -1,0 +1,72 @@
+"""What the board decides, in worlds where many sources speak about few EVSEs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.programs import run
+from tests.simulation.rules.world import simulate
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SEEDS: Final = 500
+PORTIONS: Final = 10
+TRACES: Final = """
+import itertools, time
+# Of the machine's clock nothing may depend: here each look at it finds that a second has gone by.
+looks = itertools.count()
+time.monotonic = time.perf_counter = lambda: next(looks)
+from tests.simulation.rules.world import simulate
+print([simulate(seed).trace for seed in range(5)])
+"""
+
+
+@pytest.fixture(scope="module")
+def seen() -> Counter[str]:
+    """What happened in all worlds together."""
+    return Counter()
+
+
+@pytest.mark.parametrize("portion", range(PORTIONS))
+def test_the_board_is_what_the_rules_say_after_each_step(portion: int, seen: Counter[str]) -> None:
+    for seed in range(portion * SEEDS // PORTIONS, (portion + 1) * SEEDS // PORTIONS):
+        report = simulate(seed)
+        assert not report.wrongs, str(report)
+        seen.update(report.seen)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "reported",
+        "expired",
+        "disconnected",
+        "withdrawn",
+        "registered",
+        "stop",
+        "crash",
+        "jump",
+        "sleep",
+        "failed appends",
+        "registry: move",
+        "registry: leave",
+        "registry: return",
+        "registry: vanish",
+        "registry: uid",
+    ],
+)
+def test_the_worlds_see_everything_that_can_happen(what: str, seen: Counter[str]) -> None:
+    if not seen:
+        pytest.skip("no world was run before")
+    assert seen[what] > 0
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_seed_makes_the_same_world_of_rules_each_time(hash_seed: str) -> None:
+    variables = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    ran = run([sys.executable, "-c", TRACES], cwd=ROOT, env=variables, check=True)
+    assert ran.stdout.strip() == str([simulate(seed).trace for seed in range(5)])
