@@ -5,15 +5,9 @@ be planted, and says so.
 """
 
 from __future__ import annotations
-import __future__
 
-import contextlib
-import inspect
-import textwrap
-from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, Final, NamedTuple
-from unittest import mock
+from typing import Final, NamedTuple
 
 from tests.simulation.nature import Kind
 
@@ -38,7 +32,6 @@ from ladestrom.reader.snapshots import Snapshots
 
 SEEDS_MAX: Final = 20
 """Worlds within which every fault is found."""
-ANNOTATIONS: Final = __future__.annotations.compiler_flag
 
 
 class Fault(NamedTuple):
@@ -513,29 +506,3 @@ FAULTS: Final = (
         "pass",
     ),
 )
-
-
-@contextlib.contextmanager
-def planted(fault: Fault) -> Iterator[None]:
-    """Makes the code wrong for a while.
-
-    Raises:
-        ValueError: the piece of source is not there, or more than once.
-    """
-    found = inspect.getattr_static(fault.owner, fault.function)
-    function: Any = found.fget if isinstance(found, property) else found
-    source = textwrap.dedent(inspect.getsource(function))
-    if source.count(fault.right) != 1:
-        raise ValueError(f"{fault.function} has {fault.right!r} {source.count(fault.right)} times")
-    code = compile(
-        source.replace(fault.right, fault.wrong), f"<{fault.what}>", "exec", ANNOTATIONS, dont_inherit=True
-    )
-    names: dict[str, Any] = {}
-    exec(code, function.__globals__, names)  # noqa: S102 - our own source, with one piece replaced
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(fault.owner, fault.function, names[fault.function]))
-        table: dict[str, Any] = getattr(fault.owner, "_handlers", {})
-        for name, handler in table.items():
-            if handler is function:
-                stack.enter_context(mock.patch.dict(table, {name: names[fault.function]}))
-        yield

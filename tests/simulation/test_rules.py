@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 from tests.programs import run
+from tests.simulation.planting import planted
+from tests.simulation.rules.faults import FAULTS, SEEDS_MAX, RuleFault
 from tests.simulation.rules.world import simulate
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -63,6 +65,12 @@ def test_the_worlds_see_everything_that_can_happen(what: str, seen: Counter[str]
     if not seen:
         pytest.skip("no world was run before")
     assert seen[what] > 0
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what.replace(" ", "_"))
+def test_a_planted_fault_of_the_rules_is_found(fault: RuleFault) -> None:
+    with planted(fault):
+        assert any(simulate(seed, fault.kind).wrongs for seed in range(fault.first, fault.first + SEEDS_MAX))
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

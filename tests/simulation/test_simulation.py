@@ -10,9 +10,10 @@ from typing import Final
 
 import pytest
 from tests.programs import run
-from tests.simulation.faults import FAULTS, SEEDS_MAX, Fault, planted
+from tests.simulation.faults import FAULTS, SEEDS_MAX, Fault
 from tests.simulation.losses import LOSSES
 from tests.simulation.nature import Kind
+from tests.simulation.planting import planted
 from tests.simulation.world import simulate
 
 ROOT: Final = Path(__file__).resolve().parents[2]
