@@ -185,7 +185,7 @@ class Crowd(RuleBasedStateMachine):
         replaced = self.broadcast.view.change_of(evse)
         was_status = Status.UNKNOWN
         if replaced is not None:
-            was_status, was_source = replaced[1].status, replaced[1].source
+            was_status, was_source = replaced.change.status, replaced.change.source
         change = make_change(evse, status, NOW, source=source, was_status=was_status, was_source=was_source)
         before = self._heard()
         (entry,) = asyncio.run(self._logged(change))
@@ -242,10 +242,10 @@ class Crowd(RuleBasedStateMachine):
             self.broadcast._channels.flush(channel)
             assert channel.is_added_up or self.broadcast._digests.adds_up_at_once(channel)
             terms = [
-                dialect.digest(view, subscription.selection, change)
+                dialect.digest(view, subscription.selection, held.change)
                 for state in view.changed_since(0)
                 if view.is_covered(state, subscription.selection)
-                for _, change in state.changes.values()
+                for held in state.changes.values()
             ]
             assert channel.count == sum(count for count, _ in terms)
             assert channel.digest == sum(term for _, term in terms) % 2**32

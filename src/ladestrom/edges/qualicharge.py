@@ -104,8 +104,8 @@ def _status(evse: Evse, view: View, observed: Observed, after: Millis = NEVER) -
     held = view.change_of(evse)
     if held is None:
         return point_status(evse, None, NEVER)
-    observed_at = observed(*held)
-    return None if observed_at < after else point_status(evse, held[1], observed_at)
+    observed_at = observed(held.seq, held.change)
+    return None if observed_at < after else point_status(evse, held.change, observed_at)
 
 
 def _named(request: Request, name: str) -> frozenset[str]:

@@ -66,5 +66,5 @@ class Digests:
         view, subscription = self._channels.view, channel.subscription
         if view.is_covered(state, subscription.selection):
             dialect = self._channels.dialects[subscription.dialect]
-            for _, change in state.changes.values():
-                channel.add(*dialect.digest(view, subscription.selection, change))
+            for held in state.changes.values():
+                channel.add(*dialect.digest(view, subscription.selection, held.change))

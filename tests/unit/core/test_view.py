@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import itertools
 
 import pytest
@@ -140,8 +141,8 @@ def test_a_station_has_the_newest_change_of_each_evse_with_its_sequence() -> Non
     state, before = view.apply(Entry(5, last))
     assert state is view.get("NOR_00001")
     assert before == make_change(ONE.evses[0])
-    assert view.change_of(ONE.evses[0]) == (5, last)
-    assert view.change_of(ONE.evses[1]) == (4, make_change(ONE.evses[1]))
+    assert view.change_of(ONE.evses[0]) == Entry(5, last)
+    assert view.change_of(ONE.evses[1]) == Entry(4, make_change(ONE.evses[1]))
     assert state.seq == 5
 
 
@@ -288,6 +289,19 @@ class TestWalk:
         assert seen == []
 
 
+def test_the_garbage_collector_goes_through_nothing_that_each_station_has() -> None:
+    view = View(Directory([ONE, TWO]), "e")
+    for seq, evse in enumerate((*ONE.evses, *TWO.evses), 1):
+        view.apply(Entry(seq, make_change(evse, source="beta", was_source="alfa")))
+    gc.collect()
+    for state in view.changed_since(0):
+        held = (state, *state.changes.values(), *state.former.values())
+        assert not any(map(gc.is_tracked, (*held, state.changes, state.former, state.bodies)))
+    # Nor does what changes come to its notice again.
+    view.apply(Entry(4, make_change(ONE.evses[0], source="gamma", was_source="beta")))
+    assert not gc.is_tracked(state_of(view, ONE.uuid).changes)
+
+
 def test_evses_that_had_the_same_sources_share_what_is_kept_of_them() -> None:
     view = View(Directory([ONE]), "e")
     for seq, evse in enumerate(ONE.evses, 1):
@@ -295,4 +309,4 @@ def test_evses_that_had_the_same_sources_share_what_is_kept_of_them() -> None:
     state = state_of(view, ONE.uuid)
     first, second = state.former.values()
     assert first is second
-    assert first == {"alfa"}
+    assert first == ("alfa",)

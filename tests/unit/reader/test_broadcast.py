@@ -608,7 +608,7 @@ class TestJoinInTurns:
             prevs = [message["prev"] for message in sink.messages]
             assert prevs == [40, *(message["seq"] for message in sink.messages[:-1])]
             held = [
-                change for state in at.broadcast.view.changed_since(0) for _, change in state.changes.values()
+                held.change for state in at.broadcast.view.changed_since(0) for held in state.changes.values()
             ]
             beat = sink.told("heartbeat")[0]
             assert beat["count"] == 41

@@ -190,7 +190,7 @@ class Aggregates:
 
     def _change_of(self, evse: Evse) -> Change | None:
         found = self._view.change_of(evse)
-        return None if found is None else found[1]
+        return None if found is None else found.change
 
     # -- what goes on --------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from ladestrom.core.rules import UNKNOWN_PAIR, Inoperative, Pairs, nobil_pairs, 
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message, Moved, Style
-from ladestrom.model import NEVER, Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
+from ladestrom.model import NEVER, Cause, Change, Entry, Evse, Millis, Position, Station, Status, StatusReport
 
 BODY: Final = "nobil"
 SNAPSHOT: Final = "snapshot:init"
@@ -48,7 +48,7 @@ class NobilFormat:
             if found is None:
                 rows.append((evse, -1, 0, NEVER))
                 continue
-            change = found[1]
+            change = found.change
             pair = self._pairs[change.status, change.error]
             if pair is None:
                 if evse.key != leaving:
@@ -80,7 +80,7 @@ class NobilFormat:
                 shown.append(NEVER_KNOWN)
                 bits |= UNKNOWN_BIT
                 continue
-            change = found[1]
+            change = found.change
             head = heads[change.status, change.error]
             if head is None:
                 if key != leaving:
@@ -135,11 +135,12 @@ def _update(epoch: str, seq: int, body: bytes) -> bytes:
 def _unknown(state: StationState) -> StationState:
     """The same station, of which nothing is known any more."""
     made = StationState(state.uuid)
-    for key, (seq, change) in state.changes.items():
-        if is_listed(change):
-            made.changes[key] = seq, msgspec.structs.replace(change, status=Status.UNKNOWN, error=False)
+    for key, held in state.changes.items():
+        if is_listed(held.change):
+            change = msgspec.structs.replace(held.change, status=Status.UNKNOWN, error=False)
+            made.changes[key] = Entry(held.seq, change)
         else:
-            made.changes[key] = seq, change
+            made.changes[key] = held
     return made
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from ladestrom.core.view import StationState, is_listed
 from ladestrom.formats.wire import Observed, instant
-from ladestrom.model import Change, Evse, Station, Status
+from ladestrom.model import Entry, Evse, Station, Status
 
 
 class ConnectorState(msgspec.Struct, frozen=True):
@@ -62,14 +62,10 @@ class StationDetail(msgspec.Struct, frozen=True):
     evses: tuple[EvseState, ...]
 
 
-Held = tuple[int, Change]
-"""The change in force for an EVSE, with its sequence."""
-
-
-def evse_state(evse: Evse, station: Station, held: Held | None, observed: Observed) -> EvseState:
+def evse_state(evse: Evse, station: Station, held: Entry | None, observed: Observed) -> EvseState:
     """One EVSE's object; UNKNOWN where nobody reported on it."""
     index = station.evses.index(evse)
-    change = None if held is None else held[1]
+    change = None if held is None else held.change
     return EvseState(
         evse=evse.name,
         station=station.uuid,
@@ -85,7 +81,7 @@ def evse_state(evse: Evse, station: Station, held: Held | None, observed: Observ
         ),
         cause=None if change is None else change.cause.value,
         uid=evse.uid,
-        observed_at=None if held is None else instant(observed(*held)),
+        observed_at=None if held is None else instant(observed(held.seq, held.change)),
     )
 
 
@@ -100,7 +96,7 @@ def station_detail(
     evses = []
     for evse in station.evses:
         held = changes.get(evse.key)
-        if is_listed(None if held is None else held[1]) and may_see(evse):
+        if is_listed(None if held is None else held.change) and may_see(evse):
             evses.append(evse_state(evse, station, held, observed))
     return StationDetail(
         uuid=station.uuid,

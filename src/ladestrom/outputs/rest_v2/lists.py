@@ -131,9 +131,9 @@ def _states(
         evse_state(evse, station, held, observed)
         for evse in station.evses
         if (held := state.changes.get(evse.key)) is not None
-        and is_listed(held[1])
+        and is_listed(held.change)
         and (may_see is None or may_see(evse))
-        and _is_selected(wanted, held[1], station)
+        and _is_selected(wanted, held.change, station)
     ]
 
 
@@ -210,7 +210,8 @@ class _Found(Generic[T]):
 def _has_selected(wanted: Selection, state: StationState, station: Station) -> bool:
     """Whether one of its EVSEs passes the filters on EVSE, status and operator together."""
     return not (wanted.status or wanted.operator) or any(
-        is_listed(change) and _is_selected(wanted, change, station) for _, change in state.changes.values()
+        is_listed(held.change) and _is_selected(wanted, held.change, station)
+        for held in state.changes.values()
     )
 
 

@@ -7,7 +7,7 @@ put together from parts that are encoded once. Knows changes and EVSEs, not cons
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final, Literal
 
 import msgspec
@@ -18,7 +18,7 @@ from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message, Moved, Style
 from ladestrom.formats.wire import Observed, as_logged, instant
-from ladestrom.model import Cause, Change, Evse, Millis, Position, Station, Status, StatusReport
+from ladestrom.model import Cause, Change, Entry, Evse, Millis, Position, Station, Status, StatusReport
 
 PART_BYTES_MAX: Final = 192 * 1024
 """Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
@@ -284,9 +284,10 @@ class V2Drawing:
         view, selection = self._view, self._selection
         if not view.is_covered(state, selection):
             return
-        for held, change in state.changes.values():
+        for held in state.changes.values():
+            change = held.change
             if _is_selected(view, selection, change):
-                self._pages.add(evse_row(change, identity(view, change), self._observed(held, change)))
+                self._pages.add(evse_row(change, identity(view, change), self._observed(held.seq, change)))
 
     def messages(self) -> Iterator[Message]:
         """The parts; one without EVSEs where none is selected. The consumer moves with the last one."""
@@ -368,15 +369,15 @@ class V2Dialect:
         found = [
             held
             for held in state.changes.values()
-            if held[0] > after
-            and (not selection.evse or held[1].evse in selection.evse)
+            if held.seq > after
+            and (not selection.evse or held.change.evse in selection.evse)
             and not _has_moved_on(view, selection, held)
         ]
-        found.sort(key=itemgetter(0))
+        found.sort(key=attrgetter("seq"))
         station = view.directory.stations[state.uuid]
         return [
             self.entry(view, change if selection.is_of(station, (change.source,)) else _deselected(change))
-            for _, change in found
+            for change in [held.change for held in found]
             if selection.is_of(station, (change.source, *state.former.get(change.evse, ())))
         ]
 
@@ -403,7 +404,7 @@ class V2Dialect:
         """Its EVSEs that came into the selection or left it."""
         after = view.directory.stations[state.uuid]
         rows: list[Moved] = []
-        for _, change in state.changes.values():
+        for change in [held.change for held in state.changes.values()]:
             if not is_listed(change) or not selection.chooses(change):
                 continue
             was, now = (
@@ -500,19 +501,19 @@ def _selected(change: Change) -> Change:
     return msgspec.structs.replace(change, cause=Cause.SELECTED, was_status=Status.REMOVED, was_error=False)
 
 
-def _has_moved_on(view: View, selection: Selection, held: tuple[int, Change]) -> bool:
+def _has_moved_on(view: View, selection: Selection, held: Entry) -> bool:
     """Whether an EVSE left its station for another one that is selected too.
 
     There its newest state is told; that it left, told after that, would undo it.
     """
-    seq, change = held
+    change = held.change
     if change.status is not Status.REMOVED:
         return False
     evse = view.directory.by_key(change.evse)
     elsewhere = None if evse is None else view.change_of(evse)
-    if evse is None or elsewhere is None or elsewhere[0] <= seq:
+    if evse is None or elsewhere is None or elsewhere.seq <= held.seq:
         return False
-    return selection.covers(view.directory.stations[evse.station], (), (elsewhere[1].source,))
+    return selection.covers(view.directory.stations[evse.station], (), (elsewhere.change.source,))
 
 
 def dialect(style: Style) -> V2Dialect:
