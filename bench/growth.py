@@ -30,7 +30,6 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import View
 from ladestrom.edges.framing import FRAMINGS
-from ladestrom.hub import Hub
 from ladestrom.model import (
     Cause,
     Change,
@@ -49,6 +48,7 @@ from ladestrom.ports.log import BoardRow
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.channels import BroadcastLimits
 from ladestrom.reader.subscriptions import Subscriber, Subscription
+from ladestrom.writer.hub import Hub
 
 CORE: Final = 0
 SEED: Final = 1

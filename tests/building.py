@@ -18,7 +18,6 @@ from ladestrom.core.precedence import Taking, taking
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import View
 from ladestrom.formats.dialect import Dialect, Message
-from ladestrom.hub import OURS
 from ladestrom.model import (
     Beginning,
     Cause,
@@ -37,6 +36,7 @@ from ladestrom.model import (
     evse_key,
 )
 from ladestrom.ports.log import Times
+from ladestrom.writer.hub import OURS
 
 NOW: Final[Millis] = 1_795_000_000_000
 """An instant in November 2026."""

@@ -16,9 +16,9 @@ import structlog
 from ladestrom.backends.data_directory import descriptors_used_up
 from ladestrom.edges.operations import Readiness
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady
-from ladestrom.hub import Hub
 from ladestrom.ports.log import Log
 from ladestrom.ports.stores import Store
+from ladestrom.writer.hub import Hub
 
 logger = structlog.get_logger(__name__)
 

@@ -30,6 +30,7 @@ from tests.patience import DEADLINE_S
 from ladestrom.client.v2_session import Mode
 from ladestrom.clocks import steady
 from ladestrom.model import Change, Entry
+from ladestrom.writer.expiry import Expiry
 
 KINDS: Final = [(over, mode) for over in TRANSPORTS for mode in Mode]
 ROWS: Final = 60
@@ -81,7 +82,7 @@ def test_what_nobody_confirms_any_more_is_told_as_expired(tmp_path: Path, over: 
         follower.synced().reach(seq)
         hub = server.app.writer.hub
         hub._steady = lambda: steady() + 2 * DAY_MS
-        expiry = asyncio.run_coroutine_threadsafe(hub.expire(), server._loop)
+        expiry = asyncio.run_coroutine_threadsafe(Expiry(hub).take(), server._loop)
         assert expiry.result(DEADLINE_S) == 1
         told = follower.until("changes")
         (row,) = told["changes"]

@@ -24,7 +24,6 @@ from tests.simulation.nature import Nature
 from tests.simulation.network import GOING_AWAY, Link
 from tests.simulation.truth import Truth
 
-from ladestrom import hub as hub_module
 from ladestrom import tasks
 from ladestrom.backends import tailing
 from ladestrom.backends.memory import MemoryLog
@@ -35,7 +34,6 @@ from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
 from ladestrom.core.view import View
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.errors import LadestromError, LogFailure
-from ladestrom.hub import Hub, HubLimits
 from ladestrom.model import Change, Entry, Millis, Operator, Position, Receipt, Station, StatusReport
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
@@ -48,6 +46,9 @@ from ladestrom.reader.channels import BroadcastLimits
 from ladestrom.reader.subscriptions import Phase, Sink, Subscriber, Subscription
 from ladestrom.reader.walks import WALKS_MAX
 from ladestrom.tasks import Turns
+from ladestrom.writer import hub as hub_module
+from ladestrom.writer.expiry import Expiry
+from ladestrom.writer.hub import Hub, HubLimits
 
 T = TypeVar("T")
 
@@ -306,7 +307,7 @@ class Server:
         while True:
             await asyncio.sleep(EXPIRE_S)
             with contextlib.suppress(LogFailure):
-                await self.hub.expire()
+                await Expiry(self.hub).take()
 
     async def _audits(self) -> None:
         while True:

@@ -165,13 +165,15 @@ class TestPipeline:
     def test_json_is_one_object_a_line_with_instant_level_and_logger(self) -> None:
         stream = io.StringIO()
         configure("info", "json", stream)
-        structlog.get_logger("ladestrom.hub").info("two\nlines", count=3, ratio=0.5, none=None, yes=True)
+        structlog.get_logger("ladestrom.writer.hub").info(
+            "two\nlines", count=3, ratio=0.5, none=None, yes=True
+        )
         (line,) = lines(stream)
         assert str(line.pop("timestamp")).endswith("Z")
         assert line == {
             "event": "two\nlines",
             "level": "info",
-            "logger": "ladestrom.hub",
+            "logger": "ladestrom.writer.hub",
             "count": 3,
             "ratio": 0.5,
             "none": None,

@@ -20,7 +20,6 @@ from ladestrom.clocks import steady
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import InvalidSetting
-from ladestrom.hub import Hub
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import Failed, Poller, SourceLimits, make_fetcher
 from ladestrom.ingest.intake import Arrival, Intake
@@ -32,6 +31,7 @@ from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Memory
 from ladestrom.quoting import quoted
+from ladestrom.writer.hub import Hub
 
 NEVER_LOST_S = 86_400.0
 """A test ends before a source that is silent could be given up."""

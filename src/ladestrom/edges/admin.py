@@ -35,12 +35,12 @@ from ladestrom.formats.administration import (
     UnreadList,
 )
 from ladestrom.formats.wire import instant
-from ladestrom.hub import Hub
 from ladestrom.model import Millis
 from ladestrom.ports.log import Log
 from ladestrom.problem import without_keys
 from ladestrom.quoting import quoted
 from ladestrom.reader.broadcast import Broadcast
+from ladestrom.writer.hub import Hub
 
 logger = structlog.get_logger(__name__)
 

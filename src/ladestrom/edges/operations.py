@@ -21,10 +21,10 @@ from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
-from ladestrom.hub import Hub
 from ladestrom.model import NEVER
 from ladestrom.ports.log import Log
 from ladestrom.reader.broadcast import Broadcast
+from ladestrom.writer.hub import Hub
 
 METRICS_PATH = "/metrics"
 APPEND_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)

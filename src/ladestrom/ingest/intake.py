@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 
 from ladestrom.errors import OWN_FAILURES, LadestromError, PartlyTaken, Taken
-from ladestrom.hub import Hub
 from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
@@ -19,6 +18,7 @@ from ladestrom.model import ADJUSTED_MAX, Beginning, Feed, Ids, Millis, Operator
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Request
 from ladestrom.tasks import Turns, parts
+from ladestrom.writer.hub import Hub
 
 PART_REPORTS_MAX: Final = 5_000
 """Handed to the hub at once, refused ones likewise; some 20 ms, after which others have their turn."""

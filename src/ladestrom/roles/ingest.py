@@ -12,7 +12,6 @@ from prometheus_client.registry import Collector
 
 from ladestrom import housekeeping, transports
 from ladestrom.housekeeping import Chore
-from ladestrom.hub import Hub
 from ladestrom.ingest import extensions
 from ladestrom.ingest.intake import Intake, Speakers
 from ladestrom.ingest.location_store import LocationStore
@@ -28,6 +27,7 @@ from ladestrom.roles.context import Context, clock
 from ladestrom.roles.rights import Rights
 from ladestrom.transports import sources
 from ladestrom.transports.serving import Route, Services
+from ladestrom.writer.hub import Hub
 
 SOURCES_S: Final = 2.0
 """How old what the command line shows of sources may be."""

@@ -17,12 +17,12 @@ from ladestrom.edges.connection import StreamLimits
 from ladestrom.edges.contract.served import Served
 from ladestrom.formats.dialect import Style
 from ladestrom.formats.wire import Observed
-from ladestrom.hub import HubLimits
 from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX
 from ladestrom.reader.channels import BroadcastLimits
 from ladestrom.transports import pushes
+from ladestrom.writer.hub import HubLimits
 
 
 def store(directory: DataDirectory) -> Place:

@@ -14,7 +14,6 @@ from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.housekeeping import Chore
-from ladestrom.hub import Hub
 from ladestrom.model import NEVER
 from ladestrom.ports.log import BoardRow, Log
 from ladestrom.ports.signals import Listener
@@ -23,6 +22,8 @@ from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.rights import Rights
 from ladestrom.writer.checkpoints import Checkpoints
+from ladestrom.writer.expiry import Expiry
+from ladestrom.writer.hub import Hub
 from ladestrom.writer.reconciliation import Readings, Reconciliation
 
 logger = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ class Writer:
         self.board = Board()
         self.hub = Hub(log, self.board, directory, clock, limits.of_hub(settings), context.present)
         self.reconciliation = Reconciliation(store, self.hub, self._readings, clock)
+        self.expiry = Expiry(self.hub)
         self.checkpoints = Checkpoints(
             log, self.hub, every_s=settings.log.checkpoint_s, every_entries=settings.log.checkpoint_entries
         )
@@ -82,7 +84,7 @@ class Writer:
         return (Chore(EXPIRE_S, self._expire), Chore(CHECKPOINT_LOOK_S, self.checkpoints.when_due))
 
     async def _expire(self) -> None:
-        expired = await self.hub.expire()
+        expired = await self.expiry.take()
         if expired:
             logger.info("sources silent", evses=expired)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ladestrom.hub import Hub
 from ladestrom.ports.log import Log
+from ladestrom.writer.hub import Hub
 
 
 class Checkpoints:

@@ -11,13 +11,13 @@ import msgspec
 
 from ladestrom.core.access import REGISTER_SOURCE, may_report
 from ladestrom.core.directory import Directory
-from ladestrom.hub import Hub
 from ladestrom.model import Evse, Millis, Operator, Reading, Station, StatusReport
 from ladestrom.ports.registry import RegistryDelta
 from ladestrom.ports.signals import Listener
 from ladestrom.ports.stores import Store
 from ladestrom.process import keeping
 from ladestrom.tasks import parts
+from ladestrom.writer.hub import Hub
 
 T = TypeVar("T")
 

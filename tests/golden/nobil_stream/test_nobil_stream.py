@@ -25,12 +25,12 @@ from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import STATION_FILTERS, selection
 from ladestrom.core.view import View
-from ladestrom.hub import Hub
 from ladestrom.model import Operator, Outlet, Position, Station
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.protocols import plain
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.subscriptions import Subscriber, Subscription
+from ladestrom.writer.hub import Hub
 
 HERE = Path(__file__).parent
 SAMPLES = sorted(HERE.glob("*.jsonl"))

@@ -25,7 +25,6 @@ from ladestrom.errors import (
     NotReady,
     SourceFailure,
 )
-from ladestrom.hub import Hub
 from ladestrom.ingest import http_poll
 from ladestrom.ingest.http_poll import ASKS_MAX, Failed, Poller, SourceLimits
 from ladestrom.ingest.intake import Intake
@@ -38,6 +37,7 @@ from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Memory, Pull, PullSettings, Round, reading
+from ladestrom.writer.hub import Hub
 
 EVSE = "NO*ABC*E1*001"
 

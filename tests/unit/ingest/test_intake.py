@@ -15,12 +15,12 @@ from ladestrom import tasks
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure, PartlyTaken, Taken
-from ladestrom.hub import Hub
 from ladestrom.ingest import intake
 from ladestrom.ingest.intake import PART_REPORTS_MAX, Intake, _joined, told_of
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, SourceIdentity, State
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols.delivery import Delivery
+from ladestrom.writer.hub import Hub
 
 EVSES = make_evses(2 * PART_REPORTS_MAX + 10)
 ABC = make_operator()

@@ -18,12 +18,12 @@ from ladestrom.core.board import Board
 from ladestrom.core.charge_points import enrol
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure
-from ladestrom.hub import Hub
 from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.ocpp_server import PINGS, OcppLimits, OcppServer
 from ladestrom.model import Cause, Status
 from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.protocols import ocpp
+from ladestrom.writer.hub import Hub
 
 PLACE = make_station("NOR_00001", evses=2)
 FIRST, SECOND = (evse.key for evse in PLACE.evses)

@@ -14,7 +14,6 @@ from ladestrom import tasks
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.hub import Hub
 from ladestrom.ingest import extensions
 from ladestrom.ingest.http_poll import Poller, SourceLimits
 from ladestrom.ingest.intake import Intake
@@ -24,6 +23,7 @@ from ladestrom.ingest.supervision import Supervision
 from ladestrom.ingest.websocket_client import Follower
 from ladestrom.outbound.pacing import PaceLimits
 from ladestrom.ports.sources import SourceRecord
+from ladestrom.writer.hub import Hub
 
 
 class Store:

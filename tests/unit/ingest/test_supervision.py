@@ -13,7 +13,6 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import BadRequest, MalformedBody, NotReady
-from ladestrom.hub import Hub
 from ladestrom.ingest.extensions import OURS
 from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.intake import PART_REPORTS_MAX, Intake
@@ -24,6 +23,7 @@ from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.outbound.breaker import Breaker
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Request
+from ladestrom.writer.hub import Hub
 
 PULL = SourceIdentity("acme", "abc", "datex2", Kind.PULL)
 S = 1_000

@@ -17,7 +17,6 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.client.aio import Lost, Opened
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.hub import Hub
 from ladestrom.ingest import parsing
 from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.intake import Intake
@@ -28,6 +27,7 @@ from ladestrom.ingest.websocket_client import Follower, Told
 from ladestrom.model import Status
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import nobil_stream
+from ladestrom.writer.hub import Hub
 
 FRAMES = 100
 SOURCE = SourceRecord(

@@ -8,10 +8,10 @@ from tests.building import NOW, make_evse, make_station
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
-from ladestrom.hub import Hub
 from ladestrom.model import Reading, Station, Status
 from ladestrom.ports.registry import RegistryDelta
 from ladestrom.ports.stores import Store
+from ladestrom.writer.hub import Hub
 from ladestrom.writer.reconciliation import Readings, Reconciliation
 
 FIRST = make_evse("NO*ABC*E1")

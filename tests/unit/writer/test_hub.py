@@ -13,21 +13,12 @@ from structlog.testing import capture_logs
 from tests.building import NOW, GatedLog, make_change, make_evse, make_operator, make_report, make_station
 from tests.patience import DEADLINE_S, come_true, turns
 
-import ladestrom.hub
+import ladestrom.writer.hub
 from ladestrom import tasks
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded, TooManyRequests
-from ladestrom.hub import (
-    APPEND_SECONDS_MAX,
-    CHUNK_EVSES,
-    RAPID_MS,
-    REPORTS_PER_LOOK,
-    Decision,
-    Hub,
-    HubLimits,
-)
 from ladestrom.model import (
     ADJUSTED_MAX,
     Evse,
@@ -40,6 +31,16 @@ from ladestrom.model import (
     Refusal,
     Status,
     StatusReport,
+)
+from ladestrom.writer.expiry import Expiry
+from ladestrom.writer.hub import (
+    APPEND_SECONDS_MAX,
+    CHUNK_EVSES,
+    RAPID_MS,
+    REPORTS_PER_LOOK,
+    Decision,
+    Hub,
+    HubLimits,
 )
 
 DAY_MS = 86_400_000
@@ -702,7 +703,7 @@ class TestRaw:
 class TestExpiry:
     async def expired(self, at: Working, now: int) -> int:
         at.clock.now = now
-        return await at.hub.expire()
+        return await Expiry(at.hub).take()
 
     async def test_an_evse_of_a_silent_source_becomes_unknown(self) -> None:
         async with working() as at:
@@ -738,7 +739,7 @@ class TestExpiry:
             fresh = at.submit(make_report(FIRST, Status.AVAILABLE, now))
             await at.waiting(1)
             at.clock.now = now
-            expiring = asyncio.create_task(at.hub.expire())
+            expiring = asyncio.create_task(Expiry(at.hub).take())
             await come_true(lambda: bool(at.hub._own))
             at.log.gate.set()
             await asyncio.gather(blocking, fresh)
@@ -952,7 +953,7 @@ class TestTurns:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tasks, "TURN_S", 0)
-        monkeypatch.setattr(ladestrom.hub, "CHUNK_EVSES", 1)
+        monkeypatch.setattr(ladestrom.writer.hub, "CHUNK_EVSES", 1)
         async with working() as at:
             await at.submit(make_report(FIRST))
             keep = [(f"NO*ABC*E{number}", "") for number in range(100)]

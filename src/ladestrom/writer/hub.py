@@ -327,9 +327,7 @@ class Hub:
         self._wake.set()
         return await future
 
-    async def _decide_each(
-        self, items: Sequence[T], make: Callable[[Sequence[T], Round, Taking], int]
-    ) -> int:
+    async def decide_each(self, items: Sequence[T], make: Callable[[Sequence[T], Round, Taking], int]) -> int:
         """Has `make` decide on so many at a time, each time in another group; says how many, as `decide`."""
         made = 0
         for some in parts(items, CHUNK_EVSES):
@@ -551,22 +549,14 @@ class Hub:
             error = LogFailure(UNDECIDED)
         _refuse(decided.futures(), error)
 
-    async def expire(self) -> int:
-        """Turns EVSEs UNKNOWN whose source is silent; says how many. To be called every ten seconds."""
+    def look(self) -> bool:
+        """Compares our clocks; whether silences can be judged now."""
         wall, steady = self._clock(), self._steady()
         can_judge = self._times.look(wall, steady, self._grace_ms)
         ahead_ms = self._times.was_ahead(wall, steady)
         if ahead_ms:
             self.board.shift_recovered(ahead_ms)
-        if not can_judge:
-            return 0
-
-        def silent(keys: Sequence[str], round_: Round, taken: Taking) -> int:
-            found = self.board.expire(taken.heard_at, taken.received_at, self._stale_after, keys)
-            round_.add(found, taken)
-            return len(found)
-
-        return await self._decide_each(list(self.board.cells), silent)
+        return can_judge
 
     async def sign_off(
         self,
@@ -635,7 +625,7 @@ class Hub:
                     made += 1
             return made
 
-        return await self._decide_each(keys, off)
+        return await self.decide_each(keys, off)
 
     def _allowed(self, operator: Operator, keys: Iterable[str]) -> list[str]:
         """Those of some EVSEs that an operator may report on now."""
@@ -658,7 +648,7 @@ class Hub:
             round_.add(made, taken)
             return len(made)
 
-        return await self._decide_each(list(cells), off)
+        return await self.decide_each(list(cells), off)
 
     async def confirm(self, operator: Operator, feed: str) -> int:
         """A source showed that all holds that it told on a feed: its EVSEs count as heard now. Says how many.
@@ -676,9 +666,10 @@ class Hub:
             round_.hear(own, taken)
             return len(own)
 
-        return await self._decide_each(list(cells), hear)
+        return await self.decide_each(list(cells), hear)
 
-    def _stale_after(self, source: str) -> int:
+    def stale_after(self, source: str) -> int:
+        """How long a source may be silent, in milliseconds."""
         return self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)
 
     async def reconcile(self, evses: Iterable[Evse], gone: Iterable[str]) -> int:
@@ -705,8 +696,8 @@ class Hub:
             round_.add(changes, taken)
             return len(changes)
 
-        made = await self._decide_each(list(gone), off)
-        return made + await self._decide_each(list(evses), on)
+        made = await self.decide_each(list(gone), off)
+        return made + await self.decide_each(list(evses), on)
 
     def _vouches(self, source: str, evse: Evse) -> bool:
         """Whether what a source said of an EVSE holds at its new station.
