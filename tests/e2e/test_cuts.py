@@ -15,7 +15,8 @@ from tests.e2e.serving import Serving, now
 from tests.e2e.surviving import Address, Ledger, Outcome, Plan, survive
 from tests.e2e.wire import TEXT, frame
 from tests.patience import DEADLINE_S, until
-from tests.simulation.faults import FAULTS, planted
+from tests.simulation.faults import FAULTS
+from tests.simulation.planting import planted
 
 from ladestrom.client.v2_aio import Transport
 from ladestrom.client.v2_session import Mode
