@@ -16,13 +16,14 @@ from typing import Any, Final
 import httpx2
 import pytest
 from tests.e2e.serving import Serving, evse, station
-from tests.patience import DEADLINE_S
+from tests.patience import DEADLINE_S, until
 from websockets.sync.client import connect
 
 import ladestrom
 from ladestrom.edges.contract.requests import PARAMETERS
 from ladestrom.edges.contract.rows import WS, Channel, Operation
 from ladestrom.outputs import OUTPUTS, Output
+from ladestrom.outputs.map.aggregates import Aggregates
 from ladestrom.roles.contracts import contract
 
 PACKAGE: Final = Path(ladestrom.__file__).parent
@@ -51,6 +52,9 @@ VOLATILE: Final = (
 def server(tmp_path: Path) -> Iterator[Serving]:
     """The world, and two reports on it."""
     with Serving(tmp_path, stations=WORLD) as running:
+        kept = running.app.reader.folds["map"]
+        assert isinstance(kept, Aggregates)
+        until(lambda: kept.history.is_live, "the log was read for the history")
         report(running, "NO*ALF*E1234", "AVAILABLE", AT)
         report(running, "NO*ALF*E1234", "CHARGING", AT + 60_000)
         yield running
