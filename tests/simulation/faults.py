@@ -320,7 +320,7 @@ FAULTS: Final = (
         "if False and since",
         kind=Kind.TORRENT,
     ),
-    Fault("conflation forgets an EVSE", V2Dialect, "missed", "change in found", "change in found[1:]"),
+    Fault("conflation forgets an EVSE", V2Dialect, "missed", "for held in found]", "for held in found[1:]]"),
     Fault("conflation forgets a station", View, "_newer", "found.reverse()", "found = found[:0:-1]"),
     Fault(
         "who is far behind hears nothing more",

@@ -7,18 +7,19 @@ from typing import Final, NamedTuple
 
 from tests.simulation.rules.nature import Kind
 
-from ladestrom import hub, model
+from ladestrom import model
 from ladestrom.core import access, board, precedence, rules, words
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.timekeeping import Timekeeper
-from ladestrom.hub import Hub
 from ladestrom.ingest import intake
 from ladestrom.ingest.intake import Intake
 from ladestrom.protocols import ocpp16, oicp, plain
 from ladestrom.protocols.delivery import Gathering
 from ladestrom.protocols.ocpp_points import Points
+from ladestrom.writer import hub
 from ladestrom.writer.checkpoints import Checkpoints
+from ladestrom.writer.hub import Hub
 from ladestrom.writer.reconciliation import Reconciliation
 
 SEEDS_MAX: Final = 100
@@ -551,7 +552,7 @@ FAULTS: Final = (
         "7",
         "a source's own limit of silence does not count",
         Hub,
-        "_stale_after",
+        "stale_after",
         "self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)",
         "self.limits.stale_after_s * 1000",
         kind=Kind.LOSING,

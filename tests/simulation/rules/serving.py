@@ -17,7 +17,6 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure
-from ladestrom.hub import Hub, HubLimits
 from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.supervision import Supervision
 from ladestrom.model import Change, Entry, Millis, Operator
@@ -25,6 +24,7 @@ from ladestrom.ports.log import BoardRow, Times
 from ladestrom.ports.stores import Store
 from ladestrom.protocols.ocpp_points import Points, layout
 from ladestrom.writer.checkpoints import Checkpoints
+from ladestrom.writer.hub import Hub, HubLimits
 from ladestrom.writer.reconciliation import Readings, Reconciliation
 
 STALE_S: Final = 600

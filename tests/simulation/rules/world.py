@@ -38,7 +38,6 @@ from tests.simulation.rules.speakers import (
 )
 from tests.simulation.rules.stations import KEYS, WRITTEN, Registry
 
-from ladestrom import hub as hub_module
 from ladestrom.errors import LogFailure
 from ladestrom.ingest.intake import feed_of
 from ladestrom.ingest.supervision import Kind as Way
@@ -55,6 +54,8 @@ from ladestrom.model import (
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpp import Conversation
 from ladestrom.protocols.ocpp16 import OCPP_16
+from ladestrom.writer import hub as hub_module
+from ladestrom.writer.expiry import Expiry
 
 NOW: Final[Millis] = 1_795_000_000_000
 STEPS: Final = 70
@@ -473,7 +474,7 @@ class World:
 
     async def _look(self) -> None:
         must, may = self.judge.look()
-        await self._server.hub.expire()
+        await Expiry(self._server.hub).take()
         lost = {change.evse for change in self._log.taken}
         for key in sorted(may & (lost | must)):
             self.judge.expire(key)
