@@ -20,7 +20,7 @@ from ladestrom.quoting import quoted
 T = TypeVar("T")
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Where something is kept, and how."""
 
     url: str
@@ -31,7 +31,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     retention_mib: float = 4096
 
 
-async def _sqlite_log(place: Place) -> Log:
+async def _sqlite_log(place: Opening) -> Log:
     return await SqliteLog.open(
         place.directory.path / LOG_FILE,
         durability=Durability(place.durability),
@@ -41,31 +41,31 @@ async def _sqlite_log(place: Place) -> Log:
     )
 
 
-async def _memory_log(_: Place) -> Log:
+async def _memory_log(_: Opening) -> Log:
     return MemoryLog()
 
 
-async def _sqlite_store(place: Place) -> Stores:
+async def _sqlite_store(place: Opening) -> Stores:
     store = await open_store(place.directory.path / STORE_FILE)
     place.directory.keep(STORE_FILE)
     return store
 
 
-async def _postgresql_store(place: Place) -> Stores:
+async def _postgresql_store(place: Opening) -> Stores:
     return await open_store(place.url)
 
 
-LOGS: Final[Mapping[str, Callable[[Place], Awaitable[Log]]]] = {
+LOGS: Final[Mapping[str, Callable[[Opening], Awaitable[Log]]]] = {
     "sqlite": _sqlite_log,
     "memory": _memory_log,
 }
-STORES: Final[Mapping[str, Callable[[Place], Awaitable[Stores]]]] = {
+STORES: Final[Mapping[str, Callable[[Opening], Awaitable[Stores]]]] = {
     "sqlite": _sqlite_store,
     "postgresql": _postgresql_store,
 }
 
 
-async def open_log(place: Place) -> Log:
+async def open_log(place: Opening) -> Log:
     """Opens a log, made where it is missing.
 
     Raises:
@@ -75,7 +75,7 @@ async def open_log(place: Place) -> Log:
     return await _of(LOGS, place.url)(place)
 
 
-async def open_stores(place: Place) -> Stores:
+async def open_stores(place: Opening) -> Stores:
     """Opens a store, made and migrated where it has to be.
 
     Raises:

@@ -45,7 +45,7 @@ from ladestrom.writer.hub import Hub
 logger = structlog.get_logger(__name__)
 
 
-class Shelf(Protocol):
+class Quarantine(Protocol):
     """Deliveries that could not be read."""
 
     async def newest(self) -> list[Unread]:
@@ -87,7 +87,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: Callable[[], int]
 
 
-class AdminDesk(msgspec.Struct, frozen=True, kw_only=True):
+class AdminServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints need of the server."""
 
     door: Doorkeeper
@@ -99,31 +99,31 @@ class AdminDesk(msgspec.Struct, frozen=True, kw_only=True):
     sources: Callable[[], list[ToldSource]]
     pause: Callable[[str, bool], Awaitable[None]]
     """Stops the source of this name, or lets it go on; raises NotFound."""
-    shelf: Shelf
+    quarantine: Quarantine
     reasons: Callable[[], dict[str, str]]
     """Why the server is not ready, by check."""
 
 
-def handlers(desk: AdminDesk) -> list[HTTPRouteHandler]:
+def handlers(services: AdminServices) -> list[HTTPRouteHandler]:
     """The route handlers."""
-    return [*_process(desk), *_sources(desk), *_quarantine(desk)]
+    return [*_process(services), *_sources(services), *_quarantine(services)]
 
 
-def _admit(desk: AdminDesk, request: AnyRequest) -> None:
-    desk.door.credential(request.headers, Scope.ADMIN)
+def _admit(services: AdminServices, request: AnyRequest) -> None:
+    services.door.credential(request.headers, Scope.ADMIN)
 
 
 def _answer(told: msgspec.Struct) -> Response[bytes]:
     return json_answer(msgspec.json.encode(told))
 
 
-def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
+def _process(services: AdminServices) -> list[HTTPRouteHandler]:
     @get("/api/v2/admin", sync_to_thread=False)
     def process(request: AnyRequest) -> Response[bytes]:
         """The process, its log, its store, its consumers."""
-        _admit(desk, request)
-        own, log, broadcast = desk.process, desk.log, desk.broadcast
-        reasons = desk.reasons()
+        _admit(services, request)
+        own, log, broadcast = services.process, services.log, services.broadcast
+        reasons = services.reasons()
         return _answer(
             ServerState(
                 version=__version__,
@@ -143,7 +143,7 @@ def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
                     checkpoint_seq=own.checkpoint_seq(),
                 ),
                 store=StoreState(own.store, own.revision()),
-                board=BoardState(len(broadcast.view.directory.stations), len(desk.hub.board)),
+                board=BoardState(len(broadcast.view.directory.stations), len(services.hub.board)),
                 consumers=ConsumersState(
                     broadcast.consumers,
                     broadcast.channels,
@@ -156,18 +156,18 @@ def _process(desk: AdminDesk) -> list[HTTPRouteHandler]:
     @get("/api/v2/admin/settings", sync_to_thread=False)
     def settings(request: AnyRequest) -> Response[bytes]:
         """Every setting, its value, and where that came from."""
-        _admit(desk, request)
-        return _answer(SettingList(list(desk.settings())))
+        _admit(services, request)
+        return _answer(SettingList(list(services.settings())))
 
     return [process, settings]
 
 
-def _sources(desk: AdminDesk) -> list[HTTPRouteHandler]:
+def _sources(services: AdminServices) -> list[HTTPRouteHandler]:
     async def turned(request: AnyRequest, name: str, *, paused: bool) -> Response[bytes]:
-        by = desk.door.credential(request.headers, Scope.ADMIN)
-        await desk.pause(name, paused)
+        by = services.door.credential(request.headers, Scope.ADMIN)
+        await services.pause(name, paused)
         logger.info("a source was paused" if paused else "a source was resumed", source=name, by=by.key_id)
-        for source in desk.sources():
+        for source in services.sources():
             if source.source == name:
                 return _answer(source)
         raise NotFound(f"there is no source {quoted(name, 100)} any more")
@@ -175,8 +175,8 @@ def _sources(desk: AdminDesk) -> list[HTTPRouteHandler]:
     @get("/api/v2/admin/sources", sync_to_thread=False)
     def sources(request: AnyRequest) -> Response[bytes]:
         """Every source, how it does and how it is set up."""
-        _admit(desk, request)
-        return _answer(ToldSources(desk.sources()))
+        _admit(services, request)
+        return _answer(ToldSources(services.sources()))
 
     @post("/api/v2/admin/sources/{name:str}/pause", status_code=200)
     async def pause(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
@@ -191,21 +191,21 @@ def _sources(desk: AdminDesk) -> list[HTTPRouteHandler]:
     return [sources, pause, resume]
 
 
-def _quarantine(desk: AdminDesk) -> list[HTTPRouteHandler]:
-    shelf = desk.shelf
+def _quarantine(services: AdminServices) -> list[HTTPRouteHandler]:
+    quarantine = services.quarantine
 
     @get("/api/v2/admin/quarantine")
     async def unread(request: AnyRequest) -> Response[bytes]:
         """Deliveries that could not be read."""
-        _admit(desk, request)
+        _admit(services, request)
         # What is said of an error may quote what was sent.
-        return json_answer(without_keys(msgspec.json.encode(UnreadList(await shelf.newest()))))
+        return json_answer(without_keys(msgspec.json.encode(UnreadList(await quarantine.newest()))))
 
     @get("/api/v2/admin/quarantine/{unread_id:str}", opt={COMPRESSED: True})
     async def body(request: AnyRequest, unread_id: FromPath[str]) -> Response[bytes]:
         """One of them as it came, to be saved: it is nothing that a browser should show."""
-        _admit(desk, request)
-        content = await shelf.body(unread_id)
+        _admit(services, request)
+        content = await quarantine.body(unread_id)
         headers: dict[str, Any] = {
             "cache-control": "no-store",
             "content-disposition": f'attachment; filename="{unread_id}.bin"',
@@ -216,8 +216,8 @@ def _quarantine(desk: AdminDesk) -> list[HTTPRouteHandler]:
     @post("/api/v2/admin/quarantine/{unread_id:str}/replay", status_code=200)
     async def replay(request: AnyRequest, unread_id: FromPath[str]) -> Response[bytes]:
         """Reads one of them again, and takes it."""
-        by = desk.door.credential(request.headers, Scope.ADMIN)
-        told = await shelf.replay(unread_id)
+        by = services.door.credential(request.headers, Scope.ADMIN)
+        told = await quarantine.replay(unread_id)
         logger.info("a delivery was read again", id=unread_id, by=by.key_id)
         return _answer(told)
 

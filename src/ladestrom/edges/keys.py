@@ -151,7 +151,7 @@ class KeyPolicy(msgspec.Struct, frozen=True):
     url_public: str = ""
 
 
-class KeyDesk(msgspec.Struct):
+class KeyServices(msgspec.Struct):
     """What the endpoints need of the server. Policy and limits are replaced when settings change."""
 
     door: Doorkeeper
@@ -169,46 +169,46 @@ class KeyDesk(msgspec.Struct):
     """A clock that nobody sets, for rates."""
 
 
-def handlers(desk: KeyDesk) -> list[HTTPRouteHandler]:
+def handlers(services: KeyServices) -> list[HTTPRouteHandler]:
     """The route handlers."""
-    return united([*_own(desk), *_all(desk)])
+    return united([*_own(services), *_all(services)])
 
 
-def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
-    door = desk.door
-    rate = AddressRate(desk.policy.per_address_per_hour_max, desk.policy.per_address_per_day_max)
+def _own(services: KeyServices) -> list[HTTPRouteHandler]:
+    door = services.door
+    rate = AddressRate(services.policy.per_address_per_hour_max, services.policy.per_address_per_day_max)
 
     def count(request: AnyRequest) -> None:
-        wait_s = rate.admit(desk.addresses.network(*asked_from(request)), desk.steady())
+        wait_s = rate.admit(services.addresses.network(*asked_from(request)), services.steady())
         if wait_s:
             raise TooManyRequests(
-                f"this IP address: {desk.policy.per_address_per_hour_max} keys an hour, "
-                f"{desk.policy.per_address_per_day_max} a day; try again in {wait_s} s",
+                f"this IP address: {services.policy.per_address_per_hour_max} keys an hour, "
+                f"{services.policy.per_address_per_day_max} a day; try again in {wait_s} s",
                 retry_after_s=wait_s,
             )
 
     @post("/api/v2/keys", status_code=201, request_max_body_size=BODY_BYTES_MAX)
     async def make(request: AnyRequest) -> Response[bytes]:
         """A key that reads, for whoever asks, where that is allowed."""
-        if desk.policy.policy == "closed":
-            who = desk.policy.contact or "who runs this server"
+        if services.policy.policy == "closed":
+            who = services.policy.contact or "who runs this server"
             raise KeysClosed(f"this server does not issue keys automatically; ask {who} for one")
-        _check_page(request, desk.policy.url_public)
+        _check_page(request, services.policy.url_public)
         wanted = await _read(request)
-        now = desk.clock()
+        now = services.clock()
         text, record = self_made(
-            desk.random_bytes(SECRET_BYTES),
-            desk.random_bytes(ID_BYTES),
+            services.random_bytes(SECRET_BYTES),
+            services.random_bytes(ID_BYTES),
             asked(wanted.name, wanted.email, wanted.purpose),
             now,
-            days=desk.policy.days,
-            approved=desk.policy.policy == "open",
+            days=services.policy.days,
+            approved=services.policy.policy == "open",
         )
         count(request)
-        await desk.store.put_key(record, self_made_max=desk.policy.self_made_max)
-        await desk.changed()
+        await services.store.put_key(record, self_made_max=services.policy.self_made_max)
+        await services.changed()
         logger.info("a visitor created a key", id=record.id, state=key_state(record, now))
-        return json_answer(msgspec.json.encode(MadeKey(**_made(desk, text, record, now))))
+        return json_answer(msgspec.json.encode(MadeKey(**_made(services, text, record, now))))
 
     @get("/api/v2/keys/self", sync_to_thread=False)
     def own(request: AnyRequest) -> Response[bytes]:
@@ -218,14 +218,14 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
         told = OwnKey(
             id=record.id,
             name=record.name,
-            state=key_state(record, desk.clock()),
+            state=key_state(record, services.clock()),
             scopes=record.scopes,
             operator=record.operator,
             created_at=instant(record.created_at or None),
             expires_at=instant(record.expires_at),
             last_used_at=instant(use.last_used_at or record.last_used_at),
-            limits=desk.limits,
-            use=desk.use(record.id),
+            limits=services.limits,
+            use=services.use(record.id),
         )
         return json_answer(msgspec.json.encode(told))
 
@@ -234,18 +234,20 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
         """A second key with the same rights; the one that the request carries ends a day later."""
         old = door.holder(request.headers, waiting=False)
         _refuse_demo(old)
-        now = desk.clock()
+        now = services.clock()
         count(request)
         # Never longer than it was to be: what somebody was let in for does not grow by itself.
         text, record = successor(
-            desk.random_bytes(SECRET_BYTES), desk.random_bytes(ID_BYTES), old, now, old.expires_at
+            services.random_bytes(SECRET_BYTES), services.random_bytes(ID_BYTES), old, now, old.expires_at
         )
-        await desk.store.put_key(record, self_made_max=desk.policy.self_made_max if old.self_made else None)
+        await services.store.put_key(
+            record, self_made_max=services.policy.self_made_max if old.self_made else None
+        )
         ends_at = now + OVERLAP_MS if old.expires_at is None else min(old.expires_at, now + OVERLAP_MS)
-        await desk.store.expire_key(old.id, ends_at)
-        await desk.changed()
+        await services.store.expire_key(old.id, ends_at)
+        await services.changed()
         logger.info("a key was rotated by its holder", id=old.id, successor=record.id)
-        told = RotatedKey(**_made(desk, text, record, now), overlap_until=instant(ends_at))
+        told = RotatedKey(**_made(services, text, record, now), overlap_until=instant(ends_at))
         return json_answer(msgspec.json.encode(told))
 
     @delete("/api/v2/keys/self")
@@ -253,21 +255,21 @@ def _own(desk: KeyDesk) -> list[HTTPRouteHandler]:
         """Ends the key that the request carries; its connections are cut."""
         record = door.holder(request.headers)
         _refuse_demo(record)
-        await desk.store.revoke_key(record.id, desk.clock())
-        await desk.changed()
+        await services.store.revoke_key(record.id, services.clock())
+        await services.changed()
         logger.info("a key was revoked by its holder", id=record.id)
 
     return [make, own, rotate, end]
 
 
-def _all(desk: KeyDesk) -> list[HTTPRouteHandler]:
-    door, store = desk.door, desk.store
+def _all(services: KeyServices) -> list[HTTPRouteHandler]:
+    door, store = services.door, services.store
 
     @get("/api/v2/keys")
     async def every(request: AnyRequest) -> Response[bytes]:
         """All keys, without what is secret of them."""
         door.credential(request.headers, Scope.ADMIN)
-        now = desk.clock()
+        now = services.clock()
         rows: list[KeyRow] = []
         for number, record in enumerate(await store.keys()):
             rows.append(_row(record, now))
@@ -279,9 +281,9 @@ def _all(desk: KeyDesk) -> list[HTTPRouteHandler]:
     async def approve(request: AnyRequest, key_id: FromPath[str]) -> Response[bytes]:
         """Makes a key good that waits."""
         by = door.credential(request.headers, Scope.ADMIN)
-        now = desk.clock()
+        now = services.clock()
         await store.approve_key(key_id, now)
-        await desk.changed()
+        await services.changed()
         logger.info("a key was approved", id=key_id, by=by.key_id)
         for record in await store.keys():
             if record.id == key_id:
@@ -292,8 +294,8 @@ def _all(desk: KeyDesk) -> list[HTTPRouteHandler]:
     async def revoke(request: AnyRequest, key_id: FromPath[str]) -> None:
         """Ends a key for good; its connections are cut."""
         by = door.credential(request.headers, Scope.ADMIN)
-        await store.revoke_key(key_id, desk.clock())
-        await desk.changed()
+        await store.revoke_key(key_id, services.clock())
+        await services.changed()
         logger.info("a key was revoked", id=key_id, by=by.key_id)
 
     return [every, approve, revoke]
@@ -344,7 +346,7 @@ def _refuse_demo(record: KeyRecord) -> None:
         raise NotAllowed("the key of the demo is shared by everyone and cannot be changed")
 
 
-def _made(desk: KeyDesk, text: str, record: KeyRecord, now: Millis) -> dict[str, Any]:
+def _made(services: KeyServices, text: str, record: KeyRecord, now: Millis) -> dict[str, Any]:
     return {
         "id": record.id,
         "key": text,
@@ -352,7 +354,7 @@ def _made(desk: KeyDesk, text: str, record: KeyRecord, now: Millis) -> dict[str,
         "state": key_state(record, now),
         "scopes": record.scopes,
         "expires_at": instant(record.expires_at),
-        "limits": desk.limits,
+        "limits": services.limits,
     }
 
 

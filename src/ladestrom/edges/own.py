@@ -43,7 +43,7 @@ class OwnOperator(msgspec.Struct, frozen=True):
     freshness: OperatorFreshness
 
 
-class OwnDesk(msgspec.Struct, frozen=True, kw_only=True):
+class OwnServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints need of the server."""
 
     door: Doorkeeper
@@ -55,18 +55,18 @@ class OwnDesk(msgspec.Struct, frozen=True, kw_only=True):
     """Where an operator has no limit of its own."""
 
 
-def handlers(desk: OwnDesk) -> list[HTTPRouteHandler]:
+def handlers(services: OwnServices) -> list[HTTPRouteHandler]:
     """The route handlers."""
 
     def own(request: AnyRequest) -> Operator:
-        key_id = desk.door.credential(request.headers, Scope.REPORT).key_id
-        return desk.door.reporter(key_id)
+        key_id = services.door.credential(request.headers, Scope.REPORT).key_id
+        return services.door.reporter(key_id)
 
     @get("/api/v2/operators/self")
     async def operator(request: AnyRequest) -> Response[Any]:
         """The operator whose key it is: its rights, what they cover, and how fresh its reports are."""
         found = own(request)
-        evses, stations = await _covered(desk.view, found)
+        evses, stations = await _covered(services.view, found)
         return json_answer(
             msgspec.json.encode(
                 OwnOperator(
@@ -75,10 +75,10 @@ def handlers(desk: OwnDesk) -> list[HTTPRouteHandler]:
                     prefixes=found.prefixes,
                     all=found.all,
                     registers=found.may_register,
-                    stale_after_s=found.stale_after_s or desk.stale_after_s(),
+                    stale_after_s=found.stale_after_s or services.stale_after_s(),
                     evses=evses,
                     stations=stations,
-                    freshness=desk.freshness(found.name),
+                    freshness=services.freshness(found.name),
                 )
             )
         )
@@ -86,13 +86,13 @@ def handlers(desk: OwnDesk) -> list[HTTPRouteHandler]:
     @get("/api/v2/operators/self/refusals", sync_to_thread=False)
     def refusals(request: AnyRequest) -> Response[Any]:
         """What the operator was refused, the last 1,000 items since the server started."""
-        return _refused(desk.refused(own(request).name))
+        return _refused(services.refused(own(request).name))
 
     @get("/api/v2/admin/refusals", sync_to_thread=False)
     def all_refusals(request: AnyRequest) -> Response[Any]:
         """What operators were refused: the last 1,000 items, or with `operator` those of one."""
-        desk.door.credential(request.headers, Scope.ADMIN)
-        return _refused(desk.refused(request.query_params.get("operator")))
+        services.door.credential(request.headers, Scope.ADMIN)
+        return _refused(services.refused(request.query_params.get("operator")))
 
     return [operator, refusals, all_refusals]
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ladestrom.core.selection import Box, Selection, operator_words
 from ladestrom.model import Station
-from ladestrom.reader.channel import Channel, Row
+from ladestrom.reader.channel import Channel, PendingRow
 
 KINDS_MAX: Final = 10_000
 """Kinds of stations that are remembered; beyond that they are asked about anew. The 5,571 stations of fifteen
@@ -47,9 +47,9 @@ class Audience:
         """
         self.single: dict[tuple[str, str], dict[Channel, Callable[[tuple[bytes, int]], None]]] = {}
         """Windows that take each change as a frame, by dialect and framing."""
-        self.gathering: dict[str, dict[Channel, Callable[[Row], None]]] = {}
+        self.gathering: dict[str, dict[Channel, Callable[[PendingRow], None]]] = {}
         """Waiting rows of those that take each change of a station into their next message, by dialect."""
-        self.choosy: dict[str, dict[Channel, Callable[[Row], None]]] = {}
+        self.choosy: dict[str, dict[Channel, Callable[[PendingRow], None]]] = {}
         """Likewise of those that look at EVSE and status, by dialect."""
         self.raw: dict[Channel, None] = {}
         """Channels that hear of each report."""

@@ -46,7 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
         return self.seq >= seq and self.records >= records
 
 
-Row = tuple[bytes, int, int, int]
+PendingRow = tuple[bytes, int, int, int]
 """A change that waits for its message: encoded, its sequence, and what it adds to count and digest of the
 selected state (see `core.digests`)."""
 
@@ -65,7 +65,7 @@ class Channel:
         """Number of the oldest frame kept."""
         self.chain = 0
         """Position of a consumer that has taken all frames."""
-        self.rows: list[Row] = []
+        self.rows: list[PendingRow] = []
         """Changes that wait for their message."""
         self.rows_due_s: float | None = None
         """When they are due; None while the pass has not seen any."""
@@ -102,7 +102,7 @@ class Channel:
         """Adds a frame; a consumer that has taken it stands at `seq`."""
         self.frames.append((frame, seq))
 
-    def take_rows(self) -> list[Row]:
+    def take_rows(self) -> list[PendingRow]:
         """The changes that wait; none wait then."""
         rows = self.rows[:]
         self.rows.clear()

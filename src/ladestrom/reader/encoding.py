@@ -12,7 +12,7 @@ from ladestrom.core.view import StationState
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Millis, Station, StatusReport
 from ladestrom.reader.audience import Audience
-from ladestrom.reader.channel import Row
+from ladestrom.reader.channel import PendingRow
 from ladestrom.reader.channels import BATCH_ROWS_MAX, COMPRESSED_FRAMES_MAX, PLAIN, Channels
 
 
@@ -28,7 +28,7 @@ class _Told(msgspec.Struct):
     """Whether it goes out uncompressed where it goes out alone."""
     encoded: dict[str, bytes] = {}
     """By dialect."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, PendingRow] = {}
     """Likewise, of those who take each change of a station."""
     frames: dict[tuple[str, str], tuple[bytes, int]] = {}
     """By dialect and framing."""
@@ -102,7 +102,7 @@ class Encoding:
             told.frames[name, framing] = frame
         return frame
 
-    def _row(self, told: _Told, name: str) -> Row:
+    def _row(self, told: _Told, name: str) -> PendingRow:
         row = told.rows.get(name)
         if row is None:
             dialect, view, before, change = (
@@ -117,7 +117,7 @@ class Encoding:
             row = told.rows[name] = self._encoded(told, name), told.state.seq, *deltas
         return row
 
-    def _chosen(self, told: _Told, name: str, selection: Selection) -> Row | None:
+    def _chosen(self, told: _Told, name: str, selection: Selection) -> PendingRow | None:
         """For those who look at EVSE, status and source; None where they did not choose it."""
         dialect, view, before, change = (
             self._channels.dialects[name],

@@ -56,7 +56,7 @@ class Console:
         self._refresh = refresh
         self.watch = Watch(writer.hub, log, store, context.data, lambda: reader.broadcast.fault)
         self.metrics = self._metrics()
-        self._keys = keys.KeyDesk(
+        self._keys = keys.KeyServices(
             door=context.door,
             addresses=context.addresses,
             store=store,
@@ -139,9 +139,9 @@ class Console:
             since=instant(self._context.started_at),
         )
 
-    def _own(self) -> own.OwnDesk:
+    def _own(self) -> own.OwnServices:
         supervision, known = self._ingest.supervision, self._writer.hub.known_tallies
-        return own.OwnDesk(
+        return own.OwnServices(
             door=self._context.door,
             view=self._reader.view,
             freshness=lambda name: operators.freshness(
@@ -153,10 +153,10 @@ class Console:
             stale_after_s=lambda: self._context.settings.rules.stale_after_s,
         )
 
-    def _admin(self) -> admin.AdminDesk:
+    def _admin(self) -> admin.AdminServices:
         context, writer, log = self._context, self._writer, self._context.settings.log
         began = steady()
-        return admin.AdminDesk(
+        return admin.AdminServices(
             door=context.door,
             hub=writer.hub,
             log=self._log,
@@ -176,7 +176,7 @@ class Console:
             settings=lambda: shown(context.settings, context.origins),
             sources=self._ingest.sources.told,
             pause=self._pause_source,
-            shelf=QuarantineApi(limits.quarantine(context.settings), self._ingest.sources),
+            quarantine=QuarantineApi(limits.quarantine(context.settings), self._ingest.sources),
             reasons=self.watch.readiness.reasons,
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ladestrom import server
 from ladestrom.backends.data_directory import DataDirectory
-from ladestrom.backends.table import Place
+from ladestrom.backends.table import Opening
 from ladestrom.config import Settings
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.shares import PlaceLimits
@@ -25,15 +25,15 @@ from ladestrom.transports import pushes
 from ladestrom.writer.hub import HubLimits
 
 
-def store(directory: DataDirectory) -> Place:
+def store(directory: DataDirectory) -> Opening:
     """Where the registry, operators and keys are kept."""
-    return Place(url="sqlite:", directory=directory)
+    return Opening(url="sqlite:", directory=directory)
 
 
-def log(settings: Settings, directory: DataDirectory) -> Place:
+def log(settings: Settings, directory: DataDirectory) -> Opening:
     """Where the log is kept, and how."""
     own = settings.log
-    return Place(
+    return Opening(
         url="sqlite:",
         directory=directory,
         durability=own.durability,

@@ -14,7 +14,7 @@ from ladestrom import __version__
 from ladestrom.core.access import Scope
 from ladestrom.edges.connection import RETRY_MS_MAX, SLOW
 from ladestrom.edges.contract.requests import KEYS, PARAMETERS, RECEIPT, schemas
-from ladestrom.edges.contract.rows import HTTP, WS, Channel, Message, Part, message_name, type_of
+from ladestrom.edges.contract.rows import HTTP, WS, Channel, MessageType, Part, message_name, type_of
 from ladestrom.edges.contract.samples import REPORTS, examples
 from ladestrom.edges.contract.schemas import Schema, reference
 from ladestrom.edges.contract.served import Served
@@ -78,7 +78,7 @@ def asyncapi(served: Served, part: Part) -> Schema:
     }
 
 
-def _messages(channel: Channel) -> list[Message]:
+def _messages(channel: Channel) -> list[MessageType]:
     return list(dict.fromkeys((*channel.sent, *channel.received, *channel.answers)))
 
 
@@ -179,12 +179,12 @@ def _operations(channel: Channel, part: Part) -> Schema:
     return made
 
 
-def _listed(channel: Channel, kinds: Iterable[Message], part: Part) -> list[Schema]:
+def _listed(channel: Channel, kinds: Iterable[MessageType], part: Part) -> list[Schema]:
     names = (message_name(kind, part.names) for kind in kinds)
     return [{"$ref": f"#/channels/{channel.name}/messages/{name}"} for name in names]
 
 
-def _message(kind: Message, part: Part, examples: Mapping[str, Schema]) -> Schema:
+def _message(kind: MessageType, part: Part, examples: Mapping[str, Schema]) -> Schema:
     name = part.names.get(kind.__name__, kind.__name__)
     payload: Schema = reference(name)
     shown: list[Any] = [examples[name]] if kind is not Item else list(REPORTS)

@@ -17,7 +17,7 @@ from ladestrom.edges.contract.schemas import Schema, Word
 from ladestrom.edges.contract.served import JSON
 from ladestrom.errors import LadestromError
 
-Message = type[msgspec.Struct]
+MessageType = type[msgspec.Struct]
 
 WS: Final = "websocket"
 HTTP: Final = "events"
@@ -112,9 +112,9 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = KEY_HEADERS
     parameters: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
-    sent: tuple[Message, ...]
-    received: tuple[Message, ...] = ()
-    answers: tuple[Message, ...] = ()
+    sent: tuple[MessageType, ...]
+    received: tuple[MessageType, ...] = ()
+    answers: tuple[MessageType, ...] = ()
     """What a received message is answered with."""
 
 
@@ -182,12 +182,12 @@ def text_answer(media_type: str, description: str, example: str) -> Schema:
     return {"description": description, "content": content}
 
 
-def message_name(kind: Message, names: Mapping[str, str]) -> str:
+def message_name(kind: MessageType, names: Mapping[str, str]) -> str:
     """A message's name in the document: that of its type, or another one of `names`, beginning small."""
     name = names.get(kind.__name__, kind.__name__)
     return name[0].lower() + name[1:]
 
 
-def type_of(kind: Message, names: Mapping[str, str]) -> str:
+def type_of(kind: MessageType, names: Mapping[str, str]) -> str:
     """What the member `type` of a message says; the message's name where it has none."""
     return str(kind.__struct_config__.tag or message_name(kind, names))

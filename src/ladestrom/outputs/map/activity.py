@@ -19,7 +19,7 @@ PLACES_MAX: Final = 50_000
 """Places that changes are counted for, at some 400 bytes: more towns than Europe's chargers are in. Changes
 elsewhere are not counted by place."""
 
-Place = tuple[str, str]
+Town = tuple[str, str]
 """Country and town; the town is empty where the register does not tell."""
 
 
@@ -62,9 +62,9 @@ class Activity:
         self._seconds = Counts(SECOND_MS, SECONDS)
         self._minutes = Counts(MINUTE_MS, MINUTES)
         self._minute = 0
-        self._places: dict[Place, array[int]] = {}
+        self._places: dict[Town, array[int]] = {}
         """Changes in each of the last minutes, that of minute m at m modulo their number."""
-        self._in_place: dict[Place, int] = {}
+        self._in_place: dict[Town, int] = {}
         """Their sums."""
 
     def begin(self, now: Millis) -> None:
@@ -80,7 +80,7 @@ class Activity:
         self._minutes.add(changes, now)
 
     def settle(
-        self, recent: Iterable[tuple[str, int]], place_of: Callable[[str], Place | None], now: Millis
+        self, recent: Iterable[tuple[str, int]], place_of: Callable[[str], Town | None], now: Millis
     ) -> None:
         """Counts changes of stations (uuid, number) by place.
 
@@ -126,6 +126,6 @@ class Activity:
         """Changes in each of the last 60 minutes, likewise."""
         return self._minutes.complete(now)
 
-    def places(self) -> dict[Place, int]:
+    def places(self) -> dict[Town, int]:
         """Changes of the last hour by place, as far as they are settled; those without any are left out."""
         return dict(self._in_place)

@@ -22,7 +22,7 @@ from ladestrom.edges.connection import StreamEdge
 from ladestrom.errors import LadestromError
 from ladestrom.formats.wire import instant
 from ladestrom.model import Change, Entry, Evse, Millis, Station
-from ladestrom.outputs.map.activity import MINUTE_MS, MINUTES, Activity, Place
+from ladestrom.outputs.map.activity import MINUTE_MS, MINUTES, Activity, Town
 from ladestrom.outputs.map.chart import Chart
 from ladestrom.outputs.map.encoder import (
     ROWS_AT_ONCE,
@@ -124,7 +124,7 @@ class Aggregates:
                 self.activity.settle([(uuids[n], count) for n, count in part if count], self._place_of, at)
                 await turns.rest()
 
-    def _place_of(self, uuid: str) -> Place | None:
+    def _place_of(self, uuid: str) -> Town | None:
         station = self._view.directory.stations.get(uuid)
         return None if station is None else _place(station)
 
@@ -238,8 +238,8 @@ class Aggregates:
             await turns.rest()
         return sum(stations for stations, _, _ in census.values()), busiest
 
-    async def _take_census(self) -> dict[Place, Census]:
-        found: dict[Place, Census] = {}
+    async def _take_census(self) -> dict[Town, Census]:
+        found: dict[Town, Census] = {}
         counts, directory, turns = self.counts, self._view.directory, Turns()
         rows = zip(*counts.by_station(), strict=True)
         # Stations that come meanwhile are not in it.
@@ -254,7 +254,7 @@ class Aggregates:
         return found
 
 
-def _place(station: Station) -> Place:
+def _place(station: Station) -> Town:
     return station.country, station.city or ""
 
 
