@@ -20,13 +20,15 @@ from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, VALUES_MAX
 from ladestrom.edges.contract import edge
 from ladestrom.edges.contract.asyncapi import asyncapi
 from ladestrom.edges.contract.openapi import openapi
-from ladestrom.edges.contract.protocols import BASIC
+from ladestrom.edges.contract.protocols import BASIC, undescribed
 from ladestrom.edges.contract.requests import KEYS, errors
+from ladestrom.edges.contract.rows import Part, whole
 from ladestrom.edges.contract.schemas import WORDS, components, word
 from ladestrom.edges.contract.served import ASYNCAPI_TYPE, OPENAPI_TYPE
 from ladestrom.errors import Conflict, LadestromError
 from ladestrom.outputs.stream_v2.encoder import Select
 from ladestrom.problem import MEDIA_TYPE
+from ladestrom.protocols import _blueprint
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
 from ladestrom.protocols.plain import CONNECTOR_MAX
 from ladestrom.roles.contracts import contract, documents
@@ -113,6 +115,14 @@ def test_what_is_sent_has_all_its_members_and_what_is_received_may_leave_out_def
 
     assert components([Sent], names={"Sent": "Was"})["Was"]["required"] == ["status", "error"]
     assert components([], [Select])["Select"]["required"] == ["type"]
+
+
+def test_a_push_of_which_no_row_tells_more_is_in_the_document_with_its_path_and_what_it_is() -> None:
+    rows = undescribed(_blueprint.PUSHES)
+    made = openapi(served(Settings()), whole([CONTRACT, Part(operations=rows)]))
+    operation = made["paths"]["/push/blueprint"]["post"]
+    assert (operation["operationId"], operation["summary"]) == ("pushBlueprint", "An example")
+    assert {"200", "401", "413"} <= operation["responses"].keys()
 
 
 def test_a_member_without_a_row_is_a_mistake() -> None:

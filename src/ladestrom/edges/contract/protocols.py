@@ -12,7 +12,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ladestrom import protocols
 from ladestrom.core.access import Scope
+from ladestrom.edges.contract.reports import OPERATIONS
 from ladestrom.edges.contract.requests import KEY_HEADERS, Parameter, path_parameter
 from ladestrom.edges.contract.rows import STREAM_ANSWERS, TAKEN_WITH, TAKING, Operation, Part
 from ladestrom.edges.contract.schemas import Schema, reference
@@ -504,9 +506,32 @@ PUSHED: Final = (
 )
 """Rows for these paths."""
 
+
+def undescribed(pushes: Mapping[str, protocols.Row]) -> tuple[Operation, ...]:
+    """Rows for pushes of which no row above tells more: where they are, and who may send."""
+    told = [each.path for each in (*OPERATIONS, *PUSHED)]
+    return tuple(
+        Operation(
+            **_PUSH,
+            path=row.path,
+            method="post",
+            id="push" + "".join(filter(str.isalnum, name.title())),
+            summary=row.help.rstrip("."),
+            parameters=TAKEN_WITH,
+            content={"application/octet-stream": {"schema": {}}},
+            answers={
+                200: {"description": "What became of the statuses.", "content": {"*/*": {"schema": {}}}}
+            },
+            refusals=TAKING,
+        )
+        for name, row in pushes.items()
+        if not any(path == row.path or path.startswith(f"{row.path}/") for path in told)
+    )
+
+
 CONTRACT: Final = Part(
     tags={PROTOCOLS: "OICP, IRVE dynamique, the French national API, DATEX II, OCPI and OCPP."},
-    operations=PUSHED,
+    operations=(*PUSHED, *undescribed(protocols.PUSHES)),
     parameters=PARAMETERS,
     sent=SENT,
     received=RECEIVED,
