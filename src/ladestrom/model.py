@@ -212,9 +212,8 @@ class Beginning(msgspec.Struct, frozen=True, gc=False):
     """Our clock."""
 
 
-Ids = tuple[str, str]
-"""An EVSE as a source names it: by an id, and by another one, looked for where the first is not known; empty
-where it says one only."""
+Ids = tuple[str, str, str]
+"""An EVSE as a source names it: `evse`, `also` and `shared` of a report. The last two may be empty."""
 
 
 class StatusReport(msgspec.Struct, frozen=True, gc=False):
@@ -232,6 +231,9 @@ class StatusReport(msgspec.Struct, frozen=True, gc=False):
     """What the source said, word for word."""
     also: str = ""
     """Another id of the same EVSE, looked for where the first is not known."""
+    shared: str = ""
+    """An EVSE id that it has in common with others, so that it is not looked for by it; `evse` is its uid
+    then, and `also` is empty."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -541,6 +541,8 @@ def test_an_evse_that_moves_is_at_its_new_location_whichever_is_put_first(
 ONE, OTHER = "NO*ALF*E1333*1", "NO*ALF*E1333*2"
 """EVSEs of a public register, on which the operator `plain` may report; it registers no stations."""
 SAME_UID = ("NO*ALF*E4000", "NO*ALF*E4001")
+COUNTED, NOT_THERE = "NO*ALF*E4002", "NO*ALF*E4999"
+"""The only EVSE of the register with the uid `2`; and one that the register does not have."""
 FIRST = "2026-11-01T08:00:00Z"
 WAYS = [
     pytest.param(
@@ -557,6 +559,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server whose registry has an EVSE for each of `WAYS`."""
     evses = [evse(f"NO*ALF*E{2000 + number}", party="NOALF") for number in range(2 * len(WAYS))]
     evses += [evse(each, party="NOALF", uid="1") for each in SAME_UID]
+    evses += [evse(COUNTED, party="NOALF", uid="2")]
     stations = [*STATIONS, station("NOR_02000", "NOR", (10.75, 59.91), evses)]
     with Serving(tmp_path_factory.mktemp("wide"), SETTINGS, stations=stations) as serving:
         serving.write(put_operators)
@@ -647,6 +650,66 @@ def test_a_uid_that_is_no_evses_own_takes_no_other_away(wide: Serving) -> None:
         push("PUT", name, listing(name, record("1", evse_id=evse_id)))
     push("PUT", "X1", listing("X1", at=LATER))
     assert [status_of(wide, each) for each in SAME_UID] == ["UNKNOWN", "CHARGING"]
+
+
+STRANGERS = {
+    "alone": [record("2", "AVAILABLE", LATER, NOT_THERE)],
+    "of those that share an id": [
+        record("2", "AVAILABLE", LATER, NOT_THERE),
+        record("3", "AVAILABLE", LATEST, NOT_THERE),
+    ],
+    "removed, of those that share an id": [
+        record("2", "REMOVED", LATEST, NOT_THERE),
+        record("3", "AVAILABLE", LATER, NOT_THERE),
+        record("4", "AVAILABLE", LATER, NOT_THERE),
+    ],
+}
+"""Records of EVSEs that no register has, counted from 2 like those of another Location."""
+
+
+@pytest.mark.parametrize("records", STRANGERS.values(), ids=STRANGERS)
+def test_what_is_pushed_of_an_evse_that_nobody_knows_is_no_word_on_another_with_its_uid(
+    wide: Serving, records: list[dict[str, Any]]
+) -> None:
+    push, strange = Pushing(wide), f"Y{records[-1]['uid']}"
+    push("PUT", "Y1", listing("Y1", record("2", evse_id=COUNTED)))
+    assert "statuses refused" in push("PUT", strange, listing(strange, *records, at=LATEST))
+    word = {"status": "OUTOFORDER", "last_updated": "2026-11-04T08:00:00Z"}
+    assert "statuses refused: 1" in push("PATCH", f"{strange}/2", word)
+    assert status_of(wide, COUNTED) == "CHARGING"
+    push("PUT", strange, listing(strange, at="2026-11-05T08:00:00Z"))
+    assert status_of(wide, COUNTED) == "CHARGING", "nor is it taken away with it"
+
+
+def test_a_uid_that_is_replaced_takes_no_other_evse_away_that_has_it_too(wide: Serving) -> None:
+    push = Pushing(wide)
+    push("PUT", "Y1", listing("Y1", record("2", evse_id=COUNTED)))
+    push("PUT", "Y5", listing("Y5", record("2", evse_id=SAME_UID[0])))
+    push("PUT", "Y5", listing("Y5", record("5", "AVAILABLE", LATER, SAME_UID[0]), at=LATER))
+    assert [status_of(wide, each) for each in (COUNTED, SAME_UID[0])] == ["CHARGING", "AVAILABLE"]
+
+
+@pytest.mark.parametrize("records", STRANGERS.values(), ids=STRANGERS)
+def test_what_is_pulled_of_an_evse_that_nobody_knows_is_no_word_on_another_with_its_uid(
+    tmp_path: Path, records: list[dict[str, Any]]
+) -> None:
+    stations = [station("NOR_03000", "NOR", (10.75, 59.91), [evse(COUNTED, party="NOALF", uid="2")])]
+    with Serving(tmp_path, SETTINGS, stations=stations) as server, OcpiSender() as peer:
+        server.write(put_operators)
+        server.in_step()
+
+        def rounds() -> None:
+            asked = len(peer.asked)
+            until(lambda: len(peer.asked) >= asked + 2, "it was asked again")
+
+        known, strange = listing("Y1", record("2", evse_id=COUNTED)), listing("Y2", *records, at=LATEST)
+        peer.locations = [known, strange]
+        asked_of(server, peer, "plain", "whole_every_s=0")
+        until(lambda: status_of(server, COUNTED) == "CHARGING", "it was asked")
+        rounds()
+        assert status_of(server, COUNTED) == "CHARGING"
+        peer.locations = [strange]
+        until(lambda: status_of(server, COUNTED) == "UNKNOWN", "the other does not stand for it either")
 
 
 def asked_of(server: Serving, peer: OcpiSender, operator: str, *options: str) -> None:

@@ -130,17 +130,21 @@ class Directory:
         return self._uids.get(local_key(written))
 
     def resolve(
-        self, written: str, also: str, owns: Callable[[Evse], bool]
+        self, written: str, also: str, owns: Callable[[Evse], bool], shared: str = ""
     ) -> tuple[tuple[Evse, ...], tuple[Evse, ...]]:
         """What an operator means by an id of an EVSE: its own ones; and what the id means to everybody.
 
-        A uid means an EVSE of the operator's own, and never anybody else's. `also` is another id, where the
-        operator says two; else it is empty.
+        A uid means an EVSE of the operator's own, and never anybody else's; nor one with another EVSE id than
+        the operator says beside it, as operators number the EVSEs of each station from 1. `also` and `shared`
+        are those of a report (`StatusReport`), empty where the operator says no second id.
         """
         found = self.find(written)
         own = tuple(filter(owns, found))
-        for each in () if own else filter(None, (written, also)):
-            own = own or tuple(filter(owns, self.meant(each)))
+        for each, other in () if own else ((written, also or shared), (also, written)):
+            if each and not own:
+                own = tuple(
+                    evse for evse in self.meant(each) if owns(evse) and not _is_another(evse, each, other)
+                )
         return own, found
 
     def meant(self, written: str) -> tuple[Evse, ...]:
@@ -194,6 +198,14 @@ class Directory:
             yield self._ids, form
         if evse.uid:
             yield self._uids, local_key(evse.uid)
+
+
+def _is_another(evse: Evse, said: str, other: str) -> bool:
+    """Whether an EVSE that has the uid `said` has another EVSE id than `other`, where that is one."""
+    own, key = evse_key(evse.evse_id or ""), evse_key(other)
+    if not own or not key or local_key(said) == local_key(other):
+        return False
+    return own not in {key, evse_key(said)}
 
 
 class _Index:

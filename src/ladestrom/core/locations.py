@@ -191,7 +191,10 @@ class _Points:
         keys = list(map(evse_key, ids))
         several = set()
         if len({*keys}) < len(keys):
-            several = {key for key, count in Counter(keys).items() if key and count > 1}
+            # One that is listed twice, with the same uid, shares its id with nobody.
+            uids = [local_key(identifier(each.get("uid"))) for each in found]
+            counts = Counter(key for key, _ in {*zip(keys, uids, strict=True)})
+            several = {key for key, count in counts.items() if key and count > 1}
         if several:
             self._notes.add("several of its EVSEs have the same EVSE id; their uids are used")
         for each, evse_id, key in zip(found, ids, keys, strict=True):

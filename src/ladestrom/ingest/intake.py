@@ -255,10 +255,13 @@ def _partly(
 
 async def told_of(delivery: Delivery) -> set[Ids]:
     """The EVSEs that a complete delivery says are there."""
-    found = set(delivery.named)
+    found: set[Ids] = set()
     turns = Turns()
+    for named in parts(list(delivery.named), ITEMS_PER_LOOK):
+        found.update(named)
+        await turns.rest()
     for some in parts(delivery.reports, ITEMS_PER_LOOK):
-        found.update((report.evse, report.also) for report in some)
+        found.update((report.evse, report.also, report.shared) for report in some)
         await turns.rest()
     return found
 

@@ -26,6 +26,7 @@ from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_locations import is_news
 from ladestrom.protocols.ocpi_records import Records
 from ladestrom.quoting import quoted
+from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
 
@@ -34,9 +35,9 @@ CACHE_BYTES_MAX: Final = 32 * 1024 * 1024
 BATCH_DOCUMENTS_MAX: Final = 500
 """Written in one transaction: some 100 ms."""
 PULLED_AT_ONCE_MAX: Final = 100
-"""Locations that were pulled, compared with what is there before others have their turn: some 5 ms."""
+"""Locations that were pulled, read at once to compare them with what is there: they are held meanwhile."""
 READ_AT_ONCE_MAX: Final = 200
-"""Locations read from the store to learn what they list: likewise."""
+"""Locations read from the store at once to learn what they list: some MB."""
 OPERATOR_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Of one operator's documents: 300,000 Locations of 3 KiB."""
 
@@ -89,22 +90,32 @@ class LocationStore:
             lock = self._reading[operator] = asyncio.Lock()
         async with lock:
             if operator not in self._records:
-                made, after = Records(), ""
+                made, after, turns = Records(), "", Turns()
                 while some := await self._peers.locations(operator, after, READ_AT_ONCE_MAX):
                     for after, document in some:
                         made.put(after, None, document)
+                        await turns.rest()
                 self._records[operator] = made
         return self._records[operator]
 
-    def settled(self, records: Records, operator: Operator, delivery: Delivery) -> Delivery:
+    async def settled(self, records: Records, operator: Operator, delivery: Delivery) -> Delivery:
         """A delivery without what it takes away of EVSEs that another Location of the operator lists."""
+        turns = Turns()
 
         def owns(evse: Evse) -> bool:
             return may_report(operator, evse)
 
-        return records.settled(
-            delivery, lambda written, also: self._directory.resolve(written, also, owns)[0]
+        work = records.settling(
+            delivery,
+            lambda written, also, shared: self._directory.resolve(written, also, owns, shared)[0],
         )
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                settled: Delivery = done.value
+                return settled
+            await turns.rest()
 
     async def pulled(self, operator: Operator, delivery: Delivery) -> Delivery:
         """Keeps the Locations that a delivery has, where they are news; `settled` then.
@@ -113,14 +124,18 @@ class LocationStore:
             NotReady: the store cannot be read or written now; doing it again does no harm.
         """
         records = await self.records(operator.name)
-        documents = delivery.documents or {}
+        documents, turns = delivery.documents or {}, Turns()
         # In one order, so that no two wait for each other.
         for names in tasks.parts(sorted(documents), PULLED_AT_ONCE_MAX):
             async with AsyncExitStack() as stack:
                 for name in names:
                     await stack.enter_async_context(self._lock((operator.name, name)))
                 before = await self._peers.some_locations(operator.name, names)
-                news = [name for name in names if is_news(before.get(name), documents[name])]
+                news = []
+                for name in names:
+                    if is_news(before.get(name), documents[name]):
+                        news.append(name)
+                    await turns.rest()
                 done = await asyncio.gather(
                     *(self.put((operator.name, name), documents[name], before.get(name)) for name in news),
                     return_exceptions=True,
@@ -128,12 +143,13 @@ class LocationStore:
                 for name, error in zip(news, done, strict=True):
                     if error is None:
                         records.put(name, before.get(name), documents[name])
+                        await turns.rest()
                     elif not isinstance(error, TooLarge):
                         raise error
                     elif operator.name not in self._full:
                         self._full.add(operator.name)
                         logger.warning("Locations that were pulled are not kept", error=str(error))
-        return self.settled(records, operator, delivery)
+        return await self.settled(records, operator, delivery)
 
     async def get(self, key: Key) -> bytes | None:
         """The document as it was stored last.

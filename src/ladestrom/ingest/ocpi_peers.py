@@ -78,10 +78,11 @@ class KnownPeers:
         """
         for name in sorted(self._left):
             evses: list[str] = []
-            after = ""
+            after, turns = "", tasks.Turns()
             while some := await self._store.locations(name, after):
                 for after, document in some:  # noqa: B007 - the last is where the next ones begin
                     evses += ocpi_locations.evse_ids(document)
+                    await turns.rest()
             operator = self._operator(name) or Operator(name)
             feed = feed_of(operator, SourceIdentity.push(name, PROTOCOL), Order.UPDATES).name
             await self._intake.sign_off(operator, feed, evses)

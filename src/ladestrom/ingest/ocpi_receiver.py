@@ -59,7 +59,7 @@ class LocationsReceiver:
             # Others of this operator's requests have to know now what this Location lists.
             records.put(key[1], document, made)
             try:
-                delivery = self._services.locations.settled(records, operator, outcome.delivery)
+                delivery = await self._services.locations.settled(records, operator, outcome.delivery)
                 receipt = await self._services.intake.take(operator, delivery, protocol=PROTOCOL)
                 if made is not None and made != document:
                     await self._services.locations.put(key, made, document)

@@ -528,6 +528,6 @@ async def _by_one_id(evses: Collection[str]) -> set[Ids]:
     found: set[Ids] = set()
     turns = Turns()
     for some in parts(list(evses), ITEMS_PER_LOOK):
-        found.update((each, "") for each in some)
+        found.update((each, "", "") for each in some)
         await turns.rest()
     return found

@@ -10,7 +10,7 @@ from typing import Final
 from ladestrom.errors import SourceFailure
 from ladestrom.model import Millis
 from ladestrom.ports.calls import Answered, Ask
-from ladestrom.protocols.interfaces import Memory, Part, PullSettings
+from ladestrom.protocols.interfaces import PARTIAL, Memory, Part, PullSettings
 
 WHOLE_EVERY_MS: Final[Millis] = 900_000
 """After a quarter of an hour a file is read again though it did not change: what is answered by 304 alone
@@ -47,6 +47,11 @@ def asked(settings: PullSettings, memory: Memory, now: Millis, media_type: str) 
     if answered.status != OK:
         raise SourceFailure(f"the source answered {answered.status} instead of a file")
     return answered
+
+
+def partly(now: Millis, why: str) -> Memory:
+    """The same of one that was not read to its end: it is asked for as a whole the next time."""
+    return {"read_at": str(now), PARTIAL: why}
 
 
 def remembered(answered: Answered, now: Millis) -> Memory:

@@ -26,6 +26,14 @@ RAW_CHARACTERS_MAX: Final = 64
 """Of a source's own word that is kept beside the status."""
 _REGION: Final = re.compile(r"\[[\w/+-]{1,40}\]$")
 _ZONE: Final = re.compile(r"\s*(?:(?:UTC|GMT|Z)|([+-][0-9]{2}(?::?[0-9]{2})?))$")
+_HALF_PAIR: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
+    rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises for text that is no JSON at all."""
 
@@ -34,19 +42,31 @@ def json_text(body: bytes) -> bytes:
     """A body as the JSON decoder takes it: in UTF-8, without byte order mark and without NULs.
 
     RFC 8259, section 8.1, lets a reader ignore the mark. Some writers in .NET send UTF-16, and some in C the
-    NUL behind their text.
+    NUL behind their text. Half of a surrogate pair, which is left where a name was cut within a character, is
+    JSON by its section 8.2, but no text: it is U+FFFD.
     """
     if body[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
         body = body.decode("utf-16", errors="replace").encode()
     if b"\0" in body:
         body = body.replace(b"\0", b"")
+    if (b"\\ud" in body or b"\\uD" in body) and _HALF_PAIR.search(body):
+        body = _ESCAPE.sub(_whole, body)
     return body.removeprefix(codecs.BOM_UTF8)
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape["half"] else escape[0]
 
 
 class ParseLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one message may be."""
 
     items_max: int = 10_000
+
+
+Left = tuple[str, str, str]
+"""EVSE id and uid of a record, either of which may be empty; and an EVSE id that the record had and that
+another has now: by its uid, no EVSE is meant that has another id than that."""
 
 
 class Ignored(msgspec.Struct, frozen=True, gc=False):
@@ -77,9 +97,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unknown: list[str] = msgspec.field(default_factory=list)
     """EVSEs of which the source, itself a board, knows nothing now: unknown until it tells of them again,
     whatever the time of what it tells then. Not counted as items."""
-    left: list[tuple[str, str]] = msgspec.field(default_factory=list)
-    """EVSEs, by EVSE id and uid (either may be empty), that a Location of OCPI has no more or does not show:
-    they are `unknown` unless another Location lists them."""
+    left: list[Left] = msgspec.field(default_factory=list)
+    """EVSEs that a Location of OCPI has no more or does not show: they are `unknown` unless another Location
+    lists them."""
     documents: Mapping[str, bytes] | None = None
     """Locations of OCPI as they were pulled, by their names (`NO*ABC*LOC1`), to be kept beside those that
     were put; None where it is from none."""
@@ -125,6 +145,7 @@ class Gathering:
         observed_at: Millis | None,
         raw: str,
         also: str = "",
+        shared: str = "",
         *,
         error: bool = False,
     ) -> bool:
@@ -137,16 +158,25 @@ class Gathering:
         """
         is_mapped = status is not None
         status = status or Status.UNKNOWN
-        is_taken = self.report(evse, status, error or status is Status.OUTOFORDER, observed_at, raw, also)
+        is_taken = self.report(
+            evse, status, error or status is Status.OUTOFORDER, observed_at, raw, also, shared
+        )
         self.unmapped += is_taken and not is_mapped
         return is_taken
 
     def report(
-        self, evse: str, status: Status, error: bool, observed_at: Millis | None, raw: str, also: str = ""
+        self,
+        evse: str,
+        status: Status,
+        error: bool,
+        observed_at: Millis | None,
+        raw: str,
+        also: str = "",
+        shared: str = "",
     ) -> bool:
         """The next item says so; whether it is taken. `observed_at` is None where it does not say when.
 
-        `also` is another id of the EVSE, where it has two.
+        `also` is another id of the EVSE, where it has two; `shared` is one that it has in common with others.
         """
         if not 0 < len(evse) <= ID_CHARACTERS_MAX:
             self.refuse(
@@ -159,7 +189,9 @@ class Gathering:
             )
             return False
         self._reports.append(
-            StatusReport(evse, status, error, observed_at, self._source, raw[:RAW_CHARACTERS_MAX], also)
+            StatusReport(
+                evse, status, error, observed_at, self._source, raw[:RAW_CHARACTERS_MAX], also, shared
+            )
         )
         self._place += 1
         return True

@@ -24,7 +24,7 @@ from ladestrom.errors import BadRequest, LadestromError, MalformedBody, TooLarge
 from ladestrom.model import Millis, Operator, Reason, Receipt, Status
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.protocols import plain
-from ladestrom.protocols.conditional import asked, remembered
+from ladestrom.protocols.conditional import asked, partly, remembered
 from ladestrom.protocols.delivery import Delivery, Gathering, ParseLimits, Problem, instant, shown
 from ladestrom.protocols.interfaces import Answer, Memory, PullSettings, Request, Round, reading
 from ladestrom.quoting import quoted
@@ -55,6 +55,7 @@ _STATES: Final = Vocabulary({state: state for state, _ in PAIRS})
 _OCCUPATIONS: Final = Vocabulary({occupation: occupation for _, occupation in PAIRS})
 OUT_OF_SERVICE: Final = "hors_service"
 
+_NOT_ALL: Final = "the file is cut off or has rows that cannot be read, so no point was taken for missing"
 DELIMITERS: Final = (",", ";", "\t", "|")
 EXTENT: Final = "extent"
 """Name of the query parameter and of the option that say what a file holds."""
@@ -71,18 +72,20 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     horodatage: str
 
 
-def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = False) -> None:
-    """Takes one row. `refuses_words` is for senders who read what is refused: no word is unmapped there."""
+def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = False) -> bool:
+    """Takes one row; whether it is taken. `refuses_words` is for senders who read what is refused: no word is
+    unmapped there.
+    """
     if isinstance(row, Problem):
         gathering.refuse(row.reason, row.detail)
-        return
+        return False
     status = PAIRS.get((row.etat_pdc, row.occupation_pdc)) or _respelled(row)
     if status is None and refuses_words:
         name, value = (
             (STATE, row.etat_pdc) if _STATES.find(row.etat_pdc) is None else (OCCUPATION, row.occupation_pdc)
         )
         gathering.refuse(Reason.INVALID_STATUS, f"{name} {quoted(shown(value))} is not a value of the schema")
-        return
+        return False
     is_timed = refuses_words or row.horodatage.strip()
     try:
         observed_at = instant(row.horodatage) if is_timed else None
@@ -91,9 +94,9 @@ def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = Fa
             Reason.INVALID_TIME,
             f"{TIME} {quoted(shown(row.horodatage))} is not ISO 8601; write 2026-11-22T10:00:00+01:00",
         )
-        return
+        return False
     raw = f"{row.etat_pdc}/{row.occupation_pdc}"
-    gathering.word(row.id_pdc_itinerance.strip(), status, observed_at, raw)
+    return gathering.word(row.id_pdc_itinerance.strip(), status, observed_at, raw)
 
 
 def _respelled(row: Row) -> Status | None:
@@ -110,16 +113,22 @@ def receive(body: bytes, source: str, limits: ParseLimits, *, complete: bool = F
 
     Times without a zone are UTC, as version 3 has it. Where there is none, the row is as new as its file.
 
+    A file that is `complete` is so only if it has its end, and if each of its rows says which point it is of:
+    what is cut off, or cannot be read, may be of any point that is not named.
+
     Raises:
         MalformedBody: it has no header with the schema's columns; nothing of it is used.
         TooLarge: it has more than `limits.items_max` rows; nothing of it is used.
     """
-    gathering = Gathering(source)
-    for count, row in enumerate(_rows(body), start=1):
+    gathering, rows = Gathering(source), _Rows(body)
+    is_taken = True
+    for count, row in enumerate(rows, start=1):
         if count > limits.items_max:
             raise TooLarge(f"the file has more than {limits.items_max} rows: split it")
-        gather(gathering, row)
-    return gathering.delivery(complete=complete)
+        is_taken = gather(gathering, row)
+        complete &= isinstance(row, Row) and bool(row.id_pdc_itinerance.strip())
+    is_cut = rows.is_cut or not (is_taken or rows.has_line_end)
+    return gathering.delivery(complete=complete and not is_cut)
 
 
 class IrveDynamique:
@@ -155,10 +164,11 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:
         return memory
     complete = _is_complete(settings.options.get(EXTENT, SNAPSHOT))
     body = answered.body
-    yield (
-        yield from reading(body, partial(receive, body, settings.source, settings.limits, complete=complete))
+    delivery = yield from reading(
+        body, partial(receive, body, settings.source, settings.limits, complete=complete)
     )
-    return remembered(answered, now)
+    yield delivery
+    return partly(now, _NOT_ALL) if complete and not delivery.complete else remembered(answered, now)
 
 
 def _is_complete(extent: str) -> bool:
@@ -167,32 +177,47 @@ def _is_complete(extent: str) -> bool:
     return extent == SNAPSHOT
 
 
-def _rows(body: bytes) -> Iterator[Row | Problem]:
-    text = _text(body).lstrip("\ufeff\r\n")
-    head = text[: text.find("\n") if "\n" in text else len(text)]
-    lines = io.StringIO(text, newline="")
-    delimiter = max(DELIMITERS, key=head.count)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    places = _places(reader)
-    most = max(places)
-    evse, state, occupation, time = places
-    while True:
-        begin = lines.tell()
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            yield Problem(Reason.INVALID_ITEM, f"the row is not valid CSV: {error}")
-            # A quote that is not closed takes lines that follow, to the next one: they are rows of their own.
-            lines.seek(begin)
-            lines.readline()
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            continue
-        if row is None:
-            return
-        if len(row) > most:
-            yield Row(row[evse], row[state], row[occupation], row[time])
-        elif any(row):
-            yield Problem(Reason.INVALID_ITEM, f"the row has {len(row)} fields, fewer than its header")
+class _Rows:
+    """The rows of a file, and whether its end is there, which is known when all were gone through."""
+
+    def __init__(self, body: bytes) -> None:
+        self._text = _text(body).lstrip("\ufeff\r\n")
+        self.has_line_end = self._text.endswith(("\n", "\r"))
+        """Whether the last row has. It need not: a row that has all of its fields is taken for whole."""
+        self.is_cut = False
+        """Whether the last row has neither that nor as many fields as the one before it, or as the header."""
+
+    def __iter__(self) -> Iterator[Row | Problem]:
+        text = self._text
+        head = text[: text.find("\n") if "\n" in text else len(text)]
+        lines = io.StringIO(text, newline="")
+        delimiter = max(DELIMITERS, key=head.count)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        places, width = _places(reader)
+        most = max(places)
+        evse, state, occupation, time = places
+        usual = last = width
+        while True:
+            begin = lines.tell()
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                yield Problem(Reason.INVALID_ITEM, f"the row is not valid CSV: {error}")
+                # A quote that is not closed takes lines that follow, to the next one: they are rows of their
+                # own.
+                lines.seek(begin)
+                lines.readline()
+                reader = csv.reader(lines, delimiter=delimiter, strict=True)
+                continue
+            if row is None:
+                self.is_cut = not self.has_line_end and last < usual
+                return
+            if any(row):
+                usual, last = last, len(row)
+            if len(row) > most:
+                yield Row(row[evse], row[state], row[occupation], row[time])
+            elif any(row):
+                yield Problem(Reason.INVALID_ITEM, f"the row has {len(row)} fields, fewer than its header")
 
 
 def _text(body: bytes) -> str:
@@ -205,8 +230,8 @@ def _text(body: bytes) -> str:
         return body.decode("windows-1252", errors="replace")
 
 
-def _places(reader: Iterator[list[str]]) -> tuple[int, ...]:
-    """Where in a row the required columns stand."""
+def _places(reader: Iterator[list[str]]) -> tuple[tuple[int, ...], int]:
+    """Where in a row the required columns stand, and how many columns there are."""
     try:
         header = [name.strip().lower() for name in next(reader, [])]
     except csv.Error as error:
@@ -214,4 +239,4 @@ def _places(reader: Iterator[list[str]]) -> tuple[int, ...]:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise MalformedBody(f"the file has no column {', '.join(missing)}: it is not IRVE dynamique")
-    return tuple(header.index(name) for name in REQUIRED)
+    return tuple(header.index(name) for name in REQUIRED), len(header)

@@ -121,5 +121,5 @@ class _Told:
     def delivery(self, *, complete: bool) -> Delivery:
         made = self._gathering.delivery(complete=complete)
         # Of a connector that is told of, and cannot be read, what was told before is not taken back.
-        named = [(connector, "") for connector in self._refused] if complete else []
+        named = [(connector, "", "") for connector in self._refused] if complete else []
         return msgspec.structs.replace(made, unknown=self._unknown, named=named)

@@ -27,7 +27,7 @@ from ladestrom.core.locations import (
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import NEVER, Ids, Millis, Order, Reason, Status, evse_key, local_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, Left, ParseLimits, millis, shown
 
 
 class Evse(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +81,7 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 _decode_page = msgspec.json.Decoder(list[Location]).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_location = msgspec.json.Decoder(Location).decode
+_decode_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -210,6 +211,7 @@ def _one_by_one(data: bytes | msgspec.Raw) -> list[Location | dict[str, object]]
 def _items(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:
     """The items of a list. One Location that stands without its list is taken, and nothing for no Locations:
     where there are none, `data` may be left out (OCPI 2.2.1, section 4.1.7), and some write null or `{}`.
+    Some writers in PHP make an object of a list from which they took items: its members are numbers.
     """
     try:
         return _decode_raws(data)
@@ -217,6 +219,8 @@ def _items(data: bytes | msgspec.Raw) -> list[msgspec.Raw]:
         if bytes(data).strip() == b"null":
             return []
         found = _object(data)
+        if found and all(name.isdecimal() for name in found):
+            return list(_decode_raw_members(data).values())
         if "id" in found or bytes(data).split() in ([b"{}"], [b"{", b"}"]):
             return [msgspec.Raw(data)] if found else []
         raise MalformedBody(f"the answer has no list of Locations ({error})") from error
@@ -285,7 +289,7 @@ class Statuses:
         self.named: list[Ids] = []
         """Every EVSE that was read."""
         self._gathering = Gathering(source, Order.UPDATES)
-        self._left: list[tuple[str, str]] = []
+        self._left: list[Left] = []
         self._items_max = limits.items_max
         self._items = 0
 
@@ -350,25 +354,26 @@ class Statuses:
             return
         self._report(uid, _text(evse.get("evse_id")) or None, word, at, shared)
 
-    def hide(self, uid: str, evse_id: str | None) -> None:
-        """An EVSE that must not be shown."""
+    def hide(self, uid: str, evse_id: str | None, kept: str = "") -> None:
+        """An EVSE that must not be shown. `kept` is an EVSE id that it had and another record has now."""
         if uid or evse_id:
-            self._left.append((evse_id or "", uid))
+            self._left.append((evse_id or "", uid, kept))
 
     def _report(
-        self, uid: str, evse_id: str | None, word: str, at: Millis | None, shared: Shared | None
+        self, uid: str, evse_id: str | None, word: str, at: Millis | None, ids: Shared | None
     ) -> None:
         self._count()
         status = status_of(word)
-        key = evse_key(evse_id) if evse_id and shared is not None else ""
-        newest = None if shared is None else shared.newest(key)
+        key = evse_key(evse_id) if evse_id and ids is not None else ""
+        newest = None if ids is None else ids.newest(key)
         if not evse_id or newest is not None:
             # The newest of those that share an EVSE id has it, where nothing is known by its uid.
             also = evse_id if evse_id and newest == uid and status is not Status.REMOVED else ""
-            self.named.append((uid, also))
-            self._gathering.word(uid, status, at, word, also)
-        elif shared is None or status is not Status.REMOVED or not shared.is_listed(key):
-            self.named.append((evse_id, uid))
+            shared = "" if also else evse_id or ""
+            self.named.append((uid, also, shared))
+            self._gathering.word(uid, status, at, word, also, shared)
+        elif ids is None or status is not Status.REMOVED or not ids.is_listed(key):
+            self.named.append((evse_id, uid, ""))
             self._gathering.word(evse_id, status, at, word, uid)
 
     def _refuse(self, reason: Reason, detail: str) -> None:

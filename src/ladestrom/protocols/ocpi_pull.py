@@ -14,7 +14,7 @@ Source: OCPI 2.2.1 and 2.3.0, sections 4.1.4 (pagination) and 8.2.1; 2.1.1 likew
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
@@ -26,7 +26,7 @@ from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.errors import InvalidSetting
 from ladestrom.model import NEVER, Ids, Millis, Order, Status, StatusReport, evse_key, local_key
 from ladestrom.ports.calls import Answered, Ask
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Left, ParseLimits
 from ladestrom.protocols.interfaces import PARTIAL, Memory, Part, PullSettings, Round, reading
 from ladestrom.protocols.ocpi import (
     HTTP_INTERNAL_SERVER_ERROR,
@@ -56,7 +56,9 @@ PAGE_LOCATIONS: Final = 500
 PAGES_MAX: Final = 10_000
 """Of one round: a million Locations at a hundred a page."""
 NAMED_MAX: Final = 2_000_000
-"""EVSEs of one whole round; the European Union has about a million charge points."""
+"""EVSEs of one whole round, in which a list may be walked twice; the European Union has about a million."""
+PRESENT_TOGETHER_MAX: Final = 10_000
+"""Ids that are put beside others in one set: some ms. A page with more keeps a set of its own."""
 OVERLAP_MS: Final = 60_000
 """Asked for again: what was updated while the round before walked through the pages."""
 WHOLE_EVERY_S: Final = 43_200
@@ -79,6 +81,8 @@ KEPT: Final = "kept"
 """In a memory, that the Locations of the whole rounds were kept."""
 KIND_ITEMS_MAX: Final = 100
 """Items of an answer that are looked at to find out what it is: the first that is an object tells."""
+Keys = list[str]
+"""The ids of an EVSE, as they compare, the one first that tells it from others."""
 _LINK: Final = re.compile(r"""<([^<>]*)>((?:[^,<"]|"[^"]*")*)""")
 """A target, and its parameters; within quotes, a comma is part of a value (RFC 8288, section 3)."""
 _PARAMETER: Final = re.compile(r""";\s*([^\s=;]+)\s*(?:=\s*(?:"([^"]*)"|'([^']*)'|([^\s;]*)))?""")
@@ -123,16 +127,16 @@ class _Walk:
         self._is_whole = self._newest_at == NEVER or not is_recent or KEPT not in memory
         self._version = settings.options.get(VERSION) or (memory.get(VERSION, "") if same else "")
         self._since_at = self._newest_at
-        self._named: set[Ids] = set()
+        self._named: list[Ids] = []
         self._parties: set[str] = {named} if named else set()
         self._ids: set[str] = set()
         """Locations seen in this round."""
         self._present = _Present()
         """EVSEs that have another status than REMOVED in this round."""
-        self._removed: list[StatusReport] = []
+        self._removed: list[tuple[StatusReport, Keys]] = []
         """Those that are REMOVED."""
-        self._left: list[Ids] = []
-        """Those that are not to be shown, by EVSE id and uid."""
+        self._left: list[tuple[Left, Keys]] = []
+        """Those that are not to be shown."""
         self._links = True
         """Whether the peer's links to next pages can be followed."""
         self._short = ""
@@ -148,8 +152,8 @@ class _Walk:
                 answered, data = yield from self._ask(self._query(self._locations, 0))
             if not (yield from self._pages(answered, data)):
                 break
-        gone = [each for each in self._removed if not self._present.has((each.evse, each.also))]
-        left = [each for each in self._left if not self._present.has(each)]
+        gone = [each for each, keys in self._removed if not self._present.has(keys)]
+        left = [each for each, keys in self._left if not self._present.has(keys)]
         if gone or left:
             yield Delivery(reports=gone, order=Order.UPDATES, left=left, documents={})
         if self._is_whole and not self._short:
@@ -313,13 +317,13 @@ class _Walk:
             party=self._party,
             with_stations=settings.may_register,
         )
-        page, removed, left, present = yield from reading(answered.body, work)
-        self._removed += removed
-        self._left += left
-        self._present.add(present)
+        page, sorted_out = yield from reading(answered.body, work)
+        self._removed += sorted_out.removed
+        self._left += sorted_out.left
+        self._present.add(sorted_out)
         self._newest_at = max(self._newest_at, page.newest_at)
         if self._is_whole:
-            self._named.update(page.named)
+            self._named += page.named
             self._parties |= page.parties
             if len(self._named) > NAMED_MAX:
                 raise PeerFailed(f"the peer has more than {NAMED_MAX} EVSEs, which is too many")
@@ -369,19 +373,44 @@ class _Walk:
 
 def _read_page(
     data: msgspec.Raw, source: str, limits: ParseLimits, *, party: str | None, with_stations: bool
-) -> tuple[Page, list[StatusReport], list[Ids], list[Ids]]:
-    """A page without the EVSEs that are REMOVED or not to be shown; these, which wait for the end of the
-    round; and the others by their ids.
+) -> tuple[Page, _Sorted]:
+    """A page without the EVSEs that are REMOVED or not to be shown, and these, which wait for the end of the
+    round.
 
     An EVSE that moves is REMOVED at one Location and has its status at another, on whichever page.
     """
     page = read_page(data, source, limits, party=party, with_documents=True, with_stations=with_stations)
     delivery = page.delivery
-    removed = [each for each in delivery.reports if each.status is Status.REMOVED]
     reports = [each for each in delivery.reports if each.status is not Status.REMOVED]
-    present = [(each.evse, each.also) for each in reports]
+    present = [_keys(each.evse, each.also, each.shared) for each in reports]
+    sorted_out = _Sorted(
+        removed=[
+            (each, _keys(each.evse, each.also, each.shared))
+            for each in delivery.reports
+            if each.status is Status.REMOVED
+        ],
+        left=[
+            ((evse_id, uid, kept), _keys(evse_id or uid, uid if evse_id else "", kept))
+            for evse_id, uid, kept in delivery.left
+        ],
+        present={key for keys in present for key in keys},
+        alone={keys[0] for keys in present if len(keys) == 1},
+    )
     shown = msgspec.structs.replace(delivery, reports=reports, left=[])
-    return msgspec.structs.replace(page, delivery=shown), removed, delivery.left, present
+    return msgspec.structs.replace(page, delivery=shown), sorted_out
+
+
+class _Sorted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """EVSEs of a page."""
+
+    removed: list[tuple[StatusReport, Keys]]
+    """Those that are REMOVED."""
+    left: list[tuple[Left, Keys]]
+    """Those that are not to be shown."""
+    present: set[str]
+    """All ids of the others."""
+    alone: set[str]
+    """Ids of those of the others that have no other id."""
 
 
 class _Present:
@@ -390,27 +419,32 @@ class _Present:
     """
 
     def __init__(self) -> None:
-        self._all: set[str] = set()
-        self._alone: set[str] = set()
+        self._every: list[set[str]] = [set()]
+        self._alone: list[set[str]] = [set()]
         """Ids of those that have no other."""
 
-    def add(self, evses: Iterable[Ids]) -> None:
-        """More of them."""
-        for each in evses:
-            keys = _keys(*each)
-            self._all.update(keys)
-            if len(keys) == 1:
-                self._alone.update(keys)
+    def add(self, page: _Sorted) -> None:
+        """Those of a page."""
+        for known, ids in ((self._every, page.present), (self._alone, page.alone)):
+            if len(ids) > PRESENT_TOGETHER_MAX:
+                known.append(ids)
+            else:
+                known[0] |= ids
+                if len(known[0]) > PRESENT_TOGETHER_MAX:
+                    known.insert(0, set())
 
-    def has(self, evse: Ids) -> bool:
-        """Whether it is one of them."""
-        keys = _keys(*evse)
-        return bool(keys) and (keys[0] in self._all or keys[-1] in self._alone)
+    def has(self, keys: Keys) -> bool:
+        """Whether the EVSE with these ids is one of them."""
+        return bool(keys) and (
+            any(keys[0] in ids for ids in self._every) or any(keys[-1] in ids for ids in self._alone)
+        )
 
 
-def _keys(*ids: str) -> list[str]:
-    """The ids of an EVSE, as they compare."""
-    return [evse_key(each) or local_key(each) for each in ids if each]
+def _keys(evse: str, also: str, shared: str) -> Keys:
+    """The ids of an EVSE, as they compare, the one first that tells it from others."""
+    if shared:
+        return [f"{local_key(evse)} of {evse_key(shared)}", evse_key(evse) or local_key(evse)]
+    return [evse_key(each) or local_key(each) for each in (evse, also) if each]
 
 
 def _kind(data: msgspec.Raw) -> str:

@@ -30,6 +30,7 @@ from ladestrom.protocols.ocpi import (
     Reply,
     written,
 )
+from ladestrom.protocols.ocpi_forms import Kind, misfit
 from ladestrom.protocols.ocpi_locations import DOCUMENT_BYTES_MAX, Statuses, shared_ids
 from ladestrom.quoting import quoted
 
@@ -41,9 +42,6 @@ _LEVELS: Final = (3, 4, 5)
 """Parts of the path of a Location, an EVSE, a Connector."""
 _DYNAMIC: Final = frozenset({"status", "last_updated", "status_schedule"})
 """Members of an EVSE that say nothing of the station."""
-
-_NAMING: Final = frozenset({"id", "country_code", "party_id", "last_updated"})
-"""Members of a Location that say which one it is, and nothing of it."""
 
 Object = dict[str, Any]
 
@@ -119,17 +117,12 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     Raises:
         Refused: nothing is stored and nothing is reported.
     """
-    given = _read(sent.body)
-    _check_ids(given, where)
+    given = _read(sent.body, where, is_whole=True)
     at = _dated(given, sent)
     if where.evse is None:
         before = None if document is None else _decode(document)
         if before is not None and _is_newer(before, at, sent):
             return _made(sent, where, given, before, None, "older than the stored object, and not stored")
-        if given.keys() <= _NAMING:
-            raise Refused(
-                "the Location has no members but its ids; PUT replaces all of it", INVALID_PARAMETERS
-            )
         document = _kept(given, where)
         return _made(sent, where, given, before, document, created=before is None)
     place = _Place(document, where)
@@ -163,8 +156,7 @@ def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
     """
     place = _Place(document, where)
     own = place.named()
-    given = _read(sent.body)
-    _check_ids(given, where)
+    given = _read(sent.body, where, is_whole=False)
     at = _dated(given, sent)
     if at is None and sent.version not in UNDATED:
         raise Refused("last_updated is missing; a PATCH requires it", INVALID_PARAMETERS)
@@ -296,13 +288,19 @@ def _missing(what: str) -> Refused:
     return Refused(what, UNKNOWN_LOCATION, HTTP_NOT_FOUND)
 
 
-def _read(body: bytes) -> Object:
+def _read(body: bytes, where: Target, *, is_whole: bool) -> Object:
+    """The object that a body is, of the kind and with the ids that the path says."""
     try:
-        return _decode(json_text(body))
+        given = _decode(json_text(body))
     except msgspec.ValidationError as error:
         raise Refused("the body is not a JSON object", INVALID_PARAMETERS) from error
     except UNREADABLE as error:
         raise Refused(f"the body is not JSON: {error}", CLIENT_ERROR, HTTP_BAD_REQUEST) from error
+    kind = Kind.LOCATION if where.evse is None else Kind.EVSE if where.connector is None else Kind.CONNECTOR
+    if reason := misfit(given, kind, is_whole=is_whole):
+        raise Refused(reason, INVALID_PARAMETERS)
+    _check_ids(given, where)
+    return given
 
 
 def _check_ids(given: Object, where: Target) -> None:
@@ -386,8 +384,8 @@ def _statuses(sent: Sent, location: Object, before: list[Object], after: list[Ob
             gathered.add_evse(evse, shared)
         if place == 0 and len(after) == 1 and (refused := gathered.delivery([]).refused):
             raise Refused(refused[0].detail, INVALID_PARAMETERS)
-    for uid, evse_id in _gone(before, location):
-        gathered.hide(uid, evse_id)
+    for each in _gone(before, location):
+        gathered.hide(*each)
     return gathered
 
 
@@ -407,24 +405,27 @@ def _made(
     newest = before if before is not None and document is None else given
     statuses.add_object({**given, "id": where.location, "publish": newest.get("publish")})
     if before is not None and document is not None:
-        for uid, evse_id in _gone(_evses(before), given):
-            statuses.hide(uid, evse_id)
+        for each in _gone(_evses(before), given):
+            statuses.hide(*each)
     stations = _stations(sent, where, given) if document is not None else []
     status = HTTP_CREATED if created else HTTP_OK
     return Outcome(Reply(message=message, status=status), statuses.delivery(stations), document)
 
 
-def _gone(before: list[Object], after: Object) -> list[tuple[str, str | None]]:
-    """Ids that EVSEs of a Location had and that it does not have any more: uid and EVSE id of each."""
+def _gone(before: list[Object], after: Object) -> list[tuple[str, str | None, str]]:
+    """Ids that EVSEs of a Location had and that it does not have any more: uid and EVSE id of each, and the
+    EVSE id that another has instead.
+    """
     evses = list(map(_ids, _evses(after)))
     uids = {local_key(uid) for uid, _ in evses}
     keys = {evse_key(evse_id) for _, evse_id in evses if evse_id}
     found = []
     for uid, evse_id in (_ids(evse) for evse in before if not _is_removed(evse)):
         is_here = local_key(uid) in uids
-        gone = "" if is_here else uid, None if evse_key(evse_id or "") in keys else evse_id
+        is_kept = evse_key(evse_id or "") in keys
+        gone = "" if is_here else uid, None if is_kept else evse_id
         if any(gone):
-            found.append(gone)
+            found.append((*gone, evse_id or "" if is_kept else ""))
     return found
 
 

@@ -9,17 +9,22 @@ Source: OCPI 2.2.1, section 8.3.2: an EVSE that is REMOVED stays in its Location
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ladestrom.core.locations import instant, is_hidden, status_of
 from ladestrom.model import NEVER, Evse, Millis, Status, StatusReport, evse_key, local_key
-from ladestrom.protocols.delivery import UNREADABLE, Delivery
+from ladestrom.protocols.delivery import UNREADABLE, Delivery, Left
 
-Means = Callable[[str, str], Collection[Evse]]
-"""The operator's EVSEs in the registry that an id means; where it means none, another of the same EVSE."""
+LOOKS_AT_ONCE: Final = 250
+"""EVSEs of a delivery that are looked at before others may have their turn: some 2 ms."""
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work that may be left for others at each of its steps, and what it makes."""
+Means = Callable[[str, str, str], Collection[Evse]]
+"""The operator's EVSEs in the registry that are named so (`Ids`)."""
 
 
 class _Record(msgspec.Struct, frozen=True, gc=False):
@@ -62,41 +67,62 @@ class Records:
         for (each, uid), at in has.removed.items():
             self._removed.setdefault(each, {})[location, uid] = at
 
-    def settled(self, delivery: Delivery, means: Means) -> Delivery:
+    def settling(self, delivery: Delivery, means: Means) -> Steps[Delivery]:
         """A delivery without what it takes away of EVSEs that are listed; `left` is `unknown` then.
 
         What the record says that an EVSE has now is not older than that another of its records is REMOVED.
+        Yields every so often (`LOOKS_AT_ONCE`), so that a large delivery can be gone through in turns; what
+        is listed may change in between.
         """
-        reports = [self._lifted(each) for each in delivery.reports] if self._removed else delivery.reports
-        if not delivery.left and all(each.status is not Status.REMOVED for each in reports):
+        reports = yield from self._lifting(delivery.reports)
+        if not delivery.left and not (yield from _removing(reports)):
             return msgspec.structs.replace(delivery, reports=reports)
-        told = {
-            evse.key
-            for each in reports
-            if each.status is not Status.REMOVED
-            for evse in means(each.evse, each.also)
-        }
-
-        def goes(each: StatusReport) -> bool:
-            found = means(each.evse, each.also)
-            if self.is_listed(_of(each)) or not told.isdisjoint(evse.key for evse in found):
-                return False
-            return not found or bool(_without_another_id(found, each.evse, each.also))
-
-        unknown = []
-        for evse_id, uid in delivery.left:
-            if self.is_listed(_name(uid, evse_id)):
-                continue
-            written, also = evse_id or uid, uid if evse_id else ""
-            found = _without_another_id(means(written, also), written, also)
-            if len(found) == 1:
-                unknown += [evse.key for evse in found if evse.key not in told]
-        kept = [each for each in reports if each.status is not Status.REMOVED or goes(each)]
+        told = yield from _telling(reports, means)
+        kept = yield from self._keeping(reports, told, means)
+        unknown = yield from self._leaving(delivery.left, told, means)
         return msgspec.structs.replace(delivery, reports=kept, unknown=unknown, left=[])
 
     def is_listed(self, evse: str) -> bool:
         """Whether a Location lists it other than REMOVED, by what tells it from others (`_name`)."""
         return evse in self._at
+
+    def _lifting(self, reports: list[StatusReport]) -> Steps[list[StatusReport]]:
+        if not self._removed:
+            return reports
+        lifted: list[StatusReport] = []
+        for some in _parts(reports):
+            lifted += map(self._lifted, some)
+            yield
+        return lifted
+
+    def _keeping(
+        self, reports: list[StatusReport], told: Collection[str], means: Means
+    ) -> Steps[list[StatusReport]]:
+        """Reports without those by which an EVSE is REMOVED that stays."""
+
+        def goes(each: StatusReport) -> bool:
+            if self.is_listed(_of(each)):
+                return False
+            return all(evse.key not in told for evse in means(each.evse, each.also, each.shared))
+
+        kept: list[StatusReport] = []
+        for some in _parts(reports):
+            kept += [each for each in some if each.status is not Status.REMOVED or goes(each)]
+            yield
+        return kept
+
+    def _leaving(self, left: list[Left], told: Collection[str], means: Means) -> Steps[list[str]]:
+        """Keys of the EVSEs that left and are listed nowhere else."""
+        unknown: list[str] = []
+        for some in _parts(left):
+            for evse_id, uid, kept in some:
+                if self.is_listed(_name(uid, evse_id)):
+                    continue
+                found = means(evse_id or uid, uid if evse_id else "", kept)
+                if len(found) == 1:
+                    unknown += [evse.key for evse in found if evse.key not in told]
+            yield
+        return unknown
 
     def _lifted(self, report: StatusReport) -> StatusReport:
         stamps = self._removed.get(_of(report))
@@ -121,6 +147,33 @@ class _Listed(msgspec.Struct, frozen=True):
     here: set[str]
     removed: dict[tuple[str, str], Millis]
     """EVSE and uid of records that are REMOVED, and when they were updated."""
+
+
+def _removing(reports: list[StatusReport]) -> Steps[bool]:
+    """Whether one of them says that its EVSE is REMOVED."""
+    for some in _parts(reports):
+        if any(each.status is Status.REMOVED for each in some):
+            return True
+        yield
+    return False
+
+
+def _telling(reports: list[StatusReport], means: Means) -> Steps[set[str]]:
+    """Keys of the EVSEs that have another status than REMOVED."""
+    told: set[str] = set()
+    for some in _parts(reports):
+        told.update(
+            evse.key
+            for each in some
+            if each.status is not Status.REMOVED
+            for evse in means(each.evse, each.also, each.shared)
+        )
+        yield
+    return told
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[first : first + LOOKS_AT_ONCE] for first in range(0, len(items), LOOKS_AT_ONCE))
 
 
 def _listed(document: bytes | None) -> _Listed:
@@ -150,17 +203,6 @@ def _records(listing: _Listing) -> Iterator[_Record]:
             yield _Record(
                 each.get("uid", ""), each.get("evse_id"), each.get("status"), each.get("last_updated")
             )
-
-
-def _without_another_id(found: Iterable[Evse], written: str, also: str) -> list[Evse]:
-    """Of what an EVSE id or a uid (`also`) means, that which has no other EVSE id than the one said.
-
-    Stations may number their EVSEs alike: what has only the uid of a record that goes is not what goes.
-    """
-    if not also:
-        return list(found)
-    said = evse_key(written)
-    return [each for each in found if each.evse_id is None or evse_key(each.evse_id) == said]
 
 
 def _name(uid: str, evse_id: str) -> str:

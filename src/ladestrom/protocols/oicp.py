@@ -76,6 +76,7 @@ ADDITIONAL_CHARACTERS_MAX: Final = 1_000
 """StatusCodeType, AdditionalInfo."""
 REFUSALS_TOLD_MAX: Final = 10
 
+_RECORDS: Final = {"status": "EvseStatusRecord", "data": "EvseDataRecord"}
 EMPTY: Final = msgspec.Raw(b"[]")
 NULL: Final = b"n"
 """How a member begins that is there and empty."""
@@ -160,6 +161,11 @@ class Oicp:
         group, member = _group(message, place[2])
         if group is None:
             raise MalformedBody(f"the message has no {member}")
+        if (group.status_records if place[2] == "status" else group.data_records) is EMPTY:
+            # A list that is empty says that there is nothing; none says that this is another message.
+            raise MalformedBody(
+                f"{member} has no {_RECORDS[place[2]]}; send an empty list where there are none"
+            )
         written = group.operator_id or place[1]
         named = evse_key(written)
         if named != asserted:
@@ -247,6 +253,11 @@ def read_records(raw: msgspec.Raw) -> Iterator[Record | Problem]:
         raise unreadable(error) from error
 
 
+def evse_of(record: Record | Problem) -> str:
+    """The EVSE that a record is of; empty where it does not say."""
+    return "" if isinstance(record, Problem) else record.evse_id or record.evse_id_capitals or ""
+
+
 def gather(gathering: Gathering, record: Record | Problem) -> None:
     """Takes one status record as it stands."""
     if isinstance(record, Problem):
@@ -314,7 +325,8 @@ def _statuses(
         return gathering.delivery()
     for record in records:
         gather(gathering, record)
-    is_full = action == FULL_LOAD
+    # Of which EVSE a record is that does not say so is not known: it may be any that is not named.
+    is_full = action == FULL_LOAD and all(map(evse_of, records))
     return gathering.delivery(complete=is_full, within=_extent(party, operator, records) if is_full else ())
 
 
@@ -335,10 +347,7 @@ def _extent(party: str, operator: Operator, records: Sequence[Record | Problem])
     """
     if _is_only(party, operator):
         return ()
-    written = (
-        record.evse_id or record.evse_id_capitals or "" for record in records if isinstance(record, Record)
-    )
-    return (party, *sorted({party_of(each) for each in written} - {party, ""}))
+    return (party, *sorted({party_of(evse_of(record)) for record in records} - {party, ""}))
 
 
 def _is_only(party: str, operator: Operator) -> bool:

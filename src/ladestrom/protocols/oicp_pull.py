@@ -18,7 +18,7 @@ import msgspec
 from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
 from ladestrom.model import Millis, Order, Reason
 from ladestrom.ports.calls import Answered, Ask
-from ladestrom.protocols.conditional import OK, asked, remembered
+from ladestrom.protocols.conditional import OK, asked, partly, remembered
 from ladestrom.protocols.delivery import (
     UNREADABLE,
     Delivery,
@@ -29,12 +29,23 @@ from ladestrom.protocols.delivery import (
     shown,
 )
 from ladestrom.protocols.interfaces import Memory, Part, PullSettings, Round, reading
-from ladestrom.protocols.oicp import SUCCESS, Group, Record, gather, read_records, too_large, unreadable
+from ladestrom.protocols.oicp import (
+    EMPTY,
+    SUCCESS,
+    Group,
+    Record,
+    evse_of,
+    gather,
+    read_records,
+    too_large,
+    unreadable,
+)
 
 IDS_PER_REQUEST_MAX: Final = 100
 """eRoamingPullEvseStatusByID: the list must not contain more than 100 EvseIDs."""
 NOTHING: Final = b"null"
 NO_MEMBER: Final = msgspec.Raw(NOTHING)
+_NOT_ALL: Final = "not every record says which EVSE it is of, so no EVSE was taken for missing"
 STATUS_PATH: Final = "/api/oicp/evsepull/v21/providers/{}/status-records"
 
 
@@ -110,8 +121,9 @@ def pull(settings: PullSettings, memory: Memory, now: Millis) -> Round:  # noqa:
         answered = yield from _posted(f"{address}-by-operator-id", settings, message)
     else:
         answered = yield from _posted(address, settings, {"ProviderID": provider})
-    yield (yield from _read(answered, settings, complete=True))
-    return {}
+    delivery = yield from _read(answered, settings, complete=True)
+    yield delivery
+    return {} if delivery.complete else partly(now, _NOT_ALL)
 
 
 def pull_file(settings: PullSettings, memory: Memory, now: Millis) -> Round:
@@ -124,8 +136,9 @@ def pull_file(settings: PullSettings, memory: Memory, now: Millis) -> Round:
     answered = yield from asked(settings, memory, now, "application/json")
     if answered is None:
         return memory
-    yield (yield from _read(answered, settings, complete=True))
-    return remembered(answered, now)
+    delivery = yield from _read(answered, settings, complete=True)
+    yield delivery
+    return remembered(answered, now) if delivery.complete else partly(now, _NOT_ALL)
 
 
 def read(body: bytes, source: str, limits: ParseLimits, *, complete: bool = False) -> Delivery:
@@ -146,17 +159,18 @@ def read(body: bytes, source: str, limits: ParseLimits, *, complete: bool = Fals
         raise SourceFailure(f"the source answered with status code {shown(status.code)}: {shown(told)}")
     gathering = Gathering(source, Order.ARRIVAL)
     count = 0
-    for group in _groups(listing):
+    groups = list(_groups(listing))
+    if groups and all(isinstance(each, Group) and each.status_records is EMPTY for each in groups):
+        raise MalformedBody("no operator of the answer has an EvseStatusRecord")
+    for group in groups:
         records: Iterable[Record | Problem]
-        if isinstance(group, Problem):
-            # Whose EVSEs it has is not known, so that nothing can be said of those that are not named.
-            complete, records = False, (group,)
-        else:
-            records = read_records(group.status_records)
+        records = (group,) if isinstance(group, Problem) else read_records(group.status_records)
         for record in records:
             count += 1
             if count > limits.items_max:
                 raise too_large(count, limits)
+            # Which EVSE it is of may not be known, so that nothing can be said of those that are not named.
+            complete = complete and bool(evse_of(record))
             gather(gathering, record)
     return gathering.delivery(complete=complete)
 

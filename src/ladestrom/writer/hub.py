@@ -458,7 +458,7 @@ class Hub:
                 await turns.rest()
             while place in taken_places:
                 place += 1
-            own, found = resolve(report.evse, report.also, owns)
+            own, found = resolve(report.evse, report.also, owns, report.shared)
             if len(own) > 1 or not (own or found):
                 outcome.refuse(place, *_unknown(report, len(own)))
             elif not own:
@@ -591,7 +591,9 @@ class Hub:
             return owner is None or may_report(owner, evse)
 
         for ids in parts(list(keep), CHUNK_EVSES):
-            kept.update(evse.key for written, also in ids for evse in resolve(written, also, owns)[0])
+            kept.update(
+                evse.key for written, also, shared in ids for evse in resolve(written, also, owns, shared)[0]
+            )
             await turns.rest()
         part = Operator(source, parties=within, prefixes=within) if within else None
 

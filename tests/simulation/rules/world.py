@@ -358,7 +358,7 @@ class World:
         pull, speaker = self._pulls[name], BY_NAME[name]
         wires = self._wires(speaker, 2)
         delivery, items = self._delivery(speaker, wires), self._items(speaker, wires)
-        pull.named.extend((report.evse, report.also) for report in delivery.reports)
+        pull.named.extend((report.evse, report.also, report.shared) for report in delivery.reports)
         await self._take(speaker, delivery, items, pull.began, pull.judged)
 
     async def _end_round(self) -> None:
@@ -373,7 +373,7 @@ class World:
         wires = self._wires(speaker, 2)
         delivery = self._delivery(speaker, wires, complete=True, named=pull.named)
         await self._take(speaker, delivery, self._items(speaker, wires), pull.began, pull.judged)
-        keep = [*(evse for evse, _ in pull.named), *(report.evse for report in delivery.reports)]
+        keep = [*(evse for evse, *_ in pull.named), *(report.evse for report in delivery.reports)]
         self.judge.sign_off(speaker.operator, keep=keep, before=pull.judged, by=True)
 
     async def _push_all(self) -> None:
@@ -436,9 +436,9 @@ class World:
         self._remember(STREAM, wires)
         await self._take(STREAM, self._delivery(STREAM, wires), self._items(STREAM, wires))
         operator = ORIGINAL[STREAM.operator]
-        keep = [(wire.written, "") for wire in wires]
+        keep = [(wire.written, "", "") for wire in wires]
         await self._server.intake.keep_only(operator, self._feed(STREAM), keep)
-        self.judge.sign_off(STREAM.operator, keep=[each for each, _ in keep], feed=STREAM.name, by=True)
+        self.judge.sign_off(STREAM.operator, keep=[each for each, *_ in keep], feed=STREAM.name, by=True)
 
     async def _forget(self) -> None:
         """A source that is a board itself says that it knows nothing of an EVSE now."""

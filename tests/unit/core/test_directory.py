@@ -11,7 +11,7 @@ from tests.building import NOW, TYPE_2, make_evse, make_evses, make_station
 
 from ladestrom.core import directory as directory_module
 from ladestrom.core.directory import Directory, _Index
-from ladestrom.model import Outlet, Station, connector_place, connector_uuid
+from ladestrom.model import Evse, Outlet, Station, connector_place, connector_uuid
 
 WRITTEN = "NO*ABC*E1001*1"
 FORMS: list[Callable[[str], str]] = [
@@ -80,8 +80,33 @@ class TestFind:
         yours = make_evse("NO*XYZ*E1", "NOR_00002", uid="4711")
         directory = Directory([make_station(evse.station, [evse]) for evse in (mine, yours)])
         assert directory.resolve("4711", "", lambda evse: evse is mine) == ((mine,), ())
-        assert directory.resolve("NO*UVW*E1", "4711", lambda evse: evse is yours) == ((yours,), ())
         assert directory.resolve("4711", "4711", lambda _: False) == ((), ())
+
+    def test_a_uid_means_no_evse_that_has_another_id_than_is_said_with_it(self) -> None:
+        named = make_evse("NO*ABC*E1", "NOR_00001", uid="1")
+        bare = make_evse(key="NOR_00002_01", station="NOR_00002", evse_id=None, uid="1")
+
+        def found(registry: Evse, written: str, also: str = "", shared: str = "") -> bool:
+            directory = Directory([make_station(registry.station, [registry])])
+            return directory.resolve(written, also, lambda _: True, shared)[0] == (registry,)
+
+        other = "NO*ABC*E2"
+        # Either name may come first, and an EVSE id that it shares with others is not looked for by it.
+        assert not any((found(named, other, "1"), found(named, "1", other), found(named, "1", "", other)))
+        assert all((found(bare, other, "1"), found(bare, "1", other), found(bare, "1", "", other)))
+        assert not found(named, "2", "", "NO*ABC*E1")
+        # Its own id in another form, a new uid, and what is said twice or is no EVSE id contradict nothing.
+        for written, also in (
+            ("no-abc-e1", "1"),
+            ("1", "NOABCE1"),
+            ("NO*ABC*E1", "new"),
+            ("new", "NO*ABC*E1"),
+            ("1", "1"),
+            ("1", "EVSE_1"),
+            ("EVSE_1", "1"),
+        ):
+            assert found(named, written, also)
+        assert found(named, "1", "", "no-abc-e1")
 
     def test_an_id_of_another_is_found_and_is_not_the_operators(self) -> None:
         mine = make_evse("NO*ABC*E1", "NOR_00001", uid="NO*XYZ*E1")

@@ -167,7 +167,7 @@ class TestTurns:
 
     async def test_while_is_found_out_what_it_names(self) -> None:
         reports = [make_report(f"NO*ABC*E{number}") for number in range(10 * ITEMS_PER_LOOK)]
-        naming = asyncio.create_task(told_of(Delivery(reports=reports, named=[("x", "")])))
+        naming = asyncio.create_task(told_of(Delivery(reports=reports, named=[("x", "", "")])))
         assert await turns(naming) >= 10
         assert len(naming.result()) == len(reports) + 1
 

@@ -23,11 +23,13 @@ from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.ocpi_calls import calls
 from ladestrom.ingest.ocpi_peers import reconciled
 from ladestrom.ingest.registrar import STATIONS_PER_LOOK, Registrar
+from ladestrom.model import Status
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.peers import Peer
 from ladestrom.ports.registry import ImportReport, RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_pull import WHOLE_EVERY_S
+from ladestrom.protocols.ocpi_records import LOOKS_AT_ONCE
 
 KEY = ("abc", "NO*ABC*LOC1")
 
@@ -129,6 +131,29 @@ class TestPulled:
         kept.fails = True
         with pytest.raises(NotReady):
             await store_of(kept).pulled(make_operator(), pulled(A=dated(1)))
+
+    async def test_a_large_page_is_gone_through_in_turns_with_others(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "TURN_S", 0)
+        count = 10 * LOOKS_AT_ONCE
+        reports = [make_report(f"NO*ABC*E{each}") for each in range(count)]
+        removed = [make_report(f"NO*ABC*F{each}", Status.REMOVED) for each in range(count)]
+        store, kept = store_of(Kept()), Kept()
+        records = await store.records("abc")
+        for delivery, least in (
+            (Delivery(reports=reports), 10),
+            (Delivery(reports=[*reports, *removed]), 50),
+            (Delivery(reports=[], left=[(each.evse, "", "") for each in removed]), 10),
+        ):
+            settling = asyncio.create_task(store.settled(records, make_operator(), delivery))
+            assert await turns(settling) >= least
+            assert settling.result().reports == delivery.reports
+        documents = {f"L{each}": dated(1, f"{each}") for each in range(30)}
+        pulling = asyncio.create_task(
+            store_of(kept).pulled(make_operator(), Delivery(reports=[], documents=documents))
+        )
+        assert await turns(pulling) >= len(documents)
 
     async def test_what_lists_an_evse_is_known_from_all_that_is_stored(
         self, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""JSON as writers really send it: with a byte order mark, in UTF-16, with NULs in it or behind it."""
+"""JSON as writers really send it: with a byte order mark, in UTF-16, with NULs, with halves of characters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ladestrom.protocols import (
     oicp_pull,
     plain,
 )
-from ladestrom.protocols.delivery import ParseLimits
+from ladestrom.protocols.delivery import ParseLimits, json_text
 from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.oicp import Oicp
 from ladestrom.protocols.qualicharge import Qualicharge
@@ -36,6 +36,8 @@ FORMS: dict[str, Callable[[str], bytes]] = {
     "nul behind": lambda text: text.encode() + b"\0\0",
     "nul within": lambda text: text.encode().replace(b",", b",\0"),
     "mark and nul": lambda text: codecs.BOM_UTF8 + text.encode() + b"\r\n\0",
+    "half a pair": lambda text: text.replace("{", '{"x": "a\\ud83d", ', 1).encode(),
+    "its other half": lambda text: text.replace("{", '{"x": "\\uDE00 \\ud83d\\ude00", ', 1).encode(),
     "utf-16": lambda text: text.encode("utf-16"),
     "utf-16, big end first": lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
 }
@@ -167,3 +169,19 @@ def test_an_operator_of_oicp_that_cannot_be_read_costs_itself_and_the_list_is_pa
     assert [report.status for report in delivery.reports] == [Status.CHARGING]
     assert len(delivery.refused) == 1
     assert not delivery.complete
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("\\ud83d", "\ufffd"),
+        ("\\ud83d\\ude00", "\U0001f600"),
+        ("\\ude00\\ud83d", "\ufffd\ufffd"),
+        ("\\ud83d\\ud83d\\ude00", "\ufffd\U0001f600"),
+        ("\\\\ud83d", "\\ud83d"),
+        ("\\\\\\ud83d\\n", "\\\ufffd\n"),
+        ('\\"\\udfff\\u00e6', '"\ufffd\u00e6'),
+    ],
+)
+def test_half_of_a_pair_is_a_replacement_and_costs_nothing_else(written: str, read: str) -> None:
+    assert json.loads(json_text(f'"{written}"'.encode())) == read

@@ -13,7 +13,7 @@ from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols import irve_dynamique
 from ladestrom.protocols.conditional import WHOLE_EVERY_MS
 from ladestrom.protocols.delivery import Delivery, ParseLimits
-from ladestrom.protocols.interfaces import PullSettings, Request
+from ladestrom.protocols.interfaces import PARTIAL, PullSettings, Request
 from ladestrom.protocols.irve_dynamique import PAIRS, IrveDynamique
 
 HEADER = "id_pdc_itinerance,etat_pdc,occupation_pdc,horodatage"
@@ -99,6 +99,53 @@ def test_rows_are_limited() -> None:
     assert len(receive(HEADER, ROW, ROW, limits=limits).reports) == 2
     with pytest.raises(TooLarge, match="more than 2 rows"):
         receive(HEADER, ROW, ROW, ROW, limits=limits)
+
+
+WIDE = f"{HEADER},etat_prise_type_2,etat_prise_type_ef"
+WIDE_ROW = f"{ROW},fonctionnel,inconnu"
+OTHER = "FRABCE2,en_service,libre,2026-11-01T08:00:00Z,fonctionnel,inconnu"
+
+
+class TestCutOff:
+    """A file that has not its end says nothing of the points that it does not name."""
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    @pytest.mark.parametrize("length", [1, 7, 12, 20, 30, 45, 54])
+    def test_a_last_row_that_is_cut_makes_a_file_a_part(self, length: int, end: str) -> None:
+        whole = end.join([WIDE, WIDE_ROW, OTHER])
+        cut = end.join([WIDE, WIDE_ROW, OTHER[:length]])
+        for lines, complete in ((whole, True), (whole + end, True), (cut, False)):
+            delivery = irve_dynamique.receive(lines.encode(), "abc", ParseLimits(), complete=True)
+            assert delivery.complete is complete
+            assert delivery.reports[0].evse == "FRABCE1"
+
+    @pytest.mark.parametrize("length", [3, 12, 20, 30, 40])
+    def test_so_does_one_that_is_cut_in_its_last_column(self, length: int) -> None:
+        assert not push({"extent": "snapshot"}, f"{HEADER}\n{ROW}\n{ROW[:length]}".encode()).complete
+        assert push({"extent": "snapshot"}, f"{HEADER}\n{ROW}\n{ROW}".encode()).complete
+
+    @pytest.mark.parametrize("row", ['"FRABCE2,en_ser', "FRABCE2,en_service", "Total", " ,en_service,libre,"])
+    def test_so_does_a_row_that_names_no_point_or_cannot_be_read(self, row: str) -> None:
+        assert not push({"extent": "snapshot"}, f"{HEADER}\n{row}\n{ROW}\n".encode()).complete
+
+    def test_rows_that_are_all_shorter_than_the_header_are_whole(self) -> None:
+        assert push({"extent": "snapshot"}, f"{WIDE}\n{ROW}\n{ROW}".encode()).complete
+        assert push({"extent": "snapshot"}, f"{WIDE}\n{ROW}\n".encode()).complete
+
+    def test_a_row_that_is_refused_but_names_its_point_leaves_a_file_whole(self) -> None:
+        refused = ROW.replace("2026-11-01T08:00:00Z", "today")
+        assert push({"extent": "snapshot"}, f"{HEADER}\n{refused}\n{ROW}\n".encode()).complete
+
+    def test_a_file_that_is_cut_is_asked_for_again_as_a_whole(self) -> None:
+        round_ = Conversation(
+            irve_dynamique.pull,
+            PullSettings(source="abc", address=ADDRESS),
+            f"{HEADER}\n{ROW}\n{ROW[:9]}".encode(),
+            headers={"etag": '"a"'},
+        )
+        assert not round_.deliveries[0].complete
+        assert round_.memory.keys() == {"read_at", PARTIAL}
+        assert "cut off" in round_.memory[PARTIAL]
 
 
 class TestPush:

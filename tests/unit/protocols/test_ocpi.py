@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -261,6 +261,25 @@ def test_a_location_with_text_that_is_no_utf_8_costs_no_other() -> None:
     assert [report.evse for report in read.delivery.reports] == ["NO*ABC*E2"]
 
 
+def test_a_list_of_which_the_writer_made_an_object_is_read() -> None:
+    one, two = ({"id": f"L{each}", "evses": [{"uid": each, "status": "CHARGING"}]} for each in "12")
+    read = read_page(json.dumps({"0": one, "2": two}).encode(), "abc", ParseLimits(), party="NOABC")
+    assert [report.evse for report in read.delivery.reports] == ["1", "2"]
+
+
+def test_an_evse_that_is_listed_twice_keeps_its_id() -> None:
+    def ids(*uids: str) -> list[tuple[str | None, str | None]]:
+        evses = [{**LOCATION["evses"][0], "uid": uid} for uid in uids]
+        made = read_page(
+            json.dumps([{**LOCATION, "evses": evses}]).encode(), "abc", ParseLimits(), with_stations=True
+        ).delivery.stations[0]
+        assert isinstance(made, StationDraft)
+        return [(evse.evse_id, evse.uid) for evse in made.station.evses]
+
+    assert ids("1", "1") == [("NO*ABC*E1001", "1")]
+    assert ids("1", "2") == [(None, "1"), (None, "2")]
+
+
 def told(delivery: Delivery) -> dict[str, Any]:
     """A delivery as the golden samples write it."""
     made: dict[str, Any] = msgspec.to_builtins(delivery)
@@ -277,7 +296,7 @@ def test_a_page_is_read_as_the_sample_says(name: str) -> None:
 
 def test_what_is_not_to_be_published_is_not_reported_and_is_unknown() -> None:
     found = page("page.json").delivery
-    assert found.left == [("NO*ABC*E2001", "2001")]
+    assert found.left == [("NO*ABC*E2001", "2001", "")]
     assert "NO*ABC*E2001" not in {report.evse for report in found.reports}
     hidden = found.stations[1]
     assert isinstance(hidden, StationDraft)
@@ -363,9 +382,12 @@ class TestPut:
         assert refused.value.reply.status == 400
 
     def test_an_evse_needs_its_location_and_a_connector_its_evse(self) -> None:
-        for document, path in ((None, "NO/ABC/LOC1/1001"), (stored(), "NO/ABC/LOC1/9/1")):
+        for document, path, body in (
+            (None, "NO/ABC/LOC1/1001", {"status": "CHARGING"}),
+            (stored(), "NO/ABC/LOC1/9/1", {"standard": "CHADEMO"}),
+        ):
             with pytest.raises(Refused) as refused:
-                ocpi_receiver.put(document, at(path), sent({"status": "CHARGING"}))
+                ocpi_receiver.put(document, at(path), sent(body))
             assert (refused.value.reply.code, refused.value.reply.status) == (2003, 404)
 
     def test_an_evse_without_status_is_refused_and_nothing_is_stored(self) -> None:
@@ -412,25 +434,25 @@ class TestPut:
         outcome = ocpi_receiver.put(
             stored(), at("NO/ABC/LOC1"), sent({**LOCATION, "evses": LOCATION["evses"][:1]})
         )
-        assert outcome.delivery.left == [("NO*ABC*E1002", "1002")], "one that was REMOVED is gone already"
+        assert outcome.delivery.left == [("NO*ABC*E1002", "1002", "")], "one that was REMOVED is gone already"
 
     @pytest.mark.parametrize(
         ("changes", "left"),
         [
-            ({"uid": "new"}, [("", "1001")]),
-            ({"evse_id": "NO*ABC*E7"}, [("NO*ABC*E1001", "")]),
-            ({"uid": "new", "evse_id": "no-abc-e1001"}, [("", "1001")]),
-            ({"uid": "new", "evse_id": None}, [("NO*ABC*E1001", "1001")]),
+            ({"uid": "new"}, ("", "1001", "NO*ABC*E1001")),
+            ({"evse_id": "NO*ABC*E7"}, ("NO*ABC*E1001", "", "")),
+            ({"uid": "new", "evse_id": "no-abc-e1001"}, ("", "1001", "NO*ABC*E1001")),
+            ({"uid": "new", "evse_id": None}, ("NO*ABC*E1001", "1001", "")),
         ],
     )
     def test_of_ids_that_are_replaced_only_those_that_are_gone_are_unknown(
-        self, changes: dict[str, str], left: list[tuple[str, str]]
+        self, changes: dict[str, str], left: tuple[str, str, str]
     ) -> None:
         first, *others = LOCATION["evses"]
         outcome = ocpi_receiver.put(
             stored(), at("NO/ABC/LOC1"), sent({**LOCATION, "evses": [{**first, **changes}, *others]})
         )
-        assert outcome.delivery.left == left
+        assert outcome.delivery.left == [left]
 
     @pytest.mark.parametrize("version", ocpi.VERSIONS)
     def test_what_only_the_path_says_is_stored_in_every_version(self, version: str) -> None:
@@ -445,6 +467,63 @@ class TestPut:
         old["publish"] = True
         outcome = ocpi_receiver.put(stored(publish=False), at("NO/ABC/LOC1"), sent(old))
         assert outcome.delivery.reports == []
+
+
+EVSE_OF_IT: dict[str, Any] = LOCATION["evses"][0]
+CONNECTOR_OF_IT = {"id": "1", "standard": "CHADEMO", "format": "CABLE", "capabilities": []}
+EVSE_WITH_CONNECTOR = {**EVSE_OF_IT, "connectors": [CONNECTOR_OF_IT]}
+STAMP = "2026-11-18T10:00:00Z"
+PATHS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Location": ("NO/ABC/LOC1", LOCATION),
+    "EVSE": ("NO/ABC/LOC1/1001", EVSE_OF_IT),
+    "Connector": ("NO/ABC/LOC1/1001/1", CONNECTOR_OF_IT),
+}
+
+
+class TestForms:
+    """An object that is not what its path names would be stored and say nothing."""
+
+    @pytest.mark.parametrize("kind", PATHS)
+    @pytest.mark.parametrize("held", [lambda one: one, lambda one: [one]], ids=["alone", "in a list"])
+    @pytest.mark.parametrize("name", ["data", "location", "evse", "Body"])
+    def test_one_that_holds_the_object_is_refused_with_what_is_expected(
+        self, kind: str, held: Callable[[object], object], name: str
+    ) -> None:
+        path, one = PATHS[kind]
+        for body in ({name: held(one)}, {name: held(one), "status_code": 1000, "timestamp": STAMP}):
+            for change, version in ((ocpi_receiver.put, "2.2.1"), (ocpi_receiver.patch, "2.1.1")):
+                with pytest.raises(Refused, match=f"expected is the {kind} itself") as refused:
+                    change(stored(evses=[EVSE_WITH_CONNECTOR]), at(path), sent(body, version))
+                assert refused.value.reply.code == 2001
+                assert name in str(refused.value)
+
+    @pytest.mark.parametrize("kind", PATHS)
+    @pytest.mark.parametrize("other", PATHS)
+    def test_one_of_another_kind_is_refused(self, kind: str, other: str) -> None:
+        path, _ = PATHS[kind]
+        body = {name: value for name, value in PATHS[other][1].items() if name not in {"id", "uid"}}
+        for change in (ocpi_receiver.put, ocpi_receiver.patch):
+            document = stored(evses=[EVSE_WITH_CONNECTOR])
+            if kind == other:
+                assert change(document, at(path), sent(body, "2.1.1")).document is not None
+            else:
+                with pytest.raises(Refused, match=f"expected is the {kind} itself") as refused:
+                    change(document, at(path), sent(body, "2.1.1"))
+                assert refused.value.reply.code == 2001
+
+    @pytest.mark.parametrize("kind", PATHS)
+    def test_one_without_members_replaces_nothing(self, kind: str) -> None:
+        path, _ = PATHS[kind]
+        with pytest.raises(Refused, match="no members") as refused:
+            ocpi_receiver.put(stored(evses=[EVSE_WITH_CONNECTOR]), at(path), sent({"last_updated": STAMP}))
+        assert refused.value.reply.code == 2001
+
+    def test_members_that_nobody_knows_are_kept_beside_others_and_patched_alone(self) -> None:
+        own = {"x_more": {"a": [1]}, "status": "of our own"}
+        made = ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent({**LOCATION, **own}))
+        assert own.items() <= json.loads(made.document or b"").items()
+        patched = ocpi_receiver.patch(made.document, at("NO/ABC/LOC1/1001"), sent({"x": {"b": 1}}, "2.1.1"))
+        assert json.loads(patched.document or b"")["evses"][0]["x"] == {"b": 1}
 
 
 class TestPatch:
@@ -503,7 +582,7 @@ class TestPatch:
         hide = {"publish": publish, "last_updated": "2026-11-18T10:00:00Z"}
         hidden = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1"), sent(hide))
         assert hidden.delivery.reports == []
-        assert ("NO*ABC*E1001", "1001") in hidden.delivery.left
+        assert ("NO*ABC*E1001", "1001", "") in hidden.delivery.left
         silent = ocpi_receiver.patch(hidden.document, at("NO/ABC/LOC1/1001"), sent(self.STATUS))
         assert silent.delivery.reports == []
         shown = ocpi_receiver.patch(hidden.document, at("NO/ABC/LOC1"), sent({**hide, "publish": True}))
@@ -511,8 +590,9 @@ class TestPatch:
 
     def test_evses_that_share_an_id_are_told_apart_by_their_uids(self) -> None:
         evses = [{**LOCATION["evses"][0], "uid": uid} for uid in ("1", "2")]
-        outcome = ocpi_receiver.patch(stored(evses=evses), at("NO/ABC/LOC1/2"), sent(self.STATUS))
-        assert outcome.delivery.reports[0].evse == "2"
+        outcome = ocpi_receiver.put(None, at("NO/ABC/LOC1"), sent({**LOCATION, "evses": evses}))
+        told = [(report.evse, report.also, report.shared) for report in outcome.delivery.reports]
+        assert told == [("1", "", "NO*ABC*E1001"), ("2", "NO*ABC*E1001", "")]
 
     def test_where_nothing_is_known_by_their_uids_the_newest_of_them_has_the_id(self) -> None:
         old, new = ({**LOCATION["evses"][0], "uid": uid} for uid in ("1", "2"))
@@ -539,4 +619,4 @@ class TestPatch:
         renamed = {"evse_id": "NO*ABC*E7", "last_updated": "2026-11-18T10:00:00Z"}
         outcome = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1/1001"), sent(renamed))
         assert [(each.evse, each.status) for each in outcome.delivery.reports] == [("NO*ABC*E7", "CHARGING")]
-        assert outcome.delivery.left == [("NO*ABC*E1001", "")]
+        assert outcome.delivery.left == [("NO*ABC*E1001", "", "")]

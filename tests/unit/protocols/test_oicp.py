@@ -165,6 +165,22 @@ class TestActions:
         delivery = receive(message("fullLoad", record(), record("NO*SUB*E1"), record("?")), operator=hub)
         assert (delivery.complete, delivery.within) == (True, ("NOABC", "NOSUB"))
 
+    @pytest.mark.parametrize("odd", [7, None, {"EvseID": None, "EvseStatus": "Available"}, {}, {"EvseID": 5}])
+    def test_a_full_load_with_a_record_that_names_no_evse_takes_nothing_back(self, odd: object) -> None:
+        delivery = receive(message("fullLoad", record(), odd))
+        assert (len(delivery.reports), len(delivery.refused), delivery.complete) == (1, 1, False)
+        assert receive(message("fullLoad", record(), {"EvseID": "NO*ABC*E2"})).complete
+
+    @pytest.mark.parametrize("path", [STATUS_PATH, STATUS_PATH.replace("status-records", "data-records")])
+    @pytest.mark.parametrize("members", [{}, {"Other": []}, {"EvseRecord": [record()]}])
+    def test_a_message_without_its_list_of_records_is_refused(
+        self, members: dict[str, object], path: str
+    ) -> None:
+        member = "OperatorEvseStatus" if path == STATUS_PATH else "OperatorEvseData"
+        body = {"ActionType": "fullLoad", member: {"OperatorID": "NO*ABC", **members}}
+        with pytest.raises(MalformedBody, match="send an empty list where there are none"):
+            receive(body, path)
+
     def test_an_empty_full_load_says_that_nothing_is_known(self) -> None:
         delivery = receive(message("fullLoad"))
         assert (delivery.reports, delivery.complete) == ([], True)

@@ -15,7 +15,7 @@ from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols import oicp_pull
 from ladestrom.protocols.conditional import WHOLE_EVERY_MS
 from ladestrom.protocols.delivery import Delivery, ParseLimits
-from ladestrom.protocols.interfaces import Memory, Pull, PullSettings, inline
+from ladestrom.protocols.interfaces import PARTIAL, Memory, Pull, PullSettings, inline
 
 SERVER = "https://oicp.example.org"
 RESOURCE = f"{SERVER}/api/oicp/evsepull/v21/providers/NO-ABC/status-records"
@@ -75,6 +75,25 @@ class TestService:
         (delivery,) = round_.deliveries
         assert [report.evse for report in delivery.reports] == ["NO*ABC*E1"]
         assert delivery.complete
+
+    @pytest.mark.parametrize("odd", ["7", "null", '{"EvseStatus": "Available"}'])
+    def test_an_answer_with_a_record_that_names_no_evse_is_a_part(self, odd: str) -> None:
+        body = listing("NO*ABC*E1", "?").replace(b'{"EvseID": "?", "EvseStatus": "Available"}', odd.encode())
+        round_ = Conversation(oicp_pull.pull, settings(provider_id="NO-ABC"), body)
+        assert not round_.deliveries[0].complete
+        assert "no EVSE was taken for missing" in round_.memory[PARTIAL]
+        file = Conversation(oicp_pull.pull_file, settings(), body, headers={"etag": '"a"'})
+        assert not file.deliveries[0].complete
+        assert file.memory.keys() == {"read_at", PARTIAL}
+
+    def test_an_answer_in_which_no_operator_has_records_is_refused(self) -> None:
+        body = listing("NO*ABC*E1").replace(b"EvseStatusRecord", b"Records")
+        with pytest.raises(MalformedBody, match="EvseStatusRecord"):
+            Conversation(oicp_pull.pull, settings(provider_id="NO-ABC"), body)
+        group = b'{"OperatorID": "NO*XYZ"}, '
+        some = listing("NO*ABC*E1").replace(b'"OperatorEvseStatus": [', b'"OperatorEvseStatus": [' + group)
+        (delivery,) = Conversation(oicp_pull.pull, settings(provider_id="NO-ABC"), some).deliveries
+        assert (len(delivery.reports), delivery.complete) == (1, True)
 
     def test_the_address_may_be_that_of_the_resource(self) -> None:
         round_ = Conversation(oicp_pull.pull, settings(f"{RESOURCE}/", provider_id="NO-ABC"), listing())

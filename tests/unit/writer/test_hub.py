@@ -811,10 +811,12 @@ class TestSignOff:
     async def test_another_id_keeps_an_evse_only_where_the_first_is_not_known(self) -> None:
         async with working() as at:
             await at.submit(make_report(FIRST), make_report(SECOND))
-            assert await at.hub.sign_off("abc", keep=[(FIRST.key, SECOND.key), ("NO*ABC*E404", "")]) == 1
+            assert (
+                await at.hub.sign_off("abc", keep=[(FIRST.key, SECOND.key, ""), ("NO*ABC*E404", "", "")]) == 1
+            )
             assert at.statuses() == {FIRST.key: Status.AVAILABLE, SECOND.key: Status.UNKNOWN}
             await at.submit(make_report(SECOND, observed_at=NOW + 1))
-            assert await at.hub.sign_off("abc", keep=[("NO*ABC*E404", SECOND.key)]) == 1
+            assert await at.hub.sign_off("abc", keep=[("NO*ABC*E404", SECOND.key, "")]) == 1
             assert at.statuses() == {FIRST.key: Status.UNKNOWN, SECOND.key: Status.AVAILABLE}
 
     async def test_a_source_that_is_gone_is_signed_off_whatever_it_may_now(self) -> None:
@@ -956,8 +958,8 @@ class TestTurns:
         monkeypatch.setattr(ladestrom.writer.hub, "CHUNK_EVSES", 1)
         async with working() as at:
             await at.submit(make_report(FIRST))
-            keep = [(f"NO*ABC*E{number}", "") for number in range(100)]
-            signing = asyncio.create_task(at.hub.sign_off("abc", keep=[*keep, (FIRST.key, "")]))
+            keep = [(f"NO*ABC*E{number}", "", "") for number in range(100)]
+            signing = asyncio.create_task(at.hub.sign_off("abc", keep=[*keep, (FIRST.key, "", "")]))
             assert await turns(signing) >= 100
             assert signing.result() == 0
 
