@@ -46,9 +46,9 @@ logger = structlog.get_logger(__name__)
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Reporter = Callable[[], Operator]
-"""Gives the operator of whoever sends, with the rights that it has now.
+"""Gives the operator that a sender reports for, with the rights that it has now.
 
-Asked again once a body was read, and for each message of a connection: both may take long.
+It is called again once a body was read, and for each message of a connection, as both may take long.
 
 Raises:
     Unauthenticated, NotAllowed: it may not report any more.

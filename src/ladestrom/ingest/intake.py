@@ -159,9 +159,9 @@ class Intake:
         """The source has told of all EVSEs that it has on a feed; others that it told on it are unknown."""
         return await self._hub.sign_off(operator.name, keep=evses, feed=feed, by=operator)
 
-    async def sign_off_left(self, speakers: Speakers) -> int:
+    async def sign_off_left(self, configured: ConfiguredFeeds) -> int:
         """What was heard last on feeds that are not configured any more is unknown. Says how many EVSEs."""
-        return await self._hub.sign_off_left(speakers.has_left)
+        return await self._hub.sign_off_left(configured.has_left)
 
     async def confirm(self, operator: Operator, feed: str) -> int:
         """What the source told on a feed holds: none of it is silent. Says how many EVSEs that are."""
@@ -217,7 +217,7 @@ def feed_of(operator: Operator, source: SourceIdentity, order: Order, arrival: A
     return Feed(name, order, by_receipt, max_age_s)
 
 
-class Speakers(msgspec.Struct, frozen=True):
+class ConfiguredFeeds(msgspec.Struct, frozen=True):
     """The feeds of all that is configured: pushes, sources, charge points and OCPI peers."""
 
     pushes: frozenset[str]

@@ -1,8 +1,8 @@
 """The Locations that peers of OCPI have put, and those that were pulled from them: read, changed and stored,
 the writes of all that wait in one.
 
-Knows documents. Must not know what is in them. Who changes a Location holds its lock from reading it to
-having stored it.
+Knows documents. Must not know what is in them. A Location is locked from when it is read to be changed until
+it is stored.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class LocationStore:
         return lock
 
     async def records(self, operator: str) -> Records:
-        """What the Locations of an operator list, as whoever changes one of them has to know.
+        """What the Locations of an operator list. It has to be known when one of them is changed.
 
         Raises:
             NotReady: the store cannot be read now.

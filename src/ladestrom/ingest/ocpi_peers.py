@@ -121,7 +121,7 @@ class KnownPeers:
         return None
 
     async def _read_again(self) -> None:
-        """Reads the peers: whoever is being registered may call before the server was told of its token."""
+        """Reads the peers again: a peer that is being registered may call before we know of its token."""
         if self._reading is None or self._reading.done():
             self._reading = tasks.start(self._read(), "reading of OCPI peers", tasks.awaited)
         await asyncio.shield(self._reading)

@@ -1,6 +1,6 @@
-"""Deliveries that could not be read, as whoever runs the server sees them and has them read again.
+"""Deliveries that could not be read: administrators list them and have them read again.
 
-Knows the quarantine and who takes a delivery again. Must not know who asks.
+Knows the quarantine and who takes a delivery again. Must not know how they are asked for.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class State(StrEnum):
     NEW = "new"
     """Nothing came yet."""
     SILENT = "silent"
-    """Nothing came for longer than its operator's silence is borne."""
+    """Nothing came for longer than its operator may be silent."""
     FRESH = "fresh"
 
 
@@ -183,7 +183,7 @@ class Supervision:
         self._stale_after_default_s = 86_400
 
     def set_operators(self, operators: Iterable[Operator], stale_after_s: int) -> None:
-        """How long each operator's silence is borne; `stale_after_s` where it has no limit of its own."""
+        """How long each operator may be silent; `stale_after_s` where it has no limit of its own."""
         self._stale_after_default_s = stale_after_s
         self._stale_after_s = {
             operator.name: operator.stale_after_s

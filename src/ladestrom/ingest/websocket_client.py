@@ -64,7 +64,7 @@ from ladestrom.tasks import Turns, parts
 logger = structlog.get_logger(__name__)
 
 CONFIRM_S: Final = 600.0
-"""How often all that a source told is confirmed while it is in step: far below any silence that is borne."""
+"""How often all that a source told is confirmed while it is in step: far below any limit of silence."""
 REMEMBER_S: Final = 10.0
 """How often the position is written down. An older one costs a few messages told twice: nothing changes."""
 MESSAGE_BYTES_MAX: Final = 1024 * 1024

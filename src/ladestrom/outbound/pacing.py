@@ -26,7 +26,7 @@ START_MS_MAX: Final = 2_000
 RETRY_FIRST_MS: Final = 2_000
 """A restart behind a load balancer takes about as long."""
 REST_MS_MAX: Final = 3_600_000
-"""An hour: whoever mends a source should not have to wait for longer."""
+"""One hour: after a source was repaired, nobody should have to wait longer for it."""
 DOUBLINGS_MAX: Final = 16
 
 

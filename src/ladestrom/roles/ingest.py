@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from ladestrom import housekeeping, transports
 from ladestrom.housekeeping import Chore
 from ladestrom.ingest import extensions
-from ladestrom.ingest.intake import Intake, Speakers
+from ladestrom.ingest.intake import ConfiguredFeeds, Intake
 from ladestrom.ingest.location_store import LocationStore
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.registrar import Registrar
@@ -82,7 +82,7 @@ class Ingest:
             over_view=over_view,
         )
         self.servings = transports.serve(self.protocols, services)
-        self._speakers = Speakers(frozenset(), frozenset())
+        self._configured = ConfiguredFeeds(frozenset(), frozenset())
         self._some_left = True
         """Whether something is not configured any more, and what it told may still stand; at a start, for
         one."""
@@ -130,19 +130,19 @@ class Ingest:
             serving.follow(rights)
         asked = [source for serving in self.servings.values() for source in serving.sources]
         await self.sources.follow([*rights.sources, *asked], rights.operators)
-        before, self._speakers = self._speakers, self._speakers_of(rights.sources)
-        self._some_left = self._some_left or not before.feeds <= self._speakers.feeds
+        before, self._configured = self._configured, self._feeds_of(rights.sources)
+        self._some_left = self._some_left or not before.feeds <= self._configured.feeds
 
-    def _speakers_of(self, configured: Iterable[SourceRecord]) -> Speakers:
+    def _feeds_of(self, configured: Iterable[SourceRecord]) -> ConfiguredFeeds:
         found = {feed for serving in self.servings.values() for feed in serving.feeds}
         for source in configured:
             # A source that is followed vouches for what it told while it is followed.
             if source.paused_at is None or source.protocol not in self.protocols.streams:
                 found.update((f"{source.operator}/{source.name}", f"{source.operator}/{source.protocol}"))
-        return Speakers(frozenset(self.protocols.pushes), frozenset(found))
+        return ConfiguredFeeds(frozenset(self.protocols.pushes), frozenset(found))
 
     async def follow_registry(self) -> None:
-        """Takes that EVSEs came, went or moved, and signs off whoever is not configured any more.
+        """Takes that EVSEs came, went or moved, and signs off feeds that are not configured any more.
 
         Raises:
             LadestromError: the log failed; what is still to do is done the next time.
@@ -152,7 +152,7 @@ class Ingest:
         some_left, self._some_left = self._some_left, False
         try:
             if some_left:
-                await self.intake.sign_off_left(self._speakers)
+                await self.intake.sign_off_left(self._configured)
         except BaseException:
             self._some_left = True
             raise
