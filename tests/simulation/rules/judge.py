@@ -402,11 +402,13 @@ class Judge:
             # A time that is held is ahead of the wall's: less than that seems to have gone by.
             short = max(0, short - FIVE_MINUTES_MS)
         is_sure = down_ms == wall_ms == short
+        # A clock that was set back hides what went by since the log last knew the time, too.
+        quiet_ms = self.lived - self._durable_at
         self.wall += wall_ms
         self.lived += down_ms
         for place in self.places.values():
             if not is_sure:
-                place.heard_by += down_ms - short + FIVE_MINUTES_MS
+                place.heard_by += down_ms - short + quiet_ms + FIVE_MINUTES_MS
                 place.heard_at -= long - down_ms + FIVE_MINUTES_MS
         self._deaf_until = self.lived + self._grace_ms
         self._looked_at, self._jumped = self.lived, 0
