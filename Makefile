@@ -40,7 +40,7 @@ check: $(DEV) ## Runs lint, types, import contracts and tests.
 contract: $(DEV) ## Tries the server against its published contracts with many random requests (minutes).
 	CONTRACT_CASES=$${CONTRACT_CASES:-300} $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
 
-simulate: $(DEV) ## Runs 1,000 simulated worlds, then plants each known fault until it is found (minutes); SEEDS=N.
+simulate: $(DEV) ## Runs 1,000 simulated worlds of each sort, then plants each known fault until it is found (minutes); SEEDS=N.
 	$(BIN)/python bench/simulate.py --seeds $${SEEDS:-1000}
 
 format: $(DEV) ## Formats the code and sorts the imports.

@@ -649,7 +649,7 @@ FAULTS: Final = (
         "self._put_right_ms += ahead",
         "pass",
         kind=Kind.CLOCKS,
-        first=270,
+        first=612,
     ),
     RuleFault(
         "7",
