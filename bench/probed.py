@@ -13,12 +13,14 @@ Knows the loop. Must not know what the server does.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import functools
 import gc
 import signal
 import sys
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -57,13 +59,46 @@ class Census(msgspec.Struct, frozen=True):
 
     counted_s: float
     """Monotonic."""
-    tasks: int
+    tasks: dict[str, int]
+    """By name; of those that were given none, by what they run."""
     timers: int
     channels: int
     """Those that a selection had or has; none may be left of one that nobody has."""
     rows: int
     """Changes that wait in them."""
     subscribers: int
+    blocks: int
+    """That Python's allocator has given out: nearly all that is not a buffer. Memory of the process is more: what
+    was freed and not given back, too."""
+    malloc_mib: float
+    """That malloc has given out, of all its arenas: buffers of more than 512 bytes. 0 where it does not tell."""
+
+
+class _Mallinfo(ctypes.Structure):
+    """What `mallinfo2` returns (glibc 2.33 and later)."""
+
+    _fields_ = (
+        ("arena", ctypes.c_size_t),
+        ("ordblks", ctypes.c_size_t),
+        ("smblks", ctypes.c_size_t),
+        ("hblks", ctypes.c_size_t),
+        ("hblkhd", ctypes.c_size_t),
+        ("usmblks", ctypes.c_size_t),
+        ("fsmblks", ctypes.c_size_t),
+        ("uordblks", ctypes.c_size_t),
+        ("fordblks", ctypes.c_size_t),
+        ("keepcost", ctypes.c_size_t),
+    )
+
+
+def malloc_bytes() -> int:
+    """What malloc has given out and not got back."""
+    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if ask is None:
+        return 0
+    ask.restype = _Mallinfo
+    told = ask()
+    return int(told.uordblks + told.hblkhd)
 
 
 def counted(file: Path, after_s: float, deadline_s: float = 30.0) -> Census:
@@ -134,11 +169,13 @@ class Probe:
         self._note(
             Census(
                 time.monotonic(),
-                len(asyncio.all_tasks()),
+                Counter(map(_task_named, asyncio.all_tasks())),
                 sum(not timer.cancelled() and timer.when() > time.monotonic() for timer in self.timers),
                 len(channels),
                 sum(len(channel.rows) for channel in channels),
                 sum(type(each) is Subscriber for each in there),
+                sys.getallocatedblocks(),
+                round(malloc_bytes() / 2**20, 1),
             )
         )
 
@@ -154,6 +191,11 @@ class Probe:
                 return self.timed(method, own, *args)
 
             setattr(kind, name, timed)
+
+
+def _task_named(task: asyncio.Task[Any]) -> str:
+    name, work = task.get_name(), task.get_coro()
+    return getattr(work, "__qualname__", name) if name.startswith("Task-") else name
 
 
 def named(callback: Callable[..., Any]) -> str:

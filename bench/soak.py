@@ -26,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,6 +62,8 @@ ANSWER_DEADLINE_S: Final = 60.0
 RECEIVE_BYTES: Final = 256 * 1024
 AFTERWARDS_S: Final = 10.0
 """From when the last one has left to the count."""
+REQUEST: Final = "RequestResponseCycle.run_asgi"
+"""What answers a request: changes and looks at `/livez` go on until the end."""
 SLOPE_MIB_PER_HOUR_MAX: Final = 1.0
 KEPT_MIB_MAX: Final = 5.0
 CHANGE_RATIO_MAX: Final = 2.0
@@ -337,9 +340,15 @@ def soak(own: Ladestrom, load: Load, file: Path) -> tuple[str, list[str]]:
         ),
         (
             "tasks, timers: before, then",
-            f"{census.tasks}, {census.timers}; {left.tasks}, {left.timers}",
-            "the same",
+            f"{sum(census.tasks.values())}, {census.timers}; {sum(left.tasks.values())}, {left.timers}",
+            "",
         ),
+        (
+            "given out by Python's allocator, blocks; by malloc, MiB: before, then",
+            f"{census.blocks:,}, {census.malloc_mib}; {left.blocks:,}, {left.malloc_mib}",
+            "",
+        ),
+        ("tasks that were not there before", more_tasks(census, left) or "none", "none"),
         ("/livez p50, p99, max, ms", f"{livez[49]:.1f}, {livez[98]:.1f}, {max(watch.livez_ms):.1f}", ""),
         (
             "longest step of the loop, ms of CPU",
@@ -356,6 +365,13 @@ def soak(own: Ladestrom, load: Load, file: Path) -> tuple[str, list[str]]:
     if left.channels or left.rows or left.subscribers:
         wrongs.append(f"when all have left, there are still {left}")
     return table(("what", "measured", "promised"), rows), wrongs
+
+
+def more_tasks(before: probed.Census, then: probed.Census) -> str:
+    """Which tasks there are more of; requests that are being answered come and go."""
+    more = Counter(then.tasks) - Counter(before.tasks)
+    del more[REQUEST]
+    return ", ".join(f"{count} {name}" for name, count in sorted(more.items()))
 
 
 def count(pid: int, file: Path) -> probed.Census:

@@ -138,12 +138,12 @@ async def import_stations(
     room = await _room(connection, register)
     # In threads: pure Python gives up the interpreter's lock every so often, and 1,000 stations take 100 ms.
     named = await asyncio.to_thread(merge.name, register, gathered, known, free, room)
-    holders = await _holders(connection, named.keys())
+    holders = await _holders(connection, await asyncio.to_thread(named.keys))
     gone: tuple[str, ...] = ()
     if complete:
         present = select(stations.c.uuid, stations.c.native_id).where(_present(register))
         by_uuid = {each.uuid: each.native_id for each in await connection.execute(present)}
-        gone = merge.vanishing(register, named, by_uuid, holders, force=force_vanish)
+        gone = await asyncio.to_thread(merge.vanishing, register, named, by_uuid, holders, force=force_vanish)
     owners = await _owners(connection, register)
     accepted = await asyncio.to_thread(merge.claim, register, named, holders, gone, owners)
     settlement = await asyncio.to_thread(merge.settle, accepted, holders, free)

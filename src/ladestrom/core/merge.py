@@ -62,7 +62,7 @@ class Gathered(msgspec.Struct, frozen=True):
         return {draft.station.native_id for _, draft in self.drafts if not draft.station.uuid}
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A draft that has its uuid and its keys now, and the station that it is about to replace."""
 
     station: Station
@@ -98,7 +98,7 @@ class Named(msgspec.Struct, frozen=True):
         return self.refused_ids.union(*keys, *ids)
 
 
-class Holder(msgspec.Struct, frozen=True):
+class Holder(msgspec.Struct, frozen=True, gc=False):
     """The station that an EVSE key belongs to before the import."""
 
     uuid: str

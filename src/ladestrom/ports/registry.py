@@ -7,7 +7,7 @@ import msgspec
 from ladestrom.model import NEVER, Millis, Reading, Station
 
 
-class StationDraft(msgspec.Struct, frozen=True):
+class StationDraft(msgspec.Struct, frozen=True, gc=False):
     """A station as a register delivers it, before the store gave it its uuid.
 
     `station.uuid` is empty where the register has no uuids of NOBIL's form; the store allots one and
@@ -24,7 +24,7 @@ class StationDraft(msgspec.Struct, frozen=True):
     """When the register says that the record was updated; `NEVER` where it does not."""
 
 
-class RecordRefusal(msgspec.Struct, frozen=True):
+class RecordRefusal(msgspec.Struct, frozen=True, gc=False):
     """One record of a register that was refused."""
 
     record: str
@@ -33,7 +33,7 @@ class RecordRefusal(msgspec.Struct, frozen=True):
     """What is wrong and what to do."""
 
 
-class RecordNote(msgspec.Struct, frozen=True):
+class RecordNote(msgspec.Struct, frozen=True, gc=False):
     """Something odd about one record of a register that was taken."""
 
     record: str

@@ -13,7 +13,7 @@ from ladestrom.reader.walks import STATIONS_PER_LOOK
 from ladestrom.tasks import Turns
 
 MISSED_AT_ONCE: Final = 50
-"""Stations with changes that a consumer missed are gone through in one step, up to so many: likewise."""
+"""Stations with changes that a consumer missed are gone through in one step, up to so many: some 3 ms."""
 
 
 class CatchingUp:
