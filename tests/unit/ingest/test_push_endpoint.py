@@ -61,6 +61,12 @@ class Unordered(Push):
     """Served by a row that does not say that its messages are ordered."""
 
 
+class SayingSoItself(Push):
+    """Of a package that was written before rows said whether messages are ordered."""
+
+    sequential = True
+
+
 class Intake:
     """Takes deliveries when its gate is open, and notes how many at once."""
 
@@ -223,8 +229,9 @@ async def sent_together(peer: Peer, count: int) -> list[asyncio.Task[tuple[int, 
     return tasks
 
 
-async def test_messages_that_keep_their_order_are_taken_one_after_the_other() -> None:
-    peer = Peer()
+@pytest.mark.parametrize("protocol", [Push, SayingSoItself])
+async def test_messages_that_keep_their_order_are_taken_one_after_the_other(protocol: type[Push]) -> None:
+    peer = Peer(protocol)
     tasks = await sent_together(peer, 5)
     assert peer.reads == 1, "who waits for a turn has no body in memory"
     peer.intake.gate.set()
