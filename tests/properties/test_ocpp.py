@@ -112,6 +112,15 @@ def test_any_bytes_are_borne(version: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("odd", [b"\0", b"\x01", b"\t"])
+def test_a_frame_with_a_control_character_in_its_id_is_answered_by_the_id_without(
+    version: str, odd: bytes
+) -> None:
+    (frame,) = [each for each in FRAMES if b"BootNotification" in each][:1]
+    TARGETS[version](frame.replace(b'[2,"', b'[2,"' + odd, 1))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 @given(data=st.data())
 def test_a_frame_with_some_bytes_wrong_is_borne(version: str, data: st.DataObject) -> None:
     lines = []
