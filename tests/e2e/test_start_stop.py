@@ -100,6 +100,8 @@ DEFECT = """
 import asyncio, sys
 from ladestrom import app
 from ladestrom.reader.broadcast import Broadcast
+from ladestrom.reader.catching_up import CatchingUp
+from ladestrom.reader.fanout import Fanout
 from ladestrom.cli import main
 
 serving = asyncio.Event()
@@ -114,17 +116,15 @@ async def wrong(self):
     raise ValueError("a defect")
 
 app.App.listen = listened
-Broadcast.{method} = wrong
+{part} = wrong
 sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("method", ["_deliver", "_follow"])
-def test_a_server_of_which_a_part_has_ended_that_must_not_end_stops_with_1(
-    tmp_path: Path, method: str
-) -> None:
+@pytest.mark.parametrize("part", ["Broadcast._follow", "CatchingUp.run", "Fanout.run"])
+def test_a_server_of_which_a_part_has_ended_that_must_not_end_stops_with_1(tmp_path: Path, part: str) -> None:
     furnish(tmp_path / "data")
-    program = (sys.executable, "-c", DEFECT.format(method=method))
+    program = (sys.executable, "-c", DEFECT.format(part=part))
     with Running(tmp_path, program=program) as running:
         with contextlib.suppress(NotRunning):
             running.start()
