@@ -74,6 +74,7 @@ class App:
         self.ingest = Ingest(
             context,
             hub,
+            directory,
             store,
             logged=lambda: log.last,
             refresh=refresh,

@@ -15,10 +15,10 @@ from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.registrar import Registrar
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Kind, SourceIdentity, Supervision
 from ladestrom.model import ADJUSTED_MAX, Beginning, Feed, Ids, Millis, Operator, Order, Receipt, Refusal
+from ladestrom.ports.writer import Writer
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.interfaces import Request
 from ladestrom.tasks import Turns, parts
-from ladestrom.writer.hub import Hub
 
 PART_REPORTS_MAX: Final = 5_000
 """Handed to the hub at once, refused ones likewise; some 20 ms, after which others have their turn."""
@@ -45,15 +45,15 @@ class Intake:
 
     def __init__(
         self,
-        hub: Hub,
+        writer: Writer,
         supervision: Supervision | None = None,
         registrar: Registrar | None = None,
         locations: LocationStore | None = None,
     ) -> None:
-        self._hub = hub
+        self._writer = writer
         self._registrar = registrar
         self._locations = locations
-        self.supervision = supervision or Supervision(hub.now)
+        self.supervision = supervision or Supervision(writer.now)
 
     async def take(
         self,
@@ -77,13 +77,13 @@ class Intake:
             PartlyTaken: a part of it is in the log; taking all of it again does no harm.
             Overloaded, LogFailure: nothing of it was taken; the operator may try again.
         """
-        operator = self._hub.rights(operator)
+        operator = self._writer.rights(operator)
         source = identity or SourceIdentity.push(operator.name, protocol)
         health = self.supervision.health(source)
         how = arrival or PUSHED
         feed = feed_of(operator, source, delivery.order, how)
         # A part of what a source has arrives when it does; what is said to be all is as old as its beginning.
-        began = how.began if how.began is not None or not delivery.complete else self._hub.begin()
+        began = how.began if how.began is not None or not delivery.complete else self._writer.begin()
         if delivery.stations and operator.may_register and self._registrar is not None:
             # First, as its statuses are refused where its EVSEs are not known.
             await self._registrar.register(operator, delivery)
@@ -105,9 +105,9 @@ class Intake:
 
     async def tried(self, operator: Operator, delivery: Delivery, protocol: str) -> Receipt:
         """What `take` would answer now; nothing is taken or counted. Its stations are not looked at."""
-        operator = self._hub.rights(operator)
+        operator = self._writer.rights(operator)
         feed = feed_of(operator, SourceIdentity.push(operator.name, protocol), delivery.order)
-        return await self._hub.tried(operator, delivery.reports, delivery.refused, feed)
+        return await self._writer.tried(operator, delivery.reports, delivery.refused, feed)
 
     def unreadable(
         self,
@@ -123,7 +123,7 @@ class Intake:
         its headers and query are not kept.
         """
         identity = SourceIdentity.push(operator.name, protocol)
-        kept = _kept(identity, error, self._hub.now())
+        kept = _kept(identity, error, self._writer.now())
         if request is not None:
             kept = msgspec.structs.replace(
                 kept,
@@ -135,7 +135,7 @@ class Intake:
 
     def begin(self) -> Beginning:
         """A round begins in which a source is asked, or a request of which the delivery may be complete."""
-        return self._hub.begin()
+        return self._writer.begin()
 
     async def sign_off(
         self,
@@ -153,28 +153,28 @@ class Intake:
             evses: only these, as they are written.
             before: only what was heard before this.
         """
-        return await self._hub.sign_off(operator.name, only=evses, feed=feed, before=before)
+        return await self._writer.sign_off(operator.name, only=evses, feed=feed, before=before)
 
     async def keep_only(self, operator: Operator, feed: str, evses: Collection[Ids]) -> int:
         """The source has told of all EVSEs that it has on a feed; others that it told on it are unknown."""
-        return await self._hub.sign_off(operator.name, keep=evses, feed=feed, by=operator)
+        return await self._writer.sign_off(operator.name, keep=evses, feed=feed, by=operator)
 
     async def sign_off_left(self, configured: ConfiguredFeeds) -> int:
         """What was heard last on feeds that are not configured any more is unknown. Says how many EVSEs."""
-        return await self._hub.sign_off_left(configured.has_left)
+        return await self._writer.sign_off_left(configured.has_left)
 
     async def confirm(self, operator: Operator, feed: str) -> int:
         """What the source told on a feed holds: none of it is silent. Says how many EVSEs that are."""
-        return await self._hub.confirm(operator, feed)
+        return await self._writer.confirm(operator, feed)
 
     async def _sign_off_after(
         self, operator: Operator, delivery: Delivery, feed: Feed, began: Beginning | None
     ) -> None:
         """What a delivery says is unknown, or does not name although it names all, is unknown."""
         if delivery.unknown:
-            await self._hub.sign_off(operator.name, only=delivery.unknown, feed=feed.name, by=operator)
+            await self._writer.sign_off(operator.name, only=delivery.unknown, feed=feed.name, by=operator)
         if delivery.complete:
-            await self._hub.sign_off(
+            await self._writer.sign_off(
                 operator.name, keep=await told_of(delivery), within=delivery.within, before=began, by=operator
             )
 
@@ -183,17 +183,17 @@ class Intake:
     ) -> Receipt:
         reports, refused = delivery.reports, delivery.refused
         if len(reports) + len(refused) <= PART_REPORTS_MAX:
-            return await self._hub.submit(operator, reports, refused, feed, began)
+            return await self._writer.submit(operator, reports, refused, feed, began)
         # What the parser refused goes first, so that each part counts its own places only.
         before = [
-            await self._hub.submit(operator, (), some, feed, began)
+            await self._writer.submit(operator, (), some, feed, began)
             for some in parts(refused, PART_REPORTS_MAX)
         ]
         places = _places(refused)
         taken: list[Receipt] = []
         for some in parts(reports, PART_REPORTS_MAX):
             try:
-                part = await self._hub.submit(operator, some, (), feed, began)
+                part = await self._writer.submit(operator, some, (), feed, began)
             except OWN_FAILURES as error:
                 if not taken:
                     raise

@@ -11,6 +11,7 @@ import msgspec
 from prometheus_client.registry import Collector
 
 from ladestrom import housekeeping, transports
+from ladestrom.core.directory import Directory
 from ladestrom.housekeeping import Chore
 from ladestrom.ingest import extensions
 from ladestrom.ingest.intake import ConfiguredFeeds, Intake
@@ -22,12 +23,12 @@ from ladestrom.ingest.supervision import STATUS_FILE, Supervision
 from ladestrom.model import Position
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import Stores
+from ladestrom.ports.writer import Writer
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.rights import Rights
 from ladestrom.transports import sources
 from ladestrom.transports.serving import Route, Services
-from ladestrom.writer.hub import Hub
 
 SOURCES_S: Final = 2.0
 """How old what the command line shows of sources may be."""
@@ -40,7 +41,8 @@ class Ingest:
     def __init__(
         self,
         context: Context,
-        hub: Hub,
+        writer: Writer,
+        directory: Directory,
         store: Stores,
         *,
         logged: Callable[[], Position],
@@ -51,20 +53,21 @@ class Ingest:
 
         Args:
             context: what all roles share.
-            hub: decides.
+            writer: decides.
+            directory: finds EVSEs.
             store: where stations, sources and peers are kept.
             logged: position of our own log.
             refresh: makes the server take what was written to the store.
             over_view: makes what needs the readers' view, by its `module:attribute`.
         """
-        settings, directory = context.settings, hub.directory
+        settings = context.settings
         self._context = context
         self.protocols = extensions.table()
         self.parsing = ParsingProcess()
         self.supervision = Supervision(clock, limits.quarantine(settings))
         registrar = Registrar(store, directory, refresh, clock, context.present)
         locations = LocationStore(store.peers, directory, clock)
-        self.intake = Intake(hub, self.supervision, registrar, locations)
+        self.intake = Intake(writer, self.supervision, registrar, locations)
         self.sources = SourceTasks(
             ServerServices(self.intake, store, sources.limits_of(settings), clock, logged, self.parsing),
             self.protocols,

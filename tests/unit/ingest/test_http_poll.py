@@ -42,6 +42,13 @@ from ladestrom.writer.hub import Hub
 EVSE = "NO*ABC*E1*001"
 
 
+def the_hub(intake: Intake) -> Hub:
+    """What an intake hands to."""
+    hub = intake._writer
+    assert isinstance(hub, Hub)
+    return hub
+
+
 class Asked:
     """Stands for the connections of a source: what is asked, and what is answered to it."""
 
@@ -176,7 +183,7 @@ async def test_what_a_round_brings_is_taken_and_then_what_it_found_out_is_kept(
     assert services.remembered == [{"round": "8"}]
     await made.round(fetcher)
     assert services.remembered == [{"round": "8"}, {"round": "9"}]
-    assert services.intake._hub.board.cells["NOABCE1001"].change.status is Status.AVAILABLE
+    assert the_hub(services.intake).board.cells["NOABCE1001"].change.status is Status.AVAILABLE
     assert (made.health.deliveries, made.health.changes) == (2, 1)
 
 
@@ -193,7 +200,7 @@ async def test_a_log_that_has_no_room_is_waited_for(
     services: SourceServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_poll, "OWN_WAIT_S", 0.001)
-    hub = services.intake._hub
+    hub = the_hub(services.intake)
     monkeypatch.setattr(hub._log, "append", refusing(hub._log.append, 3))
     fetcher: Any = Asked(answer())
     await poller(services, pulling(lambda _: told())).round(fetcher)
@@ -218,7 +225,7 @@ async def test_a_log_that_stays_full_ends_the_round_and_is_not_charged_to_the_so
     services: SourceServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_poll, "OWN_WAIT_S", 0.001)
-    hub = services.intake._hub
+    hub = the_hub(services.intake)
     monkeypatch.setattr(hub._log, "append", refusing(hub._log.append, http_poll.TAKE_ATTEMPTS_MAX))
     made = poller(services, pulling(lambda _: told()))
     fetcher: Any = Asked(answer())
@@ -242,13 +249,13 @@ async def test_the_time_that_our_log_takes_is_not_the_rounds(
     services: SourceServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services.limits = SourceLimits(round_s_max=scaled(1.0))
-    append = services.intake._hub._log.append
+    append = the_hub(services.intake)._log.append
 
     async def slow(changes: Any) -> Any:
         await asyncio.sleep(scaled(1.5))
         return await append(changes)
 
-    monkeypatch.setattr(services.intake._hub._log, "append", slow)
+    monkeypatch.setattr(the_hub(services.intake)._log, "append", slow)
     await poller(services, pulling(lambda _: told())).round(Asked(answer()))  # type: ignore[arg-type] # a double
     assert services.remembered == [{"round": "1"}]
 
@@ -422,7 +429,7 @@ async def test_what_came_before_a_failure_stays_and_the_next_round_begins_anew(
     made = poller(services, pull)
     fetcher: Any = Asked(answer(), answer(status=500))
     await fails(made, fetcher)
-    assert services.intake._hub.board.cells["NOABCE1001"].change.status is Status.CHARGING
+    assert the_hub(services.intake).board.cells["NOABCE1001"].change.status is Status.CHARGING
     assert services.remembered == []
     await made.round(Asked(answer()))  # type: ignore[arg-type] # a double
     assert services.remembered == [{"done": "yes"}]

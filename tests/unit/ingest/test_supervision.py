@@ -29,6 +29,13 @@ PULL = SourceIdentity("acme", "abc", "datex2", Kind.PULL)
 S = 1_000
 
 
+def the_hub(intake: Intake) -> Hub:
+    """What an intake hands to."""
+    hub = intake._writer
+    assert isinstance(hub, Hub)
+    return hub
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = NOW
@@ -195,7 +202,7 @@ class TestIntake:
 
         await intake.take(operator, told(NOW - 50))
         await intake.take(operator, Delivery(reports=[], unknown=["no-abc-e1-001", "never heard of"]))
-        cell = intake._hub.board.cells["NOABCE1001"]
+        cell = the_hub(intake).board.cells["NOABCE1001"]
         assert cell.change.status is Status.UNKNOWN
         assert (await intake.take(operator, told(NOW - 50))).accepted == 1
 
