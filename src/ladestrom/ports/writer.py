@@ -91,5 +91,8 @@ class Writer(Protocol):
         ...
 
     async def confirm(self, operator: Operator, feed: str) -> int:
-        """A source showed that all holds that it told on a feed: its EVSEs count as heard now; says how many."""
+        """A source showed that all holds that it told on a feed: its EVSEs count as heard now.
+
+        Returns how many.
+        """
         ...
