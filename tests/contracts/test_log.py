@@ -13,38 +13,41 @@ import pytest
 from tests.building import NOW, TIMES, apply, hear, logged, make_change, make_changes, make_evses, make_report
 from tests.patience import come_true
 
-from ladestrom.backends.memory import MemoryLog
-from ladestrom.backends.sqlite import CHUNK_ROWS, Durability, SqliteLog
+from ladestrom.backends.data_directory import DataDirectory
+from ladestrom.backends.sqlite import CHUNK_ROWS, Durability
+from ladestrom.backends.table import LOGS, Opening, open_log
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX
 from ladestrom.core.board import Board
 from ladestrom.model import NEVER, Cause, Change, Entry, Status
 from ladestrom.ports.log import BoardRow, Log, Times
 
 KEPT_ENTRIES_MAX = 50
-KINDS = ["memory", "sqlite", "sqlite-relaxed"]
 
 
 class Place:
     """Where a log lies: opens it, and opens it again as after a restart where it outlives one."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.kind = kind
-        self._path = folder / "log.db"
+    def __init__(self, scheme: str, durability: Durability, folder: Path) -> None:
+        self._scheme = scheme
+        self._durability = durability
+        self._folder = folder
         self._open: list[Log] = []
 
     async def open(self) -> Log:
-        log: Log
-        if self.kind == "memory":
-            log = MemoryLog(retention_entries_max=KEPT_ENTRIES_MAX)
-        else:
-            durability = Durability.RELAXED if self.kind == "sqlite-relaxed" else Durability.FULL
-            # Nothing is young enough, and the file is never small enough: trim takes all that it may.
-            log = await SqliteLog.open(self._path, durability=durability, retention_days=0, retention_mib=0)
+        # Nothing is young enough, and the log is never small enough: trim takes all that it may.
+        opening = Opening(
+            url=f"{self._scheme}:",
+            directory=DataDirectory(self._folder),
+            durability=self._durability,
+            retention_days=0,
+            retention_mib=0,
+        )
+        log = await open_log(opening)
         self._open.append(log)
         return log
 
     async def reopen(self, log: Log) -> Log:
-        if self.kind == "memory":
+        if not LOGS[self._scheme].outlives:
             return log
         self._open.remove(log)
         await log.close()
@@ -55,9 +58,13 @@ class Place:
             await log.close()
 
 
-@pytest.fixture(params=KINDS)
+KINDS = [(scheme, durability) for scheme, row in LOGS.items() for durability in row.durabilities]
+
+
+@pytest.fixture(params=KINDS, ids="-".join)
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    found = Place(request.param, tmp_path)
+    scheme, durability = request.param
+    found = Place(scheme, durability, tmp_path)
     yield found
     await found.close()
 

@@ -19,6 +19,9 @@ from ladestrom.quoting import quoted
 
 T = TypeVar("T")
 
+ENTRIES_PER_MIB: Final = 2_000
+"""Of a log in memory: an entry takes some 290 bytes beside texts of its own."""
+
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Where something is kept, and how."""
@@ -41,8 +44,8 @@ async def _sqlite_log(place: Opening) -> Log:
     )
 
 
-async def _memory_log(_: Opening) -> Log:
-    return MemoryLog()
+async def _memory_log(place: Opening) -> Log:
+    return MemoryLog(retention_entries_max=int(place.retention_mib * ENTRIES_PER_MIB))
 
 
 async def _sqlite_store(place: Opening) -> Stores:
@@ -55,9 +58,19 @@ async def _postgresql_store(place: Opening) -> Stores:
     return await open_store(place.url)
 
 
-LOGS: Final[Mapping[str, Callable[[Opening], Awaitable[Log]]]] = {
-    "sqlite": _sqlite_log,
-    "memory": _memory_log,
+class LogBackend(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a log, and what it promises beyond the port: its contract suite goes by that."""
+
+    open: Callable[[Opening], Awaitable[Log]]
+    outlives: bool
+    """Whether the log is there again after its process has ended."""
+    durabilities: tuple[Durability, ...] = (Durability.FULL,)
+    """Those that differ there."""
+
+
+LOGS: Final[Mapping[str, LogBackend]] = {
+    "sqlite": LogBackend(open=_sqlite_log, outlives=True, durabilities=(Durability.FULL, Durability.RELAXED)),
+    "memory": LogBackend(open=_memory_log, outlives=False),
 }
 STORES: Final[Mapping[str, Callable[[Opening], Awaitable[Stores]]]] = {
     "sqlite": _sqlite_store,
@@ -72,7 +85,7 @@ async def open_log(place: Opening) -> Log:
         InvalidSetting: no backend has this scheme.
         LogFailure: it is no log of this version, is damaged, or cannot be written.
     """
-    return await _of(LOGS, place.url)(place)
+    return await _of(LOGS, place.url).open(place)
 
 
 async def open_stores(place: Opening) -> Stores:

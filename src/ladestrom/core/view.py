@@ -19,9 +19,9 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Selection
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
 
-RELOCATIONS_MAX: Final = 1_000
-"""Relocations that are kept for those who resume: an import that moves more of a country is rare, and who
-resumes from before it gets a snapshot."""
+RELOCATIONS_MAX: Final = 400
+"""Relocations that are kept for those who resume, who are told of them in one step: some 15 ms. An import
+that moves more of a country is rare, and who resumes from before it gets a snapshot."""
 
 
 SOURCES_SHARED_MAX: Final = 4_096
