@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import apsw
+import httpx2
 import msgspec
 from bench.consumers import HERE, Reader, compiled, upgrade
 from bench.feeding import Publications, Records, Reports, Road, Template
@@ -84,6 +85,9 @@ class Fanout(Protocol):
         ...
 
 
+IN_STEP_S_MAX: Final = 60.0
+
+
 class Ladestrom:
     """The server that is measured, with a made-up register and operators that report on all of it."""
 
@@ -117,6 +121,17 @@ class Ladestrom:
         for tick in self.road.ticks(self.stations * self.evses // changes, changes):
             self.road.send(tick)
         self.road.settle()
+        self._in_step()
+
+    def _in_step(self) -> None:
+        """Returns when readers have what was acknowledged: they follow the log, and may be some entries behind."""
+        ends_s, seq = time.monotonic() + IN_STEP_S_MAX, -1
+        headers = {"X-Api-Key": self.key}
+        while seq < self.road.seq:
+            if time.monotonic() > ends_s:
+                raise RuntimeError(f"readers are at {seq}, and the log at {self.road.seq}")
+            answer = httpx2.get(f"{self.running.url}/api/v2/evses?limit=1", headers=headers)
+            seq = int(answer.raise_for_status().json()["position"].rpartition("-")[2])
 
     @classmethod
     @contextlib.contextmanager
