@@ -101,12 +101,11 @@ class Directory:
 
     def by_key(self, key: str) -> Evse | None:
         """The EVSE present that has this key; on its way from one station to another, at the newer one."""
-        found = self._keys.get(key)
-        return found[-1] if found else None
+        return self._keys.last(key)
 
     def has(self, key: str) -> bool:
         """Whether an EVSE with this key is present."""
-        return bool(self._keys.get(key))
+        return self._keys.last(key) is not None
 
     def find(self, written: str) -> tuple[Evse, ...]:
         """EVSEs that an EVSE id, a registry key or a connector means, in any written form.
@@ -223,6 +222,11 @@ class _Index:
         if found is None:
             return ()
         return tuple(found) if isinstance(found, dict) else (found,)
+
+    def last(self, form: str) -> Evse | None:
+        """The one that was added last."""
+        found = self._found.get(form)
+        return next(reversed(found), None) if isinstance(found, dict) else found
 
     def add(self, form: str, evse: Evse) -> None:
         known = self._found.get(form)
