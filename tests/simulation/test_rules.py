@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.programs import run
 from tests.simulation.planting import planted
 from tests.simulation.rules.faults import FAULTS, SEEDS_MAX, RuleFault
 from tests.simulation.rules.world import simulate
+from tests.simulation.traces import traces_elsewhere
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 SEEDS: Final = 500
 PORTIONS: Final = 10
-TRACES: Final = """
-import itertools, time
-# Of the machine's clock nothing may depend: here each look at it finds that a second has gone by.
-looks = itertools.count()
-time.monotonic = time.perf_counter = lambda: next(looks)
-from tests.simulation.rules.world import simulate
-print([simulate(seed).trace for seed in range(5)])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +63,5 @@ def test_a_planted_fault_of_the_rules_is_found(fault: RuleFault) -> None:
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_seed_makes_the_same_world_of_rules_each_time(hash_seed: str) -> None:
-    variables = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    ran = run([sys.executable, "-c", TRACES], cwd=ROOT, env=variables, check=True)
-    assert ran.stdout.strip() == str([simulate(seed).trace for seed in range(5)])
+    told = traces_elsewhere("tests.simulation.rules.world", 5, hash_seed)
+    assert told == str([simulate(seed).trace for seed in range(5)])

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.programs import run
 from tests.simulation.faults import FAULTS, SEEDS_MAX, Fault
 from tests.simulation.losses import LOSSES
 from tests.simulation.nature import Kind
 from tests.simulation.planting import planted
+from tests.simulation.traces import traces_elsewhere
 from tests.simulation.world import simulate
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 SEEDS: Final = 500
 PORTIONS: Final = 20
 LOSSY_SEEDS: Final = 30
 """Worlds in which consumers lose something, for each way to lose it."""
-TRACES: Final = """
-import itertools, time
-# Of the machine's clock nothing may depend: here each look at it finds that a second has gone by.
-looks = itertools.count()
-time.monotonic = time.perf_counter = lambda: next(looks)
-from tests.simulation.world import simulate
-print([simulate(seed).trace for seed in range(5)])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +91,8 @@ def test_a_fault_that_does_not_fit_the_code_cannot_be_planted() -> None:
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_seed_makes_the_same_world_each_time(hash_seed: str) -> None:
-    variables = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    ran = run([sys.executable, "-c", TRACES], cwd=ROOT, env=variables, check=True)
-    assert ran.stdout.strip() == str([simulate(seed).trace for seed in range(5)])
+    told = traces_elsewhere("tests.simulation.world", 5, hash_seed)
+    assert told == str([simulate(seed).trace for seed in range(5)])
 
 
 @pytest.mark.parametrize("kind", Kind)

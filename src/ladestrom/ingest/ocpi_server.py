@@ -18,10 +18,11 @@ from ladestrom.core.locations import party_of
 from ladestrom.errors import LadestromError, NotReady, TooManyRequests, Unauthenticated
 from ladestrom.ingest.http_push import headers_of, respond
 from ladestrom.ingest.ocpi_handlers import Asked, Handler, MethodNotOffered, ModuleServices, Receive
-from ladestrom.protocols import load, ocpi, ocpi_modules
+from ladestrom.protocols import ocpi, ocpi_modules
 from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.ocpi import Refused, Reply
 from ladestrom.protocols.ocpi_modules import Module
+from ladestrom.targets import load
 
 logger = structlog.get_logger(__name__)
 

@@ -8,10 +8,11 @@ before it is wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from ladestrom.targets import load
 
 if TYPE_CHECKING:
     from ladestrom.edges.contract.rows import Part
@@ -34,19 +35,19 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     def dialect(self, name: str, style: Style) -> Dialect:
         """One of its dialects."""
-        made: Dialect = _load(self.dialects[name])(style)
+        made: Dialect = load(self.dialects[name])(style)
         return made
 
     @property
     def open(self) -> Open:
         """What makes its edge: `open` in `edge.py` of its folder."""
-        found: Open = _load(f"ladestrom.outputs.{self.name}.edge:open")
+        found: Open = load(f"ladestrom.outputs.{self.name}.edge:open")
         return found
 
     @property
     def contract(self) -> Part:
         """Its rows of the contracts: `CONTRACT` in `contract.py` of its folder."""
-        found: Part = _load(f"ladestrom.outputs.{self.name}.contract:CONTRACT")
+        found: Part = load(f"ladestrom.outputs.{self.name}.contract:CONTRACT")
         return found
 
 
@@ -74,8 +75,3 @@ OUTPUTS: Final = (
         reads=("/api/v2/map", "/api/v2/overview"),
     ),
 )
-
-
-def _load(target: str) -> Any:  # noqa: ANN401 - what it is, the row says
-    module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)

@@ -75,7 +75,8 @@ class Writer(Protocol):
             within: of all of them, those of these parties, or whose key begins so; empty is no bound.
             feed: only what was heard last on this feed; on any of the source's where it is None.
             before: only what was heard last before this; before now where it is None.
-            by: who says so, in a delivery: only what it may report on then.
+            by: who says so, in a delivery: only what it may report on then. None where we decide ourselves,
+                as whoever told those statuses is gone.
 
         Raises:
             LogFailure: the append failed; calling again may succeed.
@@ -93,6 +94,7 @@ class Writer(Protocol):
     async def confirm(self, operator: Operator, feed: str) -> int:
         """A source showed that all holds that it told on a feed: its EVSEs count as heard now.
 
-        Returns how many.
+        Returns how many. Nothing is logged, as with every confirmation, and no observation gets another time.
+        What the operator may not report on any more is not confirmed.
         """
         ...

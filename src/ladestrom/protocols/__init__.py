@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from ladestrom.targets import load
 
 if TYPE_CHECKING:
     from ladestrom.protocols.interfaces import Pull, Push, Stream
@@ -230,12 +231,6 @@ CONVERSATIONS: Final[Mapping[str, Row]] = {
     ),
 }
 """Systems that are known one by one connect or register, and then tell of themselves."""
-
-
-def load(target: str) -> Any:  # noqa: ANN401 - what it is, the member that holds the target says
-    """The object at `module:attribute`."""
-    module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
 
 
 def push(row: Row) -> Push:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from litestar.types import ControllerRouterHandler
 
-from ladestrom import protocols
 from ladestrom.clocks import steady
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import View
@@ -25,6 +24,7 @@ from ladestrom.ports.signals import Signals
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
+from ladestrom.targets import load
 
 SWEEP_S: Final = 1.0
 READ: Final = (*cors.READ, *(path for output in OUTPUTS for path in output.reads))
@@ -117,7 +117,7 @@ class Reader:
             target: `module:attribute` of what makes it of a view, of what says when a change was last
                 observed (`Signals.observed_at`), and of what knows keys.
         """
-        return protocols.load(target)(self.view, self._signals.observed_at, self._context.door)
+        return load(target)(self.view, self._signals.observed_at, self._context.door)
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""

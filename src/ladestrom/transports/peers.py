@@ -12,7 +12,8 @@ from ladestrom.ingest.ocpi_peers import DELIVERING, PROTOCOL, KnownPeers, reconc
 from ladestrom.ingest.ocpi_server import OcpiServer
 from ladestrom.ports.peers import Peer
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.protocols import Row, load, ocpi_credentials
+from ladestrom.protocols import Row, ocpi_credentials
+from ladestrom.targets import load
 from ladestrom.transports import pushes
 from ladestrom.transports.serving import Rights, Route, Services, Serving
 

@@ -225,7 +225,7 @@ class Hub:
         return rows
 
     def begin(self) -> Beginning:
-        """A round begins in which a source is asked, or a delivery that is complete begins to arrive."""
+        """Implements `ports.Writer.begin`."""
         return Beginning(self.board.arrive(), self._times.receive(self._clock()))
 
     def _taking(self, feed: Feed, began: Beginning | None = None) -> Taking:
@@ -295,7 +295,7 @@ class Hub:
         refused: Sequence[Refusal] = (),
         feed: Feed | None = None,
     ) -> Receipt:
-        """What `submit` would answer now. Nothing is logged, counted or told to anybody."""
+        """Implements `ports.Writer.tried`."""
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         on = feed or Feed(operator.name)
         outcome = _Outcome(refused)
@@ -569,18 +569,7 @@ class Hub:
         before: Beginning | None = None,
         by: Operator | None = None,
     ) -> int:
-        """A source is lost: EVSEs whose status it told last become UNKNOWN. Says how many, once durable.
-
-        Args:
-            source: name of the operator.
-            only: these EVSEs, by any of their ids; all of them where it is None.
-            keep: except these, found as those of a report are.
-            within: of all of them, those of these parties, or whose key begins so; empty is no bound.
-            feed: only what was heard last on this feed; on any of the source's where it is None.
-            before: only what was heard last before this; before now where it is None.
-            by: who says so, in a delivery: only what it may report on then. None where we decide ourselves,
-                as whoever told those statuses is gone.
-        """
+        """Implements `ports.Writer.sign_off`."""
         cells = self.board.cells
         until = self.board.arrivals if before is None else before.arrival - 1
         turns, by_key, resolve = Turns(), self.directory.by_key, self.directory.resolve
@@ -635,11 +624,7 @@ class Hub:
         return [key for key in keys if (evse := by_key(key)) is not None and may_report(owner, evse)]
 
     async def sign_off_left(self, has_left: Callable[[str, str], bool]) -> int:
-        """Feeds on which nobody speaks any more are lost: their EVSEs become UNKNOWN. Says how many.
-
-        Args:
-            has_left: says it of a source and one of its feeds.
-        """
+        """Implements `ports.Writer.sign_off_left`."""
         cells = self.board.cells
         asked = cache(has_left)
 
@@ -653,11 +638,7 @@ class Hub:
         return await self.decide_each(list(cells), off)
 
     async def confirm(self, operator: Operator, feed: str) -> int:
-        """A source showed that all holds that it told on a feed: its EVSEs count as heard now. Says how many.
-
-        Nothing is logged, as with every confirmation, and no observation gets another time. What the operator
-        may not report on any more is not confirmed.
-        """
+        """Implements `ports.Writer.confirm`."""
         cells = self.board.cells
 
         def hear(keys: Sequence[str], round_: Round, taken: Taking) -> int:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.building import NOW, make_operator
 
-from ladestrom import protocols
+from ladestrom import protocols, targets
 from ladestrom.errors import MalformedBody, SourceFailure
 from ladestrom.ingest.extensions import GROUP, OURS, table
 from ladestrom.model import Position, Receipt, Status
@@ -139,7 +139,7 @@ LOADERS: dict[str, tuple[Mapping[str, protocols.Row], Callable[[protocols.Row], 
     "pushes": (protocols.PUSHES, lambda row: protocols.push(row).receive),
     "pulls": (protocols.PULLS, protocols.pull),
     "streams": (protocols.STREAMS, protocols.stream),
-    "conversations": (protocols.CONVERSATIONS, lambda row: protocols.load(row.target)),
+    "conversations": (protocols.CONVERSATIONS, lambda row: targets.load(row.target)),
 }
 CARRIED = {
     "pushes": {Transport.HTTP_PUSH},
@@ -160,7 +160,7 @@ def test_every_protocol_of_the_table_can_be_loaded_and_says_what_it_is(kind: str
         assert all(text.endswith(".") for text in row.options.values()), name
         assert row.transport in CARRIED[kind], name
         assert bool(row.path) is (kind in {"pushes", "conversations"}), name
-        assert not row.read_back or callable(protocols.load(row.read_back)), name
+        assert not row.read_back or callable(targets.load(row.read_back)), name
 
 
 def test_each_protocol_is_served_at_paths_of_its_own_and_by_a_transport_that_there_is() -> None:

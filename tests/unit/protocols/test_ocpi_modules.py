@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ladestrom import protocols
 from ladestrom.protocols.ocpi_modules import MODULES, Module, Role, details, find
+from ladestrom.targets import load
 
 SENDER = Module(
     identifier="locations",
@@ -65,4 +65,4 @@ def test_no_path_of_a_module_is_another_ones() -> None:
 
 
 def test_the_handler_of_each_row_can_be_loaded() -> None:
-    assert all(callable(protocols.load(module.target)) for module in MODULES)
+    assert all(callable(load(module.target)) for module in MODULES)

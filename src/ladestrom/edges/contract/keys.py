@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from ladestrom.core.access import Scope
 from ladestrom.edges.contract.requests import Parameter, path_parameter
-from ladestrom.edges.contract.rows import OPERATION, Operation, Part
+from ladestrom.edges.contract.rows import ADMIN, Operation, Part
 from ladestrom.edges.contract.samples import CHANGED_AT
 from ladestrom.edges.contract.schemas import Schema, reference
 from ladestrom.edges.contract.served import JSON
@@ -26,7 +25,6 @@ from ladestrom.edges.keys import (
 )
 
 OWN_KEYS: Final = "Keys"
-ADMIN: Final[Mapping[str, Any]] = {"tag": OPERATION, "scope": Scope.ADMIN}
 ENDED: Final[Mapping[int, Schema]] = {204: {"description": "It has ended; its connections are cut."}}
 KEY_BODY: Final[Schema] = {
     "required": True,

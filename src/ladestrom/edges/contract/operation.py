@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,7 +12,7 @@ from ladestrom import __version__
 from ladestrom.core.access import Scope
 from ladestrom.edges.contract.reports import SOURCE
 from ladestrom.edges.contract.requests import Parameter, path_parameter
-from ladestrom.edges.contract.rows import LOOKING, OPERATION, Operation, Part, json_answer, text_answer
+from ladestrom.edges.contract.rows import ADMIN, LOOKING, OPERATION, Operation, Part, json_answer, text_answer
 from ladestrom.edges.contract.samples import CHANGED_AT, POSITION, SEQ
 from ladestrom.edges.contract.schemas import reference
 from ladestrom.edges.contract.served import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE
@@ -33,8 +33,6 @@ from ladestrom.formats.administration import (
     UnreadList,
 )
 from ladestrom.problem import Problem, problem
-
-ADMIN: Final[Mapping[str, Any]] = {"tag": OPERATION, "scope": Scope.ADMIN}
 
 
 class Liveness(msgspec.Struct, frozen=True):

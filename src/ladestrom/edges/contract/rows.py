@@ -28,6 +28,8 @@ LOOKING: Final = "Looking"
 REPORTING: Final = "Reports"
 OPERATION: Final = "Operation"
 """Tags under which several parts have operations."""
+ADMIN: Final[Mapping[str, Any]] = {"tag": OPERATION, "scope": Scope.ADMIN}
+"""What operations of those who run the server have in common."""
 
 STREAM_REFUSALS: Final = (
     "bad_handshake",
