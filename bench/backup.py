@@ -262,7 +262,8 @@ class Campaign:
         self._epochs.add(epoch)
         if log_rows.extent(log)[1] != manifest.log.last:
             wrongs.append(f"the log ends at {log_rows.extent(log)}, not at {manifest.log.last}")
-        board, _ = log_rows.board(log, manifest.log.checkpoint, manifest.log.last)
+        recovered, _ = log_rows.recovered(log, manifest.log.checkpoint, manifest.log.last)
+        board = recovered.rows
         keys = {str(key) for (key,) in store.execute("SELECT key FROM evses")}
         log.close()
         store.close()

@@ -191,7 +191,7 @@ class Life:
                 if whole != [("ok",)]:
                     self._wrong(f"SQLite finds it damaged: {whole[:3]}")
                 entries = await log.read(0, LATER_MS)
-                return Looked(log.last.epoch, log.first, entries, await log.recover())
+                return Looked(log.last.epoch, log.first, entries, (await log.recover()).rows)
             finally:
                 await log.close()
         except (LogFailure, apsw.Error) as error:

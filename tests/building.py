@@ -15,10 +15,12 @@ from typing import Any, Final
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board, Round
 from ladestrom.core.precedence import Taking, taking
+from ladestrom.core.records import changed
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import View
 from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.model import (
+    AnyChange,
     Beginning,
     Cause,
     Change,
@@ -30,7 +32,9 @@ from ladestrom.model import (
     Operator,
     Outlet,
     Station,
+    StationChanged,
     Status,
+    StatusChanged,
     StatusReport,
     Suppression,
     evse_key,
@@ -141,23 +145,35 @@ def make_changes(count: int, start: int = 0, evses: int | None = None) -> list[C
     ]
 
 
-def logged(changes: Iterable[Change], after: int = 0) -> list[Entry]:
+def logged(changes: Iterable[Change], after: int = 0) -> list[StatusChanged]:
     """Changes as the entries that follow position `after`."""
-    return [Entry(seq, change) for seq, change in enumerate(changes, after + 1)]
+    return [StatusChanged(seq, change) for seq, change in enumerate(changes, after + 1)]
 
 
-def register(board: Board, evses: Iterable[Evse], now: Millis = NOW) -> list[Entry]:
+def statuses(entries: Iterable[Entry]) -> list[StatusChanged]:
+    """Entries that are changes of statuses, as all of these are."""
+    found = [entry for entry in entries if isinstance(entry, StatusChanged)]
+    assert len(found) == len(list(entries))
+    return found
+
+
+def recorded(view: View, station: Station) -> StationChanged:
+    """The next entry of a view's log: a station has this record from now on."""
+    return StationChanged(view.seq + 1, changed(view.directory.stations.get(station.uuid), station, NOW))
+
+
+def register(board: Board, evses: Iterable[Evse], now: Millis = NOW) -> list[StatusChanged]:
     """Brings EVSEs onto a board; returns what was logged."""
     found = (board.register(evse, now) for evse in evses)
     return put(board, [change for change in found if change is not None], now)
 
 
-def put(board: Board, changes: Iterable[Change], now: Millis = NOW) -> list[Entry]:
+def put(board: Board, changes: Iterable[Change], now: Millis = NOW) -> list[StatusChanged]:
     """Puts decisions of our own onto a board; returns what was logged."""
     return apply(board, logged(changes, board.seq), now)
 
 
-def apply(board: Board, entries: Sequence[Entry], now: Millis = NOW) -> list[Entry]:
+def apply(board: Board, entries: Sequence[StatusChanged], now: Millis = NOW) -> list[StatusChanged]:
     """Puts onto a board what was logged, and returns it."""
     round_ = Round(board)
     round_.add((entry.change for entry in entries), make_taking(now, OURS, board.arrive()))
@@ -165,7 +181,7 @@ def apply(board: Board, entries: Sequence[Entry], now: Millis = NOW) -> list[Ent
     return list(entries)
 
 
-def commit(board: Board, round_: Round) -> list[Entry]:
+def commit(board: Board, round_: Round) -> list[StatusChanged]:
     """Makes a round's decisions the board's; returns what was logged."""
     entries = logged(round_.changes, board.seq)
     board.commit(round_, entries)
@@ -231,7 +247,7 @@ class GatedLog(MemoryLog):
         self.failures: dict[int, Exception] = {}
         """By the number of the append, from 1, that is to fail."""
 
-    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         self.appends.append(len(changes))
         failure = self.failures.get(len(self.appends))
         await self.gate.wait()

@@ -20,7 +20,7 @@ from tests import digests
 
 from ladestrom.core.selection import Selection
 from ladestrom.formats.dialect import Message
-from ladestrom.model import Change, Entry, Millis, Position, Station, Status
+from ladestrom.model import Change, Entry, Millis, Position, Station, Status, StatusChanged
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.subscriptions import Subscriber, Subscription
 
@@ -61,7 +61,8 @@ class Truth:
 
     def held(self, seq: int) -> dict[str, Change]:
         """The change in force for each EVSE at a position."""
-        return {entry.change.evse: entry.change for entry in self.log[:seq]}
+        entries = self.log[:seq]
+        return {each.change.evse: each.change for each in entries if isinstance(each, StatusChanged)}
 
     def station(self, uuid: str, seq: int, *, leaving: bool = False) -> dict[str, Any]:
         """A station object of version 1; with `leaving` as the update of a removal at `seq` shows it."""
@@ -91,7 +92,7 @@ class Truth:
 
     def listed(self, selection: Selection, seq: int) -> set[str]:
         """Stations that a snapshot at `seq` has."""
-        reported = {entry.change.station for entry in self.log[:seq]}
+        reported = {change.station for change in self.held(seq).values()}
         return {uuid for uuid in reported if selection.covers(self.stations[uuid])}
 
     def evses(self, selection: Selection, seq: int) -> dict[str, tuple[str, int, str]]:
@@ -273,7 +274,8 @@ class Nobil(Consumer):
         uuid = station["uuid"]
         assert self.selection.covers(self.truth.stations[uuid]), "a station that was not selected"
         last = self.truth.log[seq - 1].change
-        assert last.station == uuid, "an update under another number"
+        about = last.station if isinstance(last, Change) else last.station.uuid
+        assert about == uuid, "an update under another number"
         expected = [self.truth.station(uuid, seq, leaving=leaving) for leaving in (False, True)]
         assert station in expected, "an update of another moment"
         self.board[uuid] = station

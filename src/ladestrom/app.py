@@ -69,7 +69,7 @@ class App:
         refresh = self.following.refresh
         self.writer = Writer(context, log, store, directory)
         hub = self.writer.hub
-        self.reader = Reader(context, log, directory, hub)
+        self.reader = Reader(context, log, hub)
         self.writer.tell(self.reader.broadcast)
         self.ingest = Ingest(
             context,
@@ -106,8 +106,7 @@ class App:
 
     async def recover(self) -> None:
         """Fills board and view from the log, then brings the registry and the keys up to date."""
-        rows = await self.writer.recover()
-        self.reader.load(rows, self.log.last.seq)
+        self.reader.load(await self.writer.recover(), self.log.last.seq)
         self._start(self.writer.hub.run(), "hub")
         self._start(self.reader.broadcast.run(), "broadcast")
         await self.following.refresh(everything=True)

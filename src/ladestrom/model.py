@@ -262,6 +262,24 @@ class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):
     were written before it was kept."""
 
 
+class StationChange(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A station's record is another one from now on, or its first one."""
+
+    station: Station
+    """Whole. One that left its register says since when (`vanished_at`)."""
+    received_at: Millis
+    """Our clock, when this was decided."""
+    was: Station | None = None
+    """What filters saw of it before (`core.selection.outline`), where they see something else now."""
+    moving: tuple[str, ...] = ()
+    """EVSEs (keys) that go from this station to another or come to it: they are found all the time, where
+    they were until the other station's record has them."""
+
+
+AnyChange = Change | StationChange
+"""What an entry of the log is about."""
+
+
 class Suppression(msgspec.Struct, frozen=True, gc=False):
     """A decision not to change: an expected non-event with its reason, not an error of ours."""
 
@@ -269,11 +287,22 @@ class Suppression(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A fact: the change that stands at `seq` in the log."""
+class StatusChanged(msgspec.Struct, frozen=True, gc=False):
+    """A fact: the change of an EVSE that stands at `seq` in the log."""
 
     seq: int
     change: Change
+
+
+class StationChanged(msgspec.Struct, frozen=True, gc=False):
+    """A fact: the change of a station's record that stands at `seq` in the log."""
+
+    seq: int
+    change: StationChange
+
+
+Entry = StatusChanged | StationChanged
+"""What stands in the log. Both kinds are of one sequence."""
 
 
 class Position(msgspec.Struct, frozen=True, order=True, gc=False):

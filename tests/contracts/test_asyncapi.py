@@ -24,7 +24,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, EVSE_FILTERS, STATION_FILTERS
 from ladestrom.core.view import View
 from ladestrom.edges.contract.rows import message_name
-from ladestrom.model import Cause, Entry, Status
+from ladestrom.model import Cause, Status, StatusChanged
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.nobil_v1.messages import NamedConnectorStatus, StationStatus, StreamMessage
 from ladestrom.outputs.stream_v2.edge import STREAM_PATH
@@ -177,7 +177,7 @@ def test_what_version_1_says_is_what_its_types_say(states: list[tuple[Status, bo
     payloads: list[bytes] = []
     for seq, (evse, (status, error, cause)) in enumerate(zip(station.evses, states, strict=True), 1):
         change = make_change(evse, status, NOW + seq, error=error, cause=cause)
-        state, _ = view.apply(Entry(seq, change))
+        state, _ = view.apply(StatusChanged(seq, change))
         payloads.append(dialect.row(view, state, change))
     payloads += [message.payload for message in drawn(dialect, view, EVERYTHING, view.seq)]
     for payload in payloads:

@@ -102,7 +102,7 @@ class TestAppend:
     async def test_an_empty_log_is_at_the_beginning(self, log: Log) -> None:
         assert (log.last.seq, log.first) == (0, 1)
         assert await log.read(0, 10) == []
-        assert await log.recover() == []
+        assert (await log.recover()).rows == []
 
     async def test_sequences_begin_at_1_and_have_no_holes(self, log: Log) -> None:
         changes = make_changes(10)
@@ -261,7 +261,7 @@ class TestRecover:
             if random.random() < 0.1:
                 log = await place.reopen(log)
         expected = {key: (cell.seq, cell.change) for key, cell in board.cells.items()}
-        rows = await (await place.reopen(log)).recover()
+        rows = (await (await place.reopen(log)).recover()).rows
         assert {row.change.evse: (row.seq, row.change) for row in rows} == expected
         assert [row.seq for row in rows] == sorted(row.seq for row in rows)
         for row in rows:
@@ -274,7 +274,7 @@ class TestRecover:
         row = BoardRow(1, change, NOW + 5, NOW + 6, "xyz")
         await log.checkpoint([row], 1, TIMES)
         again = await place.reopen(log)
-        assert await again.recover() == [row]
+        assert (await again.recover()).rows == [row]
 
     async def test_the_times_of_a_checkpoint_are_later_than_those_of_the_entries_before_it(
         self, place: Place, log: Log
@@ -295,7 +295,7 @@ class TestRecover:
         await log.checkpoint([BoardRow(1, first, NOW + 50, NOW + 60, "abc")], 1, TIMES)
         await log.append([second])
         again = await place.reopen(log)
-        assert await again.recover() == [BoardRow(2, second, second.observed_at, NOW + 60, "abc")]
+        assert (await again.recover()).rows == [BoardRow(2, second, second.observed_at, NOW + 60, "abc")]
 
     async def test_a_checkpoint_that_was_cut_off_is_made_up_for_by_the_entries(
         self, place: Place, log: Log
@@ -306,7 +306,7 @@ class TestRecover:
         # The rows were kept, the position up to which all are was not.
         await log.checkpoint(rows, 0, TIMES)
         again = await place.reopen(log)
-        assert {row.change.evse: (row.seq, row.change) for row in await again.recover()} == {
+        assert {row.change.evse: (row.seq, row.change) for row in (await again.recover()).rows} == {
             entry.change.evse: (entry.seq, entry.change) for entry in logged(changes)
         }
 
@@ -314,11 +314,11 @@ class TestRecover:
         early, late = make_changes(5), make_changes(3, 5)
         await log.append(early)
         board = Board()
-        board.restore(await (log := await place.reopen(log)).recover(), log.last.seq)
+        board.restore((await (log := await place.reopen(log)).recover()).rows, log.last.seq)
         apply(board, await log.append(late))
         await log.checkpoint(board.rows(board.take_touched()), board.seq, TIMES)
         await log.trim()
-        rows = await (await place.reopen(log)).recover()
+        rows = (await (await place.reopen(log)).recover()).rows
         assert [row.change for row in rows] == early + late
 
     async def test_a_checkpoint_of_many_rows_is_kept_whole(self, place: Place, log: Log) -> None:
@@ -327,7 +327,7 @@ class TestRecover:
         rows = [BoardRow(entry.seq, entry.change, NOW, NOW, "abc") for entry in entries]
         await log.checkpoint(rows, log.last.seq, TIMES)
         again = await place.reopen(log)
-        assert await again.recover() == rows
+        assert (await again.recover()).rows == rows
 
 
 class TestTrim:
@@ -381,7 +381,7 @@ class TestTrim:
         assert await log.trim()
         apply(board, await log.append(make_changes(3, evses=3)))
         again = await place.reopen(log)
-        assert {row.change.evse: row.change for row in await again.recover()} == {
+        assert {row.change.evse: row.change for row in (await again.recover()).rows} == {
             key: cell.change for key, cell in board.cells.items()
         }
 

@@ -77,7 +77,7 @@ def test_the_log_of_before_gives_the_same_board_evse_by_evse(data: Path) -> None
     async def recovered() -> tuple[dict[str, object], Position]:
         log = await SqliteLog.open(data / "log.db")
         try:
-            return {row.change.evse: told(row) for row in await log.recover()}, log.last
+            return {row.change.evse: told(row) for row in (await log.recover()).rows}, log.last
         finally:
             await log.close()
 

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.following import Follower
 from tests.e2e.serving import STATIONS, Serving
 
-from ladestrom.core import view
+from ladestrom.core import records
 from ladestrom.ports.registry import StationDraft
 
 NORWEGIAN = "NO*ALF*E1333*1"
@@ -61,10 +61,10 @@ def test_who_was_away_meanwhile_is_told_when_it_resumes(server: Serving) -> None
 def test_who_was_away_for_more_than_is_kept_gets_a_snapshot(
     server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "RELOCATIONS_MAX", 2)
+    monkeypatch.setattr(records, "FORMER_MAX", 2)
     with Follower(server, {"operator": FIRST}) as away:
         away.synced()
-    for operator in (SECOND, FIRST, SECOND):
+    for operator in (SECOND, "Third", "Fourth", SECOND):
         give(server, operator)
     with Follower(server, session=away.session) as back:
         back.synced()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.e2e.serving import UID, Serving, evse, now, seq, station, tick
 from tests.patience import until
 
 import ladestrom.writer.reconciliation
+from ladestrom.core.directory import Directory
 from ladestrom.ingest.parsing import OWN_PROCESS_BYTES_MIN
 from ladestrom.model import Station
 from ladestrom.roles.context import clock
@@ -498,17 +498,21 @@ def test_an_evse_that_moves_to_another_station_is_never_unknown_on_its_way(
 ) -> None:
     monkeypatch.setattr(ladestrom.writer.reconciliation, "STATIONS_PER_TURN", 1)
     found: list[int] = []
-    registering = server.app.reader.broadcast.registering
+    directories = server.app.writer.hub.directory, server.app.reader.view.directory
+    assert directories[0] is not directories[1]
+    for directory in directories:
+        put = directory.put
 
-    @contextlib.contextmanager
-    def between(stations: Sequence[Station]) -> Iterator[None]:
-        with registering(stations):
-            yield
-        for name in (E1, UID):
-            own, _ = server.app.writer.hub.directory.resolve(name, "", lambda _: True)
-            found.append(len(own))
+        def between(
+            record: Station, moving: Container[str] = (), *, put: Any = put, directory: Directory = directory
+        ) -> Any:
+            gone = put(record, moving)
+            for name in (E1, UID):
+                own, _ = directory.resolve(name, "", lambda _: True)
+                found.append(len(own))
+            return gone
 
-    server.call(lambda: setattr(server.app.reader.broadcast, "registering", between))
+        monkeypatch.setattr(directory, "put", between)
     moved = [
         station("NOR_01333", "NOR", (10.75, 59.91), [evse(E2, party="NOALF")]),
         station(
@@ -521,7 +525,7 @@ def test_an_evse_that_moves_to_another_station_is_never_unknown_on_its_way(
     ]
     server.import_stations(moved, complete=False)
     server.in_step()
-    assert len(found) == 6
+    assert len(found) == 12
     assert set(found) == {1}
     assert (
         server.report({"evse": E1, "status": "CHARGING"}, {"evse": UID, "status": "CHARGING"})["accepted"]

@@ -14,7 +14,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.building import NOW, make_change, make_evse, make_report, make_station
+from tests.building import NOW, make_change, make_evse, make_report, make_station, recorded
 from tests.listening import FRAMINGS
 
 from ladestrom.backends.memory import MemoryLog
@@ -150,8 +150,9 @@ class Crowd(RuleBasedStateMachine):
         self._put(make_station(uuid, evses, **record))
 
     def _put(self, station: Station) -> None:
-        with self.broadcast.registering([station]):
-            self.directory.put(station)
+        entry = recorded(self.broadcast.view, station)
+        asyncio.run(self._logged(entry.change))
+        self.broadcast.take([entry])
 
     @rule(number=st.integers(0, len(EVSES) - 1), to=st.integers(0, len(UUIDS) - 1))
     def move(self, number: int, to: int) -> None:

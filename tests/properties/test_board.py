@@ -30,6 +30,7 @@ from ladestrom.model import (
     Feed,
     Order,
     Status,
+    StatusChanged,
     StatusReport,
     Suppression,
 )
@@ -447,7 +448,7 @@ def test_recovery_equals_the_live_board_with_checkpoints_and_crashes_anywhere(
                     # Closed as a crash leaves it: nothing is written at the end but the entries.
                     await log.close()
                     log = await SqliteLog.open(path, retention_days=0, retention_mib=0)
-                    found = list(await log.recover())
+                    found = list((await log.recover()).rows)
                     untouched = both.board.cells.keys() - touched
                     assert_recovered(both.board, found, untouched)
                     again = Board()
@@ -482,6 +483,6 @@ def test_entries_and_rows_of_before_are_read() -> None:
     old = msgspec.to_builtins(change)[:12]
     assert msgspec.convert(old, Change) == change
     row = msgspec.convert([2, old, NOW, NOW, "abc"], BoardRow)
-    assert fold({}, Entry(3, change)) is not None
+    assert fold({}, StatusChanged(3, change)) is not None
     assert (row.change, row.stamp, row.feed, row.more) == (change, 0, "", None)
     assert logged([change])[0].change == change

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.building import NOW, make_change, make_report, make_station
+from tests.building import NOW, make_change, make_report, make_station, recorded
 from tests.listening import FRAMINGS, Consumer, Modern, Nobil, Truth
 from tests.reading import holders
 
@@ -158,8 +158,9 @@ class World:
 
     async def forget(self, number: int) -> None:
         station = STATIONS[number % len(STATIONS)]
-        with self.broadcast.registering([station]):
-            self.broadcast.view.directory.put(station)
+        entries = await self.log.append([recorded(self.broadcast.view, station).change])
+        self.truth.add(entries)
+        self.broadcast.take(entries)
 
     async def end(self) -> None:
         """Everybody drains, everything due goes out: nobody may lack anything."""

@@ -309,8 +309,8 @@ def _log_extent(path: Path) -> LogExtent:
         while after < last:
             after = log_rows.entries(connection, after, last, log_rows.ENTRIES_AT_ONCE)[-1].seq
         checkpoint = int(meta["checkpoint"])
-        board, _ = log_rows.board(connection, checkpoint, last)
-        return LogExtent(int(meta["format"]), str(meta["epoch"]), first, last, checkpoint, len(board))
+        found, _ = log_rows.recovered(connection, checkpoint, last)
+        return LogExtent(int(meta["format"]), str(meta["epoch"]), first, last, checkpoint, len(found.rows))
 
 
 def _store_extent(path: Path) -> StoreExtent:

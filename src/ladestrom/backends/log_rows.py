@@ -16,21 +16,25 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from ladestrom.core.board import fold
+from ladestrom.core.records import entry_of, fold
 from ladestrom.errors import LogDamaged, LogFailure
-from ladestrom.model import Change, Entry, Millis
-from ladestrom.ports.log import BoardRow, Times
+from ladestrom.model import AnyChange, Change, Entry, Millis, StationChange
+from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
 
-FORMAT: Final = 2
-"""Version of the file's tables. An older one that can be read as it is becomes this one, so that the program
-that wrote it does not misread it; a newer one is refused.
+FORMAT: Final = 3
+"""Version of the file's tables. An older one becomes this one once it has the records of stations, so that
+the program that wrote it does not misread it; a newer one is refused.
 """
-FORMATS_READ: Final = frozenset({1, FORMAT})
-"""Rows of format 1 lack their last members, and entries say `withdrawn` of a source that signed off."""
+FORMATS_READ: Final = frozenset({1, 2, FORMAT})
+"""Formats 1 and 2 know no records of stations. Rows of format 1 lack their last members, and entries say
+`withdrawn` of a source that signed off."""
+STATIONS_SINCE: Final = 3
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS board (evse TEXT PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stations (uuid TEXT PRIMARY KEY, seq INTEGER NOT NULL, body TEXT NOT NULL)
     WITHOUT ROWID;
 """
 WHAT_TO_DO: Final = (
@@ -54,8 +58,15 @@ _DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 _seq: Final = attrgetter("seq")
 encode = msgspec.json.Encoder().encode
-_decode_change = msgspec.json.Decoder(Change).decode
+_decode_status = msgspec.json.Decoder(Change).decode
+_decode_record = msgspec.json.Decoder(StationChange).decode
 _decode_row = msgspec.json.Decoder(BoardRow).decode
+_decode_station = msgspec.json.Decoder(StationRow).decode
+
+
+def _decode_change(body: str) -> AnyChange:
+    """What stands in an entry: an array is the change of a status, an object that of a station's record."""
+    return _decode_record(body) if body.startswith("{") else _decode_status(body)
 
 
 def rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -92,6 +103,11 @@ def check_format(connection: apsw.Connection, name: str) -> None:
         )
 
 
+def has_stations(connection: apsw.Connection) -> bool:
+    """Whether the log has records of stations."""
+    return int(meta(connection)["format"]) >= STATIONS_SINCE
+
+
 def meta(connection: apsw.Connection) -> dict[str, Any]:
     """What the log says of itself: `format`, `epoch`, `checkpoint`, `session`, `given_at`, `heard_at`."""
     return dict(rows(connection, "SELECT name, value FROM meta"))
@@ -114,9 +130,8 @@ def stamps(connection: apsw.Connection) -> tuple[Millis, Millis] | tuple[None, N
 
 def newest_received_at(connection: apsw.Connection) -> Millis | None:
     """When the newest entry was received, by the time of day; None where there is none."""
-    query = "SELECT json_extract(body, '$[6]') FROM entries ORDER BY seq DESC LIMIT 1"
-    found = rows(connection, query)
-    return int(found[0][0]) if found else None
+    found = rows(connection, "SELECT body FROM entries ORDER BY seq DESC LIMIT 1")
+    return _decode_change(found[0][0]).received_at if found else None
 
 
 def entries(
@@ -136,7 +151,7 @@ def entries(
     """
     values = (after, last, limit)
     try:
-        found = [Entry(seq, _decode_change(body)) for seq, body in rows(connection, _ENTRIES, values)]
+        found = [entry_of(seq, _decode_change(body)) for seq, body in rows(connection, _ENTRIES, values)]
     except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
         # TypeError: a damaged file may have nothing where text is.
         seq = _first_unreadable(connection, values)
@@ -146,7 +161,7 @@ def entries(
     needed = min(limit - optional, last - start)
     # Sequences in order, and no two alike: as many as needed, and the last one right, have no hole.
     if needed > 0 and (len(found) - optional != needed or found[-1].seq != start + needed):
-        raise _missing([entry.seq for entry in found[optional:]], start + 1, start + needed)
+        raise _missing([each.seq for each in found[optional:]], start + 1, start + needed)
     return found
 
 
@@ -157,28 +172,32 @@ def kept_times(connection: apsw.Connection) -> Times | None:
     return None if given_at is None or heard_at is None else Times(int(given_at), int(heard_at))
 
 
-def board(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[list[BoardRow], Times | None]:
-    """The board as of `last`, one row per EVSE, in order of `seq`, by checkpoint and replay; the clocks then.
+def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[Recovered, Times | None]:
+    """Board and stations as of `last`, by checkpoint and replay; and the writer's clocks then.
 
     Raises:
         LogDamaged: it cannot be made; says what is damaged or missing.
     """
     times = kept_times(connection)
     found: dict[str, BoardRow] = {}
+    stations: dict[str, StationRow] = {}
     try:
         for (body,) in connection.execute("SELECT body FROM board"):
             row = _decode_row(body)
             found[row.change.evse] = row
+        for (body,) in connection.execute("SELECT body FROM stations") if has_stations(connection) else ():
+            kept = _decode_station(body)
+            stations[kept.station.uuid] = kept
     except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
-        raise LogDamaged(f"the board's checkpoint cannot be read ({error})") from error
+        raise LogDamaged(f"the checkpoint cannot be read ({error})") from error
     if last < checkpoint:
         raise _missing([], last + 1, checkpoint)
     seq = checkpoint
     while seq < last:
-        for entry in entries(connection, seq, last, ENTRIES_AT_ONCE):
-            times = fold(found, entry, times)
-            seq = entry.seq
-    return sorted(found.values(), key=lambda row: row.seq), times
+        for each in entries(connection, seq, last, ENTRIES_AT_ONCE):
+            times = fold(found, stations, each, times)
+            seq = each.seq
+    return Recovered(sorted(found.values(), key=lambda row: row.seq), list(stations.values())), times
 
 
 def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:

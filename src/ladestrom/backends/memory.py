@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import msgspec
 
 from ladestrom.backends.tailing import Recent
-from ladestrom.core.board import fold
+from ladestrom.core.records import entry_of, fold
 from ladestrom.errors import LogFailure
-from ladestrom.model import Change, Entry, Position
-from ladestrom.ports.log import BoardRow, Times
+from ladestrom.model import AnyChange, Entry, Position
+from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
 
 
 class MemoryLog:
@@ -24,6 +24,7 @@ class MemoryLog:
         self._dropped = 0
         self._is_full = False
         self._rows: dict[str, BoardRow] = {}
+        self._stations: dict[str, StationRow] = {}
         self._checkpoint_seq = 0
         self._kept_times: Times | None = None
         self._times: Times | None = None
@@ -46,19 +47,28 @@ class MemoryLog:
     def times(self) -> Times | None:
         return self._times
 
-    async def recover(self) -> Sequence[BoardRow]:
+    @property
+    def lacks_stations(self) -> bool:
+        """It never does."""
+        return False
+
+    async def adopt(self, stations: Iterable[StationRow]) -> None:
+        self._stations = {row.station.uuid: row for row in stations}
+
+    async def recover(self) -> Recovered:
         # Copies, as the rows that come of this are the board's own.
+        stations = dict(self._stations)
         rows = {key: msgspec.structs.replace(row) for key, row in self._rows.items()}
         times = self._kept_times
         # Of the entries before the checkpoint nothing is needed, and their times are older than its own.
         for entry in self._entries[max(0, self._checkpoint_seq - self._dropped) :]:
-            times = fold(rows, entry, times)
+            times = fold(rows, stations, entry, times)
         self._times = times
-        return sorted(rows.values(), key=lambda row: row.seq)
+        return Recovered(sorted(rows.values(), key=lambda row: row.seq), list(stations.values()))
 
-    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         start = self.last.seq + 1
-        entries = [Entry(start + i, change) for i, change in enumerate(changes)]
+        entries = [entry_of(start + i, change) for i, change in enumerate(changes)]
         self._entries.extend(entries)
         if entries:
             self._recent.add(entries)
@@ -71,7 +81,10 @@ class MemoryLog:
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
 
-    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
+    async def checkpoint(
+        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+    ) -> None:
+        self._stations.update((row.station.uuid, row) for row in stations)
         for row in rows:
             self._rows[row.change.evse] = msgspec.structs.replace(row)
         self._checkpoint_seq = seq

@@ -27,9 +27,10 @@ from ladestrom.backends.data_directory import WAL_SUFFIX, DataDirectory
 from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, encode, new_epoch, rows
 from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent
+from ladestrom.core.records import entry_of
 from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
-from ladestrom.model import Change, Entry, Millis, Position
-from ladestrom.ports.log import BoardRow, Times
+from ladestrom.model import AnyChange, Entry, Millis, Position
+from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
 
 CHUNK_ROWS: Final = 1_000
 """Rows a checkpoint or trim handles in one transaction, at some 20 us each: appends have to wait for it."""
@@ -62,6 +63,12 @@ INSERT INTO board (evse, seq, body)
 SELECT json_extract(value, '$[1][0]'), json_extract(value, '$[0]'), value FROM json_each(?) WHERE true
 ON CONFLICT (evse) DO UPDATE SET seq = excluded.seq, body = excluded.body
 """
+_CHECKPOINT_STATIONS: Final = """
+INSERT INTO stations (uuid, seq, body)
+SELECT json_extract(value, '$[1].uuid'), json_extract(value, '$[0]'), value FROM json_each(?) WHERE true
+ON CONFLICT (uuid) DO UPDATE SET seq = excluded.seq, body = excluded.body
+"""
+_KEEP: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
 T = TypeVar("T")
 
@@ -114,6 +121,7 @@ class SqliteLog:
         self._checkpoint_seq = 0
         self._ages: AgeClock
         self._times: Times | None = None
+        self._lacks_stations = False
         self._written = 0
         """Last sequence in the file; -1 after an append of which nobody knows whether it took effect."""
         self._recent = Recent(0)
@@ -159,13 +167,14 @@ class SqliteLog:
             for statement in log_rows.SCHEMA.split(";"):
                 if statement.strip():
                     connection.execute(statement)
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('format', ?)", (FORMAT,))
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('checkpoint', 0)")
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (new_epoch(),))
             self._begin_session(connection)
         if self._durability is Durability.RELAXED:
             connection.execute("PRAGMA synchronous = NORMAL")
         meta = log_rows.meta(connection)
+        self._lacks_stations = not log_rows.has_stations(connection)
         self._epoch = str(meta["epoch"])
         self._checkpoint_seq = int(meta["checkpoint"])
         self._first, self._written = log_rows.extent(connection)
@@ -232,13 +241,22 @@ class SqliteLog:
     def times(self) -> Times | None:
         return self._times
 
-    async def recover(self) -> Sequence[BoardRow]:
+    @property
+    def lacks_stations(self) -> bool:
+        return self._lacks_stations
+
+    async def adopt(self, stations: Iterable[StationRow]) -> None:
+        await self._keep(_CHECKPOINT_STATIONS, stations)
+        await self._write(partial(self._transact, [(_KEEP, ("format", FORMAT))]))
+        self._lacks_stations = False
+
+    async def recover(self) -> Recovered:
         found, self._times = await self._write(
-            lambda: log_rows.board(self._write_connection, self._checkpoint_seq, self._recent.last)
+            lambda: log_rows.recovered(self._write_connection, self._checkpoint_seq, self._recent.last)
         )
         return found
 
-    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         if not changes:
             return []
         if self._misplaced is not None:
@@ -249,7 +267,7 @@ class SqliteLog:
         misplaced = "" if self._directory is None else self._directory.misplaced_vital()
         if misplaced:
             raise self._refuse(misplaced)
-        entries = [Entry(seq, change) for seq, change in enumerate(changes, start)]
+        entries = [entry_of(seq, change) for seq, change in enumerate(changes, start)]
         self._recent.add(entries)
         return entries
 
@@ -296,12 +314,22 @@ class SqliteLog:
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
 
-    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
+    async def checkpoint(
+        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+    ) -> None:
         self._find()
+        await self._keep(_CHECKPOINT_STATIONS, stations)
+        await self._keep(_CHECKPOINT, rows)
+        kept = {"checkpoint": seq, "given_at": times.given_at, "heard_at": times.heard_at}
+        await self._write(partial(self._transact, [(_KEEP, pair) for pair in kept.items()]))
+        self._checkpoint_seq = seq
+
+    async def _keep(self, statement: str, rows: Iterable[BoardRow | StationRow]) -> None:
+        """Keeps rows, as many in one transaction as appends do not notice."""
         left, count = iter(rows), BUSY_CHUNK_ROWS
         while chunk := list(islice(left, count)):
             last = self._recent.last
-            took_s = await self._write(partial(self._transact, [(_CHECKPOINT, (encode(chunk).decode(),))]))
+            took_s = await self._write(partial(self._transact, [(statement, (encode(chunk).decode(),))]))
             is_busy = self._recent.last != last
             if is_busy and took_s > APPENDS_MAX * self._append_s:
                 count = BUSY_CHUNK_ROWS
@@ -309,10 +337,6 @@ class SqliteLog:
                 count = min(2 * count, CHUNK_ROWS)
             if is_busy:
                 await asyncio.sleep(min(PAUSE * took_s, PAUSE_S_MAX))
-        kept = {"checkpoint": seq, "given_at": times.given_at, "heard_at": times.heard_at}
-        statement = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
-        await self._write(partial(self._transact, [(statement, pair) for pair in kept.items()]))
-        self._checkpoint_seq = seq
 
     async def trim(self) -> int:
         self._find()

@@ -30,6 +30,7 @@ from ladestrom.core.rules import STEP_BACK_MS_MAX, normal_error
 from ladestrom.model import (
     AS_OBSERVED,
     NEVER,
+    AnyChange,
     Cause,
     Change,
     Entry,
@@ -37,7 +38,10 @@ from ladestrom.model import (
     Millis,
     Order,
     Reason,
+    StationChange,
+    StationChanged,
     Status,
+    StatusChanged,
     StatusReport,
     Suppression,
 )
@@ -114,6 +118,8 @@ class Board:
         """Makes a round's decisions the board's state. `entries` are its changes, now durable."""
         staged = round_.staged
         for entry in entries:
+            if isinstance(entry, StationChanged):
+                continue
             row = staged[entry.change.evse]
             if row.change is entry.change:
                 row.seq = entry.seq
@@ -213,11 +219,13 @@ class Round:
     Splitting reports into other rounds gives the same changes: each decision sees the ones before.
     """
 
-    __slots__ = ("_board", "changes", "staged")
+    __slots__ = ("_board", "changes", "records", "staged")
 
     def __init__(self, board: Board) -> None:
         self._board = board.cells
         self.changes: list[Change] = []
+        self.records: list[tuple[int, StationChange]] = []
+        """Changes of stations' records, each with the number of changes that come before it."""
         self.staged: dict[str, BoardRow] = {}
         """Rows as they are after this round, by EVSE key."""
 
@@ -370,6 +378,22 @@ class Round:
             self.staged[change.evse] = after
             self.changes.append(change)
 
+    def record(self, change: StationChange) -> None:
+        """Adds the change of a station's record; what is added behind it stands on it."""
+        self.records.append((len(self.changes), change))
+
+    def logged(self) -> Sequence[AnyChange]:
+        """All changes, in order."""
+        if not self.records:
+            return self.changes
+        made: list[AnyChange] = []
+        done = 0
+        for before, record in self.records:
+            made += self.changes[done:before]
+            made.append(record)
+            done = before
+        return [*made, *self.changes[done:]]
+
     def hear(self, keys: Iterable[str], taking: Taking) -> None:
         """Their source says that what it told of these EVSEs holds: they count as heard."""
         for key in keys:
@@ -380,7 +404,7 @@ class Round:
             )
 
 
-def fold(rows: dict[str, BoardRow], entry: Entry, times: Times | None = None) -> Times:
+def fold(rows: dict[str, BoardRow], entry: StatusChanged, times: Times | None = None) -> Times:
     """Applies an entry of the log to recovered rows; one that a row already contains changes nothing.
 
     Args:
@@ -392,14 +416,19 @@ def fold(rows: dict[str, BoardRow], entry: Entry, times: Times | None = None) ->
         What is known of them after it: the receive time that was given last is that of the last entry.
     """
     change = entry.change
-    given_at = change.received_at
+    times = passed(times, change.received_at)
+    row = rows.get(change.evse)
+    if row is None or entry.seq > row.seq:
+        rows[change.evse] = follow(row, change, entry.seq, times.heard_at)
+    return times
+
+
+def passed(times: Times | None, given_at: Millis) -> Times:
+    """What is known of the writer's clocks after an entry that was received then."""
     heard_at = given_at
     if times is not None:
         # More time than this is no silence, as it may be a clock that was set.
         heard_at = times.heard_at + min(max(0, given_at - times.given_at), STEP_BACK_MS_MAX)
-    row = rows.get(change.evse)
-    if row is None or entry.seq > row.seq:
-        rows[change.evse] = follow(row, change, entry.seq, heard_at)
     return Times(given_at, heard_at)
 
 

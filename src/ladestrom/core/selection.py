@@ -14,7 +14,7 @@ import msgspec
 from ladestrom.countries import WRITTEN
 from ladestrom.countries import country as country_code
 from ladestrom.errors import InvalidSelection
-from ladestrom.model import PARTY_CHARACTERS, Change, Station, Status, evse_key, local_key, registry_key
+from ladestrom.model import PARTY_CHARACTERS, Change, Evse, Station, Status, evse_key, local_key, registry_key
 from ladestrom.quoting import did_you_mean, quoted
 
 LONGITUDE_MAX = 180
@@ -101,6 +101,20 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 EVERYTHING = Selection()
+
+
+def outline(station: Station) -> Station:
+    """What filters see of a station: its country, place and operator, and whose EVSEs it has."""
+    return Station(
+        station.uuid,
+        "",
+        station.country,
+        station.latitude,
+        station.longitude,
+        tuple(Evse(evse.key, evse.station, party=evse.party) for evse in station.evses),
+        (),
+        station.operator,
+    )
 
 
 def is_relocated(before: Station, after: Station) -> bool:

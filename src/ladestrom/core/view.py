@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from ladestrom.core import records
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Selection
-from ladestrom.model import Change, Entry, Evse, Position, Station, Status
-
-RELOCATIONS_MAX: Final = 400
-"""Relocations that are kept for those who resume, who are told of them in one step: some 15 ms. An import
-that moves more of a country is rare, and who resumes from before it gets a snapshot."""
-
+from ladestrom.model import Change, Evse, Position, Station, StationChanged, Status, StatusChanged
+from ladestrom.ports.log import StationRow
 
 SOURCES_SHARED_MAX: Final = 4_096
 """Sets of sources of which there is one object each: most EVSEs had the same few sources before."""
@@ -43,8 +40,8 @@ class StationState(msgspec.Struct, gc=False, eq=False):
 
     uuid: str
     seq: int = 0
-    """Sequence of the last change of one of its EVSEs."""
-    changes: dict[str, Entry] = {}
+    """Sequence of the last change of one of its EVSEs, or of its record."""
+    changes: dict[str, StatusChanged] = {}
     """Those in force, by EVSE key."""
     former: dict[str, tuple[str, ...]] = {}
     """Sources that its EVSEs (by key) had before, sorted, where others tell of them now. Of before this
@@ -71,13 +68,12 @@ class View:
         self.epoch = epoch
         self.seq = 0
         self.evse_count = 0
-        self.records = 0
-        """Grows each time when the registry has other records of stations."""
-        self.relocations: deque[tuple[int, Station]] = deque()
-        """Records of stations that were replaced by those of another place or operator, and the position at
-        which that was: who stood there, or before, has to be told. At most `RELOCATIONS_MAX`."""
-        self.relocations_lost_seq = -1
-        """Of those up to here, not all are known."""
+        self.records: dict[str, StationRow] = {}
+        """Those of the log, by uuid; the directory finds their EVSEs."""
+        self.records_seq = 0
+        """Of the last entry that brought a record."""
+        self.former_lost_seq = 0
+        """Of what filters saw of stations until here, not all is known."""
         self._walks: list[Walk] = []
         self._states: OrderedDict[str, StationState] = OrderedDict()
         self._sorted: list[str] = []
@@ -92,13 +88,43 @@ class View:
     def __len__(self) -> int:
         return len(self._states)
 
-    def load(self, rows: Iterable[tuple[int, Change]], seq: int) -> None:
-        """Fills an empty view with the changes in force at `seq`, in order of their own sequences."""
+    def load(self, rows: Iterable[tuple[int, Change]], seq: int, stations: Iterable[StationRow] = ()) -> None:
+        """Fills an empty view with what is in force at `seq`: changes, and records of stations."""
         for row_seq, change in rows:
-            self._put(Entry(row_seq, change))
+            self._put(StatusChanged(row_seq, change))
+        for row in stations:
+            self._keep(row)
+        for uuid, state in self._states.items():
+            record = self.records.get(uuid)
+            state.seq = state.seq if record is None else max(state.seq, record.seq)
+        self._states = OrderedDict(sorted(self._states.items(), key=lambda item: item[1].seq))
         self.seq = seq
 
-    def apply(self, entry: Entry) -> tuple[StationState, Change | None]:
+    def _keep(self, row: StationRow, moving: Container[str] = ()) -> None:
+        self.records[row.station.uuid] = row
+        self.records_seq = max(self.records_seq, row.seq)
+        self.former_lost_seq = max(self.former_lost_seq, row.lost_seq)
+        self.directory.put(row.station, moving)
+
+    def take_record(self, entry: StationChanged) -> tuple[StationState | None, Station | None]:
+        """Takes the next entry of the log; returns the station's state, if it is listed, and its last record.
+
+        EVSEs that came or went with it are entries of their own.
+        """
+        uuid = entry.change.station.uuid
+        for walk in self._walks:
+            walk.before(uuid)
+        self.seq = entry.seq
+        before = self.directory.stations.get(uuid)
+        self._keep(records.follow(self.records.get(uuid), entry), entry.change.moving)
+        state = self._states.get(uuid)
+        if state is not None:
+            self._states.move_to_end(uuid)
+            state.seq = entry.seq
+            state.bodies.clear()
+        return state, before
+
+    def apply(self, entry: StatusChanged) -> tuple[StationState, Change | None]:
         """Takes the next entry of the log; returns the state of its station, and the change it replaced."""
         change = entry.change
         for walk in self._walks:
@@ -108,7 +134,7 @@ class View:
         before = None if state is None else state.changes.get(change.evse)
         return self._put(entry), None if before is None else before.change
 
-    def _put(self, entry: Entry) -> StationState:
+    def _put(self, entry: StatusChanged) -> StationState:
         change = entry.change
         state = self._states.get(change.station)
         if state is None:
@@ -125,23 +151,10 @@ class View:
         state.bodies.clear()
         return state
 
-    def relocate(self, before: Station) -> None:
-        """The registry has a record of another place or operator instead of this one."""
-        if len(self.relocations) >= RELOCATIONS_MAX:
-            self.relocations_lost_seq = self.relocations.popleft()[0]
-        self.relocations.append((self.seq, before))
-
-    def before_records(self, uuids: Iterable[str]) -> None:
-        """The registry is about to have other records of these stations: walks see them as they were."""
-        for uuid in uuids if self._walks else ():
-            for walk in self._walks:
-                walk.before(uuid)
-
-    def forget_bodies(self, uuid: str) -> None:
-        """The registry's record of a station changed: what formats made of it is out of date."""
-        state = self._states.get(uuid)
-        if state is not None:
-            state.bodies.clear()
+    def former(self, state: StationState, since: int) -> list[Station]:
+        """What filters saw of a station at some time since a position, where they see something else now."""
+        row = self.records.get(state.uuid)
+        return [] if row is None else [each.outline for each in row.former if each.until > since]
 
     def get(self, uuid: str) -> StationState | None:
         """State of one station; None where no operator ever could report on it."""
@@ -180,9 +193,8 @@ class View:
     def walk(self, uuids: Iterable[str], visit: Callable[[StationState], None]) -> Walk:
         """Goes through the states of these stations as they are now, in as many steps as it takes.
 
-        Between two steps the view may go on: a station that is about to change, or to get another record
-        (`before_records`), is visited before it does. Every change looks at the walk until it is ended
-        (`end`).
+        Between two steps the view may go on: a station that is about to change, or to get another record, is
+        visited before it does. Every entry looks at the walk until it is ended (`end`).
         """
         made = Walk(self, uuids, visit)
         self._walks.append(made)
@@ -194,7 +206,7 @@ class View:
             self._walks.remove(walk)
 
     def changed_since(self, seq: int, count_max: int | None = None) -> list[StationState]:
-        """Stations with a change after `seq`, in order of their last change; vanished ones included.
+        """Stations with an entry after `seq`, in order of their last one; vanished ones included.
 
         This is how a consumer that fell behind, or came back, catches up: a part at a time, each after the
         last station of the part before. Fewer than `count_max` are the rest. Each part costs what it returns;
@@ -227,7 +239,7 @@ class View:
         """Nobody is far behind any more."""
         self._order = None
 
-    def change_of(self, evse: Evse) -> Entry | None:
+    def change_of(self, evse: Evse) -> StatusChanged | None:
         """The change in force for an EVSE."""
         state = self._states.get(evse.station)
         return None if state is None else state.changes.get(evse.key)

@@ -34,11 +34,11 @@ def etag(view: View) -> str:
 
 
 def weak_etag(view: View, confirmations: int) -> str:
-    """Version 2's entity tag: the position, and a number that grows with confirmations and records.
+    """Version 2's entity tag: the position, and a number that grows with confirmations.
 
     Weak (RFC 9110, section 8.8.1), as a confirmation moves `observed_at` only.
     """
-    return f'W/"{view.position}-{confirmations + view.records}"'
+    return f'W/"{view.position}-{confirmations}"'
 
 
 def matches(request: AnyRequest, tag: str) -> bool:

@@ -112,11 +112,18 @@ class Dialect(Protocol):
         ...
 
     def relocated(
-        self, view: View, selection: Selection, before: Station, state: StationState
+        self, view: View, selection: Selection, former: Sequence[Station], state: StationState
     ) -> Sequence[Moved]:
-        """What one with a selection is told of a station that was what this record says.
+        """What one with a selection is told of a station that was what each of these records says.
 
         Nothing where that makes no difference to the selection.
+        """
+        ...
+
+    def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
+        """What all are told whose selection had a station before its record changed, and has it now.
+
+        None where the change does not show.
         """
         ...
 

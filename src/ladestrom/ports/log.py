@@ -1,4 +1,4 @@
-"""The durable ordered log of changes, and checkpoints of the board that it makes."""
+"""The durable ordered log of what changed, and checkpoints of what it adds up to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from ladestrom.errors import LogFailure
-from ladestrom.model import AS_OBSERVED, Change, Entry, Millis, Order, Position, Status
+from ladestrom.model import AS_OBSERVED, AnyChange, Change, Entry, Millis, Order, Position, Station, Status
 
 
 class Said(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -65,6 +65,36 @@ class BoardRow(msgspec.Struct, gc=False, array_like=True):
     more: More | None = None
 
 
+class Former(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What filters saw of a station until another record replaced the one that it had."""
+
+    until: int
+    """Sequence of the entry by which it ended; of the last one, where it came back meanwhile."""
+    outline: Station
+    """See `core.selection.outline`."""
+
+
+class StationRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One station, in memory and in a checkpoint: its record, and what filters saw of it before."""
+
+    seq: int
+    """Of the entry that brought the record: its revision."""
+    station: Station
+    """A tombstone, where it left its register (`vanished_at`)."""
+    former: tuple[Former, ...] = ()
+    """Each outline once, in the order in which they ended."""
+    lost_seq: int = 0
+    """Of the outlines that ended up to here, not all are kept."""
+
+
+class Recovered(msgspec.Struct, frozen=True, gc=False):
+    """What a log adds up to."""
+
+    rows: Sequence[BoardRow]
+    """One for each EVSE, in order of `seq`."""
+    stations: Sequence[StationRow] = ()
+
+
 class Times(msgspec.Struct, frozen=True, gc=False):
     """What a log keeps of its writer's clocks."""
 
@@ -75,7 +105,7 @@ class Times(msgspec.Struct, frozen=True, gc=False):
 
 
 class Log(Protocol):
-    """One durable ordered log of changes, and checkpoints of the board it makes.
+    """One durable ordered log of changes of statuses and of stations, and checkpoints of what they add up to.
 
     One writer. Sequence numbers start at 1, have no holes and never repeat within an epoch.
     """
@@ -100,15 +130,27 @@ class Log(Protocol):
         """Whether the last `trim` dropped entries because of the size of all, and not only for their age."""
         ...
 
-    async def recover(self) -> Sequence[BoardRow]:
-        """The board as of `last`, one row per EVSE, in order of `seq`: checkpoint and replay.
+    @property
+    def lacks_stations(self) -> bool:
+        """Whether it was written before records of stations were entries: `adopt` comes first then."""
+        ...
+
+    async def adopt(self, stations: Iterable[StationRow]) -> None:
+        """Takes the records that were in force at `last` into the checkpoint of a log that lacks them.
+
+        The log is of the new form once all are kept; until then it is as it was.
+        """
+        ...
+
+    async def recover(self) -> Recovered:
+        """Board and stations as of `last`: checkpoint and replay.
 
         Raises:
             LogDamaged: it cannot be made of what is in the log; says what is damaged and what to do.
         """
         ...
 
-    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         """Makes the changes durable, all or none, and returns them with their sequence numbers.
 
         Raises:
@@ -142,8 +184,10 @@ class Log(Protocol):
         """What is known of the writer's clocks as of `last`, once the board was recovered."""
         ...
 
-    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
-        """Keeps `rows`, the newest state of EVSEs touched since the last checkpoint.
+    async def checkpoint(
+        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+    ) -> None:
+        """Keeps the newest state of EVSEs and stations touched since the last checkpoint.
 
         Every change with a sequence up to `seq` is in these or in earlier rows, and was received by `times`.
         They are taken piece by piece while earlier ones are written; a row may be newer than `seq`.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Protocol
 
-from ladestrom.model import Change, Evse, Millis, Reason, Station, StatusReport
+from ladestrom.model import Change, Evse, Millis, Reason, StatusReport
 
 
 class Tally:
@@ -34,14 +33,6 @@ class RawListener(Protocol):
 
     def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None:
         """A report was received. Lossy."""
-        ...
-
-
-class Listener(RawListener, Protocol):
-    """What the writer tells readers beside the log. It must not wait or raise."""
-
-    def registering(self, stations: Sequence[Station]) -> AbstractContextManager[None]:
-        """Within, in one step of the loop, the directory gets these records of stations."""
         ...
 
 

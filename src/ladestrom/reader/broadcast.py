@@ -71,7 +71,6 @@ class Broadcast:
         self.counts = self._channels.counts
         self.take = self._encoding.take
         self.offer = self._encoding.offer
-        self.registering = self._encoding.registering
         self.check_room = self._channels.check_room
 
     @property
@@ -209,7 +208,7 @@ class Broadcast:
             return "ahead"
         if every and since.seq < self.history_seq:
             return "expired"
-        if selection.by_record and since.seq <= self.view.relocations_lost_seq:
+        if selection.by_record and since.seq < self.view.former_lost_seq:
             return "expired"
         return None
 

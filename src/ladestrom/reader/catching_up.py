@@ -76,16 +76,14 @@ class CatchingUp:
                 break
             looked += 1
             subscriber.seq = state.seq
-            if self._channels.hears(channel, state.uuid):
-                missed = dialect.missed(view, state, subscription.selection, subscriber.told)
-                rows += missed
-                size += sum(map(len, missed))
+            missed = self._channels.missed(channel, state, subscriber.since, subscriber.told)
+            rows += missed
+            size += sum(map(len, missed))
         whole = looked == len(states) < stations_max
         if whole:
             self._channels.counts.caught_up += 1
             subscriber.seq = view.seq
             self._channels.flush(channel)
-            rows += [row for row, _, _ in self._channels.relocated(subscription, subscriber.since)]
         told = subscriber.told
         # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
         # EVSE that changed before another one of its station would be skipped by whoever resumed between.

@@ -38,12 +38,6 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     seq: int
     confirmations: int = 0
     """What had been confirmed at that position."""
-    records: int = 0
-    """`View.records` there."""
-
-    def serves(self, seq: int, records: int) -> bool:
-        """Whether it is as new as a request that was made at this position, with these records."""
-        return self.seq >= seq and self.records >= records
 
 
 PendingRow = tuple[bytes, int, int, int]
@@ -59,8 +53,8 @@ class Channel:
         self.subscribers: set[Subscriber] = set()
         self.snapshot: Snapshot | None = None
         """The newest one, for others who join."""
-        self.waiting: dict[Subscriber, tuple[int, int]] = {}
-        """Those who are JOINING, and how new a snapshot has to be for each (`Snapshot.serves`)."""
+        self.waiting: dict[Subscriber, int] = {}
+        """Those who are JOINING, and of which position a snapshot has to be at least for each."""
         self.start = 0
         """Number of the oldest frame kept."""
         self.chain = 0

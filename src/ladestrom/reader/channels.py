@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.view import View
+from ladestrom.core.view import StationState, View
 from ladestrom.errors import Overloaded
-from ladestrom.formats.dialect import Dialect, Message, Moved
+from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.model import Millis
 from ladestrom.ports.signals import Progress
 from ladestrom.reader.audience import Audience, Audiences
@@ -181,16 +181,15 @@ class Channels:
         sources = state.sources_ever() if self.dialects[subscription.dialect].batched else ()
         return subscription.selection.covers(station, state.changes, sources)
 
-    def relocated(self, subscription: Subscription, since: int) -> list[Moved]:
-        """What one who stood at `since` has to be told of stations that are elsewhere since then."""
-        view, dialect = self.view, self.dialects[subscription.dialect]
-        rows: list[Moved] = []
-        if subscription.updates and subscription.selection.by_record:
-            for seq, before in view.relocations:
-                state = view.get(before.uuid)
-                if seq >= since and state is not None:
-                    rows += dialect.relocated(view, subscription.selection, before, state)
-        return rows
+    def missed(self, channel: Channel, state: StationState, since: int, told: int) -> list[bytes]:
+        """Rows about a station for one who came back at `since`, and was told of all up to `told` since."""
+        view, selection = self.view, channel.subscription.selection
+        dialect = self.dialects[channel.subscription.dialect]
+        former = view.former(state, since) if selection.by_record else []
+        moved = [row for row, _, _ in dialect.relocated(view, selection, former, state)] if former else []
+        if not self.hears(channel, state.uuid) or (moved and not dialect.batched):
+            return moved
+        return [*dialect.missed(view, state, selection, told), *moved]
 
     def write(self, subscriber: Subscriber, data: bytes, messages: int = 1) -> None:
         """Writes what is one consumer's own; what all share is counted by `Subscriber.settle`."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from ladestrom.core.selection import Selection, is_relocated
 from ladestrom.core.view import StationState
 from ladestrom.formats.dialect import Message
-from ladestrom.model import Change, Entry, Evse, Millis, Station, StatusReport
+from ladestrom.model import Change, Entry, Evse, Millis, Station, StationChanged, StatusReport
 from ladestrom.reader.audience import Audience
 from ladestrom.reader.channel import PendingRow
 from ladestrom.reader.channels import BATCH_ROWS_MAX, COMPRESSED_FRAMES_MAX, PLAIN, Channels
@@ -47,13 +46,15 @@ class Encoding:
     def take(self, entries: Sequence[Entry]) -> None:
         """Applies entries to the view and makes their bytes; the next pass writes them."""
         view = self._channels.view
-        if not self._channels.all:
-            for entry in entries:
-                view.apply(entry)
-            return
         plainly = len(entries) > COMPRESSED_FRAMES_MAX
+        is_heard = bool(self._channels.all)
         for entry in entries:
+            if isinstance(entry, StationChanged):
+                self._record(entry)
+                continue
             state, before = view.apply(entry)
+            if not is_heard:
+                continue
             change = entry.change
             hearing = self._channels.hearing(state.uuid, change.evse, (change.source, change.was_source))
             if hearing:
@@ -156,41 +157,29 @@ class Encoding:
                 channel.push(self._channels.frame(subscription.framing, message), self._channels.view.seq)
         self._channels.wake.set()
 
-    @contextmanager
-    def registering(self, stations: Sequence[Station]) -> Iterator[None]:
-        """Within, in one step of the loop, these records of stations are put into the directory.
-
-        What is being made is finished with those of before. What was made of them is made anew; those are
-        told who selected a station for what it was, or select it for what it is.
-        """
-        view = self._channels.view
-        known = [view.directory.stations.get(station.uuid) for station in stations]
-        view.before_records(station.uuid for station in stations)
-        yield
-        view.records += 1
-        relocated = []
-        for before, after in zip(known, stations, strict=True):
-            view.forget_bodies(after.uuid)
-            if before is not None and is_relocated(before, after):
-                view.relocate(before)
-                relocated.append((before, after))
-        for before, after in relocated if self._channels.all else ():
-            self._relocate(before, after)
-        for channel in self._channels.all.values():
-            channel.snapshot = None
-
-    def _relocate(self, before: Station, after: Station) -> None:
-        view, state = self._channels.view, self._channels.view.get(after.uuid)
-        if state is None:
+    def _record(self, entry: StationChanged) -> None:
+        """Applies the change of a station's record; who selected it before or selects it now is told."""
+        view, after = self._channels.view, entry.change.station
+        state, before = view.take_record(entry)
+        if state is None or before is None or not self._channels.all:
             return
+        if is_relocated(before, after):
+            self._relocate(before, after, state)
+        for name, dialect in self._channels.dialects.items():
+            row = dialect.reshaped(view, state, before)
+            if row is not None:
+                self._reshape(name, row, before, after)
+
+    def _relocate(self, before: Station, after: Station, state: StationState) -> None:
+        view, choosers = self._channels.view, self._channels.audiences.choosers
         keys, sources = state.changes.keys(), tuple(state.sources())
-        for channel in self._channels.audiences.choosers(
-            before, keys, sources
-        ) | self._channels.audiences.choosers(after, keys, sources):
+        for channel in choosers(before, keys, sources) | choosers(after, keys, sources):
             subscription = channel.subscription
             dialect = self._channels.dialects[subscription.dialect]
             rows = (
-                dialect.relocated(view, subscription.selection, before, state) if subscription.updates else ()
+                dialect.relocated(view, subscription.selection, [before], state)
+                if subscription.updates
+                else ()
             )
             if dialect.batched:
                 for row, count, term in rows:
@@ -198,4 +187,18 @@ class Encoding:
             else:
                 for message in dialect.changes(view, view.seq, view.seq, [row for row, _, _ in rows]):
                     channel.push(self._channels.frame(subscription.framing, message), view.seq)
-        self._channels.wake.set()
+
+    def _reshape(self, name: str, row: bytes, before: Station, after: Station) -> None:
+        """Tells those who have the station all the time that it looks other than before."""
+        view, framed = self._channels.view, {}
+        for channel in list(self._channels.all.values()):
+            subscription = channel.subscription
+            selection = subscription.selection
+            if not (subscription.dialect == name and subscription.updates):
+                continue
+            if selection.covers(before) and selection.covers(after):
+                framing = subscription.framing
+                if framing not in framed:
+                    (message,) = self._channels.dialects[name].changes(view, view.seq, view.seq, (row,))
+                    framed[framing] = self._channels.frame(framing, message)
+                channel.push(framed[framing], view.seq)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 import structlog
 
 from ladestrom import tasks
 from ladestrom.errors import LogDamaged, LogFailure
-from ladestrom.model import Entry, Position
+from ladestrom.model import Entry, Position, StationChanged, StatusChanged
 from ladestrom.ports.log import Log
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.channels import Channels
 from ladestrom.reader.subscriptions import Driver, Phase, Subscriber
+from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
 
@@ -102,6 +103,7 @@ class Replays:
         subscription = channel.subscription
         dialect = self._channels.dialects[subscription.dialect]
         heard_s = self._channels.clock_s()
+        moved: dict[str, None] = {}
         while subscriber.is_at(Phase.REPLAYING):
             self._channels.flush(channel)
             target, follows = channel.chain, channel.end
@@ -121,6 +123,7 @@ class Replays:
                     self._driver.overrun(subscriber)
                     return
                 rows = self._rows(channel, entries)
+                moved.update((each.change.station.uuid, None) for each in entries if _moves(each))
                 subscriber.seq = entries[-1].seq
                 # What is not selected may be long: an empty message is a sign of life, as a heartbeat is.
                 is_silent = self._channels.clock_s() - heard_s > self._channels.limits.heartbeat_s / 2
@@ -129,21 +132,28 @@ class Replays:
                     for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
                         self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
                     subscriber.told = subscriber.seq
+            await self._tell_moved(subscriber, moved)
+            moved.clear()
             if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
-                self._tell_relocated(subscriber, target)
                 self._driver.go_live(subscriber, follows, subscriber.told)
 
-    def _tell_relocated(self, subscriber: Subscriber, seq: int) -> None:
-        """Tells one who stands at `seq`, after the last change, of stations that are elsewhere."""
-        subscription = subscriber.channel.subscription
-        rows = [row for row, _, _ in self._channels.relocated(subscription, subscriber.since)]
-        messages = (
-            self._channels.dialects[subscription.dialect].changes(self._channels.view, seq, seq, rows)
-            if rows
-            else ()
-        )
-        for message in messages:
-            self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
+    async def _tell_moved(self, subscriber: Subscriber, uuids: Iterable[str]) -> None:
+        """Tells one who has every change so far of stations that came into its selection, or left it."""
+        channel, view = subscriber.channel, self._channels.view
+        selection = channel.subscription.selection
+        dialect, turns = self._channels.dialects[channel.subscription.dialect], Turns()
+        for uuid in uuids if selection.by_record else ():
+            state = view.get(uuid)
+            if state is None:
+                continue
+            former = view.former(state, subscriber.since)
+            rows = [row for row, _, _ in dialect.relocated(view, selection, former, state)]
+            told = subscriber.told
+            for message in dialect.changes(view, told, told, rows) if rows else ():
+                self._channels.write(subscriber, self._channels.frame(channel.subscription.framing, message))
+            await turns.rest()
+            if not subscriber.is_at(Phase.REPLAYING):
+                return
 
     def _rows(self, channel: Channel, entries: Iterable[Entry]) -> list[bytes]:
         """What a channel is told of entries of the log."""
@@ -152,6 +162,12 @@ class Replays:
         return [
             dialect.entry(view, chosen)
             for entry in entries
-            if self._channels.hears(channel, entry.change.station)
+            if isinstance(entry, StatusChanged)
+            and self._channels.hears(channel, entry.change.station)
             and (chosen := dialect.chosen(view, subscription.selection, entry.change)) is not None
         ]
+
+
+def _moves(entry: Entry) -> TypeGuard[StationChanged]:
+    """Whether filters see something else in a station since an entry."""
+    return isinstance(entry, StationChanged) and entry.change.was is not None

@@ -45,7 +45,7 @@ class Snapshots:
         subscriber.on(Event.WAITS)
         # Frames make up for the age of one that was begun before; where no updates are wanted, nothing does.
         seq = 0 if channel.subscription.updates else self._channels.view.seq
-        channel.waiting[subscriber] = seq, self._channels.view.records
+        channel.waiting[subscriber] = seq
         if not is_making:
             died = partial(self._interrupt_waiting, channel)
             self.works.start(channel, self._make(channel), "snapshot", died)
@@ -81,9 +81,7 @@ class Snapshots:
         subscription = channel.subscription
         dialect = self._channels.dialects[subscription.dialect]
         seq = channel.chain if dialect.batched else self._channels.view.seq
-        begun = Snapshot(
-            (), channel.end, 0.0, seq, self._channels.confirmations(channel), self._channels.view.records
-        )
+        begun = Snapshot((), channel.end, 0.0, seq, self._channels.confirmations(channel))
         return begun, dialect.snapshot(self._channels.view, subscription.selection, seq)
 
     def _finished(
@@ -92,7 +90,7 @@ class Snapshots:
         """It is kept for others, unless it is out of date already."""
         good_until_s = self._channels.clock_s() + cost_s * SNAPSHOT_REUSE
         made = msgspec.structs.replace(begun, frames=tuple(frames), good_until_s=good_until_s)
-        if made.records == self._channels.view.records and made.next >= channel.start:
+        if made.next >= channel.start:
             channel.snapshot = made
         return made
 
@@ -109,7 +107,7 @@ class Snapshots:
                     await turns.rest()
                 made = self._finished(channel, begun, frames, turns.worked_s)
                 for subscriber, needed in list(channel.waiting.items()):
-                    if subscriber in channel.waiting and made.serves(*needed):
+                    if subscriber in channel.waiting and made.seq >= needed:
                         self.take(subscriber, made)
                         await turns.rest()
 

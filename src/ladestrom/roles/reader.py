@@ -19,7 +19,7 @@ from ladestrom.edges.output import Opened, Reading
 from ladestrom.housekeeping import Chore
 from ladestrom.model import Entry
 from ladestrom.outputs import OUTPUTS
-from ladestrom.ports.log import BoardRow, Log
+from ladestrom.ports.log import Log, Recovered
 from ladestrom.ports.signals import Signals
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.roles import limits
@@ -34,11 +34,11 @@ READ: Final = (*cors.READ, *(path for output in OUTPUTS for path in output.reads
 class Reader:
     """Any number could follow one log."""
 
-    def __init__(self, context: Context, log: Log, directory: Directory, signals: Signals) -> None:
+    def __init__(self, context: Context, log: Log, signals: Signals) -> None:
         settings = context.settings
         self._context = context
         self._signals = signals
-        self.view = View(directory, log.last.epoch)
+        self.view = View(Directory(), log.last.epoch)
         self.tickets = Tickets(steady, limits.of_tickets(settings))
         style = limits.style(settings, signals.observed_at)
         self.broadcast = Broadcast(
@@ -84,11 +84,11 @@ class Reader:
         self.stream.origins = frozenset(own.origins)
         self.stream.cors = cors.Cors(self.stream.origins | set(own.cors_origins), READ)
 
-    def load(self, rows: Sequence[BoardRow], seq: int) -> None:
-        """Begins with a board as of a sequence."""
-        self.view.load(((row.seq, row.change) for row in rows), seq)
+    def load(self, found: Recovered, seq: int) -> None:
+        """Begins with what the log adds up to at a sequence."""
+        self.view.load(((row.seq, row.change) for row in found.rows), seq, found.stations)
         for fold in self.folds.values():
-            fold.load(row.change for row in rows)
+            fold.load(row.change for row in found.rows)
 
     def _feed(self, entries: Sequence[Entry]) -> None:
         for fold in self.folds.values():

@@ -15,8 +15,8 @@ from ladestrom.core.directory import Directory
 from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.housekeeping import Chore
 from ladestrom.model import NEVER
-from ladestrom.ports.log import BoardRow, Log
-from ladestrom.ports.signals import Listener
+from ladestrom.ports.log import Log, Recovered
+from ladestrom.ports.signals import RawListener
 from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
@@ -47,28 +47,32 @@ class Writer:
             log, self.hub, every_s=settings.log.checkpoint_s, every_entries=settings.log.checkpoint_entries
         )
 
-    def tell(self, listener: Listener) -> None:
+    def tell(self, listener: RawListener) -> None:
         """Tells readers from now on what does not reach them by the log."""
         self.hub.raw = listener
-        self.reconciliation.listener = listener
 
     def _readings(self) -> Readings:
         settings = self._context.settings
         return Readings(settings.registry.readings, settings.rules.stale_after_s * 1000)
 
-    async def recover(self) -> Sequence[BoardRow]:
-        """Fills the board from the log.
+    async def recover(self) -> Recovered:
+        """Fills board and directory from the log; one that lacks records of stations gets the registry's.
 
         Raises:
-            LogDamaged: it cannot be made of what is in the log.
+            LogDamaged: they cannot be made of what is in the log.
         """
-        rows = await self.hub.recover()
+        found = await self.hub.recover()
+        if self._log.lacks_stations:
+            stations = await self.reconciliation.adopt(self._log.last.seq)
+            await self._log.adopt(stations)
+            found = Recovered(found.rows, stations)
+        rows = found.rows
         newest_at = rows[-1].change.received_at if rows else None
         doubt = clock_doubt(clock(), newest_at, self._context.settings.log.retention_days * DAY_MS)
         if doubt:
             logger.warning("check the clock", doubt=doubt)
         self.checkpoints.seq = self._log.last.seq
-        return rows
+        return found
 
     def follow(self, rights: Rights) -> None:
         """Goes by these rights from now on."""

@@ -40,15 +40,17 @@ class Checkpoints:
 
     async def take(self) -> None:
         """Takes one, unless nothing happened since the last."""
-        board = self._hub.board
+        board, records = self._hub.board, self._hub.records
         seq = board.seq
-        touched, times = board.take_touched(), self._hub.times()
-        if not touched and seq == self.seq:
+        touched, stations, times = board.take_touched(), records.take_touched(), self._hub.times()
+        if not touched and not stations and seq == self.seq:
             return
         try:
-            await self._log.checkpoint(board.rows(touched), seq, times)
+            rows = records.rows(stations, self._log.first)
+            await self._log.checkpoint(board.rows(touched), seq, times, rows)
         except BaseException:
             board.touch(touched)
+            records.touch(stations)
             raise
         self.seq = seq
         self._taken_s = asyncio.get_running_loop().time()

@@ -21,6 +21,7 @@ from ladestrom.core.access import may_report
 from ladestrom.core.board import Board, Round, unheard
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking, observation, taking
+from ladestrom.core.records import Records
 from ladestrom.core.shares import Allowance
 from ladestrom.core.timekeeping import Timekeeper
 from ladestrom.errors import (
@@ -33,6 +34,7 @@ from ladestrom.errors import (
 )
 from ladestrom.model import (
     ADJUSTED_MAX,
+    AnyChange,
     Beginning,
     Cause,
     Change,
@@ -46,11 +48,12 @@ from ladestrom.model import (
     Reason,
     Receipt,
     Refusal,
+    StationChanged,
     Status,
     StatusReport,
     Suppression,
 )
-from ladestrom.ports.log import BoardRow, Log, Times
+from ladestrom.ports.log import BoardRow, Log, Recovered, Times
 from ladestrom.ports.signals import RawListener, Tally
 from ladestrom.quoting import quoted
 from ladestrom.tasks import Turns, parts
@@ -117,6 +120,8 @@ class _Own(msgspec.Struct, frozen=True, gc=False):
 
     make: Decision
     future: asyncio.Future[int]
+    is_alone: bool = False
+    """Whether no delivery may be in its group: it changes which EVSEs are found."""
 
 
 class _Decided(msgspec.Struct, frozen=True):
@@ -161,6 +166,8 @@ class Hub:
         self.rights = rights
         self.board = board
         self.directory = directory
+        self.records = Records()
+        """What the log adds up to of stations."""
         self.raw: RawListener | None = None
         self.tallies: dict[str, Tally] = {}
         self.changes_by_cause: Counter[str] = Counter()
@@ -210,19 +217,22 @@ class Hub:
         """What the log is to keep of our clocks."""
         return self._times.times(self._clock(), self._steady())
 
-    async def recover(self) -> Sequence[BoardRow]:
-        """Fills the board with what the log has, and goes on with its times. Before `run`.
+    async def recover(self) -> Recovered:
+        """Fills board and directory with what the log has, and goes on with its times. Before `run`.
 
         Raises:
-            LogDamaged: the board cannot be made of what is in the log.
+            LogDamaged: they cannot be made of what is in the log.
         """
-        rows = await self._log.recover()
+        found = await self._log.recover()
         times = self._log.times
         now, steady = self._clock(), self._steady()
         self._times = Timekeeper(now, steady, self._grace_ms, times)
         shift_ms = 0 if times is None else now - times.heard_at - self._times.down_ms
-        self.board.restore(rows, self._log.last.seq, shift_ms, now)
-        return rows
+        self.board.restore(found.rows, self._log.last.seq, shift_ms, now)
+        self.records.restore(found.stations)
+        for row in found.stations:
+            self.directory.put(row.station)
+        return found
 
     def begin(self) -> Beginning:
         """Implements `ports.Writer.begin`."""
@@ -312,17 +322,18 @@ class Hub:
             dry_run=True,
         )
 
-    async def decide(self, make: Decision) -> int:
+    async def decide(self, make: Decision, *, is_alone: bool = False) -> int:
         """Logs decisions that are no operator's: expired, withdrawn, registered. Says how many, once durable.
 
         `make` is called when its group is decided, so that it sees the board with nothing in between; it adds
-        its changes to the round.
+        its changes to the round. With records of stations among them it `is_alone`: no delivery is judged
+        between them and the directory.
 
         Raises:
             LogFailure: none was logged; calling again may succeed.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._own.append(_Own(make, future))
+        self._own.append(_Own(make, future, is_alone))
         self._idle.clear()
         self._wake.set()
         return await future
@@ -372,7 +383,8 @@ class Hub:
         own = [self._own.popleft()] if self._own else []
         submissions: list[_Submission] = []
         items = 0
-        while self._queue and (
+        is_alone = bool(own) and own[0].is_alone
+        while (self._queue and not is_alone) and (
             not submissions or items + _size(self._queue[0].reports) <= self.limits.group_items_max
         ):
             submission = self._queue.popleft()
@@ -382,7 +394,7 @@ class Hub:
             items += size
         self._under_way = [*own, *submissions]
         decided = await self._decided(own, submissions)
-        changes = decided.round.changes
+        changes = decided.round.logged()
         try:
             entries = await self._append(changes) if changes else ()
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
@@ -392,15 +404,19 @@ class Hub:
             self._under_way = []
         try:
             self.board.commit(decided.round, entries)
+            for entry in entries if is_alone else ():
+                if isinstance(entry, StationChanged):
+                    self.records.take(entry)
+                    self.directory.put(entry.change.station, entry.change.moving)
         except BaseException:
             # The board is not what the log says any more. It is made anew from the log: by the next start.
             _refuse(decided.futures(), LogFailure(f"{DURABLE}; the server restarts"))
             raise
-        if len(decided.round.staged) > len(changes):
+        if len(decided.round.staged) > len(decided.round.changes):
             self.confirmations += 1
         if changes:
             self.fault = ""
-        for change in changes:
+        for change in decided.round.changes:
             self.changes_by_cause[change.cause] += 1
         self._answer(decided)
 
@@ -432,7 +448,7 @@ class Hub:
         if left:
             self._queued_by[operator] = left
 
-    async def _append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def _append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         began = perf_counter()
         self.appending = asyncio.get_running_loop().create_future()
         try:
@@ -666,21 +682,23 @@ class Hub:
             return len(changes)
 
         def on(chunk: Sequence[Evse], round_: Round, taken: Taking) -> int:
-            changes: list[Change] = []
-            for evse in chunk:
-                moved = board.move(evse, taken.received_at)
-                if moved is not None:
-                    left, entered = moved
-                    if not self._vouches(entered.source, evse):
-                        entered = unheard(evse, taken.received_at, left)
-                    changes += (left, entered)
-                elif (change := board.register(evse, taken.received_at)) is not None:
-                    changes.append(change)
+            changes = [change for evse in chunk for change in self.brought(evse, taken.received_at)]
             round_.add(changes, taken)
             return len(changes)
 
         made = await self.decide_each(list(gone), off)
         return made + await self.decide_each(list(evses), on)
+
+    def brought(self, evse: Evse, received_at: Millis) -> Sequence[Change]:
+        """Changes that bring an EVSE onto the board, or from another station; none where it is there."""
+        moved = self.board.move(evse, received_at)
+        if moved is None:
+            change = self.board.register(evse, received_at)
+            return () if change is None else (change,)
+        left, entered = moved
+        if not self._vouches(entered.source, evse):
+            entered = unheard(evse, received_at, left)
+        return left, entered
 
     def _vouches(self, source: str, evse: Evse) -> bool:
         """Whether what a source said of an EVSE holds at its new station.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import nullcontext
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 
 from ladestrom.core.access import REGISTER_SOURCE, may_report
+from ladestrom.core.board import Round
 from ladestrom.core.directory import Directory
+from ladestrom.core.precedence import Taking
+from ladestrom.core.records import changed
 from ladestrom.model import Evse, Millis, Operator, Reading, Station, StatusReport
+from ladestrom.ports.log import StationRow
 from ladestrom.ports.registry import RegistryDelta
-from ladestrom.ports.signals import Listener
 from ladestrom.ports.stores import Store
 from ladestrom.process import keeping
 from ladestrom.tasks import parts
@@ -61,15 +65,11 @@ class Reconciliation:
         """Of the registry, up to which everything was taken."""
         self._store = store
         self._hub = hub
-        self.listener: Listener | None = None
-        """Is told of each station in the same step of the loop as the directory."""
         self._readings = readings
         self._clock = clock
         self._operators: Mapping[str, Operator] = {}
         self._uncovered = True
         """Operators changed, and what they may report on was not brought onto the board yet."""
-        self._gone: set[str] = set()
-        """EVSEs that the registry lost, until the log has it."""
 
     @property
     def _directory(self) -> Directory:
@@ -93,45 +93,72 @@ class Reconciliation:
             await self._take(delta, everything=everything)
         return delta
 
+    async def adopt(self, seq: int) -> Sequence[StationRow]:
+        """What is in the registry, as records of a log that lacks them: in force at its last sequence.
+
+        Raises:
+            LadestromError: the store failed.
+        """
+        delta = await self._store.registry_since(0)
+        rows = [StationRow(seq, station) for station in delta.stations]
+        self._hub.records.restore(rows)
+        for row in rows:
+            self._directory.put(row.station)
+        return rows
+
     async def _take(self, delta: RegistryDelta, *, everything: bool) -> None:
-        directory, board = self._directory, self._hub.board
-        touched = await self._take_stations(delta.stations)
-        if delta.stations or everything:
-            # A key that somebody makes is no new registry: what was made of that stays good.
-            directory.revision = delta.revision
-        if everything:
-            self._gone.update(board.cells)
         uncovered, self._uncovered = self._uncovered, False
         readings = delta.readings if self._readings().wanted else ()
         # What follows fails while the log cannot be written; what is still to do is kept for then.
         try:
-            if uncovered:
-                touched = await self._every_evse()
             read: set[str] = set()
             for some in parts(readings, PER_TURN):
                 read.update(reading.evse for reading in some)
                 await asyncio.sleep(0)
-            wanted = await _sifted(touched, lambda evse: self._belongs(evse, read))
-            gone = await _sifted(list(self._gone), lambda key: not directory.has(key))
-            await self._hub.reconcile(wanted, gone)
+            moving = await self._moving(delta.stations)
+            for stations in parts(delta.stations, STATIONS_PER_TURN):
+                await self._hub.decide(partial(self._record, stations, moving, read), is_alone=True)
+            if everything or moving:
+                keys = list(self._hub.board.cells if everything else moving)
+                await self._hub.reconcile((), await _sifted(keys, lambda key: not self._is_present(key)))
+            if uncovered:
+                await self._hub.reconcile(
+                    await _sifted(await self._every_evse(), lambda evse: self._belongs(evse, set())), ()
+                )
         except BaseException:
             self._uncovered = self._uncovered or uncovered
             raise
-        self._gone.clear()
         await self._take_readings(readings)
 
-    async def _take_stations(self, stations: Sequence[Station]) -> list[Evse]:
-        directory = self._directory
-        touched: list[Evse] = []
-        moving = await self._moving(stations)
-        for part in parts(stations, STATIONS_PER_TURN):
-            # In one step of the loop: nobody may see a new record and what was made of the old one.
-            with nullcontext() if self.listener is None else self.listener.registering(part):
-                for station in part:
-                    self._gone.update(evse.key for evse in directory.put(station, moving))
-                    touched += directory.present(station.uuid)
-            await asyncio.sleep(0)
-        return touched
+    def _record(
+        self,
+        stations: Sequence[Station],
+        moving: Set[str],
+        read: Collection[str],
+        round_: Round,
+        taken: Taking,
+    ) -> int:
+        """Decides what these records of the registry change: stations, and EVSEs that come, go or move."""
+        directory, hub, at = self._directory, self._hub, taken.received_at
+        here = {evse.key for station in stations for evse in _present(station)}
+        for station in stations:
+            known = directory.stations.get(station.uuid)
+            kept = {evse.key for evse in _present(station)}
+            left = [evse.key for evse in directory.present(station.uuid) if evse.key not in kept]
+            if known is None or _differs(known, station):
+                round_.record(changed(known, station, at, sorted(moving & {*left, *kept})))
+            for key in left:
+                holder = directory.by_key(key)
+                is_elsewhere = holder is not None and holder.station != station.uuid
+                if key in here or key in moving or is_elsewhere:
+                    continue
+                change = hub.board.withdraw(key, at)
+                if change is not None:
+                    round_.add([change], taken)
+            for evse in _present(station):
+                if self._belongs(evse, read):
+                    round_.add(hub.brought(evse, at), taken)
+        return len(round_.changes) + len(round_.records)
 
     async def _moving(self, stations: Sequence[Station]) -> set[str]:
         """EVSEs that go from one of these stations to another."""
@@ -151,7 +178,12 @@ class Reconciliation:
             await asyncio.sleep(0)
         return found
 
-    def _belongs(self, evse: Evse, read: set[str]) -> bool:
+    def _is_present(self, key: str) -> bool:
+        """Whether the record of the station where an EVSE is found has it."""
+        evse = self._directory.by_key(key)
+        return evse is not None and evse in self._directory.present(evse.station)
+
+    def _belongs(self, evse: Evse, read: Collection[str]) -> bool:
         """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
         if evse.key in self._hub.board.cells or evse.key in read:
             return True
@@ -182,6 +214,15 @@ class Reconciliation:
             if reports:
                 await self._hub.submit(REGISTER, reports)
             await asyncio.sleep(0)
+
+
+def _present(station: Station) -> tuple[Evse, ...]:
+    return station.evses if station.vanished_at is None else ()
+
+
+def _differs(known: Station, station: Station) -> bool:
+    """Whether a record says something else to readers; what its register told of it is the store's."""
+    return known != station and msgspec.structs.replace(known, told=station.told) != station
 
 
 async def _sifted(items: Sequence[T], wanted: Callable[[T], bool]) -> list[T]:

@@ -19,7 +19,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure
 from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.supervision import Supervision
-from ladestrom.model import Change, Entry, Millis, Operator
+from ladestrom.model import Change, Entry, Millis, Operator, StatusChanged
 from ladestrom.ports.log import BoardRow, Times
 from ladestrom.ports.stores import Store
 from ladestrom.protocols.ocpp_points import Points, layout
@@ -61,7 +61,8 @@ class KeptLog(MemoryLog):
         entries = await super().append(changes)
         # Those who recover have what was written, and not our objects.
         self._entries[-len(entries) :] = [
-            Entry(entry.seq, self._read_change(msgspec.json.encode(entry.change))) for entry in entries
+            StatusChanged(entry.seq, self._read_change(msgspec.json.encode(entry.change)))
+            for entry in entries
         ]
         return entries
 

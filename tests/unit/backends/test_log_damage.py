@@ -104,7 +104,7 @@ async def test_a_log_whose_board_cannot_be_recovered_says_which_entry_it_is_and_
         await log.checkpoint(rows, 10, TIMES)
     damage(path, statement, 9)
     log = await SqliteLog.open(path)
-    assert len(await log.recover()) == ENTRIES, "what the checkpoint has is not read"
+    assert len((await log.recover()).rows) == ENTRIES, "what the checkpoint has is not read"
     await log.close()
     damage(path, statement, 20)
     log = await SqliteLog.open(path)

@@ -479,7 +479,7 @@ class TestCheckpoint:
             assert max(later - earlier for earlier, later in pairwise(steps)) <= CHUNK_ROWS
             await checkpoint
         async with opened(tmp_path / "log.db") as log:
-            assert len(await log.recover()) == len(changes)
+            assert len((await log.recover()).rows) == len(changes)
 
 
 class Deceptive:
@@ -838,4 +838,4 @@ async def test_an_evse_with_any_name_is_kept_in_the_checkpoint(tmp_path: Path) -
     async with opened(tmp_path / "log.db") as log:
         await log.append([change])
         await log.checkpoint([row], 1, TIMES)
-        assert await log.recover() == [row]
+        assert (await log.recover()).rows == [row]

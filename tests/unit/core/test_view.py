@@ -6,13 +6,13 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.building import NOW, apply, logged, make_change, make_evse, make_evses, make_station
+from tests.building import NOW, apply, logged, make_change, make_evse, make_evses, make_station, recorded
 
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import StationState, View, is_listed
-from ladestrom.model import Entry, Position, Status
+from ladestrom.model import Position, Status, StatusChanged
 
 ONE = make_station("NOR_00001", evses=2)
 TWO = make_station("SWE_00002", evses=make_evses(1, "SWE_00002", "SE*ABC"), country="SWE")
@@ -78,7 +78,7 @@ def test_stations_changed_since_a_position_come_in_parts_and_each_is_gone_throug
     seqs = itertools.count(1)
 
     def change(number: int) -> None:
-        view.apply(Entry(next(seqs), make_change(stations[number].evses[0])))
+        view.apply(StatusChanged(next(seqs), make_change(stations[number].evses[0])))
 
     gone_through: list[StationState] = []
     newer = View._newer
@@ -117,7 +117,7 @@ def test_whoever_goes_on_after_each_part_has_been_told_of_every_station(
     told: list[dict[str, int]] = [{}, {}]
     reached = [0, 0]
     for seq, number in enumerate(numbers, start=1):
-        view.apply(Entry(seq, make_change(stations[number].evses[0])))
+        view.apply(StatusChanged(seq, make_change(stations[number].evses[0])))
         who = data.draw(st.integers(0, 2), label="who goes on")
         if who < 2:
             for state in view.changed_since(reached[who], 2):
@@ -131,18 +131,18 @@ def test_whoever_goes_on_after_each_part_has_been_told_of_every_station(
 
 def test_stations_and_evses_are_counted_once() -> None:
     view = filled()
-    view.apply(Entry(5, make_change(ONE.evses[0], Status.CHARGING)))
+    view.apply(StatusChanged(5, make_change(ONE.evses[0], Status.CHARGING)))
     assert (len(view), view.evse_count) == (3, 4)
 
 
 def test_a_station_has_the_newest_change_of_each_evse_with_its_sequence() -> None:
     view = filled()
     last = make_change(ONE.evses[0], Status.CHARGING, NOW + 5)
-    state, before = view.apply(Entry(5, last))
+    state, before = view.apply(StatusChanged(5, last))
     assert state is view.get("NOR_00001")
     assert before == make_change(ONE.evses[0])
-    assert view.change_of(ONE.evses[0]) == Entry(5, last)
-    assert view.change_of(ONE.evses[1]) == Entry(4, make_change(ONE.evses[1]))
+    assert view.change_of(ONE.evses[0]) == StatusChanged(5, last)
+    assert view.change_of(ONE.evses[1]) == StatusChanged(4, make_change(ONE.evses[1]))
     assert state.seq == 5
 
 
@@ -162,7 +162,7 @@ def test_a_station_that_vanished_is_not_listed_but_has_changed() -> None:
 
 def test_one_that_the_registry_never_had_is_not_listed() -> None:
     view = filled()
-    state, before = view.apply(Entry(5, make_change(make_evse("E9", "NOR_00009"))))
+    state, before = view.apply(StatusChanged(5, make_change(make_evse("E9", "NOR_00009"))))
     assert before is None
     assert view.station(state) is None
     assert len(listed(view, EVERYTHING)) == 3
@@ -173,7 +173,7 @@ def test_a_change_empties_what_formats_made_of_its_station_and_of_no_other() -> 
     states = [state_of(view, uuid) for uuid in view.named(EVERYTHING)]
     for state in states:
         state.bodies["some"] = b"body"
-    view.apply(Entry(5, make_change(ONE.evses[0])))
+    view.apply(StatusChanged(5, make_change(ONE.evses[0])))
     assert {state.uuid: bool(state.bodies) for state in states} == {
         "SWE_00002": True,
         "NOR_00003": True,
@@ -186,9 +186,9 @@ def test_a_changed_record_of_the_registry_empties_them_too() -> None:
     state = view.get("NOR_00001")
     assert state is not None
     state.bodies["some"] = b"body"
-    view.forget_bodies("NOR_99999")
+    view.take_record(recorded(view, make_station("NOR_99999", [])))
     assert state.bodies
-    view.forget_bodies("NOR_00001")
+    view.take_record(recorded(view, view.directory.stations["NOR_00001"]))
     assert not state.bodies
 
 
@@ -226,7 +226,7 @@ def test_a_selection_that_names_stations_looks_at_no_others() -> None:
 def test_uuids_are_sorted_also_after_another_came() -> None:
     view = filled()
     assert view.uuids() == view.uuids() == ["NOR_00001", "NOR_00003", "SWE_00002"]
-    view.apply(Entry(5, make_change(make_evse("E9", "NOR_00002"))))
+    view.apply(StatusChanged(5, make_change(make_evse("E9", "NOR_00002"))))
     assert view.uuids() == ["NOR_00001", "NOR_00002", "NOR_00003", "SWE_00002"]
 
 
@@ -254,7 +254,7 @@ class TestWalk:
 
         def change(number: int) -> None:
             evse = stations[number].evses[view.seq % 2]
-            view.apply(Entry(view.seq + 1, make_change(evse, Status.CHARGING, NOW + view.seq)))
+            view.apply(StatusChanged(view.seq + 1, make_change(evse, Status.CHARGING, NOW + view.seq)))
 
         for number in before:
             change(number)
@@ -285,27 +285,27 @@ class TestWalk:
         walk = view.walk(view.uuids(), lambda state: seen.append(state.uuid))
         view.end(walk)
         view.end(walk)
-        view.apply(Entry(5, make_change(ONE.evses[0])))
+        view.apply(StatusChanged(5, make_change(ONE.evses[0])))
         assert seen == []
 
 
 def test_the_garbage_collector_goes_through_nothing_that_each_station_has() -> None:
     view = View(Directory([ONE, TWO]), "e")
     for seq, evse in enumerate((*ONE.evses, *TWO.evses), 1):
-        view.apply(Entry(seq, make_change(evse, source="beta", was_source="alfa")))
+        view.apply(StatusChanged(seq, make_change(evse, source="beta", was_source="alfa")))
     gc.collect()
     for state in view.changed_since(0):
         held = (state, *state.changes.values(), *state.former.values())
         assert not any(map(gc.is_tracked, (*held, state.changes, state.former, state.bodies)))
     # Nor does what changes come to its notice again.
-    view.apply(Entry(4, make_change(ONE.evses[0], source="gamma", was_source="beta")))
+    view.apply(StatusChanged(4, make_change(ONE.evses[0], source="gamma", was_source="beta")))
     assert not gc.is_tracked(state_of(view, ONE.uuid).changes)
 
 
 def test_evses_that_had_the_same_sources_share_what_is_kept_of_them() -> None:
     view = View(Directory([ONE]), "e")
     for seq, evse in enumerate(ONE.evses, 1):
-        view.apply(Entry(seq, make_change(evse, source="beta", was_source="alfa")))
+        view.apply(StatusChanged(seq, make_change(evse, source="beta", was_source="alfa")))
     state = state_of(view, ONE.uuid)
     first, second = state.former.values()
     assert first is second

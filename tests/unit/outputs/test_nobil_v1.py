@@ -12,7 +12,17 @@ from ladestrom.core.rules import Inoperative
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import StationState, View
 from ladestrom.formats.dialect import Message
-from ladestrom.model import NEVER, Cause, Change, Entry, Evse, Outlet, Position, Station, Status
+from ladestrom.model import (
+    NEVER,
+    Cause,
+    Change,
+    Evse,
+    Outlet,
+    Position,
+    Station,
+    Status,
+    StatusChanged,
+)
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 
 AT = 1_362_520_099_000
@@ -81,7 +91,7 @@ class TestContract:
     def test_an_update(self) -> None:
         view = view_of(*unheard(STATION.evses[1:]))
         change = said(Status.OUTOFORDER)
-        state, _ = view.apply(Entry(5, change))
+        state, _ = view.apply(StatusChanged(5, change))
         assert DIALECT.row(view, state, change) == (
             b'{"type":"status:update","epoch":"k3x9","seq":5,"data":'
             b'{"uuid":"NOR_01333","status":2,"connectors":['
@@ -199,13 +209,13 @@ class TestRest:
         view = view_of(said(Status.AVAILABLE))
         first = FORMAT.station(state_of(view), STATION)
         assert FORMAT.station(state_of(view), STATION) is first
-        view.apply(Entry(2, said(Status.CHARGING)))
+        view.apply(StatusChanged(2, said(Status.CHARGING)))
         assert FORMAT.station(state_of(view), STATION) != first
 
 
 class TestUpdates:
     def told(self, view: View, seq: int, change: Change) -> Any:
-        state, _ = view.apply(Entry(seq, change))
+        state, _ = view.apply(StatusChanged(seq, change))
         return json.loads(DIALECT.row(view, state, change))
 
     def shown(self, told: Any) -> list[tuple[int, int]]:

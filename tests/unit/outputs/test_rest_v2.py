@@ -12,7 +12,7 @@ from tests.building import CCS, NOW, TYPE_2, make_change, make_evse, make_statio
 
 from ladestrom.core.view import StationState
 from ladestrom.formats.wire import as_logged, instant
-from ladestrom.model import NEVER, Cause, Change, Entry, Millis, Outlet, Status
+from ladestrom.model import NEVER, Cause, Change, Millis, Outlet, Status, StatusChanged
 from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail, evse_state, station_detail
 
 YEAR_2200: Millis = 7_258_118_400_000
@@ -41,7 +41,7 @@ def confirmed(seq: int, change: Change) -> Millis:
 def holding(*changes: Change) -> StationState:
     state = StationState("NOR_00001")
     for seq, change in enumerate(changes, 1):
-        state.changes[change.evse] = Entry(seq, change)
+        state.changes[change.evse] = StatusChanged(seq, change)
     return state
 
 
@@ -71,7 +71,7 @@ class TestInstant:
 class TestEvse:
     def test_it_has_its_status_since_when_and_when_that_was_confirmed(self) -> None:
         change = make_change(EVSES[1], Status.CHARGING, NOW, error=True, source="abc")
-        assert plain(evse_state(EVSES[1], STATION, Entry(7, change), confirmed)) == {
+        assert plain(evse_state(EVSES[1], STATION, StatusChanged(7, change), confirmed)) == {
             "evse": "NO*ABC*E1*2",
             "station": "NOR_00001",
             "status": "CHARGING",
@@ -105,7 +105,7 @@ class TestEvse:
 
     def test_one_that_is_registered_only_has_no_instants(self) -> None:
         registered = make_change(EVSES[0], Status.UNKNOWN, NEVER, cause=Cause.REGISTERED, raw="")
-        shown = evse_state(EVSES[0], STATION, Entry(1, registered), as_logged)
+        shown = evse_state(EVSES[0], STATION, StatusChanged(1, registered), as_logged)
         assert (shown.status, shown.changed_at, shown.observed_at, shown.cause) == (
             Status.UNKNOWN,
             None,

@@ -12,7 +12,7 @@ from ladestrom import __version__
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import StationState, View
-from ladestrom.model import Cause, Change, Entry, Position, Station, Status
+from ladestrom.model import Cause, Change, Position, Station, Status, StatusChanged
 from ladestrom.outputs.stream_v2.encoder import (
     PART_BYTES_MAX,
     Attribution,
@@ -119,7 +119,7 @@ class TestMessages:
     def test_a_change_says_what_it_is_now_and_what_it_was(self) -> None:
         view = view_of(said(1))
         change = said(1, Status.CHARGING, was_status=Status.AVAILABLE, was_error=True)
-        state, _ = view.apply(Entry(2, change))
+        state, _ = view.apply(StatusChanged(2, change))
         row = DIALECT.row(view, state, change)
         assert row == DIALECT.entry(view, change)
         (message,) = DIALECT.changes(view, 1, 2, [row])
@@ -175,7 +175,7 @@ class TestMessages:
         view = view_of(said(1), said(2))
         view.directory.put(make_station("NOR_00001", ONE.evses[:1]))
         change = said(2, Status.REMOVED, cause=Cause.WITHDRAWN)
-        state, _ = view.apply(Entry(3, change))
+        state, _ = view.apply(StatusChanged(3, change))
         assert json.loads(DIALECT.row(view, state, change))["evse"] == "NO*ABC*E2"
 
     def test_one_of_which_no_record_is_known_is_told_by_its_key(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 import pytest
-from tests.building import NOW, TIMES, make_change, make_evse, make_report, make_station
+from tests.building import NOW, TIMES, make_change, make_evse, make_report, make_station, recorded
 from tests.digests import digest
 from tests.listening import FRAMINGS, instant
 from tests.patience import come_true, scaled
@@ -116,6 +116,10 @@ class Serving:
             said = status or (Status.AVAILABLE, Status.CHARGING)[self._made % 2]
             changes.append(make_change(evse, said, NOW + self._made))
         await self.log.append(changes)
+
+    async def record(self, station: Station) -> None:
+        await self.log.append([recorded(self.broadcast.view, station).change])
+        await self.taken()
 
     def begin_append(self) -> asyncio.Future[None]:
         """Somebody's append is under way from now on, until this is done."""
@@ -428,7 +432,6 @@ class TestJoinInTurns:
             await at.change(FIRST.evses[0])
             await at.delivered(follows)
             gate.clear()
-            at.broadcast.view.records += 1
             at.broadcast._channels.all[SILENT].snapshot = None
             sinks = [Sink(), Sink(), Sink()]
             waiting = [
@@ -490,26 +493,21 @@ class TestJoinInTurns:
             await come_true(lambda: bool(early.written and late.written))
             assert [sink.messages[0]["seq"] for sink in (early, late)] == [40, 41]
 
-    async def test_a_record_that_changes_is_not_in_one_that_was_begun_before_and_is_in_the_next(
-        self, gate: asyncio.Event
-    ) -> None:
+    async def test_a_record_that_changes_meanwhile_is_told_after_it(self, gate: asyncio.Event) -> None:
         async with serving() as at:
             await self.filled(at)
-            before, after = Sink(), Sink()
-            at.join(before)
+            sinks = [Sink(), Sink()]
+            at.join(sinks[0])
             await self.begun(at)
             last = STATIONS[-1]
-            more = make_station(last.uuid, [*last.evses, make_evse("NO*ABC*E9", last.uuid)])
-            with at.broadcast.registering([more]):
-                at.broadcast.view.directory.put(more)
-            at.join(after)
+            await at.record(make_station(last.uuid, [*last.evses, make_evse("NO*ABC*E9", last.uuid)]))
+            at.join(sinks[1])
             gate.set()
-            await come_true(lambda: bool(before.written and after.written))
-            counts = [
-                [len(station["connectors"]) for station in sink.messages[0]["data"]]
-                for sink in (before, after)
-            ]
-            assert counts == [[2] * 40, [2] * 39 + [3]]
+            await at.delivered(*sinks)
+            for sink in sinks:
+                snapshot, update = sink.messages
+                assert [len(station["connectors"]) for station in snapshot["data"]] == [2] * 40
+                assert (update["data"]["uuid"], len(update["data"]["connectors"])) == (last.uuid, 3)
 
     async def test_a_station_that_leaves_the_selection_meanwhile_is_shown_and_then_taken_out(
         self, gate: asyncio.Event
@@ -520,8 +518,7 @@ class TestJoinInTurns:
             at.join(sink, Subscription(NORWAY, raw=False, dialect="v2"))
             await self.begun(at)
             gone = make_station(STATIONS[-1].uuid, STATIONS[-1].evses, country="SWE")
-            with at.broadcast.registering([gone]):
-                at.broadcast.view.directory.put(gone)
+            await at.record(gone)
             gate.set()
             await come_true(lambda: bool(sink.told("heartbeat")))
             assert len(sink.told("snapshot")[0]["evses"]) == 40
@@ -1089,11 +1086,10 @@ class TestRegistry:
             await at.change(FIRST.evses[0])
             await at.taken()
             there = make_station(FIRST.uuid, FIRST.evses, country="SWE")
-            with at.broadcast.registering([there]):
-                at.broadcast.view.directory.put(there)
+            await at.record(there)
             await at.change(FIRST.evses[0])
             await at.delivered(sink)
-            assert [message["seq"] for message in sink.messages] == [0, 1, 2]
+            assert [message["seq"] for message in sink.messages] == [0, 2, 3]
 
     async def test_a_snapshot_shows_the_registry_as_it_is(self) -> None:
         async with serving() as at:
@@ -1102,8 +1098,7 @@ class TestRegistry:
             before, after = Sink(), Sink()
             at.join(before)
             more = make_station(FIRST.uuid, [*FIRST.evses, make_evse("NO*ABC*E9", FIRST.uuid)])
-            with at.broadcast.registering([more]):
-                at.broadcast.view.directory.put(more)
+            await at.record(more)
             at.join(after)
             counts = [len(sink.messages[0]["data"][0]["connectors"]) for sink in (before, after)]
             assert counts == [2, 3]

@@ -21,7 +21,7 @@ from ladestrom.core.view import View
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.errors import LadestromError
 from ladestrom.formats.wire import instant
-from ladestrom.model import Change, Entry, Evse, Millis, Station
+from ladestrom.model import Change, Entry, Evse, Millis, Station, StatusChanged
 from ladestrom.outputs.map.activity import MINUTE_MS, MINUTES, Activity, Town
 from ladestrom.outputs.map.chart import Chart
 from ladestrom.outputs.map.encoder import (
@@ -104,8 +104,9 @@ class Aggregates:
     def follow(self, entries: Sequence[Entry]) -> None:
         """Takes entries that the view took just now."""
         now = self._clock()
-        self.history.take(entries, self.counts.take(entries))
-        self.activity.beat(len(entries), now)
+        changed = [entry for entry in entries if isinstance(entry, StatusChanged)]
+        self.history.take(changed, self.counts.take(changed))
+        self.activity.beat(len(changed), now)
         if now // MINUTE_MS > self._minute:
             self._turn(now)
 

@@ -93,7 +93,7 @@ class Chart:
             return made[2]
 
     def _state_of_registry(self) -> tuple[int, int]:
-        return self._view.directory.revision, len(self._view)
+        return self._view.records_seq, len(self._view)
 
     async def _make_stations(self) -> Stations:
         view, numbers = self._view, self._counts.stations

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.model import NEVER, Change, Entry, Millis, Status
+from ladestrom.model import NEVER, Change, Entry, Millis, StationChanged, Status, StatusChanged
 from ladestrom.outputs.map.station_counts import ABSENT, CODE_BITS, CODE_MASK, CODES, StationCounts, status_of
 
 BLOCK: Final = 256
@@ -79,6 +79,8 @@ class History:
         kept = []
         words = []
         for entry in entries:
+            if isinstance(entry, StationChanged):
+                continue
             change = entry.change
             number = evses.get(change.evse)
             if number is not None:
@@ -94,13 +96,13 @@ class History:
         self.seq = seq
         self.is_live = True
 
-    def take(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
+    def take(self, entries: Sequence[StatusChanged], words: Sequence[int]) -> None:
         """Takes entries, and what `StationCounts.take` gave for them."""
-        if self.is_live:
+        if self.is_live and entries:
             self._keep(entries, words)
             self.seq = entries[-1].seq
 
-    def _keep(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
+    def _keep(self, entries: Sequence[StatusChanged], words: Sequence[int]) -> None:
         if len(self._counts.evses) > EVSES_MAX:
             few = [(entry, word) for entry, word in zip(entries, words, strict=True) if word <= WORD_MAX]
             entries, words = [entry for entry, _ in few], [word for _, word in few]
@@ -108,7 +110,7 @@ class History:
         for start in range(0, len(entries), room):
             self._put(entries[start : start + room], words[start : start + room])
 
-    def _put(self, entries: Sequence[Entry], words: Sequence[int]) -> None:
+    def _put(self, entries: Sequence[StatusChanged], words: Sequence[int]) -> None:
         last, room, count = self._last, self._changes_max, self._count
         missing = len(self._counts.evses) - len(last)
         if missing > 0:

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ladestrom.model import Change, Entry, Status
+from ladestrom.model import Change, Status, StatusChanged
 
 AVAILABLE: Final = 0
 OCCUPIED: Final = 1
@@ -85,7 +85,7 @@ class StationCounts:
             self._turn(change)
         self.take_recent()
 
-    def take(self, entries: Sequence[Entry]) -> list[int]:
+    def take(self, entries: Sequence[StatusChanged]) -> list[int]:
         """Takes the next entries of the log.
 
         Gives what `core.history` keeps of each: number of the EVSE, code before and code after, in one.

@@ -15,7 +15,18 @@ from ladestrom.core.rules import UNKNOWN_PAIR, Inoperative, Pairs, nobil_pairs, 
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message, Moved, Style
-from ladestrom.model import NEVER, Cause, Change, Entry, Evse, Millis, Position, Station, Status, StatusReport
+from ladestrom.model import (
+    NEVER,
+    Cause,
+    Change,
+    Evse,
+    Millis,
+    Position,
+    Station,
+    Status,
+    StatusChanged,
+    StatusReport,
+)
 
 BODY: Final = "nobil"
 SNAPSHOT: Final = "snapshot:init"
@@ -111,6 +122,14 @@ class NobilFormat:
             body = self.station(state, station, leaving)
         return _update(view.epoch, state.seq, body)
 
+    def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
+        """`status:update` of a station, where its body was another one with the record before."""
+        station = view.station(state)
+        if station is None:
+            return None
+        body = self.station(state, station)
+        return None if body == self._station(state, before, None) else _update(view.epoch, view.seq, body)
+
     def raw(
         self, uuid: str, connector: int, status: Status, error: bool, observed_at: Millis
     ) -> bytes | None:
@@ -138,7 +157,7 @@ def _unknown(state: StationState) -> StationState:
     for key, held in state.changes.items():
         if is_listed(held.change):
             change = msgspec.structs.replace(held.change, status=Status.UNKNOWN, error=False)
-            made.changes[key] = Entry(held.seq, change)
+            made.changes[key] = StatusChanged(held.seq, change)
         else:
             made.changes[key] = held
     return made
@@ -227,17 +246,29 @@ class NobilDialect:
         return change
 
     def relocated(
-        self, view: View, selection: Selection, before: Station, state: StationState
+        self, view: View, selection: Selection, former: Sequence[Station], state: StationState
     ) -> Sequence[Moved]:
         """A `status:update`: the newest state, or that nothing is known of one that left."""
         station = view.station(state)
-        if station is None or selection.covers(before) == selection.covers(station):
+        if station is None:
             return ()
-        if selection.covers(station):
+        is_covered = selection.covers(station)
+        if all(selection.covers(before) == is_covered for before in former):
+            return ()
+        if is_covered:
             body = self._encoder.station(state, station)
         else:
             body = self._encoder.station(_unknown(state), station)
         return ((_update(view.epoch, view.seq, body), 0, 0),)
+
+    def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
+        """A `status:update`, where its connectors are others; of one that left, its EVSEs' changes tell."""
+        station = view.station(state)
+        if station is None or before.vanished_at is not None:
+            return None
+        if before.evses == station.evses and before.outlets == station.outlets:
+            return None
+        return self._encoder.reshaped(view, state, before)
 
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """Each row is a message."""

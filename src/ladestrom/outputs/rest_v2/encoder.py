@@ -8,7 +8,7 @@ import msgspec
 
 from ladestrom.core.view import StationState, is_listed
 from ladestrom.formats.wire import Observed, instant
-from ladestrom.model import Entry, Evse, Station, Status
+from ladestrom.model import Evse, Station, Status, StatusChanged
 
 
 class ConnectorState(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ class StationDetail(msgspec.Struct, frozen=True):
     evses: tuple[EvseState, ...]
 
 
-def evse_state(evse: Evse, station: Station, held: Entry | None, observed: Observed) -> EvseState:
+def evse_state(evse: Evse, station: Station, held: StatusChanged | None, observed: Observed) -> EvseState:
     """One EVSE's object; UNKNOWN where nobody reported on it."""
     index = station.evses.index(evse)
     change = None if held is None else held.change

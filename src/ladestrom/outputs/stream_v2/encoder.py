@@ -18,7 +18,17 @@ from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message, Moved, Style
 from ladestrom.formats.wire import Observed, as_logged, instant
-from ladestrom.model import Cause, Change, Entry, Evse, Millis, Position, Station, Status, StatusReport
+from ladestrom.model import (
+    Cause,
+    Change,
+    Evse,
+    Millis,
+    Position,
+    Station,
+    Status,
+    StatusChanged,
+    StatusReport,
+)
 
 PART_BYTES_MAX: Final = 192 * 1024
 """Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
@@ -399,7 +409,7 @@ class V2Dialect:
         return _deselected(change) if _is_selected(view, selection, before) else None
 
     def relocated(
-        self, view: View, selection: Selection, before: Station, state: StationState
+        self, view: View, selection: Selection, former: Sequence[Station], state: StationState
     ) -> Sequence[Moved]:
         """Its EVSEs that came into the selection or left it."""
         after = view.directory.stations[state.uuid]
@@ -407,16 +417,21 @@ class V2Dialect:
         for change in [held.change for held in state.changes.values()]:
             if not is_listed(change) or not selection.chooses(change):
                 continue
-            was, now = (
-                selection.covers(station, (change.evse,), (change.source,)) for station in (before, after)
-            )
+            held, sources = (change.evse,), (change.source,)
+            now = selection.covers(after, held, sources)
+            if all(selection.covers(before, held, sources) == now for before in former):
+                continue
             count, term = self.term(view, change)
-            if was and not now:
+            if not now:
                 left = msgspec.structs.replace(change, was_status=change.status, was_error=change.error)
                 rows.append((self.entry(view, _deselected(left)), -count, -term))
-            elif now and not was:
+            else:
                 rows.append((self.entry(view, _selected(change)), count, term))
         return rows
+
+    def reshaped(self, view: View, state: StationState, before: Station) -> None:
+        """Nothing: what version 2 says of an EVSE is in its own changes."""
+        del view, state, before
 
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """`changes`; several messages where the rows are many, of which only the last one moves."""
@@ -501,7 +516,7 @@ def _selected(change: Change) -> Change:
     return msgspec.structs.replace(change, cause=Cause.SELECTED, was_status=Status.REMOVED, was_error=False)
 
 
-def _has_moved_on(view: View, selection: Selection, held: Entry) -> bool:
+def _has_moved_on(view: View, selection: Selection, held: StatusChanged) -> bool:
     """Whether an EVSE left its station for another one that is selected too.
 
     There its newest state is told; that it left, told after that, would undo it.

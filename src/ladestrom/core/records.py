@@ -1,0 +1,123 @@
+"""Records of stations as the log adds them up: the newest of each, and what filters saw of it before.
+
+Writer, readers and recovery make rows by the same function. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from ladestrom.core.board import fold as fold_status
+from ladestrom.core.board import passed
+from ladestrom.core.selection import is_relocated, outline
+from ladestrom.model import (
+    AnyChange,
+    Change,
+    Entry,
+    Millis,
+    Station,
+    StationChange,
+    StationChanged,
+    StatusChanged,
+)
+from ladestrom.ports.log import BoardRow, Former, StationRow, Times
+
+FORMER_MAX: Final = 16
+"""Different outlines of one station that are kept. A register that says more than so many different places or
+operators of it within the log's retention is wrong most of the time."""
+
+
+def changed(
+    before: Station | None, after: Station, received_at: Millis, moving: Iterable[str] = ()
+) -> StationChange:
+    """The change from one record of a station to the next; `moving` are EVSEs (keys) that go elsewhere."""
+    was = None if before is None or not is_relocated(before, after) else outline(before)
+    return StationChange(after, received_at, was, tuple(moving))
+
+
+def follow(row: StationRow | None, entry: StationChanged) -> StationRow:
+    """The row of a station after an entry."""
+    change = entry.change
+    if row is None:
+        row = StationRow(entry.seq, change.station)
+    if change.was is None:
+        return StationRow(entry.seq, change.station, row.former, row.lost_seq)
+    former = [each for each in row.former if each.outline != change.was]
+    former.append(Former(entry.seq, change.was))
+    lost_seq = row.lost_seq
+    if len(former) > FORMER_MAX:
+        lost_seq = former.pop(0).until
+    return StationRow(entry.seq, change.station, tuple(former), lost_seq)
+
+
+def entry_of(seq: int, change: AnyChange) -> Entry:
+    """The entry of a change."""
+    return StatusChanged(seq, change) if isinstance(change, Change) else StationChanged(seq, change)
+
+
+def fold(
+    board: dict[str, BoardRow], stations: dict[str, StationRow], entry: Entry, times: Times | None
+) -> Times:
+    """Applies an entry to what was recovered before it; one that it already contains changes nothing.
+
+    Args:
+        board: by EVSE key.
+        stations: by uuid.
+        entry: the next one, in the log's order.
+        times: what is known of the writer's clocks before it.
+
+    Returns:
+        What is known of them after it.
+    """
+    if isinstance(entry, StatusChanged):
+        return fold_status(board, entry, times)
+    uuid = entry.change.station.uuid
+    row = stations.get(uuid)
+    if row is None or entry.seq > row.seq:
+        stations[uuid] = follow(row, entry)
+    return passed(times, entry.change.received_at)
+
+
+def without(row: StationRow, seq: int) -> StationRow:
+    """The row without what ended up to a sequence: nobody can resume from there."""
+    ended = [each for each in row.former if each.until <= seq]
+    if not ended:
+        return row
+    return msgspec.structs.replace(
+        row, former=row.former[len(ended) :], lost_seq=max(row.lost_seq, ended[-1].until)
+    )
+
+
+class Records:
+    """The writer's rows, and which of them are to be kept by the next checkpoint."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, StationRow] = {}
+        self._touched: set[str] = set()
+
+    def restore(self, rows: Iterable[StationRow]) -> None:
+        """Begins with what was recovered, all of which goes into the next checkpoint."""
+        self._rows = {row.station.uuid: row for row in rows}
+        self._touched = set(self._rows)
+
+    def take(self, entry: StationChanged) -> None:
+        """Takes an entry that is durable."""
+        uuid = entry.change.station.uuid
+        self._rows[uuid] = follow(self._rows.get(uuid), entry)
+        self._touched.add(uuid)
+
+    def take_touched(self) -> set[str]:
+        """Stations whose rows changed since the last call."""
+        taken, self._touched = self._touched, set()
+        return taken
+
+    def touch(self, uuids: Iterable[str]) -> None:
+        """Gives stations back that a failed checkpoint did not keep."""
+        self._touched.update(uuids)
+
+    def rows(self, uuids: Iterable[str], first: int) -> Iterator[StationRow]:
+        """What a checkpoint keeps of these stations, of a log whose oldest entry is `first`."""
+        return (without(self._rows[uuid], first - 1) for uuid in uuids)
