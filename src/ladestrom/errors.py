@@ -230,6 +230,17 @@ class LogTrimmed(LadestromError):
     status = 410
 
 
+class PositionLost(LadestromError):
+    means = "The position in `since` cannot be resumed, and `on_reset=refuse` asked for no snapshot instead."
+    advice = (
+        "`detail` names the oldest position that is kept. Resume from there if you can do without what was "
+        "before it, or connect without `since` to get a snapshot."
+    )
+    code = "position_lost"
+    status = 410
+    close_code = 4410
+
+
 class Taken(msgspec.Struct, frozen=True):
     """How much of a delivery was taken before the server failed; all of it is in the log."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
@@ -126,6 +126,21 @@ def stamps(connection: apsw.Connection) -> tuple[Millis, Millis] | tuple[None, N
     if first not in found or last not in found:
         return None, None
     return int(found[first]), int(found[last])
+
+
+def received_at(connection: apsw.Connection, seq: int) -> Millis | None:
+    """When the first entry from a sequence on was received; None where there is none."""
+    found = rows(connection, "SELECT body FROM entries WHERE seq >= ? ORDER BY seq LIMIT 1", (seq,))
+    return _decode_change(found[0][0]).received_at if found else None
+
+
+def before(connection: apsw.Connection, at: Millis, first: int, last: int) -> int:
+    """Sequence of the last entry of these that was received before an instant; `first - 1` where none was."""
+    return (
+        first
+        - 1
+        + bisect_left(range(first, last + 1), at, key=lambda seq: received_at(connection, seq) or at)
+    )
 
 
 def newest_received_at(connection: apsw.Connection) -> Millis | None:

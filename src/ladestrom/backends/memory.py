@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from ladestrom.backends.tailing import Recent
 from ladestrom.core.records import entry_of, fold
 from ladestrom.errors import LogFailure
-from ladestrom.model import AnyChange, Entry, Position
+from ladestrom.model import AnyChange, Entry, Millis, Position
 from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
 
 
@@ -77,6 +78,14 @@ class MemoryLog:
     async def read(self, after: int, limit: int) -> Sequence[Entry]:
         start = max(0, after - self._dropped)
         return self._entries[start : start + limit]
+
+    async def before(self, at: Millis) -> int:
+        received = [entry.change.received_at for entry in self._entries]
+        return self._dropped + bisect_left(received, at)
+
+    @property
+    def oldest_at(self) -> Millis | None:
+        return self._entries[0].change.received_at if self._entries else None
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)

@@ -122,6 +122,7 @@ class SqliteLog:
         self._ages: AgeClock
         self._times: Times | None = None
         self._lacks_stations = False
+        self._oldest_at: Millis | None = None
         self._written = 0
         """Last sequence in the file; -1 after an append of which nobody knows whether it took effect."""
         self._recent = Recent(0)
@@ -178,6 +179,7 @@ class SqliteLog:
         self._epoch = str(meta["epoch"])
         self._checkpoint_seq = int(meta["checkpoint"])
         self._first, self._written = log_rows.extent(connection)
+        self._oldest_at = log_rows.received_at(connection, self._first)
         self._dropped = self._first - 1
         oldest_at, newest_at = log_rows.stamps(connection)
         self._ages = AgeClock(time.time_ns() // 1_000_000, oldest_at, newest_at, retention.elapsed_ms)
@@ -269,6 +271,8 @@ class SqliteLog:
             raise self._refuse(misplaced)
         entries = [entry_of(seq, change) for seq, change in enumerate(changes, start)]
         self._recent.add(entries)
+        if self._oldest_at is None:
+            self._oldest_at = changes[0].received_at
         return entries
 
     def _append(self, start: int, end: int, bodies: str) -> None:
@@ -310,6 +314,16 @@ class SqliteLog:
 
     def _read(self, after: int, last: int, limit: int) -> list[Entry]:
         return log_rows.entries(self._read_connection, after, last, limit, lambda: self._dropped)
+
+    async def before(self, at: Millis) -> int:
+        return await self._run(
+            self._reader,
+            lambda: log_rows.before(self._read_connection, at, self._first, self._recent.last),
+        )
+
+    @property
+    def oldest_at(self) -> Millis | None:
+        return self._oldest_at
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         return self._recent.tail(after, self.read)
@@ -367,6 +381,7 @@ class SqliteLog:
             return 0, is_full
         self._dropped = cut
         self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
+        self._oldest_at = log_rows.received_at(connection, cut + 1)
         self._first += count
         return count, is_full
 

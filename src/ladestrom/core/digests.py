@@ -29,6 +29,11 @@ def term(name: str, status: str, error: int, changed_at: str | None) -> int:
     return mixed(zlib.crc32(f"{wire_key(name)}|{status}|{error}|{changed_at or ''}".encode()))
 
 
+def record_term(uuid: str, revision: int) -> int:
+    """What a station's record adds to the digest of records."""
+    return mixed(zlib.crc32(f"{uuid}|{revision}".encode()))
+
+
 def mixed(checksum: int) -> int:
     """The 32-bit finalizer of MurmurHash3: each bit of the checksum changes each bit of the result."""
     checksum = ((checksum ^ (checksum >> 16)) * 0x85EB_CA6B) & WORD

@@ -68,7 +68,7 @@ class View:
         self.epoch = epoch
         self.seq = 0
         self.evse_count = 0
-        self.records: dict[str, StationRow] = {}
+        self.records = {uuid: StationRow(0, station) for uuid, station in directory.stations.items()}
         """Those of the log, by uuid; the directory finds their EVSEs."""
         self.records_seq = 0
         """Of the last entry that brought a record."""

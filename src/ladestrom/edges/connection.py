@@ -34,7 +34,7 @@ from ladestrom.errors import (
     Unauthenticated,
 )
 from ladestrom.formats.dialect import Message
-from ladestrom.model import Position
+from ladestrom.model import Millis, Position
 from ladestrom.quoting import quoted
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.subscriptions import Subscriber, Subscription
@@ -93,7 +93,8 @@ class Accepted(msgspec.Struct, frozen=True):
 
     asker: Asker
     subscription: Subscription
-    since: Position | None
+    since: Position | Millis | None
+    """A position, or an instant."""
     snapshot: bool = True
     every: bool = False
     first: tuple[Message, ...] = ()

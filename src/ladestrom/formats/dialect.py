@@ -48,6 +48,17 @@ Moved = tuple[bytes, int, int]
 """A row about an EVSE that came into a selection or left it, and what that adds to its count and digest."""
 
 
+class Sums(msgspec.Struct, frozen=True, gc=False):
+    """What a selected state adds up to."""
+
+    count: int
+    """EVSEs."""
+    digest: int
+    """Of their states, modulo 2^32 (`core.digests`)."""
+    stations_digest: int = 0
+    """Of the records of stations, where the dialect tells them."""
+
+
 class Drawing(Protocol):
     """A snapshot in the making, of one selection."""
 
@@ -66,6 +77,8 @@ class Dialect(Protocol):
     batched: bool
     """Whether changes are gathered into messages by channel; else each change is one message, the same
     for all."""
+    tells_records: bool
+    """Whether records of stations are told, too."""
 
     def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
         """What a connection begins with."""
@@ -127,11 +140,19 @@ class Dialect(Protocol):
         """
         ...
 
+    def record(self, view: View, uuid: str) -> bytes:
+        """The record of a station, where the dialect tells them."""
+        ...
+
+    def gone(self, uuid: str) -> bytes:
+        """That a station is not in the selection any more, where the dialect tells records."""
+        ...
+
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """Messages from rows: the consumer stood at `prev`, and stands at `seq` after the last one."""
         ...
 
-    def heartbeat(self, view: View, prev: int, count: int, digest: int, now: Millis) -> Sequence[Message]:
+    def heartbeat(self, view: View, prev: int, sums: Sums, now: Millis) -> Sequence[Message]:
         """A sign of life at the view's position, and what the selected state adds up to."""
         ...
 

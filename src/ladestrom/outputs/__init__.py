@@ -62,7 +62,10 @@ OUTPUTS: Final = (
         name="stream_v2",
         is_a="cursor: changes of EVSEs, the newest or each one, chained, with count and digest",
         reads=("/api/v2/stream", "/api/v2/events"),
-        dialects={"v2": "ladestrom.outputs.stream_v2.encoder:dialect"},
+        dialects={
+            "v2": "ladestrom.outputs.stream_v2.encoder:dialect",
+            "v2+stations": "ladestrom.outputs.stream_v2.encoder:records_dialect",
+        },
     ),
     Output(
         name="rest_v2",

@@ -167,6 +167,19 @@ class Log(Protocol):
         """
         ...
 
+    async def before(self, at: Millis) -> int:
+        """Sequence of the last entry that was received before an instant; `first - 1` where none kept was.
+
+        Raises:
+            LogFailure: the log cannot be read now.
+        """
+        ...
+
+    @property
+    def oldest_at(self) -> Millis | None:
+        """When the oldest entry kept was received; None while there is none."""
+        ...
+
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         """Every durable entry with `seq > after`, in order, in batches, for ever.
 

@@ -28,6 +28,7 @@ from ladestrom.reader.digests import Digests
 from ladestrom.reader.encoding import Encoding
 from ladestrom.reader.fanout import Fanout
 from ladestrom.reader.replay import READ_AGAIN_S_MIN, Replays
+from ladestrom.reader.seeking import Seeks
 from ladestrom.reader.snapshots import Snapshots
 from ladestrom.reader.subscriptions import Event, Phase, Sink, Subscriber, Subscription
 from ladestrom.reader.walks import Walks
@@ -66,6 +67,7 @@ class Broadcast:
         self._digests = Digests(self._channels, walks)
         self._snapshots = Snapshots(self._channels, walks, self)
         self._replays = Replays(self._channels, log, self)
+        self._seeks = Seeks(self._channels, log, self)
         self._catching_up = CatchingUp(self._channels, self)
         self._fanout = Fanout(self._channels, self._encoding, self._digests, self._catching_up, self)
         self.counts = self._channels.counts
@@ -113,15 +115,16 @@ class Broadcast:
         sink: Sink,
         subscription: Subscription,
         *,
-        since: Position | None,
+        since: Position | Millis | None,
         snapshot: bool = True,
         every: bool = False,
         first: Sequence[Message] = (),
     ) -> Subscriber:
         """Attaches a consumer; it is told what it is due: missed changes, or a snapshot, and what follows.
 
-        With a `since` that can be resumed it gets what changed after it: the newest states, or with
-        `every` each change; else a snapshot where it wants one. `first` is written before all that.
+        With a `since` that can be resumed, a position or an instant, it gets what changed after it: the
+        newest states, or with `every` each change; else a snapshot where it wants one. `first` is written
+        before all that.
 
         Raises:
             Overloaded: too many different selections are in use; this one may be tried again later.
@@ -132,6 +135,12 @@ class Broadcast:
         self.wanted = self.wanted or subscription.raw
         for message in first:
             self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
+        if isinstance(since, int):
+            if self._is_kept(since):
+                self._seeks.start(subscriber, since, snapshot=snapshot)
+            else:
+                self.restart(subscriber, "expired", snapshot=snapshot)
+            return subscriber
         reason = None if since is None else self.unresumable(since, subscription.selection, every=every)
         if since is not None and reason is None:
             self.resume(subscriber, since.seq)
@@ -200,6 +209,22 @@ class Broadcast:
         """Whether a consumer at this position can get what it missed: same epoch, and not ahead of us."""
         return self.unresumable(since, EVERYTHING, every=False) is None
 
+    def lost(self, since: Position | Millis, selection: Selection, *, every: bool) -> Position | None:
+        """The oldest position that can be resumed, where this one cannot; None where it can."""
+        if isinstance(since, int):
+            is_lost, oldest = not self._is_kept(since), self.history_seq
+        else:
+            is_lost = self.unresumable(since, selection, every=every) is not None
+            oldest = self.history_seq if every else 0
+        if selection.by_record:
+            oldest = max(oldest, self.view.former_lost_seq)
+        return Position(self.view.epoch, oldest) if is_lost else None
+
+    def _is_kept(self, at: Millis) -> bool:
+        """Whether the log goes back to an instant."""
+        oldest_at = self._log.oldest_at
+        return self._log.first == 1 or (oldest_at is not None and oldest_at < at)
+
     def unresumable(self, since: Position, selection: Selection, *, every: bool) -> str | None:
         """Why a position cannot be resumed; None where it can."""
         if since.epoch != self.view.epoch:
@@ -233,6 +258,7 @@ class Broadcast:
             return
         subscriber.on(Event.LEAVES)
         self._replays.stop(subscriber)
+        self._seeks.stop(subscriber)
         self._catching_up.discard(subscriber)
         channel = subscriber.channel
         channel.subscribers.discard(subscriber)
@@ -309,7 +335,7 @@ class Broadcast:
                 group.create_task(self._fanout.run())
                 group.create_task(self._catching_up.run())
         finally:
-            for works in (self._replays, self._snapshots.works, self._digests.works):
+            for works in (self._replays, self._seeks, self._snapshots.works, self._digests.works):
                 works.cancel()
             if self._channels.alarm is not None:
                 self._channels.alarm.cancel()

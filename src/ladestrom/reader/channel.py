@@ -40,9 +40,9 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """What had been confirmed at that position."""
 
 
-PendingRow = tuple[bytes, int, int, int]
+PendingRow = tuple[bytes, int, int, int, int]
 """A change that waits for its message: encoded, its sequence, and what it adds to count and digest of the
-selected state (see `core.digests`)."""
+selected state and to the digest of records (see `core.digests`)."""
 
 
 class Channel:
@@ -69,6 +69,8 @@ class Channel:
         """EVSEs in the selected state."""
         self.digest = 0
         """Of the selected state, modulo 2^32."""
+        self.records_digest = 0
+        """Of the records of stations in it, where they are told."""
         self.heartbeat_due_s = 0.0
         self.frames: list[tuple[bytes, int]] = []
         """The window: frames, and the position of a consumer that has taken the frame."""
@@ -87,10 +89,15 @@ class Channel:
         """Number of the frame that comes next."""
         return self.start + len(self.frames)
 
-    def add(self, count: int, term: int) -> None:
+    def add(self, count: int, term: int, record_term: int = 0) -> None:
         """The selected state has so much more."""
         self.count += count
         self.digest = (self.digest + term) & WORD
+        self.records_digest = (self.records_digest + record_term) & WORD
+
+    def begin_sums(self) -> None:
+        """What it adds up to is counted from nothing."""
+        self.count = self.digest = self.records_digest = 0
 
     def push(self, frame: bytes, seq: int) -> None:
         """Adds a frame; a consumer that has taken it stands at `seq`."""

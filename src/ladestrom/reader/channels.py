@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from ladestrom.core.view import StationState, View
 from ladestrom.errors import Overloaded
 from ladestrom.formats.dialect import Dialect, Message
-from ladestrom.model import Millis
+from ladestrom.model import Millis, Station
 from ladestrom.ports.signals import Progress
 from ladestrom.reader.audience import Audience, Audiences
 from ladestrom.reader.channel import Channel
@@ -85,6 +85,8 @@ class Channels:
         self.writer: Progress | None = None
         """Whose appends passes let through."""
         self.all: dict[Subscription, Channel] = {}
+        self.telling_records: dict[Channel, None] = {}
+        """Those whose dialect tells records of stations."""
         self.audiences = Audiences(lambda dialect: dialects[dialect].batched)
         self.shared: dict[tuple[str, str, int, int, tuple[int, ...]], Sequence[tuple[bytes, int]]] = {}
         """Messages made in this pass, by dialect, framing, positions and rows."""
@@ -116,6 +118,8 @@ class Channels:
             channel.chain = self.view.seq
             channel.heartbeat_due_s = self.clock_s() + self.limits.heartbeat_s
             self.audiences.add(channel)
+            if self.dialects[subscription.dialect].tells_records and subscription.updates:
+                self.telling_records[channel] = None
             self.set_alarm()
         return channel
 
@@ -123,6 +127,7 @@ class Channels:
         """Nobody follows the channel any more."""
         del self.all[channel.subscription]
         self.audiences.discard(channel)
+        self.telling_records.pop(channel, None)
         if not self.all and self.alarm is not None:
             self.alarm.cancel()
             self.alarm = None
@@ -132,11 +137,15 @@ class Channels:
         if not channel.rows:
             return
         rows = channel.take_rows()
-        channel.add(sum([count for _, _, count, _ in rows]), sum([term for _, _, _, term in rows]))
+        channel.add(
+            sum([count for _, _, count, _, _ in rows]),
+            sum([term for _, _, _, term, _ in rows]),
+            sum([record_term for _, _, _, _, record_term in rows]) if channel in self.telling_records else 0,
+        )
         for start in range(0, len(rows), BATCH_ROWS_MAX):
             part = rows[start : start + BATCH_ROWS_MAX]
             reaches = part[-1][1] if start + BATCH_ROWS_MAX < len(rows) else self.view.seq
-            channel.frames.extend(self.messages(channel, reaches, [row for row, _, _, _ in part]))
+            channel.frames.extend(self.messages(channel, reaches, [row for row, _, _, _, _ in part]))
             channel.chain = reaches
 
     def messages(self, channel: Channel, seq: int, rows: list[bytes]) -> Sequence[tuple[bytes, int]]:
@@ -187,9 +196,24 @@ class Channels:
         dialect = self.dialects[channel.subscription.dialect]
         former = view.former(state, since) if selection.by_record else []
         moved = [row for row, _, _ in dialect.relocated(view, selection, former, state)] if former else []
-        if not self.hears(channel, state.uuid) or (moved and not dialect.batched):
-            return moved
-        return [*dialect.missed(view, state, selection, told), *moved]
+        rows = self.whereabouts(channel, state, former) if channel in self.telling_records else []
+        if self.hears(channel, state.uuid) and (dialect.batched or not moved):
+            rows += dialect.missed(view, state, selection, told)
+        return [*rows, *moved]
+
+    def whereabouts(self, channel: Channel, state: StationState, former: Iterable[Station]) -> list[bytes]:
+        """The record of a station, or that it has gone, for one who may not know."""
+        view, selection = self.view, channel.subscription.selection
+        dialect = self.dialects[channel.subscription.dialect]
+        station = view.directory.stations.get(state.uuid)
+        if station is None:
+            return []
+        if station.vanished_at is None and view.is_covered(state, selection):
+            return [dialect.record(view, state.uuid)]
+        was_there = any(
+            selection.covers(each, state.changes, state.sources_ever()) for each in (station, *former)
+        )
+        return [dialect.gone(state.uuid)] if was_there else []
 
     def write(self, subscriber: Subscriber, data: bytes, messages: int = 1) -> None:
         """Writes what is one consumer's own; what all share is counted by `Subscriber.settle`."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from ladestrom.core.digests import record_term
 from ladestrom.core.view import StationState
+from ladestrom.formats.dialect import Sums
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.channels import Channels
 from ladestrom.reader.walks import Walks, Works
@@ -34,7 +36,8 @@ class Digests:
         self._channels.flush(channel)
         view, chain, seq = self._channels.view, channel.chain, self._channels.view.seq
         if channel.is_added_up or self.adds_up_at_once(channel):
-            beat = dialect.heartbeat(view, chain, channel.count, channel.digest, self._channels.clock())
+            sums = Sums(channel.count, channel.digest, channel.records_digest)
+            beat = dialect.heartbeat(view, chain, sums, self._channels.clock())
         else:
             beat = dialect.changes(view, chain, seq, ())
         for message in beat:
@@ -45,7 +48,7 @@ class Digests:
         """Adds up the selected state; where it is large, in turns, after which there is a heartbeat."""
         if channel in self.works:
             return False
-        channel.count = channel.digest = 0
+        channel.begin_sums()
         channel.is_added_up = self._walks.few(channel, partial(self._add, channel))
         if not channel.is_added_up:
             # Should it die, the next heartbeat begins it anew.
@@ -55,7 +58,7 @@ class Digests:
     async def _add_up(self, channel: Channel) -> None:
         async with self._walks.room:
             self._channels.flush(channel)
-            channel.count = channel.digest = 0
+            channel.begin_sums()
             await self._walks.visit(channel, partial(self._add, channel), Turns())
             channel.is_added_up = True
         self.beat(channel)
@@ -68,3 +71,5 @@ class Digests:
             dialect = self._channels.dialects[subscription.dialect]
             for held in state.changes.values():
                 channel.add(*dialect.digest(view, subscription.selection, held.change))
+            if channel in self._channels.telling_records and view.station(state) is not None:
+                channel.add(0, 0, record_term(state.uuid, view.records[state.uuid].seq))

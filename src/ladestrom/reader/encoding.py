@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from ladestrom.core.digests import record_term
 from ladestrom.core.selection import Selection, is_relocated
 from ladestrom.core.view import StationState
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Millis, Station, StationChanged, StatusReport
 from ladestrom.reader.audience import Audience
-from ladestrom.reader.channel import PendingRow
+from ladestrom.reader.channel import Channel, PendingRow
 from ladestrom.reader.channels import BATCH_ROWS_MAX, COMPRESSED_FRAMES_MAX, PLAIN, Channels
+
+Whereabouts = tuple[Station, Sequence[str], int]
+"""What a selection sees of a station: its record, the sources of its EVSEs, and the record's revision."""
 
 
 class _Told(msgspec.Struct):
@@ -56,6 +60,8 @@ class Encoding:
             if not is_heard:
                 continue
             change = entry.change
+            if self._channels.telling_records:
+                self._tell_record(change, state, before)
             hearing = self._channels.hearing(state.uuid, change.evse, (change.source, change.was_source))
             if hearing:
                 self._encode(hearing, _Told(state, before, change, plainly))
@@ -114,7 +120,7 @@ class Encoding:
             )
             was_count, was_term = dialect.term(view, before)
             count, term = dialect.term(view, change)
-            deltas = count - was_count, term - was_term
+            deltas = count - was_count, term - was_term, 0
             row = told.rows[name] = self._encoded(told, name), told.state.seq, *deltas
         return row
 
@@ -131,7 +137,7 @@ class Encoding:
             return None
         was_count, was_term = dialect.digest(view, selection, before)
         count, term = dialect.digest(view, selection, change)
-        deltas = count - was_count, term - was_term
+        deltas = count - was_count, term - was_term, 0
         encoded = self._encoded(told, name) if chosen is change else dialect.entry(view, chosen)
         return encoded, told.state.seq, *deltas
 
@@ -160,15 +166,66 @@ class Encoding:
     def _record(self, entry: StationChanged) -> None:
         """Applies the change of a station's record; who selected it before or selects it now is told."""
         view, after = self._channels.view, entry.change.station
+        known = view.records.get(after.uuid)
         state, before = view.take_record(entry)
         if state is None or before is None or not self._channels.all:
             return
+        sources = tuple(state.sources())
+        was_seq = 0 if known is None else known.seq
+        for channel in self._channels.telling_records:
+            self._tell_whereabouts(channel, state, (before, sources, was_seq), (after, sources, entry.seq))
         if is_relocated(before, after):
             self._relocate(before, after, state)
         for name, dialect in self._channels.dialects.items():
             row = dialect.reshaped(view, state, before)
             if row is not None:
                 self._reshape(name, row, before, after)
+
+    def _tell_record(self, change: Change, state: StationState, before: Change | None) -> None:
+        """Tells the record of a station that the change of an EVSE's status brings into a selection.
+
+        That is the first one of a station, or one by which the EVSE is another source's.
+        """
+        station = self._channels.view.station(state)
+        if station is None or (before is not None and before.source == change.source):
+            return
+        sources = tuple(state.sources())
+        others = [held.change.source for key, held in state.changes.items() if key != change.evse]
+        seq = self._channels.view.records[state.uuid].seq
+        now = station, sources, seq
+        was = None
+        if len(state.changes) > 1 or before is not None:
+            was = station, others if before is None else [*others, before.source], seq
+        for channel in self._channels.telling_records:
+            if was is None or channel.subscription.selection.operator:
+                self._tell_whereabouts(channel, state, was, now)
+
+    def _tell_whereabouts(
+        self, channel: Channel, state: StationState, was: Whereabouts | None, now: Whereabouts
+    ) -> None:
+        """Tells one channel a record that changed or came into its selection, or that it left.
+
+        Args:
+            channel: whose dialect tells records.
+            state: of the station, after the entry.
+            was: what its selection saw before; None where it was not on the board.
+            now: what it sees now.
+        """
+        view, subscription = self._channels.view, channel.subscription
+        dialect = self._channels.dialects[subscription.dialect]
+        was_there, is_there = (
+            each is not None
+            and each[0].vanished_at is None
+            and subscription.selection.covers(each[0], state.changes, each[1])
+            for each in (was, now)
+        )
+        gone_term = record_term(state.uuid, was[2]) if was is not None and was_there else 0
+        if is_there:
+            if was is None or not was_there or was[2] != now[2]:
+                row = dialect.record(view, state.uuid)
+                channel.put_row((row, view.seq, 0, 0, record_term(state.uuid, now[2]) - gone_term))
+        elif was_there:
+            channel.put_row((dialect.gone(state.uuid), view.seq, 0, 0, -gone_term))
 
     def _relocate(self, before: Station, after: Station, state: StationState) -> None:
         view, choosers = self._channels.view, self._channels.audiences.choosers
@@ -183,7 +240,7 @@ class Encoding:
             )
             if dialect.batched:
                 for row, count, term in rows:
-                    channel.put_row((row, view.seq, count, term))
+                    channel.put_row((row, view.seq, count, term, 0))
             else:
                 for message in dialect.changes(view, view.seq, view.seq, [row for row, _, _ in rows]):
                     channel.push(self._channels.frame(subscription.framing, message), view.seq)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 import structlog
 
@@ -123,7 +123,7 @@ class Replays:
                     self._driver.overrun(subscriber)
                     return
                 rows = self._rows(channel, entries)
-                moved.update((each.change.station.uuid, None) for each in entries if _moves(each))
+                moved |= dict.fromkeys(self._moved(channel, entries))
                 subscriber.seq = entries[-1].seq
                 # What is not selected may be long: an empty message is a sign of life, as a heartbeat is.
                 is_silent = self._channels.clock_s() - heard_s > self._channels.limits.heartbeat_s / 2
@@ -142,18 +142,31 @@ class Replays:
         channel, view = subscriber.channel, self._channels.view
         selection = channel.subscription.selection
         dialect, turns = self._channels.dialects[channel.subscription.dialect], Turns()
-        for uuid in uuids if selection.by_record else ():
+        for uuid in uuids:
             state = view.get(uuid)
             if state is None:
                 continue
             former = view.former(state, subscriber.since)
             rows = [row for row, _, _ in dialect.relocated(view, selection, former, state)]
+            if channel in self._channels.telling_records:
+                rows = self._channels.whereabouts(channel, state, former) + rows
             told = subscriber.told
             for message in dialect.changes(view, told, told, rows) if rows else ():
                 self._channels.write(subscriber, self._channels.frame(channel.subscription.framing, message))
             await turns.rest()
             if not subscriber.is_at(Phase.REPLAYING):
                 return
+
+    def _moved(self, channel: Channel, entries: Iterable[Entry]) -> Iterator[str]:
+        """Stations whose place in a channel's selection, or whose record, entries may have changed."""
+        tells_records = channel in self._channels.telling_records
+        by_record = channel.subscription.selection.by_record
+        for entry in entries:
+            if isinstance(entry, StationChanged):
+                if tells_records or (by_record and entry.change.was is not None):
+                    yield entry.change.station.uuid
+            elif tells_records and entry.change.source != entry.change.was_source:
+                yield entry.change.station
 
     def _rows(self, channel: Channel, entries: Iterable[Entry]) -> list[bytes]:
         """What a channel is told of entries of the log."""
@@ -166,8 +179,3 @@ class Replays:
             and self._channels.hears(channel, entry.change.station)
             and (chosen := dialect.chosen(view, subscription.selection, entry.change)) is not None
         ]
-
-
-def _moves(entry: Entry) -> TypeGuard[StationChanged]:
-    """Whether filters see something else in a station since an entry."""
-    return isinstance(entry, StationChanged) and entry.change.was is not None

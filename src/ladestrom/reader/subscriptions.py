@@ -27,7 +27,7 @@ class Phase(Enum):
     NEW = "new"
     """Nothing was sent."""
     JOINING = "joining"
-    """Waits for its snapshot, which is being made."""
+    """Waits for its snapshot, which is being made, or for the position from which it resumes to be found."""
     REPLAYING = "replaying"
     """Behind the window: gets the newest state of what changed since its position."""
     LIVE = "live"
@@ -53,6 +53,7 @@ PHASES: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
         Event.LEAVES: Phase.CLOSED,
     },
     Phase.JOINING: {
+        Event.WAITS: Phase.JOINING,
         Event.RESUMES: Phase.REPLAYING,
         Event.IN_STEP: Phase.LIVE,
         Event.LEAVES: Phase.CLOSED,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from functools import partial
 from typing import Final, TypeVar
@@ -133,7 +134,7 @@ class Reconciliation:
     def _record(
         self,
         stations: Sequence[Station],
-        moving: Set[str],
+        moving: AbstractSet[str],
         read: Collection[str],
         round_: Round,
         taken: Taking,

@@ -143,7 +143,7 @@ class Aggregates:
     async def _recall(self, log: Log) -> None:
         view, history = self._view, self.history
         earliest = self._clock() - HOURS_MAX * HOUR_MS - self._skew_ms
-        by_time = await self._before(log, earliest)
+        by_time = await log.before(earliest)
         after = max(by_time, view.seq - self._changes_max)
         history.begin(earliest if after == by_time >= log.first else None)
         step = RECALL_ENTRIES_MIN
@@ -162,18 +162,6 @@ class Aggregates:
             is_late = perf_counter() - began_s > RECALL_LATE_S
             step = min(step * 2, RECALL_ENTRIES_MAX) if is_late else max(step // 2, RECALL_ENTRIES_MIN)
         history.go_on(after)
-
-    async def _before(self, log: Log, earliest: Millis) -> int:
-        """Sequence of the last entry that was received before an instant."""
-        low, high = log.first, self._view.seq + 1
-        while low < high:
-            middle = (low + high) // 2
-            found = await log.read(middle - 1, 1)
-            if found and found[0].change.received_at >= earliest:
-                high = middle
-            else:
-                low = middle + 1
-        return low - 1
 
     def history_of(self, station: Station, hours: int) -> StationHistory:
         """What the EVSEs of a station were."""

@@ -14,7 +14,7 @@ import msgspec
 from ladestrom.core.rules import UNKNOWN_PAIR, Inoperative, Pairs, nobil_pairs, station_status
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
-from ladestrom.formats.dialect import Message, Moved, Style
+from ladestrom.formats.dialect import Message, Moved, Style, Sums
 from ladestrom.model import (
     NEVER,
     Cause,
@@ -194,6 +194,7 @@ class NobilDialect:
     """Version 1 of the stream (`formats.dialect.Dialect`): each change is a message of its own."""
 
     batched = False
+    tells_records = False
 
     def __init__(self, encoder: NobilFormat) -> None:
         self._encoder = encoder
@@ -270,14 +271,22 @@ class NobilDialect:
             return None
         return self._encoder.reshaped(view, state, before)
 
+    def record(self, view: View, uuid: str) -> bytes:
+        """Version 1 has no records."""
+        raise NotImplementedError("version 1 tells no records")
+
+    def gone(self, uuid: str) -> bytes:
+        """Version 1 has no records."""
+        raise NotImplementedError("version 1 tells no records")
+
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """Each row is a message."""
         del prev
         return [Message(row, UPDATE, Position(view.epoch, seq)) for row in rows]
 
-    def heartbeat(self, view: View, prev: int, count: int, digest: int, now: Millis) -> Sequence[Message]:
+    def heartbeat(self, view: View, prev: int, sums: Sums, now: Millis) -> Sequence[Message]:
         """None: pings show that the stream is alive."""
-        del view, prev, count, digest, now
+        del view, prev, sums, now
         return ()
 
     def term(self, view: View, change: Change | None) -> tuple[int, int]:

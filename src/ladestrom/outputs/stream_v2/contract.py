@@ -34,7 +34,16 @@ from ladestrom.edges.events import Close
 from ladestrom.errors import Unauthenticated
 from ladestrom.formats.wire import POSITION
 from ladestrom.model import Cause, Status
-from ladestrom.outputs.stream_v2.edge import BATCH_MS, BATCH_MS_MAX, EVENTS_PATH, MODES, STREAM_PATH, Ticket
+from ladestrom.outputs.stream_v2.edge import (
+    BATCH_MS,
+    BATCH_MS_MAX,
+    EVENTS_PATH,
+    INCLUDED,
+    MODES,
+    RESETS,
+    STREAM_PATH,
+    Ticket,
+)
 from ladestrom.outputs.stream_v2.encoder import (
     ChangeRow,
     Changes,
@@ -43,22 +52,27 @@ from ladestrom.outputs.stream_v2.encoder import (
     Heartbeat,
     Hello,
     Limits,
+    RecordConnector,
+    RecordEvse,
+    RecordPosition,
     Refused,
     Reset,
     Select,
     Selected,
     Snapshot,
+    StationRecord,
+    Stations,
     Was,
 )
 
-STREAM: Final = (*V2_FILTERS, "since", "mode", "batch_ms")
-V2_SENT: Final = (Hello, Reset, Snapshot, Changes, Heartbeat, Drain)
+STREAM: Final = (*V2_FILTERS, "resumeFrom", "onReset", "mode", "include", "batch_ms")
+V2_SENT: Final = (Hello, Reset, Snapshot, Stations, Changes, Heartbeat, Drain)
 SERVER_SENT: Final = (*V2_SENT, Close)
 """Those of its messages that server-sent events carry."""
 V2_DESCRIPTION: Final = """\
 `hello` comes first; then a `snapshot` in parts, or with `since` what was missed; then `changes`, and a
 `heartbeat` every {heartbeat_s} s. `prev` of a message is the `seq` of the one before: when it is not,
-something was lost. `count` and `digest` of a heartbeat prove that the state is the server's. `mode=latest`: a
+something was lost. With `include=stations`, `stations` tells records in the same chain. `count` and `digest` of a heartbeat prove that the state is the server's. `mode=latest`: a
 consumer that reads too slowly gets the newest state of what changed. `mode=every`: each change, or it is
 closed with {slow}.
 """
@@ -103,6 +117,21 @@ _CHANGE: Final = ChangeRow(
     cause=Cause.REPORTED,
     was=Was(Status.AVAILABLE, 0),
 )
+_RECORD: Final = StationRecord(
+    uuid=STATION,
+    revision=SEQ - 1,
+    name="Storgata 1",
+    operator=OPERATOR,
+    country="NOR",
+    position=RecordPosition(59.91, 10.75),
+    address="Storgata 1",
+    city="Oslo",
+    register="nobil",
+    native_id="NOR_01333",
+    evses=(
+        RecordEvse(evse=EVSE, uid="4711", party="NOFJL", connectors=(RecordConnector("IEC_62196_T2", 22.0),)),
+    ),
+)
 _DIGEST: Final = digests.written(digests.term(EVSE, Status.CHARGING.value, 0, CHANGED_AT))
 _HELLO: Final = Hello(
     server=f"ladestrom/{__version__}",
@@ -129,7 +158,7 @@ OPERATIONS: Final = (
         keys=(*KEY_HEADERS, TICKET),
         parameters=STREAM,
         answers=STREAM_ANSWERS,
-        refusals=("bad_request", *STREAM_REFUSALS),
+        refusals=("bad_request", "position_lost", *STREAM_REFUSALS),
     ),
     Operation(
         path=EVENTS_PATH,
@@ -149,7 +178,7 @@ OPERATIONS: Final = (
                 "content": {"text/event-stream": {"schema": EVENT}},
             }
         },
-        refusals=("invalid_filter", "invalid_position", "overloaded"),
+        refusals=("invalid_filter", "invalid_position", "position_lost", "overloaded"),
     ),
     Operation(
         path="/api/v2/tickets",
@@ -203,6 +232,34 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string", "enum": sorted(MODES), "default": "latest"},
         example="every",
     ),
+    "resumeFrom": Parameter(
+        name="since",
+        description=(
+            "Resume from a position, `EPOCH-SEQ` as a message gave it, or from an instant, ISO 8601 with its "
+            "zone: from the last position before it. What was missed comes instead of a snapshot."
+        ),
+        schema={"type": "string", "anyOf": [{"pattern": POSITION}, {"format": "date-time"}]},
+        example="k3v9q2xa-481",
+    ),
+    "onReset": Parameter(
+        name="on_reset",
+        description=(
+            "Where the position cannot be resumed: `snapshot` sends `reset` and a snapshot; `refuse` answers "
+            "410 before the stream begins, with the oldest position that can be resumed."
+        ),
+        schema={"type": "string", "enum": sorted(RESETS), "default": "snapshot"},
+        example="snapshot",
+    ),
+    "include": Parameter(
+        name="include",
+        description=(
+            "`stations`: records of the selected stations, too: in the snapshot, and when one changes, comes "
+            "into the selection or leaves it."
+        ),
+        schema={"type": "string", "enum": sorted(INCLUDED)},
+        example=["stations"],
+        values_max=len(INCLUDED),
+    ),
     "batch_ms": Parameter(
         name="batch_ms",
         description="How long changes are gathered into one message, in milliseconds.",
@@ -221,6 +278,7 @@ SAMPLES: Final = (
     Ticket("lst_ticket_0123456789abcdef0123456789abcdef0123456789abcdef", TICKET_S),
     _HELLO,
     Snapshot(EPOCH, SEQ - 1, 1, 1, (_ROW,)),
+    Stations(EPOCH, SEQ - 1, SEQ, (_RECORD,), ("NOR_01342",)),
     Changes(EPOCH, SEQ - 1, SEQ, (_CHANGE,)),
     Heartbeat(EPOCH, SEQ, SEQ, OBSERVED_AT, 1, _DIGEST),
     Reset(EPOCH, "epoch"),

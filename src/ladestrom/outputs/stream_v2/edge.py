@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -10,7 +12,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.core.access import VISITOR
-from ladestrom.core.selection import EVSE_FILTERS, selection
+from ladestrom.core.selection import EVSE_FILTERS, selection, values
 from ladestrom.credentials import TICKET_S, ClientAddresses, Doorkeeper, Tickets
 from ladestrom.edges.answers import AnyRequest, asked_from
 from ladestrom.edges.connection import (
@@ -31,10 +33,11 @@ from ladestrom.errors import (
     BadRequest,
     InvalidPosition,
     LadestromError,
+    PositionLost,
     Unauthenticated,
     UpgradeRequired,
 )
-from ladestrom.model import Position
+from ladestrom.model import Millis, Position
 from ladestrom.outputs.stream_v2.encoder import decode_select, refused
 from ladestrom.problem import without_keys
 from ladestrom.quoting import did_you_mean, quoted
@@ -42,10 +45,15 @@ from ladestrom.reader.subscriptions import Subscription
 
 STREAM_PATH: Final = "/api/v2/stream"
 EVENTS_PATH: Final = "/api/v2/events"
+DIALECT: Final = "v2"
+RECORDS_DIALECT: Final = "v2+stations"
 BATCH_MS: Final = 100
 BATCH_MS_MAX: Final = 1_000
 MODES: Final = frozenset({"latest", "every"})
-PARAMETERS: Final = frozenset({*EVSE_FILTERS, "batch_ms", "mode", "since", "ticket"})
+PARAMETERS: Final = frozenset({*EVSE_FILTERS, "batch_ms", "include", "mode", "on_reset", "since", "ticket"})
+RESETS: Final = frozenset({"snapshot", "refuse"})
+"""What is done for one who resumes from a position that is lost."""
+INCLUDED: Final = frozenset({"stations"})
 NOWHERE: Final = Position("", 0)
 """A position of no epoch."""
 
@@ -106,37 +114,79 @@ def read_request(
     asker = edge.admit(credential, headers, peer)
     # A ticket is not looked at where a key is given; else it was redeemed.
     query = known((pair for pair in pairs if pair[0] != "ticket"), PARAMETERS)
-    mode = query.get("mode", "latest")
-    if mode not in MODES:
-        hint = did_you_mean(mode, sorted(MODES))
-        raise BadRequest(f"mode={quoted(mode, 20)} is unknown{hint}; write latest or every")
+    mode = _choice(query, "mode", "latest", MODES)
+    on_reset = _choice(query, "on_reset", "snapshot", RESETS)
+    included = (
+        [_known("include", word, INCLUDED) for word in values("include", query["include"])]
+        if (query.get("include", "").strip())
+        else []
+    )
     batch_ms = whole_number(query, "batch_ms", BATCH_MS, 0, BATCH_MS_MAX)
+    dialect = RECORDS_DIALECT if included else DIALECT
+    subscription = Subscription(
+        selection(query, names=EVSE_FILTERS), raw=False, dialect=dialect, batch_ms=batch_ms
+    )
+    since, every = _since(headers.get("last-event-id"), query.get("since")), mode == "every"
+    if since is not None and on_reset == "refuse":
+        oldest = edge.broadcast.lost(since, subscription.selection, every=every)
+        if oldest is not None:
+            asked = query.get("since", headers.get("last-event-id", ""))
+            raise PositionLost(
+                f"{quoted(asked, 60)} cannot be resumed; the oldest position that can be is {oldest}"
+            )
     return Accepted(
         asker=asker,
-        subscription=Subscription(
-            selection(query, names=EVSE_FILTERS), raw=False, dialect="v2", batch_ms=batch_ms
-        ),
-        since=_since(headers.get("last-event-id"), query.get("since")),
-        every=mode == "every",
-        first=tuple(edge.broadcast.greeting("v2")),
+        subscription=subscription,
+        since=since,
+        every=every,
+        first=tuple(edge.broadcast.greeting(dialect)),
     )
 
 
-def _since(last_event_id: str | None, since: str | None) -> Position | None:
-    """Where a consumer resumes.
+def _choice(query: Mapping[str, str], name: str, default: str, words: AbstractSet[str]) -> str:
+    return _known(name, query.get(name, default), words)
+
+
+def _known(name: str, word: str, words: AbstractSet[str]) -> str:
+    """A word that a parameter may have.
+
+    Raises:
+        BadRequest: it is another one.
+    """
+    if word not in words:
+        hint = did_you_mean(word, sorted(words))
+        raise BadRequest(f"{name}={quoted(word, 20)} is unknown{hint}; write {' or '.join(sorted(words))}")
+    return word
+
+
+def _since(last_event_id: str | None, since: str | None) -> Position | Millis | None:
+    """Where a consumer resumes: a position, or an instant.
 
     A browser sends `Last-Event-ID` by itself, and gives up for good when its request is refused: what is no
     position of ours is one that cannot be resumed.
 
     Raises:
-        InvalidPosition: `since` is none.
+        InvalidPosition: `since` is neither.
     """
     if not last_event_id:
-        return None if since is None else Position.parse(since)
+        return None if since is None else _position_or_instant(since)
     try:
         return Position.parse(last_event_id)
     except InvalidPosition:
         return NOWHERE
+
+
+def _position_or_instant(since: str) -> Position | Millis:
+    try:
+        return Position.parse(since)
+    except InvalidPosition as error:
+        try:
+            at = datetime.fromisoformat(since)
+        except ValueError:
+            raise InvalidPosition(f"{error}, or an instant with its zone (2026-11-29T08:00:00Z)") from None
+    if at.tzinfo is None:
+        raise InvalidPosition(f"{quoted(since, 40)} has no zone; write 2026-11-29T08:00:00Z")
+    return max(0, int(at.timestamp() * 1000))
 
 
 class V2StreamConnection(WebSocketConnection):

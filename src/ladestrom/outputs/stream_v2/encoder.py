@@ -7,6 +7,7 @@ put together from parts that are encoded once. Knows changes and EVSEs, not cons
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from operator import attrgetter
 from typing import Final, Literal
 
@@ -16,7 +17,7 @@ from ladestrom import __version__
 from ladestrom.core import digests
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
-from ladestrom.formats.dialect import Message, Moved, Style
+from ladestrom.formats.dialect import Message, Moved, Style, Sums
 from ladestrom.formats.wire import Observed, as_logged, instant
 from ladestrom.model import (
     Cause,
@@ -77,6 +78,48 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     was: Was
 
 
+class RecordConnector(msgspec.Struct, frozen=True):
+    """A plug or socket of an EVSE."""
+
+    standard: str
+    power_kw: float | None
+
+
+class RecordEvse(msgspec.Struct, frozen=True, kw_only=True):
+    """An EVSE in a station's record. Its status is told apart."""
+
+    evse: str
+    """Its name, as in changes."""
+    uid: str | msgspec.UnsetType = msgspec.UNSET
+    party: str | None
+    """Country and party of who operates it, without separator."""
+    connectors: Sequence[RecordConnector]
+
+
+class RecordPosition(msgspec.Struct, frozen=True):
+    """Degrees, WGS 84."""
+
+    latitude: float
+    longitude: float
+
+
+class StationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a register, or its operator, says of a station."""
+
+    uuid: str
+    revision: int
+    """Sequence of the entry that brought this record: what `stations_digest` is made of."""
+    name: str
+    operator: str | None
+    country: str
+    position: RecordPosition
+    address: str | None
+    city: str | None
+    register: str
+    native_id: str
+    evses: Sequence[RecordEvse]
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What a consumer can count on."""
 
@@ -108,6 +151,19 @@ class Snapshot(msgspec.Struct, frozen=True, tag_field="type", tag="snapshot"):
     """From 1."""
     parts: int
     evses: Sequence[EvseRow]
+    stations: Sequence[StationRecord] | msgspec.UnsetType = msgspec.UNSET
+    """With `include=stations`: their records, all of them in the first parts."""
+
+
+class Stations(msgspec.Struct, frozen=True, tag_field="type", tag="stations"):
+    """Records of stations that changed or came into the selection, and what left it; `include=stations`."""
+
+    epoch: str
+    prev: int
+    seq: int
+    stations: Sequence[StationRecord]
+    gone: Sequence[str]
+    """Uuids. Their EVSEs are told apart, in `changes`."""
 
 
 class Changes(msgspec.Struct, frozen=True, tag_field="type", tag="changes"):
@@ -130,6 +186,8 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="type", tag="heartbeat"):
     """Selected EVSEs."""
     digest: str
     """Eight hexadecimal digits: see `core.digests`."""
+    stations_digest: str | msgspec.UnsetType = msgspec.UNSET
+    """With `include=stations`: likewise, of the records' uuids and revisions."""
 
 
 class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
@@ -170,7 +228,7 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     detail: str
 
 
-ServerMessage = Hello | Snapshot | Changes | Heartbeat | Reset | Drain | Selected | Refused
+ServerMessage = Hello | Snapshot | Stations | Changes | Heartbeat | Reset | Drain | Selected | Refused
 
 
 class _Typed(msgspec.Struct):
@@ -251,6 +309,19 @@ def changes(epoch: str, prev: int, seq: int, rows: bytes) -> bytes:
     )
 
 
+def pages_of(rows: Iterable[bytes]) -> list[list[bytes]]:
+    """Rows in groups of at most `PART_BYTES_MAX`; one row may be larger."""
+    groups: list[list[bytes]] = []
+    size = 0
+    for row in rows:
+        if not groups or size + len(row) > PART_BYTES_MAX:
+            groups.append([])
+            size = 0
+        groups[-1].append(row)
+        size += len(row) + 1
+    return groups
+
+
 class Pages:
     """Rows in groups of at most `PART_BYTES_MAX`, joined as soon as one is full."""
 
@@ -279,21 +350,53 @@ class Pages:
         return full
 
 
+def station_record(view: View, uuid: str) -> bytes:
+    """A station's record, encoded."""
+    row = view.records[uuid]
+    station = row.station
+    connectors: list[list[RecordConnector]] = [[] for _ in station.evses]
+    for outlet in station.outlets:
+        connectors[outlet.evse].append(RecordConnector(outlet.connector.standard, outlet.connector.power_kw))
+    return _encode(
+        StationRecord(
+            uuid=uuid,
+            revision=row.seq,
+            name=station.name,
+            operator=station.operator,
+            country=station.country,
+            position=RecordPosition(station.latitude, station.longitude),
+            address=station.address,
+            city=station.city,
+            register=station.register,
+            native_id=station.native_id,
+            evses=[
+                RecordEvse(evse=evse.name, uid=evse.uid or msgspec.UNSET, party=evse.party, connectors=plugs)
+                for evse, plugs in zip(station.evses, connectors, strict=True)
+            ],
+        )
+    )
+
+
 class V2Drawing:
     """`snapshot` in the making (`formats.dialect.Drawing`)."""
 
-    def __init__(self, view: View, selection: Selection, seq: int, observed: Observed) -> None:
+    def __init__(
+        self, view: View, selection: Selection, seq: int, observed: Observed, *, records: bool = False
+    ) -> None:
         self._view = view
         self._selection = selection
         self._seq = seq
         self._observed = observed
         self._pages = Pages()
+        self._records = Pages() if records else None
 
     def add(self, state: StationState) -> None:
         """Takes a station's EVSEs that are selected."""
         view, selection = self._view, self._selection
         if not view.is_covered(state, selection):
             return
+        if self._records is not None and view.station(state) is not None:
+            self._records.add(station_record(view, state.uuid))
         for held in state.changes.values():
             change = held.change
             if _is_selected(view, selection, change):
@@ -301,18 +404,24 @@ class V2Drawing:
 
     def messages(self) -> Iterator[Message]:
         """The parts; one without EVSEs where none is selected. The consumer moves with the last one."""
-        pages, epoch, seq = self._pages.take(), self._view.epoch, self._seq
-        parts = len(pages)
-        pages.reverse()
-        for part in range(1, parts + 1):
-            payload = b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,"evses":[%s]}' % (
+        epoch, seq = self._view.epoch, self._seq
+        parts = [(b"", page) for page in self._pages.take()]
+        if self._records is not None:
+            records = [(b'"stations":[%s],' % page, b"") for page in self._records.take()]
+            parts = records + [(b'"stations":[],', page) for _, page in parts]
+        count = len(parts)
+        parts.reverse()
+        for part in range(1, count + 1):
+            stations, page = parts.pop()
+            payload = b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,%s"evses":[%s]}' % (
                 epoch.encode(),
                 seq,
                 part,
-                parts,
-                pages.pop(),
+                count,
+                stations,
+                page,
             )
-            yield Message(payload, "snapshot", Position(epoch, seq) if part == parts else None)
+            yield Message(payload, "snapshot", Position(epoch, seq) if part == count else None)
 
 
 class Attribution(msgspec.Struct, frozen=True):
@@ -326,6 +435,7 @@ class V2Dialect:
     """Version 2 of the stream (`formats.dialect.Dialect`): changes are gathered, chained and provable."""
 
     batched = True
+    tells_records = False
 
     def __init__(self, limits: Limits, attribution: Attribution, observed: Observed = as_logged) -> None:
         self._observed = observed
@@ -359,7 +469,7 @@ class V2Dialect:
 
     def snapshot(self, view: View, selection: Selection, seq: int) -> V2Drawing:
         """`snapshot` in parts."""
-        return V2Drawing(view, selection, seq, self._observed)
+        return V2Drawing(view, selection, seq, self._observed, records=self.tells_records)
 
     def row(self, view: View, state: StationState, change: Change) -> bytes:
         """One change's part of a message."""
@@ -433,6 +543,14 @@ class V2Dialect:
         """Nothing: what version 2 says of an EVSE is in its own changes."""
         del view, state, before
 
+    def record(self, view: View, uuid: str) -> bytes:
+        """A station's record: its part of a message."""
+        return station_record(view, uuid)
+
+    def gone(self, uuid: str) -> bytes:
+        """Its uuid: its part of a message."""
+        return b'"%s"' % uuid.encode()
+
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """`changes`; several messages where the rows are many, of which only the last one moves."""
         pages = Pages()
@@ -449,15 +567,16 @@ class V2Dialect:
             for number, group in enumerate(groups)
         ]
 
-    def heartbeat(self, view: View, prev: int, count: int, digest: int, now: Millis) -> Sequence[Message]:
+    def heartbeat(self, view: View, prev: int, sums: Sums, now: Millis) -> Sequence[Message]:
         """`heartbeat` at the view's position."""
         beat = Heartbeat(
             epoch=view.epoch,
             prev=prev,
             seq=view.seq,
             server_time=instant(now) or "",
-            count=count,
-            digest=digests.written(digest),
+            count=sums.count,
+            digest=digests.written(sums.digest),
+            stations_digest=digests.written(sums.stations_digest) if self.tells_records else msgspec.UNSET,
         )
         return (Message(_encode(beat), "heartbeat", view.position),)
 
@@ -480,6 +599,54 @@ class V2Dialect:
         """Nothing: version 2 tells changes only."""
         del view, evse, report, observed_at
         return ()
+
+
+class V2RecordsDialect(V2Dialect):
+    """Version 2 with `include=stations`: records of stations in the same chain."""
+
+    tells_records = True
+
+    def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
+        """`changes` and `stations` in the order of their rows; only the last message moves."""
+        made: list[Message] = []
+        runs = [(kind, list(run)) for kind, run in groupby(rows, _kind)]
+        for number, (kind, run) in enumerate(runs or [(CHANGE, [])], 1):
+            moves_to = seq if number >= len(runs) else prev
+            if kind == CHANGE:
+                made += super().changes(view, prev, moves_to, run)
+            else:
+                made += _stations(view.epoch, prev, moves_to, run)
+        return made
+
+
+CHANGE: Final = b'{"s'
+"""How the row of a change begins; that of a record is `{"u`, that of one that has gone a quote."""
+
+
+def _kind(row: bytes) -> bytes:
+    return CHANGE if row.startswith(CHANGE) else b""
+
+
+def _stations(epoch: str, prev: int, seq: int, rows: Iterable[bytes]) -> list[Message]:
+    """`stations` from rows, the newest of each station: a message says of none that it is there and gone."""
+    newest: dict[bytes, bytes] = {}
+    for row in rows:
+        name = row.partition(b",")[0].removeprefix(b'{"uuid":')
+        newest.pop(name, None)
+        newest[name] = row
+    groups = pages_of(newest.values())
+    made = []
+    for number, group in enumerate(groups, 1):
+        moves_to = seq if number == len(groups) else prev
+        payload = b'{"type":"stations","epoch":"%s","prev":%d,"seq":%d,"stations":[%s],"gone":[%s]}' % (
+            epoch.encode(),
+            prev,
+            moves_to,
+            b",".join(row for row in group if row.startswith(b"{")),
+            b",".join(row for row in group if not row.startswith(b"{")),
+        )
+        made.append(Message(payload, "stations", Position(epoch, moves_to)))
+    return made
 
 
 REASONS: Final[dict[str, Literal["epoch", "ahead", "expired"]]] = {
@@ -533,11 +700,19 @@ def _has_moved_on(view: View, selection: Selection, held: StatusChanged) -> bool
 
 def dialect(style: Style) -> V2Dialect:
     """That of one server."""
-    limits = Limits(
+    return V2Dialect(_limits(style), Attribution(style.licence, style.attribution), style.observed_at)
+
+
+def records_dialect(style: Style) -> V2RecordsDialect:
+    """The same with records of stations."""
+    return V2RecordsDialect(_limits(style), Attribution(style.licence, style.attribution), style.observed_at)
+
+
+def _limits(style: Style) -> Limits:
+    return Limits(
         history_seq=0,
         message_bytes_max=PART_BYTES_MAX,
         inbound_bytes_max=style.inbound_bytes_max,
         inbound_messages_per_minute_max=style.inbound_messages_per_minute_max,
         heartbeat_s=style.heartbeat_s,
     )
-    return V2Dialect(limits, Attribution(style.licence, style.attribution), style.observed_at)
