@@ -256,7 +256,7 @@ class Campaign:
             found = connection.execute("PRAGMA integrity_check").fetchall()
             if found != [("ok",)]:
                 wrongs.append(f"{connection.filename}: {found}")
-        epoch = str(log_rows.meta(log)["epoch"])
+        epoch = log_rows.meta(log).epoch
         if epoch in self._epochs:
             wrongs.append(f"the epoch {epoch} was there before")
         self._epochs.add(epoch)

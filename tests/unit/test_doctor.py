@@ -118,6 +118,16 @@ def test_the_newest_entry_of_the_log_is_compared_with_the_clock(tmp_path: Path) 
     assert "days old" in check.found
 
 
+def test_a_newest_entry_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
+    made(
+        tmp_path / "log.db",
+        "CREATE TABLE entries (seq INTEGER PRIMARY KEY, at INTEGER, body TEXT)",
+        "INSERT INTO entries VALUES (1, 1, '[1, 2')",
+    )
+    settings = load(None, {}, {"server.data": str(tmp_path)}).settings
+    assert "clock and log" not in [check.name for check in examine(settings) if check.level is Level.FAIL]
+
+
 @pytest.mark.parametrize(
     ("limit", "level"),
     [

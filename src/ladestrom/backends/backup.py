@@ -308,9 +308,8 @@ def _log_extent(path: Path) -> LogExtent:
         after = first - 1
         while after < last:
             after = log_rows.entries(connection, after, last, log_rows.ENTRIES_AT_ONCE)[-1].seq
-        checkpoint = int(meta["checkpoint"])
-        found, _ = log_rows.recovered(connection, checkpoint, last)
-        return LogExtent(int(meta["format"]), str(meta["epoch"]), first, last, checkpoint, len(found.rows))
+        found, _ = log_rows.recovered(connection, meta.checkpoint, last)
+        return LogExtent(meta.format, meta.epoch, first, last, meta.checkpoint, len(found.rows))
 
 
 def _store_extent(path: Path) -> StoreExtent:

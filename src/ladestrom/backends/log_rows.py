@@ -64,6 +64,18 @@ _decode_row = msgspec.json.Decoder(BoardRow).decode
 _decode_station = msgspec.json.Decoder(StationRow).decode
 
 
+class Meta(msgspec.Struct, frozen=True):
+    """What a log says of itself."""
+
+    format: int
+    epoch: str
+    checkpoint: int
+    """Up to which sequence the kept rows have everything."""
+    session: str = CLOSED
+    given_at: Millis | None = None
+    heard_at: Millis | None = None
+
+
 def _decode_change(body: str) -> AnyChange:
     """What stands in an entry: an array is the change of a status, an object that of a station's record."""
     return _decode_record(body) if body.startswith("{") else _decode_status(body)
@@ -105,12 +117,19 @@ def check_format(connection: apsw.Connection, name: str) -> None:
 
 def has_stations(connection: apsw.Connection) -> bool:
     """Whether the log has records of stations."""
-    return int(meta(connection)["format"]) >= STATIONS_SINCE
+    return meta(connection).format >= STATIONS_SINCE
 
 
-def meta(connection: apsw.Connection) -> dict[str, Any]:
-    """What the log says of itself: `format`, `epoch`, `checkpoint`, `session`, `given_at`, `heard_at`."""
-    return dict(rows(connection, "SELECT name, value FROM meta"))
+def meta(connection: apsw.Connection) -> Meta:
+    """What the log says of itself.
+
+    Raises:
+        LogDamaged: something else is there.
+    """
+    try:
+        return msgspec.convert(dict(rows(connection, "SELECT name, value FROM meta")), Meta)
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise LogDamaged(f"what the log says of itself cannot be read ({error})") from error
 
 
 def extent(connection: apsw.Connection) -> tuple[int, int]:
@@ -125,7 +144,10 @@ def stamps(connection: apsw.Connection) -> tuple[Millis, Millis] | tuple[None, N
     found = dict(rows(connection, "SELECT seq, at FROM entries WHERE seq IN (?, ?)", (first, last)))
     if first not in found or last not in found:
         return None, None
-    return int(found[first]), int(found[last])
+    for seq, at in found.items():
+        if not isinstance(at, int):
+            raise LogDamaged(f"entry {seq} cannot be read (its time is no number)", seq)
+    return found[first], found[last]
 
 
 def received_at(connection: apsw.Connection, seq: int) -> Millis | None:
@@ -144,9 +166,14 @@ def before(connection: apsw.Connection, at: Millis, first: int, last: int) -> in
 
 
 def newest_received_at(connection: apsw.Connection) -> Millis | None:
-    """When the newest entry was received, by the time of day; None where there is none."""
-    found = rows(connection, "SELECT body FROM entries ORDER BY seq DESC LIMIT 1")
-    return _decode_change(found[0][0]).received_at if found else None
+    """When the newest entry was received, by the time of day; None where there is none.
+
+    Raises:
+        LogDamaged: it cannot be read.
+    """
+    _, last = extent(connection)
+    found = entries(connection, last - 1, last, 1) if last else []
+    return found[0].change.received_at if found else None
 
 
 def entries(
@@ -183,8 +210,7 @@ def entries(
 def kept_times(connection: apsw.Connection) -> Times | None:
     """The writer's clocks as of the last checkpoint; None where a log of format 1 has none."""
     said = meta(connection)
-    given_at, heard_at = said.get("given_at"), said.get("heard_at")
-    return None if given_at is None or heard_at is None else Times(int(given_at), int(heard_at))
+    return None if said.given_at is None or said.heard_at is None else Times(said.given_at, said.heard_at)
 
 
 def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[Recovered, Times | None]:

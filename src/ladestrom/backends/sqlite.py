@@ -175,9 +175,9 @@ class SqliteLog:
         if self._durability is Durability.RELAXED:
             connection.execute("PRAGMA synchronous = NORMAL")
         meta = log_rows.meta(connection)
-        self._lacks_stations = not log_rows.has_stations(connection)
-        self._epoch = str(meta["epoch"])
-        self._checkpoint_seq = int(meta["checkpoint"])
+        self._lacks_stations = meta.format < log_rows.STATIONS_SINCE
+        self._epoch = meta.epoch
+        self._checkpoint_seq = meta.checkpoint
         self._first, self._written = log_rows.extent(connection)
         self._oldest_at = log_rows.received_at(connection, self._first)
         self._dropped = self._first - 1

@@ -30,6 +30,7 @@ from ladestrom.backends.log_rows import newest_received_at
 from ladestrom.backends.retention import DAY_MS, clock_doubt
 from ladestrom.cli.where import NOT_GIVEN, Where
 from ladestrom.config import Settings
+from ladestrom.errors import LogDamaged
 
 SYNC_SAMPLES: Final = 20
 SYNC_BYTES: Final = 4_096
@@ -352,7 +353,7 @@ def _received_at(log: Path) -> int | None:
             return newest_received_at(connection)
         finally:
             connection.close()
-    except apsw.Error:
+    except (apsw.Error, LogDamaged):
         return None
 
 

@@ -57,6 +57,26 @@ async def test_reading_over_a_damaged_entry_names_it_and_never_skips_it(
         assert await log.read(seq, 1_000) == everything[seq:]
 
 
+@pytest.mark.parametrize(
+    ("damaging", "what"),
+    [
+        ("UPDATE entries SET at = 'late' WHERE seq = {seq}", "entry 40"),
+        ("UPDATE meta SET value = x'ff' WHERE name = 'checkpoint'", "what the log says of itself"),
+        ("DELETE FROM meta WHERE name = 'epoch'; INSERT INTO meta VALUES ('epoch', 5)", "says of itself"),
+        ("UPDATE meta SET value = 'yesterday' WHERE name = 'given_at'", "what the log says of itself"),
+    ],
+)
+async def test_a_log_with_something_else_where_it_says_what_it_is_is_damaged_when_it_is_opened(
+    tmp_path: Path, damaging: str, what: str
+) -> None:
+    path = tmp_path / "log.db"
+    async with filled(path) as log:
+        await log.checkpoint([], 10, TIMES)
+    damage(path, damaging, ENTRIES)
+    with pytest.raises(LogDamaged, match=rf"{what} .*cannot be read.*ladestrom restore"):
+        await SqliteLog.open(path)
+
+
 @pytest.mark.parametrize("statement", [BROKEN, MISSING])
 async def test_who_follows_the_log_is_stopped_at_a_damaged_entry(tmp_path: Path, statement: str) -> None:
     path = tmp_path / "log.db"
