@@ -34,7 +34,7 @@ from unittest.mock import patch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import apsw
-from tests.building import NOW, apply, logged, make_change, make_evse
+from tests.building import NOW, apply, logged, make_change, make_evse, statuses
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
@@ -167,7 +167,7 @@ class Life:
                 await log.close()
             case _:
                 self._under_way = self._made()
-                apply(self._board, await log.append(self._under_way))
+                apply(self._board, statuses(await log.append(self._under_way)))
                 self._acknowledged += self._under_way
                 self._found.acknowledged += len(self._under_way)
                 self._under_way = []

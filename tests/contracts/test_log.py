@@ -10,7 +10,18 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.building import NOW, TIMES, apply, hear, logged, make_change, make_changes, make_evses, make_report
+from tests.building import (
+    NOW,
+    TIMES,
+    apply,
+    hear,
+    logged,
+    make_change,
+    make_changes,
+    make_evses,
+    make_report,
+    statuses,
+)
 from tests.patience import come_true
 
 from ladestrom.backends.data_directory import DataDirectory
@@ -232,10 +243,6 @@ class TestTail:
         assert [entry.seq for entry in await reader] == [2]
 
 
-def folded(log: list[Entry]) -> dict[str, Change]:
-    return {entry.change.evse: entry.change for entry in log}
-
-
 class TestRecover:
     @pytest.mark.parametrize("seed", range(8))
     async def test_it_gives_the_fold_of_everything_wherever_checkpoints_were(
@@ -315,7 +322,7 @@ class TestRecover:
         await log.append(early)
         board = Board()
         board.restore((await (log := await place.reopen(log)).recover()).rows, log.last.seq)
-        apply(board, await log.append(late))
+        apply(board, statuses(await log.append(late)))
         await log.checkpoint(board.rows(board.take_touched()), board.seq, TIMES)
         await log.trim()
         rows = (await (await place.reopen(log)).recover()).rows
@@ -323,7 +330,7 @@ class TestRecover:
 
     async def test_a_checkpoint_of_many_rows_is_kept_whole(self, place: Place, log: Log) -> None:
         changes = make_changes(2 * CHUNK_ROWS + 1)
-        entries = await log.append(changes)
+        entries = statuses(await log.append(changes))
         rows = [BoardRow(entry.seq, entry.change, NOW, NOW, "abc") for entry in entries]
         await log.checkpoint(rows, log.last.seq, TIMES)
         again = await place.reopen(log)
@@ -376,10 +383,10 @@ class TestTrim:
     async def test_recovery_does_not_need_what_was_dropped(self, place: Place, log: Log) -> None:
         changes = make_changes(2 * KEPT_ENTRIES_MAX, evses=7)
         board = Board()
-        apply(board, await log.append(changes))
+        apply(board, statuses(await log.append(changes)))
         await log.checkpoint(board.rows(board.take_touched()), board.seq, TIMES)
         assert await log.trim()
-        apply(board, await log.append(make_changes(3, evses=3)))
+        apply(board, statuses(await log.append(make_changes(3, evses=3))))
         again = await place.reopen(log)
         assert {row.change.evse: row.change for row in (await again.recover()).rows} == {
             key: cell.change for key, cell in board.cells.items()

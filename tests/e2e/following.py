@@ -35,7 +35,7 @@ from tests.patience import DEADLINE_S, POLL_S, until
 
 from ladestrom.client.v2_events import Fault
 from ladestrom.client.v2_session import Mode, V2Session
-from ladestrom.model import Entry
+from ladestrom.model import Entry, StatusChanged
 from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 from ladestrom.outputs.stream_v2.encoder import ServerMessage
 from ladestrom.ports.registry import StationDraft
@@ -327,6 +327,11 @@ def logged(server: Serving, after: int = 0) -> list[Entry]:
         return list(await server.app.log.read(after, 1_000_000))
 
     return asyncio.run_coroutine_threadsafe(read(), server._loop).result(DEADLINE_S)
+
+
+def status_entries(server: Serving, after: int = 0) -> list[StatusChanged]:
+    """What the log has of statuses after a position."""
+    return [entry for entry in logged(server, after) if isinstance(entry, StatusChanged)]
 
 
 def report(server: Serving, evse: str, status: str, key: str = "alfa", **more: object) -> int:

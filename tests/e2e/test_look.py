@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import httpx2
 import msgspec
 import pytest
-from tests.e2e.following import E1, E2, SWEDISH, logged, report, settled
+from tests.e2e.following import E1, E2, SWEDISH, logged, report, settled, status_entries
 from tests.e2e.serving import LISTED, STATIONS, Serving, evse, now, station
 from tests.e2e.wire import Wire, refusal
 from tests.patience import DEADLINE_S, until
@@ -501,7 +501,7 @@ def as_the_log_has_it(server: Serving, uuid: str, hours: int = 24) -> dict[str, 
     complete, start, end = ms(found["complete_from"]), ms(found["from"]), ms(found["until"])
     assert end - start == hours * HOUR_MS
     assert start <= complete <= end <= now()
-    entries = logged(server)
+    entries = status_entries(server)
     names = {one.key: one.name for one in server.app.writer.hub.directory.stations[uuid].evses}
     assert [each["evse"] for each in found["evses"]] == list(names.values())
     for (key, written), each in zip(names.items(), found["evses"], strict=True):

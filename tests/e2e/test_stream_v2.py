@@ -32,12 +32,12 @@ from tests.e2e.following import (
     example,
     flip,
     listed,
-    logged,
     named,
     narrow,
     operate,
     report,
     settled,
+    status_entries,
     towns,
     waiting_bytes,
 )
@@ -644,7 +644,7 @@ def facts(server: Serving, after: int) -> list[Fact]:
             entry.change.was_status.value,
             instant(entry.change.changed_at),
         )
-        for entry in logged(server, after)
+        for entry in status_entries(server, after)
     ]
 
 

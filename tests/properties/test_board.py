@@ -25,7 +25,6 @@ from ladestrom.model import (
     Beginning,
     Cause,
     Change,
-    Entry,
     Evse,
     Feed,
     Order,
@@ -124,7 +123,7 @@ class Both:
 
     def __init__(self, board: Board | None = None) -> None:
         self.board = board or Board()
-        self.log: list[Entry] = []
+        self.log: list[StatusChanged] = []
         self.places = {evse.key: Place() for evse in EVSES}
         self.clock = self.now = NOW
         self.began: dict[str, Beginning] = {}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, logged, make_change, make_evse, make_evses
 
-from ladestrom.model import NEVER, Change, Entry, Evse, Millis, Status
+from ladestrom.model import NEVER, Change, Evse, Millis, Status, StatusChanged
 from ladestrom.outputs.map.activity import MINUTE_MS, MINUTES, SECOND_MS, SECONDS, Activity
 from ladestrom.outputs.map.history import History
 from ladestrom.outputs.map.station_counts import GROUPS, StationCounts
@@ -94,7 +94,7 @@ def counted(changes: Iterable[Change], uuid: str) -> tuple[int, ...]:
     return tuple(groups[name] for name in GROUPS)
 
 
-def batches(entries: Sequence[Entry], size: int) -> list[Sequence[Entry]]:
+def batches(entries: Sequence[StatusChanged], size: int) -> list[Sequence[StatusChanged]]:
     return [entries[start : start + size] for start in range(0, len(entries), size)]
 
 

@@ -16,11 +16,12 @@ from tests.simulation.rules.stations import POINT_MAP, Registry
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
+from ladestrom.core.records import entry_of
 from ladestrom.errors import LogFailure
 from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.supervision import Supervision
-from ladestrom.model import Change, Entry, Millis, Operator, StatusChanged
-from ladestrom.ports.log import BoardRow, Times
+from ladestrom.model import AnyChange, Change, Entry, Millis, Operator
+from ladestrom.ports.log import BoardRow, StationRow, Times
 from ladestrom.ports.stores import Store
 from ladestrom.protocols.ocpp_points import Points, layout
 from ladestrom.writer.checkpoints import Checkpoints
@@ -50,26 +51,35 @@ class KeptLog(MemoryLog):
         """The next write does."""
         self.checkpoints = 0
         self.taken: list[Change] = []
-        """What was logged since the world last looked."""
+        """Of statuses: what was logged since the world last looked."""
         self._read = msgspec.json.Decoder(BoardRow).decode
-        self._read_change = msgspec.json.Decoder(Change).decode
+        self._read_station = msgspec.json.Decoder(StationRow).decode
 
-    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         await asyncio.sleep(0)
         self._fail()
-        self.taken += changes
+        self.taken += [change for change in changes if isinstance(change, Change)]
         entries = await super().append(changes)
         # Those who recover have what was written, and not our objects.
         self._entries[-len(entries) :] = [
-            StatusChanged(entry.seq, self._read_change(msgspec.json.encode(entry.change)))
+            entry_of(
+                entry.seq, msgspec.json.decode(msgspec.json.encode(entry.change), type=type(entry.change))
+            )
             for entry in entries
         ]
         return entries
 
-    async def checkpoint(self, rows: Iterable[BoardRow], seq: int, times: Times) -> None:
+    async def checkpoint(
+        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+    ) -> None:
         self._fail()
         self.checkpoints += 1
-        await super().checkpoint([self._read(msgspec.json.encode(row)) for row in rows], seq, times)
+        await super().checkpoint(
+            [self._read(msgspec.json.encode(row)) for row in rows],
+            seq,
+            times,
+            [self._read_station(msgspec.json.encode(row)) for row in stations],
+        )
 
     def _fail(self) -> None:
         if self.fails:

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import pytest
 from bench.powercut import Fault, campaign
-from tests.building import NOW, TIMES, logged, make_change, make_changes, make_evse
+from tests.building import NOW, TIMES, logged, make_change, make_changes, make_evse, statuses
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
@@ -763,7 +763,7 @@ class TestFiles:
     async def test_a_record_that_cannot_be_read_is_damage(self, tmp_path: Path, statement: str) -> None:
         path = tmp_path / "log.db"
         async with opened(path) as log:
-            (entry,) = await log.append([make_change()])
+            (entry,) = statuses(await log.append([make_change()]))
             await log.checkpoint([BoardRow(1, entry.change, 0, 0, "")], 0, TIMES)
         self.write(path, statement)
         async with opened(path) as log:
@@ -774,7 +774,7 @@ class TestFiles:
         random = Random(1)
         path = tmp_path / "log.db"
         async with opened(path) as log:
-            entries = await log.append(make_changes(100))
+            entries = statuses(await log.append(make_changes(100)))
             await log.checkpoint(
                 [BoardRow(entry.seq, entry.change, 0, 0, "") for entry in entries], 50, TIMES
             )

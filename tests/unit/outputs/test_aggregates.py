@@ -7,14 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.building import NOW, TIMES, make_change, make_station
+from tests.building import NOW, TIMES, make_change, make_station, statuses
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import View
 from ladestrom.errors import LogFailure
 from ladestrom.formats.wire import instant
-from ladestrom.model import Change, Entry, Status
+from ladestrom.model import Change, Entry, Status, StatusChanged
 from ladestrom.outputs.map import aggregates
 from ladestrom.outputs.map.aggregates import HOUR_MS, HOURS_MAX, Aggregates
 
@@ -120,7 +120,8 @@ async def test_what_comes_while_it_reads_is_in_it_once() -> None:
 
     async def meanwhile() -> None:
         # The log is ahead of the view: what is recalled must not be taken again.
-        entries = await log.append([make_change(evse, Status.BLOCKED, NOW) for evse in STATION.evses])
+        changes = [make_change(evse, Status.BLOCKED, NOW) for evse in STATION.evses]
+        entries = statuses(await log.append(changes))
         if len(reads) % 2:
             waiting.extend(entries)
             for entry in waiting:
@@ -130,7 +131,7 @@ async def test_what_comes_while_it_reads_is_in_it_once() -> None:
         else:
             waiting.extend(entries)
 
-    waiting: list[Entry] = []
+    waiting: list[StatusChanged] = []
     reads = counted(log, meanwhile, most=30)
     await made.recall()
     made.follow(list(waiting))
@@ -138,7 +139,7 @@ async def test_what_comes_while_it_reads_is_in_it_once() -> None:
         view.apply(entry)
     assert made.history._count == made.history.seq == log.last.seq
     words = [word >> 10 for word in made.history._words]
-    assert words == [made.counts.evses[entry.change.evse] for entry in await log.read(0, 10_000)]
+    assert words == [made.counts.evses[entry.change.evse] for entry in statuses(await log.read(0, 10_000))]
 
 
 async def test_what_is_trimmed_while_it_reads_is_not_claimed() -> None:
@@ -170,7 +171,7 @@ async def test_a_log_that_cannot_be_read_leaves_a_history_that_begins_now(
     monkeypatch.setattr(log, "read", fail)
     await made.recall()
     assert made.history.since == NOW
-    entries = await log.append([make_change(STATION.evses[0], Status.BLOCKED, NOW)])
+    entries = statuses(await log.append([make_change(STATION.evses[0], Status.BLOCKED, NOW)]))
     view.apply(entries[0])
     made.follow(entries)
     assert made.history._count == 1
