@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from tests.simulation.truth import Wish
 
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
+from ladestrom.ports.registry import RegistryDelta
 
 OPERATORS: Final = (Operator("alfa", ("NOALF", "DKALF")), Operator("beta", ("NOBET", "SEBET")))
 PLUG: Final = Connector("IEC_62196_T2")
@@ -40,69 +42,78 @@ STATIONS: Final = (
     _station("DAN_00006", (55.7, 12.6), "Alfa", ["DK*ALF*E6*1", "dk*alf*e6*2"]),
 )
 EVSES: Final = tuple(evse for station in STATIONS for evse in station.evses)
-NAMES: Final[Mapping[str, str]] = {evse.key: evse.name for evse in EVSES}
 
-EVERYWHERE: Final = frozenset(station.uuid for station in STATIONS)
-NORWAY: Final = frozenset({"NOR_00001", "NOR_00002", "NOR_00003"})
 SUBSCRIPTIONS: Final = (
-    Wish({}, EVERYWHERE),
-    Wish({"country": "NOR"}, NORWAY),
-    Wish({"operator": "beta"}, frozenset({"NOR_00003", "SWE_00004", "SWE_00005"}), source="beta"),
-    Wish({"station": "NOR_00001,SWE_00004"}, frozenset({"NOR_00001", "SWE_00004"})),
-    Wish({"bbox": "12,55,19,60"}, frozenset({"SWE_00004", "SWE_00005", "DAN_00006"})),
+    Wish({}),
+    Wish({"country": "NOR"}, country="NOR"),
+    Wish({"operator": "beta"}, operator="beta"),
+    Wish({"station": "NOR_00001,SWE_00004"}, stations=frozenset({"NOR_00001", "SWE_00004"})),
+    Wish({"bbox": "12,55,19,60"}, box=(12, 55, 19, 60)),
 )
 """What consumers of both versions ask for."""
 FINER_SUBSCRIPTIONS: Final = (
     *SUBSCRIPTIONS,
-    Wish({"evse": "NOALFE11,SE*BET*E4*2"}, EVERYWHERE, frozenset({"NOALFE11", "SEBETE42"})),
-    Wish({"status": "AVAILABLE"}, EVERYWHERE, None, frozenset({"AVAILABLE"})),
+    Wish({"evse": "NOALFE11,SE*BET*E4*2"}, evses=frozenset({"NOALFE11", "SEBETE42"})),
+    Wish({"status": "AVAILABLE"}, statuses=frozenset({"AVAILABLE"})),
     Wish(
         {"country": "NO", "status": "charging,OUTOFORDER"},
-        NORWAY,
-        None,
-        frozenset({"CHARGING", "OUTOFORDER"}),
+        country="NOR",
+        statuses=frozenset({"CHARGING", "OUTOFORDER"}),
     ),
 )
 """What consumers of version 2 ask for."""
 
 
 class Registry:
-    """The stations as they are now."""
+    """The stations as they are now. Is the store of the real `Reconciliation`, which asks for no more."""
 
     def __init__(self, *, moves: bool) -> None:
         """A registry whose EVSEs go from station to station, or only go and come."""
         self._moves = moves
+        self.revision = 1
         self.stations = {station.uuid: station for station in STATIONS}
+        self._written = dict.fromkeys(self.stations, 1)
 
-    def change(self, rng: random.Random) -> list[str]:
+    async def registry_since(self, revision: int) -> RegistryDelta:
+        """Implements `ports.Store.registry_since`."""
+        await asyncio.sleep(0)
+        stations = [self.stations[uuid] for uuid, at in self._written.items() if at > revision]
+        return RegistryDelta(self.revision, tuple(stations), ())
+
+    def change(self, rng: random.Random) -> int:
         """One change by chance: an EVSE goes, comes or moves, a station vanishes or returns.
 
-        Returns the stations that are different now.
+        Returns the number of stations that are different now.
         """
+        self.revision += 1
         evse = rng.choice(EVSES)
         holder = next((each for each in self.stations.values() if _holds(each, evse.key)), None)
         goes_to = rng.choice((None, evse.station, *(rng.choice(STATIONS).uuid,) * 4 * self._moves))
         if rng.random() < 0.25:
             return self._vanish(rng.choice(STATIONS).uuid)
-        changed = []
+        changed = 0
         if holder is not None and holder.uuid != goes_to:
-            changed.append(self._put(holder, [each for each in holder.evses if each.key != evse.key]))
+            changed += self._put(holder, [each for each in holder.evses if each.key != evse.key])
         if goes_to is not None and (holder is None or holder.uuid != goes_to):
             moved = msgspec.structs.replace(evse, station=goes_to)
             target = self.stations[goes_to]
-            changed.append(self._put(target, [*target.evses, moved]))
+            changed += self._put(target, [*target.evses, moved])
         return changed
 
-    def _vanish(self, uuid: str) -> list[str]:
+    def _vanish(self, uuid: str) -> int:
         station = self.stations[uuid]
         vanished_at = VANISHED_AT if station.vanished_at is None else None
-        self.stations[uuid] = msgspec.structs.replace(station, vanished_at=vanished_at)
-        return [uuid]
+        self._write(msgspec.structs.replace(station, vanished_at=vanished_at))
+        return 1
 
-    def _put(self, station: Station, evses: Sequence[Evse]) -> str:
+    def _put(self, station: Station, evses: Sequence[Evse]) -> int:
         outlets = tuple(Outlet(index, PLUG) for index in range(len(evses)))
-        self.stations[station.uuid] = msgspec.structs.replace(station, evses=tuple(evses), outlets=outlets)
-        return station.uuid
+        self._write(msgspec.structs.replace(station, evses=tuple(evses), outlets=outlets))
+        return 1
+
+    def _write(self, station: Station) -> None:
+        self.stations[station.uuid] = station
+        self._written[station.uuid] = self.revision
 
 
 def _holds(station: Station, key: str) -> bool:

@@ -11,9 +11,9 @@ import contextlib
 import itertools
 import math
 import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from unittest import mock
 
 import msgspec
@@ -22,6 +22,7 @@ from tests.simulation.consumers import Request
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.nature import Nature
 from tests.simulation.network import GOING_AWAY, Link
+from tests.simulation.registry import OPERATORS, Registry
 from tests.simulation.truth import Truth
 
 from ladestrom import tasks
@@ -34,10 +35,20 @@ from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
 from ladestrom.core.view import View
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.errors import LadestromError, LogFailure
-from ladestrom.model import Change, Entry, Millis, Operator, Position, Receipt, Station, StatusReport
+from ladestrom.model import (
+    AnyChange,
+    Entry,
+    Millis,
+    Operator,
+    Position,
+    Receipt,
+    StatusReport,
+)
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, decode_select, refused
+from ladestrom.ports.log import Recovered
+from ladestrom.ports.stores import Store
 from ladestrom.reader import channel as channel_module
 from ladestrom.reader import channels as channels_module
 from ladestrom.reader.broadcast import Broadcast
@@ -47,8 +58,10 @@ from ladestrom.reader.subscriptions import Phase, Sink, Subscriber, Subscription
 from ladestrom.reader.walks import WALKS_MAX
 from ladestrom.tasks import Turns
 from ladestrom.writer import hub as hub_module
+from ladestrom.writer.checkpoints import Checkpoints
 from ladestrom.writer.expiry import Expiry
 from ladestrom.writer.hub import Hub, HubLimits
+from ladestrom.writer.reconciliation import Readings, Reconciliation
 
 T = TypeVar("T")
 
@@ -58,6 +71,8 @@ DRAIN_S: Final = 3_600.0
 """By the simulated clock."""
 EXPIRE_S: Final = 7.0
 AUDIT_S: Final = 0.5
+RETRY_S: Final = 0.2
+"""Between two looks at a registry that could not be taken."""
 READ_STALL_CHANCE: Final = 0.2
 READ_STALL_S_MAX: Final = 3.0
 BURST_BYTES_MAX: Final = 64 * 1024
@@ -145,7 +160,7 @@ class SlowLog(MemoryLog):
     async def _wait(self) -> None:
         await asyncio.sleep(0 if self.is_calm else self._rng.random() * self._delay_s)
 
-    async def append(self, changes: Sequence[Change]) -> Sequence[Entry]:
+    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         await self._wait()
         if self.fails:
             self.fails = False
@@ -184,7 +199,7 @@ class Server:
     def __init__(
         self,
         log: SlowLog,
-        stations: Mapping[str, Station],
+        registry: Registry,
         rng: random.Random,
         wrong: Callable[[str], None],
         nature: Nature,
@@ -194,13 +209,13 @@ class Server:
         self.is_open = False
         self.links: dict[Link, None] = {}
         self.log = log
-        self.directory = Directory(stations.values())
+        self.directory = Directory()
         self._loop = loop
         self._rng = rng
         self._wrong = wrong
         self._nature = nature
         self.board = Board()
-        self.view = View(self.directory, log.last.epoch)
+        self.view = View(Directory(), log.last.epoch)
         self.v2 = V2Dialect(
             Limits(0, nature.part_bytes_max, 64 * 1024, 100, math.ceil(nature.heartbeat_s)), Attribution()
         )
@@ -222,6 +237,11 @@ class Server:
             clock=self.now,
         )
         self.hub.raw = self.broadcast
+        self.reconciliation = Reconciliation(
+            cast("Store", registry), self.hub, lambda: Readings(wanted=False, stale_after_ms=0), self.now
+        )
+        self.checkpoints = Checkpoints(log, self.hub, every_s=0.0, every_entries=1)
+        self._refreshing = asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
         self._under_way: dict[asyncio.Task[Any], None] = {}
 
@@ -240,11 +260,19 @@ class Server:
     async def start(self) -> None:
         """Recovers, brings the registry onto the board, and opens."""
         self.log.reopen()
-        rows = await self.hub.recover()
-        self.view.load(((row.seq, row.change) for row in rows), self.log.last.seq)
+        operators = {operator.name: operator for operator in OPERATORS}
+        self.hub.set_operators(OPERATORS)
+        self.reconciliation.follow(operators)
+        found = await self.hub.recover()
+        if self.log.lacks_stations:
+            stations = await self.reconciliation.adopt(self.log.last.seq)
+            await self.log.adopt(stations)
+            found = Recovered(found.rows, stations)
+        self.checkpoints.seq = self.log.last.seq
+        self.view.load(((row.seq, row.change) for row in found.rows), self.log.last.seq, found.stations)
         self._run(self.hub.run())
         self._run(self.broadcast.run())
-        await self.reconcile()
+        await self.refresh(everything=True)
         self._run(self._checkpoints())
         self._run(self._expiries())
         self._run(self._audits())
@@ -253,21 +281,19 @@ class Server:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
 
-    async def reconcile(self) -> None:
-        """What the registry has comes onto the board, what it lacks leaves it."""
-        gone = [key for key in self.board.cells if not self.directory.has(key)]
-        await self.hub.reconcile(list(self.directory.evses()), gone)
+    async def refresh(self, *, everything: bool = False) -> None:
+        """Takes what was written to the registry, as `roles.following` does."""
+        async with self._refreshing:
+            while True:
+                with contextlib.suppress(LogFailure):
+                    delta = await self.reconciliation.take(everything=everything)
+                    self.reconciliation.revision = delta.revision
+                    return
+                await asyncio.sleep(RETRY_S)
 
-    async def take_registry(self, stations: Sequence[Station]) -> None:
-        """Stations that changed in the registry, as `ladestrom.app` takes them."""
-        with self.broadcast.registering(stations):
-            gone = {evse.key for station in stations for evse in self.directory.put(station)}
-        present = [evse for station in stations for evse in self.directory.present(station.uuid)]
-        while self.is_open:
-            missing = [key for key in sorted(gone) if not self.directory.has(key)]
-            with contextlib.suppress(LogFailure):
-                await self._unless_ended(self.hub.reconcile(present, missing))
-                return
+    async def take_registry(self) -> None:
+        """The registry was written to."""
+        await self._unless_ended(self.refresh())
 
     async def crash(self) -> None:
         """Ends at once, in the middle of everything."""
@@ -291,16 +317,12 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.log.checkpoint(
-            self.board.rows(self.board.take_touched()), self.board.seq, self.hub.times()
-        )
+        await self.checkpoints.take()
 
     async def _checkpoints(self) -> None:
         while True:
             await asyncio.sleep(self._rng.random() * self._nature.checkpoint_s)
-            await self.log.checkpoint(
-                self.board.rows(self.board.take_touched()), self.board.seq, self.hub.times()
-            )
+            await self.checkpoints.take()
             await self.log.trim()
 
     async def _expiries(self) -> None:

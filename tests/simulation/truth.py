@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from ladestrom.model import Change, Entry, Station
+from ladestrom.model import Change, Entry, Station, StationChanged, evse_key
 
 HIDDEN: Final = frozenset({"PLANNED", "REMOVED"})
 NOBIL: Final[Mapping[str, tuple[int, int]]] = {
@@ -25,25 +25,58 @@ NOBIL: Final[Mapping[str, tuple[int, int]]] = {
 """Status and error on version 1 of the stream."""
 
 Told = tuple[str, str, str, int, str | None, str | None, str, str]
-"""A row of version 2: station, evse, status, error, changed_at, observed_at, source, cause."""
-Body = tuple[int, tuple[tuple[int, int, int], ...]]
+"""A row of version 2: station, evse (its key), status, error, changed_at, observed_at, source, cause."""
+Was = tuple[str, int]
+"""Status and error before."""
+Body = tuple[int | None, tuple[tuple[int, int, int], ...]]
 """A station of version 1: status; and status, error and timestamp of its connectors."""
+
+NO_BODY: Final[Body] = (-1, ())
+
+
+class Record(NamedTuple):
+    """What a register says of a station, as far as consumers are told of it or may ask for it."""
+
+    uuid: str
+    country: str
+    longitude: float
+    latitude: float
+    operators: frozenset[str]
+    """Its operator and its EVSEs' parties, in small letters."""
+    connectors: tuple[str, ...]
+    """The key of each one's EVSE, in registry order; none of a station that has vanished."""
+    is_there: bool
+    """It has not vanished."""
+
+    @property
+    def outline(self) -> tuple[object, ...]:
+        """What filters see of it."""
+        return self[1:5]
 
 
 class Fact(NamedTuple):
-    """One entry of the log."""
+    """One entry of the log: an EVSE's status is another."""
 
     seq: int
     key: str
     station: str
     row: Told
-    was: tuple[str, int]
+    was: Was
     error: bool
     changed_at: int
+    was_source: str
 
     @property
     def status(self) -> str:
         return self.row[2]
+
+    @property
+    def source(self) -> str:
+        return self.row[6]
+
+    @property
+    def is_shown(self) -> bool:
+        return self.status not in HIDDEN
 
     @property
     def leaves(self) -> bool:
@@ -51,24 +84,59 @@ class Fact(NamedTuple):
         return self.row[2] == "REMOVED" and self.row[7] != "registered"
 
 
+class Renewed(NamedTuple):
+    """One entry of the log: a station's record is another."""
+
+    seq: int
+    record: Record
+
+    @property
+    def station(self) -> str:
+        return self.record.uuid
+
+
 class Wish(NamedTuple):
-    """What a consumer asks for, in words and as what it comes to."""
+    """What a consumer asks for, in words and as what it comes to; None lets all pass."""
 
     words: Mapping[str, str]
-    stations: frozenset[str]
+    country: str | None = None
+    operator: str | None = None
+    """In small letters. In version 2, what a source of this name tells is asked for too, wherever it is."""
+    stations: frozenset[str] | None = None
+    box: tuple[float, float, float, float] | None = None
+    """West, south, east, north."""
     evses: frozenset[str] | None = None
-    """Keys; None is all of these stations."""
+    """Keys."""
     statuses: frozenset[str] | None = None
-    source: str = ""
-    """In version 2, what it tells is asked for too, wherever its EVSEs are."""
+
+    @property
+    def by_record(self) -> bool:
+        """Whether another record of a station may let it in, or out."""
+        return self.country is not None or self.operator is not None or self.box is not None
+
+    def has(self, record: Record | None, source: str = "") -> bool:
+        """Whether a station passes, and what this source tells of it."""
+        if record is None:
+            return False
+        if self.country is not None and record.country != self.country:
+            return False
+        if self.stations is not None and record.uuid not in self.stations:
+            return False
+        if self.operator is not None and self.operator not in record.operators | {source.lower()}:
+            return False
+        if self.box is None:
+            return True
+        west, south, east, north = self.box
+        return west <= record.longitude <= east and south <= record.latitude <= north
+
+    def chooses(self, key: str, status: str) -> bool:
+        """Whether an EVSE passes in this status, whatever its station."""
+        is_meant = self.evses is None or key in self.evses
+        return is_meant and status not in HIDDEN and (self.statuses is None or status in self.statuses)
 
     def is_about(self, fact: Fact) -> bool:
-        is_there = fact.station in self.stations or (self.source != "" and fact.row[6] == self.source)
-        return is_there and (self.evses is None or fact.key in self.evses)
-
-    def wants(self, fact: Fact) -> bool:
-        """Whether each change of this kind is told: what leads out of the chosen statuses is, too."""
-        if not self.is_about(fact):
+        """Whether a change is told where its station passes: what leads out of the chosen statuses is, too."""
+        if self.evses is not None and fact.key not in self.evses:
             return False
         return self.statuses is None or fact.status in self.statuses or fact.was[0] in self.statuses
 
@@ -76,120 +144,199 @@ class Wish(NamedTuple):
 class Truth:
     """The log of one epoch, entry by entry."""
 
-    def __init__(self, names: Mapping[str, str], stations: Mapping[str, Station]) -> None:
-        self.names = names
-        """EVSE key to its id as written."""
-        self.stations = stations
-        """The registry as it is now."""
-        self.facts: list[Fact] = []
+    def __init__(self) -> None:
+        self.taken_over: Sequence[Record] = ()
+        """Records with which a log of the old form was taken over: they hold for all that is older."""
+        self.facts: list[Fact | Renewed] = []
         self.newest: dict[str, int] = {}
         """Station to the sequence of its last change."""
+        self.changes = 0
+        """Facts about EVSEs."""
+        self._moves: list[tuple[int, str]] = []
+        """Entries by which filters see another station than before: sequence and station."""
+        self._records: dict[str, Record] = {}
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Takes entries that have just become durable."""
         for entry in entries:
-            fact = fact_of(entry.seq, entry.change, self.names)
-            self.facts.append(fact)
-            self.newest[fact.station] = fact.seq
+            self._add(fact_of(entry))
+
+    def _add(self, fact: Fact | Renewed) -> None:
+        self.facts.append(fact)
+        self.newest[fact.station] = fact.seq
+        if isinstance(fact, Fact):
+            self.changes += 1
+            return
+        before = self._records.get(fact.station)
+        if before is not None and before.outline != fact.record.outline:
+            self._moves.append((fact.seq, fact.station))
+        self._records[fact.station] = fact.record
+
+    def take_over(self, stations: Iterable[Station]) -> None:
+        """The log was of the old form, and has these records from now on."""
+        self.taken_over = [record_of(station) for station in stations]
+        self._records = {record.uuid: record for record in self.taken_over}
+        self._moves.clear()
+        self.facts = [
+            Renewed(fact.seq, _NOWHERE) if isinstance(fact, Renewed) else fact for fact in self.facts
+        ]
 
     def until(self, seq: int) -> Truth:
         """The same log without what came after `seq`: how it begins in another epoch."""
-        other = Truth(self.names, self.stations)
-        other.facts = self.facts[:seq]
-        for fact in other.facts:
-            other.newest[fact.station] = fact.seq
+        other = Truth()
+        other.taken_over = self.taken_over
+        other._records = {record.uuid: record for record in self.taken_over}
+        for fact in self.facts[:seq]:
+            other._add(fact)
         return other
 
-    def between(self, after: int, until: int) -> Sequence[Fact]:
+    def moved_since(self, seq: int) -> set[str]:
+        """Stations in which filters may have seen something else after a position than they see now."""
+        return {station for at, station in self._moves if at > seq}
+
+    def between(self, after: int, until: int) -> Sequence[Fact | Renewed]:
         """Facts with `after < seq <= until`."""
         return self.facts[after:until]
 
 
-class Reader:
+class Fold:
+    """What the log adds up to at a position."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self.at = 0
+        self.records = {record.uuid: record for record in truth.taken_over}
+        self.held: dict[str, dict[str, Fact]] = {}
+        """Each station's EVSEs, by uuid and key."""
+
+    def go(self, seq: int) -> None:
+        """Moves on to a position."""
+        for fact in self.truth.between(self.at, seq):
+            self.take(fact)
+        self.at = max(self.at, seq)
+
+    def take(self, fact: Fact | Renewed) -> None:
+        """Takes the next entry."""
+        if isinstance(fact, Renewed):
+            self.records[fact.station] = fact.record
+        else:
+            self.held.setdefault(fact.station, {})[fact.key] = fact
+
+
+class Reader(Fold):
     """The state that a consumer of version 2 must have: a fold that goes along with its position."""
 
     def __init__(self, truth: Truth, wish: Wish) -> None:
-        self.truth = truth
+        super().__init__(truth)
         self.wish = wish
-        self.at = 0
         self.rows: dict[str, Told] = {}
-        """By EVSE as written."""
+        """By EVSE (key)."""
+        self._steps: list[tuple[str, Told, Was]] = []
 
-    def go(self, seq: int) -> None:
-        """Moves on to a position."""
-        statuses = self.wish.statuses
-        for fact in self.truth.between(self.at, seq):
-            if not self.wish.is_about(fact):
+    def take(self, fact: Fact | Renewed) -> None:
+        """Takes the next entry."""
+        if isinstance(fact, Renewed):
+            before = self.records.get(fact.station)
+            super().take(fact)
+            self._renewed(fact, before)
+            return
+        super().take(fact)
+        wish, record = self.wish, self.records.get(fact.station)
+        if wish.chooses(fact.key, fact.status) and wish.has(record, fact.source):
+            self.rows[fact.key] = fact.row
+        elif fact.is_shown or self.rows.get(fact.key, fact.row)[0] == fact.station:
+            # It is not shown at another station, to which it went from this one.
+            self.rows.pop(fact.key, None)
+        if not wish.is_about(fact):
+            return
+        if wish.has(record, fact.source):
+            self._steps.append((fact.station, fact.row, fact.was))
+        elif wish.chooses(fact.key, fact.was[0]) and wish.has(record, fact.was_source):
+            self._steps.append((fact.station, _gone(fact.row), fact.was))
+
+    def _renewed(self, fact: Renewed, before: Record | None) -> None:
+        moved = []
+        for held in self.held.get(fact.station, {}).values():
+            if not self.wish.chooses(held.key, held.status):
                 continue
-            name = fact.row[1]
-            if fact.status in HIDDEN or (statuses is not None and fact.status not in statuses):
-                self.rows.pop(name, None)
-            else:
-                self.rows[name] = fact.row
-        self.at = max(self.at, seq)
+            had, has = self.wish.has(before, held.source), self.wish.has(fact.record, held.source)
+            if has and not had:
+                self.rows[held.key] = held.row
+                moved.append((fact.station, (*held.row[:7], "selected"), ("REMOVED", 0)))
+            elif had and not has:
+                self.rows.pop(held.key, None)
+                moved.append((fact.station, _gone(held.row), (held.status, held.row[3])))
+        self._steps += sorted(moved)
 
-    def every(self, seq: int) -> Iterator[Fact]:
-        """Each change after the present position that a consumer has to be told, up to `seq`."""
-        return (fact for fact in self.truth.between(self.at, seq) if self.wish.wants(fact))
+    def steps(self, seq: int) -> Iterator[tuple[str, Told, Was]]:
+        """Moves on to a position; each change on the way that a consumer has to be told, and its station."""
+        self._steps = []
+        self.go(seq)
+        return iter(self._steps)
 
 
-class StationReader:
+class StationReader(Fold):
     """The state that a consumer of version 1 must have."""
 
     def __init__(self, truth: Truth, wish: Wish) -> None:
-        self.truth = truth
+        super().__init__(truth)
         self.wish = wish
-        self.at = 0
-        self._facts: dict[str, dict[str, Fact]] = {}
-        self._last: dict[str, Fact] = {}
+        self._leaving: dict[str, Body] = {}
+        """Stations whose last change took an EVSE out, as they are shown once with it."""
 
-    def go(self, seq: int) -> None:
-        """Moves on to a position."""
-        for fact in self.truth.between(self.at, seq):
-            if fact.station in self.wish.stations:
-                self._facts.setdefault(fact.station, {})[fact.key] = fact
-                self._last[fact.station] = fact
-        self.at = max(self.at, seq)
+    def take(self, fact: Fact | Renewed) -> None:
+        """Takes the next entry."""
+        super().take(fact)
+        if isinstance(fact, Fact):
+            self._leaving.pop(fact.station, None)
+            if fact.leaves:
+                self._leaving[fact.station] = self._body(fact.station, fact)
 
     def uuids(self) -> set[str]:
         """Stations that are listed."""
-        return {uuid for uuid in self._facts if self.truth.stations[uuid].vanished_at is None}
+        return {uuid for uuid in self.held if self._is_listed(uuid)}
 
-    def has_left(self, uuid: str) -> bool:
-        """Whether the station's last change took an EVSE out, which is shown once more and then needs no change
-        to be gone.
+    def _is_listed(self, uuid: str) -> bool:
+        record = self.records.get(uuid)
+        return record is not None and record.is_there and self.wish.has(record)
+
+    def shows(self, uuid: str, body: Body) -> bool:
+        """Whether a station may be shown so.
+
+        An EVSE that has just left may be there once more, or not. Of a station that is not in the selection,
+        nothing may be known.
         """
-        return uuid in self._last and self._last[uuid].leaves
+        if not self._is_listed(uuid):
+            return body[0] == -1 and all((status, error) == (-1, 0) for status, error, _ in body[1])
+        return body in {self._body(uuid, None), self._leaving.get(uuid)}
 
-    def bodies(self, uuid: str) -> set[Body]:
-        """What may be shown of a station: an EVSE that has just left may be there once more, or not."""
-        last = self._last[uuid]
-        shown = {self._body(uuid, None)}
-        if last.leaves:
-            shown.add(self._body(uuid, last))
-        return shown
+    def body(self, uuid: str) -> Body:
+        """How a station is shown now."""
+        return self._body(uuid, None)
 
     def _body(self, uuid: str, leaving: Fact | None) -> Body:
-        station = self.truth.stations[uuid]
-        facts = self._facts[uuid]
+        record, facts = self.records.get(uuid), self.held.get(uuid, {})
         connectors = []
-        for outlet in () if station.vanished_at is not None else station.outlets:
-            fact = facts.get(station.evses[outlet.evse].key)
+        for key in () if record is None else record.connectors:
+            fact = facts.get(key)
             if fact is None:
                 connectors.append((-1, 0, -1))
             elif fact is leaving:
                 connectors.append((-1, 0, fact.changed_at))
-            elif fact.status not in HIDDEN:
+            elif fact.is_shown:
                 status, error = NOBIL[fact.status]
                 connectors.append((status, error | fact.error, fact.changed_at))
         return _station_status(connectors), tuple(connectors)
 
 
-def fact_of(seq: int, change: Change, names: Mapping[str, str]) -> Fact:
+def fact_of(entry: Entry) -> Fact | Renewed:
     """An entry in the words of the stream."""
+    if isinstance(entry, StationChanged):
+        return Renewed(entry.seq, record_of(entry.change.station))
+    change: Change = entry.change
     row = (
         change.station,
-        names[change.evse],
+        change.evse,
         str(change.status.value),
         int(change.error),
         _iso(change.changed_at),
@@ -198,7 +345,33 @@ def fact_of(seq: int, change: Change, names: Mapping[str, str]) -> Fact:
         str(change.cause.value),
     )
     was = (str(change.was_status.value), int(change.was_error))
-    return Fact(seq, change.evse, change.station, row, was, change.error, change.changed_at)
+    return Fact(
+        entry.seq, change.evse, change.station, row, was, change.error, change.changed_at, change.was_source
+    )
+
+
+def record_of(station: Station) -> Record:
+    """A station's record as far as it matters here."""
+    words = {evse.party for evse in station.evses} | {station.operator}
+    is_there = station.vanished_at is None
+    return Record(
+        station.uuid,
+        station.country,
+        station.longitude,
+        station.latitude,
+        frozenset(word.lower() for word in words if word),
+        tuple(station.evses[outlet.evse].key for outlet in station.outlets) if is_there else (),
+        is_there,
+    )
+
+
+def spelling(name: str) -> str:
+    """An EVSE's name in the form in which names compare."""
+    return evse_key(name) or name.upper()
+
+
+def _gone(row: Told) -> Told:
+    return (row[0], row[1], "REMOVED", 0, *row[4:7], "deselected")
 
 
 def _station_status(connectors: Sequence[tuple[int, int, int]]) -> int:
@@ -214,3 +387,6 @@ def _iso(at: int) -> str | None:
         return None
     seconds, ms = divmod(at, 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{ms:03d}Z"
+
+
+_NOWHERE: Final = Record("", "", 0.0, 0.0, frozenset(), (), is_there=False)

@@ -25,14 +25,13 @@ from tests.simulation.network import Link
 from tests.simulation.registry import (
     EVSES,
     FINER_SUBSCRIPTIONS,
-    NAMES,
     OPERATORS,
     STATIONS,
     SUBSCRIPTIONS,
     Registry,
 )
 from tests.simulation.serving import DRAIN_S, Server, SlowLog, scaled
-from tests.simulation.truth import Truth, Wish
+from tests.simulation.truth import Fact, Truth, Wish
 
 from ladestrom.client.v2_session import Mode
 from ladestrom.model import Evse, Millis, Operator, Position, Status, StatusReport
@@ -151,7 +150,7 @@ class World:
         """From nothing to rest, round after round."""
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(lambda _, context: self.wrong(_told(context)))
-        truth = self._truths["e0"] = Truth(NAMES, self._registry.stations)
+        truth = self._truths["e0"] = Truth()
         self._log = SlowLog("e0", truth, self._rng("log"), self.nature)
         await self._start_server()
         self._gather_consumers()
@@ -161,12 +160,12 @@ class World:
                 await self._rest()
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
             self.wrong(repr(error))
-        self.seen["changes"] = len(self._log.truth.facts)
+        self.seen["changes"] = self._log.truth.changes
 
     async def _start_server(self) -> None:
         server = Server(
             self._log,
-            self._registry.stations,
+            self._registry,
             self._rng(f"server {self.seen['servers']}"),
             self.wrong,
             self.nature,
@@ -224,7 +223,8 @@ class World:
 
     def _check_receipts(self) -> None:
         """What was accepted is in the log; a power cut may cost its end."""
-        logged = Counter(fact.row[6] for fact in self._log.truth.facts if fact.row[7] == "reported")
+        facts = (fact for fact in self._log.truth.facts if isinstance(fact, Fact))
+        logged = Counter(fact.source for fact in facts if fact.row[7] == "reported")
         for name, accepted in self._accepted.items():
             if accepted > logged[name] and not self._epochs:
                 self.wrong(f"{name} was told of {accepted} changes, and {logged[name]} are in the log")
@@ -241,9 +241,8 @@ class World:
         consumer: Consumer
         if rng.random() < 0.25:
             framing = rng.choice(("text", "deflate"))
-            wish = rng.choice(SUBSCRIPTIONS[:3])
+            wish = rng.choice(SUBSCRIPTIONS)
             consumer = V1Consumer(name, self, own, framing, wish, raw=rng.random() < 0.5)
-            consumer.is_strict = "registry" not in self.nature.events
         else:
             mode = Mode.EVERY if rng.random() < self.nature.every_share else Mode.LATEST
             consumer = V2Consumer(name, self, own, rng.choice(self.nature.palette), mode)
@@ -329,10 +328,9 @@ class World:
             await self._server.withdraw(uuid)
 
     async def _change_registry(self, rng: random.Random) -> None:
-        changed = self._registry.change(rng)
-        self.seen["registry changes"] += len(changed)
+        self.seen["registry changes"] += self._registry.change(rng)
         if self._server is not None and self._server.is_open:
-            await self._server.take_registry([self._registry.stations[uuid] for uuid in changed])
+            await self._server.take_registry()
 
     async def _fail_append(self, rng: random.Random) -> None:
         self._log.fails = rng.random() < 0.5
