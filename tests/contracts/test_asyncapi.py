@@ -92,7 +92,7 @@ def test_the_parameters_are_those_that_the_streams_look_at() -> None:
         return set(document()["channels"][channel]["bindings"]["ws"]["query"]["properties"])
 
     assert named("streamV1") == named("streamV1Realtime") == STATION_FILTERS | {"types", "since"}
-    assert named("streamV2") == EVSE_FILTERS | {"since", "mode", "batch_ms"}
+    assert named("streamV2") == EVSE_FILTERS | {"batch_ms", "include", "mode", "on_reset", "since"}
     events = document()["operations"]["sendEventsV2"]["bindings"]["http"]["query"]["properties"]
     assert set(events) == named("streamV2")
 

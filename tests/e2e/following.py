@@ -113,6 +113,7 @@ class Follower:
         key: str = "stream",
         headers: Mapping[str, str] | None = None,
         session: V2Session | None = None,
+        include_stations: bool = False,
         **options: Any,
     ) -> None:
         """Connects; with a session that was followed before, from where it stands.
@@ -126,9 +127,12 @@ class Follower:
             key: one of `server.keys`.
             headers: further ones.
             session: the memory of an earlier connection; selection, mode and batch_ms are its own.
+            include_stations: whether records are told, too.
             options: of the wire.
         """
-        self.session = session or V2Session(selection, mode=mode, batch_ms=batch_ms)
+        self.session = session or V2Session(
+            selection, mode=mode, batch_ms=batch_ms, include_stations=include_stations
+        )
         self.over = over
         self.told: list[dict[str, Any]] = []
         """Messages of this connection."""

@@ -380,12 +380,13 @@ class Serving:
         return self.write(lambda store: store.import_stations("nobil", stations, now(), complete=complete))
 
     def in_step(self) -> None:
-        """Returns when the server knows what the store has."""
+        """Returns when the server knows what the store has, and readers what the log has."""
         newest = self.write(lambda store: store.revision())
         until(
             lambda: self.app.following.revision >= newest,
             "the server follows the store: stations, and rights",
         )
+        until(lambda: self.app.reader.view.seq == self.app.log.last.seq, "readers are in step with the log")
 
     # -- the outside ---------------------------------------------------------------------------------------
 

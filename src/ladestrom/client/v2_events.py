@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -42,6 +42,10 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     """In changes: what it was before."""
     uid: str | None = None
     """The operator's own id, where it has one; another operator may have the same."""
+
+
+Record = Mapping[str, Any]
+"""A station's record as the stream tells it: `uuid`, `revision`, and what its register says."""
 
 
 class Greeted(msgspec.Struct, frozen=True):
@@ -89,6 +93,18 @@ class Changed(msgspec.Struct, frozen=True):
     position: Position
     """Up to where the board holds now. It stays where it was until a batch is complete."""
     rows: Sequence[Row]
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """These stations have another record, came into the selection, or left it."""
+
+    position: Position
+    """As in `Changed`."""
+    stations: Sequence[Record]
+    gone: Sequence[str]
+    """Uuids."""
+    rows: Sequence[Row] = ()
+    """Changes of EVSEs that came with them, in mode `every`."""
 
 
 class Confirmed(msgspec.Struct, frozen=True):
@@ -139,7 +155,20 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str
 
 
-Event = Greeted | Reset | Selected | Refused | Synced | Changed | Confirmed | Leaving | Ended | Noted | Fault
+Event = (
+    Greeted
+    | Reset
+    | Selected
+    | Refused
+    | Synced
+    | Changed
+    | Recorded
+    | Confirmed
+    | Leaving
+    | Ended
+    | Noted
+    | Fault
+)
 
 
 class _Limits(msgspec.Struct):
@@ -157,8 +186,11 @@ class Message(msgspec.Struct):
     parts: int = 0
     evses: tuple[Row, ...] = ()
     changes: tuple[Row, ...] = ()
+    stations: tuple[dict[str, Any], ...] = ()
+    gone: tuple[str, ...] = ()
     count: int = -1
     digest: str = ""
+    stations_digest: str | None = None
     retry_after_ms: int = 0
     server: str = ""
     limits: _Limits | None = None

@@ -34,6 +34,8 @@ from ladestrom.client.v2_events import (
     Leaving,
     Message,
     Noted,
+    Record,
+    Recorded,
     Refused,
     Reset,
     Row,
@@ -86,6 +88,7 @@ class V2Session:
         mode: Mode = Mode.LATEST,
         batch_ms: int | None = None,
         since: Position | None = None,
+        include_stations: bool = False,
     ) -> None:
         """Nothing is asked yet.
 
@@ -95,12 +98,15 @@ class V2Session:
             batch_ms: how long the server may gather changes.
             since: where another session stood whose board the caller has. This one's is a part until a
                 snapshot came, and no digest can be compared with it.
+            include_stations: whether to be told records of stations, too.
         """
         self.selection: Mapping[str, str] = _checked(selection or {})
         """The selection that holds, by name of filter."""
         self.mode = mode
         self.board: dict[str, Row] = {}
         """By EVSE as its row writes it. To be read only."""
+        self.stations: dict[str, Record] = {}
+        """Records by uuid, where they are told. To be read only."""
         self.position: Position | None = since
         """Up to where the board holds; None where a snapshot is needed."""
         self.confirmed = 0
@@ -111,6 +117,7 @@ class V2Session:
         self._statuses = _statuses(self.selection)
         self._asked: deque[Mapping[str, str]] = deque()
         self._digest = 0
+        self._include_stations = include_stations
         self._names: dict[str, str] = {}
         self._coming: _Coming | None = None
         """The snapshot that is being told."""
@@ -139,6 +146,8 @@ class V2Session:
         query = {**self.selection, "mode": self.mode.value}
         if self._batch_ms is not None:
             query["batch_ms"] = str(self._batch_ms)
+        if self._include_stations:
+            query["include"] = "stations"
         return query
 
     def forget(self) -> None:
@@ -240,6 +249,7 @@ class V2Session:
             return fault
         self._coming = coming
         coming.add(read.evses)
+        coming.stations.update((str(record.get("uuid")), record) for record in read.stations)
         if coming.rows > HELD_ROWS_MAX:
             return self._fault(FaultKind.TOO_LARGE, f"the snapshot has more than {HELD_ROWS_MAX} rows")
         return (
@@ -262,6 +272,7 @@ class V2Session:
     def _take(self, coming: _Coming, position: Position) -> Synced:
         self._coming = None
         self.board, self._names, self._digest = coming.board, coming.names, coming.digest
+        self.stations = coming.stations
         self.position = position
         self._in_step = self._told_before = self._is_whole = True
         return Synced(position, coming.missed, list(coming.left.values()))
@@ -283,6 +294,23 @@ class V2Session:
         self.position = position = Position(read.epoch, read.seq)
         self._in_step = True
         return Changed(position, rows)
+
+    def _recorded(self, read: Message) -> Event:
+        fault = self._check(read)
+        if fault is not None:
+            return fault
+        # Each is the whole truth about one station: one that comes twice does no harm.
+        for uuid in read.gone:
+            self.stations.pop(uuid, None)
+        self.stations.update((str(record.get("uuid")), record) for record in read.stations)
+        self.position = position = Position(read.epoch, read.seq)
+        rows: Sequence[Row] = ()
+        if read.seq != read.prev:
+            self._in_step = True
+            rows, self._held = self._held, []
+        for row in rows:
+            self._apply(row)
+        return Recorded(position, read.stations, read.gone, rows)
 
     def _apply(self, row: Row) -> None:
         key = digests.wire_key(row.evse)
@@ -308,6 +336,12 @@ class V2Session:
                 FaultKind.DIGEST,
                 f"{read.count} EVSEs and {read.digest[:40]} there, {count} and {digest} here,"
                 f" at {place(read)}",
+            )
+        records = digests.written(sum(map(_record_term, self.stations.values())))
+        if self._is_whole and read.stations_digest not in {None, records}:
+            return self._fault(
+                FaultKind.DIGEST,
+                f"records {quoted(read.stations_digest or '', 40)} there, {records} here, at {place(read)}",
             )
         self.confirmed += self._is_whole
         self.position = position = Position(read.epoch, read.seq)
@@ -339,6 +373,7 @@ class V2Session:
         "hello": _hello,
         "snapshot": _snapshot,
         "changes": _changes,
+        "stations": _recorded,
         "heartbeat": _heartbeat,
         "reset": _reset,
         "selected": _selected,
@@ -352,7 +387,7 @@ class V2Session:
 class _Coming:
     """A snapshot of which parts are to come: folded part by part, so that the last one costs no more."""
 
-    __slots__ = ("_before", "board", "digest", "left", "missed", "names", "parts", "rows")
+    __slots__ = ("_before", "board", "digest", "left", "missed", "names", "parts", "rows", "stations")
 
     def __init__(self, before: Mapping[str, Row] | None) -> None:
         self.board: dict[str, Row] = {}
@@ -363,6 +398,7 @@ class _Coming:
         """In the parts that came; some may be of one EVSE."""
         self._before = before
         """What was known before; None where nothing was ever told."""
+        self.stations: dict[str, Record] = {}
         self.missed: list[Row] = []
         """Rows that say something else."""
         self.left = dict(before or {})
@@ -383,6 +419,10 @@ class _Coming:
                 self.left.pop(row.evse, None)
                 if not _is_same(row, before.get(row.evse)):
                     self.missed.append(row)
+
+
+def _record_term(record: Record) -> int:
+    return digests.record_term(str(record.get("uuid")), int(record.get("revision", 0)))
 
 
 def _term(row: Row) -> int:

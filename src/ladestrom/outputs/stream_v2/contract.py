@@ -28,7 +28,7 @@ from ladestrom.edges.contract.samples import (
     SEQ,
     STATION,
 )
-from ladestrom.edges.contract.schemas import Schema, reference
+from ladestrom.edges.contract.schemas import Schema, Word, reference
 from ladestrom.edges.contract.served import JSON
 from ladestrom.edges.events import Close
 from ladestrom.errors import Unauthenticated
@@ -72,9 +72,10 @@ SERVER_SENT: Final = (*V2_SENT, Close)
 V2_DESCRIPTION: Final = """\
 `hello` comes first; then a `snapshot` in parts, or with `since` what was missed; then `changes`, and a
 `heartbeat` every {heartbeat_s} s. `prev` of a message is the `seq` of the one before: when it is not,
-something was lost. With `include=stations`, `stations` tells records in the same chain. `count` and `digest` of a heartbeat prove that the state is the server's. `mode=latest`: a
-consumer that reads too slowly gets the newest state of what changed. `mode=every`: each change, or it is
-closed with {slow}.
+something was lost. `count` and `digest` of a heartbeat prove that the state is the server's. With
+`include=stations`, `stations` tells records in the same chain, and `stations_digest` proves them.
+`mode=latest`: a consumer that reads too slowly gets the newest state of what changed. `mode=every`: each
+change, or it is closed with {slow}.
 """
 EVENT: Final[Schema] = {
     "type": "object",
@@ -116,6 +117,9 @@ _CHANGE: Final = ChangeRow(
     source=OPERATOR,
     cause=Cause.REPORTED,
     was=Was(Status.AVAILABLE, 0),
+)
+_RECORD_EVSE: Final = RecordEvse(
+    evse=EVSE, uid="4711", party="NOFJL", connectors=(RecordConnector("IEC_62196_T2", 22.0),)
 )
 _RECORD: Final = StationRecord(
     uuid=STATION,
@@ -289,6 +293,23 @@ SAMPLES: Final = (
     Close(Unauthenticated.close_code, "the key was revoked or has expired"),
 )
 
+WORDS: Final[Mapping[str, Word]] = {
+    "StationRecord.revision": Word(
+        "Sequence of the log's entry that brought this record: what `stations_digest` is made of.",
+        {"minimum": 0},
+    ),
+    "StationRecord.position": Word("Where the station is."),
+    "RecordEvse.party": Word("Country and party of its operator, without separator; null if unknown."),
+    "Snapshot.stations": Word("With `include=stations`: records, all of them in the first parts."),
+    "Stations.stations": Word("Records that changed, and of stations that came into the selection."),
+    "Stations.gone": Word("Uuids of stations that left the selection. `changes` tells of their EVSEs."),
+    "Heartbeat.stations_digest": Word(
+        "With `include=stations`: like `digest`, the sum modulo 2^32 over all records of the mixed CRC-32 of "
+        "`uuid|revision`, in eight hexadecimal digits.",
+        {"pattern": "^[0-9a-f]{8}$"},
+    ),
+}
+
 CONTRACT: Final = Part(
     tags={STATE: "Stations and EVSEs as they are, and the streams of what changes."},
     operations=OPERATIONS,
@@ -296,4 +317,5 @@ CONTRACT: Final = Part(
     parameters=PARAMETERS,
     sent=(Ticket, Cause, *SERVER_SENT),
     samples=SAMPLES,
+    words=WORDS,
 )

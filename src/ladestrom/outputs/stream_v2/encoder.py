@@ -407,19 +407,19 @@ class V2Drawing:
         epoch, seq = self._view.epoch, self._seq
         parts = [(b"", page) for page in self._pages.take()]
         if self._records is not None:
-            records = [(b'"stations":[%s],' % page, b"") for page in self._records.take()]
-            parts = records + [(b'"stations":[],', page) for _, page in parts]
+            records = [(b',"stations":[%s]' % page, b"") for page in self._records.take()]
+            parts = records + [(b',"stations":[]', page) for _, page in parts]
         count = len(parts)
         parts.reverse()
         for part in range(1, count + 1):
             stations, page = parts.pop()
-            payload = b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,%s"evses":[%s]}' % (
+            payload = b'{"type":"snapshot","epoch":"%s","seq":%d,"part":%d,"parts":%d,"evses":[%s]%s}' % (
                 epoch.encode(),
                 seq,
                 part,
                 count,
-                stations,
                 page,
+                stations,
             )
             yield Message(payload, "snapshot", Position(epoch, seq) if part == count else None)
 
