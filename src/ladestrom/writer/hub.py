@@ -562,7 +562,7 @@ class Hub:
         self,
         source: str,
         *,
-        only: Collection[str] | None = None,
+        only: Sequence[str] | None = None,
         keep: Collection[Ids] = (),
         within: tuple[str, ...] = (),
         feed: str | None = None,
@@ -593,7 +593,7 @@ class Hub:
             return part is None or ((evse := by_key(key)) is not None and may_report(part, evse))
 
         keys: list[str] = []
-        for some in parts(list(cells) if only is None else list(only), CHUNK_EVSES):
+        for some in parts(list(cells) if only is None else only, CHUNK_EVSES):
             if only is None:
                 keys += filter(is_lost, some)
             else:
@@ -655,7 +655,7 @@ class Hub:
         """How long a source may be silent, in milliseconds."""
         return self._stale_after_ms.get(source, self.limits.stale_after_s * 1000)
 
-    async def reconcile(self, evses: Iterable[Evse], gone: Iterable[str]) -> int:
+    async def reconcile(self, evses: Sequence[Evse], gone: Sequence[str]) -> int:
         """Brings EVSEs onto the board that operators may report on; takes off those that are gone (keys)."""
         board = self.board
 
@@ -679,8 +679,8 @@ class Hub:
             round_.add(changes, taken)
             return len(changes)
 
-        made = await self.decide_each(list(gone), off)
-        return made + await self.decide_each(list(evses), on)
+        made = await self.decide_each(gone, off)
+        return made + await self.decide_each(evses, on)
 
     def _vouches(self, source: str, evse: Evse) -> bool:
         """Whether what a source said of an EVSE holds at its new station.

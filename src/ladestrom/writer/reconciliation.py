@@ -68,8 +68,8 @@ class Reconciliation:
         self._operators: Mapping[str, Operator] = {}
         self._uncovered = True
         """Operators changed, and what they may report on was not brought onto the board yet."""
-        self._gone: set[str] = set()
-        """EVSEs that the registry lost, until the log has it."""
+        self._gone: dict[str, None] = {}
+        """Keys of EVSEs that the registry lost, in the order in which it lost them, until the log has it."""
 
     @property
     def _directory(self) -> Directory:
@@ -100,7 +100,7 @@ class Reconciliation:
             # A key that somebody makes is no new registry: what was made of that stays good.
             directory.revision = delta.revision
         if everything:
-            self._gone.update(board.cells)
+            self._gone.update(dict.fromkeys(board.cells))
         uncovered, self._uncovered = self._uncovered, False
         readings = delta.readings if self._readings().wanted else ()
         # What follows fails while the log cannot be written; what is still to do is kept for then.
@@ -128,7 +128,7 @@ class Reconciliation:
             # In one step of the loop: nobody may see a new record and what was made of the old one.
             with nullcontext() if self.listener is None else self.listener.registering(part):
                 for station in part:
-                    self._gone.update(evse.key for evse in directory.put(station, moving))
+                    self._gone.update((evse.key, None) for evse in directory.put(station, moving))
                     touched += directory.present(station.uuid)
             await asyncio.sleep(0)
         return touched
