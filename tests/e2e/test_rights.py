@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def test_rights_end_at_once_though_the_registry_waits_for_the_log(server: Servin
     waiting: list[object] = []
     reconcile = server.app.writer.hub.reconcile
 
-    async def waits(evses: Sequence[Evse], gone: Sequence[str]) -> int:
+    async def waits(evses: Iterable[Evse], gone: Iterable[str]) -> int:
         waiting.append(evses)
         await held.wait()
         return await reconcile(evses, gone)

@@ -141,7 +141,7 @@ class Intake:
         self,
         operator: Operator,
         feed: str,
-        evses: Sequence[str] | None = None,
+        evses: Collection[str] | None = None,
         *,
         before: Beginning | None = None,
     ) -> int:
@@ -150,7 +150,7 @@ class Intake:
         Args:
             operator: whose it is.
             feed: its name.
-            evses: only these, as they are written, in this order.
+            evses: only these, as they are written.
             before: only what was heard before this.
         """
         return await self._writer.sign_off(operator.name, only=evses, feed=feed, before=before)

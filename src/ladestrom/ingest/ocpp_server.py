@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -313,8 +313,7 @@ class OcppServer:
         station.point = point
         station.operator = operator
         station.points.layout = layout(self._directory.stations.get(point.station), dict(point.evses))
-        present = station.evses()
-        self._sign_off(station, [evse for evse in before if evse not in present])
+        self._sign_off(station, before - station.evses())
 
     def _drop(self, station: _Station) -> None:
         station.forgive()
@@ -335,7 +334,7 @@ class OcppServer:
             logger.info("charge point gone", charge_point=station.point.id)
             self._sign_off(station, station.evses(), unless_back=True)
 
-    def _sign_off(self, station: _Station, evses: Sequence[str], *, unless_back: bool = False) -> None:
+    def _sign_off(self, station: _Station, evses: Collection[str], *, unless_back: bool = False) -> None:
         if evses:
             # A defect of ours must not leave statuses that nobody vouches for: it is tried again, too.
             again = partial(self._sign_off_later, station, evses, unless_back)
@@ -345,13 +344,13 @@ class OcppServer:
             task.add_done_callback(self._tasks.discard)
 
     def _sign_off_later(
-        self, station: _Station, evses: Sequence[str], unless_back: bool, _: Exception
+        self, station: _Station, evses: Collection[str], unless_back: bool, _: Exception
     ) -> None:
         if not self._is_stopping:
             again = partial(self._sign_off, station, evses, unless_back=unless_back)
             asyncio.get_running_loop().call_later(SIGN_OFF_RETRY_S, again)
 
-    async def _lose(self, station: _Station, evses: Sequence[str], *, unless_back: bool) -> None:
+    async def _lose(self, station: _Station, evses: Collection[str], *, unless_back: bool) -> None:
         """Signs off what was heard last of a charge point, unless it returns before that succeeds."""
         operator = station.operator
         identity = SourceIdentity.push(operator.name, PROTOCOL)
@@ -382,9 +381,9 @@ class _Station:
         self.confirmed: Millis = 0
         """When it was last taken for there, by a clock that nobody sets."""
 
-    def evses(self) -> Sequence[str]:
-        """Keys of its EVSEs, in the order of its connectors."""
-        return tuple(dict.fromkeys(self.points.layout.evses.values()))
+    def evses(self) -> frozenset[str]:
+        """Keys of its EVSEs."""
+        return frozenset(self.points.layout.evses.values())
 
     def arrive(self, connection: _Connection, steady: Millis) -> None:
         """It is there."""

@@ -59,7 +59,7 @@ class Writer(Protocol):
         self,
         source: str,
         *,
-        only: Sequence[str] | None = None,
+        only: Collection[str] | None = None,
         keep: Collection[Ids] = (),
         within: tuple[str, ...] = (),
         feed: str | None = None,
@@ -70,7 +70,7 @@ class Writer(Protocol):
 
         Args:
             source: name of the operator.
-            only: these EVSEs, by any of their ids, logged in this order; all of them where it is None.
+            only: these EVSEs, by any of their ids; all of them where it is None.
             keep: except these, found as those of a report are.
             within: of all of them, those of these parties, or whose key begins so; empty is no bound.
             feed: only what was heard last on this feed; on any of the source's where it is None.

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ladestrom.core.access import REGISTER_SOURCE, may_report
+from ladestrom.core.access import REGISTER_SOURCE, Reach
 from ladestrom.core.directory import Directory
 from ladestrom.model import Evse, Millis, Operator, Reading, Station, StatusReport
 from ladestrom.ports.registry import RegistryDelta
@@ -66,10 +66,12 @@ class Reconciliation:
         self._readings = readings
         self._clock = clock
         self._operators: Mapping[str, Operator] = {}
+        self._reaches: Sequence[Reach] = ()
+        """What they may report on."""
         self._uncovered = True
         """Operators changed, and what they may report on was not brought onto the board yet."""
-        self._gone: dict[str, None] = {}
-        """Keys of EVSEs that the registry lost, in the order in which it lost them, until the log has it."""
+        self._gone: set[str] = set()
+        """EVSEs that the registry lost, until the log has it."""
 
     @property
     def _directory(self) -> Directory:
@@ -79,6 +81,7 @@ class Reconciliation:
         """Goes by what these operators may report on from the next time on."""
         self._uncovered = self._uncovered or operators != self._operators
         self._operators = operators
+        self._reaches = tuple(map(Reach, operators.values()))
 
     async def take(self, *, everything: bool = False) -> RegistryDelta:
         """Takes what was written since `revision`, or all of it.
@@ -100,7 +103,7 @@ class Reconciliation:
             # A key that somebody makes is no new registry: what was made of that stays good.
             directory.revision = delta.revision
         if everything:
-            self._gone.update(dict.fromkeys(board.cells))
+            self._gone.update(board.cells)
         uncovered, self._uncovered = self._uncovered, False
         readings = delta.readings if self._readings().wanted else ()
         # What follows fails while the log cannot be written; what is still to do is kept for then.
@@ -128,7 +131,7 @@ class Reconciliation:
             # In one step of the loop: nobody may see a new record and what was made of the old one.
             with nullcontext() if self.listener is None else self.listener.registering(part):
                 for station in part:
-                    self._gone.update((evse.key, None) for evse in directory.put(station, moving))
+                    self._gone.update(evse.key for evse in directory.put(station, moving))
                     touched += directory.present(station.uuid)
             await asyncio.sleep(0)
         return touched
@@ -155,7 +158,7 @@ class Reconciliation:
         """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
         if evse.key in self._hub.board.cells or evse.key in read:
             return True
-        return any(may_report(operator, evse) for operator in self._operators.values())
+        return any(reach.covers(evse) for reach in self._reaches)
 
     async def _take_readings(self, readings: Sequence[Reading]) -> None:
         """Takes statuses of registers; those that are stale or older than what the board has say nothing."""

@@ -415,7 +415,7 @@ class World:
         if self._rng.random() < 0.5:
             operator, feed = ORIGINAL[POINT.operator], self._feed(POINT)
             self._conversation = None
-            evses = tuple(dict.fromkeys(self._server.points.layout.evses.values()))
+            evses = frozenset(self._server.points.layout.evses.values())
             began = self._server.intake.begin()
             judged = self.judge.begin()
             if self._rng.random() < 0.3:

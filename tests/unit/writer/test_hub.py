@@ -15,7 +15,7 @@ from tests.patience import DEADLINE_S, come_true, turns
 
 import ladestrom.writer.hub
 from ladestrom import tasks
-from ladestrom.core.board import Board, Round
+from ladestrom.core.board import RAPID_MS, Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded, TooManyRequests
@@ -36,7 +36,6 @@ from ladestrom.writer.expiry import Expiry
 from ladestrom.writer.hub import (
     APPEND_SECONDS_MAX,
     CHUNK_EVSES,
-    RAPID_MS,
     REPORTS_PER_LOOK,
     Decision,
     Hub,
@@ -790,14 +789,6 @@ class TestSignOff:
             await at.submit(later, operator=make_operator("other"))
             assert await at.hub.sign_off("abc", only=[FIRST.key, SECOND.key]) == 1
             assert at.statuses() == {FIRST.key: Status.UNKNOWN, SECOND.key: Status.CHARGING}
-
-    async def test_what_is_named_is_logged_in_the_order_in_which_it_is_named(self) -> None:
-        async with working() as at:
-            await at.hub.submit(ABC, [make_report(FIRST), make_report(SECOND), make_report(THIRD)])
-            before = at.log.last.seq
-            named = [THIRD.key, FIRST.key, SECOND.key]
-            assert await at.hub.sign_off("abc", only=named) == 3
-            assert [entry.change.evse for entry in await at.log.read(before, 10)] == named
 
     async def test_it_takes_back_nothing_that_was_heard_since_it_began(self) -> None:
         async with working() as at:

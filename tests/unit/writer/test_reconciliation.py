@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from tests.building import NOW, make_evse, make_operator, make_station
+from tests.building import NOW, make_evse, make_station
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
@@ -43,21 +43,3 @@ async def test_a_status_of_an_evse_that_has_left_is_not_that_of_the_connector_in
     await reconciliation.take()
     writing.cancel()
     assert {key: row.change.status for key, row in board.cells.items()} == {SECOND.key: Status.REMOVED}
-
-
-async def test_evses_that_leave_together_are_logged_in_the_order_of_their_stations() -> None:
-    log, store = MemoryLog(), Written()
-    hub = Hub(log, Board(), Directory(), lambda: NOW)
-    readings = Readings(wanted=False, stale_after_ms=60_000)
-    reconciliation = Reconciliation(cast("Store", store), hub, lambda: readings, lambda: NOW)
-    reconciliation.follow({"abc": make_operator()})
-    writing = asyncio.create_task(hub.run())
-    before = make_station("NOR_00002", 8), make_station("NOR_00001", 8)
-    store.stations = before
-    await reconciliation.take()
-    entered = log.last.seq
-    store.stations = tuple(make_station(each.uuid, ()) for each in before)
-    await reconciliation.take()
-    writing.cancel()
-    left = [entry.change.evse for entry in await log.read(entered, 100)]
-    assert left == [evse.key for station in before for evse in station.evses]
