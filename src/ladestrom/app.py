@@ -194,17 +194,20 @@ async def running(
     directory is ours alone. `origins` say where settings came from.
 
     Raises:
-        InvalidSetting: an address or a directory cannot be had.
+        InvalidSetting: an address or a directory cannot be had, or a driver is missing.
         Conflict: another process has the data directory.
+        NotReady: the store cannot be reached.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     context = Context(settings, origins, demo=demo)
     with DataDirectory(context.data) as directory:
-        store = await table.open_stores(limits.store(directory))
+        store = await table.open_stores(limits.store(settings, directory))
         try:
             if prepare is not None:
                 await prepare(store)
             log = await table.open_log(limits.log(settings, directory))
+            if not table.log_of(settings.log.url).outlives:
+                logger.warning("the change log is lost when the server stops", url=settings.log.url)
         except BaseException:
             await store.close()
             raise

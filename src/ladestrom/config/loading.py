@@ -18,7 +18,7 @@ import msgspec
 
 from ladestrom.config.table import BY_KEY, PREFIX, SETTINGS, SPECIALS, Setting, Settings
 from ladestrom.errors import InvalidSetting
-from ladestrom.quoting import cause
+from ladestrom.quoting import cause, without_user
 
 SETTINGS_FILE_KIB_MAX: Final = 1024
 """Every setting with a page of comment to each is a tenth of this."""
@@ -242,8 +242,8 @@ def _secret(name: str, path: str) -> str:
 
 
 def _shortened(raw: object) -> str:
-    """A value as the settings file would have it."""
-    text = msgspec.json.encode(raw, enc_hook=str).decode()
+    """A value as the settings file would have it; addresses without the user and the password in them."""
+    text = without_user(msgspec.json.encode(raw, enc_hook=str).decode())
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
 
 
