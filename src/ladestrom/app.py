@@ -21,7 +21,7 @@ import structlog
 from ladestrom import __version__, housekeeping, process, tasks
 from ladestrom.backends import table
 from ladestrom.backends.data_directory import DataDirectory
-from ladestrom.config import Loaded, Origin, Settings
+from ladestrom.config import Loaded, SettingOrigin, Settings
 from ladestrom.core.directory import Directory
 from ladestrom.ports.log import Log
 from ladestrom.ports.stores import Stores
@@ -183,7 +183,7 @@ class App:
 @asynccontextmanager
 async def running(
     settings: Settings,
-    origins: Mapping[str, Origin] = NO_ORIGINS,
+    origins: Mapping[str, SettingOrigin] = NO_ORIGINS,
     *,
     demo: bool = False,
     prepare: Callable[[Stores], Awaitable[None]] | None = None,

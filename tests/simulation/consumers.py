@@ -493,7 +493,7 @@ def query(words: Mapping[str, str]) -> str:
     return "&".join(f"{name}={text}" for name, text in sorted(words.items()))
 
 
-def _state(row: v2.Row) -> Told:
+def _state(row: v2.EvseState) -> Told:
     return (
         row.station,
         row.evse,
@@ -506,7 +506,7 @@ def _state(row: v2.Row) -> Told:
     )
 
 
-def _was(row: v2.Row) -> tuple[str, int] | None:
+def _was(row: v2.EvseState) -> tuple[str, int] | None:
     return None if row.was is None else (row.was.status, row.was.error)
 
 

@@ -27,7 +27,7 @@ from rich.text import Text
 
 from ladestrom import __version__
 from ladestrom.cli.program import program, python
-from ladestrom.config import Loaded, Origin, Settings, load
+from ladestrom.config import Loaded, SettingOrigin, Settings, load
 from ladestrom.errors import Conflict, InvalidSetting
 from ladestrom.logs import configure
 from ladestrom.model import Millis, Operator
@@ -207,7 +207,7 @@ def _loaded(config: Path | None, port: int, directory: Path) -> Loaded:
     loaded = load(config, os.environ, given)
     own = loaded.settings.logging
     configure(own.level, own.format, file=own.file)
-    ours = {name: Origin("demo") for name, value in given.items() if value is not None}
+    ours = {name: SettingOrigin("demo") for name, value in given.items() if value is not None}
     return Loaded(loaded.settings, {**loaded.origins, **ours})
 
 

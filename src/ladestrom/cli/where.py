@@ -19,7 +19,7 @@ from cyclopts import Group, Parameter
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.table import store_of
 from ladestrom.cli.program import typed
-from ladestrom.config import Loaded, Origin, Settings, load, special
+from ladestrom.config import Loaded, SettingOrigin, Settings, load, special
 from ladestrom.config.address import ADDRESS_FILE, Addresses, addresses
 from ladestrom.quoting import without_user
 
@@ -117,7 +117,7 @@ class ChosenDirectory(msgspec.Struct, frozen=True):
     """A data directory, and what chose it."""
 
     path: Path
-    origin: Origin
+    origin: SettingOrigin
 
     def __str__(self) -> str:
         """As messages name it: `/srv/status (from LADESTROM_DATA)`."""
@@ -128,7 +128,7 @@ class ChosenStore(msgspec.Struct, frozen=True):
     """A store, and what chose it."""
 
     opening: Opening
-    origin: Origin
+    origin: SettingOrigin
     """Of the data directory, if the store is a file there."""
 
     @property
@@ -148,7 +148,7 @@ def say(text: str) -> None:
     sys.stderr.write(f"{typed(text)}\n")
 
 
-def _chosen_by(origin: Origin) -> str:
+def _chosen_by(origin: SettingOrigin) -> str:
     return "the default" if origin.kind == "default" else f"from {origin.where}"
 
 

@@ -126,12 +126,12 @@ class Replays:
                 is_silent = self._channels.clock_s() - heard_s > self._channels.limits.heartbeat_s / 2
                 if rows or subscriber.seq == target or is_silent:
                     heard_s = self._channels.clock_s()
-                    for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
+                    for message in dialect.changes(view, subscriber.resume_seq, subscriber.seq, rows):
                         self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
-                    subscriber.told = subscriber.seq
+                    subscriber.resume_seq = subscriber.seq
             if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
                 self._tell_relocated(subscriber, target)
-                self._driver.go_live(subscriber, follows, subscriber.told)
+                self._driver.go_live(subscriber, follows, subscriber.resume_seq)
 
     def _tell_relocated(self, subscriber: Subscriber, seq: int) -> None:
         """Tells one who stands at `seq`, after the last change, of stations that are elsewhere."""
