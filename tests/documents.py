@@ -171,9 +171,12 @@ def _protocols() -> Iterator[str]:
 
 def _backends() -> Iterator[str]:
     yield from ("", "## Backends", "", "`ladestrom.backends.table`, by the scheme of an address.", "")
-    yield from ("| keeps | schemes |", "|---|---|")
-    yield f"| log | {', '.join(f'`{scheme}`' for scheme in table.LOGS)} |"
-    yield f"| store | {', '.join(f'`{scheme}`' for scheme in table.STORES)} |"
+    yield from ("| keeps | scheme | where | driver | opened by |", "|---|---|---|---|---|")
+    for scheme, log in table.LOGS.items():
+        yield f"| log | `{scheme}` | {log.keeps} |  | `{log.open}` |"
+    for scheme, store in table.STORES.items():
+        driver = f"`{store.driver}`" if store.driver else ""
+        yield f"| store | `{scheme}` | {store.keeps} | {driver} | `{store.open}` |"
 
 
 MADE: Final = {"settings.md": settings, "errors.md": errors, "tables.md": tables}

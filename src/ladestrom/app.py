@@ -21,7 +21,7 @@ import structlog
 from ladestrom import __version__, housekeeping, process, tasks
 from ladestrom.backends import table
 from ladestrom.backends.data_directory import DataDirectory
-from ladestrom.config import Loaded, Origin, Settings
+from ladestrom.config import Loaded, SettingOrigin, Settings
 from ladestrom.core.directory import Directory
 from ladestrom.ports.log import Log
 from ladestrom.ports.stores import Stores
@@ -182,7 +182,7 @@ class App:
 @asynccontextmanager
 async def running(
     settings: Settings,
-    origins: Mapping[str, Origin] = NO_ORIGINS,
+    origins: Mapping[str, SettingOrigin] = NO_ORIGINS,
     *,
     demo: bool = False,
     prepare: Callable[[Stores], Awaitable[None]] | None = None,
@@ -193,17 +193,20 @@ async def running(
     directory is ours alone. `origins` say where settings came from.
 
     Raises:
-        InvalidSetting: an address or a directory cannot be had.
+        InvalidSetting: an address or a directory cannot be had, or a driver is missing.
         Conflict: another process has the data directory.
+        NotReady: the store cannot be reached.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     context = Context(settings, origins, demo=demo)
     with DataDirectory(context.data) as directory:
-        store = await table.open_stores(limits.store(directory))
+        store = await table.open_stores(limits.store(settings, directory))
         try:
             if prepare is not None:
                 await prepare(store)
             log = await table.open_log(limits.log(settings, directory))
+            if not table.log_of(settings.log.url).outlives:
+                logger.warning("the change log is lost when the server stops", url=settings.log.url)
         except BaseException:
             await store.close()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
@@ -10,6 +11,8 @@ import msgspec
 
 QUOTED_CHARACTERS_MAX: Final = 80
 """Enough to recognize what was written; a message is one line."""
+
+_USER: Final = re.compile(r"//[^\s\"]*@")
 
 
 def quoted(value: object, characters_max: int = QUOTED_CHARACTERS_MAX) -> str:
@@ -24,6 +27,14 @@ def quoted(value: object, characters_max: int = QUOTED_CHARACTERS_MAX) -> str:
         return _json(value if len(value) <= characters_max else f"{value[:characters_max]}...")
     text = _json(value)
     return text if len(text) <= characters_max else f"{text[:characters_max]}..."
+
+
+def without_user(url: str) -> str:
+    """An address without the user and the password in it: `postgresql://***@host/database`.
+
+    Whatever is before the last `@` is left out, so that no password is shown because it is written wrongly.
+    """
+    return _USER.sub("//***@", url)
 
 
 def cause(error: Exception) -> str:

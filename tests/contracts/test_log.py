@@ -25,8 +25,9 @@ from tests.building import (
 from tests.patience import come_true
 
 from ladestrom.backends.data_directory import DataDirectory
-from ladestrom.backends.sqlite import CHUNK_ROWS, Durability
-from ladestrom.backends.table import LOGS, Opening, open_log
+from ladestrom.backends.opening import Opening
+from ladestrom.backends.sqlite import CHUNK_ROWS
+from ladestrom.backends.table import LOGS, open_log
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX
 from ladestrom.core.board import Board
 from ladestrom.model import NEVER, Cause, Change, Entry, Status
@@ -38,7 +39,7 @@ KEPT_ENTRIES_MAX = 50
 class Place:
     """Where a log lies: opens it, and opens it again as after a restart where it outlives one."""
 
-    def __init__(self, scheme: str, durability: Durability, folder: Path) -> None:
+    def __init__(self, scheme: str, durability: str, folder: Path) -> None:
         self._scheme = scheme
         self._durability = durability
         self._folder = folder
@@ -48,7 +49,8 @@ class Place:
         # Nothing is young enough, and the log is never small enough: trim takes all that it may.
         opening = Opening(
             url=f"{self._scheme}:",
-            directory=DataDirectory(self._folder),
+            folder=self._folder,
+            held=DataDirectory(self._folder),
             durability=self._durability,
             retention_days=0,
             retention_mib=0,
@@ -69,7 +71,9 @@ class Place:
             await log.close()
 
 
-KINDS = [(scheme, durability) for scheme, row in LOGS.items() for durability in row.durabilities]
+KINDS = [
+    (scheme, durability) for scheme, row in LOGS.items() for durability in (row.durabilities or ("full",))
+]
 
 
 @pytest.fixture(params=KINDS, ids="-".join)

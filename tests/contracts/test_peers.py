@@ -1,15 +1,15 @@
-"""What every store of OCPI's peers does. SQLite in a file always; PostgreSQL where there is one."""
+"""What every store of the table of backends does with peers of OCPI."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.contracts.test_store import NOW, Open, opened  # noqa: F401 - a fixture
+from tests.contracts.test_store import NOW, Open, opened, opening  # noqa: F401 - fixtures
 
-from ladestrom.backends.sql import SqlStore
 from ladestrom.errors import Conflict, NotFound
 from ladestrom.model import Operator
 from ladestrom.ports.peers import Peer
+from ladestrom.ports.stores import Stores
 
 
 def peer(name: str = "p1", digest: bytes = b"1", **changes: object) -> Peer:
@@ -18,14 +18,13 @@ def peer(name: str = "p1", digest: bytes = b"1", **changes: object) -> Peer:
 
 
 @pytest.fixture
-async def store(opened: Open) -> SqlStore:  # noqa: F811 - the fixture of that name
+async def store(opened: Open) -> Stores:  # noqa: F811 - the fixture of that name
     store = await opened()
-    assert isinstance(store, SqlStore)
     await store.put_operator(Operator("abc", parties=("NOABC",), may_register=True), NOW)
     return store
 
 
-async def test_a_peer_is_kept_as_it_was_put_and_counts_as_a_revision(store: SqlStore) -> None:
+async def test_a_peer_is_kept_as_it_was_put_and_counts_as_a_revision(store: Stores) -> None:
     before = await store.revision()
     full = peer(
         state="registered",
@@ -41,7 +40,7 @@ async def test_a_peer_is_kept_as_it_was_put_and_counts_as_a_revision(store: SqlS
     assert await store.revision() > before
 
 
-async def test_of_two_that_replace_a_token_only_the_first_does(store: SqlStore) -> None:
+async def test_of_two_that_replace_a_token_only_the_first_does(store: Stores) -> None:
     await store.peers.put(peer(digest=b"1"))
     await store.peers.put(peer(digest=b"2"), instead_of=b"1")
     with pytest.raises(Conflict):
@@ -50,7 +49,7 @@ async def test_of_two_that_replace_a_token_only_the_first_does(store: SqlStore) 
     assert kept.token_sha256 == b"2"
 
 
-async def test_a_peer_needs_its_operator_and_can_be_dropped_once(store: SqlStore) -> None:
+async def test_a_peer_needs_its_operator_and_can_be_dropped_once(store: Stores) -> None:
     with pytest.raises(NotFound):
         await store.peers.put(peer(operator="nobody"))
     await store.peers.put(peer())
@@ -60,7 +59,7 @@ async def test_a_peer_needs_its_operator_and_can_be_dropped_once(store: SqlStore
     assert await store.peers.every() == []
 
 
-async def test_locations_are_kept_by_operator_and_are_no_revision(store: SqlStore) -> None:
+async def test_locations_are_kept_by_operator_and_are_no_revision(store: Stores) -> None:
     before = await store.revision()
     await store.peers.put_locations({("abc", "NO*ABC*B"): b"{}", ("abc", "NO*ABC*A"): b"{ }"}, NOW)
     await store.peers.put_locations({("abc", "NO*ABC*A"): b"{  }"}, NOW)
@@ -76,6 +75,6 @@ async def test_locations_are_kept_by_operator_and_are_no_revision(store: SqlStor
     assert await store.revision() == before
 
 
-async def test_the_right_to_register_is_kept(store: SqlStore) -> None:
+async def test_the_right_to_register_is_kept(store: Stores) -> None:
     (operator,) = await store.operators()
     assert operator.may_register

@@ -1,35 +1,27 @@
-"""What every store does with sources. SQLite always; PostgreSQL where LADESTROM_TEST_POSTGRES has a URL."""
+"""What every store of the table of backends does with sources."""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.contracts.databases import postgresql
-from tests.contracts.test_store import NOW
+from tests.contracts.test_store import NOW, Open, opened, opening  # noqa: F401 - fixtures
 
-from ladestrom.backends.sql import SqlStore, open_store
 from ladestrom.errors import NotFound
 from ladestrom.model import Operator
 from ladestrom.ports.sources import SourceRecord
+from ladestrom.ports.stores import Stores
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqlStore]:
+@pytest.fixture
+async def store(opened: Open) -> Stores:  # noqa: F811 - the fixture of that name
     """An empty store with the operator `Acme`."""
-    async with AsyncExitStack() as stack:
-        where: str | Path = tmp_path / "store.db"
-        if request.param == "postgresql":
-            where = await stack.enter_async_context(postgresql())
-        opened = await open_store(where)
-        stack.push_async_callback(opened.close)
-        await opened.put_operator(Operator("Acme", all=True), NOW)
-        yield opened
+    store = await opened()
+    await store.put_operator(Operator("Acme", all=True), NOW)
+    return store
 
 
 def source(name: str = "acme", **changes: Any) -> SourceRecord:
@@ -56,24 +48,24 @@ FULL = source(
 
 
 @pytest.mark.parametrize("given", [source(), FULL], ids=["bare", "full"])
-async def test_a_source_comes_back_as_it_was_put(store: SqlStore, given: SourceRecord) -> None:
+async def test_a_source_comes_back_as_it_was_put(store: Stores, given: SourceRecord) -> None:
     assert await store.put_source(given)
     assert await store.sources() == [given]
 
 
-async def test_sources_come_by_name(store: SqlStore) -> None:
+async def test_sources_come_by_name(store: Stores) -> None:
     for name in ("b", "c", "a"):
         await store.put_source(source(name))
     assert [each.name for each in await store.sources()] == ["a", "b", "c"]
 
 
-async def test_a_source_needs_its_operator(store: SqlStore) -> None:
+async def test_a_source_needs_its_operator(store: Stores) -> None:
     with pytest.raises(NotFound, match="nobody"):
         await store.put_source(source(operator="nobody"))
     assert await store.sources() == []
 
 
-async def test_one_that_is_replaced_keeps_its_memory_while_the_same_is_asked(store: SqlStore) -> None:
+async def test_one_that_is_replaced_keeps_its_memory_while_the_same_is_asked(store: Stores) -> None:
     await store.put_source(source(memory={"etag": "1"}))
     assert not await store.put_source(source(secret="new", added_at=NOW + 5, changed_at=NOW + 5))
     (kept,) = await store.sources()
@@ -83,13 +75,13 @@ async def test_one_that_is_replaced_keeps_its_memory_while_the_same_is_asked(sto
 @pytest.mark.parametrize(
     "changes", [{"address": "https://example.org/other"}, {"protocol": "datex"}, {"options": {"a": "b"}}]
 )
-async def test_one_that_asks_for_something_else_forgets(store: SqlStore, changes: dict[str, Any]) -> None:
+async def test_one_that_asks_for_something_else_forgets(store: Stores, changes: dict[str, Any]) -> None:
     await store.put_source(source(memory={"etag": "1"}))
     await store.put_source(source(**changes))
     assert [each.memory for each in await store.sources()] == [{}]
 
 
-async def test_pausing_going_on_and_removing_are_revisions(store: SqlStore) -> None:
+async def test_pausing_going_on_and_removing_are_revisions(store: Stores) -> None:
     revision = await store.revision()
     await store.put_source(source(memory={"etag": "1"}))
     await store.pause_source("acme", NOW + 1, NOW + 1)
@@ -101,7 +93,7 @@ async def test_pausing_going_on_and_removing_are_revisions(store: SqlStore) -> N
     assert await store.revision() == revision + 4
 
 
-async def test_what_is_not_there_cannot_be_paused_nor_removed(store: SqlStore) -> None:
+async def test_what_is_not_there_cannot_be_paused_nor_removed(store: Stores) -> None:
     with pytest.raises(NotFound, match="nothing"):
         await store.pause_source("nothing", None, NOW)
     with pytest.raises(NotFound, match="nothing"):
@@ -109,7 +101,7 @@ async def test_what_is_not_there_cannot_be_paused_nor_removed(store: SqlStore) -
 
 
 async def test_memory_is_kept_unless_the_source_was_changed_meanwhile_and_is_no_revision(
-    store: SqlStore,
+    store: Stores,
 ) -> None:
     await store.put_source(source())
     revision = await store.revision()
@@ -120,7 +112,7 @@ async def test_memory_is_kept_unless_the_source_was_changed_meanwhile_and_is_no_
     assert await store.revision() == revision
 
 
-async def test_the_file_with_the_secrets_is_its_owners_only(store: SqlStore, tmp_path: Path) -> None:
+async def test_the_file_with_the_secrets_is_its_owners_only(store: Stores, tmp_path: Path) -> None:
     file = tmp_path / "store.db"
     if not file.exists():
         pytest.skip("PostgreSQL has no file here")

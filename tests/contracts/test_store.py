@@ -1,4 +1,4 @@
-"""What every store does. SQLite in a file always; PostgreSQL where LADESTROM_TEST_POSTGRES has a URL."""
+"""What every store of the table of backends does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.contracts.databases import postgresql
+from tests.contracts.databases import empty
 
-from ladestrom.backends.sql import SqlStore, open_store
+from ladestrom.backends.opening import Opening
+from ladestrom.backends.table import STORES, exists, open_stores
 from ladestrom.core.drafts import fingerprint
 from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, TooManyRequests
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
@@ -21,25 +22,29 @@ from ladestrom.ports.keys import KeyRecord
 from ladestrom.ports.peers import Peer
 from ladestrom.ports.registry import RecordNote, RecordRefusal, StationDraft
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.ports.stores import OperatorUse, Store
+from ladestrom.ports.stores import OperatorUse, Store, Stores
 
-Open = Callable[[], Awaitable[Store]]
+Open = Callable[[], Awaitable[Stores]]
 
 NOW = 1_700_000_000_000
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
 TYPE_2 = Connector("IEC_62196_T2", None)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+@pytest.fixture(params=STORES)
+async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opening]:
+    """Where there is no store yet."""
+    async with empty(request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+async def opened(opening: Opening) -> AsyncIterator[Open]:
     """Opens the same, at first empty, store as often as it is asked to; closes all in the end."""
     async with AsyncExitStack() as stack:
-        where: str | Path = tmp_path / "store.db"
-        if request.param == "postgresql":
-            where = await stack.enter_async_context(postgresql())
 
-        async def open_another() -> Store:
-            store = await open_store(where)
+        async def open_another() -> Stores:
+            store = await open_stores(opening)
             stack.push_async_callback(store.close)
             return store
 
@@ -91,6 +96,13 @@ async def stations(store: Store) -> dict[str, Station]:
 
 
 # -- registry ----------------------------------------------------------------------------------------------
+
+
+async def test_a_store_exists_once_it_was_opened_and_asking_creates_none(opening: Opening) -> None:
+    assert not await exists(opening)
+    assert not await exists(opening)
+    await (await open_stores(opening)).close()
+    assert await exists(opening)
 
 
 async def test_a_new_store_is_empty_at_revision_0(store: Store) -> None:
@@ -415,7 +427,7 @@ async def test_an_operator_that_nothing_needs_is_removed(store: Store) -> None:
 
 
 async def test_an_operator_that_is_needed_stays_unless_all_that_needs_it_goes_with_it(
-    points: SqlStore,
+    points: Stores,
 ) -> None:
     await points.put_key(key("AAAAAAAAAA", operator="acme"))
     await points.put_key(key("BBBBBBBBBB", operator="acme", revoked_at=NOW))
@@ -592,16 +604,15 @@ def charge_point(name: str = "CP1", **changes: Any) -> ChargePoint:
 
 
 @pytest.fixture
-async def points(opened: Open) -> SqlStore:
+async def points(opened: Open) -> Stores:
     """A store with an operator, and a station of two EVSEs."""
     found = await opened()
-    assert isinstance(found, SqlStore)
     await found.put_operator(Operator("acme", all=True), NOW)
     await found.import_stations("irve", [draft("a", "FRABCE1", "FRABCE2")], NOW, complete=True)
     return found
 
 
-async def test_a_charge_point_comes_back_with_its_evses_by_their_keys(points: SqlStore) -> None:
+async def test_a_charge_point_comes_back_with_its_evses_by_their_keys(points: Stores) -> None:
     revision = await points.revision()
     given = charge_point("CP*2 å", evses=((1, "fr*abc*e2"), (7, "FRABCE1")))
     put = await points.put_charge_point(given)
@@ -620,7 +631,7 @@ async def test_a_charge_point_comes_back_with_its_evses_by_their_keys(points: Sq
     ],
 )
 async def test_a_charge_point_needs_what_it_names(
-    points: SqlStore, changes: dict[str, Any], error: type[Exception]
+    points: Stores, changes: dict[str, Any], error: type[Exception]
 ) -> None:
     revision = await points.revision()
     with pytest.raises(error):
@@ -629,13 +640,13 @@ async def test_a_charge_point_needs_what_it_names(
     assert await points.revision() == revision
 
 
-async def test_an_id_is_one_charge_points(points: SqlStore) -> None:
+async def test_an_id_is_one_charge_points(points: Stores) -> None:
     await points.put_charge_point(charge_point())
     with pytest.raises(Conflict):
         await points.put_charge_point(charge_point())
 
 
-async def test_a_charge_point_gets_another_password_or_goes(points: SqlStore) -> None:
+async def test_a_charge_point_gets_another_password_or_goes(points: Stores) -> None:
     await points.put_charge_point(charge_point())
     revision = await points.revision()
     await points.rotate_charge_point("CP1", bytes(32))
@@ -649,7 +660,7 @@ async def test_a_charge_point_gets_another_password_or_goes(points: SqlStore) ->
 
 
 async def test_when_a_charge_point_was_there_is_noted_to_the_minute_and_is_no_revision(
-    points: SqlStore,
+    points: Stores,
 ) -> None:
     await points.put_charge_point(charge_point())
     revision = await points.revision()

@@ -127,11 +127,11 @@ KEYS: Final[Mapping[str, tuple[tuple[str, ...], str | None, int]]] = {
 """Scopes, operator, and days until it expires."""
 
 
-def write(data: Path, work: Callable[[SqlStore], Awaitable[T]]) -> T:
-    """Writes to the store of a data directory; in a thread, as a test's own may have a loop (playwright)."""
+def write(data: Path, work: Callable[[SqlStore], Awaitable[T]], url: str = "sqlite:") -> T:
+    """Writes to the store of a server; in a thread, as a test's own may have a loop (playwright)."""
 
     async def done() -> T:
-        store = await open_store(data / "store.db")
+        store = await open_store(url if "//" in url else data / "store.db")
         try:
             return await work(store)
         finally:
@@ -158,7 +158,9 @@ async def put_key(
     return text, record.id
 
 
-def furnish(data: Path, stations: Sequence[StationDraft] = STATIONS) -> dict[str, tuple[str, str]]:
+def furnish(
+    data: Path, stations: Sequence[StationDraft] = STATIONS, url: str = "sqlite:"
+) -> dict[str, tuple[str, str]]:
     """Makes a data directory with stations, operators and keys: text and id of each key by its name."""
 
     async def done(store: SqlStore) -> dict[str, tuple[str, str]]:
@@ -173,7 +175,7 @@ def furnish(data: Path, stations: Sequence[StationDraft] = STATIONS) -> dict[str
         return made
 
     data.mkdir(parents=True, exist_ok=True)
-    return write(data, done)
+    return write(data, done, url)
 
 
 SLOW: Final = ("the disk has kept the log waiting for", "the store has not answered for")
@@ -228,7 +230,7 @@ class Serving:
     # -- the server ----------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self._keep(furnish(self.data, self._stations))
+        self._keep(furnish(self.data, self._stations, self._settings.store.url))
         self._processors = structlog.get_config()["processors"]
         structlog.configure(processors=[self._log])
         logging.getLogger().addHandler(self._records)
@@ -356,7 +358,7 @@ class Serving:
 
     def write(self, work: Callable[[SqlStore], Awaitable[T]]) -> T:
         """Writes to the store beside the server."""
-        return write(self.data, work)
+        return write(self.data, work, self._settings.store.url)
 
     def _keep(self, made: Mapping[str, tuple[str, str]]) -> None:
         self.keys.update((name, text) for name, (text, _) in made.items())

@@ -27,7 +27,7 @@ from tests.e2e.cutting import CuttingProxy, Weather
 from ladestrom.client.aio import Lost, Opened
 from ladestrom.client.reports import Observation, Reporter
 from ladestrom.client.v2_aio import Received, Transport, V2Follower
-from ladestrom.client.v2_events import Changed, Confirmed, Reset, Row, Synced
+from ladestrom.client.v2_events import Changed, Confirmed, EvseState, Reset, Synced
 from ladestrom.client.v2_session import Mode, V2Session
 from ladestrom.model import Position, Status
 
@@ -228,7 +228,7 @@ class Survivor:
         return wrongs
 
 
-def fact(row: Row) -> Fact:
+def fact(row: EvseState) -> Fact:
     """A row of a change."""
     was = ("", 0) if row.was is None else (row.was.status, row.was.error)
     return Fact(row.evse, row.status, row.error, row.changed_at, was)

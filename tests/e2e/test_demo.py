@@ -253,6 +253,13 @@ def test_a_signal_before_it_is_ready_ends_it_too(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_log_and_a_store_that_are_set_elsewhere_are_left_alone(tmp_path: Path) -> None:
+    elsewhere = {"log.url": "memory:", "store.url": "postgresql://127.0.0.1:1/real"}
+    with Demo(tmp_path, data=tmp_path / "kept", settings=elsewhere) as running:
+        running.stop()
+    assert {"log.db", "store.db"} <= {path.name for path in (tmp_path / "kept").iterdir()}
+
+
 def test_with_a_data_directory_the_log_goes_on_where_it_was(tmp_path: Path) -> None:
     data = tmp_path / "kept"
     with Demo(tmp_path, data=data) as first:

@@ -328,7 +328,7 @@ def snapshot_with_what_it_holds_already() -> Any:
 
 def forgets_where_a_consumer_stood() -> Any:
     def faulty(self: Broadcast, subscriber: Subscriber) -> None:
-        subscriber.told = 0
+        subscriber.resume_seq = 0
         fall_behind(self, subscriber)
 
     return patch.object(Broadcast, "_fall_behind", faulty)
@@ -336,7 +336,7 @@ def forgets_where_a_consumer_stood() -> Any:
 
 def believes_that_a_consumer_behind_has_all() -> Any:
     def faulty(self: Broadcast, subscriber: Subscriber) -> None:
-        subscriber.told = max(subscriber.told, self.view.seq - 1)
+        subscriber.resume_seq = max(subscriber.resume_seq, self.view.seq - 1)
         fall_behind(self, subscriber)
 
     return patch.object(Broadcast, "_fall_behind", faulty)
@@ -380,7 +380,7 @@ def writes_to_those_who_are_paused() -> Any:
     def faulty(self: Broadcast, subscriber: Subscriber) -> None:
         channel = subscriber.channel
         while subscriber.phase is ChannelPhase.LIVE and channel.start <= subscriber.next < channel.end:
-            data, subscriber.next, subscriber.told = channel.chunk(subscriber.next)
+            data, subscriber.next, subscriber.resume_seq = channel.chunk(subscriber.next)
             subscriber.sink.write(data)
         pump(self, subscriber)
 

@@ -493,13 +493,13 @@ def query(words: Mapping[str, str]) -> str:
     return "&".join(f"{name}={text}" for name, text in sorted(words.items()))
 
 
-def _as_held(row: v2.Row, true: Told | None) -> Told:
+def _as_held(row: v2.EvseState, true: Told | None) -> Told:
     """As the log has it: that an EVSE was let in by another record of its station is not in the log."""
     state = _state(row)
     return (*state[:7], true[7]) if true is not None and row.cause == "selected" else state
 
 
-def _state(row: v2.Row) -> Told:
+def _state(row: v2.EvseState) -> Told:
     return (
         row.station,
         spelling(row.evse),
@@ -512,7 +512,7 @@ def _state(row: v2.Row) -> Told:
     )
 
 
-def _was(row: v2.Row) -> Was | None:
+def _was(row: v2.EvseState) -> Was | None:
     return None if row.was is None else (row.was.status, row.was.error)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ladestrom.backends.table import LOGS, STORES
 from ladestrom.cli import main
 from ladestrom.cli.config import markdown
 from ladestrom.cli.flags import SettingFlags
@@ -199,6 +200,49 @@ class TestProblems:
         found = problems(written(tmp_path, text), {}, {})
         assert len(found) == 1
         assert found[0].startswith(f"{expected} (file ")
+
+    @pytest.mark.parametrize(
+        ("setting", "address"),
+        [
+            ("log.url", "sqlite:"),
+            ("log.url", "memory:"),
+            ("store.url", "sqlite:"),
+            ("store.url", "postgresql://me:word@db.example:5432/status"),
+            ("store.url", "postgresql://db.example/status?sslmode=require"),
+            ("store.url", "postgresql:///status?host=/run/postgresql"),
+        ],
+    )
+    def test_a_log_and_a_store_are_kept_where_a_backend_knows_the_address(
+        self, setting: str, address: str
+    ) -> None:
+        section, name = setting.split(".")
+        assert getattr(getattr(load(None, {}, {setting: address}).settings, section), name) == address
+
+    @pytest.mark.parametrize(
+        ("setting", "address"),
+        [
+            ("log.url", ""),
+            ("log.url", "memory"),
+            ("log.url", "postgresql://db.example/status"),
+            ("log.url", "sqlite:///var/log.db"),
+            ("store.url", "memory:"),
+            ("store.url", "postgresql://db.example"),
+            ("store.url", "mysql://db.example/status"),
+        ],
+    )
+    def test_another_address_of_a_log_or_a_store_is_refused_with_those_that_are_offered(
+        self, setting: str, address: str
+    ) -> None:
+        (problem,) = problems(None, {}, {setting: address})
+        assert f'{setting} = "{address}"' in problem
+        rows = LOGS if setting == "log.url" else STORES
+        assert all(row.address in problem for row in rows.values())
+
+    def test_a_password_is_not_in_what_is_said_of_an_address_that_is_refused(self) -> None:
+        for address in ("postgresql://me:can/ary@db.example", "mysql://me:canary@db.example/x"):
+            (problem,) = problems(None, {}, {"store.url": address})
+            assert "can" not in problem
+            assert "***@db.example" in problem
 
     def test_no_proxy_is_believed_unless_it_is_named_not_even_on_loopback(self) -> None:
         environ = {"LADESTROM_REPORTS__CERTIFICATE_HEADER": "X-Client-Subject"}
@@ -398,6 +442,19 @@ def test_the_shown_settings_are_a_settings_file_that_gives_the_same_settings(
     again = load(written(tmp_path, shown), {}, {}).settings
     assert (again.server.port, again.server.origins) == (1, ("https://a.example",))
     assert again.log.durability == "relaxed"
+
+
+def test_a_password_in_an_address_is_not_among_the_settings_that_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://me:canary@db.example/status\n", encoding="utf-8")
+    monkeypatch.setenv("LADESTROM_STORE__URL_FILE", str(secret))
+    for arguments in ((), ("--json",)):
+        assert main(["config", "show", *arguments]) == 0
+        printed = capsys.readouterr().out
+        assert "postgresql://***@db.example/status" in printed
+        assert "canary" not in printed
 
 
 class TestTelling:

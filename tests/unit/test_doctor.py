@@ -215,6 +215,29 @@ def test_the_versions_of_log_and_store_are_shown(tmp_path: Path) -> None:
     assert found["store.db"].startswith("version 0001, ")
 
 
+def test_a_log_that_ends_with_the_server_is_told(tmp_path: Path) -> None:
+    settings = load(None, {}, {"server.data": tmp_path, "log.url": "memory:"}).settings
+    (found,) = (check for check in examine(settings) if check.name == "log")
+    assert found.level is Level.WARN
+    assert "memory:" in found.found
+
+
+def test_a_store_that_cannot_be_reached_fails_and_its_password_is_not_told(tmp_path: Path) -> None:
+    # Without the driver, that is said instead.
+    url = "postgresql://me:canary@127.0.0.1:1/status"
+    settings = load(None, {}, {"server.data": tmp_path, "store.url": url}).settings
+    (found,) = (check for check in examine(settings) if check.name == "store")
+    assert found.level is Level.FAIL
+    assert "postgresql://***@127.0.0.1:1/status: " in found.found
+    assert "canary" not in str(found)
+
+
+def test_a_file_that_is_not_used_is_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"not a database" * 100)
+    settings = load(None, {}, {"server.data": tmp_path, "log.url": "memory:"}).settings
+    assert "log.db" not in {check.name for check in examine(settings)}
+
+
 def test_a_file_that_is_no_database_or_has_no_version_fails(tmp_path: Path) -> None:
     (tmp_path / "log.db").write_bytes(b"not a database" * 100)
     made(tmp_path / "store.db", "CREATE TABLE alembic_version (version_num)")

@@ -20,6 +20,7 @@ from packaging.version import Version
 from tests.programs import run
 
 import ladestrom
+from ladestrom.backends.table import STORES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "ladestrom"
@@ -229,6 +230,13 @@ class TestPins:
         for requirement in asked(PROJECT["project"]["dependencies"]):
             assert any(bound.operator == ">=" for bound in requirement.specifier), requirement
 
+    def test_every_driver_of_a_backend_can_be_asked_for_by_its_scheme(self) -> None:
+        asked_for = {
+            scheme: [requirement.name for requirement in asked(extra)]
+            for scheme, extra in PROJECT["project"]["optional-dependencies"].items()
+        }
+        assert asked_for == {scheme: [row.driver] for scheme, row in STORES.items() if row.driver}
+
     def test_every_dependency_is_one_that_the_program_uses(self) -> None:
         source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
         unused = [
@@ -241,10 +249,12 @@ class TestPins:
     def test_everything_that_the_program_imports_comes_with_what_running_needs(self) -> None:
         running = pins("run")
         providers = importlib.metadata.packages_distributions()
+        extras = PROJECT["project"]["optional-dependencies"].values()
+        optional = {requirement.name for extra in extras for requirement in asked(extra)}
         missing = {
             name
             for name in imported()
-            if name not in sys.stdlib_module_names | {"ladestrom"}
+            if name not in sys.stdlib_module_names | {"ladestrom"} | optional
             and not any(canonicalize_name(provider) in running for provider in providers.get(name, ()))
         }
         assert missing == set()

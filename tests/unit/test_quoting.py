@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladestrom.quoting import quoted
+from ladestrom.quoting import quoted, without_user
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,16 @@ def test_whatever_it_is_the_text_is_short_and_one_printable_line(value: object) 
     text = quoted(value)
     assert text.isprintable()
     assert len(text) <= 80 * 12 + 5
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://db.example/status", "postgresql://db.example/status"),
+        ("postgresql://me@db.example/status", "postgresql://***@db.example/status"),
+        ("postgresql://me:a@b/c?d@db.example/status", "postgresql://***@db.example/status"),
+        ("sqlite:", "sqlite:"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(url: str, shown: str) -> None:
+    assert without_user(url) == shown

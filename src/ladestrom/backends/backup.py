@@ -36,8 +36,14 @@ import msgspec
 
 from ladestrom import __version__
 from ladestrom.backends import log_rows
-from ladestrom.backends.data_directory import LOCK_FILE, LOG_FILE, RESTORING_FOLDER, DataDirectory
-from ladestrom.backends.database import SCHEMA, STORE_FILE
+from ladestrom.backends.data_directory import (
+    LOCK_FILE,
+    LOG_FILE,
+    RESTORING_FOLDER,
+    STORE_FILE,
+    DataDirectory,
+)
+from ladestrom.backends.database import SCHEMA
 from ladestrom.backends.log_rows import rows
 from ladestrom.errors import Conflict, InvalidBackup, LogDamaged, NotFound, NotReady
 

@@ -18,6 +18,7 @@ from ladestrom.errors import Conflict, InvalidSetting
 
 LOCK_FILE: Final = "lock"
 LOG_FILE: Final = "log.db"
+STORE_FILE: Final = "store.db"
 RESTORING_FOLDER: Final = "restoring"
 """Where `ladestrom restore` puts files until all of them are there."""
 WAL_SUFFIX: Final = "-wal"

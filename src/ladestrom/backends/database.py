@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, event, inspect, make_url, text
+from sqlalchemy import URL, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from ladestrom.backends.data_directory import STORE_FILE
 from ladestrom.errors import Conflict, InvalidSetting, NotReady
+from ladestrom.quoting import without_user
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-STORE_FILE: Final = "store.db"
 SCHEMA: Final = "0008"
 """The newest migration. Kept here so that only stores that lack it need Alembic, which loads slowly."""
 
@@ -42,6 +43,10 @@ POOL_WAIT_S_MAX: Final = 30
 """For one of them: as long as each may wait for a lock."""
 CACHE_KIB: Final = 65_536
 """Holds all pages that an import of a country changes: what is written early locks readers out early."""
+CONNECT_S_MAX: Final = 10
+"""To connect to PostgreSQL, name lookup and TLS included."""
+STATEMENT_S_MAX: Final = 60
+"""For an answer of PostgreSQL, waiting for another import included, as it may take with SQLite."""
 MIGRATION_LOCK: Final = 0x6C73_7472
 """Any number, but always the same one."""
 
@@ -80,17 +85,27 @@ class Database:
             Conflict: a newer version of the program made it.
             NotReady: it cannot be reached, read or written.
         """
-        if isinstance(where, str) and "://" in where:
-            engine = _postgresql(where)
-        else:
-            engine = _sqlite(_file(Path(where)))
-        database = cls(engine)
+        database = cls(_engine(where))
         try:
             await database._migrate()
         except BaseException:
             await database.close()
             raise
         return database
+
+    @classmethod
+    async def version(cls, where: str | Path) -> str:
+        """The version of the tables of a database that is there; empty if it has none. Changes nothing.
+
+        Raises:
+            InvalidSetting: it is a URL of another kind of database, or the driver for it is missing.
+            NotReady: it cannot be reached or read.
+        """
+        database = cls(_engine(where))
+        try:
+            return await database.read(_version)
+        finally:
+            await database.close()
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Runs `work` in a transaction that sees one state of the database; again when it was locked.
@@ -171,7 +186,14 @@ async def _transact(engine: AsyncEngine, work: Callable[[AsyncConnection], Await
                 f"the store has had no connection free for {POOL_WAIT_S_MAX} s; try again later"
             ) from error
         except OSError as error:
-            raise NotReady(f"the store cannot be reached: {error.strerror or error}") from error
+            reason = error.strerror or str(error) or "no answer in time"
+            raise NotReady(f"the store cannot be reached: {reason}") from error
+
+
+def _engine(where: str | Path) -> AsyncEngine:
+    if isinstance(where, str) and "://" in where:
+        return _postgresql(where)
+    return _sqlite(_file(Path(where)))
 
 
 def _is_locked(error: DBAPIError) -> bool:
@@ -246,19 +268,34 @@ def _begin(connection: Connection) -> None:
 
 
 def _postgresql(where: str) -> AsyncEngine:
-    url = make_url(where)
-    if url.get_backend_name() not in {"postgresql", "postgres"}:
+    if not where.startswith("postgresql://"):
         raise InvalidSetting(
-            f"the store cannot be kept in {url.drivername}: write postgresql://HOST/DATABASE"
+            f"the store cannot be kept in {without_user(where)}: write postgresql://HOST/DATABASE"
         )
     try:
-        return create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
-            hide_parameters=True,
-            pool_size=CONNECTIONS_MAX,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_S_MAX,
-            pool_pre_ping=True,
-        )
+        import asyncpg  # noqa: PLC0415 - only those who keep a store there install it
     except ModuleNotFoundError as error:
-        raise InvalidSetting(f"a store on PostgreSQL needs the package {error.name}") from error
+        raise InvalidSetting(
+            "a store on PostgreSQL needs the package asyncpg, which is not installed: "
+            "`python -m pip install asyncpg`, with the Python that runs ladestrom"
+        ) from error
+
+    async def connect() -> Any:  # noqa: ANN401 - the driver has no types
+        try:
+            # The driver reads the address itself: it knows what PostgreSQL's programs know (`sslmode`).
+            return await asyncpg.connect(where, timeout=CONNECT_S_MAX, command_timeout=STATEMENT_S_MAX)
+        except (asyncpg.exceptions.ClientConfigurationError, ValueError):
+            # Its message may quote the address.
+            raise InvalidSetting(f"the driver does not understand {without_user(where)}") from None
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise NotReady(f"the store cannot be used now: {error}") from error
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        hide_parameters=True,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_S_MAX,
+        pool_pre_ping=True,
+    )

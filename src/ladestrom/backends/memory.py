@@ -1,17 +1,28 @@
-"""A log in memory: the same contract, gone with the process. For tests and for trying things out."""
+"""A log in memory: the same contract, but the log ends with the process. For trials and tests."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
+from ladestrom.backends.log_rows import new_epoch
+from ladestrom.backends.opening import Opening
 from ladestrom.backends.tailing import Recent
 from ladestrom.core.records import entry_of, fold
 from ladestrom.errors import LogFailure
 from ladestrom.model import AnyChange, Entry, Millis, Position
 from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
+
+ENTRIES_PER_MIB: Final = 2_000
+"""An entry takes some 290 bytes beside texts of its own."""
+
+
+async def open_log(opening: Opening) -> MemoryLog:
+    """A new log, whose positions no earlier one had."""
+    return MemoryLog(new_epoch(), retention_entries_max=int(opening.retention_mib * ENTRIES_PER_MIB))
 
 
 class MemoryLog:

@@ -23,8 +23,9 @@ import apsw
 import structlog
 
 from ladestrom.backends import log_rows, retention
-from ladestrom.backends.data_directory import WAL_SUFFIX, DataDirectory
+from ladestrom.backends.data_directory import LOG_FILE, WAL_SUFFIX, DataDirectory
 from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, encode, new_epoch, rows
+from ladestrom.backends.opening import Opening
 from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent
 from ladestrom.core.records import entry_of
@@ -82,6 +83,17 @@ class Durability(StrEnum):
     """A power cut: each group of changes is synced to disk before it is acknowledged."""
     RELAXED = "relaxed"
     """A crash of the process; a power cut may lose the last acknowledged changes."""
+
+
+async def open_log(opening: Opening) -> SqliteLog:
+    """The log in the data directory, made where it is missing."""
+    return await SqliteLog.open(
+        opening.folder / LOG_FILE,
+        durability=Durability(opening.durability),
+        retention_days=opening.retention_days,
+        retention_mib=opening.retention_mib,
+        directory=opening.held,
+    )
 
 
 class SqliteLog:

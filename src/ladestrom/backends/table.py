@@ -1,106 +1,155 @@
-"""Which backend keeps the log and the store, by the scheme of its address. A backend is a row here."""
+"""Which backend keeps the log and the store, by the scheme of its address. A backend is a row here.
+
+Knows how addresses are written, and what each backend promises beyond its port. Loads a backend only when it
+is opened, as every command checks the settings by this table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeVar
+import re
+from collections.abc import Mapping
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from ladestrom.backends.data_directory import LOG_FILE, DataDirectory
-from ladestrom.backends.database import STORE_FILE
-from ladestrom.backends.memory import MemoryLog
-from ladestrom.backends.sql import open_store
-from ladestrom.backends.sqlite import Durability, SqliteLog
-from ladestrom.errors import InvalidSetting
+from ladestrom.backends.data_directory import LOG_FILE, STORE_FILE
+from ladestrom.backends.opening import Opening
 from ladestrom.ports.log import Log
 from ladestrom.ports.stores import Stores
-from ladestrom.quoting import quoted
+from ladestrom.quoting import without_user
+from ladestrom.targets import load
 
-T = TypeVar("T")
-
-ENTRIES_PER_MIB: Final = 2_000
-"""Of a log in memory: an entry takes some 290 bytes beside texts of its own."""
+Durability = Literal["full", "relaxed"]
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """Where something is kept, and how."""
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a backend before it is loaded."""
 
-    url: str
-    directory: DataDirectory
-    """Ours alone."""
-    durability: str = Durability.FULL
-    retention_days: float = 7
-    retention_mib: float = 4096
-
-
-async def _sqlite_log(place: Opening) -> Log:
-    return await SqliteLog.open(
-        place.directory.path / LOG_FILE,
-        durability=Durability(place.durability),
-        retention_days=place.retention_days,
-        retention_mib=place.retention_mib,
-        directory=place.directory,
-    )
+    open: str
+    """`module:attribute` of what opens an `Opening`."""
+    address: str
+    """How its address is written, for people."""
+    keeps: str
+    """Where it keeps what it is given, for people: `memory: (in memory ...)`."""
+    rest: str = ""
+    """Regular expression of what follows the scheme and its colon."""
+    file: str = ""
+    """Its file in the data directory; empty if it has none there."""
 
 
-async def _memory_log(place: Opening) -> Log:
-    return MemoryLog(retention_entries_max=int(place.retention_mib * ENTRIES_PER_MIB))
+class LogBackend(Backend, frozen=True, kw_only=True):
+    """What keeps a log. The contract suite of logs goes by what it promises."""
+
+    durabilities: tuple[Durability, ...] = ()
+    """Settings of `log.durability` that it honours; empty if the log ends with its process."""
+
+    @property
+    def outlives(self) -> bool:
+        """Whether the log is there again after its process has ended."""
+        return bool(self.durabilities)
 
 
-async def _sqlite_store(place: Opening) -> Stores:
-    store = await open_store(place.directory.path / STORE_FILE)
-    place.directory.keep(STORE_FILE)
-    return store
+class StoreBackend(Backend, frozen=True, kw_only=True):
+    """What keeps a store. The contract suite of stores goes by what it promises."""
 
-
-async def _postgresql_store(place: Opening) -> Stores:
-    return await open_store(place.url)
-
-
-class LogBackend(msgspec.Struct, frozen=True, kw_only=True):
-    """What keeps a log, and what it promises beyond the port: its contract suite goes by that."""
-
-    open: Callable[[Opening], Awaitable[Log]]
-    outlives: bool
-    """Whether the log is there again after its process has ended."""
-    durabilities: tuple[Durability, ...] = (Durability.FULL,)
-    """Those that differ there."""
+    version: str = ""
+    """`module:attribute` of what says which version is kept at an `Opening`, and creates nothing; empty if it
+    has a file, which says it."""
+    driver: str = ""
+    """Python package that it needs and ladestrom does not depend on."""
 
 
 LOGS: Final[Mapping[str, LogBackend]] = {
-    "sqlite": LogBackend(open=_sqlite_log, outlives=True, durabilities=(Durability.FULL, Durability.RELAXED)),
-    "memory": LogBackend(open=_memory_log, outlives=False),
+    "sqlite": LogBackend(
+        open="ladestrom.backends.sqlite:open_log",
+        address="sqlite:",
+        keeps="in the data directory",
+        file=LOG_FILE,
+        durabilities=("full", "relaxed"),
+    ),
+    "memory": LogBackend(
+        open="ladestrom.backends.memory:open_log",
+        address="memory:",
+        keeps="in memory, for trials: the log is lost when the server stops",
+    ),
 }
-STORES: Final[Mapping[str, Callable[[Opening], Awaitable[Stores]]]] = {
-    "sqlite": _sqlite_store,
-    "postgresql": _postgresql_store,
+STORES: Final[Mapping[str, StoreBackend]] = {
+    "sqlite": StoreBackend(
+        open="ladestrom.backends.stores:open_sqlite",
+        address="sqlite:",
+        keeps="in the data directory",
+        file=STORE_FILE,
+    ),
+    "postgresql": StoreBackend(
+        open="ladestrom.backends.stores:open_postgresql",
+        version="ladestrom.backends.stores:version_of_postgresql",
+        address="postgresql://USER@HOST/DATABASE",
+        rest=r"//[^\s/]*/[^\s/?@]+(\?\S*)?",
+        keeps="in that database",
+        driver="asyncpg",
+    ),
 }
 
+B = TypeVar("B", bound=Backend)
 
-async def open_log(place: Opening) -> Log:
+
+def log_of(url: str) -> LogBackend:
+    """The row of an address that the settings accept."""
+    return _of(LOGS, url)
+
+
+def store_of(url: str) -> StoreBackend:
+    """The row of an address that the settings accept."""
+    return _of(STORES, url)
+
+
+async def open_log(opening: Opening) -> Log:
     """Opens a log, made where it is missing.
 
     Raises:
-        InvalidSetting: no backend has this scheme.
         LogFailure: it is no log of this version, is damaged, or cannot be written.
     """
-    return await _of(LOGS, place.url).open(place)
+    log: Log = await load(log_of(opening.url).open)(opening)
+    return log
 
 
-async def open_stores(place: Opening) -> Stores:
+async def open_stores(opening: Opening) -> Stores:
     """Opens a store, made and migrated where it has to be.
 
     Raises:
-        InvalidSetting: no backend has this scheme, or its driver is missing.
+        InvalidSetting: its driver is missing.
         Conflict: a newer version of the program made it.
         NotReady: it cannot be reached, read or written.
     """
-    return await _of(STORES, place.url)(place)
+    stores: Stores = await load(store_of(opening.url).open)(opening)
+    return stores
 
 
-def _of(table: Mapping[str, T], url: str) -> T:
-    scheme = url.partition(":")[0]
-    if scheme not in table:
-        raise InvalidSetting(f"{quoted(url, 60)} is of no kind known here; use one of {', '.join(table)}")
-    return table[scheme]
+async def exists(opening: Opening) -> bool:
+    """Whether there is a store. Creates nothing.
+
+    Raises:
+        InvalidSetting: its driver is missing.
+        NotReady: it cannot be reached or read.
+    """
+    row = store_of(opening.url)
+    return (opening.folder / row.file).exists() if row.file else bool(await load(row.version)(opening))
+
+
+def shown(backend: Backend, opening: Opening) -> str:
+    """Where a backend keeps what it is given, without a password."""
+    return str(opening.folder / backend.file) if backend.file else without_user(opening.url)
+
+
+def pattern(table: Mapping[str, Backend]) -> str:
+    """Regular expression of the addresses that a table knows."""
+    return f"^({'|'.join(re.escape(scheme) + ':' + row.rest for scheme, row in table.items())})$"
+
+
+def accepted(table: Mapping[str, Backend]) -> str:
+    """The addresses that a table knows, in words."""
+    return " or ".join(f"`{row.address}` ({row.keeps})" for row in table.values())
+
+
+def _of(table: Mapping[str, B], url: str) -> B:
+    return table[url.partition(":")[0]]

@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ladestrom.cli.where import NOT_GIVEN, Where, say
+from ladestrom.backends.table import log_of, store_of
+from ladestrom.cli.where import NOT_GIVEN, ChosenDirectory, Where, say
+from ladestrom.errors import BadRequest
+from ladestrom.quoting import without_user
 
 if TYPE_CHECKING:
     from ladestrom.backends.backup import Manifest
@@ -26,8 +29,7 @@ def backup(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
     """
     from ladestrom.backends.backup import make  # noqa: PLC0415 - loads slowly
 
-    data = where.directory()
-    say(f"data directory: {data}")
+    data = _directory(where)
     began_s = time.monotonic()
     manifest = make(data.path, directory)
     print(f"{directory}: {_shown(manifest)}, {time.monotonic() - began_s:.1f} s")
@@ -44,8 +46,7 @@ def restore(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
     """
     from ladestrom.backends.backup import restore as restored  # noqa: PLC0415 - loads slowly
 
-    data = where.directory()
-    say(f"data directory: {data}")
+    data = _directory(where)
     began_s = time.monotonic()
     manifest, epoch = restored(directory, data.path)
     print(f"{data.path}: {_shown(manifest)}, {time.monotonic() - began_s:.1f} s")
@@ -53,6 +54,27 @@ def restore(directory: Path, /, *, where: Where = NOT_GIVEN) -> None:
         f"backup of {manifest.made_at}; the change log continues after {manifest.log.last} in the new epoch "
         f"{epoch}"
     )
+
+
+def _directory(where: Where) -> ChosenDirectory:
+    """The data directory, which has both files of a backup; says which it is.
+
+    Raises:
+        BadRequest: the log or the store is kept elsewhere.
+    """
+    settings = where.settings()
+    log, store = log_of(settings.log.url), store_of(settings.store.url)
+    if not log.file:
+        raise BadRequest(f"log.url is {settings.log.url}: a log {log.keeps}. There is nothing to copy")
+    if not store.file:
+        raise BadRequest(
+            f"store.url is {without_user(settings.store.url)}: `backup` and `restore` copy only files of the "
+            "data directory. Stop the server, copy the data directory, and back up the database with its own "
+            "programs (docs/operations.md)"
+        )
+    data = where.directory()
+    say(f"data directory: {data}")
+    return data
 
 
 def _shown(manifest: Manifest) -> str:

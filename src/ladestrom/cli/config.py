@@ -11,7 +11,8 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ladestrom.cli.flags import NO_FLAGS, SettingFlags
-from ladestrom.config import SETTINGS, SPECIALS, Loaded, Settings, load, value_of
+from ladestrom.config import SETTINGS, SPECIALS, Loaded, Setting, Settings, load, value_of
+from ladestrom.quoting import without_user
 
 app: Final = App(name="config", help="Check, show and document the settings.")
 
@@ -41,6 +42,8 @@ def show(
     settings: Flags = NO_FLAGS,
 ) -> None:
     """Print each setting's value and where it came from. The output is a valid settings file.
+
+    In addresses, `***` stands for user and password.
 
     Args:
         config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
@@ -102,6 +105,12 @@ def markdown() -> Iterator[str]:
         yield f"| `{variable.name}` | {variable.help}{more} |"
 
 
+def _shown(loaded: Loaded, row: Setting) -> object:
+    """The setting's value; of an address, not the user and the password in it."""
+    value = value_of(loaded.settings, row)
+    return without_user(value) if isinstance(value, str) else value
+
+
 def _as_toml(loaded: Loaded) -> Iterator[str]:
     section = ""
     for row in SETTINGS:
@@ -110,13 +119,12 @@ def _as_toml(loaded: Loaded) -> Iterator[str]:
                 yield ""
             section = row.section
             yield f"[{section}]"
-        yield f"{row.name} = {_toml(value_of(loaded.settings, row))}  # {loaded.origins[row.key]}"
+        yield f"{row.name} = {_toml(_shown(loaded, row))}  # {loaded.origins[row.key]}"
 
 
 def _as_json(loaded: Loaded) -> str:
     rows = {
-        row.key: {"value": value_of(loaded.settings, row), "origin": str(loaded.origins[row.key])}
-        for row in SETTINGS
+        row.key: {"value": _shown(loaded, row), "origin": str(loaded.origins[row.key])} for row in SETTINGS
     }
     return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode()
 

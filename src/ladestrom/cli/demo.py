@@ -27,7 +27,7 @@ from rich.text import Text
 
 from ladestrom import __version__
 from ladestrom.cli.program import program, python
-from ladestrom.config import Loaded, Origin, Settings, load
+from ladestrom.config import Loaded, SettingOrigin, Settings, load
 from ladestrom.errors import Conflict, InvalidSetting
 from ladestrom.logs import configure
 from ladestrom.model import Millis, Operator
@@ -83,8 +83,8 @@ def demo(
         seed: The same seed and number of stations give the same country.
         config: Settings file (TOML). Default: the file that LADESTROM_CONFIG names.
         data: Directory for the change log and the registry. Without this option they are in a temporary
-            directory, which is deleted at the end. LADESTROM_DATA and `server.data` are ignored, so that
-            simulated data do not get into a real data directory.
+            directory, which is deleted at the end. LADESTROM_DATA, `server.data`, `log.url` and
+            `store.url` are ignored, so that simulated data do not get into a real data directory or database.
     """
     if not 1 <= stations <= STATIONS_MAX:
         raise InvalidSetting(f"--stations {stations}: write a number from 1 to {STATIONS_MAX:,}")
@@ -197,6 +197,8 @@ def _loaded(config: Path | None, port: int, directory: Path) -> Loaded:
         "server.port": port,
         "server.data": directory,
         "server.drain_s": 1,
+        "log.url": "sqlite:",
+        "store.url": "sqlite:",
         "rules.start_grace_s": STALE_AFTER_S_MIN,
         "page.visitors": "anyone",
         "keys.policy": "open",
@@ -205,7 +207,7 @@ def _loaded(config: Path | None, port: int, directory: Path) -> Loaded:
     loaded = load(config, os.environ, given)
     own = loaded.settings.logging
     configure(own.level, own.format, file=own.file)
-    ours = {name: Origin("demo") for name, value in given.items() if value is not None}
+    ours = {name: SettingOrigin("demo") for name, value in given.items() if value is not None}
     return Loaded(loaded.settings, {**loaded.origins, **ours})
 
 

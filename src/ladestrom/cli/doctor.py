@@ -5,6 +5,7 @@ Knows what the server needs of its machine. Changes nothing: what it writes to m
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import importlib.metadata
 import importlib.util
@@ -26,11 +27,16 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from ladestrom.backends.data_directory import LOG_FILE, STORE_FILE
 from ladestrom.backends.log_rows import newest_received_at
+from ladestrom.backends.opening import Opening
 from ladestrom.backends.retention import DAY_MS, clock_doubt
+from ladestrom.backends.table import log_of, store_of
 from ladestrom.cli.where import NOT_GIVEN, Where
 from ladestrom.config import Settings
-from ladestrom.errors import LogDamaged
+from ladestrom.errors import LadestromError, LogDamaged
+from ladestrom.quoting import without_user
+from ladestrom.targets import load
 
 SYNC_SAMPLES: Final = 20
 SYNC_BYTES: Final = 4_096
@@ -58,8 +64,8 @@ MIB: Final = 1_048_576
 KIB: Final = 1_024
 
 DATABASES: Final = (
-    ("log.db", "SELECT value FROM meta WHERE name = 'format'"),
-    ("store.db", "SELECT version_num FROM alembic_version"),
+    (LOG_FILE, "SELECT value FROM meta WHERE name = 'format'"),
+    (STORE_FILE, "SELECT version_num FROM alembic_version"),
 )
 """The files of a data directory, and how each tells its version."""
 
@@ -117,10 +123,15 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield disk(shutil.disk_usage(present).free // MIB, settings.log.retention_mib)
     if writable.level is not Level.FAIL:
         yield sync(statistics.median(sync_ms(present)))
-    for name, query in DATABASES:
-        if (directory / name).exists():
+    kept = log_of(settings.log.url), store_of(settings.store.url)
+    for (name, query), backend in zip(DATABASES, kept, strict=True):
+        if backend.file == name and (directory / name).exists():
             yield database(directory / name, query)
-    newest_at = _received_at(directory / DATABASES[0][0])
+    if not kept[0].outlives:
+        yield lost_log(settings.log.url)
+    if not kept[1].file:
+        yield store(Opening(url=settings.store.url, folder=directory))
+    newest_at = _received_at(directory / LOG_FILE) if kept[0].file == LOG_FILE else None
     if newest_at is not None:
         yield newest_entry(time.time_ns() // 1_000_000, newest_at, settings.log.retention_days)
 
@@ -316,6 +327,28 @@ def database(path: Path, query: str) -> Check:
     if row is None:
         return Check(path.name, Level.FAIL, "has no version", "restore the data directory from a backup")
     return Check(path.name, Level.OK, f"version {row[0]}, {size_mib:,.1f} MiB")
+
+
+def lost_log(url: str) -> Check:
+    """A log that ends with the server."""
+    return Check(
+        "log",
+        Level.WARN,
+        f"log.url is {url}: the change log is lost when the server stops",
+        "for anything but a trial, set log.url to sqlite:",
+    )
+
+
+def store(opening: Opening) -> Check:
+    """A store that is no file: whether its driver is installed, and whether it answers. Changes nothing."""
+    shown = without_user(opening.url)
+    try:
+        version = asyncio.run(load(store_of(opening.url).version)(opening))
+    except LadestromError as error:
+        return Check("store", Level.FAIL, f"{shown}: {error}", "correct store.url, or start the database")
+    if not version:
+        return Check("store", Level.OK, f"{shown} has no tables yet; the server will create them")
+    return Check("store", Level.OK, f"{shown}, version {version}")
 
 
 def _print(checks: Sequence[Check]) -> None:

@@ -25,14 +25,16 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ladestrom.cli.store import exists, now, opened, reading, writing
+from ladestrom.backends import table
+from ladestrom.backends.opening import Opening
+from ladestrom.cli.store import now, opened, reading, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.errors import InvalidRegister
 from ladestrom.registers import REGISTERS
 
 if TYPE_CHECKING:
-    from ladestrom.backends.sql import SqlStore
     from ladestrom.ports.registry import ImportReport, RecordRefusal, StationDraft
+    from ladestrom.ports.stores import Stores
 
 CHUNK_KIB: Final = 256
 """Read and decompressed at a time: the parsers' own limits are what bounds a register."""
@@ -262,7 +264,7 @@ async def _import(task: _Task, where: Where) -> ImportReport:
         stream, size = _open(task.file, stack)
         bar = stack.enter_context(_Bar(task.register, size))
         records = bar.until_written(REGISTERS[task.form](unpacked(_read(task.file, stream, bar))))
-        opened: AbstractAsyncContextManager[SqlStore] = (
+        opened: AbstractAsyncContextManager[Stores] = (
             _tried(where) if task.dry_run else writing(where, make=True)
         )
         async with opened as store:
@@ -277,15 +279,16 @@ async def _import(task: _Task, where: Where) -> ImportReport:
 
 
 @asynccontextmanager
-async def _tried(where: Where) -> AsyncIterator[SqlStore]:
+async def _tried(where: Where) -> AsyncIterator[Stores]:
     """The store, for an import that changes nothing; where there is none, an empty one that is removed."""
-    if exists(where.directory()):
+    place = where.store()
+    if await table.exists(place.opening):
         async with reading(where) as store:
             yield store
         return
-    say(f"there is no store in {where.directory()}; the file is checked against an empty registry")
+    say(f"there is no store in {place}; the file is checked against an empty registry")
     with tempfile.TemporaryDirectory(prefix="ladestrom-") as name:
-        async with opened(Path(name)) as store:
+        async with opened(Opening(url="sqlite:", folder=Path(name))) as store:
             yield store
 
 

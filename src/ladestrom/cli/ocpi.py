@@ -30,7 +30,7 @@ from ladestrom.protocols import ocpi, ocpi_credentials
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
-    from ladestrom.backends.sql import SqlStore
+    from ladestrom.ports.stores import Stores
 
 ID_BYTES: Final = 5
 TOKEN_CHARACTERS_MIN: Final = 16
@@ -207,7 +207,7 @@ async def _renew(where: Where, peer_id: str) -> Peer:
         return renewed
 
 
-async def _meet(store: SqlStore, settings: Settings, calling: Peer, conversation: Meeting) -> Peer:
+async def _meet(store: Stores, settings: Settings, calling: Peer, conversation: Meeting) -> Peer:
     met, said = await _calls(settings).run(conversation)
     registered = msgspec.structs.replace(
         calling,
@@ -245,7 +245,7 @@ async def _peers(where: Where) -> list[Peer]:
         return list(await store.peers.every())
 
 
-async def _peer(store: SqlStore, peer_id: str) -> Peer:
+async def _peer(store: Stores, peer_id: str) -> Peer:
     for peer in await store.peers.every():
         if peer.id == peer_id:
             return peer

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import structlog
 from cyclopts import Parameter
@@ -16,9 +16,16 @@ from ladestrom.cli.flags import NO_FLAGS, SettingFlags
 from ladestrom.config import Loaded, load
 from ladestrom.errors import InvalidSetting
 from ladestrom.logs import configure
+from ladestrom.roles import limits
 from ladestrom.signals import Signals
 
 logger = structlog.get_logger(__name__)
+
+DURABILITIES: Final = {
+    "full": "changes are synced to the disk before they are acknowledged",
+    "relaxed": "a power cut may lose acknowledged changes",
+    "none": "changes are in memory and are lost when the server stops",
+}
 
 
 def serve(
@@ -88,15 +95,10 @@ def _configure(loaded: Loaded) -> None:
 
 def ready_line(app: App) -> str:
     """What a starting server says last: time taken, durability, addresses."""
-    durability = app.context.settings.log.durability
-    meaning = (
-        "changes are synced to the disk before they are acknowledged"
-        if durability == "full"
-        else "a power cut may lose acknowledged changes"
-    )
+    durability = limits.durability(app.context.settings)
     return (
-        f"ready in {app.ready_s:.2f} s, durability {durability} ({meaning}), {len(app.writer.board)} EVSEs, "
-        f"{app.url} {app.url.replace('http', 'ws', 1)}/api/v1/stream"
+        f"ready in {app.ready_s:.2f} s, durability {durability} ({DURABILITIES[durability]}), "
+        f"{len(app.writer.board)} EVSEs, {app.url} {app.url.replace('http', 'ws', 1)}/api/v1/stream"
     )
 
 

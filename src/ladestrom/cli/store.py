@@ -10,15 +10,14 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ladestrom.cli.where import DataDirectory, Where, say
+from ladestrom.backends import table
+from ladestrom.backends.opening import Opening
+from ladestrom.cli.where import ChosenStore, Where, say
 from ladestrom.errors import BadRequest, NotFound
-
-if TYPE_CHECKING:
-    from ladestrom.backends.sql import SqlStore
-    from ladestrom.model import Millis
+from ladestrom.model import Millis
+from ladestrom.ports.stores import Stores
 
 DURATION_DAYS_MAX: Final = 36_500
 """A hundred years. For no limit, the option is omitted."""
@@ -28,23 +27,23 @@ _DURATION = re.compile(r"([0-9]{1,12})\s*([smhdw])")
 
 
 @asynccontextmanager
-async def reading(where: Where) -> AsyncIterator[SqlStore]:
-    """The store of the data directory, for the length of a block, by a command that changes nothing.
+async def reading(where: Where) -> AsyncIterator[Stores]:
+    """The store, for the length of a block, by a command that changes nothing.
 
     Raises:
         NotFound: there is none.
         NotReady: it cannot be opened.
     """
-    directory = where.directory()
-    if not exists(directory):
-        raise _missing(directory)
-    async with opened(directory.path) as store:
+    place = where.store()
+    if not await table.exists(place.opening):
+        raise _missing(place)
+    async with opened(place.opening) as store:
         yield store
 
 
 @asynccontextmanager
-async def writing(where: Where, *, make: bool = False) -> AsyncIterator[SqlStore]:
-    """The store of the data directory, by a command that changes it: says on standard error which it is.
+async def writing(where: Where, *, make: bool = False) -> AsyncIterator[Stores]:
+    """The store, by a command that changes it: says on standard error which it is.
 
     With `make`, it is created where it is missing, which is said as well.
 
@@ -52,44 +51,39 @@ async def writing(where: Where, *, make: bool = False) -> AsyncIterator[SqlStore
         NotFound: there is none, without `make`.
         NotReady: it cannot be opened.
     """
-    directory = where.directory()
-    if exists(directory):
-        say(f"data directory: {directory}")
+    place = where.store()
+    what = "data directory" if place.is_file else "store"
+    if await table.exists(place.opening):
+        say(f"{what}: {place}")
     elif make:
-        say(f"creating a new data directory: {directory}. Only a server with the same settings uses it")
+        say(f"creating a new {what}: {place}. Only a server with the same settings uses it")
     else:
-        raise _missing(directory)
-    async with opened(directory.path) as store:
+        raise _missing(place)
+    async with opened(place.opening) as store:
         yield store
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqlStore]:
-    """The store of a directory, created where it is missing.
+async def opened(opening: Opening) -> AsyncIterator[Stores]:
+    """A store, created where it is missing.
 
     Raises:
         NotReady: it cannot be opened.
     """
-    from ladestrom.backends.database import STORE_FILE  # noqa: PLC0415 - loads slowly
-    from ladestrom.backends.sql import open_store  # noqa: PLC0415 - a mistyped command needs none of it
-
-    store = await open_store(path / STORE_FILE)
+    store = await table.open_stores(opening)
     try:
         yield store
     finally:
         await store.close()
 
 
-def exists(directory: DataDirectory) -> bool:
-    """Whether the directory has a store."""
-    from ladestrom.backends.database import STORE_FILE  # noqa: PLC0415 - loads slowly
-
-    return (directory.path / STORE_FILE).exists()
-
-
-def _missing(directory: DataDirectory) -> NotFound:
+def _missing(place: ChosenStore) -> NotFound:
+    if not place.is_file:
+        return NotFound(
+            f"there is no store in {place} yet: the server creates it, and so does `ladestrom import`"
+        )
     return NotFound(
-        f"there is no store in {directory}. Name the server's data directory with --data or "
+        f"there is no store in {place}. Name the server's data directory with --data or "
         "LADESTROM_DATA, or its settings file with --config or LADESTROM_CONFIG"
     )
 

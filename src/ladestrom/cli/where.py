@@ -16,9 +16,12 @@ from typing import Annotated, Final
 import msgspec
 from cyclopts import Group, Parameter
 
+from ladestrom.backends.opening import Opening
+from ladestrom.backends.table import store_of
 from ladestrom.cli.program import typed
-from ladestrom.config import Loaded, Origin, Settings, load, special
+from ladestrom.config import Loaded, SettingOrigin, Settings, load, special
 from ladestrom.config.address import ADDRESS_FILE, Addresses, addresses
+from ladestrom.quoting import without_user
 
 _GROUP: Final = Group(
     "Configuration",
@@ -61,14 +64,25 @@ class Where:
         """
         return self.load().settings
 
-    def directory(self) -> DataDirectory:
+    def directory(self) -> ChosenDirectory:
         """The data directory.
 
         Raises:
             InvalidSetting: as `load`.
         """
         loaded = self.load()
-        return DataDirectory(Path(loaded.settings.server.data), loaded.origins["server.data"])
+        return ChosenDirectory(Path(loaded.settings.server.data), loaded.origins["server.data"])
+
+    def store(self) -> ChosenStore:
+        """Where the store is.
+
+        Raises:
+            InvalidSetting: as `load`.
+        """
+        loaded = self.load()
+        url, data = loaded.settings.store.url, Path(loaded.settings.server.data)
+        key = "server.data" if store_of(url).file else "store.url"
+        return ChosenStore(Opening(url=url, folder=data), loaded.origins[key])
 
     def addresses(self) -> tuple[Addresses, bool]:
         """Where the server is reached, and whether one that runs said so itself.
@@ -99,21 +113,43 @@ class Where:
 NOT_GIVEN: Final = Where()
 
 
-class DataDirectory(msgspec.Struct, frozen=True):
+class ChosenDirectory(msgspec.Struct, frozen=True):
     """A data directory, and what chose it."""
 
     path: Path
-    origin: Origin
+    origin: SettingOrigin
 
     def __str__(self) -> str:
         """As messages name it: `/srv/status (from LADESTROM_DATA)`."""
-        chosen = "the default" if self.origin.kind == "default" else f"from {self.origin.where}"
-        return f"{self.path.absolute()} ({chosen})"
+        return f"{self.path.absolute()} ({_chosen_by(self.origin)})"
+
+
+class ChosenStore(msgspec.Struct, frozen=True):
+    """A store, and what chose it."""
+
+    opening: Opening
+    origin: SettingOrigin
+    """Of the data directory, if the store is a file there."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file in the data directory."""
+        return bool(store_of(self.opening.url).file)
+
+    def __str__(self) -> str:
+        """As messages name it: the data directory or, without the password, the address."""
+        if self.is_file:
+            return str(ChosenDirectory(self.opening.folder, self.origin))
+        return f"{without_user(self.opening.url)} ({_chosen_by(self.origin)})"
 
 
 def say(text: str) -> None:
     """Writes a line for people on standard error; standard output is for results."""
     sys.stderr.write(f"{typed(text)}\n")
+
+
+def _chosen_by(origin: SettingOrigin) -> str:
+    return "the default" if origin.kind == "default" else f"from {origin.where}"
 
 
 def _noted(data: Path) -> Addresses | None:

@@ -25,7 +25,7 @@ class Was(msgspec.Struct, frozen=True, gc=False):
     error: int
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class EvseState(msgspec.Struct, frozen=True, gc=False):
     """State of one EVSE as the stream tells it."""
 
     station: str
@@ -81,9 +81,9 @@ class Synced(msgspec.Struct, frozen=True):
     """A snapshot is complete: the board is new."""
 
     position: Position
-    missed: Sequence[Row] = ()
+    missed: Sequence[EvseState] = ()
     """Rows that differ from what the session knew before; empty for its first snapshot."""
-    gone: Sequence[Row] = ()
+    gone: Sequence[EvseState] = ()
     """Rows that are no longer there."""
 
 
@@ -92,7 +92,7 @@ class Changed(msgspec.Struct, frozen=True):
 
     position: Position
     """Up to where the board holds now. It stays where it was until a batch is complete."""
-    rows: Sequence[Row]
+    rows: Sequence[EvseState]
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ class Recorded(msgspec.Struct, frozen=True):
     stations: Sequence[Record]
     gone: Sequence[str]
     """Uuids."""
-    rows: Sequence[Row] = ()
+    rows: Sequence[EvseState] = ()
     """Changes of EVSEs that came with them, in mode `every`."""
 
 
@@ -175,7 +175,7 @@ class _Limits(msgspec.Struct):
     heartbeat_s: float = HEARTBEAT_S
 
 
-class Message(msgspec.Struct):
+class AnyMessage(msgspec.Struct):
     """Every member that some message has."""
 
     type: str
@@ -184,8 +184,8 @@ class Message(msgspec.Struct):
     prev: int = -1
     part: int = 0
     parts: int = 0
-    evses: tuple[Row, ...] = ()
-    changes: tuple[Row, ...] = ()
+    evses: tuple[EvseState, ...] = ()
+    changes: tuple[EvseState, ...] = ()
     stations: tuple[dict[str, Any], ...] = ()
     gone: tuple[str, ...] = ()
     count: int = -1
@@ -201,9 +201,9 @@ class Message(msgspec.Struct):
     reason: str = ""
 
 
-decode = msgspec.json.Decoder(Message).decode
+decode = msgspec.json.Decoder(AnyMessage).decode
 
 
-def place(read: Message) -> str:
+def place(read: AnyMessage) -> str:
     """Where a message stands, for people."""
     return f"{read.epoch[:40]}-{read.seq}"

@@ -24,21 +24,21 @@ import msgspec
 from ladestrom.client.session import DELAY_MAX_S, BackOff
 from ladestrom.client.v2_events import (
     HEARTBEAT_S,
+    AnyMessage,
     Changed,
     Confirmed,
     Ended,
     Event,
+    EvseState,
     Fault,
     FaultKind,
     Greeted,
     Leaving,
-    Message,
     Noted,
     Record,
     Recorded,
     Refused,
     Reset,
-    Row,
     Selected,
     Synced,
     decode,
@@ -103,7 +103,7 @@ class V2Session:
         self.selection: Mapping[str, str] = _checked(selection or {})
         """The selection that holds, by name of filter."""
         self.mode = mode
-        self.board: dict[str, Row] = {}
+        self.board: dict[str, EvseState] = {}
         """By EVSE as its row writes it. To be read only."""
         self.stations: dict[str, Record] = {}
         """Records by uuid, where they are told. To be read only."""
@@ -121,7 +121,7 @@ class V2Session:
         self._names: dict[str, str] = {}
         self._coming: _Coming | None = None
         """The snapshot that is being told."""
-        self._held: list[Row] = []
+        self._held: list[EvseState] = []
         self._back_off = BackOff()
         self._retry_after_s = 0.0
         self._in_step = False
@@ -208,31 +208,31 @@ class V2Session:
         handler = self._handlers.get(read.type)
         return Noted(read.type) if handler is None else handler(self, read)
 
-    def _hello(self, read: Message) -> Greeted:
+    def _hello(self, read: AnyMessage) -> Greeted:
         if read.limits is not None and read.limits.heartbeat_s > 0:
             self.heartbeat_s = read.limits.heartbeat_s
         return Greeted(read.server, read.licence, read.attribution)
 
-    def _reset(self, read: Message) -> Reset:
+    def _reset(self, read: AnyMessage) -> Reset:
         self.position = None
         self._held = []
         return Reset(read.reason)
 
-    def _refused(self, read: Message) -> Refused:
+    def _refused(self, read: AnyMessage) -> Refused:
         if self._asked:
             self._asked.popleft()
         return Refused(str(read.code), read.detail)
 
-    def _leaving(self, read: Message) -> Leaving:
+    def _leaving(self, read: AnyMessage) -> Leaving:
         self._retry_after_s = max(0, read.retry_after_ms) / 1000
         return Leaving(read.retry_after_ms)
 
-    def _ended(self, read: Message) -> Event:
+    def _ended(self, read: AnyMessage) -> Event:
         if not isinstance(read.code, int):
             return self._fault(FaultKind.MALFORMED, f"close with the code {quoted(read.code, 40)}")
         return Ended(read.code, read.reason)
 
-    def _selected(self, _: Message) -> Selected:
+    def _selected(self, _: AnyMessage) -> Selected:
         if self._asked:
             self.selection = self._asked.popleft()
             self._statuses = _statuses(self.selection)
@@ -240,7 +240,7 @@ class V2Session:
         self._held = []
         return Selected(self.selection)
 
-    def _snapshot(self, read: Message) -> Event:
+    def _snapshot(self, read: AnyMessage) -> Event:
         coming = None if read.part == 1 else self._coming
         if coming is None:
             coming = _Coming(self.board if self._told_before else None)
@@ -256,7 +256,7 @@ class V2Session:
             Noted(read.type) if read.part < read.parts else self._take(coming, Position(read.epoch, read.seq))
         )
 
-    def _check_part(self, read: Message, before: int) -> Fault | None:
+    def _check_part(self, read: AnyMessage, before: int) -> Fault | None:
         at = self.position
         if not read.epoch or read.seq < 0 or not 1 <= read.part <= read.parts:
             what = f"part {read.part} of {read.parts} of a snapshot at {place(read)}"
@@ -277,11 +277,11 @@ class V2Session:
         self._in_step = self._told_before = self._is_whole = True
         return Synced(position, coming.missed, list(coming.left.values()))
 
-    def _changes(self, read: Message) -> Event:
+    def _changes(self, read: AnyMessage) -> Event:
         fault = self._check(read)
         if fault is not None:
             return fault
-        rows: Sequence[Row] = read.changes
+        rows: Sequence[EvseState] = read.changes
         if self.mode is Mode.EVERY:
             self._held.extend(rows)
             if len(self._held) > HELD_ROWS_MAX:
@@ -295,7 +295,7 @@ class V2Session:
         self._in_step = True
         return Changed(position, rows)
 
-    def _recorded(self, read: Message) -> Event:
+    def _recorded(self, read: AnyMessage) -> Event:
         fault = self._check(read)
         if fault is not None:
             return fault
@@ -304,7 +304,7 @@ class V2Session:
             self.stations.pop(uuid, None)
         self.stations.update((str(record.get("uuid")), record) for record in read.stations)
         self.position = position = Position(read.epoch, read.seq)
-        rows: Sequence[Row] = ()
+        rows: Sequence[EvseState] = ()
         if read.seq != read.prev:
             self._in_step = True
             rows, self._held = self._held, []
@@ -312,7 +312,7 @@ class V2Session:
             self._apply(row)
         return Recorded(position, read.stations, read.gone, rows)
 
-    def _apply(self, row: Row) -> None:
+    def _apply(self, row: EvseState) -> None:
         key = digests.wire_key(row.evse)
         name = self._names.pop(key, None)
         if name is not None:
@@ -322,7 +322,7 @@ class V2Session:
             self._names[key] = row.evse
             self._digest += _term(row)
 
-    def _heartbeat(self, read: Message) -> Event:
+    def _heartbeat(self, read: AnyMessage) -> Event:
         fault = self._check(read)
         if fault is not None:
             return fault
@@ -348,7 +348,7 @@ class V2Session:
         self._in_step = True
         return Changed(position, rows) if rows else Confirmed(position)
 
-    def _check(self, read: Message) -> Fault | None:
+    def _check(self, read: AnyMessage) -> Fault | None:
         at = self.position
         if not read.epoch or read.seq < 0 or read.prev < 0:
             return self._fault(FaultKind.MALFORMED, f"{read.type} lacks epoch, seq or prev")
@@ -369,7 +369,7 @@ class V2Session:
         self._held = []
         return Fault(kind, detail)
 
-    _handlers: ClassVar[Mapping[str, Callable[[V2Session, Message], Event]]] = {
+    _handlers: ClassVar[Mapping[str, Callable[[V2Session, AnyMessage], Event]]] = {
         "hello": _hello,
         "snapshot": _snapshot,
         "changes": _changes,
@@ -389,8 +389,8 @@ class _Coming:
 
     __slots__ = ("_before", "board", "digest", "left", "missed", "names", "parts", "rows", "stations")
 
-    def __init__(self, before: Mapping[str, Row] | None) -> None:
-        self.board: dict[str, Row] = {}
+    def __init__(self, before: Mapping[str, EvseState] | None) -> None:
+        self.board: dict[str, EvseState] = {}
         self.names: dict[str, str] = {}
         self.digest = 0
         self.parts = 0
@@ -399,12 +399,12 @@ class _Coming:
         self._before = before
         """What was known before; None where nothing was ever told."""
         self.stations: dict[str, Record] = {}
-        self.missed: list[Row] = []
+        self.missed: list[EvseState] = []
         """Rows that say something else."""
         self.left = dict(before or {})
         """What was known of EVSEs that did not come yet."""
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[EvseState]) -> None:
         """Takes a part."""
         self.parts += 1
         self.rows += len(rows)
@@ -425,11 +425,11 @@ def _record_term(record: Record) -> int:
     return digests.record_term(str(record.get("uuid")), int(record.get("revision", 0)))
 
 
-def _term(row: Row) -> int:
+def _term(row: EvseState) -> int:
     return digests.term(row.evse, row.status, row.error, row.changed_at)
 
 
-def _is_same(row: Row, known: Row | None) -> bool:
+def _is_same(row: EvseState, known: EvseState | None) -> bool:
     """Whether a snapshot's row says what was known."""
     return known is not None and (row.status, row.error, row.changed_at, row.station) == (
         known.status,

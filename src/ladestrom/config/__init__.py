@@ -6,7 +6,7 @@ Must not know what a setting does: `app` hands the values to those that use them
 
 from __future__ import annotations
 
-from ladestrom.config.loading import Loaded, Origin, load, special
+from ladestrom.config.loading import Loaded, SettingOrigin, load, special
 from ladestrom.config.table import SETTINGS, SPECIALS, Setting, Settings, Special
 from ladestrom.config.telling import shown, value_of
 
@@ -14,8 +14,8 @@ __all__ = [
     "SETTINGS",
     "SPECIALS",
     "Loaded",
-    "Origin",
     "Setting",
+    "SettingOrigin",
     "Settings",
     "Special",
     "load",

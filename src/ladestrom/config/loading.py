@@ -18,7 +18,7 @@ import msgspec
 
 from ladestrom.config.table import BY_KEY, PREFIX, SETTINGS, SPECIALS, Setting, Settings
 from ladestrom.errors import InvalidSetting
-from ladestrom.quoting import cause
+from ladestrom.quoting import cause, without_user
 
 SETTINGS_FILE_KIB_MAX: Final = 1024
 """Every setting with a page of comment to each is a tenth of this."""
@@ -47,7 +47,7 @@ _SPECIAL_NAMES: Final = frozenset(
 )
 
 
-class Origin(msgspec.Struct, frozen=True):
+class SettingOrigin(msgspec.Struct, frozen=True):
     """Where a value came from."""
 
     kind: Literal["default", "file", "environment", "flag", "demo"]
@@ -62,7 +62,7 @@ class Loaded(msgspec.Struct, frozen=True):
     """Settings, and the origin of each value by its `section.name`."""
 
     settings: Settings
-    origins: Mapping[str, Origin]
+    origins: Mapping[str, SettingOrigin]
 
 
 def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
@@ -78,7 +78,7 @@ def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
             cannot be read: all that is wrong, one problem a line.
     """
     values: dict[str, object] = {}
-    origins: dict[str, Origin] = {setting.key: Origin("default") for setting in SETTINGS}
+    origins: dict[str, SettingOrigin] = {setting.key: SettingOrigin("default") for setting in SETTINGS}
     problems: list[str] = []
     named = file or (Path(environ["LADESTROM_CONFIG"]) if environ.get("LADESTROM_CONFIG") else None)
     for found in (
@@ -125,7 +125,7 @@ def special(environ: Mapping[str, str], name: str) -> str | None:
     return _secret(f"{name}_FILE", path) or None
 
 
-Found = tuple[Setting, object, Origin]
+Found = tuple[Setting, object, SettingOrigin]
 
 
 def _from_file(file: Path | None, problems: list[str]) -> Iterator[Found]:
@@ -136,11 +136,11 @@ def _from_file(file: Path | None, problems: list[str]) -> Iterator[Found]:
     except (OSError, ValueError) as error:
         problems.append(f"settings file {file} cannot be read: {cause(error)}")
         return
-    yield from _matched(document, lambda _: Origin("file", str(file)), problems)
+    yield from _matched(document, lambda _: SettingOrigin("file", str(file)), problems)
 
 
 def _from_flags(flags: Mapping[str, object], problems: list[str]) -> Iterator[Found]:
-    yield from _matched(flags, lambda key: Origin("flag", _flag(key)), problems)
+    yield from _matched(flags, lambda key: SettingOrigin("flag", _flag(key)), problems)
 
 
 def _flag(key: str) -> str:
@@ -150,7 +150,7 @@ def _flag(key: str) -> str:
 
 
 def _matched(
-    document: Mapping[str, object], origin: Callable[[str], Origin], problems: list[str]
+    document: Mapping[str, object], origin: Callable[[str], SettingOrigin], problems: list[str]
 ) -> Iterator[Found]:
     for key, value in _flattened(document):
         if key in BY_KEY:
@@ -185,10 +185,10 @@ def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Iterator[F
             continue
         seen[setting.key] = name
         if name in _BY_ENVIRON:
-            yield setting, environ[name], Origin("environment", name)
+            yield setting, environ[name], SettingOrigin("environment", name)
             continue
         try:
-            yield setting, _secret(name, environ[name]), Origin("environment", name)
+            yield setting, _secret(name, environ[name]), SettingOrigin("environment", name)
         except InvalidSetting as error:
             problems.append(str(error))
 
@@ -242,8 +242,8 @@ def _secret(name: str, path: str) -> str:
 
 
 def _shortened(raw: object) -> str:
-    """A value as the settings file would have it."""
-    text = msgspec.json.encode(raw, enc_hook=str).decode()
+    """A value as the settings file would have it; addresses without the user and the password in them."""
+    text = without_user(msgspec.json.encode(raw, enc_hook=str).decode())
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
 
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
+from ladestrom.backends.table import LOGS, STORES, Backend, accepted, pattern
+
 PREFIX: Final = "LADESTROM_"
 
 
@@ -191,21 +193,35 @@ class Server(msgspec.Struct, frozen=True):
     ] = ""
 
 
+def _backend(known: Mapping[str, Backend], description: str, why: str) -> msgspec.Meta:
+    return msgspec.Meta(
+        pattern=pattern(known), description=description, extra={"why": why, "form": accepted(known)}
+    )
+
+
 class Log(msgspec.Struct, frozen=True):
     """The change log."""
 
+    url: Annotated[
+        str,
+        _backend(
+            LOGS,
+            "Where the change log is kept.",
+            "A file on a local disk needs no other program, and survives a power cut.",
+        ),
+    ] = "sqlite:"
     durability: Annotated[
         Literal["full", "relaxed"],
         _choice(
             "full: changes are synced to the disk before they are acknowledged. relaxed: a power cut "
-            "may lose the last acknowledged changes.",
+            "may lose the last acknowledged changes. A log in memory ignores it.",
             "Operators rely on what the server has acknowledged.",
         ),
     ] = "full"
     retention_days: Annotated[
         int,
         _number(
-            "Entries of the change log that are older are deleted.",
+            "Entries of the change log that are older are deleted. A log in memory ignores it.",
             1,
             3_650,
             "A consumer that was down over a long weekend can still resume.",
@@ -215,7 +231,8 @@ class Log(msgspec.Struct, frozen=True):
     retention_mib: Annotated[
         int,
         _number(
-            "If the change log is larger, its oldest entries are deleted.",
+            "If the change log is larger, its oldest entries are deleted. A log in memory keeps 2,000 "
+            "entries per MiB.",
             16,
             1_048_576,
             "900,000 changes a day of a large country at 300 bytes are 260 MiB: 15 days fit.",
@@ -253,6 +270,22 @@ class Log(msgspec.Struct, frozen=True):
             unit="items",
         ),
     ] = 5_000
+
+
+class Store(msgspec.Struct, frozen=True):
+    """The store: stations, operators, keys, sources, charge points and OCPI peers."""
+
+    url: Annotated[
+        str,
+        _backend(
+            STORES,
+            "Where the store is kept. Each server needs a database of its own. Keep an address with a "
+            "password in a file, and name it with `LADESTROM_STORE__URL_FILE`; `config show` does not show "
+            "the password.",
+            "A file needs no other program. Choose PostgreSQL if your databases are backed up and monitored "
+            "there.",
+        ),
+    ] = "sqlite:"
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -1041,6 +1074,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     server: Server = Server()
     log: Log = Log()
+    store: Store = Store()
     rules: Rules = Rules()
     reports: Reports = Reports()
     stream: Stream = Stream()

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.config.loading import Origin
+from ladestrom.config.loading import SettingOrigin
 from ladestrom.config.table import SETTINGS, Setting, Settings
 from ladestrom.formats.administration import ShownSetting
 from ladestrom.logs import redact
 
-_DEFAULT: Final = Origin("default")
-_GIVEN: Final = Origin("flag")
+_DEFAULT: Final = SettingOrigin("default")
+_GIVEN: Final = SettingOrigin("flag")
 
 
 def value_of(settings: Settings, setting: Setting) -> Any:  # noqa: ANN401 - of the setting's own type
@@ -25,7 +25,7 @@ def value_of(settings: Settings, setting: Setting) -> Any:  # noqa: ANN401 - of 
     return getattr(section, setting.name)
 
 
-def shown(settings: Settings, origins: Mapping[str, Origin]) -> list[ShownSetting]:
+def shown(settings: Settings, origins: Mapping[str, SettingOrigin]) -> list[ShownSetting]:
     """Every setting, in the order of the table.
 
     Keys, and passwords and keys in addresses, are `***`. A value whose origin is not among `origins` is a

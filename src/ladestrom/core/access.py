@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import re
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal
@@ -39,7 +40,7 @@ NAME_CHARACTERS_MAX: Final = 100
 """Fits one line of a list; a name is for people."""
 PARTIES_MAX: Final = 1000
 PREFIXES_MAX: Final = 1000
-"""More than any operator has; every report is compared with each of them."""
+"""More than any operator has."""
 PREFIX_CHARACTERS_MIN: Final = 2
 """A country. One letter would be a slip that hands out half of Europe."""
 PREFIX_CHARACTERS_MAX: Final = 48
@@ -267,14 +268,40 @@ def key_state(record: KeyRecord, now: Millis) -> Literal["live", "pending", "exp
     return "pending" if record.pending else "live"
 
 
-def may_report(operator: Operator, evse: Evse) -> bool:
-    """Whether the operator may report on the EVSE: it may on all, is its party, or has a prefix of its ids.
+class Reach:
+    """Which EVSEs an operator may report on: all, those of its parties, those whose ids begin with a prefix.
 
-    The party is what the register says, never what the EVSE id seems to say.
+    Made once for many EVSEs: each costs a few looks, however many parties and prefixes there are.
     """
-    if operator.all or evse.party in operator.parties:
-        return True
-    return bool(operator.prefixes) and any(form.startswith(operator.prefixes) for form in prefixed(evse))
+
+    __slots__ = ("_all", "_parties", "_prefixes", "operator")
+
+    def __init__(self, operator: Operator) -> None:
+        self.operator = operator
+        self._all = operator.all
+        self._parties = frozenset(operator.parties)
+        self._prefixes: list[str] = []
+        """Sorted, and none begins with another: an id begins with the last one that is not after it, or with
+        none."""
+        for prefix in sorted(operator.prefixes):
+            if not self._prefixes or not prefix.startswith(self._prefixes[-1]):
+                self._prefixes.append(prefix)
+
+    def covers(self, evse: Evse) -> bool:
+        """Whether the operator may report on an EVSE.
+
+        The party is what the register says, never what the EVSE id seems to say.
+        """
+        if self._all or evse.party in self._parties:
+            return True
+        prefixes = self._prefixes
+        if not prefixes:
+            return False
+        key = evse.key
+        # What is before all of them is compared with the last one (-1), which does not begin it either.
+        if key.startswith(prefixes[bisect_right(prefixes, key) - 1]):
+            return True
+        return any(form.startswith(prefixes[bisect_right(prefixes, form) - 1]) for form in prefixed(evse)[1:])
 
 
 def prefixed(evse: Evse) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ from ladestrom.model import (
 )
 from ladestrom.ports.log import BoardRow, More, Said, Times
 
+REPORTED: Final = Cause.REPORTED
+"""To look a member of an enumeration up takes Python 3.11 longer than to make a row."""
 UNCHANGED: Final = Suppression(Reason.UNCHANGED)
 STALE: Final = Suppression(Reason.STALE)
 
@@ -58,6 +60,9 @@ EXPIRABLE: Final = frozenset(Status) - {Status.UNKNOWN, Status.PLANNED, Status.R
 
 So does UNKNOWN with an error.
 """
+RAPID_MS: Final = 300_000
+"""A change is rapid that comes sooner after another reported one of its EVSE. Those of real EVSEs are hours
+apart, but for a few around each session."""
 FEEDS_MAX: Final = 8
 """Other feeds of one EVSE whose last words are kept; more than report on one anywhere."""
 
@@ -219,7 +224,7 @@ class Round:
     Splitting reports into other rounds gives the same changes: each decision sees the ones before.
     """
 
-    __slots__ = ("_board", "changes", "records", "staged")
+    __slots__ = ("_board", "changes", "rapid", "records", "staged")
 
     def __init__(self, board: Board) -> None:
         self._board = board.cells
@@ -228,6 +233,8 @@ class Round:
         """Changes of stations' records, each with the number of changes that come before it."""
         self.staged: dict[str, BoardRow] = {}
         """Rows as they are after this round, by EVSE key."""
+        self.rapid = 0
+        """Changes by which sources told of an EVSE less than `RAPID_MS` after the last one did."""
 
     def decide(self, evse: Evse, report: StatusReport, taking: Taking) -> Change | Suppression:
         """Whether the report changes the board.
@@ -256,7 +263,7 @@ class Round:
         before = row.change
         status = report.status
         error = normal_error(status, report.error)
-        if status is before.status and error is before.error and before.cause is Cause.REPORTED:
+        if status is before.status and error is before.error and before.cause is REPORTED:
             observed_at = at if at > row.observed_at else row.observed_at  # noqa: FURB136 - twice as fast
             self.staged[key] = BoardRow(
                 row.seq,
@@ -272,7 +279,7 @@ class Round:
             return UNCHANGED
         if (
             at <= row.observed_at
-            or before.cause is not Cause.REPORTED
+            or before.cause is not REPORTED
             or before.station != evse.station
             or before.changed_at > taking.horizon
         ):
@@ -287,7 +294,7 @@ class Round:
             taking.received_at,
             report.source,
             report.raw,
-            Cause.REPORTED,
+            REPORTED,
             before.status,
             before.error,
             stamp,
@@ -297,6 +304,8 @@ class Round:
             0, made, at, taking.heard_at, report.source, stamp, row.feed, taking.order, taking.arrival
         )
         self.changes.append(made)
+        if taking.received_at - before.received_at < RAPID_MS:
+            self.rapid += 1
         return made
 
     def _judge(
@@ -358,6 +367,12 @@ class Round:
             AS_OBSERVED if word.stamp == at else word.stamp,
             "" if row is None else row.change.source,
         )
+        if (
+            row is not None
+            and row.change.cause is Cause.REPORTED
+            and taking.received_at - row.change.received_at < RAPID_MS
+        ):
+            self.rapid += 1
         after = follow(row, made, 0, taking.heard_at, word, taking.order)
         self.staged[evse.key] = after
         self.changes.append(made)

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.access import may_report, prefixed
+from ladestrom.core.access import Reach, prefixed
 from ladestrom.model import Evse, Operator, Station, evse_key
 
 EXAMPLES: Final = 5
@@ -56,10 +56,11 @@ class PartyRow(msgspec.Struct, frozen=True):
 
 def coverage(operator: Operator, stations: Iterable[Station]) -> Coverage:
     """The EVSEs that an operator may report on. Stations that have vanished are left out."""
+    covers = Reach(operator).covers
     found: list[Evse] = []
     uuids: set[str] = set()
     for station in _present(stations):
-        own = [evse for evse in station.evses if may_report(operator, evse)]
+        own = [evse for evse in station.evses if covers(evse)]
         if own:
             found += own
             uuids.add(station.uuid)
@@ -123,7 +124,7 @@ class _Reporters:
         self._lengths = {len(prefix) for prefix in self._by_prefix}
 
     def of(self, evse: Evse) -> set[str]:
-        """The operators that `may_report` lets report on an EVSE."""
+        """The operators that may report on an EVSE, as `Reach` says it of each."""
         names = self._all | self._by_party.get(evse.party, set())
         for form in prefixed(evse):
             for length in self._lengths:

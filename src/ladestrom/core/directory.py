@@ -71,11 +71,11 @@ class Directory:
             self._remember(evse for evse in known.evses if evse.key not in keys)
         keys = {evse.key for evse in after}
         for evse in before:
-            if evse.key in keys or evse.key not in moving or self._keys.get(evse.key) != (evse,):
+            if evse.key in keys or evse.key not in moving or self._keys.every(evse.key) != (evse,):
                 self._forget(evse)
         for evse in after:
             if evse.key in moving:
-                for other in self._keys.get(evse.key):
+                for other in self._keys.every(evse.key):
                     self._forget(other)
             self._learn(evse)
         self._evse_count += len(after) - len(before)
@@ -113,20 +113,21 @@ class Directory:
         The one that holds the id; where none does, those whose records have it all the same. A connector is
         meant by its place, and by its NOBIL id where that is no registry key of an EVSE.
         """
-        holder = self.by_key(written)
-        if holder is not None:
-            return (holder,)
+        holder = self.holder(written)
+        return (holder,) if holder is not None else self._ids.every(evse_key(written))
+
+    def holder(self, written: str) -> Evse | None:
+        """The EVSE that holds an id, of which there is one at most: what `find` gives before all others."""
+        found = self._keys.get(written)
+        if found is not None:
+            return next(reversed(found), None) if isinstance(found, dict) else found
         key = evse_key(written)
-        holder = self.by_key(key or registry_key(written))
-        if holder is None and not key:
-            holder = self._placed(written)
-        if holder is not None:
-            return (holder,)
-        return self._ids.get(key) if key else ()
+        holder = self._keys.last(key or registry_key(written))
+        return self._placed(written) if holder is None and not key else holder
 
     def find_uid(self, written: str) -> tuple[Evse, ...]:
         """EVSEs that have this uid; more than one where operators share it."""
-        return self._uids.get(local_key(written))
+        return self._uids.every(local_key(written))
 
     def resolve(
         self, written: str, also: str, owns: Callable[[Evse], bool], shared: str = ""
@@ -149,7 +150,7 @@ class Directory:
     def meant(self, written: str) -> tuple[Evse, ...]:
         """Every EVSE that an id may mean to somebody: by key, by the EVSE id in its record, or by uid."""
         return tuple(
-            dict.fromkeys((*self.find(written), *self._ids.get(evse_key(written)), *self.find_uid(written)))
+            dict.fromkeys((*self.find(written), *self._ids.every(evse_key(written)), *self.find_uid(written)))
         )
 
     def outlet(self, uuid: str, index: int) -> Evse | None:
@@ -207,42 +208,39 @@ def _is_another(evse: Evse, said: str, other: str) -> bool:
     return own not in {key, evse_key(said)}
 
 
-class _Index:
+class _Index(dict[str, Evse | dict[Evse, None]]):
     """EVSEs by a form of an id. Most forms mean one EVSE, which is kept without a collection around it.
 
     Some mean thousands, such as the uid `1`: adding one and taking one away must not look at the others.
     """
 
-    def __init__(self) -> None:
-        self._found: dict[str, Evse | dict[Evse, None]] = {}
-
-    def get(self, form: str) -> tuple[Evse, ...]:
+    def every(self, form: str) -> tuple[Evse, ...]:
         """Those that were added last come last."""
-        found = self._found.get(form)
+        found = self.get(form)
         if found is None:
             return ()
         return tuple(found) if isinstance(found, dict) else (found,)
 
     def last(self, form: str) -> Evse | None:
         """The one that was added last."""
-        found = self._found.get(form)
+        found = self.get(form)
         return next(reversed(found), None) if isinstance(found, dict) else found
 
     def add(self, form: str, evse: Evse) -> None:
-        known = self._found.get(form)
+        known = self.get(form)
         if known is None:
-            self._found[form] = evse
+            self[form] = evse
         elif isinstance(known, dict):
             known.pop(evse, None)
             known[evse] = None
         elif known != evse:
-            self._found[form] = {known: None, evse: None}
+            self[form] = {known: None, evse: None}
 
     def discard(self, form: str, evse: Evse) -> None:
-        known = self._found.get(form)
+        known = self.get(form)
         if isinstance(known, dict):
             known.pop(evse, None)
             if len(known) == 1:
-                self._found[form] = next(iter(known))
+                self[form] = next(iter(known))
         elif known == evse:
-            del self._found[form]
+            del self[form]

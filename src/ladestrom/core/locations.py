@@ -19,8 +19,8 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.coordinates import place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
-from ladestrom.core.places import place
 from ladestrom.core.rules import EARLIEST_AT
 from ladestrom.core.words import Vocabulary
 from ladestrom.countries import country

@@ -28,6 +28,9 @@ A driver sent to a broken or taken place loses more than one not sent to a free 
 usable status wins; one that says something wins over one that does not.
 """
 
+OUTOFORDER: Final = Status.OUTOFORDER
+"""To look a member of an enumeration up takes Python 3.11 as long as ten comparisons."""
+
 EARLIEST_AT: Final[Millis] = 946_684_800_000
 """2000-01-01. An earlier observation is an error of units (seconds for milliseconds) or of the clock."""
 
@@ -46,7 +49,7 @@ def rank(status: Status, error: bool) -> int:
 
 def normal_error(status: Status, error: bool) -> bool:
     """An EVSE out of order has an error, whether its source says so twice or not."""
-    return error or status is Status.OUTOFORDER
+    return error or status is OUTOFORDER
 
 
 class Inoperative(StrEnum):

@@ -76,7 +76,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
     started_at: Millis
     uptime_s: Callable[[], int]
-    durability: Literal["full", "relaxed"]
+    durability: Literal["full", "relaxed", "none"]
     retention_days: int
     retention_mib: int
     store: str

@@ -14,7 +14,7 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.access import Scope, may_report
+from ladestrom.core.access import Reach, Scope
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest, json_answer
@@ -98,10 +98,11 @@ def handlers(services: OwnServices) -> list[HTTPRouteHandler]:
 
 
 async def _covered(view: View, operator: Operator) -> tuple[int, int]:
+    covers = Reach(operator).covers
     evses = stations = 0
     for number, station in enumerate(list(view.directory.stations.values()), 1):
         if station.vanished_at is None:
-            own = sum(may_report(operator, evse) for evse in station.evses)
+            own = sum(map(covers, station.evses))
             evses += own
             stations += own > 0
         if number % STATIONS_PER_TURN == 0:

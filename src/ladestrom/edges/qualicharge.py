@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 import msgspec
 
-from ladestrom.core.access import Scope, may_report
+from ladestrom.core.access import Reach, Scope
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.errors import BadRequest, NotAllowed, NotFound, TooLarge
@@ -45,7 +44,7 @@ def reader(view: View, observed: Observed, door: Doorkeeper) -> ReadBack:
         if operator is None:
             found = directory.find(point) or directory.find_uid(point)
         else:
-            found, _ = directory.resolve(point, "", partial(may_report, operator))
+            found, _ = directory.resolve(point, "", Reach(operator).covers)
         status = _status(found[0], view, observed) if len(found) == 1 else None
         if status is None:
             raise NotFound(f"no status is known of {quoted(shown(point))}")
@@ -67,9 +66,10 @@ async def _list(
     request: Request, operator: Operator | None, view: View, observed: Observed
 ) -> AsyncIterator[PointStatus]:
     after = _instant(request.query.get("from"))
+    reach = None if operator is None else Reach(operator)
     count = 0
     async for evse in _wanted(view, _named(request, "pdc"), _named(request, "station")):
-        if operator is not None and not may_report(operator, evse):
+        if reach is not None and not reach.covers(evse):
             continue
         status = _status(evse, view, observed, after)
         if status is not None:

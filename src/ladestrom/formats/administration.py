@@ -56,7 +56,7 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     reasons: dict[str, str]
     """Why it is not, by check of `/readyz`."""
-    durability: Literal["full", "relaxed"]
+    durability: Literal["full", "relaxed", "none"]
     memory_bytes: int
     log: LogState
     store: StoreState

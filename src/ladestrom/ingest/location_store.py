@@ -17,10 +17,10 @@ from weakref import WeakValueDictionary
 import structlog
 
 from ladestrom import tasks
-from ladestrom.core.access import may_report
+from ladestrom.core.access import Reach
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LadestromError, NotReady, TooLarge
-from ladestrom.model import Evse, Millis, Operator
+from ladestrom.model import Millis, Operator
 from ladestrom.ports.peers import Peers
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.protocols.ocpi_locations import is_news
@@ -100,14 +100,10 @@ class LocationStore:
 
     async def settled(self, records: Records, operator: Operator, delivery: Delivery) -> Delivery:
         """A delivery without what it takes away of EVSEs that another Location of the operator lists."""
-        turns = Turns()
-
-        def owns(evse: Evse) -> bool:
-            return may_report(operator, evse)
-
+        turns, covers = Turns(), Reach(operator).covers
         work = records.settling(
             delivery,
-            lambda written, also, shared: self._directory.resolve(written, also, owns, shared)[0],
+            lambda written, also, shared: self._directory.resolve(written, also, covers, shared)[0],
         )
         while True:
             try:

@@ -75,7 +75,7 @@ POSITION: Final = "position"
 """Name in a source's memory."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class Incoming(msgspec.Struct, frozen=True):
     """Something came."""
 
     frame: bytes | None = None
@@ -101,7 +101,7 @@ class Line(Protocol):
         """What was told is given up: begin anew."""
         ...
 
-    def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+    def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
         """What happens, as it does, for ever.
 
         Raises:
@@ -222,7 +222,7 @@ class Follower:
             self.health.own_certificate_expires_at = tls.expires_at(source.certificate)
         return tls.context(source.options.get("ca"), source.certificate, source.certificate_key)
 
-    async def _take(self, each: Opened | Told | Lost) -> None:
+    async def _take(self, each: Opened | Incoming | Lost) -> None:
         supervision = self._services.intake.supervision
         match each:
             case Opened():
@@ -236,13 +236,13 @@ class Follower:
                 supervision.note(self.health, code, f"lost: {each.why}")
                 self.health.next_at = self._services.clock() + int(each.retry_in_s * 1000)
                 await self._remember(at_once=True)
-            case Told():
+            case Incoming():
                 async with self._turn:
                     await self._told(each)
                     self._taken = None if self._line is None else self._line.position
                 await self._remember()
 
-    async def _told(self, told: Told) -> None:
+    async def _told(self, told: Incoming) -> None:
         services = self._services
         operator = services.operator(self.source.operator)
         all_of = None if told.all_of is None else await _by_one_id(told.all_of)
@@ -385,7 +385,7 @@ class _V2Line:
     def forget(self) -> None:
         self._session.forget()
 
-    async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+    async def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
         async with aclosing(self._follower.events()) as events:
             async for each in events:
                 if isinstance(each, v2_aio.Received):
@@ -396,20 +396,20 @@ class _V2Line:
                 else:
                     yield each
 
-    def _told(self, event: object, message: bytes) -> Told:
+    def _told(self, event: object, message: bytes) -> Incoming:
         match event:
             case Greeted():
                 # One that resumes may have nothing to say for long; where it cannot, `Reset` follows.
-                return Told(in_step=self.position is not None)
+                return Incoming(in_step=self.position is not None)
             case Synced():
-                return Told(message, in_step=True, all_of=self._session.board)
+                return Incoming(message, in_step=True, all_of=self._session.board)
             case Changed():
-                return Told(message, in_step=True)
+                return Incoming(message, in_step=True)
             case Confirmed():
-                return Told(in_step=True)
+                return Incoming(in_step=True)
             case Noted(type="snapshot"):
-                return Told(message)
-        return Told()
+                return Incoming(message)
+        return Incoming()
 
 
 class _V1Line:
@@ -433,7 +433,7 @@ class _V1Line:
     def forget(self) -> None:
         self._standing.forget()
 
-    async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+    async def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
         source, standing = self._source, self._standing
         connection = partial(
             connected, source.address, source.secret, standing, _selection(source), self._trust
@@ -448,9 +448,9 @@ class _V1Line:
                 yield each
                 if is_resuming:
                     # One that resumes may have nothing to say for long.
-                    yield Told(in_step=True)
+                    yield Incoming(in_step=True)
 
-    async def _understand(self, frame: bytes) -> Told | Broken:
+    async def _understand(self, frame: bytes) -> Incoming | Broken:
         try:
             # The first frame may tell of every station there is.
             told = await insist(partial(self._services.parsing.read, partial(head, frame), len(frame)))
@@ -461,7 +461,7 @@ class _V1Line:
         if fault is not None:
             return Broken(fault.kind, fault.detail)
         is_known = told.type in {SNAPSHOT, UPDATE, RAW}
-        return Told(frame if is_known else None, in_step=told.type in {SNAPSHOT, UPDATE})
+        return Incoming(frame if is_known else None, in_step=told.type in {SNAPSHOT, UPDATE})
 
 
 class _RealtimeLine:
@@ -489,15 +489,15 @@ class _RealtimeLine:
     def lose(self, chance: float, *, lasted_s: float = 0.0, retry_after_s: float = 0.0) -> float:
         return self._back_off.lost(chance, well=lasted_s >= DELAY_MAX_S, retry_after_s=retry_after_s)
 
-    async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
-        async def understand(frame: bytes) -> Told | Broken:
-            return Told(frame, in_step=True)
+    async def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
+        async def understand(frame: bytes) -> Incoming | Broken:
+            return Incoming(frame, in_step=True)
 
         async with aclosing(persist(self, self._connection, understand, self._chance)) as events:
             async for each in events:
                 yield each
                 if isinstance(each, Opened):
-                    yield Told(in_step=True)
+                    yield Incoming(in_step=True)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Receive, None]:

@@ -63,7 +63,7 @@ SNAPSHOT: Final = "snapshot"
 DELTA: Final = "delta"
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class IrveStatus(msgspec.Struct, frozen=True, gc=False):
     """What is read of a row, or of an object of the same members."""
 
     id_pdc_itinerance: str
@@ -72,7 +72,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     horodatage: str
 
 
-def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = False) -> bool:
+def gather(gathering: Gathering, row: IrveStatus | Problem, *, refuses_words: bool = False) -> bool:
     """Takes one row; whether it is taken. `refuses_words` is for senders who read what is refused: no word is
     unmapped there.
     """
@@ -99,7 +99,7 @@ def gather(gathering: Gathering, row: Row | Problem, *, refuses_words: bool = Fa
     return gathering.word(row.id_pdc_itinerance.strip(), status, observed_at, raw)
 
 
-def _respelled(row: Row) -> Status | None:
+def _respelled(row: IrveStatus) -> Status | None:
     """What a row says in another spelling; None where one of its words is not the schema's."""
     state = _STATES.find(row.etat_pdc)
     occupation = _OCCUPATIONS.find(row.occupation_pdc)
@@ -126,7 +126,7 @@ def receive(body: bytes, source: str, limits: ParseLimits, *, complete: bool = F
         if count > limits.items_max:
             raise TooLarge(f"the file has more than {limits.items_max} rows: split it")
         is_taken = gather(gathering, row)
-        complete &= isinstance(row, Row) and bool(row.id_pdc_itinerance.strip())
+        complete &= isinstance(row, IrveStatus) and bool(row.id_pdc_itinerance.strip())
     is_cut = rows.is_cut or not (is_taken or rows.has_line_end)
     return gathering.delivery(complete=complete and not is_cut)
 
@@ -187,7 +187,7 @@ class _Rows:
         self.is_cut = False
         """Whether the last row has neither that nor as many fields as the one before it, or as the header."""
 
-    def __iter__(self) -> Iterator[Row | Problem]:
+    def __iter__(self) -> Iterator[IrveStatus | Problem]:
         text = self._text
         head = text[: text.find("\n") if "\n" in text else len(text)]
         lines = io.StringIO(text, newline="")
@@ -215,7 +215,7 @@ class _Rows:
             if any(row):
                 usual, last = last, len(row)
             if len(row) > most:
-                yield Row(row[evse], row[state], row[occupation], row[time])
+                yield IrveStatus(row[evse], row[state], row[occupation], row[time])
             elif any(row):
                 yield Problem(Reason.INVALID_ITEM, f"the row has {len(row)} fields, fewer than its header")
 

@@ -28,8 +28,8 @@ from ladestrom.quoting import quoted
 _STATUSES: Final = Vocabulary({status.value: status for status in Status})
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """One EVSE."""
+class EvseState(msgspec.Struct, frozen=True, gc=False):
+    """One EVSE, as a snapshot or a change states it."""
 
     evse: str
     status: str
@@ -39,15 +39,15 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     changed_at: datetime | None = None
 
 
-class Message(msgspec.Struct, frozen=True):
+class BoardMessage(msgspec.Struct, frozen=True):
     """What matters of any message."""
 
     type: str
-    evses: tuple[Row, ...] = ()
-    changes: tuple[Row, ...] = ()
+    evses: tuple[EvseState, ...] = ()
+    changes: tuple[EvseState, ...] = ()
 
 
-_decode = msgspec.json.Decoder(Message).decode
+_decode = msgspec.json.Decoder(BoardMessage).decode
 
 
 def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
@@ -84,7 +84,7 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     return msgspec.structs.replace(made, unknown=unknown) if unknown else made
 
 
-def _ids(row: Row) -> tuple[str, str]:
+def _ids(row: EvseState) -> tuple[str, str]:
     """By what the EVSE is known here too, and another one; empty where it is known by nothing."""
     key = registry_key(row.evse)
     if key and not is_nobils(key):

@@ -29,7 +29,9 @@ OK: Final = range(200, 300)
 _STATUSES: Final = Vocabulary({status.value: status for status in Status})
 
 
-class Message(msgspec.Struct, frozen=True, gc=False, rename={"nobil_id": "nobilId", "evse_uid": "evseUId"}):
+class RealtimeChange(
+    msgspec.Struct, frozen=True, gc=False, rename={"nobil_id": "nobilId", "evse_uid": "evseUId"}
+):
     """One change."""
 
     nobil_id: str | None = None
@@ -43,8 +45,8 @@ class _Ticket(msgspec.Struct, frozen=True, rename={"address": "accessToken"}):
     address: str
 
 
-_decode_message = msgspec.json.Decoder(Message).decode
-_decode_messages = msgspec.json.Decoder(list[Message]).decode
+_decode_message = msgspec.json.Decoder(RealtimeChange).decode
+_decode_messages = msgspec.json.Decoder(list[RealtimeChange]).decode
 _decode_ticket = msgspec.json.Decoder(_Ticket).decode
 
 

@@ -84,20 +84,20 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     connectors = sum(len(station.connectors) for station in stations)
     if connectors > limits.items_max:
         raise TooLarge(f"the message has {connectors} connectors; at most {limits.items_max} are taken")
-    told = _Told(source)
+    statuses = _ConnectorStatuses(source)
     for station in stations:
         for place, each in enumerate(station.connectors):
-            told.add(station.uuid, place, each.status, each.error, each.timestamp)
-    return told.delivery(complete=head.type == SNAPSHOT)
+            statuses.add(station.uuid, place, each.status, each.error, each.timestamp)
+    return statuses.delivery(complete=head.type == SNAPSHOT)
 
 
 def _heard(heard: Heard, source: str) -> Delivery:
-    told = _Told(source)
-    told.add(heard.uuid, heard.connector, heard.status, heard.error, heard.timestamp)
-    return told.delivery(complete=False)
+    statuses = _ConnectorStatuses(source)
+    statuses.add(heard.uuid, heard.connector, heard.status, heard.error, heard.timestamp)
+    return statuses.delivery(complete=False)
 
 
-class _Told:
+class _ConnectorStatuses:
     def __init__(self, source: str) -> None:
         self._gathering = Gathering(source, Order.ARRIVAL)
         self._unknown: list[str] = []

@@ -105,7 +105,7 @@ def get(document: bytes | None, where: Target) -> Reply:
     Raises:
         Refused: with HTTP 404; it is not.
     """
-    return Reply(_Place(document, where).named())
+    return Reply(_StoredLocation(document, where).named())
 
 
 def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
@@ -125,7 +125,7 @@ def put(document: bytes | None, where: Target, sent: Sent) -> Outcome:
             return _made(sent, where, given, before, None, "older than the stored object, and not stored")
         document = _kept(given, where)
         return _made(sent, where, given, before, document, created=before is None)
-    place = _Place(document, where)
+    place = _StoredLocation(document, where)
     parent, name, key, own = place.parent()
     index = _index(parent, name, key, own)
     replaced: list[Object] = [] if index is None else [parent[name][index]]
@@ -154,7 +154,7 @@ def patch(document: bytes | None, where: Target, sent: Sent) -> Outcome:
         Refused: nothing is changed and nothing is reported; with HTTP 404, the object is not there, and the
             sender is to PUT it.
     """
-    place = _Place(document, where)
+    place = _StoredLocation(document, where)
     own = place.named()
     given = _read(sent.body, where, is_whole=False)
     at = _dated(given, sent)
@@ -206,7 +206,7 @@ def merge(target_object: Object, given: Mapping[str, Any]) -> Object:
     return made
 
 
-class _Place:
+class _StoredLocation:
     """The stored Location, and the object in it that a path names."""
 
     def __init__(self, document: bytes | None, where: Target) -> None:

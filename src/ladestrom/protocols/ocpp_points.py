@@ -101,7 +101,7 @@ def unmapped(word: str) -> Said:
     return Said(Status.UNKNOWN, word, is_mapped=False)
 
 
-class _Told:
+class _LastWord:
     """The last that one connector, EVSE or charge point said of itself, in the order in which it was said."""
 
     __slots__ = ("problem", "said", "turn")
@@ -123,8 +123,8 @@ class _Evse:
     __slots__ = ("members", "reported", "reported_at", "whole")
 
     def __init__(self) -> None:
-        self.whole = _Told()
-        self.members: dict[Connector, _Told] = {}
+        self.whole = _LastWord()
+        self.members: dict[Connector, _LastWord] = {}
         self.reported: Said | None = None
         self.reported_at: Millis | None = None
         """The stamp of the last report; when it was said, where it had none."""
@@ -142,7 +142,7 @@ class Points:
         self._layout = where
         self._counts_plugs = False
         self._source = source
-        self._station = _Told()
+        self._station = _LastWord()
         self._evses: dict[str, _Evse] = {}
         self._turn = 0
 
@@ -210,7 +210,7 @@ class Points:
     ) -> None:
         """A connector, an EVSE or the charge point has a problem, or has none any more."""
         if where[0] == WHOLE:
-            told: _Told | None = self._station
+            told: _LastWord | None = self._station
             concerned = [(key, evse) for key, evse in self._evses.items() if key in self._written()]
         else:
             found = self._find(into, where, now)
@@ -226,9 +226,9 @@ class Points:
 
     def rebooted(self) -> None:
         """It started anew, and is going to say everything again: what it said before does not count."""
-        self._station = _Told()
+        self._station = _LastWord()
         for evse in self._evses.values():
-            evse.whole = _Told()
+            evse.whole = _LastWord()
             evse.members.clear()
             evse.reported = None
 
@@ -325,12 +325,12 @@ class _When:
         self.said_at = now if self.stamp is None else self.stamp
 
 
-def _told(evse: _Evse, where: Connector) -> _Told | None:
+def _told(evse: _Evse, where: Connector) -> _LastWord | None:
     if where[1] == WHOLE:
         return evse.whole
     told = evse.members.get(where)
     if told is None and len(evse.members) < MEMBERS_MAX:
-        told = evse.members[where] = _Told()
+        told = evse.members[where] = _LastWord()
     return told
 
 

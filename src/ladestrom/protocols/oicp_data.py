@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ladestrom.core.coordinates import Coordinates, pair, place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
-from ladestrom.core.places import Place, pair, place
 from ladestrom.countries import country
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
@@ -78,7 +78,7 @@ class _Group:
 
     __slots__ = ("country", "evses", "fields", "notes", "outlets", "place")
 
-    def __init__(self, fields: Fields, place_: Place, country_: str) -> None:
+    def __init__(self, fields: Fields, place_: Coordinates, country_: str) -> None:
         self.fields = fields
         self.place = place_
         self.country = country_
@@ -232,7 +232,7 @@ def _country(fields: Fields, key: str) -> str:
     return found
 
 
-def _place(fields: Fields) -> Place:
+def _place(fields: Fields) -> Coordinates:
     """GeoCoordinatesType: one of three notations."""
     coordinates = _member(fields, "GeoCoordinates")
     if (google := _member(coordinates, "Google")) or isinstance(coordinates.get("Google"), str):

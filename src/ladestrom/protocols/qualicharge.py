@@ -19,7 +19,7 @@ from ladestrom.errors import LadestromError, MalformedBody, NotFound, TooLarge
 from ladestrom.model import Operator, Reason, Receipt, Refusal
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, Problem, json_text
 from ladestrom.protocols.interfaces import Answer, Request
-from ladestrom.protocols.irve_dynamique import Row, gather
+from ladestrom.protocols.irve_dynamique import IrveStatus, gather
 
 ONE: Final = "status"
 MANY: Final = "status/bulk"
@@ -27,8 +27,8 @@ MANY: Final = "status/bulk"
 HTTP_STATUSES: Final[dict[Reason, int]] = {Reason.UNKNOWN_EVSE: 404, Reason.NOT_ALLOWED: 403}
 """Where nothing of a request could be taken; for all other reasons it is 422."""
 
-_decode_rows = msgspec.json.Decoder(list[Row]).decode
-_decode_row = msgspec.json.Decoder(Row).decode
+_decode_rows = msgspec.json.Decoder(list[IrveStatus]).decode
+_decode_row = msgspec.json.Decoder(IrveStatus).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
@@ -113,7 +113,7 @@ def fault(error: LadestromError) -> Answer:
     return Answer(error.status, _encode(_Fault(str(error), str(error), error.code)))
 
 
-def _read(body: bytes, *, is_list: bool) -> list[Row | Problem]:
+def _read(body: bytes, *, is_list: bool) -> list[IrveStatus | Problem]:
     body = json_text(body)
     try:
         try:
@@ -126,7 +126,7 @@ def _read(body: bytes, *, is_list: bool) -> list[Row | Problem]:
         ) from error
 
 
-def _row(raw: msgspec.Raw) -> Row | Problem:
+def _row(raw: msgspec.Raw) -> IrveStatus | Problem:
     try:
         return _decode_row(raw)
     except msgspec.ValidationError as error:

@@ -166,7 +166,7 @@ class Broadcast:
         """The consumer stands at a position, and before a frame of the window."""
         subscriber.on(Event.IN_STEP)
         subscriber.next = number
-        subscriber.told = seq
+        subscriber.resume_seq = seq
         subscriber.begin()
         self.pump(subscriber)
 
@@ -239,7 +239,7 @@ class Broadcast:
 
     def resume(self, subscriber: Subscriber, seq: int) -> None:
         """The consumer gets what it missed since a position."""
-        subscriber.seq = subscriber.told = subscriber.since = seq
+        subscriber.seq = subscriber.resume_seq = subscriber.since = seq
         subscriber.on(Event.RESUMES)
         channel = subscriber.channel
         if self._channels.dialects[channel.subscription.dialect].batched:
@@ -282,7 +282,7 @@ class Broadcast:
                 if subscriber.next >= channel.start:
                     if subscriber.next >= channel.end:
                         return
-                    data, subscriber.next, subscriber.told = channel.chunk(subscriber.next)
+                    data, subscriber.next, subscriber.resume_seq = channel.chunk(subscriber.next)
                     self._channels.counts.bytes_out += len(data)
                     sink.write(data)
                     if subscriber.next == channel.end:
@@ -304,7 +304,7 @@ class Broadcast:
     def _fall_behind(self, subscriber: Subscriber) -> None:
         """The window moved past a consumer that could not keep up."""
         subscriber.settle()
-        subscriber.seq = subscriber.since = subscriber.told
+        subscriber.seq = subscriber.since = subscriber.resume_seq
         subscriber.on(Event.FALLS_BEHIND)
         if subscriber.every:
             self.overrun(subscriber)
@@ -312,7 +312,7 @@ class Broadcast:
     def overrun(self, subscriber: Subscriber) -> None:
         """Closes a consumer that wants each change and cannot keep up."""
         self._channels.counts.overruns += 1
-        position = Position(self.view.epoch, subscriber.told)
+        position = Position(self.view.epoch, subscriber.resume_seq)
         self.leave(subscriber)
         subscriber.sink.overrun(position)
 
@@ -321,7 +321,7 @@ class Broadcast:
         if subscriber.is_at(Phase.CLOSED):
             return
         self._channels.counts.interrupted += 1
-        position = Position(self.view.epoch, subscriber.told)
+        position = Position(self.view.epoch, subscriber.resume_seq)
         self.leave(subscriber)
         subscriber.sink.interrupted(position)
 

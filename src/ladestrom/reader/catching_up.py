@@ -76,7 +76,7 @@ class CatchingUp:
                 break
             looked += 1
             subscriber.seq = state.seq
-            missed = self._channels.missed(channel, state, subscriber.since, subscriber.told)
+            missed = self._channels.missed(channel, state, subscriber.since, subscriber.resume_seq)
             rows += missed
             size += sum(map(len, missed))
         whole = looked == len(states) < stations_max
@@ -84,16 +84,16 @@ class CatchingUp:
             self._channels.counts.caught_up += 1
             subscriber.seq = view.seq
             self._channels.flush(channel)
-        told = subscriber.told
+        stated = subscriber.resume_seq
         # Until the last chunk the consumer stands where it stood: rows of a station come together, and an
         # EVSE that changed before another one of its station would be skipped by whoever resumed between.
         if dialect.batched:
-            ends = channel.chain if whole else told
-            messages = dialect.changes(view, told, ends, rows) if rows or ends != told else ()
-            subscriber.told = ends
+            ends = channel.chain if whole else stated
+            messages = dialect.changes(view, stated, ends, rows) if rows or ends != stated else ()
+            subscriber.resume_seq = ends
         else:
-            messages = dialect.changes(view, told, subscriber.seq, rows)
-            subscriber.told = subscriber.seq
+            messages = dialect.changes(view, stated, subscriber.seq, rows)
+            subscriber.resume_seq = subscriber.seq
         if whole:
             subscriber.next = channel.end
             subscriber.on(Event.IN_STEP)

@@ -19,7 +19,7 @@ Whereabouts = tuple[Station, Sequence[str], int]
 """What a selection sees of a station: its record, the sources of its EVSEs, and the record's revision."""
 
 
-class _Told(msgspec.Struct):
+class _Outgoing(msgspec.Struct):
     """A change that is told, and what becomes of it: each made once for all who hear of it."""
 
     state: StationState
@@ -64,7 +64,7 @@ class Encoding:
                 self._tell_record(change, state, before)
             hearing = self._channels.hearing(state.uuid, change.evse, (change.source, change.was_source))
             if hearing:
-                self._encode(hearing, _Told(state, before, change, plainly))
+                self._encode(hearing, _Outgoing(state, before, change, plainly))
         self._taken += len(entries)
         if self._taken >= BATCH_ROWS_MAX:
             self._taken = 0
@@ -73,64 +73,64 @@ class Encoding:
                     self._channels.flush(channel)
         self._channels.wake.set()
 
-    def _encode(self, hearing: Iterable[Audience], told: _Told) -> None:
+    def _encode(self, hearing: Iterable[Audience], outgoing: _Outgoing) -> None:
         """Hands a change to all who hear of it."""
         for audience in hearing:
             for (name, framing), put_frames in audience.single.items():
-                frame = self._single(told, name, framing)
+                frame = self._single(outgoing, name, framing)
                 for put_frame in put_frames.values():
                     put_frame(frame)
             for name, put_rows in audience.gathering.items():
-                row = self._row(told, name)
+                row = self._row(outgoing, name)
                 for put_row in put_rows.values():
                     put_row(row)
             for name, put_rows in audience.choosy.items():
                 for channel, put_row in put_rows.items():
-                    chosen = self._chosen(told, name, channel.subscription.selection)
+                    chosen = self._chosen(outgoing, name, channel.subscription.selection)
                     if chosen is not None:
                         put_row(chosen)
 
-    def _encoded(self, told: _Told, name: str) -> bytes:
-        encoded = told.encoded.get(name)
+    def _encoded(self, outgoing: _Outgoing, name: str) -> bytes:
+        encoded = outgoing.encoded.get(name)
         if encoded is None:
-            encoded = told.encoded[name] = self._channels.dialects[name].row(
-                self._channels.view, told.state, told.change
+            encoded = outgoing.encoded[name] = self._channels.dialects[name].row(
+                self._channels.view, outgoing.state, outgoing.change
             )
         return encoded
 
-    def _single(self, told: _Told, name: str, framing: str) -> tuple[bytes, int]:
-        frame = told.frames.get((name, framing))
+    def _single(self, outgoing: _Outgoing, name: str, framing: str) -> tuple[bytes, int]:
+        frame = outgoing.frames.get((name, framing))
         if frame is None:
-            seq = told.state.seq
+            seq = outgoing.state.seq
             (message,) = self._channels.dialects[name].changes(
-                self._channels.view, seq, seq, (self._encoded(told, name),)
+                self._channels.view, seq, seq, (self._encoded(outgoing, name),)
             )
-            frame = self._channels.frame(PLAIN[framing] if told.plainly else framing, message), seq
-            told.frames[name, framing] = frame
+            frame = self._channels.frame(PLAIN[framing] if outgoing.plainly else framing, message), seq
+            outgoing.frames[name, framing] = frame
         return frame
 
-    def _row(self, told: _Told, name: str) -> PendingRow:
-        row = told.rows.get(name)
+    def _row(self, outgoing: _Outgoing, name: str) -> PendingRow:
+        row = outgoing.rows.get(name)
         if row is None:
             dialect, view, before, change = (
                 self._channels.dialects[name],
                 self._channels.view,
-                told.before,
-                told.change,
+                outgoing.before,
+                outgoing.change,
             )
             was_count, was_term = dialect.term(view, before)
             count, term = dialect.term(view, change)
             deltas = count - was_count, term - was_term, 0
-            row = told.rows[name] = self._encoded(told, name), told.state.seq, *deltas
+            row = outgoing.rows[name] = self._encoded(outgoing, name), outgoing.state.seq, *deltas
         return row
 
-    def _chosen(self, told: _Told, name: str, selection: Selection) -> PendingRow | None:
+    def _chosen(self, outgoing: _Outgoing, name: str, selection: Selection) -> PendingRow | None:
         """For those who look at EVSE, status and source; None where they did not choose it."""
         dialect, view, before, change = (
             self._channels.dialects[name],
             self._channels.view,
-            told.before,
-            told.change,
+            outgoing.before,
+            outgoing.change,
         )
         chosen = dialect.chosen(view, selection, change)
         if chosen is None:
@@ -138,8 +138,8 @@ class Encoding:
         was_count, was_term = dialect.digest(view, selection, before)
         count, term = dialect.digest(view, selection, change)
         deltas = count - was_count, term - was_term, 0
-        encoded = self._encoded(told, name) if chosen is change else dialect.entry(view, chosen)
-        return encoded, told.state.seq, *deltas
+        encoded = self._encoded(outgoing, name) if chosen is change else dialect.entry(view, chosen)
+        return encoded, outgoing.state.seq, *deltas
 
     def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None:
         """Takes a report that the hub heard, for `status:raw`; dropped when a pass has enough of them."""

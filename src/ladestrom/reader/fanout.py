@@ -140,18 +140,18 @@ class Fanout:
     def _write_to(self, channel: Channel, subscribers: Sequence[Subscriber]) -> None:
         # Most stand at the same place, and are due the same bytes: they are asked for nothing else.
         live, end = Phase.LIVE, channel.end
-        place, data, following, told = end, b"", end, 0
+        place, data, following, resume_seq = end, b"", end, 0
         for subscriber in subscribers:
             sink = subscriber.sink
             if sink.paused:
                 continue
             stood = subscriber.next
             if stood == place != end and subscriber.phase is live:
-                subscriber.next, subscriber.told = following, told
+                subscriber.next, subscriber.resume_seq = following, resume_seq
                 self._channels.counts.bytes_out += len(data)
                 sink.write(data)
                 continue
             self._driver.pump(subscriber)
             if channel.start <= stood < end == channel.end:
-                data, following, told = channel.chunk(stood)
+                data, following, resume_seq = channel.chunk(stood)
                 place = stood if following == end else end

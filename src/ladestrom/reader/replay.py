@@ -129,13 +129,13 @@ class Replays:
                 is_silent = self._channels.clock_s() - heard_s > self._channels.limits.heartbeat_s / 2
                 if rows or subscriber.seq == target or is_silent:
                     heard_s = self._channels.clock_s()
-                    for message in dialect.changes(view, subscriber.told, subscriber.seq, rows):
+                    for message in dialect.changes(view, subscriber.resume_seq, subscriber.seq, rows):
                         self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
-                    subscriber.told = subscriber.seq
+                    subscriber.resume_seq = subscriber.seq
             await self._tell_moved(subscriber, moved)
             moved.clear()
             if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
-                self._driver.go_live(subscriber, follows, subscriber.told)
+                self._driver.go_live(subscriber, follows, subscriber.resume_seq)
 
     async def _tell_moved(self, subscriber: Subscriber, uuids: Iterable[str]) -> None:
         """Tells one who has every change so far of stations that came into its selection, or left it."""
@@ -150,7 +150,7 @@ class Replays:
             rows = [row for row, _, _ in dialect.relocated(view, selection, former, state)]
             if channel in self._channels.telling_records:
                 rows = self._channels.whereabouts(channel, state, former) + rows
-            told = subscriber.told
+            told = subscriber.resume_seq
             for message in dialect.changes(view, told, told, rows) if rows else ():
                 self._channels.write(subscriber, self._channels.frame(channel.subscription.framing, message))
             await turns.rest()

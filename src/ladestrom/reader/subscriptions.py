@@ -116,10 +116,10 @@ class Subscriber:
         "messages",
         "next",
         "phase",
+        "resume_seq",
         "seq",
         "since",
         "sink",
-        "told",
     )
 
     def __init__(self, sink: Sink, channel: Channel, *, every: bool = False) -> None:
@@ -127,8 +127,8 @@ class Subscriber:
         self.channel = channel
         self.every = every
         """Wants each change in order, not the newest states."""
-        self.told = 0
-        """Position that the consumer was told of, while REPLAYING."""
+        self.resume_seq = 0
+        """Where it resumes if its connection ends now: the newest sequence that a message to it stated."""
         self.phase = Phase.NEW
         self.next = 0
         """Number of the next frame of the channel, while LIVE."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from ladestrom.core.coordinates import place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
-from ladestrom.core.places import place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key, local_key
@@ -28,7 +28,7 @@ from ladestrom.registers.scan import bounded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ladestrom.core.places import Place
+    from ladestrom.core.coordinates import Coordinates
 
 Node = Mapping[str, object]
 
@@ -364,7 +364,7 @@ def _land(points: Iterable[_Point]) -> str | None:
     return next((country(party[:2]) for party in parties if party), None)
 
 
-def _place(places: list[object]) -> Place:
+def _place(places: list[object]) -> Coordinates:
     for where in places:
         for parent in _COORDINATES:
             node = _found(where, parent) if parent else {"": where}

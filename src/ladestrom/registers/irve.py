@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ladestrom.core.coordinates import FRANCE, pair, place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted, truth
-from ladestrom.core.places import FRANCE, pair, place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ladestrom.core.coordinates import NORDIC, pair, place
 from ladestrom.core.fields import Notes, Unusable, clean, identifier, plain, quoted
-from ladestrom.core.places import NORDIC, pair, place
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import (

@@ -10,7 +10,7 @@ import structlog
 from litestar.types import ControllerRouterHandler
 
 from ladestrom import __version__, process
-from ladestrom.backends.database import STORE_FILE
+from ladestrom.backends import table
 from ladestrom.clocks import steady
 from ladestrom.config import shown
 from ladestrom.edges import admin, error_pages, keys, operations, operators, own, page
@@ -164,10 +164,10 @@ class Console:
             process=admin.Process(
                 started_at=context.started_at,
                 uptime_s=lambda: (steady() - began) // 1000,
-                durability=log.durability,
+                durability=limits.durability(context.settings),
                 retention_days=log.retention_days,
                 retention_mib=log.retention_mib,
-                store=str(context.data / STORE_FILE),
+                store=table.shown(table.store_of(context.settings.store.url), limits.store(context.settings)),
                 revision=lambda: writer.reconciliation.revision,
                 checkpoint_seq=lambda: writer.checkpoints.seq,
                 log_bytes=lambda: self._log.kept_bytes,

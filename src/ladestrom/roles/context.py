@@ -10,14 +10,14 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.config import SETTINGS, Loaded, Origin, Settings, value_of
+from ladestrom.config import SETTINGS, Loaded, SettingOrigin, Settings, value_of
 from ladestrom.core.access import Keyring
 from ladestrom.credentials import ClientAddresses, Doorkeeper
 from ladestrom.model import Millis, Operator
 from ladestrom.roles.rights import Rights
 from ladestrom.writer.reconciliation import REGISTER
 
-NO_ORIGINS: Final[Mapping[str, Origin]] = MappingProxyType({})
+NO_ORIGINS: Final[Mapping[str, SettingOrigin]] = MappingProxyType({})
 
 
 def clock() -> Millis:
@@ -35,7 +35,7 @@ class Reconfigured(msgspec.Struct, frozen=True):
 class Context:
     """Settings in force, who may do what, and who knocks."""
 
-    def __init__(self, settings: Settings, origins: Mapping[str, Origin], *, demo: bool) -> None:
+    def __init__(self, settings: Settings, origins: Mapping[str, SettingOrigin], *, demo: bool) -> None:
         self.settings = settings
         """Those that are taken while it runs replace these."""
         self.origins = origins

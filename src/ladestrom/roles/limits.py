@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
+from typing import Literal
 
 from ladestrom import server
+from ladestrom.backends import table
 from ladestrom.backends.data_directory import DataDirectory
-from ladestrom.backends.table import Opening
+from ladestrom.backends.opening import Opening
 from ladestrom.config import Settings
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.shares import PlaceLimits
@@ -25,21 +27,27 @@ from ladestrom.transports import pushes
 from ladestrom.writer.hub import HubLimits
 
 
-def store(directory: DataDirectory) -> Opening:
+def store(settings: Settings, held: DataDirectory | None = None) -> Opening:
     """Where the registry, operators and keys are kept."""
-    return Opening(url="sqlite:", directory=directory)
+    return Opening(url=settings.store.url, folder=Path(settings.server.data), held=held)
 
 
-def log(settings: Settings, directory: DataDirectory) -> Opening:
+def log(settings: Settings, held: DataDirectory | None = None) -> Opening:
     """Where the log is kept, and how."""
     own = settings.log
     return Opening(
-        url="sqlite:",
-        directory=directory,
+        url=own.url,
+        folder=Path(settings.server.data),
+        held=held,
         durability=own.durability,
         retention_days=own.retention_days,
         retention_mib=own.retention_mib,
     )
+
+
+def durability(settings: Settings) -> Literal["full", "relaxed", "none"]:
+    """What an acknowledgement survives, where the log is kept."""
+    return settings.log.durability if table.log_of(settings.log.url).outlives else "none"
 
 
 def quarantine(settings: Settings) -> Quarantine:

@@ -11,14 +11,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import cache, partial
+from operator import attrgetter
 from time import monotonic_ns, perf_counter
 from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
-from ladestrom.core.access import may_report
-from ladestrom.core.board import Board, Round, unheard
+from ladestrom.core.access import Reach
+from ladestrom.core.board import RAPID_MS, UNCHANGED, Board, Round, unheard
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking, observation, taking
 from ladestrom.core.records import Records
@@ -36,7 +37,6 @@ from ladestrom.model import (
     ADJUSTED_MAX,
     AnyChange,
     Beginning,
-    Cause,
     Change,
     Entry,
     Evse,
@@ -51,7 +51,6 @@ from ladestrom.model import (
     StationChanged,
     Status,
     StatusReport,
-    Suppression,
 )
 from ladestrom.ports.log import BoardRow, Log, Recovered, Times
 from ladestrom.ports.signals import RawListener, Tally
@@ -77,11 +76,10 @@ DURABLE: Final = (
 )
 OURS: Final = Feed("")
 """What is decided here, and is no source's word."""
+_cause: Final = attrgetter("cause")
+_index: Final = attrgetter("index")
 CHUNK_EVSES: Final = 1_000
 """EVSEs handled in one group of our own decisions, before reports get their turn again: some 5 ms."""
-RAPID_MS: Final = 300_000
-"""A change is rapid that comes sooner after another reported one of its EVSE. Those of real EVSEs are hours
-apart, but for a few around each session."""
 REPORTS_PER_LOOK: Final = 50
 """Reports judged between two looks at how long the loop was taken: some 0.5 ms."""
 
@@ -186,6 +184,8 @@ class Hub:
         self._steady = steady
         self._times = Timekeeper(clock(), steady(), self._grace_ms)
         self._operators: dict[str, Operator] = {}
+        self._reaches: dict[str, Reach] = {}
+        """Of operators that report, by name."""
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
         self._queued_items = 0
@@ -247,6 +247,7 @@ class Hub:
         """Takes the operators' rights and their own limits of silence."""
         operators = tuple(operators)
         self._operators = {operator.name: operator for operator in operators}
+        self._reaches = {name: reach for name, reach in self._reaches.items() if name in self._operators}
         self._stale_after_ms = {
             operator.name: operator.stale_after_s * 1000
             for operator in operators
@@ -311,7 +312,7 @@ class Hub:
         outcome = _Outcome(refused)
         submission = _Submission(operator, reports, refused, on, None, future)
         await self._judge(Round(self.board), submission, outcome, Turns())
-        outcome.refused.sort(key=lambda refusal: refusal.index)
+        outcome.refused.sort(key=_index)
         return Receipt(
             outcome.accepted,
             outcome.unchanged,
@@ -416,8 +417,7 @@ class Hub:
             self.confirmations += 1
         if changes:
             self.fault = ""
-        for change in decided.round.changes:
-            self.changes_by_cause[change.cause] += 1
+        self.changes_by_cause.update(map(_cause, decided.round.changes))
         self._answer(decided)
 
     async def _decided(self, own: list[_Own], submissions: list[_Submission]) -> _Decided:
@@ -448,6 +448,10 @@ class Hub:
         if left:
             self._queued_by[operator] = left
 
+    @property
+    def _is_raw_wanted(self) -> bool:
+        return self.raw is not None and self.raw.wanted
+
     async def _append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         began = perf_counter()
         self.appending = asyncio.get_running_loop().create_future()
@@ -462,44 +466,63 @@ class Hub:
 
     async def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome, turns: Turns) -> None:
         operator = self.rights(submission.operator)
-        owns = partial(may_report, operator)
+        reach = self._reach(operator)
+        covers, holder, decide = reach.covers, self.directory.holder, round_.decide
         taken = outcome.taking = self._taking(submission.feed, submission.began)
-        resolve = self.directory.resolve
-        decide, staged, cells = round_.decide, round_.staged, self.board.cells
         ahead = taken.received_at + self.limits.skew_ms
-        place = 0
-        taken_places = {refusal.index for refusal in submission.refused}
-        for number, report in enumerate(submission.reports):
-            if number % REPORTS_PER_LOOK == 0:
+        heard = outcome.heard if self._is_raw_wanted else None
+        observed, rapid = outcome.observed, round_.rapid
+        unchanged = look = 0
+        for place, report in zip(_places(submission), submission.reports, strict=False):
+            if place >= look:
+                look = place + REPORTS_PER_LOOK
                 await turns.rest()
-            while place in taken_places:
-                place += 1
-            own, found = resolve(report.evse, report.also, owns, report.shared)
-            if len(own) > 1 or not (own or found):
-                outcome.refuse(place, *_unknown(report, len(own)))
-            elif not own:
-                outcome.refuse(
-                    place,
-                    Reason.NOT_ALLOWED,
-                    f"{quoted(report.evse)} is not among the EVSEs that {quoted(operator.name)} may "
-                    "report on",
-                )
+            evse = holder(report.evse)
+            if evse is None or not covers(evse):
+                # Not by its own id: by another one, or not at all.
+                evse = self._meant(report, reach, place, outcome)
+                if evse is None:
+                    continue
+            decision = decide(evse, report, taken)
+            if decision is UNCHANGED:
+                unchanged += 1
+            elif isinstance(decision, Change):
+                outcome.accepted += 1
+                if decision.was_status not in UNHEARD:
+                    observed.append(decision.observed_at)
             else:
-                evse = own[0]
-                row = staged.get(evse.key) or cells.get(evse.key)
-                decision = decide(evse, report, taken)
-                if isinstance(decision, Suppression):
-                    outcome.unchanged += 1
-                    outcome.stale += decision.reason is Reason.STALE
-                else:
-                    outcome.accepted += 1
-                    outcome.rapid += row is not None and _is_rapid(row.change, taken)
-                    if decision.was_status not in UNHEARD:
-                        outcome.observed.append(decision.observed_at)
-                outcome.heard.append((evse, report))
-                if report.observed_at is not None and report.observed_at > ahead and not taken.by_receipt:
-                    outcome.adjust(place, self.limits.skew_ms)
-            place += 1
+                unchanged += 1
+                outcome.stale += decision.reason is Reason.STALE
+            if heard is not None:
+                heard.append((evse, report))
+            stamp = report.observed_at
+            if stamp is not None and stamp > ahead and not taken.by_receipt:
+                outcome.adjust(place, self.limits.skew_ms)
+        outcome.unchanged = unchanged
+        outcome.rapid = round_.rapid - rapid
+
+    def _reach(self, operator: Operator) -> Reach:
+        """What an operator may report on; made anew when it gets other rights."""
+        found = self._reaches.get(operator.name)
+        if found is None or found.operator is not operator:
+            found = self._reaches[operator.name] = Reach(operator)
+        return found
+
+    def _meant(self, report: StatusReport, reach: Reach, place: int, outcome: _Outcome) -> Evse | None:
+        """The EVSE of the operator's own that a report means by any of its ids; None where it is refused."""
+        own, found = self.directory.resolve(report.evse, report.also, reach.covers, report.shared)
+        if len(own) == 1:
+            return own[0]
+        if own or not found:
+            outcome.refuse(place, *_unknown(report, len(own)))
+        else:
+            outcome.refuse(
+                place,
+                Reason.NOT_ALLOWED,
+                f"{quoted(report.evse)} is not among the EVSEs that {quoted(reach.operator.name)} may "
+                "report on",
+            )
+        return None
 
     def _answer(self, decided: _Decided) -> None:
         """Tells all of a group what became of them. All is durable: what goes wrong here costs a receipt."""
@@ -523,10 +546,10 @@ class Hub:
     ) -> Receipt:
         self._count(submission, outcome)
         taken = outcome.taking
-        if self.raw is not None and self.raw.wanted and taken is not None:
+        if self.raw is not None and taken is not None:
             for evse, report in outcome.heard:
                 self.raw.offer(evse, report, observation(report, taken))
-        outcome.refused.sort(key=lambda refusal: refusal.index)
+        outcome.refused.sort(key=_index)
         return Receipt(
             outcome.accepted,
             outcome.unchanged,
@@ -589,24 +612,24 @@ class Hub:
         cells = self.board.cells
         until = self.board.arrivals if before is None else before.arrival - 1
         turns, by_key, resolve = Turns(), self.directory.by_key, self.directory.resolve
-        owner = None if by is None else self.rights(by)
+        covers = None if by is None else self._reach(self.rights(by)).covers
         kept: set[str] = set()
 
         def owns(evse: Evse) -> bool:
-            return owner is None or may_report(owner, evse)
+            return covers is None or covers(evse)
 
         for ids in parts(list(keep), CHUNK_EVSES):
             kept.update(
                 evse.key for written, also, shared in ids for evse in resolve(written, also, owns, shared)[0]
             )
             await turns.rest()
-        part = Operator(source, parties=within, prefixes=within) if within else None
+        part = Reach(Operator(source, parties=within, prefixes=within)) if within else None
 
         def is_lost(key: str) -> bool:
             row = cells.get(key)
             if row is None or row.source != source or key in kept:
                 return False
-            return part is None or ((evse := by_key(key)) is not None and may_report(part, evse))
+            return part is None or ((evse := by_key(key)) is not None and part.covers(evse))
 
         keys: list[str] = []
         for some in parts(list(cells) if only is None else list(only), CHUNK_EVSES):
@@ -636,8 +659,8 @@ class Hub:
 
     def _allowed(self, operator: Operator, keys: Iterable[str]) -> list[str]:
         """Those of some EVSEs that an operator may report on now."""
-        owner, by_key = self.rights(operator), self.directory.by_key
-        return [key for key in keys if (evse := by_key(key)) is not None and may_report(owner, evse)]
+        covers, by_key = self._reach(self.rights(operator)).covers, self.directory.by_key
+        return [key for key in keys if (evse := by_key(key)) is not None and covers(evse)]
 
     async def sign_off_left(self, has_left: Callable[[str, str], bool]) -> int:
         """Implements `ports.Writer.sign_off_left`."""
@@ -707,7 +730,7 @@ class Hub:
         sources that are no operators, such as a register, moves along.
         """
         operator = self._operators.get(source)
-        return operator is None or may_report(operator, evse)
+        return operator is None or self._reach(operator).covers(evse)
 
     def observed_at(self, seq: int, change: Change) -> Millis:
         """When the state that a change of the log left was last known to hold.
@@ -746,6 +769,7 @@ class _Outcome:
         self.adjusted: list[Refusal] = []
         self.taking: Taking | None = None
         self.heard: list[tuple[Evse, StatusReport]] = []
+        """Only while somebody wants raw messages."""
         self.observed: list[Millis] = []
         self.rapid = 0
 
@@ -762,11 +786,6 @@ class _Outcome:
             self.adjusted.append(Refusal(index, Reason.FUTURE_TIME, detail))
 
 
-def _is_rapid(before: Change, taken: Taking) -> bool:
-    """Whether a change that is taken now is a rapid one, given the one before it."""
-    return before.cause is Cause.REPORTED and taken.received_at - before.received_at < RAPID_MS
-
-
 def _was_heard_on(row: BoardRow, feed: str | None) -> bool:
     """Whether an EVSE was heard last on a feed, or nobody knows any more on which."""
     return feed is None or _heard_on(row) in {feed, ""}
@@ -780,6 +799,13 @@ def _refuse(futures: Iterable[asyncio.Future[Receipt] | asyncio.Future[int]], er
     for future in futures:
         if not future.done():
             future.set_exception(error)
+
+
+def _places(submission: _Submission) -> Sequence[int]:
+    """At which places of its delivery reports stand: where the parser refused nothing."""
+    refused = {refusal.index for refusal in submission.refused}
+    places = range(len(submission.reports) + len(refused))
+    return [place for place in places if place not in refused] if refused else places
 
 
 def _size(reports: Sequence[StatusReport]) -> int:

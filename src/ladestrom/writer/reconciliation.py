@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ladestrom.core.access import REGISTER_SOURCE, may_report
+from ladestrom.core.access import REGISTER_SOURCE, Reach
 from ladestrom.core.board import Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
@@ -69,6 +69,8 @@ class Reconciliation:
         self._readings = readings
         self._clock = clock
         self._operators: Mapping[str, Operator] = {}
+        self._reaches: Sequence[Reach] = ()
+        """What they may report on."""
         self._uncovered = True
         """Operators changed, and what they may report on was not brought onto the board yet."""
 
@@ -80,6 +82,7 @@ class Reconciliation:
         """Goes by what these operators may report on from the next time on."""
         self._uncovered = self._uncovered or operators != self._operators
         self._operators = operators
+        self._reaches = tuple(map(Reach, operators.values()))
 
     async def take(self, *, everything: bool = False) -> RegistryDelta:
         """Takes what was written since `revision`, or all of it.
@@ -188,7 +191,7 @@ class Reconciliation:
         """Whether an EVSE is to be on the board: it was, or its register or an operator tells of it."""
         if evse.key in self._hub.board.cells or evse.key in read:
             return True
-        return any(may_report(operator, evse) for operator in self._operators.values())
+        return any(reach.covers(evse) for reach in self._reaches)
 
     async def _take_readings(self, readings: Sequence[Reading]) -> None:
         """Takes statuses of registers; those that are stale or older than what the board has say nothing."""

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from tests.simulation.rules.nature import Kind
 
 from ladestrom import model
-from ladestrom.core import access, board, precedence, rules, words
+from ladestrom.core import board, precedence, rules, words
+from ladestrom.core.access import Reach
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.timekeeping import Timekeeper
@@ -329,7 +330,7 @@ FAULTS: Final = (
         "no receipt says that a stamp was ahead",
         Hub,
         "_judge",
-        "report.observed_at > ahead and",
+        "stamp > ahead and",
         "False and",
         first=3,
     ),
@@ -338,8 +339,8 @@ FAULTS: Final = (
         "receipts tell of stamps that do not count",
         Hub,
         "_judge",
-        "report.observed_at > ahead and not taken.by_receipt:",
-        "report.observed_at > ahead:",
+        "stamp > ahead and not taken.by_receipt:",
+        "stamp > ahead:",
         first=2,
     ),
     # -- 5: order within a source -------------------------------------------------------------------------------
@@ -965,20 +966,20 @@ FAULTS: Final = (
     RuleFault(
         "10",
         "anybody may report on anything",
-        access,
-        "may_report",
-        "if operator.all or evse.party in operator.parties:",
+        Reach,
+        "covers",
+        "if self._all or evse.party in self._parties:",
         "if True:",
         kind=Kind.MOVING,
     ),
-    RuleFault("10", "who has all has none", access, "may_report", "operator.all or ", "", kind=Kind.MOVING),
+    RuleFault("10", "who has all has none", Reach, "covers", "self._all or ", "", kind=Kind.MOVING),
     RuleFault(
         "10",
         "prefixes give no right",
-        access,
-        "may_report",
-        "bool(operator.prefixes) and ",
-        "False and ",
+        Reach,
+        "covers",
+        "if not prefixes:",
+        "if True:",
         kind=Kind.MOVING,
         first=7,
     ),
@@ -991,6 +992,15 @@ FAULTS: Final = (
         "operator = submission.operator",
         kind=Kind.MOVING,
         first=8,
+    ),
+    RuleFault(
+        "10",
+        "rights that were made ready once hold after they changed",
+        Hub,
+        "_reach",
+        "found is None or found.operator is not operator",
+        "found is None",
+        kind=Kind.MOVING,
     ),
     RuleFault(
         "10",
@@ -1027,23 +1037,23 @@ FAULTS: Final = (
         "an item that is refused costs those behind it",
         Hub,
         "_judge",
-        "outcome.refuse(place, *_unknown(report, len(own)))",
-        "outcome.refuse(place, *_unknown(report, len(own)))\n            break",
+        "continue",
+        "break",
     ),
     RuleFault(
         "11",
         "refusals are told by wrong places",
-        Hub,
-        "_judge",
-        "while place in taken_places:",
-        "while False:",
+        hub,
+        "_places",
+        "if refused else places",
+        "if False else places",
         first=5,
     ),
     RuleFault(
         "11",
         "who may not is told that the EVSE is not known",
         Hub,
-        "_judge",
+        "_meant",
         "Reason.NOT_ALLOWED",
         "Reason.UNKNOWN_EVSE",
     ),
@@ -1051,9 +1061,9 @@ FAULTS: Final = (
         "11",
         "an ambiguous uid means the first",
         Hub,
-        "_judge",
-        "if len(own) > 1 or not (own or found):",
-        "if not (own or found):",
+        "_meant",
+        "if len(own) == 1:",
+        "if own:",
     ),
     # -- 12: an EVSE is one ----------------------------------------------------------------------------------------------
     RuleFault(
@@ -1184,10 +1194,10 @@ FAULTS: Final = (
     RuleFault(
         "13",
         "an EVSE id says whose it is",
-        access,
-        "may_report",
-        "evse.party in operator.parties",
-        "evse.key[:5] in operator.parties",
+        Reach,
+        "covers",
+        "evse.party in self._parties",
+        "evse.key[:5] in self._parties",
     ),
     # -- the log ---------------------------------------------------------------------------------------------------------
     RuleFault(

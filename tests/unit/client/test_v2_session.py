@@ -14,6 +14,7 @@ from ladestrom.client.v2_events import (
     Changed,
     Confirmed,
     Ended,
+    EvseState,
     Fault,
     FaultKind,
     Greeted,
@@ -21,7 +22,6 @@ from ladestrom.client.v2_events import (
     Noted,
     Refused,
     Reset,
-    Row,
     Selected,
     Synced,
 )
@@ -123,7 +123,7 @@ def test_the_last_part_of_a_snapshot_costs_no_more_than_the_others(monkeypatch: 
     hashed = 0
     term = v2_session._term
 
-    def counted(each: Row) -> int:
+    def counted(each: EvseState) -> int:
         nonlocal hashed
         hashed += 1
         return term(each)

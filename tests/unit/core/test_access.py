@@ -17,11 +17,11 @@ from ladestrom.core.access import (
     PARTIES_MAX,
     STALE_AFTER_S_MAX,
     Keyring,
+    Reach,
     Scope,
     create_key,
     key_state,
     looks_like_key,
-    may_report,
     operator_from,
     rightful,
 )
@@ -415,7 +415,32 @@ def evse(key: str, party: str | None = None) -> Evse:
 def test_an_operator_reports_on_its_party_its_prefixes_or_all_and_on_nothing_else(
     operator: Operator, reported: Evse, allowed: bool
 ) -> None:
-    assert may_report(operator, reported) is allowed
+    assert Reach(operator).covers(reported) is allowed
+
+
+IDS = st.text("AB1", max_size=5)
+
+
+@given(
+    st.booleans(),
+    st.lists(IDS, max_size=3),
+    st.lists(st.text("AB1", min_size=1, max_size=4), max_size=8),
+    IDS,
+    st.none() | IDS,
+    st.none() | IDS,
+)
+def test_a_right_is_found_however_many_there_are(
+    everything: bool,
+    parties: list[str],
+    prefixes: list[str],
+    key: str,
+    evse_id: str | None,
+    party: str | None,
+) -> None:
+    reach = Reach(Operator("a", parties=tuple(parties), prefixes=tuple(prefixes), all=everything))
+    begins = any(form.startswith(prefix) for form in (key, evse_id or "") for prefix in prefixes)
+    expected = everything or party in parties or begins
+    assert reach.covers(Evse(key, "FRA_00001", evse_id=evse_id, party=party)) is expected
 
 
 def described(*evses: Evse) -> StationDraft:
@@ -467,6 +492,6 @@ def test_one_that_may_report_on_all_may_describe_all() -> None:
 
 def test_a_prefix_begins_the_evse_id_of_an_evse_that_is_not_held_by_it() -> None:
     other = Evse("FRA_00001_01", "FRA_00001", evse_id="FR*XYZ*E1", party="FRABC")
-    assert may_report(Operator("a", prefixes=("FRXYZ",)), other)
-    assert may_report(Operator("a", prefixes=("FRA_00001",)), other)
-    assert not may_report(Operator("a", prefixes=("FRABC",)), other)
+    assert Reach(Operator("a", prefixes=("FRXYZ",))).covers(other)
+    assert Reach(Operator("a", prefixes=("FRA_00001",))).covers(other)
+    assert not Reach(Operator("a", prefixes=("FRABC",))).covers(other)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.building import NOW, make_evse, make_operator, make_station
 
-from ladestrom.core.access import may_report
+from ladestrom.core.access import Reach
 from ladestrom.core.coverage import EXAMPLES, Right, coverage, parties
 from ladestrom.model import Evse, Operator, Station
 
@@ -87,6 +87,6 @@ def test_who_reports_on_a_party_is_who_may_report_on_one_of_its_evses(
 ) -> None:
     for row in parties([as_station(1, members)], known):
         own = [each for each in members if each.party == row.party]
-        expected = {operator.name for operator in known for each in own if may_report(operator, each)}
+        expected = {operator.name for operator in known for each in own if Reach(operator).covers(each)}
         assert set(row.reported_by) == expected
         assert row.evses == len(own)

@@ -23,7 +23,7 @@ from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.sources import ServerServices
 from ladestrom.ingest.supervision import Supervision
-from ladestrom.ingest.websocket_client import Follower, Told
+from ladestrom.ingest.websocket_client import Follower, Incoming
 from ladestrom.model import Status
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import nobil_stream
@@ -46,14 +46,14 @@ class Line:
     has_state = True
     position = None
 
-    def __init__(self, *told: Told) -> None:
+    def __init__(self, *told: Incoming) -> None:
         self._told = told
         self.done = asyncio.get_running_loop().create_future()
 
     def forget(self) -> None:
         """There is nothing that it knows."""
 
-    async def happenings(self) -> AsyncGenerator[Opened | Told | Lost, None]:
+    async def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
         for each in self._told:
             yield each
         self.done.set_result(None)
@@ -105,7 +105,7 @@ async def test_between_messages_that_are_all_there_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tasks, "TURN_S", 0)
-    line = Line(*[Told()] * FRAMES)
+    line = Line(*[Incoming()] * FRAMES)
     async with World().following(line):
         assert await turns(line.done) >= FRAMES
 
@@ -113,7 +113,7 @@ async def test_between_messages_that_are_all_there_others_have_their_turn(
 async def test_a_large_message_is_read_in_the_process_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsing, "OWN_PROCESS_BYTES_MIN", 1)
     world = World()
-    async with world.following(Line(Told(snapshot((0, 0), (1, 0))))):
+    async with world.following(Line(Incoming(snapshot((0, 0), (1, 0))))):
         await come_true(lambda: world.statuses() == [Status.AVAILABLE, Status.CHARGING])
         assert world.parsing.pid is not None
 
@@ -121,9 +121,9 @@ async def test_a_large_message_is_read_in_the_process_for_it(monkeypatch: pytest
 async def test_a_snapshot_takes_back_what_it_does_not_name_and_not_what_cannot_be_read() -> None:
     world = World()
     line = Line(
-        Told(snapshot((0, 0), (0, 0))),
+        Incoming(snapshot((0, 0), (0, 0))),
         # Of the first connector there is a word that has no time, of the second nothing is known.
-        Told(snapshot((1, 0), (-1, 0), at=1)),
+        Incoming(snapshot((1, 0), (-1, 0), at=1)),
     )
     async with world.following(line):
         await line.done

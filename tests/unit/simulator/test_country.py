@@ -7,7 +7,7 @@ from statistics import correlation
 
 import pytest
 
-from ladestrom.core.access import may_report, operator_from
+from ladestrom.core.access import Reach, operator_from
 from ladestrom.model import Station, evse_key
 from ladestrom.simulator.companies import COMPANIES
 from ladestrom.simulator.country import REGISTER, STATIONS_MAX, build
@@ -56,7 +56,7 @@ def test_an_operator_may_report_on_its_stations_and_on_no_others(stations: list[
     operators = {each.name: operator_from(each.name, parties=[each.party]) for each in COMPANIES}
     for station in stations:
         for evse in station.evses:
-            able = {name for name, operator in operators.items() if may_report(operator, evse)}
+            able = {name for name, operator in operators.items() if Reach(operator).covers(evse)}
             assert able == {station.operator}
 
 

@@ -15,7 +15,7 @@ from tests.patience import DEADLINE_S, come_true, turns
 
 import ladestrom.writer.hub
 from ladestrom import tasks
-from ladestrom.core.board import Board, Round
+from ladestrom.core.board import RAPID_MS, Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded, TooManyRequests
@@ -36,7 +36,6 @@ from ladestrom.writer.expiry import Expiry
 from ladestrom.writer.hub import (
     APPEND_SECONDS_MAX,
     CHUNK_EVSES,
-    RAPID_MS,
     REPORTS_PER_LOOK,
     Decision,
     Hub,

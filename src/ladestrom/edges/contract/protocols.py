@@ -23,7 +23,7 @@ from ladestrom.errors import LadestromError
 from ladestrom.formats.irve_dynamique import PointStatus
 from ladestrom.protocols import ocpi
 from ladestrom.protocols.interfaces import Request
-from ladestrom.protocols.irve_dynamique import Row
+from ladestrom.protocols.irve_dynamique import IrveStatus
 from ladestrom.protocols.ocpi_locations import DOCUMENT_BYTES_MAX
 from ladestrom.protocols.ocpp import DIALECTS
 from ladestrom.protocols.oicp import Oicp, _Acknowledgement, _StatusCode, acknowledgement
@@ -125,7 +125,7 @@ SENT: Final = (
     PointStatus,
     OcpiAnswer,
 )
-RECEIVED: Final = (OicpStatusPush, OicpDataPush, Row, TokenRequest)
+RECEIVED: Final = (OicpStatusPush, OicpDataPush, IrveStatus, TokenRequest)
 _ASKED: Final = Request("POST", "", {}, {}, b"")
 
 
@@ -542,7 +542,6 @@ CONTRACT: Final = Part(
         "_CreatedMany": "CreatedStatuses",
         "_Fault": "QualichargeFault",
         "_StatusCode": "OicpStatusCode",
-        "Row": "IrveStatus",
     },
     credentials=CREDENTIALS,
     refused_as=REFUSED_AS,

@@ -349,7 +349,10 @@ WORDS: Final[Mapping[str, Word]] = {
     # -- of the server
     "uptime_s": _count("How long it has been running, in seconds."),
     "ready": Word("Whether reports are taken: the log can be written."),
-    "durability": Word("full: what was acknowledged survives a power cut. relaxed: the last of it may not."),
+    "durability": Word(
+        "full: what was acknowledged survives a power cut. relaxed: the last of it may not. none: the log is "
+        "in memory and is lost when the server stops."
+    ),
     "memory_bytes": _count("What the process has in memory."),
     "log": Word("The log of changes."),
     "LogState.position": Word("`EPOCH-SEQ` of the last change that is durable.", {"pattern": POSITION}),

@@ -11,7 +11,7 @@ from ladestrom.edges.contract.rows import STATE, Operation, Part, link
 from ladestrom.edges.contract.samples import CHANGED_AT, EVSE, OBSERVED_AT, OPERATOR, POSITION, STATION
 from ladestrom.edges.contract.schemas import reference
 from ladestrom.model import Cause, Status
-from ladestrom.outputs.rest_v2.encoder import ConnectorState, EvseState, Place, StationDetail
+from ladestrom.outputs.rest_v2.encoder import ConnectorState, EvseState, GeoPoint, StationDetail
 from ladestrom.outputs.rest_v2.lists import LIMIT, LIMIT_MAX, EvsePage, StationPage
 
 V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "entity_tag": "WeakETag", "cached": True}
@@ -33,7 +33,7 @@ _DETAIL: Final = StationDetail(
     name="Torget",
     operator=OPERATOR,
     country="NOR",
-    position=Place(59.91, 10.75),
+    position=GeoPoint(59.91, 10.75),
     address="Torget 1",
     city="Oslo",
     register="nobil",
@@ -130,4 +130,5 @@ CONTRACT: Final = Part(
     parameters=PARAMETERS,
     sent=(StationPage, StationDetail, EvsePage, EvseState),
     samples=SAMPLES,
+    names={"GeoPoint": "Place"},
 )

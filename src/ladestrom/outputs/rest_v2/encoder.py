@@ -39,7 +39,7 @@ class EvseState(msgspec.Struct, frozen=True):
     """When that was last known to hold. Only this member is another one while the position stays."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class GeoPoint(msgspec.Struct, frozen=True):
     """Degrees, WGS 84."""
 
     latitude: float
@@ -53,7 +53,7 @@ class StationDetail(msgspec.Struct, frozen=True):
     name: str
     operator: str | None
     country: str
-    position: Place
+    position: GeoPoint
     address: str | None
     city: str | None
     register: str
@@ -103,7 +103,7 @@ def station_detail(
         name=station.name,
         operator=station.operator,
         country=station.country,
-        position=Place(station.latitude, station.longitude),
+        position=GeoPoint(station.latitude, station.longitude),
         address=station.address,
         city=station.city,
         register=station.register,

@@ -15,7 +15,7 @@ import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from ladestrom.core.access import Credential, Scope, may_report
+from ladestrom.core.access import Credential, Reach, Scope
 from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
@@ -141,7 +141,7 @@ def _sight(door: Doorkeeper, credential: Credential) -> Sight | None:
     """Which EVSEs a key sees: all of them (None), or those that its operator may report on."""
     if credential.may(Scope.STREAM):
         return None
-    return partial(may_report, door.reporter(credential.key_id))
+    return Reach(door.reporter(credential.key_id)).covers
 
 
 def _everything(_: Evse) -> bool:

@@ -335,6 +335,7 @@ export const words = {
   "admin.durability": "Durability",
   "admin.durability.full": "what was accepted survives a power cut",
   "admin.durability.relaxed": "what was accepted survives a crash of the program",
+  "admin.durability.none": "the change log is in memory and is lost when the server stops",
   "admin.store": "Store",
   "admin.store.revision": "revision {revision}",
   "admin.sources.source": "Source",

@@ -336,6 +336,7 @@ export const words = {
   "admin.durability": "Varighet",
   "admin.durability.full": "det som er godtatt, overlever et strømbrudd",
   "admin.durability.relaxed": "det som er godtatt, overlever at programmet krasjer",
+  "admin.durability.none": "endringsloggen ligger i minnet og går tapt når serveren stopper",
   "admin.store": "Lager",
   "admin.store.revision": "revisjon {revision}",
   "admin.sources.source": "Kilde",

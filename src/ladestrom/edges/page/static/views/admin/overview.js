@@ -71,7 +71,7 @@ export function overview() {
         fact(
           t("admin.durability"),
           told.durability,
-          t(told.durability === "full" ? "admin.durability.full" : "admin.durability.relaxed"),
+          t(`admin.durability.${told.durability}`),
         ),
         fact(
           t("admin.store"),

@@ -48,7 +48,7 @@ New Caledonia, Polynesia, Wallis and Futuna."""
 _EARTH: Final = Area(-90.0, -180.0, 90.0, 180.0)
 
 
-class Place(NamedTuple):
+class Coordinates(NamedTuple):
     latitude: float
     longitude: float
     note: str
@@ -72,7 +72,7 @@ def pair(value: object) -> tuple[float, float]:
     return first, second
 
 
-def place(latitude: float, longitude: float, areas: tuple[Area, ...] = ()) -> Place:
+def place(latitude: float, longitude: float, areas: tuple[Area, ...] = ()) -> Coordinates:
     """The position, its numbers exchanged where they only make sense so.
 
     `areas` is where the register's stations are; without any, nothing is exchanged or noted.
@@ -83,11 +83,11 @@ def place(latitude: float, longitude: float, areas: tuple[Area, ...] = ()) -> Pl
     if abs(latitude) < _NULL_ISLAND_DEGREES and abs(longitude) < _NULL_ISLAND_DEGREES:
         raise Unusable("its position is (0, 0), which means that none was entered")
     if not areas and _EARTH.holds(latitude, longitude):
-        return Place(latitude, longitude, "")
+        return Coordinates(latitude, longitude, "")
     if any(area.holds(latitude, longitude) for area in areas):
-        return Place(latitude, longitude, "")
+        return Coordinates(latitude, longitude, "")
     if any(area.holds(longitude, latitude) for area in areas):
-        return Place(longitude, latitude, "latitude and longitude were exchanged")
+        return Coordinates(longitude, latitude, "latitude and longitude were exchanged")
     if not _EARTH.holds(latitude, longitude):
         raise Unusable(f"its position (latitude {latitude:g}, longitude {longitude:g}) is nowhere on Earth")
-    return Place(latitude, longitude, "its position lies outside the register's countries")
+    return Coordinates(latitude, longitude, "its position lies outside the register's countries")

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from ladestrom.core.coordinates import FRANCE, NORDIC, pair, place
 from ladestrom.core.fields import Unusable
-from ladestrom.core.places import FRANCE, NORDIC, pair, place
 
 
 @pytest.mark.parametrize(

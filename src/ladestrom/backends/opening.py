@@ -1,0 +1,23 @@
+"""Where a log or a store is kept, and how: what each backend is opened with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ladestrom.backends.data_directory import DataDirectory
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """An address, and what a backend needs to know beside it."""
+
+    url: str
+    """What the setting says, such as `sqlite:`; it may have a password in it."""
+    folder: Path
+    """The data directory."""
+    held: DataDirectory | None = None
+    """The same, if this process has it for itself; None for a command beside a server."""
+    durability: str = "full"
+    retention_days: float = 7
+    retention_mib: float = 4096
