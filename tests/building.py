@@ -32,6 +32,7 @@ from ladestrom.model import (
     Operator,
     Outlet,
     Station,
+    StationChange,
     StationChanged,
     Status,
     StatusChanged,
@@ -155,6 +156,13 @@ def statuses(entries: Iterable[Entry]) -> list[StatusChanged]:
     found = [entry for entry in entries if isinstance(entry, StatusChanged)]
     assert len(found) == len(list(entries))
     return found
+
+
+def make_record(
+    station: Station, before: Station | None = None, received_at: Millis = NOW, moving: Iterable[str] = ()
+) -> StationChange:
+    """A station has this record from now on; its first one, unless it had one before."""
+    return changed(before, station, received_at, moving)
 
 
 def recorded(view: View, station: Station) -> StationChanged:

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from tests.building import (
     NOW,
@@ -19,7 +20,9 @@ from tests.building import (
     make_change,
     make_changes,
     make_evses,
+    make_record,
     make_report,
+    make_station,
     statuses,
 )
 from tests.patience import come_true
@@ -30,8 +33,21 @@ from ladestrom.backends.sqlite import CHUNK_ROWS
 from ladestrom.backends.table import LOGS, open_log
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX
 from ladestrom.core.board import Board
-from ladestrom.model import NEVER, Cause, Change, Entry, Status
-from ladestrom.ports.log import BoardRow, Log, Times
+from ladestrom.core.records import Records, entry_of, without
+from ladestrom.core.records import follow as follow_row
+from ladestrom.core.selection import outline
+from ladestrom.model import (
+    NEVER,
+    AnyChange,
+    Cause,
+    Change,
+    Entry,
+    Station,
+    StationChanged,
+    Status,
+    StatusChanged,
+)
+from ladestrom.ports.log import BoardRow, Former, Log, StationRow, Times
 
 KEPT_ENTRIES_MAX = 50
 
@@ -339,6 +355,182 @@ class TestRecover:
         await log.checkpoint(rows, log.last.seq, TIMES)
         again = await place.reopen(log)
         assert (await again.recover()).rows == rows
+
+
+def places(count: int, operator: str = "Alfa") -> list[Station]:
+    return [make_station(f"NOR_{number:05d}", operator=operator) for number in range(1, count + 1)]
+
+
+class TestStations:
+    async def test_they_are_of_one_sequence_with_statuses_and_come_back_as_they_were(
+        self, place: Place, log: Log
+    ) -> None:
+        first = make_station(name='Ørsta "Lading" \\ \n\x00\u2028😀', evses=2, connectors=2, address="{")
+        gone = msgspec.structs.replace(first, operator="Beta", vanished_at=NOW)
+        changes: list[AnyChange] = [
+            make_record(first, moving=["NOABCE1001", "NOABCE1002"]),
+            make_change(),
+            make_record(gone, first),
+            make_change(status=Status.CHARGING),
+        ]
+        entries = [*await log.append(changes[:3]), *await log.append(changes[3:])]
+        assert [(each.seq, each.change) for each in entries] == list(enumerate(changes, 1))
+        assert [type(each) for each in entries] == [StationChanged, StatusChanged] * 2
+        again = await place.reopen(log)
+        assert await everything(again) == entries
+        assert await follow(again, 0, 4) == entries
+        assert await again.read(1, 2) == entries[1:3]
+
+    async def test_who_follows_gets_them_in_order_with_statuses(self, log: Log) -> None:
+        changes: list[AnyChange] = []
+        for change, station in zip(make_changes(50), places(50), strict=True):
+            changes += [make_record(station), change]
+        readers = [spawn(follow(log, after, len(changes))) for after in (0, 0, 3)]
+        for start in range(0, len(changes), 7):
+            await log.append(changes[start : start + 7])
+            await asyncio.sleep(0)
+        everyone = [entry_of(seq, change) for seq, change in enumerate(changes, 1)]
+        assert [await reader for reader in readers] == [everyone, everyone, everyone[3:]]
+
+    @pytest.mark.parametrize("seed", range(8))
+    async def test_recovery_gives_the_fold_of_everything_wherever_checkpoints_were(
+        self, place: Place, seed: int
+    ) -> None:
+        random = Random(seed)
+        log = await place.open()
+        board, kept = Board(), Records()
+        expected: dict[str, StationRow] = {}
+        evses = make_evses(10)
+        for step in range(80):
+            made: list[AnyChange] = []
+            for station in random.sample(places(6), random.randint(0, 3)):
+                row = expected.get(station.uuid)
+                record = msgspec.structs.replace(
+                    station,
+                    operator=random.choice(["Alfa", "Beta", "Gamma"]),
+                    name=random.choice(["here", "there"]),
+                    vanished_at=random.choice([None, None, NOW + step]),
+                )
+                made.append(make_record(record, None if row is None else row.station, NOW + step))
+            made += [
+                make_change(evse, random.choice(list(Status)), NOW + step)
+                for evse in random.sample(evses, random.randint(0, 2))
+            ]
+            random.shuffle(made)
+            for entry in await log.append(made):
+                if isinstance(entry, StationChanged):
+                    kept.take(entry)
+                    uuid = entry.change.station.uuid
+                    expected[uuid] = follow_row(expected.get(uuid), entry)
+                else:
+                    apply(board, [entry])
+            board.seq = log.last.seq
+            if random.random() < 0.2:
+                stations = kept.rows(kept.take_touched(), log.first)
+                await log.checkpoint(board.rows(board.take_touched()), board.seq, TIMES, stations)
+                await log.trim()
+            if random.random() < 0.1:
+                log = await place.reopen(log)
+        log = await place.reopen(log)
+        found = await log.recover()
+        assert {row.change.evse: (row.seq, row.change) for row in found.rows} == {
+            key: (cell.seq, cell.change) for key, cell in board.cells.items()
+        }
+        rows = {row.station.uuid: row for row in found.stations}
+        assert rows.keys() == expected.keys()
+        for uuid, row in expected.items():
+            assert (rows[uuid].seq, rows[uuid].station) == (row.seq, row.station)
+            # From where the log has nothing any more, nobody can resume.
+            assert without(rows[uuid], log.first - 1).former == without(row, log.first - 1).former
+            assert rows[uuid].lost_seq < log.first
+
+    async def test_a_row_keeps_what_filters_saw_before_and_a_tombstone(self, place: Place, log: Log) -> None:
+        first, other = places(2)
+        second = msgspec.structs.replace(first, operator="Beta")
+        third = msgspec.structs.replace(second, country="SWE", vanished_at=NOW + 2)
+        await log.append([make_record(first), make_record(second, first)])
+        await log.append([make_record(other), make_record(third, second)])
+        row = StationRow(4, third, (Former(2, outline(first)), Former(4, outline(second))))
+        for _ in range(2):
+            log = await place.reopen(log)
+            found = await log.recover()
+            assert sorted(found.stations, key=lambda each: each.seq) == [StationRow(3, other), row]
+            await log.checkpoint([], 4, TIMES, found.stations)
+            await log.trim()
+
+    async def test_entries_that_a_row_has_already_are_not_applied_again(self, place: Place, log: Log) -> None:
+        first, _ = places(2)
+        second = msgspec.structs.replace(first, operator="Beta")
+        await log.append([make_record(first), make_record(second, first)])
+        row = StationRow(2, second, (Former(2, outline(first)),))
+        # The row was kept, the position up to which all are was not.
+        await log.checkpoint([], 0, TIMES, [row])
+        log = await place.reopen(log)
+        assert (await log.recover()).stations == [row]
+
+    async def test_the_times_of_a_record_count_as_those_of_a_status(self, place: Place, log: Log) -> None:
+        await log.append([make_change()])
+        await log.append([make_record(make_station(), received_at=NOW + 5_000)])
+        log = await place.reopen(log)
+        await log.recover()
+        assert log.times is not None
+        assert log.times.given_at == NOW + 5_000
+
+    async def test_a_log_that_was_made_by_this_program_lacks_none(self, place: Place, log: Log) -> None:
+        assert not log.lacks_stations
+        await log.append([make_change()])
+        assert not (await place.reopen(log)).lacks_stations
+
+    async def test_records_that_are_adopted_are_in_force_and_replace_those_of_an_adoption_before(
+        self, place: Place, log: Log
+    ) -> None:
+        await log.append([make_change()])
+        first, second = places(2)
+        await log.adopt([StationRow(1, first), StationRow(1, second)])
+        await log.adopt([StationRow(1, second)])
+        for _ in range(2):
+            assert (await log.recover()).stations == [StationRow(1, second)]
+            log = await place.reopen(log)
+        after = msgspec.structs.replace(second, operator="Beta")
+        await log.append([make_record(after, second)])
+        log = await place.reopen(log)
+        assert (await log.recover()).stations == [StationRow(2, after, (Former(2, outline(second)),))]
+
+    async def test_many_are_kept_whole(self, place: Place, log: Log) -> None:
+        changes = [make_record(station) for station in places(2 * CHUNK_ROWS + 1)]
+        await log.append(changes)
+        rows = [StationRow(seq, change.station) for seq, change in enumerate(changes, 1)]
+        await log.checkpoint([], len(rows), TIMES, rows)
+        await log.trim()
+        log = await place.reopen(log)
+        assert sorted((await log.recover()).stations, key=lambda row: row.seq) == rows
+
+
+class TestTimes:
+    async def test_what_was_received_before_an_instant_is_found_among_what_is_kept(
+        self, place: Place, log: Log
+    ) -> None:
+        assert (log.oldest_at, await log.before(NOW)) == (None, 0)
+        changes: list[AnyChange] = [
+            *make_changes(3),
+            make_record(make_station(), received_at=NOW + 10),
+            *[make_change(changed_at=NOW + 10), make_change(changed_at=NOW + 20)],
+        ]
+        await log.append(changes)
+        for _ in range(2):
+            asked = (0, NOW, NOW + 1, NOW + 2, NOW + 3, NOW + 10, NOW + 11, NOW + 20, NOW + 21)
+            assert [await log.before(at) for at in asked] == [0, 0, 1, 2, 3, 3, 5, 5, 6]
+            assert log.oldest_at == NOW
+            log = await place.reopen(log)
+
+    async def test_what_was_dropped_is_not_found(self, place: Place, log: Log) -> None:
+        await log.append(make_changes(2 * KEPT_ENTRIES_MAX))
+        await log.checkpoint([], 20, TIMES)
+        assert await log.trim() == 20
+        for _ in range(2):
+            assert log.oldest_at == NOW + 20
+            assert [await log.before(NOW + at) for at in (0, 20, 21)] == [20, 20, 21]
+            log = await place.reopen(log)
 
 
 class TestTrim:

@@ -4,6 +4,9 @@
 a source that signed off, and a confirmation that only the checkpoint has. `expected.json` is the board that the
 program of then recovered from it, and what it served.
 
+`golden/formats/2` is of the last program whose log had no records of stations: one was given to another operator and
+one left its register.
+
 `golden/formats/1-taken` is of a program that let operators describe EVSEs with whatever EVSE id was free, and that
 took uids for EVSE ids: `expected.json` is what consumers of version 2 had then.
 """
@@ -12,28 +15,42 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import apsw
+import msgspec
 import pytest
 from tests.e2e.following import Follower, State, listed, settled
-from tests.e2e.serving import OPERATORS, STATIONS, Serving, evse, station, write
+from tests.e2e.serving import OPERATORS, STATIONS, Fold, Serving, evse, station, write
 from tests.e2e.test_names import Operator as Speaker
 from tests.e2e.test_names import point
 
+from ladestrom.backends import backup, log_rows
 from ladestrom.backends.log_rows import FORMAT
 from ladestrom.backends.sql import SqlStore
 from ladestrom.backends.sqlite import SqliteLog
+from ladestrom.cli.doctor import Level, examine
 from ladestrom.client.v2_session import V2Session
+from ladestrom.config import load
 from ladestrom.core.digests import wire_key
+from ladestrom.errors import LogFailure
 from ladestrom.model import Operator, Position, Reading, Station
 from ladestrom.ports.charge_points import ChargePoint
-from ladestrom.ports.log import BoardRow
+from ladestrom.ports.log import BoardRow, Recovered, StationRow
+from ladestrom.ports.registry import StationDraft
 
 FORMATS = Path(__file__).resolve().parents[1] / "golden" / "formats"
-SAMPLE, TAKEN = FORMATS / "1", FORMATS / "1-taken"
+SAMPLE, WITHOUT_RECORDS, TAKEN = FORMATS / "1", FORMATS / "2", FORMATS / "1-taken"
 EXPECTED: dict[str, Any] = json.loads((SAMPLE / "expected.json").read_bytes())
+HAD: dict[str, Any] = json.loads((WITHOUT_RECORDS / "expected.json").read_bytes())
+GIVEN = StationDraft(msgspec.structs.replace(STATIONS[0].station, operator="Beta Laddning"))
+AS_LEFT = (GIVEN, *STATIONS[1:])
+"""The stations of the registry of the second format's program."""
+GONE = "NOR_02001"
 
 
 def left_by(sample: Path, directory: Path) -> Path:
@@ -120,6 +137,158 @@ def test_a_server_goes_on_where_the_program_of_before_ended(data: Path) -> None:
         before = {key: told(row) for key, row in server.app.writer.board.cells.items()}
         server.start()
         assert {key: told(row) for key, row in server.app.writer.board.cells.items()} == before
+
+
+# -- a log without records of stations ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_records(tmp_path: Path) -> Path:
+    return left_by(WITHOUT_RECORDS, tmp_path)
+
+
+def format_of(data: Path) -> object:
+    connection = apsw.Connection(str(data / "log.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        ((found,),) = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchall()
+        return found
+    finally:
+        connection.close()
+
+
+def is_read_by_the_program_of_then(data: Path) -> bool:
+    connection = apsw.Connection(str(data / "log.db"))
+    try:
+        with patch.object(log_rows, "FORMATS_READ", frozenset({1, 2})):
+            log_rows.check_format(connection, "log.db")
+    except LogFailure as error:
+        return f"has format {FORMAT}" not in str(error)
+    finally:
+        connection.close()
+    return True
+
+
+def rows_of(server: Serving) -> dict[str, StationRow]:
+    return dict(server.app.reader.view.records)
+
+
+def test_a_log_without_records_gets_those_of_the_registry_at_its_first_start_and_loses_nothing(
+    without_records: Path,
+) -> None:
+    assert is_read_by_the_program_of_then(without_records)
+    with Serving(without_records.parent, stations=AS_LEFT) as server:
+        assert str(server.app.log.last) == HAD["position"], "starting decides nothing"
+        assert {key: told(row) for key, row in server.app.writer.board.cells.items()} == HAD["rows"]
+        assert server.get("/api/v1/rest/chargers").json() == HAD["chargers"]
+        assert {name: list(state) for name, state in listed(server).items()} == HAD["evses"]
+        found = rows_of(server)
+        assert {row.seq for row in found.values()} == {0}
+        assert found.keys() == {*(draft.station.uuid for draft in AS_LEFT), GONE}
+        assert found[GONE].station.vanished_at is not None
+        assert found["NOR_01333"].station.operator == "Beta Laddning"
+        assert not server.app.log.lacks_stations
+        server.stop()
+        assert not is_read_by_the_program_of_then(without_records)
+        server.start()
+        assert str(server.app.log.last) == HAD["position"], "the second start decides nothing either"
+        assert rows_of(server) == found
+        assert {key: told(row) for key, row in server.app.writer.board.cells.items()} == HAD["rows"]
+
+
+def test_stations_that_changed_while_no_program_ran_are_told_after_the_log_was_taken_over(
+    without_records: Path,
+) -> None:
+    # The first start finds Alfa Lading again as the operator, of which the log knows nothing.
+    with Serving(without_records.parent) as server:
+        session = V2Session({"operator": "Beta Laddning"}, batch_ms=0, since=Position.parse(HAD["position"]))
+        with Follower(server, session=session) as follower:
+            follower.synced().confirmed(server)
+            assert "NO*ALF*E1333*1" not in follower.board
+            assert server.report({"evse": "SE*BET*E7*1", "status": "AVAILABLE"}, key="beta")["accepted"] == 1
+            follower.confirmed(server)
+        with server.stream(f"operator=Beta+Laddning&since={HAD['position']}") as wire:
+            first = wire.message()
+            assert first["type"] == "snapshot:init"
+            assert {each["uuid"] for each in first["data"]} == {"SWE_00007"}
+        server.stop()
+        server.start()
+        with Follower(server, session=session) as again:
+            again.confirmed(server)
+            assert "snapshot" not in {each["type"] for each in again.told}, "that was once"
+
+
+@pytest.mark.parametrize("since", ["before", "position"])
+def test_who_takes_everything_resumes_over_the_take_over(without_records: Path, since: str) -> None:
+    with Serving(without_records.parent, stations=AS_LEFT) as server:
+        session = V2Session(batch_ms=0, since=Position.parse(HAD[since]))
+        with Follower(server, session=session) as follower, server.stream(f"since={HAD[since]}") as wire:
+            fold = Fold()
+            fold.epoch, fold.seq = HAD[since].split("-")[0], int(HAD[since].split("-")[1])
+            moved = server.report({"evse": "SE*BET*E7*1", "status": "AVAILABLE"}, key="beta")["position"]
+            follower.reach(settled(server))
+            assert "snapshot" not in {each["type"] for each in follower.told}
+            fold.follow(wire, Position.parse(moved).seq)
+            now_has = server.board()[0]
+            assert all(now_has[uuid] == station for uuid, station in fold.board.items())
+            assert {row["evse"] for row in follower.changes} <= {
+                "SE*BET*E7*1",
+                *HAD["evses"],
+                "NO*ALF*E2001*1",
+            }
+
+
+def test_a_take_over_that_was_cut_off_begins_anew(without_records: Path) -> None:
+    station = AS_LEFT[0].station
+
+    class Killed(Exception):
+        pass
+
+    def cut_off() -> Iterator[StationRow]:
+        yield from [StationRow(14, msgspec.structs.replace(station, uuid=f"NOR_{n:05d}")) for n in range(500)]
+        raise Killed
+
+    async def adopted(rows: Iterable[StationRow]) -> Recovered:
+        log = await SqliteLog.open(without_records / "log.db")
+        try:
+            assert log.lacks_stations
+            assert str(log.last) == HAD["position"]
+            found = await log.recover()
+            assert found.stations == []
+            with suppress(Killed):
+                await log.adopt(rows)
+            assert {row.change.evse: told(row) for row in found.rows} == HAD["rows"]
+            return await log.recover()
+        finally:
+            await log.close()
+
+    for _ in range(2):
+        asyncio.run(adopted(cut_off()))
+        assert format_of(without_records) == 2
+        assert is_read_by_the_program_of_then(without_records)
+    found = asyncio.run(adopted([StationRow(14, station)]))
+    assert (found.stations, format_of(without_records)) == ([StationRow(14, station)], FORMAT)
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_doctor_and_backup_read_a_log_before_and_after_it_was_taken_over(
+    without_records: Path, tmp_path: Path, taken_over: bool
+) -> None:
+    if taken_over:
+        with Serving(without_records.parent, stations=AS_LEFT):
+            pass
+    settings = load(None, {}, {"server.data": str(without_records)}).settings
+    checks = {check.name: check for check in examine(settings)}
+    assert checks["log.db"].level is Level.OK
+    assert checks["log.db"].found.startswith(f"version {FORMAT if taken_over else 2},")
+    manifest = backup.make(without_records, tmp_path / "backup")
+    assert (manifest.position, manifest.log.format) == (HAD["position"], FORMAT if taken_over else 2)
+    restored = tmp_path / "elsewhere" / "data"
+    restored.parent.mkdir()
+    _, epoch = backup.restore(tmp_path / "backup", restored)
+    with Serving(restored.parent, stations=AS_LEFT) as server:
+        assert str(server.app.log.last) == f"{epoch}-{Position.parse(HAD['position']).seq}"
+        assert {name: list(state) for name, state in listed(server).items()} == HAD["evses"]
+        assert rows_of(server)[GONE].station.vanished_at is not None
 
 
 # -- EVSE ids that were taken --------------------------------------------------------------------------------

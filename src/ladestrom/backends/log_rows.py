@@ -56,6 +56,9 @@ _ENTRIES: Final = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDE
 _DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 """What SQLite says of a file that is damaged; the last is a text that is none."""
 
+_UNREADABLE: Final = (*_DAMAGE, msgspec.DecodeError, TypeError)
+"""What reading an entry of a damaged file fails with. TypeError: it may have nothing where text is."""
+
 _seq: Final = attrgetter("seq")
 encode = msgspec.json.Encoder().encode
 _decode_status = msgspec.json.Decoder(Change).decode
@@ -76,9 +79,13 @@ class Meta(msgspec.Struct, frozen=True):
     heard_at: Millis | None = None
 
 
-def _decode_change(body: str) -> AnyChange:
-    """What stands in an entry: an array is the change of a status, an object that of a station's record."""
-    return _decode_record(body) if body.startswith("{") else _decode_status(body)
+def _decode_change(body: str | bytes | float | None) -> AnyChange:
+    """What stands in an entry: an array is the change of a status, an object that of a station's record.
+
+    In a damaged file there may be anything.
+    """
+    is_record = isinstance(body, str) and body.startswith("{")
+    return _decode_record(body) if is_record else _decode_status(body)  # type: ignore[arg-type]
 
 
 def rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -151,9 +158,13 @@ def stamps(connection: apsw.Connection) -> tuple[Millis, Millis] | tuple[None, N
 
 
 def received_at(connection: apsw.Connection, seq: int) -> Millis | None:
-    """When the first entry from a sequence on was received; None where there is none."""
-    found = rows(connection, "SELECT body FROM entries WHERE seq >= ? ORDER BY seq LIMIT 1", (seq,))
-    return _decode_change(found[0][0]).received_at if found else None
+    """When the first entry from a sequence on was received; None where there is none, or none to be read."""
+    try:
+        found = rows(connection, "SELECT body FROM entries WHERE seq >= ? ORDER BY seq LIMIT 1", (seq,))
+        return _decode_change(found[0][0]).received_at if found else None
+    except _UNREADABLE:
+        # Whoever reads the entry is told that it is damaged.
+        return None
 
 
 def before(connection: apsw.Connection, at: Millis, first: int, last: int) -> int:
@@ -194,8 +205,7 @@ def entries(
     values = (after, last, limit)
     try:
         found = [entry_of(seq, _decode_change(body)) for seq, body in rows(connection, _ENTRIES, values)]
-    except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
-        # TypeError: a damaged file may have nothing where text is.
+    except _UNREADABLE as error:
         seq = _first_unreadable(connection, values)
         raise LogDamaged(f"entry {seq} cannot be read ({error})", seq) from error
     start = max(after, dropped())
@@ -229,7 +239,7 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
         for (body,) in connection.execute("SELECT body FROM stations") if has_stations(connection) else ():
             kept = _decode_station(body)
             stations[kept.station.uuid] = kept
-    except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
+    except _UNREADABLE as error:
         raise LogDamaged(f"the checkpoint cannot be read ({error})") from error
     if last < checkpoint:
         raise _missing([], last + 1, checkpoint)
@@ -249,7 +259,7 @@ def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int])
             reached = seq - 1
             _decode_change(body)
             reached = seq
-    except (*_DAMAGE, msgspec.DecodeError, TypeError):
+    except _UNREADABLE:
         pass
     return reached + 1
 

@@ -260,6 +260,8 @@ class SqliteLog:
         return self._lacks_stations
 
     async def adopt(self, stations: Iterable[StationRow]) -> None:
+        # Of an adoption that was cut off, there may be stations that the registry has no more.
+        await self._write(partial(self._transact, [("DELETE FROM stations", ())]))
         await self._keep(_CHECKPOINT_STATIONS, stations)
         await self._write(partial(self._transact, [(_KEEP, ("format", FORMAT))]))
         self._lacks_stations = False

@@ -78,7 +78,8 @@ class StationRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One station, in memory and in a checkpoint: its record, and what filters saw of it before."""
 
     seq: int
-    """Of the entry that brought the record: its revision."""
+    """Of the entry that brought the record: its revision. 0 where the record is older than entries of its
+    kind (`Log.adopt`)."""
     station: Station
     """A tombstone, where it left its register (`vanished_at`)."""
     former: tuple[Former, ...] = ()

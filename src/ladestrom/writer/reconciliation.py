@@ -98,13 +98,19 @@ class Reconciliation:
         return delta
 
     async def adopt(self, seq: int) -> Sequence[StationRow]:
-        """What is in the registry, as records of a log that lacks them: in force at its last sequence.
+        """What is in the registry, as records of a log that lacks them.
+
+        No entry brought them, so that they are of no sequence: views tell stations apart by it. What filters
+        saw of them up to now is not known, as the registry may have changed while nothing ran.
+
+        Args:
+            seq: the log's last.
 
         Raises:
             LadestromError: the store failed.
         """
         delta = await self._store.registry_since(0)
-        rows = [StationRow(seq, station) for station in delta.stations]
+        rows = [StationRow(0, station, lost_seq=seq + 1) for station in delta.stations]
         self._hub.records.restore(rows)
         for row in rows:
             self._directory.put(row.station)

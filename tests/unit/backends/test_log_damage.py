@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.building import TIMES, logged, make_changes
+from tests.building import NOW, TIMES, logged, make_changes
 
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.errors import LogDamaged
@@ -18,6 +18,10 @@ ENTRIES = 40
 BROKEN = "UPDATE entries SET body = '[1, 2' WHERE seq = {seq}"
 WRONG = "UPDATE entries SET body = '[]' WHERE seq = {seq}"
 NO_TEXT = "UPDATE entries SET body = x'ff' WHERE seq = {seq}"
+NOTHING = """
+PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'body TEXT NOT NULL', 'body');
+PRAGMA writable_schema = RESET; UPDATE entries SET body = NULL WHERE seq = {seq}
+"""
 MISSING = "DELETE FROM entries WHERE seq = {seq}"
 
 
@@ -37,7 +41,7 @@ def damage(path: Path, statement: str, seq: int) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("statement", [BROKEN, WRONG, NO_TEXT, MISSING])
+@pytest.mark.parametrize("statement", [BROKEN, WRONG, NO_TEXT, NOTHING, MISSING])
 @pytest.mark.parametrize("seq", [1, 17, ENTRIES])
 async def test_reading_over_a_damaged_entry_names_it_and_never_skips_it(
     tmp_path: Path, statement: str, seq: int
@@ -55,6 +59,24 @@ async def test_reading_over_a_damaged_entry_names_it_and_never_skips_it(
         everything = logged(make_changes(ENTRIES))
         assert await log.read(0, seq - 1) == everything[: seq - 1]
         assert await log.read(seq, 1_000) == everything[seq:]
+
+
+@pytest.mark.parametrize("statement", [BROKEN, WRONG, NO_TEXT, NOTHING, MISSING])
+async def test_a_damaged_oldest_entry_stops_neither_start_nor_trim(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "log.db"
+    async with filled(path):
+        pass
+    for seq in (1, 11):
+        damage(path, statement, seq)
+    log = await SqliteLog.open(path, retention_mib=0)
+    try:
+        assert log.oldest_at == (None if statement != MISSING else NOW + 1)
+        await log.checkpoint([], 10, TIMES)
+        assert await log.trim() > 0
+        assert await log.append(make_changes(1, ENTRIES))
+        assert [entry.seq for entry in await log.read(ENTRIES, 10)] == [ENTRIES + 1]
+    finally:
+        await log.close()
 
 
 @pytest.mark.parametrize(
