@@ -1089,7 +1089,7 @@ FAULTS: Final = (
         "12",
         "a word moves along to where its source may not report",
         Hub,
-        "reconcile",
+        "brought",
         "if not self._vouches(entered.source, evse):",
         "if False:",
         kind=Kind.MOVING,

@@ -11,7 +11,7 @@ from ladestrom.core.directory import Directory
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import StationState, View
-from ladestrom.formats.dialect import Message
+from ladestrom.formats.dialect import Message, Sums
 from ladestrom.model import (
     NEVER,
     Cause,
@@ -306,7 +306,7 @@ def test_version_1_has_nothing_else_to_say() -> None:
     assert DIALECT.reset(view, "epoch") == ()
     assert DIALECT.selected(view, 1) == ()
     assert DIALECT.farewell(1_000) == ()
-    assert DIALECT.heartbeat(view, 0, 0, 0, NOW) == ()
+    assert DIALECT.heartbeat(view, 0, Sums(0, 0), NOW) == ()
     assert DIALECT.digest(view, EVERYTHING, None) == (0, 0)
     assert DIALECT.wanted(EVERYTHING, said(Status.REMOVED))
     with pytest.raises(NotImplementedError):

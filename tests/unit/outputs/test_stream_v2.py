@@ -12,6 +12,7 @@ from ladestrom import __version__
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import EVERYTHING, Selection
 from ladestrom.core.view import StationState, View
+from ladestrom.formats.dialect import Sums
 from ladestrom.model import Cause, Change, Position, Station, Status, StatusChanged
 from ladestrom.outputs.stream_v2.encoder import (
     PART_BYTES_MAX,
@@ -147,7 +148,7 @@ class TestMessages:
     def test_a_heartbeat_proves_the_selected_state(self) -> None:
         view = view_of(said(1))
         count, term = DIALECT.digest(view, EVERYTHING, said(1))
-        (message,) = DIALECT.heartbeat(view, 0, count, term, NOW)
+        (message,) = DIALECT.heartbeat(view, 0, Sums(count, term), NOW)
         beat = json.loads(message.payload)
         assert (beat["type"], beat["prev"], beat["seq"]) == ("heartbeat", 0, 1)
         assert beat["count"] == 1
