@@ -496,7 +496,7 @@ def test_members_that_nobody_knows_are_named_in_the_receipt(shared: Serving) -> 
 def test_an_evse_that_moves_to_another_station_is_never_unknown_on_its_way(
     server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladestrom.writer.reconciliation, "STATIONS_PER_TURN", 1)
+    monkeypatch.setattr(ladestrom.writer.reconciliation, "STATIONS_PER_GROUP", 1)
     found: list[int] = []
     directories = server.app.writer.hub.directory, server.app.reader.view.directory
     assert directories[0] is not directories[1]

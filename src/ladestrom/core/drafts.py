@@ -28,11 +28,20 @@ from ladestrom.model import (
 from ladestrom.quoting import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ladestrom.ports.registry import StationDraft
 
 NUMBER_DIGITS_MAX: Final = 9
 """Of a uuid. NOBIL has six; what is longer is no number that somebody counted up to."""
 FINGERPRINT_BYTES: Final = 8
+EVSES_MAX: Final = 2_000
+"""EVSEs of one station: some ten times those of the largest sites. The NOBIL stream tells a whole station for
+each change of one of them."""
+OUTLETS_MAX: Final = 8_000
+"""Connectors of one station."""
+TEXT_CHARACTERS_MAX: Final = 10_000
+"""Of each text of a record."""
 INSTANT_MAX: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps."""
 
@@ -48,6 +57,7 @@ def fault(draft: StationDraft) -> str | None:
     """
     return (
         _identity_fault(draft.station)
+        or _size_fault(draft)
         or _text_fault(draft)
         or _outlet_fault(draft.station)
         or _reading_fault(draft)
@@ -241,15 +251,30 @@ def _reading_fault(draft: StationDraft) -> str | None:
     return None
 
 
-def _text_fault(draft: StationDraft) -> str | None:
+def _size_fault(draft: StationDraft) -> str | None:
     station = draft.station
-    texts = chain(
+    if len(station.evses) > EVSES_MAX:
+        return f"it has {len(station.evses)} EVSEs; at most {EVSES_MAX} are taken: split it into stations"
+    if len(station.outlets) > OUTLETS_MAX:
+        return f"it has {len(station.outlets)} connectors; at most {OUTLETS_MAX} are taken"
+    longest = max(map(len, filter(None, _texts(draft))), default=0)
+    if longest > TEXT_CHARACTERS_MAX:
+        return f"one of its texts has {longest} characters; at most {TEXT_CHARACTERS_MAX} are taken"
+    return None
+
+
+def _texts(draft: StationDraft) -> Iterator[str | None]:
+    station = draft.station
+    return chain(
         (station.native_id, station.name, station.operator, station.address, station.city),
         chain.from_iterable((evse.key, evse.evse_id, evse.uid, evse.party) for evse in station.evses),
         (outlet.connector.standard for outlet in station.outlets),
         (reading.raw for _, reading in draft.readings),
     )
-    joined = "".join(filter(None, texts))
+
+
+def _text_fault(draft: StationDraft) -> str | None:
+    joined = "".join(filter(None, _texts(draft)))
     if "\0" in joined or any("\ud800" <= each <= "\udfff" for each in set(joined)):
         return "its text has characters that cannot be kept: NUL, or half of a surrogate pair"
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from operator import attrgetter
@@ -58,8 +58,9 @@ from ladestrom.quoting import quoted
 from ladestrom.tasks import Turns, parts
 
 T = TypeVar("T")
-Decision = Callable[[Round, Taking], int]
-"""Decides something that is no operator's, and says how many EVSEs that concerns."""
+Decision = Callable[[Round, Taking], int | Awaitable[int]]
+"""Decides something that is no operator's, and says how many EVSEs that concerns; in turns of the loop, where
+that takes long."""
 
 logger = structlog.get_logger(__name__)
 
@@ -428,7 +429,8 @@ class Hub:
             current: _Own | _Submission | None = None
             try:
                 for current in own:
-                    decided.own.append((current, current.make(decided.round, self._taking(OURS))))
+                    made = current.make(decided.round, self._taking(OURS))
+                    decided.own.append((current, made if isinstance(made, int) else await made))
                 for current in submissions:
                     outcome = _Outcome(current.refused)
                     await self._judge(decided.round, current, outcome, turns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from functools import partial
@@ -21,13 +21,17 @@ from ladestrom.ports.log import StationRow
 from ladestrom.ports.registry import RegistryDelta
 from ladestrom.ports.stores import Store
 from ladestrom.process import keeping
-from ladestrom.tasks import parts
+from ladestrom.tasks import Turns, parts
 from ladestrom.writer.hub import Hub
 
 T = TypeVar("T")
 
-STATIONS_PER_TURN: Final = 100
-"""Stations taken from the store before other work of the loop gets its turn: some 3 ms."""
+STATIONS_PER_GROUP: Final = 100
+"""Stations that are logged at once, before reports get their turn again."""
+EVSES_PER_GROUP: Final = 400
+"""Or so many of their EVSEs, whichever is first; one station is never divided."""
+EVSES_PER_LOOK: Final = 50
+"""EVSEs decided on between two looks at how long the loop was taken: some 0.5 ms."""
 PER_TURN: Final = 2_000
 """EVSEs, stations or readings gone through before other work of the loop gets its turn: some 5 ms."""
 KEPT_STATIONS_MIN: Final = 1_000
@@ -126,7 +130,7 @@ class Reconciliation:
                 read.update(reading.evse for reading in some)
                 await asyncio.sleep(0)
             moving = await self._moving(delta.stations)
-            for stations in parts(delta.stations, STATIONS_PER_TURN):
+            for stations in _groups(delta.stations):
                 await self._hub.decide(partial(self._record, stations, moving, read), is_alone=True)
             if everything or moving:
                 keys = list(self._hub.board.cells if everything else moving)
@@ -140,7 +144,7 @@ class Reconciliation:
             raise
         await self._take_readings(readings)
 
-    def _record(
+    async def _record(
         self,
         stations: Sequence[Station],
         moving: AbstractSet[str],
@@ -151,6 +155,7 @@ class Reconciliation:
         """Decides what these records of the registry change: stations, and EVSEs that come, go or move."""
         directory, hub, at = self._directory, self._hub, taken.received_at
         here = {evse.key for station in stations for evse in _present(station)}
+        turns, looked = Turns(), 0
         for station in stations:
             known = directory.stations.get(station.uuid)
             kept = {evse.key for evse in _present(station)}
@@ -166,6 +171,9 @@ class Reconciliation:
                 if change is not None:
                     round_.add([change], taken)
             for evse in _present(station):
+                looked += 1
+                if looked % EVSES_PER_LOOK == 0:
+                    await turns.rest()
                 if self._belongs(evse, read):
                     round_.add(hub.brought(evse, at), taken)
         return len(round_.changes) + len(round_.records)
@@ -224,6 +232,20 @@ class Reconciliation:
             if reports:
                 await self._hub.submit(REGISTER, reports)
             await asyncio.sleep(0)
+
+
+def _groups(stations: Iterable[Station]) -> Iterator[list[Station]]:
+    """Stations as they are logged at once."""
+    group: list[Station] = []
+    evses = 0
+    for station in stations:
+        if group and (len(group) == STATIONS_PER_GROUP or evses + len(station.evses) > EVSES_PER_GROUP):
+            yield group
+            group, evses = [], 0
+        group.append(station)
+        evses += len(station.evses)
+    if group:
+        yield group
 
 
 def _present(station: Station) -> tuple[Evse, ...]:
