@@ -21,6 +21,7 @@ from ladestrom.core.selection import Selection
 from ladestrom.model import Change, Evse, Position, Station, StationChanged, Status, StatusChanged
 from ladestrom.ports.log import StationRow
 
+HIDDEN: Final = frozenset({Status.PLANNED, Status.REMOVED})
 SOURCES_SHARED_MAX: Final = 4_096
 """Sets of sources of which there is one object each: most EVSEs had the same few sources before."""
 
@@ -48,6 +49,8 @@ class StationState(msgspec.Struct, gc=False, eq=False):
     process began, only the last one is known."""
     bodies: dict[str, bytes] = {}
     """What formats made of this state; emptied by the next change."""
+    record_body: bytes | None = None
+    """What a format made of the station's record; dropped with it."""
 
     def sources(self) -> Iterator[str]:
         """Who told of its EVSEs last."""
@@ -122,6 +125,7 @@ class View:
             self._states.move_to_end(uuid)
             state.seq = entry.seq
             state.bodies.clear()
+            state.record_body = None
         return state, before
 
     def apply(self, entry: StatusChanged) -> tuple[StationState, Change | None]:
@@ -327,4 +331,4 @@ class Walk:
 
 def is_listed(change: Change | None) -> bool:
     """Whether an EVSE is shown: PLANNED and REMOVED are not; one that nobody reported on is (unknown)."""
-    return change is None or change.status not in {Status.PLANNED, Status.REMOVED}
+    return change is None or change.status not in HIDDEN

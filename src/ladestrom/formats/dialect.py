@@ -140,7 +140,7 @@ class Dialect(Protocol):
         """
         ...
 
-    def record(self, view: View, uuid: str) -> bytes:
+    def record(self, view: View, state: StationState) -> bytes:
         """The record of a station, where the dialect tells them."""
         ...
 

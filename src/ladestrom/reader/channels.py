@@ -209,7 +209,7 @@ class Channels:
         if station is None:
             return []
         if station.vanished_at is None and view.is_covered(state, selection):
-            return [dialect.record(view, state.uuid)]
+            return [dialect.record(view, state)]
         was_there = any(
             selection.covers(each, state.changes, state.sources_ever()) for each in (station, *former)
         )

@@ -222,7 +222,7 @@ class Encoding:
         gone_term = record_term(state.uuid, was[2]) if was is not None and was_there else 0
         if is_there:
             if was is None or not was_there or was[2] != now[2]:
-                row = dialect.record(view, state.uuid)
+                row = dialect.record(view, state)
                 channel.put_row((row, view.seq, 0, 0, record_term(state.uuid, now[2]) - gone_term))
         elif was_there:
             channel.put_row((dialect.gone(state.uuid), view.seq, 0, 0, -gone_term))

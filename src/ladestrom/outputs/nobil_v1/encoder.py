@@ -271,7 +271,7 @@ class NobilDialect:
             return None
         return self._encoder.reshaped(view, state, before)
 
-    def record(self, view: View, uuid: str) -> bytes:
+    def record(self, view: View, state: StationState) -> bytes:
         """Version 1 has no records."""
         raise NotImplementedError("version 1 tells no records")
 

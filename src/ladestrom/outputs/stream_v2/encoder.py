@@ -20,6 +20,7 @@ from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message, Moved, Style, Sums
 from ladestrom.formats.wire import Observed, as_logged, instant
 from ladestrom.model import (
+    NEVER,
     Cause,
     Change,
     Evse,
@@ -31,6 +32,10 @@ from ladestrom.model import (
     StatusReport,
 )
 
+BODY: Final = "v2"
+NEVER_OBSERVED: Final = b"null}"
+ROWS_TOGETHER_MAX: Final = 100
+"""Rows of one station that are in one part of a snapshot: some 20 KiB."""
 PART_BYTES_MAX: Final = 192 * 1024
 """Bytes of one message's content: well under the 1 MiB that most WebSocket libraries take by default."""
 
@@ -299,6 +304,19 @@ def evse_row(change: Change, who: Identity, observed_at: Millis) -> bytes:
     )
 
 
+def evse_heads(view: View, state: StationState) -> list[bytes]:
+    """Rows of a station's listed EVSEs up to the value of `observed_at`; kept until its state changes."""
+    body = state.bodies.get(BODY)
+    if body is None:
+        rows = (
+            evse_row(held.change, identity(view, held.change), NEVER)
+            for held in state.changes.values()
+            if is_listed(held.change)
+        )
+        body = state.bodies[BODY] = b"\n".join(row.removesuffix(NEVER_OBSERVED) for row in rows)
+    return body.split(b"\n")
+
+
 def changes(epoch: str, prev: int, seq: int, rows: bytes) -> bytes:
     """A `changes` message from encoded rows, joined by commas."""
     return b'{"type":"changes","epoch":"%s","prev":%d,"seq":%d,"changes":[%s]}' % (
@@ -377,6 +395,13 @@ def station_record(view: View, uuid: str) -> bytes:
     )
 
 
+def record_of(view: View, state: StationState) -> bytes:
+    """The same; kept until there is another one."""
+    if state.record_body is None:
+        state.record_body = station_record(view, state.uuid)
+    return state.record_body
+
+
 class V2Drawing:
     """`snapshot` in the making (`formats.dialect.Drawing`)."""
 
@@ -396,11 +421,25 @@ class V2Drawing:
         if not view.is_covered(state, selection):
             return
         if self._records is not None and view.station(state) is not None:
-            self._records.add(station_record(view, state.uuid))
-        for held in state.changes.values():
-            change = held.change
-            if _is_selected(view, selection, change):
-                self._pages.add(evse_row(change, identity(view, change), self._observed(held.seq, change)))
+            self._records.add(record_of(view, state))
+        listed = [held for held in state.changes.values() if is_listed(held.change)]
+        if not listed:
+            return
+        found: Iterable[tuple[StatusChanged, bytes]] = zip(listed, evse_heads(view, state), strict=True)
+        if not selection.by_station or selection.operator:
+            found = ((held, head) for held, head in found if _is_selected(view, selection, held.change))
+        observed = self._observed
+        rows = [
+            b'%s"%s"}' % (head, at.encode())
+            if (at := instant(observed(held.seq, held.change))) is not None
+            else head + NEVER_OBSERVED
+            for held, head in found
+        ]
+        if len(rows) > ROWS_TOGETHER_MAX:
+            for row in rows:
+                self._pages.add(row)
+        elif rows:
+            self._pages.add(b",".join(rows))
 
     def messages(self) -> Iterator[Message]:
         """The parts; one without EVSEs where none is selected. The consumer moves with the last one."""
@@ -543,9 +582,9 @@ class V2Dialect:
         """Nothing: what version 2 says of an EVSE is in its own changes."""
         del view, state, before
 
-    def record(self, view: View, uuid: str) -> bytes:
+    def record(self, view: View, state: StationState) -> bytes:
         """A station's record: its part of a message."""
-        return station_record(view, uuid)
+        return record_of(view, state)
 
     def gone(self, uuid: str) -> bytes:
         """Its uuid: its part of a message."""
