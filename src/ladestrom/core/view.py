@@ -43,7 +43,7 @@ class StationState(msgspec.Struct, gc=False, eq=False):
     seq: int = 0
     """Sequence of the last change of one of its EVSEs, or of its record."""
     changes: dict[str, StatusChanged] = {}
-    """Those in force, by EVSE key."""
+    """Those in force, by EVSE key, in order of their sequences."""
     former: dict[str, tuple[str, ...]] = {}
     """Sources that its EVSEs (by key) had before, sorted, where others tell of them now. Of before this
     process began, only the last one is known."""
@@ -145,7 +145,8 @@ class View:
             state = self._states[change.station] = StationState(change.station)
         else:
             self._states.move_to_end(change.station)
-        if change.evse not in state.changes:
+        # In order of their sequences, so that all who read the same log tell them in the same order.
+        if state.changes.pop(change.evse, None) is None:
             self.evse_count += 1
         state.changes[change.evse] = entry
         was_source = change.was_source
