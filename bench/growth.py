@@ -113,7 +113,7 @@ class Engine:
             FRAMINGS,
             BroadcastLimits(heartbeat_s=1e9),
         )
-        self.hub.raw = self.broadcast
+        self.hub.listener = self.broadcast
         self._at = STARTED_AT
         self._charging: set[str] = set()
         self._random = random.Random(seed)

@@ -19,7 +19,6 @@ import msgspec
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.config import Settings
 from ladestrom.core.access import Keyring
-from ladestrom.model import Change, Millis
 from ladestrom.ports.signals import Tally
 from ladestrom.roles import listening
 from ladestrom.roles.context import NO_ORIGINS, Context
@@ -30,13 +29,7 @@ from ladestrom.roles.reader import Reader
 class NoWriter:
     """Implements `ports.Signals` where no writer is: all that is known is in the log."""
 
-    confirmations = 0
     appending = None
-
-    def observed_at(self, seq: int, change: Change) -> Millis:
-        """As the entry says."""
-        del seq
-        return change.observed_at
 
     def known_tallies(self) -> Mapping[str, Tally]:
         """None."""

@@ -457,8 +457,10 @@ class Serving:
         return {each["uuid"]: each for each in answer.json()}, seq(answer)
 
     def settled(self) -> tuple[Board, int]:
-        """`board`, once readers were told of everything that is logged."""
+        """`board`, once readers were told of everything that is logged, and of confirmations."""
         until(lambda: self.app.reader.view.seq == self.app.log.last.seq, "readers are in step with the log")
+        telling = self.app.writer.confirmations.tell()
+        asyncio.run_coroutine_threadsafe(telling, self._loop).result(DEADLINE_S)
         return self.board()
 
 

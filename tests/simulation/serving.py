@@ -236,7 +236,7 @@ class Server:
             clock_s=self._clock_s,
             clock=self.now,
         )
-        self.hub.raw = self.broadcast
+        self.hub.listener = self.broadcast
         self.reconciliation = Reconciliation(
             cast("Store", registry), self.hub, lambda: Readings(wanted=False, stale_after_ms=0), self.now
         )

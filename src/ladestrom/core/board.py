@@ -78,6 +78,8 @@ class Board:
         """Number of the last delivery that arrived, and of the last round that began."""
         self._recovered = self.arrivals
         self._touched: set[str] = set()
+        self._heard: set[str] = set()
+        """Keys of EVSEs that were changed or confirmed since readers were told of confirmations."""
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -132,10 +134,16 @@ class Board:
             self.seq = entries[-1].seq
         self.cells.update(staged)
         self._touched.update(staged)
+        self._heard.update(staged)
 
     def take_touched(self) -> set[str]:
         """Keys of EVSEs that were changed or confirmed since the last call, for a checkpoint."""
         taken, self._touched = self._touched, set()
+        return taken
+
+    def take_heard(self) -> set[str]:
+        """Keys of EVSEs that were changed or confirmed since the last call, for readers."""
+        taken, self._heard = self._heard, set()
         return taken
 
     def rows(self, keys: Iterable[str]) -> Iterator[BoardRow]:

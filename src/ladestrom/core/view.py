@@ -18,9 +18,12 @@ import msgspec
 from ladestrom.core import records
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Selection
-from ladestrom.model import Change, Evse, Position, Station, StationChanged, Status, StatusChanged
+from ladestrom.model import Change, Evse, Millis, Position, Station, StationChanged, Status, StatusChanged
 from ladestrom.ports.log import StationRow
+from ladestrom.ports.signals import Confirmation
 
+EARLY_MAX: Final = 200_000
+"""Confirmations that wait for their change; those beyond are lost, until the next one of the same EVSE."""
 HIDDEN: Final = frozenset({Status.PLANNED, Status.REMOVED})
 SOURCES_SHARED_MAX: Final = 4_096
 """Sets of sources of which there is one object each: most EVSEs had the same few sources before."""
@@ -49,6 +52,8 @@ class StationState(msgspec.Struct, gc=False, eq=False):
     process began, only the last one is known."""
     bodies: dict[str, bytes] = {}
     """What formats made of this state; emptied by the next change."""
+    observed: dict[str, Millis] | None = None
+    """When states in force were observed again, later than their changes say, by EVSE key."""
     record_body: bytes | None = None
     """What a format made of the station's record; dropped with it."""
 
@@ -66,9 +71,13 @@ class StationState(msgspec.Struct, gc=False, eq=False):
 class View:
     """Every station on which some operator, present or past, may report; ordered by last change."""
 
-    def __init__(self, directory: Directory, epoch: str) -> None:
+    def __init__(self, directory: Directory, epoch: str, confirmations: int = 0) -> None:
         self.directory = directory
         self.epoch = epoch
+        self.confirmations = confirmations
+        """Grows whenever confirmations arrive: once a second, in several parts where they are many."""
+        self._early: list[Confirmation] = []
+        """Confirmations of changes that are not in the view yet. At most `EARLY_MAX`."""
         self.seq = 0
         self.evse_count = 0
         self.records = {uuid: StationRow(0, station) for uuid, station in directory.stations.items()}
@@ -149,12 +158,39 @@ class View:
         if state.changes.pop(change.evse, None) is None:
             self.evse_count += 1
         state.changes[change.evse] = entry
+        if state.observed is not None:
+            state.observed.pop(change.evse, None)
         was_source = change.was_source
         if was_source and was_source != change.source:
             state.former[change.evse] = _joined(state.former.get(change.evse, ()), was_source)
         state.seq = entry.seq
         state.bodies.clear()
         return state
+
+    def confirm(self, confirmations: Iterable[Confirmation]) -> None:
+        """Takes what the writer says of states that were observed again."""
+        self.confirmations += 1
+        waited, self._early = self._early, []
+        for confirmation in (*waited, *confirmations):
+            station, evse, seq, at = confirmation
+            state = self._states.get(station)
+            held = None if state is None else state.changes.get(evse)
+            if state is not None and held is not None and held.seq == seq:
+                if state.observed is None:
+                    state.observed = {}
+                state.observed[evse] = at
+            elif seq > self.seq and len(self._early) < EARLY_MAX:
+                self._early.append(confirmation)
+
+    def observed_at(self, seq: int, change: Change) -> Millis:
+        """When the state that a change left was last known to hold.
+
+        Of a state that is not in force any more, only what its change says is known.
+        """
+        state = self._states.get(change.station)
+        if state is None or state.observed is None or state.changes[change.evse].seq != seq:
+            return change.observed_at
+        return state.observed.get(change.evse, change.observed_at)
 
     def former(self, state: StationState, since: int) -> list[Station]:
         """What filters saw of a station at some time since a position, where they see something else now."""

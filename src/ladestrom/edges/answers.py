@@ -33,12 +33,12 @@ def etag(view: View) -> str:
     return f'"{view.position}"'
 
 
-def weak_etag(view: View, confirmations: int) -> str:
+def weak_etag(view: View) -> str:
     """Version 2's entity tag: the position, and a number that grows with confirmations.
 
     Weak (RFC 9110, section 8.8.1), as a confirmation moves `observed_at` only.
     """
-    return f'W/"{view.position}-{confirmations}"'
+    return f'W/"{view.position}-{view.confirmations}"'
 
 
 def matches(request: AnyRequest, tag: str) -> bool:

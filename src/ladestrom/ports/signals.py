@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ladestrom.model import Change, Evse, Millis, Reason, StatusReport
+from ladestrom.model import Evse, Millis, Reason, StatusReport
 
 
 class Tally:
@@ -23,12 +23,21 @@ class Tally:
         self.last_report_at: Millis = -1
 
 
-class RawListener(Protocol):
-    """Who wants to know of every report received, change or not. It must not wait or raise."""
+Confirmation = tuple[str, str, int, Millis]
+"""A state that was observed again: its station, its EVSE (key), the sequence of the change that left it, and
+the newest time at which it was observed."""
+
+
+class Listener(Protocol):
+    """What the writer tells readers beside the log: lossy. It must not wait or raise."""
 
     @property
     def wanted(self) -> bool:
         """Whether `offer` is to be called."""
+        ...
+
+    def confirmed(self, confirmations: Sequence[Confirmation]) -> None:
+        """States that still hold, each EVSE once: told each second, in several parts where they are many."""
         ...
 
     def offer(self, evse: Evse, report: StatusReport, observed_at: Millis) -> None:
@@ -36,25 +45,12 @@ class RawListener(Protocol):
         ...
 
 
-class Progress(Protocol):
-    """How far a writer in the same process is."""
-
-    @property
-    def confirmations(self) -> int:
-        """Grows with what confirms states without changing them."""
-        ...
+class Signals(Protocol):
+    """What readers may ask of a writer in the same process."""
 
     @property
     def appending(self) -> asyncio.Future[None] | None:
         """Done when the append that is under way is; None where none is."""
-        ...
-
-
-class Signals(Progress, Protocol):
-    """What readers may know of the writer beside the log."""
-
-    def observed_at(self, seq: int, change: Change) -> Millis:
-        """When the state that a change of the log left was last known to hold."""
         ...
 
     def known_tallies(self) -> Mapping[str, Tally]:

@@ -21,7 +21,7 @@ from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.model import Entry, Millis, Position
 from ladestrom.ports.log import Log
-from ladestrom.ports.signals import Progress
+from ladestrom.ports.signals import Signals
 from ladestrom.reader.catching_up import MISSED_AT_ONCE, CatchingUp
 from ladestrom.reader.channels import BroadcastLimits, Channels, Framing
 from ladestrom.reader.digests import Digests
@@ -73,6 +73,7 @@ class Broadcast:
         self.counts = self._channels.counts
         self.take = self._encoding.take
         self.offer = self._encoding.offer
+        self.confirmed = view.confirm
         self.check_room = self._channels.check_room
 
     @property
@@ -85,12 +86,12 @@ class Broadcast:
         self._channels.limits = limits
 
     @property
-    def writer(self) -> Progress | None:
+    def writer(self) -> Signals | None:
         """Whose appends passes let through."""
         return self._channels.writer
 
     @writer.setter
-    def writer(self, writer: Progress | None) -> None:
+    def writer(self, writer: Signals | None) -> None:
         self._channels.writer = writer
 
     @property

@@ -12,7 +12,7 @@ from ladestrom.core.view import StationState, View
 from ladestrom.errors import Overloaded
 from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.model import Millis, Station
-from ladestrom.ports.signals import Progress
+from ladestrom.ports.signals import Signals
 from ladestrom.reader.audience import Audience, Audiences
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.subscriptions import Subscriber, Subscription
@@ -82,7 +82,7 @@ class Channels:
         self.clock_s = clock_s
         self.clock = clock
         self.counts = Counts()
-        self.writer: Progress | None = None
+        self.writer: Signals | None = None
         """Whose appends passes let through."""
         self.all: dict[Subscription, Channel] = {}
         self.telling_records: dict[Channel, None] = {}
@@ -224,8 +224,8 @@ class Channels:
 
     def confirmations(self, channel: Channel) -> int:
         """How often something was confirmed, where the channel's consumers are told."""
-        is_told = self.writer is not None and self.dialects[channel.subscription.dialect].batched
-        return self.writer.confirmations if self.writer is not None and is_told else 0
+        is_told = self.dialects[channel.subscription.dialect].batched
+        return self.view.confirmations if is_told else 0
 
     def set_alarm(self) -> None:
         """Sees to it that the loop wakes when the next message or heartbeat is due."""

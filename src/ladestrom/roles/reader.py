@@ -37,10 +37,9 @@ class Reader:
     def __init__(self, context: Context, log: Log, signals: Signals) -> None:
         settings = context.settings
         self._context = context
-        self._signals = signals
-        self.view = View(Directory(), log.last.epoch)
+        self.view = View(Directory(), log.last.epoch, confirmations=clock())
         self.tickets = Tickets(steady, limits.of_tickets(settings))
-        style = limits.style(settings, signals.observed_at)
+        style = limits.style(settings, self.view.observed_at)
         self.broadcast = Broadcast(
             log,
             self.view,
@@ -87,6 +86,11 @@ class Reader:
     def load(self, found: Recovered, seq: int) -> None:
         """Begins with what the log adds up to at a sequence."""
         self.view.load(((row.seq, row.change) for row in found.rows), seq, found.stations)
+        self.view.confirm(
+            (row.change.station, row.change.evse, row.seq, row.observed_at)
+            for row in found.rows
+            if row.observed_at > row.change.observed_at
+        )
         for fold in self.folds.values():
             fold.load(row.change for row in found.rows)
 
@@ -115,9 +119,9 @@ class Reader:
 
         Args:
             target: `module:attribute` of what makes it of a view, of what says when a change was last
-                observed (`Signals.observed_at`), and of what knows keys.
+                observed (`View.observed_at`), and of what knows keys.
         """
-        return load(target)(self.view, self._signals.observed_at, self._context.door)
+        return load(target)(self.view, self.view.observed_at, self._context.door)
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""

@@ -16,12 +16,13 @@ from ladestrom.formats.freshness import FRESHNESS_FILE
 from ladestrom.housekeeping import Chore
 from ladestrom.model import NEVER
 from ladestrom.ports.log import Log, Recovered
-from ladestrom.ports.signals import RawListener
+from ladestrom.ports.signals import Listener
 from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.rights import Rights
 from ladestrom.writer.checkpoints import Checkpoints
+from ladestrom.writer.confirmations import Confirmations
 from ladestrom.writer.expiry import Expiry
 from ladestrom.writer.hub import Hub
 from ladestrom.writer.reconciliation import Readings, Reconciliation
@@ -30,6 +31,7 @@ logger = structlog.get_logger(__name__)
 
 EXPIRE_S: Final = 10.0
 CHECKPOINT_LOOK_S: Final = 1.0
+CONFIRM_S: Final = 1.0
 
 
 class Writer:
@@ -43,13 +45,14 @@ class Writer:
         self.hub = Hub(log, self.board, directory, clock, limits.of_hub(settings), context.present)
         self.reconciliation = Reconciliation(store, self.hub, self._readings, clock)
         self.expiry = Expiry(self.hub)
+        self.confirmations = Confirmations(self.hub)
         self.checkpoints = Checkpoints(
             log, self.hub, every_s=settings.log.checkpoint_s, every_entries=settings.log.checkpoint_entries
         )
 
-    def tell(self, listener: RawListener) -> None:
+    def tell(self, listener: Listener) -> None:
         """Tells readers from now on what does not reach them by the log."""
-        self.hub.raw = listener
+        self.hub.listener = listener
 
     def _readings(self) -> Readings:
         settings = self._context.settings
@@ -85,7 +88,11 @@ class Writer:
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""
-        return (Chore(EXPIRE_S, self._expire), Chore(CHECKPOINT_LOOK_S, self.checkpoints.when_due))
+        return (
+            Chore(EXPIRE_S, self._expire),
+            Chore(CHECKPOINT_LOOK_S, self.checkpoints.when_due),
+            Chore(CONFIRM_S, self.confirmations.tell),
+        )
 
     async def _expire(self) -> None:
         expired = await self.expiry.take()

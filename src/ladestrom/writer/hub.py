@@ -53,7 +53,7 @@ from ladestrom.model import (
     StatusReport,
 )
 from ladestrom.ports.log import BoardRow, Log, Recovered, Times
-from ladestrom.ports.signals import RawListener, Tally
+from ladestrom.ports.signals import Listener, Tally
 from ladestrom.quoting import quoted
 from ladestrom.tasks import Turns, parts
 
@@ -167,15 +167,12 @@ class Hub:
         self.directory = directory
         self.records = Records()
         """What the log adds up to of stations."""
-        self.raw: RawListener | None = None
+        self.listener: Listener | None = None
         self.tallies: dict[str, Tally] = {}
         self.changes_by_cause: Counter[str] = Counter()
         self.append_seconds: list[float] = []
         """Durations since the last scrape; `take_append_seconds` empties it."""
         self.failed_appends = 0
-        self.confirmations = clock()
-        """Grows with each group by which something was confirmed. It begins with the time, so
-        that none comes again after a restart, which forgets the newest confirmations."""
         self.fault = ""
         """Why the last append failed; empty once one has succeeded."""
         self.appending: asyncio.Future[None] | None = None
@@ -414,8 +411,6 @@ class Hub:
             # The board is not what the log says any more. It is made anew from the log: by the next start.
             _refuse(decided.futures(), LogFailure(f"{DURABLE}; the server restarts"))
             raise
-        if len(decided.round.staged) > len(decided.round.changes):
-            self.confirmations += 1
         if changes:
             self.fault = ""
         self.changes_by_cause.update(map(_cause, decided.round.changes))
@@ -452,7 +447,7 @@ class Hub:
 
     @property
     def _is_raw_wanted(self) -> bool:
-        return self.raw is not None and self.raw.wanted
+        return self.listener is not None and self.listener.wanted
 
     async def _append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         began = perf_counter()
@@ -548,9 +543,9 @@ class Hub:
     ) -> Receipt:
         self._count(submission, outcome)
         taken = outcome.taking
-        if self.raw is not None and taken is not None:
+        if self.listener is not None and taken is not None:
             for evse, report in outcome.heard:
-                self.raw.offer(evse, report, observation(report, taken))
+                self.listener.offer(evse, report, observation(report, taken))
         outcome.refused.sort(key=_index)
         return Receipt(
             outcome.accepted,
@@ -733,14 +728,6 @@ class Hub:
         """
         operator = self._operators.get(source)
         return operator is None or self._reach(operator).covers(evse)
-
-    def observed_at(self, seq: int, change: Change) -> Millis:
-        """When the state that a change of the log left was last known to hold.
-
-        Of a state that is not the board's newest, only what its change says is known.
-        """
-        cell = self.board.cells.get(change.evse)
-        return cell.observed_at if cell is not None and cell.seq == seq else change.observed_at
 
     def take_append_seconds(self) -> list[float]:
         """Durations of appends since the last call."""

@@ -51,7 +51,7 @@ class Road:
             self._log, View(directory, "golden"), {"v1": NobilDialect(NobilFormat())}, FRAMINGS
         )
         self._hub = Hub(self._log, Board(), directory, lambda: received_at)
-        self._hub.raw = self._broadcast
+        self._hub.listener = self._broadcast
         self._evses = list(directory.evses())
         self._subscriber: Subscriber | None = None
 

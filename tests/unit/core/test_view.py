@@ -310,3 +310,26 @@ def test_evses_that_had_the_same_sources_share_what_is_kept_of_them() -> None:
     first, second = state.former.values()
     assert first is second
     assert first == ("alfa",)
+
+
+def test_a_confirmation_holds_for_the_change_that_it_is_of() -> None:
+    view = filled()
+    evse = ONE.evses[0]
+    held = view.change_of(evse)
+    assert held is not None
+    grown = view.confirmations
+    view.confirm([(evse.station, evse.key, held.seq, NOW + 500)])
+    assert view.confirmations == grown + 1
+    assert view.observed_at(held.seq, held.change) == NOW + 500
+    assert view.observed_at(held.seq - 1, held.change) == held.change.observed_at, "of a state that has gone"
+    after = view.seq + 1
+    view.confirm([(evse.station, evse.key, after, NOW + 900)])
+    assert view.observed_at(held.seq, held.change) == NOW + 500
+    view.apply(StatusChanged(after, make_change(evse, Status.CHARGING, NOW + 700)))
+    newest = view.change_of(evse)
+    assert newest is not None
+    assert view.observed_at(after, newest.change) == NOW + 700
+    view.confirm([])
+    assert view.observed_at(after, newest.change) == NOW + 900, "it came before its change"
+    view.confirm([("NOR_99999", "NOABCE9", 1, NOW), (evse.station, evse.key, held.seq, NOW + 5_000)])
+    assert view.observed_at(after, newest.change) == NOW + 900

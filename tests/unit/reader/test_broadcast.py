@@ -26,6 +26,7 @@ from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, V2Drawing
+from ladestrom.ports.signals import Tally
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, BroadcastLimits
@@ -88,7 +89,10 @@ class Writer:
     """Somebody who appends, or does not."""
 
     appending: asyncio.Future[None] | None = None
-    confirmations = 0
+
+    def known_tallies(self) -> dict[str, Tally]:
+        """None."""
+        return {}
 
 
 class Serving:

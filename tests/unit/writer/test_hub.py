@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
 import pytest
@@ -32,6 +32,8 @@ from ladestrom.model import (
     Status,
     StatusReport,
 )
+from ladestrom.ports.signals import Confirmation
+from ladestrom.writer.confirmations import Confirmations
 from ladestrom.writer.expiry import Expiry
 from ladestrom.writer.hub import (
     APPEND_SECONDS_MAX,
@@ -74,11 +76,15 @@ class Clock:
 
 
 class Heard:
-    """A raw listener that keeps what it was offered."""
+    """A listener that keeps what it was told."""
 
     def __init__(self, *, wanted: bool = True) -> None:
         self.wanted = wanted
         self.reports: list[tuple[Evse, StatusReport, int]] = []
+        self.confirmations: list[Confirmation] = []
+
+    def confirmed(self, confirmations: Sequence[Confirmation]) -> None:
+        self.confirmations += confirmations
 
     def offer(self, evse: Evse, report: StatusReport, observed_at: int) -> None:
         self.reports.append((evse, report, observed_at))
@@ -296,8 +302,22 @@ class TestDurability:
             await at.submit(make_report(FIRST, observed_at=NOW + 5))
             assert at.log.appends == [1]
             (row,) = at.board.cells.values()
-            assert at.hub.observed_at(row.seq, row.change) == NOW + 5
-            assert at.hub.observed_at(row.seq - 1, row.change) == NOW, "of a state that has gone"
+            assert (row.observed_at, row.change.observed_at) == (NOW + 5, NOW)
+
+    async def test_readers_are_told_the_newest_confirmation_of_each_evse_once(self) -> None:
+        async with working() as at:
+            at.hub.listener = heard = Heard()
+            confirmations = Confirmations(at.hub)
+            await at.submit(make_report(FIRST), make_report(SECOND))
+            await confirmations.tell()
+            assert heard.confirmations == []
+            for later in (5, 7):
+                at.clock.now += 9
+                await at.submit(make_report(FIRST, observed_at=NOW + later))
+            await confirmations.tell()
+            await confirmations.tell()
+            row = at.board.cells[FIRST.key]
+            assert heard.confirmations == [(FIRST.station, FIRST.key, row.seq, NOW + 7)]
 
     async def test_draining_waits_for_all_that_was_handed_in(self) -> None:
         async with working() as at:
@@ -481,7 +501,7 @@ class TestFailure:
                 super().offer(evse, report, observed_at)
 
         async with working() as at:
-            at.hub.raw = Mistaken()
+            at.hub.listener = Mistaken()
             at.log.gate.clear()
             blocking = at.submit(make_report(FIRST))
             await at.appending()
@@ -664,7 +684,7 @@ class TestOwnership:
 
     async def test_what_is_refused_is_not_told_to_consumers_either(self) -> None:
         async with working(self.directory()) as at:
-            at.hub.raw = heard = Heard()
+            at.hub.listener = heard = Heard()
             await at.submit(make_report("NO*XYZ*E2*1"), make_report("E404"), make_report(self.MINE))
         assert [evse for evse, _, _ in heard.reports] == [self.MINE]
 
@@ -672,7 +692,7 @@ class TestOwnership:
 class TestRaw:
     async def test_every_report_is_told_change_or_not_once_it_is_durable(self) -> None:
         async with working() as at:
-            at.hub.raw = heard = Heard()
+            at.hub.listener = heard = Heard()
             at.log.gate.clear()
             observed = {NOW - 1: NOW - 1, NOW: NOW, None: NOW, NOW + 1: NOW}
             reports = [make_report(FIRST, observed_at=stamp) for stamp in observed]
@@ -687,14 +707,14 @@ class TestRaw:
 
     async def test_of_a_source_whose_times_say_nothing_the_receive_time_is_told(self) -> None:
         async with working() as at:
-            heard = at.hub.raw = Heard()
+            heard = at.hub.listener = Heard()
             report = make_report(FIRST, observed_at=NOW - DAY_MS)
             await at.hub.submit(ABC, [report], feed=Feed("abc/file", by_receipt=True))
             assert heard.reports == [(FIRST, report, NOW)]
 
     async def test_nothing_is_told_while_nobody_wants_it(self) -> None:
         async with working() as at:
-            at.hub.raw = heard = Heard(wanted=False)
+            at.hub.listener = heard = Heard(wanted=False)
             await at.submit(make_report(FIRST))
         assert heard.reports == []
 

@@ -18,22 +18,21 @@ from ladestrom.errors import Conflict, NotFound
 from ladestrom.formats.wire import Observed
 from ladestrom.outputs.rest_v2 import lists
 from ladestrom.outputs.rest_v2.encoder import evse_state, station_detail
-from ladestrom.ports.signals import Signals
 from ladestrom.quoting import quoted
 
 
 def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge is opened by
     """Single objects, and lists."""
-    made_of = reading.view, reading.signals, reading.door
+    made_of = reading.view, reading.door
     return Opened(routes=[*handlers(*made_of), *lists.handlers(*made_of)])
 
 
-def handlers(view: View, signals: Signals, door: Doorkeeper) -> list[HTTPRouteHandler]:
-    """The route handlers over one view and one writer's signals."""
-    observed: Observed = signals.observed_at
+def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:
+    """The route handlers over one view."""
+    observed: Observed = view.observed_at
 
     def tag_of(view: View) -> str:
-        return weak_etag(view, signals.confirmations)
+        return weak_etag(view)
 
     @get("/api/v2/evses/{evse:str}", sync_to_thread=False)
     def one_evse(request: AnyRequest, evse: FromPath[str]) -> Response[Any]:

@@ -26,7 +26,6 @@ from ladestrom.errors import BadRequest
 from ladestrom.formats.wire import Observed
 from ladestrom.model import Change, Evse, Station
 from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail, evse_state, station_detail
-from ladestrom.ports.signals import Signals
 
 T = TypeVar("T")
 
@@ -61,12 +60,12 @@ Look = Callable[[Station, StationState, Selection, Sight | None], list[T] | None
 """What a page shows of a station; None where it shows nothing of it, and does not count it."""
 
 
-def handlers(view: View, signals: Signals, door: Doorkeeper) -> list[HTTPRouteHandler]:
+def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:
     """The route handlers over one view."""
-    observed: Observed = signals.observed_at
+    observed: Observed = view.observed_at
 
     def tag_of(view: View) -> str:
-        return weak_etag(view, signals.confirmations)
+        return weak_etag(view)
 
     walks = Walks(view, door)
 
