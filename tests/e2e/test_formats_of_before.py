@@ -37,6 +37,7 @@ from ladestrom.cli.doctor import Level, examine
 from ladestrom.client.v2_session import V2Session
 from ladestrom.config import load
 from ladestrom.core.digests import wire_key
+from ladestrom.core.records import shared
 from ladestrom.errors import LogFailure
 from ladestrom.model import Operator, Position, Reading, Station
 from ladestrom.ports.charge_points import ChargePoint
@@ -266,7 +267,7 @@ def test_a_take_over_that_was_cut_off_begins_anew(without_records: Path) -> None
         assert format_of(without_records) == 2
         assert is_read_by_the_program_of_then(without_records)
     found = asyncio.run(adopted([StationRow(14, station)]))
-    assert (found.stations, format_of(without_records)) == ([StationRow(14, station)], FORMAT)
+    assert (found.stations, format_of(without_records)) == ([shared(StationRow(14, station))], FORMAT)
 
 
 @pytest.mark.parametrize("taken_over", [False, True])

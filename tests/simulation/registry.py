@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 from tests.simulation.truth import Wish
 
+from ladestrom.core.records import sums
 from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
-from ladestrom.ports.registry import RegistryDelta
+from ladestrom.ports.registry import RegistryDelta, RegistrySums
 
 OPERATORS: Final = (Operator("alfa", ("NOALF", "DKALF")), Operator("beta", ("NOBET", "SEBET")))
 PLUG: Final = Connector("IEC_62196_T2")
@@ -79,6 +80,10 @@ class Registry:
         await asyncio.sleep(0)
         stations = [self.stations[uuid] for uuid, at in self._written.items() if at > revision]
         return RegistryDelta(self.revision, tuple(stations), ())
+
+    async def registry_sums(self) -> RegistrySums:
+        """Implements `ports.Store.registry_sums`."""
+        return sums(self.stations.values())
 
     def change(self, rng: random.Random) -> int:
         """One change by chance: an EVSE goes, comes or moves, a station vanishes or returns.

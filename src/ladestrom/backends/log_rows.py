@@ -16,7 +16,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from ladestrom.core.records import entry_of, fold
+from ladestrom.core.records import entry_of, fold, shared
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.model import AnyChange, Change, Entry, Millis, StationChange
 from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
@@ -77,6 +77,7 @@ class Meta(msgspec.Struct, frozen=True):
     session: str = CLOSED
     given_at: Millis | None = None
     heard_at: Millis | None = None
+    registry_revision: int = 0
 
 
 def _decode_change(body: str | bytes | float | None) -> AnyChange:
@@ -238,7 +239,7 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
             found[row.change.evse] = row
         for (body,) in connection.execute("SELECT body FROM stations") if has_stations(connection) else ():
             kept = _decode_station(body)
-            stations[kept.station.uuid] = kept
+            stations[kept.station.uuid] = shared(kept)
     except _UNREADABLE as error:
         raise LogDamaged(f"the checkpoint cannot be read ({error})") from error
     if last < checkpoint:
@@ -248,7 +249,8 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
         for each in entries(connection, seq, last, ENTRIES_AT_ONCE):
             times = fold(found, stations, each, times)
             seq = each.seq
-    return Recovered(sorted(found.values(), key=lambda row: row.seq), list(stations.values())), times
+    rows_found = sorted(found.values(), key=lambda row: row.seq)
+    return Recovered(rows_found, list(stations.values()), meta(connection).registry_revision), times
 
 
 def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:

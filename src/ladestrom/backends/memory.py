@@ -38,6 +38,7 @@ class MemoryLog:
         self._rows: dict[str, BoardRow] = {}
         self._stations: dict[str, StationRow] = {}
         self._checkpoint_seq = 0
+        self._registry_revision = 0
         self._kept_times: Times | None = None
         self._times: Times | None = None
         self._recent = Recent(0)
@@ -76,7 +77,9 @@ class MemoryLog:
         for entry in self._entries[max(0, self._checkpoint_seq - self._dropped) :]:
             times = fold(rows, stations, entry, times)
         self._times = times
-        return Recovered(sorted(rows.values(), key=lambda row: row.seq), list(stations.values()))
+        return Recovered(
+            sorted(rows.values(), key=lambda row: row.seq), list(stations.values()), self._registry_revision
+        )
 
     async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         start = self.last.seq + 1
@@ -102,12 +105,18 @@ class MemoryLog:
         return self._recent.tail(after, self.read)
 
     async def checkpoint(
-        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+        self,
+        rows: Iterable[BoardRow],
+        seq: int,
+        times: Times,
+        stations: Iterable[StationRow] = (),
+        registry_revision: int = 0,
     ) -> None:
         self._stations.update((row.station.uuid, row) for row in stations)
         for row in rows:
             self._rows[row.change.evse] = msgspec.structs.replace(row)
         self._checkpoint_seq = seq
+        self._registry_revision = registry_revision
         self._kept_times = times
 
     async def trim(self) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -35,8 +34,9 @@ from ladestrom.backends import operators
 from ladestrom.backends.tables import evses, numbers, readings, stations
 from ladestrom.backends.tables import revision as revisions
 from ladestrom.core import drafts, merge
-from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station, Status
-from ladestrom.ports.registry import ImportReport, RegistryDelta
+from ladestrom.core.records import evse_of, interned, outlet
+from ladestrom.model import Millis, Reading, Station, Status
+from ladestrom.ports.registry import TOLD_MASK, ImportReport, RegistryDelta, RegistrySums
 from ladestrom.tasks import parts
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 BATCH_ROWS: Final = 1_000
 """Rows read or written at a stretch, and values of one IN list: 10 ms, after which the event loop has its
 turn. Databases take lists of some 32,000."""
-OUTLETS_SHARED_MAX: Final = 65_536
-"""Kinds of outlet kept as one object each. A national register has some hundreds."""
 
 _Layout = tuple[
     list[tuple[str, str | None, str | None, str | None]],
@@ -110,6 +108,14 @@ async def registry_since(connection: AsyncConnection, revision: int) -> Registry
         async for rows in _batches(connection, fresh.order_by(readings.c.evse)):
             read.extend(map(_reading, rows))
     return RegistryDelta(newest, tuple(found), tuple(read))
+
+
+async def registry_sums(connection: AsyncConnection) -> RegistrySums:
+    """What all stations add up to."""
+    told = func.coalesce(func.sum(stations.c.told.op("&")(TOLD_MASK)), 0)
+    query = select(func.count(), func.count(stations.c.vanished_at), told).select_from(stations)
+    count, vanished, sum_told = (await connection.execute(query)).one()
+    return RegistrySums(int(count), int(vanished), int(sum_told))
 
 
 async def station(connection: AsyncConnection, uuid: str) -> Station | None:
@@ -374,40 +380,16 @@ def _station(row: Row[*tuple[Any, ...]]) -> Station:
         country=intern(country),
         latitude=latitude,
         longitude=longitude,
-        evses=tuple(_evse(uuid, *point) for point in points),
-        outlets=tuple(_outlet(*connector) for connector in connectors),
-        operator=_interned(operator),
+        evses=tuple(evse_of(uuid, *point) for point in points),
+        outlets=tuple(outlet(*connector) for connector in connectors),
+        operator=interned(operator),
         address=address,
-        city=_interned(city),
+        city=interned(city),
         register=intern(register),
         native_id=native_id,
         told=told,
         vanished_at=gone_at,
     )
-
-
-def _evse(station: str, key: str, evse_id: str | None, uid: str | None, party: str | None) -> Evse:
-    return Evse(
-        key=key,
-        station=station,
-        evse_id=key if evse_id == key else evse_id,
-        uid=key if uid == key else uid,
-        party=_interned(party),
-    )
-
-
-@lru_cache(OUTLETS_SHARED_MAX)
-def _outlet(evse: int, standard: str, power_kw: float | None) -> Outlet:
-    return Outlet(evse, _connector(standard, power_kw))
-
-
-@lru_cache(OUTLETS_SHARED_MAX)
-def _connector(standard: str, power_kw: float | None) -> Connector:
-    return Connector(intern(standard), power_kw)
-
-
-def _interned(text: str | None) -> str | None:
-    return None if text is None else intern(text)
 
 
 def _reading(row: Row[*tuple[Any, ...]]) -> Reading:

@@ -36,7 +36,7 @@ from ladestrom.errors import Conflict, NotFound, TooManyRequests
 from ladestrom.model import Millis, Operator
 from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.ports.keys import KeyRecord
-from ladestrom.ports.registry import ImportReport, RecordRefusal, RegistryDelta, StationDraft
+from ladestrom.ports.registry import ImportReport, RecordRefusal, RegistryDelta, RegistrySums, StationDraft
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import OperatorUse
 from ladestrom.quoting import quoted
@@ -96,6 +96,10 @@ class SqlStore:
         delta to another.
         """
         return await self._database.read(lambda each: registry.registry_since(each, revision))
+
+    async def registry_sums(self) -> RegistrySums:
+        """What all stations add up to."""
+        return await self._database.read(registry.registry_sums)
 
     async def import_stations(
         self,

@@ -343,12 +343,22 @@ class SqliteLog:
         return self._recent.tail(after, self.read)
 
     async def checkpoint(
-        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+        self,
+        rows: Iterable[BoardRow],
+        seq: int,
+        times: Times,
+        stations: Iterable[StationRow] = (),
+        registry_revision: int = 0,
     ) -> None:
         self._find()
         await self._keep(_CHECKPOINT_STATIONS, stations)
         await self._keep(_CHECKPOINT, rows)
-        kept = {"checkpoint": seq, "given_at": times.given_at, "heard_at": times.heard_at}
+        kept = {
+            "checkpoint": seq,
+            "given_at": times.given_at,
+            "heard_at": times.heard_at,
+            "registry_revision": registry_revision,
+        }
         await self._write(partial(self._transact, [(_KEEP, pair) for pair in kept.items()]))
         self._checkpoint_seq = seq
 

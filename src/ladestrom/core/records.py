@@ -6,6 +6,8 @@ Writer, readers and recovery make rows by the same function. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from sys import intern
 from typing import Final
 
 import msgspec
@@ -16,15 +18,21 @@ from ladestrom.core.selection import is_relocated, outline
 from ladestrom.model import (
     AnyChange,
     Change,
+    Connector,
     Entry,
+    Evse,
     Millis,
+    Outlet,
     Station,
     StationChange,
     StationChanged,
     StatusChanged,
 )
 from ladestrom.ports.log import BoardRow, Former, StationRow, Times
+from ladestrom.ports.registry import TOLD_MASK, RegistrySums
 
+SHARED_MAX: Final = 65_536
+"""Kinds of outlet kept as one object each. A national register has some hundreds."""
 FORMER_MAX: Final = 16
 """Different outlines of one station that are kept. A register that says more than so many different places or
 operators of it within the log's retention is wrong most of the time."""
@@ -77,8 +85,63 @@ def fold(
     uuid = entry.change.station.uuid
     row = stations.get(uuid)
     if row is None or entry.seq > row.seq:
-        stations[uuid] = follow(row, entry)
+        stations[uuid] = shared(follow(row, entry))
     return passed(times, entry.change.received_at)
+
+
+@lru_cache(SHARED_MAX)
+def outlet(evse: int, standard: str, power_kw: float | None) -> Outlet:
+    """A connector of the EVSE in this place of its station; one object for all stations."""
+    return Outlet(evse, _connector(standard, power_kw))
+
+
+@lru_cache(SHARED_MAX)
+def _connector(standard: str, power_kw: float | None) -> Connector:
+    return Connector(intern(standard), power_kw)
+
+
+def interned(text: str | None) -> str | None:
+    """The same text, one object for all stations."""
+    return None if text is None else intern(text)
+
+
+def evse_of(station: str, key: str, evse_id: str | None, uid: str | None, party: str | None) -> Evse:
+    """An EVSE whose texts are kept once."""
+    return Evse(
+        key=key,
+        station=station,
+        evse_id=key if evse_id == key else evse_id,
+        uid=key if uid == key else uid,
+        party=interned(party),
+    )
+
+
+def shared(row: StationRow) -> StationRow:
+    """The row as it is kept in memory: what many stations have is one object."""
+    own = row.station
+    uuid = own.uuid
+    station = msgspec.structs.replace(
+        own,
+        country=intern(own.country),
+        operator=interned(own.operator),
+        city=interned(own.city),
+        register=intern(own.register),
+        evses=tuple(evse_of(uuid, each.key, each.evse_id, each.uid, each.party) for each in own.evses),
+        outlets=tuple(
+            outlet(each.evse, each.connector.standard, each.connector.power_kw) for each in own.outlets
+        ),
+    )
+    return StationRow(row.seq, station, row.former, row.lost_seq)
+
+
+def sums(stations: Iterable[Station]) -> RegistrySums:
+    """What records add up to, to be compared with what the registry says (`Store.registry_sums`)."""
+    count = vanished = told = 0
+    for station in stations:
+        count += 1
+        vanished += station.vanished_at is not None
+        told += station.told & TOLD_MASK
+    return RegistrySums(count, vanished, told)
 
 
 def without(row: StationRow, seq: int) -> StationRow:

@@ -94,6 +94,8 @@ class Recovered(msgspec.Struct, frozen=True, gc=False):
     rows: Sequence[BoardRow]
     """One for each EVSE, in order of `seq`."""
     stations: Sequence[StationRow] = ()
+    registry_revision: int = 0
+    """Of the registry, up to which all is in these; 0 where that is not known."""
 
 
 class Times(msgspec.Struct, frozen=True, gc=False):
@@ -199,12 +201,18 @@ class Log(Protocol):
         ...
 
     async def checkpoint(
-        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+        self,
+        rows: Iterable[BoardRow],
+        seq: int,
+        times: Times,
+        stations: Iterable[StationRow] = (),
+        registry_revision: int = 0,
     ) -> None:
         """Keeps the newest state of EVSEs and stations touched since the last checkpoint.
 
         Every change with a sequence up to `seq` is in these or in earlier rows, and was received by `times`.
-        They are taken piece by piece while earlier ones are written; a row may be newer than `seq`.
+        They are taken piece by piece while earlier ones are written; a row may be newer than `seq`. What was
+        written to the registry up to `registry_revision` is among them.
         """
         ...
 

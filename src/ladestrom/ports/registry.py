@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from ladestrom.model import NEVER, Millis, Reading, Station
@@ -59,6 +61,19 @@ class ImportReport(msgspec.Struct, frozen=True):
     notes: tuple[RecordNote, ...] = ()
     """The first 1,000."""
     notes_count: int = 0
+
+
+TOLD_MASK: Final = 0xFFFF_FFFF
+"""Of each hash of what a register told, so much is added up: a million of them stay within 53 bits."""
+
+
+class RegistrySums(msgspec.Struct, frozen=True):
+    """What a registry adds up to. Two with the same sums have the same stations, but for very few cases."""
+
+    stations: int
+    vanished: int
+    told: int
+    """Sum of what `TOLD_MASK` leaves of each station's `told`."""
 
 
 class RegistryDelta(msgspec.Struct, frozen=True):

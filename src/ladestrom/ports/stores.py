@@ -11,7 +11,7 @@ from ladestrom.model import Millis, Operator
 from ladestrom.ports.charge_points import ChargePoints
 from ladestrom.ports.keys import KeyRecord
 from ladestrom.ports.peers import Peers
-from ladestrom.ports.registry import ImportReport, RecordRefusal, RegistryDelta, StationDraft
+from ladestrom.ports.registry import ImportReport, RecordRefusal, RegistryDelta, RegistrySums, StationDraft
 from ladestrom.ports.sources import Sources
 
 
@@ -49,6 +49,10 @@ class Store(Protocol):
 
     async def registry_since(self, revision: int) -> RegistryDelta:
         """Stations and readings written after `revision` (0: all)."""
+        ...
+
+    async def registry_sums(self) -> RegistrySums:
+        """What all stations add up to."""
         ...
 
     async def import_stations(

@@ -47,7 +47,11 @@ class Writer:
         self.expiry = Expiry(self.hub)
         self.confirmations = Confirmations(self.hub)
         self.checkpoints = Checkpoints(
-            log, self.hub, every_s=settings.log.checkpoint_s, every_entries=settings.log.checkpoint_entries
+            log,
+            self.hub,
+            lambda: self.reconciliation.revision,
+            every_s=settings.log.checkpoint_s,
+            every_entries=settings.log.checkpoint_entries,
         )
 
     def tell(self, listener: Listener) -> None:
@@ -65,6 +69,7 @@ class Writer:
             LogDamaged: they cannot be made of what is in the log.
         """
         found = await self.hub.recover()
+        self.reconciliation.revision = found.registry_revision
         if self._log.lacks_stations:
             stations = await self.reconciliation.adopt(self._log.last.seq)
             await self._log.adopt(stations)

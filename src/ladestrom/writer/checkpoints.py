@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ladestrom.ports.log import Log
 from ladestrom.writer.hub import Hub
@@ -11,12 +12,21 @@ from ladestrom.writer.hub import Hub
 class Checkpoints:
     """Those of one log."""
 
-    def __init__(self, log: Log, hub: Hub, *, every_s: float, every_entries: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        hub: Hub,
+        registry_revision: Callable[[], int] = lambda: 0,
+        *,
+        every_s: float,
+        every_entries: int,
+    ) -> None:
         """None was taken yet.
 
         Args:
             log: where they are kept.
             hub: whose board it is.
+            registry_revision: up to which all that was written to the registry is in the log.
             every_s: the next is due after so many seconds.
             every_entries: or after so many entries of the log, whichever is first.
         """
@@ -24,6 +34,7 @@ class Checkpoints:
         """Up to which entry the last one reaches."""
         self._log = log
         self._hub = hub
+        self._registry_revision = registry_revision
         self._every_s = every_s
         self._every_entries = every_entries
         self._taken_s = 0.0
@@ -40,14 +51,14 @@ class Checkpoints:
 
     async def take(self) -> None:
         """Takes one, unless nothing happened since the last."""
-        board, records = self._hub.board, self._hub.records
+        board, records, revision = self._hub.board, self._hub.records, self._registry_revision()
         seq = board.seq
         touched, stations, times = board.take_touched(), records.take_touched(), self._hub.times()
         if not touched and not stations and seq == self.seq:
             return
         try:
             rows = records.rows(stations, self._log.first)
-            await self._log.checkpoint(board.rows(touched), seq, times, rows)
+            await self._log.checkpoint(board.rows(touched), seq, times, rows, revision)
         except BaseException:
             board.touch(touched)
             records.touch(stations)

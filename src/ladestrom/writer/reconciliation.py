@@ -15,7 +15,7 @@ from ladestrom.core.access import REGISTER_SOURCE, Reach
 from ladestrom.core.board import Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
-from ladestrom.core.records import changed
+from ladestrom.core.records import changed, sums
 from ladestrom.model import Evse, Millis, Operator, Reading, Station, StatusReport
 from ladestrom.ports.log import StationRow
 from ladestrom.ports.registry import RegistryDelta
@@ -89,16 +89,19 @@ class Reconciliation:
         self._reaches = tuple(map(Reach, operators.values()))
 
     async def take(self, *, everything: bool = False) -> RegistryDelta:
-        """Takes what was written since `revision`, or all of it.
+        """Takes what was written since `revision`; with `everything`, compares all that is known with it.
 
         Who calls it sets `revision` to what it returns when all others have taken it, too.
 
         Raises:
             LadestromError: store or log failed; what is still to do is done the next time.
         """
-        delta = await self._store.registry_since(0 if everything else self.revision)
-        with keeping() if len(delta.stations) >= KEPT_STATIONS_MIN else nullcontext():
-            await self._take(delta, everything=everything)
+        delta = await self._store.registry_since(self.revision)
+        await self._take(delta, everything=everything)
+        if everything and await self._store.registry_sums() != sums(self._directory.stations.values()):
+            # The store is another one than the log knows, or was written meanwhile.
+            delta = await self._store.registry_since(0)
+            await self._take(delta, everything=True)
         return delta
 
     async def adopt(self, seq: int) -> Sequence[StationRow]:
@@ -121,6 +124,10 @@ class Reconciliation:
         return rows
 
     async def _take(self, delta: RegistryDelta, *, everything: bool) -> None:
+        with keeping() if len(delta.stations) >= KEPT_STATIONS_MIN else nullcontext():
+            await self._take_delta(delta, everything=everything)
+
+    async def _take_delta(self, delta: RegistryDelta, *, everything: bool) -> None:
         uncovered, self._uncovered = self._uncovered, False
         readings = delta.readings if self._readings().wanted else ()
         # What follows fails while the log cannot be written; what is still to do is kept for then.
@@ -160,7 +167,7 @@ class Reconciliation:
             known = directory.stations.get(station.uuid)
             kept = {evse.key for evse in _present(station)}
             left = [evse.key for evse in directory.present(station.uuid) if evse.key not in kept]
-            if known is None or _differs(known, station):
+            if known != station:
                 round_.record(changed(known, station, at, sorted(moving & {*left, *kept})))
             for key in left:
                 holder = directory.by_key(key)
@@ -250,11 +257,6 @@ def _groups(stations: Iterable[Station]) -> Iterator[list[Station]]:
 
 def _present(station: Station) -> tuple[Evse, ...]:
     return station.evses if station.vanished_at is None else ()
-
-
-def _differs(known: Station, station: Station) -> bool:
-    """Whether a record says something else to readers; what its register told of it is the store's."""
-    return known != station and msgspec.structs.replace(known, told=station.told) != station
 
 
 async def _sifted(items: Sequence[T], wanted: Callable[[T], bool]) -> list[T]:

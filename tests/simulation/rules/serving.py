@@ -70,7 +70,12 @@ class KeptLog(MemoryLog):
         return entries
 
     async def checkpoint(
-        self, rows: Iterable[BoardRow], seq: int, times: Times, stations: Iterable[StationRow] = ()
+        self,
+        rows: Iterable[BoardRow],
+        seq: int,
+        times: Times,
+        stations: Iterable[StationRow] = (),
+        registry_revision: int = 0,
     ) -> None:
         self._fail()
         self.checkpoints += 1
@@ -79,6 +84,7 @@ class KeptLog(MemoryLog):
             seq,
             times,
             [self._read_station(msgspec.json.encode(row)) for row in stations],
+            registry_revision,
         )
 
     def _fail(self) -> None:

@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.records import sums
 from ladestrom.model import Connector, Evse, Millis, Outlet, Reading, Station
-from ladestrom.ports.registry import RegistryDelta
+from ladestrom.ports.registry import RegistryDelta, RegistrySums
 
 PLUG: Final = Connector("IEC_62196_T2")
 HOMES: Final = ("NOR_00001", "NOR_00002")
@@ -52,6 +53,10 @@ class Registry:
         stations = tuple(self.stations[uuid] for uuid, at in self._written.items() if at > revision)
         readings = tuple(reading for at, reading in self._readings if at > revision)
         return RegistryDelta(self.revision, stations, readings)
+
+    async def registry_sums(self) -> RegistrySums:
+        """Implements `ports.Store.registry_sums`."""
+        return sums(self.stations.values())
 
     def due(self, revision: int) -> list[Reading]:
         """Statuses that were written after a revision."""

@@ -8,8 +8,9 @@ from tests.building import NOW, make_evse, make_station
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
+from ladestrom.core.records import sums
 from ladestrom.model import Reading, Station, Status
-from ladestrom.ports.registry import RegistryDelta
+from ladestrom.ports.registry import RegistryDelta, RegistrySums
 from ladestrom.ports.stores import Store
 from ladestrom.writer.hub import Hub
 from ladestrom.writer.reconciliation import Readings, Reconciliation
@@ -27,6 +28,9 @@ class Written:
 
     async def registry_since(self, revision: int) -> RegistryDelta:
         return RegistryDelta(revision + 1, self.stations, self.readings)
+
+    async def registry_sums(self) -> RegistrySums:
+        return sums(self.stations)
 
 
 async def test_a_status_of_an_evse_that_has_left_is_not_that_of_the_connector_in_its_place() -> None:
