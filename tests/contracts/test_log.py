@@ -19,6 +19,7 @@ from tests.building import (
     logged,
     make_change,
     make_changes,
+    make_evse,
     make_evses,
     make_record,
     make_report,
@@ -47,7 +48,7 @@ from ladestrom.model import (
     Status,
     StatusChanged,
 )
-from ladestrom.ports.log import BoardRow, Former, Log, StationRow, Times
+from ladestrom.ports.log import BoardRow, Former, Left, Log, StationRow, Times
 
 KEPT_ENTRIES_MAX = 50
 
@@ -467,6 +468,37 @@ class TestStations:
         await log.checkpoint([], 0, TIMES, [row])
         log = await place.reopen(log)
         assert (await log.recover()).stations == [row]
+
+    async def test_the_change_by_which_an_evse_left_a_station_is_kept_until_it_returns(
+        self, place: Place, log: Log
+    ) -> None:
+        here, there = places(2)
+        first, second = make_evse("NO*ABC*E1"), make_evse("NO*ABC*E1", there.uuid)
+        left = make_change(first, Status.REMOVED, cause=Cause.WITHDRAWN)
+        entered = make_change(second, cause=Cause.REGISTERED)
+        await log.append([make_record(here), make_record(there), make_change(first), left, entered])
+        rows = [StationRow(1, here, left=(Left(4, left),)), StationRow(2, there)]
+        log = await place.reopen(log)
+        found = await log.recover()
+        assert found.stations == rows
+        # Rows were kept that are newer than the position up to which all are.
+        await log.checkpoint(found.rows, 2, TIMES, [StationRow(1, here), StationRow(2, there)])
+        log = await place.reopen(log)
+        assert (await log.recover()).stations == rows
+        await log.checkpoint(found.rows, 5, TIMES, found.stations)
+        await log.trim()
+        log = await place.reopen(log)
+        assert (await log.recover()).stations == rows
+        back = [
+            make_change(second, Status.REMOVED, cause=Cause.WITHDRAWN),
+            make_change(first, cause=Cause.REGISTERED),
+        ]
+        await log.append(back)
+        log = await place.reopen(log)
+        assert (await log.recover()).stations == [
+            StationRow(1, here),
+            StationRow(2, there, left=(Left(6, back[0]),)),
+        ]
 
     async def test_the_times_of_a_record_count_as_those_of_a_status(self, place: Place, log: Log) -> None:
         await log.append([make_change()])

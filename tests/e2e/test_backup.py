@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from bench.backup import campaign
 from tests.e2e.running import LADESTROM, Running, environment
-from tests.e2e.serving import Fold, Serving, furnish, tick
+from tests.e2e.serving import STATIONS, Fold, Serving, furnish, tick
 from tests.patience import DEADLINE_S, until
 from tests.programs import DEVNULL, Done, program, run
 
@@ -109,7 +109,8 @@ class TestBackup:
             assert (running.data / "log.db-wal").stat().st_size
             left = listing(running.data)
             manifest = make(running.data, tmp_path / "copy")
-            assert manifest.log.last == manifest.log.evses == 7
+            assert manifest.log.evses == 7
+            assert manifest.log.last == len(STATIONS) + manifest.log.evses
             after = listing(running.data)
             assert {name: after[name] for name in ("log.db", "log.db-wal", "store.db")} == {
                 name: left[name] for name in ("log.db", "log.db-wal", "store.db")

@@ -5,7 +5,7 @@ Writer, readers and recovery make rows by the same function. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from sys import intern
 from typing import Final
@@ -17,6 +17,7 @@ from ladestrom.core.board import passed
 from ladestrom.core.selection import is_relocated, outline
 from ladestrom.model import (
     AnyChange,
+    Cause,
     Change,
     Connector,
     Entry,
@@ -28,7 +29,7 @@ from ladestrom.model import (
     StationChanged,
     StatusChanged,
 )
-from ladestrom.ports.log import BoardRow, Former, StationRow, Times
+from ladestrom.ports.log import BoardRow, Former, Left, StationRow, Times
 from ladestrom.ports.registry import TOLD_MASK, RegistrySums
 
 SHARED_MAX: Final = 65_536
@@ -52,13 +53,13 @@ def follow(row: StationRow | None, entry: StationChanged) -> StationRow:
     if row is None:
         row = StationRow(entry.seq, change.station)
     if change.was is None:
-        return StationRow(entry.seq, change.station, row.former, row.lost_seq)
+        return StationRow(entry.seq, change.station, row.former, row.lost_seq, row.left)
     former = [each for each in row.former if each.outline != change.was]
     former.append(Former(entry.seq, change.was))
     lost_seq = row.lost_seq
     if len(former) > FORMER_MAX:
         lost_seq = former.pop(0).until
-    return StationRow(entry.seq, change.station, tuple(former), lost_seq)
+    return StationRow(entry.seq, change.station, tuple(former), lost_seq, row.left)
 
 
 def entry_of(seq: int, change: AnyChange) -> Entry:
@@ -81,12 +82,43 @@ def fold(
         What is known of them after it.
     """
     if isinstance(entry, StatusChanged):
+        held = board.get(entry.change.evse)
+        if held is not None and held.change.station != entry.change.station:
+            if entry.seq > held.seq:
+                move(stations, Left(held.seq, held.change), entry.change)
+            else:
+                # A row that is newer than the checkpoint has the EVSE at its next station already.
+                leave(stations, Left(entry.seq, entry.change))
         return fold_status(board, entry, times)
     uuid = entry.change.station.uuid
     row = stations.get(uuid)
     if row is None or entry.seq > row.seq:
         stations[uuid] = shared(follow(row, entry))
     return passed(times, entry.change.received_at)
+
+
+def move(stations: dict[str, StationRow], left: Left, entered: Change) -> tuple[str, ...]:
+    """Keeps by what an EVSE left a station for another one; says of which stations rows changed."""
+    uuids = leave(stations, left)
+    row = stations.get(entered.station)
+    if row is not None and any(each.change.evse == entered.evse for each in row.left):
+        stations[entered.station] = msgspec.structs.replace(row, left=_left_of_others(row, entered.evse))
+        uuids += (entered.station,)
+    return uuids
+
+
+def leave(stations: dict[str, StationRow], left: Left) -> tuple[str, ...]:
+    """Keeps the last change of an EVSE at a station where it is no more."""
+    uuid = left.change.station
+    row = stations.get(uuid)
+    if row is None:
+        return ()
+    stations[uuid] = msgspec.structs.replace(row, left=(*_left_of_others(row, left.change.evse), left))
+    return (uuid,)
+
+
+def _left_of_others(row: StationRow, evse: str) -> tuple[Left, ...]:
+    return tuple(each for each in row.left if each.change.evse != evse)
 
 
 @lru_cache(SHARED_MAX)
@@ -131,7 +163,7 @@ def shared(row: StationRow) -> StationRow:
             outlet(each.evse, each.connector.standard, each.connector.power_kw) for each in own.outlets
         ),
     )
-    return StationRow(row.seq, station, row.former, row.lost_seq)
+    return StationRow(row.seq, station, row.former, row.lost_seq, row.left)
 
 
 def sums(stations: Iterable[Station]) -> RegistrySums:
@@ -147,10 +179,15 @@ def sums(stations: Iterable[Station]) -> RegistrySums:
 def without(row: StationRow, seq: int) -> StationRow:
     """The row without what ended up to a sequence: nobody can resume from there."""
     ended = [each for each in row.former if each.until <= seq]
-    if not ended:
+    left = tuple(each for each in row.left if each.seq > seq)
+    if not ended and len(left) == len(row.left):
         return row
-    return msgspec.structs.replace(
-        row, former=row.former[len(ended) :], lost_seq=max(row.lost_seq, ended[-1].until)
+    return StationRow(
+        row.seq,
+        row.station,
+        row.former[len(ended) :],
+        max(row.lost_seq, ended[-1].until) if ended else row.lost_seq,
+        left,
     )
 
 
@@ -171,6 +208,23 @@ class Records:
         uuid = entry.change.station.uuid
         self._rows[uuid] = follow(self._rows.get(uuid), entry)
         self._touched.add(uuid)
+
+    def follow_moves(self, entries: Iterable[Entry], board: Mapping[str, BoardRow]) -> None:
+        """Takes which EVSEs went to other stations, before the board has these entries."""
+        left: dict[str, Left] = {}
+        for entry in entries:
+            if not isinstance(entry, StatusChanged):
+                continue
+            change = entry.change
+            if change.cause is Cause.WITHDRAWN:
+                left[change.evse] = Left(entry.seq, change)
+            elif change.cause is Cause.REGISTERED:
+                last = left.get(change.evse)
+                row = board.get(change.evse)
+                if last is None and row is not None:
+                    last = Left(row.seq, row.change)
+                if last is not None and last.change.station != change.station:
+                    self._touched.update(move(self._rows, last, change))
 
     def take_touched(self) -> set[str]:
         """Stations whose rows changed since the last call."""

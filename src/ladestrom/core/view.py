@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -24,6 +25,7 @@ from ladestrom.ports.signals import Confirmation
 
 EARLY_MAX: Final = 200_000
 """Confirmations that wait for their change; those beyond are lost, until the next one of the same EVSE."""
+_seq: Final = attrgetter("seq")
 HIDDEN: Final = frozenset({Status.PLANNED, Status.REMOVED})
 SOURCES_SHARED_MAX: Final = 4_096
 """Sets of sources of which there is one object each: most EVSEs had the same few sources before."""
@@ -102,10 +104,13 @@ class View:
 
     def load(self, rows: Iterable[tuple[int, Change]], seq: int, stations: Iterable[StationRow] = ()) -> None:
         """Fills an empty view with what is in force at `seq`: changes, and records of stations."""
-        for row_seq, change in rows:
-            self._put(StatusChanged(row_seq, change))
+        entries = [StatusChanged(row_seq, change) for row_seq, change in rows]
         for row in stations:
             self._keep(row)
+            # Whoever comes back to a station has to be told which EVSEs left it for another one.
+            entries += [StatusChanged(left.seq, left.change) for left in row.left]
+        for entry in sorted(entries, key=_seq):
+            self._put(entry)
         for uuid, state in self._states.items():
             record = self.records.get(uuid)
             state.seq = state.seq if record is None else max(state.seq, record.seq)

@@ -74,6 +74,13 @@ class Former(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """See `core.selection.outline`."""
 
 
+class Left(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The change by which an EVSE left a station for another one, where it is now."""
+
+    seq: int
+    change: Change
+
+
 class StationRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One station, in memory and in a checkpoint: its record, and what filters saw of it before."""
 
@@ -86,6 +93,8 @@ class StationRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Each outline once, in the order in which they ended."""
     lost_seq: int = 0
     """Of the outlines that ended up to here, not all are kept."""
+    left: tuple[Left, ...] = ()
+    """Once for each EVSE, in any order: the board has only the station where an EVSE is now."""
 
 
 class Recovered(msgspec.Struct, frozen=True, gc=False):

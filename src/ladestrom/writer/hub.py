@@ -402,6 +402,9 @@ class Hub:
         finally:
             self._under_way = []
         try:
+            if own:
+                # Who reports moves no EVSE.
+                self.records.follow_moves(entries, self.board.cells)
             self.board.commit(decided.round, entries)
             for entry in entries if is_alone else ():
                 if isinstance(entry, StationChanged):

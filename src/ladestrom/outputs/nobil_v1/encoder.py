@@ -260,7 +260,8 @@ class NobilDialect:
             body = self._encoder.station(state, station)
         else:
             body = self._encoder.station(_unknown(state), station)
-        return ((_update(view.epoch, view.seq, body), 0, 0),)
+        # Who comes back gets several stations at one position of the view: each has its own.
+        return ((_update(view.epoch, state.seq, body), 0, 0),)
 
     def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
         """A `status:update`, where its connectors are others; of one that left, its EVSEs' changes tell."""
