@@ -125,11 +125,11 @@ class Dialect(Protocol):
         ...
 
     def relocated(
-        self, view: View, selection: Selection, former: Sequence[Station], state: StationState
+        self, view: View, selection: Selection, former: Sequence[Station], state: StationState, since: int
     ) -> Sequence[Moved]:
         """What one with a selection is told of a station that was what each of these records says.
 
-        Nothing where that makes no difference to the selection.
+        Nothing where that makes no difference to the selection. All up to `since` was told before.
         """
         ...
 

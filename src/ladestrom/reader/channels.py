@@ -195,7 +195,9 @@ class Channels:
         view, selection = self.view, channel.subscription.selection
         dialect = self.dialects[channel.subscription.dialect]
         former = view.former(state, since) if selection.by_record else []
-        moved = [row for row, _, _ in dialect.relocated(view, selection, former, state)] if former else []
+        moved = (
+            [row for row, _, _ in dialect.relocated(view, selection, former, state, since)] if former else []
+        )
         rows = self.whereabouts(channel, state, former) if channel in self.telling_records else []
         if self.hears(channel, state.uuid) and (dialect.batched or not moved):
             rows += dialect.missed(view, state, selection, told)

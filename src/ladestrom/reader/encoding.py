@@ -234,7 +234,7 @@ class Encoding:
             subscription = channel.subscription
             dialect = self._channels.dialects[subscription.dialect]
             rows = (
-                dialect.relocated(view, subscription.selection, [before], state)
+                dialect.relocated(view, subscription.selection, [before], state, view.seq)
                 if subscription.updates
                 else ()
             )

@@ -147,7 +147,7 @@ class Replays:
             if state is None:
                 continue
             former = view.former(state, subscriber.since)
-            rows = [row for row, _, _ in dialect.relocated(view, selection, former, state)]
+            rows = [row for row, _, _ in dialect.relocated(view, selection, former, state, subscriber.since)]
             if channel in self._channels.telling_records:
                 rows = self._channels.whereabouts(channel, state, former) + rows
             told = subscriber.resume_seq

@@ -247,9 +247,10 @@ class NobilDialect:
         return change
 
     def relocated(
-        self, view: View, selection: Selection, former: Sequence[Station], state: StationState
+        self, view: View, selection: Selection, former: Sequence[Station], state: StationState, since: int
     ) -> Sequence[Moved]:
         """A `status:update`: the newest state, or that nothing is known of one that left."""
+        del since
         station = view.station(state)
         if station is None:
             return ()

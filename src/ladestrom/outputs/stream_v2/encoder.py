@@ -558,19 +558,28 @@ class V2Dialect:
         return _deselected(change) if _is_selected(view, selection, before) else None
 
     def relocated(
-        self, view: View, selection: Selection, former: Sequence[Station], state: StationState
+        self, view: View, selection: Selection, former: Sequence[Station], state: StationState, since: int
     ) -> Sequence[Moved]:
-        """Its EVSEs that came into the selection or left it."""
+        """Its EVSEs that came into the selection or left it.
+
+        Of one that left, those too that are not chosen any more: they may have been at `since`.
+        """
         after = view.directory.stations[state.uuid]
         rows: list[Moved] = []
-        for change in [held.change for held in state.changes.values()]:
-            if not is_listed(change) or not selection.chooses(change):
+        for entry in state.changes.values():
+            change = entry.change
+            is_chosen = is_listed(change) and selection.chooses(change)
+            if not is_chosen and (
+                entry.seq <= since or (selection.evse and change.evse not in selection.evse)
+            ):
                 continue
             held, sources = (change.evse,), (change.source,)
             now = selection.covers(after, held, sources)
             if all(selection.covers(before, held, sources) == now for before in former):
                 continue
-            count, term = self.term(view, change)
+            count, term = self.term(view, change) if is_chosen else (0, 0)
+            if now and not is_chosen:
+                continue
             if not now:
                 left = msgspec.structs.replace(change, was_status=change.status, was_error=change.error)
                 rows.append((self.entry(view, _deselected(left)), -count, -term))
