@@ -143,9 +143,14 @@ class HttpProtocol(HttpToolsProtocol):
         """Stops the clocks, and gives back the place."""
         self._stop_clock()
         self._stop_stall()
+        # uvicorn leaves the timer where the connection was reset.
+        self._unset_keepalive_if_required()
         if self._when_lost is not None:
             self._when_lost()
         super().connection_lost(exc)
+        # What has this object and is had by it would stay until the garbage collector comes.
+        self._last = self.cycle = self.scope = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request; bounds the size of its head and trailer, which the parser does not."""
@@ -513,6 +518,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Stops the clocks."""
         if self._slices is not None:
             self._slices.stop()
+            self._slices = None
+        self.conn.end()
         self._stop_partial()
         if self._end is not None:
             self._end.cancel()

@@ -242,7 +242,8 @@ def test_those_who_wait_share_one_snapshot(server: Serving) -> None:
 
         def waiting() -> list[list[int]]:
             connections = server.app.reader.stream.connections
-            return server.call(lambda: [[id(unit) for unit in each._queue._units] for each in connections])
+            queues = [each._queue for each in connections]
+            return server.call(lambda: [[id(unit) for unit in queue._units or ()] for queue in queues])
 
         until(lambda: len(waiting()) == 2 and all(waiting()), "a snapshot waits for both")
         first, second = waiting()

@@ -409,6 +409,8 @@ class Connection(asyncio.Protocol):
 
     def _follow(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
+        # Equal to its own, and one object for all who wish the same.
+        self._wishes = subscriber.channel.subscription
         if self.paused:
             # The pause came before the subscriber was known, so nothing was counted then.
             subscriber.settle()
