@@ -91,6 +91,30 @@ class Gate:
         return partial(self._held.give_back, address)
 
 
+class Parting:
+    """The end of a connection on which we have sent our last bytes.
+
+    What the client still sends is read and discarded: closing with bytes unread would be a reset, which could
+    cost the client our answer.
+    """
+
+    __slots__ = ("_discarded_bytes", "has_begun")
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self._discarded_bytes = 0
+
+    def begin(self) -> None:
+        """Our last bytes were sent."""
+        self.has_begun = True
+
+    def discard(self, data: bytes, transport: asyncio.Transport) -> None:
+        """Takes what came; aborts the connection if it is more than `LEAVING_BYTES_MAX`."""
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > LEAVING_BYTES_MAX:
+            transport.abort()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection; `bound` makes the class for a server.
 
@@ -115,8 +139,7 @@ class HttpProtocol(HttpToolsProtocol):
     """What the last request of this connection leads to: a hand-over to another protocol, or a refusal."""
     _is_left = False
     """Whether another protocol has the transport: nothing here may touch it any more."""
-    _leaving_bytes: int | None = None
-    """Bytes that came after we said our last; None before."""
+    _parting: Parting
     _stall: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -130,11 +153,12 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock of the first request's head, unless its address has too many connections."""
         super().connection_made(transport)
+        self._parting = Parting()
         try:
             self._when_lost = self.gate.enter(peer_of(transport))
         except TooManyRequests as error:
             self.transport.write(self._refusal(error, error.status))
-            self._leaving_bytes = 0
+            self._parting.begin()
             self.transport.close()
             return
         self._start_clock()
@@ -154,10 +178,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request; bounds the size of its head and trailer, which the parser does not."""
-        if self._leaving_bytes is not None:
-            self._leaving_bytes += len(data)
-            if self._leaving_bytes > LEAVING_BYTES_MAX:
-                self.transport.abort()
+        if self._parting.has_begun:
+            self._parting.discard(data, self.transport)
             return
         if self._is_at_end():
             return
@@ -372,8 +394,8 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._begun or not self.transport.can_write_eof():
             self.transport.close()
             self._watch()
-        elif self._leaving_bytes is None:
-            self._leaving_bytes = 0
+        elif not self._parting.has_begun:
+            self._parting.begin()
             self.transport.write_eof()
             self.flow.resume_reading()
             self._stop_clock()
@@ -382,7 +404,7 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def has_ended(self) -> bool:
         """Whether we said our last."""
-        return self._is_left or self._leaving_bytes is not None or self.transport.is_closing()
+        return self._is_left or self._parting.has_begun or self.transport.is_closing()
 
     def _waits(self) -> bool:
         if self.has_ended or self.timeout_keep_alive_task is not None:
@@ -478,8 +500,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _slices: Slices | None = None
     _message: bytearray | None = None
     """What has come of a message in fragments, from the second one on."""
-    _leaving_bytes: int | None = None
-    """Bytes that came after we refused a message; None before."""
     when_lost: Callable[[], None] | None = None
     """Is called once when the connection has ended."""
 
@@ -494,6 +514,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Takes our pure core; what it does not need of the request is for the application."""
         super().__init__(config, server_state, app_state)
         self._asked = query, headers
+        self._parting = Parting()
         self._pings: dict[object, object] = {}
         self.conn = Core(config.ws_max_size, logger=self.logger)
 
@@ -534,10 +555,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._slices.put(data)
 
     def _take(self, data: bytes) -> None:
-        if self._leaving_bytes is not None:
-            self._leaving_bytes += len(data)
-            if self._leaving_bytes > LEAVING_BYTES_MAX:
-                self.transport.abort()
+        if self._parting.has_begun:
+            self._parting.discard(data, self.transport)
             return
         self._partial_bytes += len(data)
         super().data_received(data)
@@ -576,8 +595,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         """Refuses a message, and with it all that follows; closes our side only, as `HttpProtocol.end`."""
-        if self._leaving_bytes is None and self.conn.close_sent is not None:
-            self._leaving_bytes = 0
+        if not self._parting.has_begun and self.conn.close_sent is not None:
+            self._parting.begin()
             code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
             self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
             self.transport.write(b"".join(self.conn.data_to_send()))
