@@ -194,6 +194,11 @@ class Hub:
         self._idle.set()
 
     @property
+    def evses(self) -> int:
+        """EVSEs on the board."""
+        return len(self.board)
+
+    @property
     def queued_items(self) -> int:
         """Reports waiting for their group."""
         return self._queued_items
