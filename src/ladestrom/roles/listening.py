@@ -15,7 +15,7 @@ from litestar import Litestar, asgi
 from litestar.config.compression import CompressionConfig
 from litestar.types import ControllerRouterHandler
 
-from ladestrom import housekeeping, server, tasks
+from ladestrom import housekeeping, tasks
 from ladestrom.config.address import ADDRESS_FILE, addresses, listening, url_of
 from ladestrom.edges import operations
 from ladestrom.edges.answers import COMPRESSED, on_error
@@ -24,6 +24,7 @@ from ladestrom.edges.methods import CrossOrigin, Methods
 from ladestrom.errors import InvalidSetting, NotReady
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context
+from ladestrom.server import assembly
 from ladestrom.transports.serving import Route
 
 logger = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class Listening:
         """Where metrics need no key; empty where they always do."""
         self._context = context
         self._died = died
-        self._servers: list[tuple[server.Server, asyncio.Task[Exception | None]]] = []
+        self._servers: list[tuple[assembly.Server, asyncio.Task[Exception | None]]] = []
 
     @property
     def serves(self) -> bool:
@@ -96,19 +97,19 @@ class Listening:
                 f"server.host is {host}, but no key exists yet: create one with "
                 "`ladestrom keys create` first, or listen on 127.0.0.1"
             )
-        listener = server.listen(host, port)
+        listener = assembly.listen(host, port)
         port = listener.getsockname()[1]
         self.url = listening(settings.server, port)
         await self._serve(
             listener,
-            lambda ready: server.make(
+            lambda ready: assembly.make(
                 CrossOrigin(Methods(app, stream), stream),
                 stream,
                 connections_per_address_max=limits.connections_per_address_max(settings),
                 header_timeout_s=settings.server.header_timeout_s,
                 keep_alive_s=int(settings.server.keep_alive_s),
                 drain_s=int(settings.server.drain_s),
-                ping_s=min(server.PING_S_MAX, ping_s),
+                ping_s=min(assembly.PING_S_MAX, ping_s),
                 listening=ready,
             ),
         )
@@ -132,10 +133,10 @@ class Listening:
             return
         host, _, port = settings.metrics.listen.rpartition(":")
         host = host.strip("[]") or "127.0.0.1"
-        listener = server.listen(host, int(port), "metrics.listen")
+        listener = assembly.listen(host, int(port), "metrics.listen")
         await self._serve(
             listener,
-            lambda ready: server.make_simple(
+            lambda ready: assembly.make_simple(
                 operations.MetricsPort(metrics),
                 keep_alive_s=int(settings.server.keep_alive_s),
                 listening=ready,
@@ -145,7 +146,7 @@ class Listening:
         logger.info("metrics without a key", url=self.metrics_url)
 
     async def _serve(
-        self, listener: socket.socket, make: Callable[[Callable[[], None]], server.Server]
+        self, listener: socket.socket, make: Callable[[Callable[[], None]], assembly.Server]
     ) -> None:
         """Starts a server; returns when it listens.
 
@@ -173,7 +174,7 @@ class Listening:
             (self._context.data / ADDRESS_FILE).unlink(missing_ok=True)
 
     @property
-    def everybody(self) -> server.Server:
+    def everybody(self) -> assembly.Server:
         """The server for everybody."""
         return self._servers[0][0]
 
@@ -191,7 +192,7 @@ async def _set(event: asyncio.Event) -> None:
     await event.wait()
 
 
-async def _serving(made: server.Server, listener: socket.socket, ready: asyncio.Event) -> Exception | None:
+async def _serving(made: assembly.Server, listener: socket.socket, ready: asyncio.Event) -> Exception | None:
     """Until the server ends. Gives what kept it from listening; what ends it later is raised."""
     try:
         await made.serve(sockets=[listener])

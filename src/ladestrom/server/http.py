@@ -1,118 +1,45 @@
-"""uvicorn, started in code, with two protocol classes of ours.
+"""One HTTP connection: uvicorn's httptools class with more limits.
 
-HTTP: uvicorn's httptools class, which in addition bounds the size of a request's head, closes connections
-whose bytes do not arrive or are not taken in time, and lets a request arrive before it closes on it.
-WebSocket: stream paths are served by `edges.websocket`; all others by uvicorn's own ASGI class, which in
-addition closes connections whose frames do not arrive in time.
+In addition it bounds the size of a request's head, closes connections whose bytes do not arrive or are not
+taken in time, and lets a request arrive before it closes on it. It hands the connection over to what follows
+HTTP: a stream, or another WebSocket.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
-from websockets.exceptions import InvalidHandshake
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import CloseCode, Frame
-from websockets.http11 import Request
 
-from ladestrom.core.shares import Held
-from ladestrom.credentials import ClientAddresses
-from ladestrom.edges.connection import CLOSE_S_MAX, StreamEdge, peer_of
+from ladestrom.edges.connection import StreamEdge, peer_of
 from ladestrom.edges.events import EventConnection
-from ladestrom.edges.slices import Slices
-from ladestrom.edges.websocket import BadHandshake, Core, WebSocketConnection
+from ladestrom.edges.websocket import BadHandshake, WebSocketConnection
 from ladestrom.errors import (
     BadRequest,
-    InvalidSetting,
     LadestromError,
     TooLarge,
     TooManyRequests,
 )
-from ladestrom.ingest.ocpp_server import COMPRESSION, MESSAGE_BYTES_MAX, PINGS
 from ladestrom.problem import MEDIA_TYPE, problem
+from ladestrom.server.gate import Gate
+from ladestrom.server.parting import Parting
+from ladestrom.server.websocket import WebSocketProtocol
 
-WEBSOCKET_BYTES_MAX = 8 * 1024 * 1024
-"""A report message: as much as a request's body."""
-PING_S_MAX: Final = 20.0
-"""Charge points are pinged twice within a heartbeat, and no less often than this, as uvicorn does."""
 HEADER_BYTES_MAX = 64 * 1024
-BACKLOG_CONNECTIONS = 4096
-LEAVING_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Bytes of a refused request that are read to no purpose, so that the client gets to read why."""
 RESPONSE_STALLED_S_MAX: Final = 30
 """A client that takes nothing of its answer for this long is cut off."""
-FRAME_GRACE_S: Final = 10
-"""A frame has this long, and a second more for each 64 KiB of it that arrived."""
-FRAME_BYTES_PER_S_MIN: Final = 64 * 1024
-DEFLATE: Final = ServerPerMessageDeflateFactory(
-    server_no_context_takeover=True, client_max_window_bits=12, compress_settings={"level": 1, "memLevel": 5}
-)
-"""permessage-deflate with those that send us many small messages (RFC 7692). What they send may refer to what
-they sent before: for that a connection keeps at most 12 KiB, or 40 KiB where the client cannot have a smaller
-window (`client_max_window_bits`). What we send is compressed on its own, so nothing is kept of it."""
 UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
 UPGRADE_LINE_BYTES_MAX: Final = 8_000
 """The pure core reads no longer line of an upgrade request, and no more lines, and would not say so."""
 UPGRADE_LINES_MAX: Final = 100
 
 
-class Gate:
-    """Lets each IP address have so many connections at once, whatever becomes of them."""
-
-    def __init__(self, addresses: ClientAddresses, per_address_max: int) -> None:
-        self._addresses = addresses
-        self._per_address_max = per_address_max
-        self._held = Held()
-
-    def enter(self, peer: str) -> Callable[[], None] | None:
-        """Takes a place; what is returned gives it back. None where the address has no share of its own.
-
-        Raises:
-            TooManyRequests: the address has its share.
-        """
-        address = self._addresses.sharer(peer)
-        if not address:
-            return None
-        if self._held[address] >= self._per_address_max:
-            raise TooManyRequests(
-                f"this IP address: {self._per_address_max} connections at a time; close some of them"
-            )
-        self._held.take(address)
-        return partial(self._held.give_back, address)
-
-
-class Parting:
-    """The end of a connection on which we have sent our last bytes.
-
-    What the client still sends is read and discarded: closing with bytes unread would be a reset, which could
-    cost the client our answer.
-    """
-
-    __slots__ = ("_discarded_bytes", "has_begun")
-
-    def __init__(self) -> None:
-        self.has_begun = False
-        self._discarded_bytes = 0
-
-    def begin(self) -> None:
-        """Our last bytes were sent."""
-        self.has_begun = True
-
-    def discard(self, data: bytes, transport: asyncio.Transport) -> None:
-        """Takes what came; aborts the connection if it is more than `LEAVING_BYTES_MAX`."""
-        self._discarded_bytes += len(data)
-        if self._discarded_bytes > LEAVING_BYTES_MAX:
-            transport.abort()
+Successor = WebSocketConnection | EventConnection | WebSocketProtocol
+"""What may follow HTTP on a connection."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -487,288 +414,3 @@ class _Outlet:
     def close(self) -> None:
         """Ends the connection once the request has arrived."""
         self._protocol.end()
-
-
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, for all paths that are no stream; ends connections whose frames do not arrive in time."""
-
-    conn: Core
-    _partial: asyncio.TimerHandle | None = None
-    _partial_began_s = 0.0
-    _partial_bytes = 0
-    _end: asyncio.TimerHandle | None = None
-    _slices: Slices | None = None
-    _message: bytearray | None = None
-    """What has come of a message in fragments, from the second one on."""
-    when_lost: Callable[[], None] | None = None
-    """Is called once when the connection has ended."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        query: bytes,
-        headers: Sequence[tuple[bytes, bytes]],
-    ) -> None:
-        """Takes our pure core; what it does not need of the request is for the application."""
-        super().__init__(config, server_state, app_state)
-        self._asked = query, headers
-        self._parting = Parting()
-        self._pings: dict[object, object] = {}
-        self.conn = Core(config.ws_max_size, logger=self.logger)
-
-    def handle_connect(self, event: Request) -> None:
-        """Gives the application the whole request, and the times of pings, which ASGI does not tell it."""
-        super().handle_connect(event)
-        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self.scope["query_string"], self.scope["headers"] = self._asked
-            self.scope["extensions"][PINGS] = self._pings
-
-    def handle_pong(self, event: Frame) -> None:
-        """A pong is a sign of life like a ping."""
-        self._pings["last_s"] = self.loop.time()
-        super().handle_pong(event)
-
-    def handle_ping(self) -> None:
-        """Notes when it came; the pong is the library's."""
-        self._pings["last_s"] = self.loop.time()
-        super().handle_ping()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clocks."""
-        if self._slices is not None:
-            self._slices.stop()
-            self._slices = None
-        self.conn.end()
-        self._stop_partial()
-        if self._end is not None:
-            self._end.cancel()
-        if self.when_lost is not None:
-            self.when_lost()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Starts the clock with the first byte of a message, and stops it with the last."""
-        if self._slices is None:
-            self._slices = Slices(self.transport, self._take, may_read=lambda: not self.read_paused)
-        self._slices.put(data)
-
-    def _take(self, data: bytes) -> None:
-        if self._parting.has_begun:
-            self._parting.discard(data, self.transport)
-            return
-        self._partial_bytes += len(data)
-        super().data_received(data)
-        self._expect_end()
-
-    def handle_events(self) -> None:
-        """Passes complete frames on."""
-        is_complete = bool(self.conn.events)
-        super().handle_events()
-        in_message = self.conn.current_size is not None
-        if is_complete and not in_message:
-            self._stop_partial()
-        if in_message or not is_complete or self.conn.reader.buffer:
-            self._start_partial()
-
-    def handle_cont(self, event: Frame) -> None:
-        """Adds to a message, so that it costs what its bytes do, however many fragments it comes in."""
-        if self._message is None:
-            self._message, self.frames = bytearray(self.frames[0]), []
-        self._message += event.data
-        if event.fin:
-            self.frames, self._message = [bytes(self._message)], None
-            self.send_receive_event_to_app()
-
-    def send_receive_event_to_app(self) -> None:
-        """Passes a message on. Text that is none ends the connection, without the traceback of uvicorn's."""
-        try:
-            if self.curr_msg_data_type == "text":
-                self.frames[0].decode()
-        except UnicodeDecodeError:
-            self.frames = []
-            self.conn.fail(CloseCode.INVALID_DATA, "the text is not UTF-8")
-            self.handle_parser_exception()
-        else:
-            super().send_receive_event_to_app()
-
-    def handle_parser_exception(self) -> None:
-        """Refuses a message, and with it all that follows; closes our side only, as `HttpProtocol.end`."""
-        if not self._parting.has_begun and self.conn.close_sent is not None:
-            self._parting.begin()
-            code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
-            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
-            self.transport.write_eof()
-            if self.read_paused:
-                self.read_paused = False
-                self.transport.resume_reading()
-        self._expect_end()
-
-    async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's own type is private
-        """Takes what the application says. A refused upgrade is complete; uvicorn would log an error."""
-        if message["type"] == "websocket.accept":
-            self._agree(message)
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            self.handshake_complete = True
-        self._expect_end()
-
-    def _agree(self, accepted: Mapping[str, Any]) -> None:
-        """What the application decides about messages, for which ASGI has no words."""
-        if MESSAGE_BYTES_MAX in accepted:
-            self.conn.limit(accepted[MESSAGE_BYTES_MAX])
-        if accepted.get(COMPRESSION):
-            self.conn.available_extensions = [DEFLATE]
-            # An offer that cannot be read is none: nobody needs compression to be understood.
-            with contextlib.suppress(InvalidHandshake):
-                header, self.conn.extensions = self.conn.process_extensions(self.request.headers)
-                if header is not None:
-                    self.response.headers["Sec-WebSocket-Extensions"] = header
-
-    async def run_asgi(self) -> None:
-        """The application's part, from the handshake to the end."""
-        await super().run_asgi()
-        self._expect_end()
-
-    def keepalive_timeout(self) -> None:
-        """No pong came. While we do not read and the peer takes what we write, the peer is not at fault."""
-        if self.read_paused and self.writable.is_set():
-            self.pong_timer = self.loop.call_later(self.ping_timeout or 0, self.keepalive_timeout)
-            return
-        super().keepalive_timeout()
-        self._expect_end()
-
-    def shutdown(self) -> None:
-        """The server stops."""
-        super().shutdown()
-        self._expect_end()
-
-    def _expect_end(self) -> None:
-        """Sees to it that a closed connection ends, even if its peer does not take what waits."""
-        if self._end is None and not self.disconnected and (self.close_sent or self.transport.is_closing()):
-            self._end = self.loop.call_later(self.close_timeout + CLOSE_S_MAX, self.transport.abort)
-
-    def _start_partial(self) -> None:
-        if self._partial is None and not self.transport.is_closing():
-            self._partial_began_s = self.loop.time()
-            self._partial_bytes = 0
-            self._partial = self.loop.call_later(FRAME_GRACE_S, self._late)
-
-    def _stop_partial(self) -> None:
-        if self._partial is not None:
-            self._partial.cancel()
-            self._partial = None
-
-    def _late(self) -> None:
-        self._partial = None
-        now_s = self.loop.time()
-        due_s = self._partial_began_s + FRAME_GRACE_S + self._partial_bytes / FRAME_BYTES_PER_S_MIN
-        if self.read_paused:
-            # It is we who keep the rest of it waiting.
-            due_s = now_s + FRAME_GRACE_S
-        if due_s > now_s:
-            self._partial = self.loop.call_at(due_s, self._late)
-        elif not self.transport.is_closing():
-            self.conn.fail(CloseCode.POLICY_VIOLATION, "a frame did not arrive in time")
-            self.handle_parser_exception()
-
-
-Successor = WebSocketConnection | EventConnection | WebSocketProtocol
-"""What may follow HTTP on a connection."""
-
-
-class Server(uvicorn.Server):
-    """Tells when it listens; leaves signals to whoever runs it."""
-
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._listening = listening
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """None: `signals` does."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts to listen."""
-        await super().startup(sockets)
-        if self.started:
-            self._listening()
-
-
-def listen(host: str, port: int, setting: str = "--port") -> socket.socket:
-    """A bound socket; `setting` is what chooses its port.
-
-    Raises:
-        InvalidSetting: the address cannot be had; says why and what to do.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listener.close()
-        why = error.strerror if isinstance(error, OSError) else "a port is a number from 0 to 65535"
-        raise InvalidSetting(
-            f"cannot listen on {host}:{port} ({why}); stop what uses it, or choose another {setting}"
-        ) from error
-    return listener
-
-
-def make_simple(
-    app: Any,  # noqa: ANN401 - an ASGI application; uvicorn's own type is private
-    *,
-    keep_alive_s: int,
-    listening: Callable[[], None],
-) -> Server:
-    """The server of a port on loopback that has one small application, and no streams."""
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=keep_alive_s,
-        timeout_graceful_shutdown=1,
-        proxy_headers=False,
-    )
-    return Server(config, listening)
-
-
-def make(  # noqa: PLR0913 - what a server is made of, by name
-    app: Any,  # noqa: ANN401 - an ASGI application; uvicorn's own type is private
-    edge: StreamEdge,
-    *,
-    connections_per_address_max: int,
-    header_timeout_s: float,
-    keep_alive_s: int,
-    drain_s: int,
-    ping_s: float,
-    listening: Callable[[], None],
-) -> Server:
-    """The server for one application. `ping_s` is how often WebSockets that are no streams are pinged."""
-    config = uvicorn.Config(
-        app,
-        http=HttpProtocol.bound(edge, Gate(edge.addresses, connections_per_address_max), header_timeout_s),
-        ws=WebSocketProtocol,
-        ws_max_size=WEBSOCKET_BYTES_MAX,
-        ws_ping_interval=ping_s,
-        # Charge points may have it (`DEFLATE`); reports come compressed over HTTP.
-        ws_per_message_deflate=False,
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=keep_alive_s,
-        timeout_graceful_shutdown=drain_s,
-        backlog=BACKLOG_CONNECTIONS,
-        proxy_headers=False,
-    )
-    return Server(config, listening)
