@@ -140,7 +140,7 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
     released = threading.Event()
     hub = server.app.writer.hub
     report = StatusReport(IDS[0], Status.CHARGING, False, now(), "alfa", "CHARGING")
-    server.call(lambda: server.log._writer.submit(released.wait, DEADLINE_S))
+    server.call(lambda: server.log._writer.do(lambda: released.wait(DEADLINE_S)))
     try:
         submitting = asyncio.run_coroutine_threadsafe(
             hub.submit(server.app.context.operators["alfa"], [report]), server._loop
