@@ -81,7 +81,8 @@ class App:
             over_view=self.reader.over_view,
         )
         self.console = Console(context, log, store, self.writer, self.ingest, self.reader, refresh)
-        self.web = listening.web(self.ingest.routes, [*self.reader.routes(), *self.console.routes()])
+        self._routes = self.ingest.routes
+        self.web = listening.web(self._routes, [*self.reader.routes(), *self.console.routes()])
         self.listening = Listening(context, self._stop_loudly)
         self.following.feed(self.writer, self.ingest, lambda: self.listening.serves)
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,7 +128,7 @@ class App:
         Raises:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
         """
-        await self.listening.begin(self.web, self.reader.stream, self.ingest.ping_s)
+        await self.listening.begin(self.web, self._routes, self.reader.stream, self.ingest.ping_s)
         await self.listening.begin_metrics(self.console.metrics)
         await self.listening.tell_commands()
         self.ingest.sources.start()

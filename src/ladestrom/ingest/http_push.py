@@ -197,9 +197,8 @@ class PushEndpoint:
         if path.startswith("/"):
             raise NotFound("nothing is here")
         headers = _headers(scope)
-        reporter = self._reporter(scope, headers)
-        name = reporter().name
-        if not self._ordered or self._request(scope).query.get(DRY_RUN) == "1":
+        name, reporter = self._reporter(scope, headers)
+        if not self._ordered or query_of(scope).get(DRY_RUN) == "1":
             async with self.held(name, self._size(headers)):
                 began = self._services.intake.begin()
                 request = self._request(scope, headers, path, await self._body(headers, receive))
@@ -286,12 +285,15 @@ class PushEndpoint:
         body = without_keys(answer.body)
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
 
-    def _reporter(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> Reporter:
+    def _reporter(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> tuple[str, Reporter]:
+        """Name of the operator that the sender reports for, and what gives it with its rights."""
         certificates = self._services.certificates
         if certificates is not None and not (headers.get("authorization") or headers.get("x-api-key")):
-            return partial(certificates.operator, headers, (scope.get("client") or ("",))[0])
+            reporter = partial(certificates.operator, headers, (scope.get("client") or ("",))[0])
+            return reporter().name, reporter
         door = self._services.door
-        return partial(door.reporter, door.credential(headers, Scope.REPORT, basic=self._basic).key_id)
+        credential = door.credential(headers, Scope.REPORT, basic=self._basic)
+        return credential.operator or "", partial(door.reporter, credential.key_id)
 
 
 def _is_dry_run(request: Request) -> bool:
@@ -300,7 +302,7 @@ def _is_dry_run(request: Request) -> bool:
     Raises:
         BadRequest: `dry_run` is neither 1 nor 0.
     """
-    said = request.query.get(DRY_RUN, "0")
+    said = request.query.get(DRY_RUN, "0") if request.query else "0"
     if said not in {"0", "1"}:
         raise BadRequest(f"{DRY_RUN}={quoted(said, 40)} is not 1 or 0")
     return said == "1"

@@ -30,6 +30,7 @@ from ladestrom.server.parting import Parting
 from ladestrom.server.websocket import WebSocketProtocol
 
 HEADER_BYTES_MAX = 64 * 1024
+SEPARATORS_BYTES: Final = len(b": \r\n")
 RESPONSE_STALLED_S_MAX: Final = 30
 """A client that takes nothing of its answer for this long is cut off."""
 UPGRADE_HEADERS: Final = (b"connection", b"upgrade", b"sec-websocket-")
@@ -140,24 +141,23 @@ class HttpProtocol(HttpToolsProtocol):
     # -- the parser's callbacks --------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """Starts the clock of the next request's head."""
+        """The next request's head begins; `data_received` starts its clock, unless it ends at once."""
         super().on_message_begin()
         self._begun = self._in_head = True
         self._head_bytes = 0
-        if self._deadline is None:
-            self._start_clock()
 
     def on_headers_complete(self) -> None:
         """The head is there; what answers it closes through `end`."""
         self._stop_clock()
-        separators = len(b": \r\n")
-        self._head_bytes = len(self.url) + sum(
-            len(name) + len(value) + separators for name, value in self.headers
-        )
-        if self._head_bytes > HEADER_BYTES_MAX:
+        head_bytes, hosts = len(self.url), 0
+        for name, value in self.headers:
+            head_bytes += len(name) + len(value) + SEPARATORS_BYTES
+            hosts += name == b"host"
+        self._head_bytes = head_bytes
+        if head_bytes > HEADER_BYTES_MAX:
             # The parser stops, and uvicorn calls `send_400_response`.
             raise TooLarge
-        if sum(name == b"host" for name, _ in self.headers) > 1:
+        if hosts > 1:
             # RFC 9112, section 3.2
             raise BadRequest
         self._in_head = False
@@ -175,7 +175,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not before:
             self._has_asked = True
-            self.cycle.transport = _Outlet(self)  # type: ignore[assignment]
+            self.cycle.transport = _Outlet(self, self.cycle)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         """The request is there. When it was answered before, the connection is idle from now on."""
@@ -395,15 +395,39 @@ def _head(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) 
 
 
 class _Outlet:
-    """The transport as a response sees it."""
+    """The transport as a response sees it.
 
-    __slots__ = ("_protocol",)
+    A response's head goes out with what follows it in the same step of the loop: in one system call and in
+    one packet.
+    """
 
-    def __init__(self, protocol: HttpProtocol) -> None:
+    __slots__ = ("_cycle", "_has_head", "_head", "_protocol")
+
+    def __init__(self, protocol: HttpProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
+        self._cycle = cycle
+        # Nothing follows the head of a response to HEAD.
+        self._has_head = cycle.scope["method"] == "HEAD"
+        """Whether the head was given, or is not to wait."""
+        self._head = b""
+        """While it waits for what follows it."""
 
     def write(self, data: bytes) -> None:
-        """Part of the response."""
+        """Part of the response, or the line before it that asks for the body (RFC 9110, section 15.2.1)."""
+        if not self._has_head and self._cycle.response_started:
+            self._has_head = True
+            self._head = data
+            self._protocol.loop.call_soon(self._flush)
+            return
+        head, self._head = self._head, b""
+        self._say(head + data)
+
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._say(head)
+
+    def _say(self, data: bytes) -> None:
         if not self._protocol.has_ended:
             self._protocol.transport.write(data)
 
@@ -413,4 +437,5 @@ class _Outlet:
 
     def close(self) -> None:
         """Ends the connection once the request has arrived."""
+        self._flush()
         self._protocol.end()

@@ -558,7 +558,8 @@ class Hub:
         tally.reports += outcome.accepted + outcome.unchanged + len(outcome.refused)
         tally.changes += outcome.accepted
         tally.stale += outcome.stale
-        self._rapid.spend(submission.operator.name, outcome.rapid, self._steady())
+        if outcome.rapid:
+            self._rapid.spend(submission.operator.name, outcome.rapid, self._steady())
         for refusal in outcome.refused:
             tally.refused[refusal.reason] += 1
         if submission.reports and outcome.taking is not None:
