@@ -133,6 +133,7 @@ class App:
         await self.listening.tell_commands()
         self.ingest.sources.start()
         for chore in (
+            housekeeping.Chore(process.GIVE_BACK_EVERY_S, process.give_back),
             *self.following.chores(),
             *self.reader.chores(),
             *self.writer.chores(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import gc
 import os
 import resource
@@ -10,6 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+GIVE_BACK_EVERY_S: Final = 10.0
+"""A call takes 1 to 3 ms with 100,000 EVSEs, and what it gives back is some MiB of buffers."""
 
 
 def memory_bytes() -> int:
@@ -30,6 +36,17 @@ def started_s() -> float:
     except (OSError, ValueError, AttributeError):
         return time.monotonic()
     return time.monotonic() - (boot - ticks)
+
+
+async def give_back() -> None:
+    """Gives the system back what was freed, where the allocator of the C library keeps it.
+
+    glibc's keeps what lies between pieces that are in use, and messages of all sizes for those who come and
+    go leave ever more of it. In a thread: the loop may go on, unless it needs the allocator just then.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        await asyncio.to_thread(trim, 0)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import apsw
 import msgspec
+from msgspec.structs import force_setattr
 
 from ladestrom.core.board import fold
 from ladestrom.errors import LogDamaged, LogFailure
@@ -51,6 +52,14 @@ _TABLES: Final = frozenset({"meta", "entries", "board"})
 _ENTRIES: Final = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 _DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 """What SQLite says of a file that is damaged; the last is a text that is none."""
+
+SHARED_MAX: Final = 100_000
+"""Values of which there is one object for all rows, while the board is read: some 15 MB."""
+_SHARED_OF_ROWS: Final = ("observed_at", "heard_at", "source", "feed")
+_SHARED_OF_CHANGES: Final = (
+    "station", "changed_at", "observed_at", "received_at", "source", "raw", "was_source"
+)  # fmt: skip
+"""What many EVSEs have in common, or one has several times."""
 
 _seq: Final = attrgetter("seq")
 encode = msgspec.json.Encoder().encode
@@ -165,9 +174,11 @@ def board(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[list
     """
     times = kept_times(connection)
     found: dict[str, BoardRow] = {}
+    shared: dict[object, Any] = {}
     try:
         for (body,) in connection.execute("SELECT body FROM board"):
             row = _decode_row(body)
+            _share(row, shared)
             found[row.change.evse] = row
     except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
         raise LogDamaged(f"the board's checkpoint cannot be read ({error})") from error
@@ -179,6 +190,19 @@ def board(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[list
             times = fold(found, entry, times)
             seq = entry.seq
     return sorted(found.values(), key=lambda row: row.seq), times
+
+
+def _share(row: BoardRow, shared: dict[object, Any]) -> None:
+    """Lets a row that was just decoded have what is equal in others, too: half of it, in memory."""
+    if len(shared) > SHARED_MAX:
+        shared.clear()
+    change, share = row.change, shared.setdefault
+    for name in _SHARED_OF_CHANGES:
+        value = getattr(change, name)
+        force_setattr(change, name, share(value, value))
+    for name in _SHARED_OF_ROWS:
+        value = getattr(row, name)
+        setattr(row, name, share(value, value))
 
 
 def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:
