@@ -107,11 +107,14 @@ class App:
 
     async def recover(self) -> None:
         """Fills board and view from the log, then brings the registry and the keys up to date."""
-        rows = await self.writer.recover()
-        self.reader.load(rows, self.log.last.seq)
-        self._start(self.writer.hub.run(), "hub")
-        self._start(self.reader.broadcast.run(), "broadcast")
-        await self.following.refresh(everything=True)
+        with process.keeping():
+            rows = await self.writer.recover()
+            self.reader.load(rows, self.log.last.seq)
+            self._start(self.writer.hub.run(), "hub")
+            self._start(self.reader.broadcast.run(), "broadcast")
+            await self.following.refresh(everything=True)
+            # Everything is gone through once, and before anybody is there to wait for it.
+            gc.collect()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(tasks.start(work, name, self._stop_loudly))

@@ -14,6 +14,9 @@ from typing import Final
 PIECES: Final = 4
 """Units are written in pieces of a quarter of the limit. The transport is full at three quarters, so that one
 more piece does not exceed the limit; it takes more when a quarter is left, so that its peer does not wait."""
+STEP_BYTES_MAX: Final = 1024 * 1024
+"""Written before others have their turn: to hand it to the system takes 1 to 4 ms. A fast peer takes many times
+as much at once."""
 PONG: Final = 0x8A
 """First byte of a pong (RFC 6455, section 5.2)."""
 
@@ -24,7 +27,17 @@ class SendQueue:
     Many connections wait for the same units, such as a snapshot: each keeps references, and no copy.
     """
 
-    __slots__ = ("_between", "_rest", "_then", "_transport", "_units", "is_full", "piece_bytes", "size")
+    __slots__ = (
+        "_between",
+        "_left_bytes",
+        "_rest",
+        "_then",
+        "_transport",
+        "_units",
+        "is_full",
+        "piece_bytes",
+        "size",
+    )
 
     def __init__(self, transport: asyncio.Transport, bytes_max: int) -> None:
         """Args:
@@ -36,6 +49,8 @@ class SendQueue:
         """Whether the transport takes no more now; set by its protocol, which is told."""
         self.size = 0
         """Bytes that wait here, without those that the transport has."""
+        self._left_bytes = STEP_BYTES_MAX
+        """May be written until `renew` is called."""
         self._transport = transport
         self._units: deque[bytes] | None = None
         """None while none waits: an empty one takes 0.7 KiB, and most connections are without."""
@@ -49,6 +64,15 @@ class SendQueue:
         """Sets the transport's limits. Where they are exceeded already, its protocol is told at once."""
         high = self.piece_bytes * (PIECES - 1)
         self._transport.set_write_buffer_limits(high=high, low=self.piece_bytes)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether so much was written that others have their turn first; then `renew` is to be called."""
+        return self._left_bytes <= 0
+
+    def renew(self) -> None:
+        """Others had their turn."""
+        self._left_bytes = STEP_BYTES_MAX
 
     @property
     def has_control(self) -> bool:
@@ -90,7 +114,7 @@ class SendQueue:
 
     def feed(self) -> bool:
         """Writes what the transport takes; whether nothing waits here then."""
-        while not self.is_full:
+        while not self.is_full and self._left_bytes > 0:
             piece = self._next_piece()
             if piece is None:
                 then, self._then = self._then, None
@@ -98,6 +122,7 @@ class SendQueue:
                     then()
                 return True
             self.size -= len(piece)
+            self._left_bytes -= len(piece)
             self._transport.write(piece)
         return not self.size
 
