@@ -15,8 +15,8 @@ PIECES: Final = 4
 """Units are written in pieces of a quarter of the limit. The transport is full at three quarters, so that one
 more piece does not exceed the limit; it takes more when a quarter is left, so that its peer does not wait."""
 STEP_BYTES_MAX: Final = 1024 * 1024
-"""Written before others have their turn: to hand it to the system takes 1 to 4 ms. A fast peer takes many times
-as much at once."""
+"""Written before others have their turn: to hand it to the system takes 1 to 4 ms. The peer may be fast
+enough to take many times as much at once."""
 PONG: Final = 0x8A
 """First byte of a pong (RFC 6455, section 5.2)."""
 
