@@ -29,15 +29,15 @@ from ladestrom.protocols.ocpp_frames import (
     payload_of,
     tell_time,
 )
-from ladestrom.protocols.ocpp_points import WHOLE, Connector, Said, unmapped
+from ladestrom.protocols.ocpp_points import WHOLE, Connector, PointStatus, unmapped
 
 STATUSES: Final = Vocabulary(
     {
-        "Available": Said(Status.AVAILABLE, "Available"),
-        "Occupied": Said(Status.CHARGING, "Occupied"),
-        "Reserved": Said(Status.RESERVED, "Reserved"),
-        "Unavailable": Said(Status.INOPERATIVE, "Unavailable"),
-        "Faulted": Said(Status.OUTOFORDER, "Faulted", error=True),
+        "Available": PointStatus(Status.AVAILABLE, "Available"),
+        "Occupied": PointStatus(Status.CHARGING, "Occupied"),
+        "Reserved": PointStatus(Status.RESERVED, "Reserved"),
+        "Unavailable": PointStatus(Status.INOPERATIVE, "Unavailable"),
+        "Faulted": PointStatus(Status.OUTOFORDER, "Faulted", error=True),
     }
 )
 """ConnectorStatusEnumType, and the values of AvailabilityState."""

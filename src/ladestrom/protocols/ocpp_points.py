@@ -86,7 +86,7 @@ def layout(station: Station | None, chosen: Mapping[int, str]) -> Layout:
     return Layout(there, {number: counts[places[key]] for number, key in there.items()})
 
 
-class Said(msgspec.Struct, frozen=True, gc=False):
+class PointStatus(msgspec.Struct, frozen=True, gc=False):
     """A status as a charge point says it, in our words."""
 
     status: Status
@@ -96,9 +96,9 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     """False for a word that the version does not have."""
 
 
-def unmapped(word: str) -> Said:
+def unmapped(word: str) -> PointStatus:
     """What follows from a word that the version does not have: what was before does not hold any more."""
-    return Said(Status.UNKNOWN, word, is_mapped=False)
+    return PointStatus(Status.UNKNOWN, word, is_mapped=False)
 
 
 class _LastWord:
@@ -107,7 +107,7 @@ class _LastWord:
     __slots__ = ("problem", "said", "turn")
 
     def __init__(self) -> None:
-        self.said: Said | None = None
+        self.said: PointStatus | None = None
         self.problem = False
         self.turn = 0
         """When it was said: one more than what was said before, of whatever."""
@@ -125,7 +125,7 @@ class _Evse:
     def __init__(self) -> None:
         self.whole = _LastWord()
         self.members: dict[Connector, _LastWord] = {}
-        self.reported: Said | None = None
+        self.reported: PointStatus | None = None
         self.reported_at: Millis | None = None
         """The stamp of the last report; when it was said, where it had none."""
 
@@ -180,7 +180,7 @@ class Points:
         return connector == 1 or 0 < connector <= self._layout.connectors.get(number, 1)
 
     def tell(
-        self, into: Gathering, where: Connector, said: Said, observed_at: Millis | None, now: Millis
+        self, into: Gathering, where: Connector, said: PointStatus, observed_at: Millis | None, now: Millis
     ) -> None:
         """A connector, an EVSE or the charge point says its status.
 
@@ -260,7 +260,7 @@ class Points:
         for written in sorted(before - self._written()):
             evse = self._evses.pop(written, None)
             if evse is not None:
-                self._put(into, written, evse, Said(Status.UNKNOWN, "numbering"), None, now)
+                self._put(into, written, evse, PointStatus(Status.UNKNOWN, "numbering"), None, now)
 
     def _find(self, into: Gathering, where: Connector, now: Millis) -> tuple[str, _Evse] | None:
         written = self._layout.evses.get(where[0])
@@ -282,7 +282,7 @@ class Points:
             evse = self._evses[written] = _Evse()
         return written, evse
 
-    def _tell_all(self, into: Gathering, said: Said, stamp: Millis | None, now: Millis) -> None:
+    def _tell_all(self, into: Gathering, said: PointStatus, stamp: Millis | None, now: Millis) -> None:
         station = self._station
         was_hard = station.is_hard
         station.said = said
@@ -293,7 +293,7 @@ class Points:
                 evse = self._evses[written] = _Evse()
             if not self._report(into, written, evse, stamp, now) and was_hard:
                 # What lay over it is gone, and it has said nothing of itself.
-                self._put(into, written, evse, Said(Status.UNKNOWN, said.raw), stamp, now)
+                self._put(into, written, evse, PointStatus(Status.UNKNOWN, said.raw), stamp, now)
 
     def _report(self, into: Gathering, written: str, evse: _Evse, stamp: Millis | None, now: Millis) -> bool:
         """Reports what the EVSE is now; whether that is known."""
@@ -305,12 +305,12 @@ class Points:
         for told in (station, evse.whole, *evse.members.values()):
             error = error or told.problem or (told.said is not None and told.said.error)
         if error is not said.error:
-            said = Said(said.status, said.raw, error)
+            said = PointStatus(said.status, said.raw, error)
         self._put(into, written, evse, said, stamp, now)
         return True
 
     def _put(
-        self, into: Gathering, written: str, evse: _Evse, said: Said, stamp: Millis | None, now: Millis
+        self, into: Gathering, written: str, evse: _Evse, said: PointStatus, stamp: Millis | None, now: Millis
     ) -> None:
         evse.reported = said
         evse.reported_at = now if stamp is None else stamp
@@ -331,7 +331,7 @@ def _told(evse: _Evse, where: Connector) -> _LastWord | None:
     return told
 
 
-def _own(evse: _Evse) -> Said | None:
+def _own(evse: _Evse) -> PointStatus | None:
     """What the EVSE says of itself, and its connectors of themselves."""
     whole = evse.whole
     if whole.is_hard or not evse.members:
@@ -346,7 +346,7 @@ def _own(evse: _Evse) -> Said | None:
     return whole.said if whole.said is not None and (found is None or whole.turn > newest) else found
 
 
-def _first(evse: _Evse) -> Said | None:
+def _first(evse: _Evse) -> PointStatus | None:
     said = [told.said for told in evse.members.values() if told.said is not None]
     for status in TAKES:
         for each in said:
