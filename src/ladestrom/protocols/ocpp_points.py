@@ -298,7 +298,9 @@ class Points:
     def _report(self, into: Gathering, written: str, evse: _Evse, stamp: Millis | None, now: Millis) -> bool:
         """Reports what the EVSE is now; whether that is known."""
         station = self._station
-        said = station.said if station.is_hard else _own(evse)
+        said = station.said
+        if said is None or not station.is_hard:
+            said = _own(evse)
         if said is None:
             return False
         error = said.error
@@ -334,7 +336,7 @@ def _told(evse: _Evse, where: Connector) -> _LastWord | None:
 def _own(evse: _Evse) -> PointStatus | None:
     """What the EVSE says of itself, and its connectors of themselves."""
     whole = evse.whole
-    if whole.is_hard or not evse.members:
+    if not evse.members or (whole.said is not None and whole.is_hard):
         return whole.said
     if len(evse.members) == 1:
         (told,) = evse.members.values()
