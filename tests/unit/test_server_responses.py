@@ -1,12 +1,18 @@
-"""How responses go out: a head with its body, and what does not wait for one."""
+"""What our HTTP server adds for reports: how responses go out, and that it is known when a body has arrived."""
 
 from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
+from tests.patience import DEADLINE_S
+
+from ladestrom.credentials import ClientAddresses
+from ladestrom.ingest.http_push import ARRIVED
 from ladestrom.roles.listening import Posts
+from ladestrom.server.assembly import listen, make
 from ladestrom.server.http import _Outlet
 from ladestrom.transports.serving import Route
 
@@ -105,3 +111,46 @@ async def test_only_posts_to_paths_that_take_them_pass_by_the_framework() -> Non
         ("framework", "POST"),
         ("framework", ""),
     ]
+
+
+async def test_the_application_knows_whether_the_whole_body_has_arrived() -> None:
+    told: list[bool] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        told.append(ARRIVED in scope.get("extensions", ()))
+        message = await receive()
+        while message["more_body"]:
+            message = await receive()
+        told.append(ARRIVED in scope.get("extensions", ()))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    listener, listening = listen("127.0.0.1", 0), asyncio.Event()
+    edge = Mock(addresses=ClientAddresses(()), sockets={}, events={})
+    server = make(
+        application,
+        edge,
+        connections_per_address_max=1,
+        header_timeout_s=DEADLINE_S,
+        keep_alive_s=5,
+        drain_s=5,
+        ping_s=DEADLINE_S,
+        listening=listening.set,
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await listening.wait()
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+        head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n"
+        writer.write(head + b"body")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.write(head + b"bo")
+        while len(told) < 3:
+            await asyncio.sleep(0)
+        writer.write(b"dy")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.close()
+    finally:
+        server.should_exit = True
+        await serving
+    assert told == [True, True, False, True]

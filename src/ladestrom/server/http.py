@@ -24,6 +24,7 @@ from ladestrom.errors import (
     TooLarge,
     TooManyRequests,
 )
+from ladestrom.ingest.http_push import ARRIVED
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.server.gate import Gate
 from ladestrom.server.parting import Parting
@@ -182,6 +183,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_at_end():
             return
         super().on_message_complete()
+        self.scope["extensions"] = {ARRIVED: {}}
         self._begun = False
         self._in_head = True
         self._head_bytes = 0
