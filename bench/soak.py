@@ -425,7 +425,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ladestrom-soak-") as name:
         directory = Path(name)
         file = directory / "steps"
-        settings = {"stream.selections_max": str(4 * load.selections)}
+        # All come with one key.
+        most = str(4 * load.selections)
+        settings = {"stream.selections_max": most, "stream.selections_share_max": most}
         with Ladestrom.started(
             directory,
             stations=options.evses // EVSES_PER_STATION,
