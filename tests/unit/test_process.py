@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from collections.abc import Callable
 
@@ -39,3 +40,13 @@ async def test_a_c_library_that_gives_back_itself_is_left_alone(
     else:
         monkeypatch.setattr(ctypes, "CDLL", missing)
     await process.give_back()
+
+
+def test_nothing_is_collected_until_the_outermost_block_ends() -> None:
+    assert gc.isenabled()
+    with process.keeping():
+        with process.keeping():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.unfreeze()
