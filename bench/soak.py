@@ -5,8 +5,9 @@
 
 Consumers of all kinds come, read, choose anew and leave; operators report changes at even distances, and `/livez`
 is asked 20 times a second. Memory is looked at each second; its slope is that of the last two thirds of the time.
-In the end all have left, and what is still in memory is counted. The server runs with a probe in its loop
-(`probed.py`), which says how long its longest step was.
+What those who are there take varies by some 20 MiB, so a slope of minutes says little of an hour: all leave after
+each third of the time, and the memory that is left then is compared, too. In the end what is still in memory is
+counted. The server runs with a probe in its loop (`probed.py`), which says how long its longest step was.
 
 With `--crowd` 1,000 consumers with as many selections are there at each time, and 10,000 come in half an hour. They
 are at rest for the first fifth of the time: what a change costs while they come and go is compared with that.
@@ -60,8 +61,11 @@ PONG: Final = struct.pack("!BB", 0x8A, 0x80) + bytes(4)
 """RFC 6455, section 5.5.3; the mask is 0."""
 ANSWER_DEADLINE_S: Final = 60.0
 RECEIVE_BYTES: Final = 256 * 1024
-AFTERWARDS_S: Final = 10.0
-"""From when the last one has left to the count."""
+AFTERWARDS_S: Final = 25.0
+"""From when the last one has left to the count: the server gives memory back every ten seconds."""
+LATELY_S: Final = 12.0
+"""Of the memory that was seen for so long before the count, the least."""
+PARTS: Final = 3
 REQUEST: Final = "RequestResponseCycle.run_asgi"
 """What answers a request: changes and looks at `/livez` go on until the end."""
 SLOPE_MIB_PER_HOUR_MAX: Final = 1.0
@@ -80,6 +84,8 @@ class Load(NamedTuple):
     stay_s: float
     rest_share: float
     """Of the time, at its start, in which nobody comes or goes."""
+    parts: int
+    """After each of which all leave."""
 
 
 def selections(count: int, stations: int) -> list[str]:
@@ -305,16 +311,19 @@ def soak(own: Ladestrom, load: Load, file: Path) -> tuple[str, list[str]]:
     pid = own.running.pid
     seconds = load.minutes * 60
     rest_s = seconds * load.rest_share
-    crowd = Crowd(own, load, random.Random(SEED))
+    crowds = [Crowd(own, load, random.Random(SEED + part)) for part in range(load.parts)]
+    kept: list[tuple[float, float]] = []
     with going_on(own, load.changes_per_s) as (feed, watch):
         time.sleep(AFTERWARDS_S)
         census = count(pid, file)
         began_s = time.monotonic()
-        asyncio.run(crowd.run(rest_s, seconds))
-        ended_s = time.monotonic()
-        time.sleep(AFTERWARDS_S)
+        for crowd in crowds:
+            asyncio.run(crowd.run(rest_s, seconds / load.parts))
+            ended_s = time.monotonic()
+            time.sleep(AFTERWARDS_S)
+            now_s = time.monotonic()
+            kept.append((now_s, min(kib for at_s, kib in watch.memory if at_s > now_s - LATELY_S) / 1024))
         left = count(pid, file)
-    kept = rss_kib(pid) / 1024
     steps = probed.read(file, began_s, ended_s)
     livez = statistics.quantiles(watch.livez_ms, n=100)
     slope = slope_mib_per_hour(watch.memory, began_s + seconds / 3)
@@ -322,8 +331,8 @@ def soak(own: Ladestrom, load: Load, file: Path) -> tuple[str, list[str]]:
     early = median_mib(watch.memory, began_s + seconds / 4, began_s + seconds / 3)
     late = median_mib(watch.memory, ended_s - seconds / 12, ended_s)
     rows = [
-        ("consumers that came", f"{crowd.came:,}", ""),
-        ("selections chosen anew", f"{crowd.selected:,}", ""),
+        ("consumers that came", f"{sum(crowd.came for crowd in crowds):,}", ""),
+        ("selections chosen anew", f"{sum(crowd.selected for crowd in crowds):,}", ""),
         ("changes", f"{len(own.road.sent_ns):,}", ""),
         ("memory after a third, MiB", f"{early:.1f}", ""),
         ("at the end, MiB", f"{late:.1f}", f"at most {KEPT_MIB_MAX:g} more"),
@@ -332,7 +341,8 @@ def soak(own: Ladestrom, load: Load, file: Path) -> tuple[str, list[str]]:
             f"{slope:+.1f}",
             f"at most {SLOPE_MIB_PER_HOUR_MAX:g}",
         ),
-        ("when all have left, MiB", f"{kept:.1f}", ""),
+        ("each time when all have left, MiB", ", ".join(f"{mib:.1f}" for _, mib in kept), ""),
+        *([("more each time, MiB an hour", *more_kept(kept))] if len(kept) > 1 else []),
         (
             "channels, rows, consumers in memory then",
             f"{left.channels}, {left.rows}, {left.subscribers}",
@@ -361,10 +371,16 @@ def soak(own: Ladestrom, load: Load, file: Path) -> tuple[str, list[str]]:
         moving = feed.change_us(began_s + rest_s + FEED_S, ended_s)
         rows.append(("CPU us a change at rest", f"{at_rest:.0f}", ""))
         rows.append(("while they come and go", f"{moving:.0f}", f"at most {CHANGE_RATIO_MAX:g} times that"))
-    wrongs = crowd.wrongs[:10]
+    wrongs = [wrong for crowd in crowds for wrong in crowd.wrongs][:10]
     if left.channels or left.rows or left.subscribers:
         wrongs.append(f"when all have left, there are still {left}")
     return table(("what", "measured", "promised"), rows), wrongs
+
+
+def more_kept(kept: Sequence[tuple[float, float]]) -> tuple[str, str]:
+    """How fast what is left grows, and what is promised."""
+    slope = statistics.linear_regression(*zip(*kept, strict=True)).slope * 3600
+    return f"{slope:+.1f}", f"at most {SLOPE_MIB_PER_HOUR_MAX:g}"
 
 
 def more_tasks(before: probed.Census, then: probed.Census) -> str:
@@ -392,7 +408,11 @@ def main() -> int:
     parser.add_argument("--quiet-s", type=float, default=0.0, help="wait at most so long for a quiet machine")
     options = parser.parse_args()
     conditions = Conditions(options.quiet_s)
-    usual = Load(30, 200, 1_000, 1_000, 144.0, 0.2) if options.crowd else Load(15, 200, 60, 30, STAY_S, 0.0)
+    usual = (
+        Load(30, 200, 1_000, 1_000, 144.0, 0.2, 1)
+        if options.crowd
+        else Load(15, 200, 60, 30, STAY_S, 0.0, PARTS)
+    )
     load = usual._replace(
         minutes=options.minutes or usual.minutes,
         changes_per_s=options.changes_per_s,
@@ -405,7 +425,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ladestrom-soak-") as name:
         directory = Path(name)
         file = directory / "steps"
-        settings = {"stream.selections_max": str(4 * load.selections)}
+        # All come with one key.
+        most = str(4 * load.selections)
+        settings = {"stream.selections_max": most, "stream.selections_share_max": most}
         with Ladestrom.started(
             directory,
             stations=options.evses // EVSES_PER_STATION,

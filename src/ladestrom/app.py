@@ -81,7 +81,8 @@ class App:
             over_view=self.reader.over_view,
         )
         self.console = Console(context, log, store, self.writer, self.ingest, self.reader, refresh)
-        self.web = listening.web(self.ingest.routes, [*self.reader.routes(), *self.console.routes()])
+        self._routes = self.ingest.routes
+        self.web = listening.web(self._routes, [*self.reader.routes(), *self.console.routes()])
         self.listening = Listening(context, self._stop_loudly)
         self.following.feed(self.writer, self.ingest, lambda: self.listening.serves)
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,10 +107,13 @@ class App:
 
     async def recover(self) -> None:
         """Fills board and view from the log, then brings the registry and the keys up to date."""
-        self.reader.load(await self.writer.recover(), self.log.last.seq)
-        self._start(self.writer.hub.run(), "hub")
-        self._start(self.reader.broadcast.run(), "broadcast")
-        await self.following.refresh(everything=True)
+        with process.keeping():
+            self.reader.load(await self.writer.recover(), self.log.last.seq)
+            self._start(self.writer.hub.run(), "hub")
+            self._start(self.reader.broadcast.run(), "broadcast")
+            await self.following.refresh(everything=True)
+            # Everything is gone through once, and before anybody is there to wait for it.
+            gc.collect()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(tasks.start(work, name, self._stop_loudly))
@@ -126,11 +130,12 @@ class App:
         Raises:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
         """
-        await self.listening.begin(self.web, self.reader.stream, self.ingest.ping_s)
+        await self.listening.begin(self.web, self._routes, self.reader.stream, self.ingest.ping_s)
         await self.listening.begin_metrics(self.console.metrics)
         await self.listening.tell_commands()
         self.ingest.sources.start()
         for chore in (
+            housekeeping.Chore(process.GIVE_BACK_EVERY_S, process.give_back),
             *self.following.chores(),
             *self.reader.chores(),
             *self.writer.chores(),

@@ -158,12 +158,15 @@ def _begun(head: bytes) -> tuple[bytes, bool]:
     """
     encoding, mark = _encoding(head)
     is_wide = encoding != "latin-1"
-    end = len(head) & ~1 if is_wide else len(head)
-    text = head[:end].decode(encoding, "surrogatepass").lstrip(_BLANK)
+    # A declaration ends with the first of these; the rest of the document is not copied.
+    end = len(head) & ~1 if is_wide else head.find(b">") + 1 or len(head)
+    begin = head[:end]
+    text = begin.decode(encoding, "surrogatepass").lstrip(_BLANK)
     declared = _DECLARATION.match(text)
     if declared is not None and (mark or _WIDE.search(declared[0])):
         text = text[declared.end() :]
-    return mark + text.encode(encoding, "surrogatepass") + head[end:], is_wide
+    made = mark + text.encode(encoding, "surrogatepass")
+    return (head if made == begin else made + head[end:]), is_wide
 
 
 def local(tag: str) -> str:

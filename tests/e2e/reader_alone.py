@@ -53,7 +53,7 @@ async def serve(log_file: Path, data: Path) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     following = asyncio.create_task(reader.broadcast.run())
     servers = Listening(context, lambda _: stopped.set())
-    await servers.begin(listening.web([], reader.routes()), reader.stream, 20)
+    await servers.begin(listening.web([], reader.routes()), [], reader.stream, 20)
     print(servers.url, flush=True)
     await stopped.wait()
     reader.stream.drain()

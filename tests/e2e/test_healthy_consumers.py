@@ -17,10 +17,10 @@ from tests.e2e.serving import Serving, evse, now, station
 from tests.e2e.wire import PING, PONG, TEXT, UPGRADE, Wire, request
 from tests.patience import DEADLINE_S, scaled, until
 
-from ladestrom import server as server_module
 from ladestrom.outputs.stream_v2.edge import EVENTS_PATH, STREAM_PATH
 from ladestrom.ports.registry import StationDraft
 from ladestrom.roles import reader
+from ladestrom.server import assembly, http
 
 STALLED_S: Final = scaled(1)
 LIMIT_BYTES: Final = 16 * 1024
@@ -69,7 +69,7 @@ def country() -> list[StationDraft]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server whose every clock runs out soon, and whose sockets keep little."""
-    listen = server_module.listen
+    listen = assembly.listen
 
     def narrow(host: str, port: int) -> socket.socket:
         listener = listen(host, port)
@@ -84,8 +84,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         "server.header_timeout_s": 1,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server_module, "listen", narrow)
-        patch.setattr(server_module, "RESPONSE_STALLED_S_MAX", STALLED_S)
+        patch.setattr(assembly, "listen", narrow)
+        patch.setattr(http, "RESPONSE_STALLED_S_MAX", STALLED_S)
         patch.setattr(reader, "SWEEP_S", 0.1)
         stations = country()
         with Serving(tmp_path_factory.mktemp("healthy"), settings, stations=stations) as running:
@@ -242,7 +242,8 @@ def test_those_who_wait_share_one_snapshot(server: Serving) -> None:
 
         def waiting() -> list[list[int]]:
             connections = server.app.reader.stream.connections
-            return server.call(lambda: [[id(unit) for unit in each._queue._units] for each in connections])
+            queues = [each._queue for each in connections]
+            return server.call(lambda: [[id(unit) for unit in queue._units or ()] for queue in queues])
 
         until(lambda: len(waiting()) == 2 and all(waiting()), "a snapshot waits for both")
         first, second = waiting()

@@ -15,9 +15,10 @@ from tests.e2e.serving import Serving, evse, station
 from tests.e2e.wire import PING, PONG, TEXT, UPGRADE, Wire, frame, request
 from tests.patience import DEADLINE_S, scaled, until
 
-from ladestrom import server as server_module
 from ladestrom.edges import connection, websocket
 from ladestrom.ingest import http_push
+from ladestrom.server import http
+from ladestrom.server import websocket as report_sockets
 
 MIB: Final = 1024 * 1024
 EACH: Final = 2
@@ -38,7 +39,7 @@ def hasty(tmp_path: Path) -> Iterator[Serving]:
     """A server that waits for nobody longer than a moment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(websocket, "PARTIAL_S_MAX", MOMENT_S)
-        patch.setattr(server_module, "FRAME_GRACE_S", MOMENT_S)
+        patch.setattr(report_sockets, "FRAME_GRACE_S", MOMENT_S)
         patch.setattr(http_push, "BODY_GRACE_S", MOMENT_S)
         patch.setattr(connection, "CLOSE_S_MAX", MOMENT_S)
         with Serving(tmp_path, {"server.header_timeout_s": MOMENT_S}) as running:
@@ -190,7 +191,7 @@ def test_an_idle_connection_may_be_silent_for_longer_than_one_that_has_asked_for
 
 
 def test_an_answer_that_nobody_takes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "RESPONSE_STALLED_S_MAX", 1)
+    monkeypatch.setattr(http, "RESPONSE_STALLED_S_MAX", 1)
     stations = [
         station(f"NOR_{n:05d}", "NOR", (10.0, 60.0), [evse(f"NO*ALF*E{n}", party="NOALF")])
         for n in range(1, 1001)

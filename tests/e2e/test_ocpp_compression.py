@@ -18,7 +18,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from ladestrom.server import DEFLATE
+from ladestrom.server.websocket import DEFLATE
 
 RSV1: Final = 4
 KIB: Final = 1024

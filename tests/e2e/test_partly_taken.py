@@ -140,12 +140,13 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
     released = threading.Event()
     hub = server.app.writer.hub
     report = StatusReport(IDS[0], Status.CHARGING, False, now(), "alfa", "CHARGING")
-    server.call(lambda: server.log._writer.submit(released.wait, DEADLINE_S))
+    hanging = server.call(lambda: server.log._writer.do(lambda: released.wait(DEADLINE_S)))
     try:
         submitting = asyncio.run_coroutine_threadsafe(
             hub.submit(server.app.context.operators["alfa"], [report]), server._loop
         )
         until(lambda: hub.appending is not None, "it is being logged")
+        assert not hanging.done()
         server.stop()
         with pytest.raises(NotReady, match="send the request again"):
             submitting.result(DEADLINE_S)

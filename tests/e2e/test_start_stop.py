@@ -24,7 +24,7 @@ from tests.programs import run
 
 from ladestrom.edges import connection
 from ladestrom.errors import Conflict, InvalidSetting, LadestromError
-from ladestrom.server import Server
+from ladestrom.server.assembly import Server
 
 E1 = "NO*ALF*E1333*1"
 READY: Final = re.compile(

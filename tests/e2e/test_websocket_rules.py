@@ -27,7 +27,7 @@ from tests.e2e.wire import (
 
 from ladestrom.edges.slices import SLICE_BYTES
 from ladestrom.edges.websocket import Core
-from ladestrom.server import WebSocketProtocol
+from ladestrom.server.websocket import WebSocketProtocol
 
 REPORTS: Final = "/api/v2/reports/stream"
 POINT: Final = "/ocpp/CP1"

@@ -361,7 +361,7 @@ FAULTS: Final = (
         "a position is told before all up to it",
         CatchingUp,
         "some",
-        "ends = channel.chain if whole else told",
+        "ends = channel.chain if whole else stated",
         "ends = channel.chain",
     ),
     Fault(

@@ -23,6 +23,7 @@ from ladestrom.cli.doctor import (
     files,
     memory,
     newest_entry,
+    packages,
     python,
     sqlite,
     sync,
@@ -30,6 +31,7 @@ from ladestrom.cli.doctor import (
     uvloop,
 )
 from ladestrom.config import Settings, load
+from ladestrom.ingest.extensions import Unusable
 
 NOW = CLOCK_MIN_AT + 86_400_000
 
@@ -230,6 +232,15 @@ def test_a_store_that_cannot_be_reached_fails_and_its_password_is_not_told(tmp_p
     assert found.level is Level.FAIL
     assert "postgresql://***@127.0.0.1:1/status: " in found.found
     assert "canary" not in str(found)
+
+
+def test_a_protocol_of_a_package_that_cannot_be_imported_is_told_and_no_failure() -> None:
+    gone = ModuleNotFoundError("No module named 'gone'")
+    (found,) = packages([Unusable("a package's protocol cannot be imported", "gone:Push", "mine", gone)])
+    assert found.level is Level.WARN
+    assert found.found == (
+        "a package's protocol cannot be imported, mine (gone:Push): No module named 'gone'"
+    )
 
 
 def test_a_file_that_is_not_used_is_not_looked_at(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 
 from ladestrom.credentials import ClientAddresses
 from ladestrom.ingest.ocpp_server import PINGS
-from ladestrom.server import listen, make
+from ladestrom.server.assembly import listen, make
 
 
 async def test_the_application_sees_when_the_last_ping_came() -> None:

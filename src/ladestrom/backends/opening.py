@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from ladestrom.backends.data_directory import DataDirectory
+from ladestrom.quoting import without_user
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """An address, and what a backend needs to know beside it."""
+    """An address, and what a backend needs to know beside it. Never shown whole: it may have a password."""
 
     url: str
     """What the setting says, such as `sqlite:`; it may have a password in it."""
@@ -21,3 +22,6 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     durability: str = "full"
     retention_days: float = 7
     retention_mib: float = 4096
+
+    def __repr__(self) -> str:
+        return f"Opening({without_user(self.url)!r})"

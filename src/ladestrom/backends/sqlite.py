@@ -11,7 +11,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
@@ -28,6 +27,7 @@ from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, encode, new_
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent
+from ladestrom.backends.worker import Worker
 from ladestrom.core.records import entry_of
 from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
 from ladestrom.model import AnyChange, Entry, Millis, Position
@@ -112,8 +112,8 @@ class SqliteLog:
         self._durability = durability
         self._retention_ms = int(retention_days * DAY_MS)
         self._retention_bytes = int(retention_mib * MIB)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-write")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="log-read")
+        self._writer = Worker("log-write")
+        self._reader = Worker("log-read")
         self._write_connection: apsw.Connection
         self._read_connection: apsw.Connection
         self._epoch = ""
@@ -160,8 +160,8 @@ class SqliteLog:
         try:
             await log._write(log._open)
         except BaseException:
-            log._writer.shutdown(wait=False)
-            log._reader.shutdown(wait=False)
+            log._writer.end()
+            log._reader.end()
             raise
         return log
 
@@ -441,8 +441,8 @@ class SqliteLog:
             await self._write(self._close)
         finally:
             # A thread that hangs in a system call must not take the loop with it.
-            self._writer.shutdown(wait=False)
-            self._reader.shutdown(wait=False)
+            self._writer.end()
+            self._reader.end()
 
     def _close(self) -> None:
         # A log that cannot be written now is closed all the same.
@@ -478,9 +478,9 @@ class SqliteLog:
         self._succeeded_s = self._waits_since_s
         return done
 
-    async def _run(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async def _run(self, thread: Worker, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(thread, work)
+            return await thread.do(work)
         except (apsw.Error, OSError, UnicodeDecodeError, LogDamaged) as error:
             if isinstance(error, LogDamaged) or log_rows.is_damage(error):
                 raise self._damaged(error) from error

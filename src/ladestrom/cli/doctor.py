@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -35,6 +35,7 @@ from ladestrom.backends.table import log_of, store_of
 from ladestrom.cli.where import NOT_GIVEN, Where
 from ladestrom.config import Settings
 from ladestrom.errors import LadestromError, LogDamaged
+from ladestrom.ingest.extensions import Unusable, unusable
 from ladestrom.quoting import without_user
 from ladestrom.targets import load
 
@@ -131,6 +132,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield lost_log(settings.log.url)
     if not kept[1].file:
         yield store(Opening(url=settings.store.url, folder=directory))
+    yield from packages(unusable())
     newest_at = _received_at(directory / LOG_FILE) if kept[0].file == LOG_FILE else None
     if newest_at is not None:
         yield newest_entry(time.time_ns() // 1_000_000, newest_at, settings.log.retention_days)
@@ -349,6 +351,15 @@ def store(opening: Opening) -> Check:
     if not version:
         return Check("store", Level.OK, f"{shown} has no tables yet; the server will create them")
     return Check("store", Level.OK, f"{shown}, version {version}")
+
+
+def packages(left_out: Iterable[Unusable]) -> Iterator[Check]:
+    """Protocols of packages that the server leaves out."""
+    for each in left_out:
+        named = " ".join(filter(None, (each.name, f"({each.value})")))
+        reason = "" if each.error is None else f": {each.error}"
+        advice = "correct or remove the package; the server runs without this"
+        yield Check("protocols", Level.WARN, f"{each.what}, {named}{reason}", advice)
 
 
 def _print(checks: Sequence[Check]) -> None:

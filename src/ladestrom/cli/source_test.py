@@ -138,7 +138,7 @@ async def run_test(
             health = await _ask(Poller(source, protocols.pull(row), row.poll_s, services), services)
         elif source.protocol in table.streams:
             row = table.streams[source.protocol]
-            health = await _follow(Follower(source, protocols.stream(row), services), follow_s)
+            health = await _follow(Follower(source, row, services), follow_s)
         else:
             raise InvalidSetting(f"this program does not have the protocol {quoted(source.protocol)}")
     finally:

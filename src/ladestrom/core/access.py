@@ -17,6 +17,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -78,6 +79,13 @@ GRANTS: Final[Mapping[str, frozenset[Scope]]] = {
     Scope.ADMIN: frozenset({Scope.ADMIN, Scope.STREAM}),
 }
 """What each scope lets its holder do. Reports need an operator, so `admin` does not bring them."""
+SCOPES_MAX: Final = 64
+"""Sets of scopes of which it is kept what they grant: more than there are."""
+
+
+@lru_cache(SCOPES_MAX)
+def _granted(scopes: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(granted for own in scopes for granted in GRANTS.get(own, ()))
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -92,7 +100,7 @@ class Credential(msgspec.Struct, frozen=True):
 
     def may(self, scope: Scope) -> bool:
         """Whether one of its scopes grants this one."""
-        return any(scope in GRANTS.get(own, ()) for own in self.scopes)
+        return scope in _granted(self.scopes)
 
 
 DEMO_CREDENTIAL: Final = Credential(
@@ -172,6 +180,8 @@ class Keyring:
     ) -> None:
         self._operators = {operator.name: operator for operator in operators}
         self._demo = demo
+        self._checksums: dict[str, str] = {}
+        """Of keys that were shown, by their ids: each is computed once."""
         self._held = {
             record.id: (record, Credential(record.id, record.name, record.scopes, record.operator))
             for record in records
@@ -250,13 +260,22 @@ class Keyring:
         if self._demo and text == DEMO_KEY:
             return DEMO_RECORD, DEMO_CREDENTIAL
         form = _FORM.fullmatch(text)
-        if form is None or not looks_like_key(text):
-            raise Unauthenticated("not a valid key: it is incomplete, mistyped, or from another server")
-        held = self._held.get(form[1])
+        if form is None:
+            raise _no_key()
+        key_id, secret, checksum = form.groups()
+        held = self._held.get(key_id)
         expected = held[0].secret_sha256 if held is not None else _NO_DIGEST
-        if not hmac.compare_digest(_digest(form[2]), expected) or held is None:
+        is_right = hmac.compare_digest(_digest(secret), expected)
+        if not (is_right and self._checksums.get(key_id) == checksum) and not looks_like_key(text):
+            raise _no_key()
+        if not is_right or held is None:
             raise Unauthenticated("not a valid key")
+        self._checksums[key_id] = checksum
         return held
+
+
+def _no_key() -> Unauthenticated:
+    return Unauthenticated("not a valid key: it is incomplete, mistyped, or from another server")
 
 
 def key_state(record: KeyRecord, now: Millis) -> Literal["live", "pending", "expired", "revoked"]:

@@ -37,10 +37,10 @@ from ladestrom.formats.administration import (
 from ladestrom.formats.wire import instant
 from ladestrom.model import Millis
 from ladestrom.ports.log import Log
+from ladestrom.ports.signals import Statistics
 from ladestrom.problem import without_keys
 from ladestrom.quoting import quoted
 from ladestrom.reader.broadcast import Broadcast
-from ladestrom.writer.hub import Hub
 
 logger = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class AdminServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints need of the server."""
 
     door: Doorkeeper
-    hub: Hub
+    writer: Statistics
     log: Log
     broadcast: Broadcast
     process: Process
@@ -143,7 +143,7 @@ def _process(services: AdminServices) -> list[HTTPRouteHandler]:
                     checkpoint_seq=own.checkpoint_seq(),
                 ),
                 store=StoreState(own.store, own.revision()),
-                board=BoardState(len(broadcast.view.directory.stations), len(services.hub.board)),
+                board=BoardState(len(broadcast.view.directory.stations), services.writer.evses),
                 consumers=ConsumersState(
                     broadcast.consumers,
                     broadcast.channels,

@@ -287,6 +287,8 @@ class Connection(asyncio.Protocol):
         self.when_lost: Callable[[], None] | None = None
         """Is called once when the connection has ended."""
         self._closing = False
+        self._is_in_turn = False
+        """What waits is written on in the loop's next turn."""
         self._reading_paused = False
         """Nothing is read while a control frame of ours waits to be written."""
         self._why = "consumer"
@@ -353,6 +355,9 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         is_empty = self._queue.feed()
+        if self._queue.is_spent and not self._is_in_turn:
+            self._is_in_turn = True
+            asyncio.get_running_loop().call_soon(self._feed_on)
         self._listen()
         if self._closing:
             return
@@ -362,6 +367,12 @@ class Connection(asyncio.Protocol):
             self.paused = False
             self._stalled = None
             self.caught_up()
+
+    def _feed_on(self) -> None:
+        """Others had their turn."""
+        self._is_in_turn = False
+        self._queue.renew()
+        self._feed()
 
     def _hold(self) -> None:
         """The broadcast skips this consumer until it has taken what waits."""
@@ -410,6 +421,8 @@ class Connection(asyncio.Protocol):
 
     def _follow(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
+        # Equal to its own, and one object for all who wish the same.
+        self._wishes = subscriber.channel.subscription
         if self.paused:
             # The pause came before the subscriber was known, so nothing was counted then.
             subscriber.settle()

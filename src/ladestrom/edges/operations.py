@@ -23,8 +23,8 @@ from ladestrom.edges.connection import StreamEdge
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
 from ladestrom.model import NEVER
 from ladestrom.ports.log import Log
+from ladestrom.ports.signals import Statistics
 from ladestrom.reader.broadcast import Broadcast
-from ladestrom.writer.hub import Hub
 
 METRICS_PATH = "/metrics"
 APPEND_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -72,7 +72,7 @@ class Metrics(Collector):
 
     def __init__(
         self,
-        hub: Hub,
+        writer: Statistics,
         log: Log,
         broadcast: Broadcast,
         stream: StreamEdge,
@@ -80,7 +80,7 @@ class Metrics(Collector):
         failures: Callable[[], dict[str, int]],
         sources: Callable[[], Sequence[SourceFreshness]],
     ) -> None:
-        self._hub = hub
+        self._writer = writer
         self._log = log
         self._broadcast = broadcast
         self._stream = stream
@@ -99,7 +99,7 @@ class Metrics(Collector):
 
     def text(self) -> bytes:
         """The exposition format."""
-        for seconds in self._hub.take_append_seconds():
+        for seconds in self._writer.take_append_seconds():
             self._append.observe(seconds)
         return generate_latest(self.registry)
 
@@ -124,7 +124,7 @@ class Metrics(Collector):
         last = GaugeMetricFamily(
             "ladestrom_last_report_timestamp_seconds", "When the operator last reported", labels=["operator"]
         )
-        for name, tally in self._hub.known_tallies().items():
+        for name, tally in self._writer.known_tallies().items():
             reports.add_metric([name], tally.reports)
             changes.add_metric([name], tally.changes)
             stale.add_metric([name], tally.stale)
@@ -136,7 +136,7 @@ class Metrics(Collector):
 
     def _counters(self) -> Iterator[Metric]:
         changes = CounterMetricFamily("ladestrom_changes", "Changes logged", labels=["cause"])
-        for cause, count in self._hub.changes_by_cause.items():
+        for cause, count in self._writer.changes_by_cause.items():
             changes.add_metric([cause], count)
         closed = CounterMetricFamily("ladestrom_consumers_closed", "Stream connections ended", labels=["why"])
         for why, count in self._stream.closed.items():
@@ -154,7 +154,7 @@ class Metrics(Collector):
         yield from (changes, closed, failed, died)
         broadcast = self._broadcast
         for sample in (
-            _Sample("ladestrom_log_append_failures", "Appends that failed", self._hub.failed_appends),
+            _Sample("ladestrom_log_append_failures", "Appends that failed", self._writer.failed_appends),
             _Sample(
                 "ladestrom_log_read_failures", "Reads of the log that failed", broadcast.counts.read_failures
             ),
@@ -176,8 +176,8 @@ class Metrics(Collector):
         for sample in (
             _Sample("ladestrom_consumers", "Stream connections open", self._broadcast.consumers),
             _Sample("ladestrom_channels", "Different selections in use", self._broadcast.channels),
-            _Sample("ladestrom_reports_waiting", "Items waiting to be logged", self._hub.queued_items),
-            _Sample("ladestrom_board_evses", "EVSEs on the board", len(self._hub.board)),
+            _Sample("ladestrom_reports_waiting", "Items waiting to be logged", self._writer.queued_items),
+            _Sample("ladestrom_board_evses", "EVSEs on the board", self._writer.evses),
             _Sample("ladestrom_registry_stations", "Stations in the registry", len(view.directory.stations)),
             _Sample("ladestrom_log_last_seq", "Sequence of the last change", self._log.last.seq),
             _Sample("ladestrom_stream_seq", "Sequence that readers were served up to", view.seq),

@@ -14,6 +14,9 @@ from typing import Final
 PIECES: Final = 4
 """Units are written in pieces of a quarter of the limit. The transport is full at three quarters, so that one
 more piece does not exceed the limit; it takes more when a quarter is left, so that its peer does not wait."""
+STEP_BYTES_MAX: Final = 1024 * 1024
+"""Written before others have their turn: to hand it to the system takes 1 to 4 ms. The peer may be fast
+enough to take many times as much at once."""
 PONG: Final = 0x8A
 """First byte of a pong (RFC 6455, section 5.2)."""
 
@@ -24,7 +27,17 @@ class SendQueue:
     Many connections wait for the same units, such as a snapshot: each keeps references, and no copy.
     """
 
-    __slots__ = ("_between", "_rest", "_then", "_transport", "_units", "is_full", "piece_bytes", "size")
+    __slots__ = (
+        "_between",
+        "_left_bytes",
+        "_rest",
+        "_then",
+        "_transport",
+        "_units",
+        "is_full",
+        "piece_bytes",
+        "size",
+    )
 
     def __init__(self, transport: asyncio.Transport, bytes_max: int) -> None:
         """Args:
@@ -36,11 +49,14 @@ class SendQueue:
         """Whether the transport takes no more now; set by its protocol, which is told."""
         self.size = 0
         """Bytes that wait here, without those that the transport has."""
+        self._left_bytes = STEP_BYTES_MAX
+        """May be written until `renew` is called."""
         self._transport = transport
-        self._units: deque[bytes] = deque()
+        self._units: deque[bytes] | None = None
+        """None while none waits: an empty one takes 0.7 KiB, and most connections are without."""
         self._rest: memoryview | None = None
         """What is left of a unit that is partly written."""
-        self._between: list[bytes] = []
+        self._between: tuple[bytes, ...] = ()
         """Control frames, which may go before units that have not begun."""
         self._then: Callable[[], None] | None = None
 
@@ -50,12 +66,23 @@ class SendQueue:
         self._transport.set_write_buffer_limits(high=high, low=self.piece_bytes)
 
     @property
+    def is_spent(self) -> bool:
+        """Whether so much was written that others have their turn first; then `renew` is to be called."""
+        return self._left_bytes <= 0
+
+    def renew(self) -> None:
+        """Others had their turn."""
+        self._left_bytes = STEP_BYTES_MAX
+
+    @property
     def has_control(self) -> bool:
         """Whether a control frame waits."""
         return bool(self._between)
 
     def put(self, unit: bytes) -> None:
         """Adds a unit; it is written after all others."""
+        if self._units is None:
+            self._units = deque()
         self._units.append(unit)
         self.size += len(unit)
 
@@ -65,20 +92,20 @@ class SendQueue:
         Of several pongs that wait, the last one is enough (RFC 6455, section 5.5.3).
         """
         if self._between and frame[0] == PONG == self._between[-1][0]:
-            self.size -= len(self._between.pop())
-        self._between.append(frame)
+            self.size -= len(self._between[-1])
+            self._between = self._between[:-1]
+        self._between += (frame,)
         self.size += len(frame)
 
     def drop(self) -> None:
         """Forgets the units that have not begun."""
-        self.size -= sum(map(len, self._units))
-        self._units.clear()
+        self.size -= sum(map(len, self._units or ()))
+        self._units = None
 
     def clear(self) -> None:
         """Forgets everything."""
-        self._units.clear()
-        self._between.clear()
-        self._rest = self._then = None
+        self._units = self._rest = self._then = None
+        self._between = ()
         self.size = 0
 
     def end(self, then: Callable[[], None]) -> None:
@@ -87,7 +114,7 @@ class SendQueue:
 
     def feed(self) -> bool:
         """Writes what the transport takes; whether nothing waits here then."""
-        while not self.is_full:
+        while not self.is_full and self._left_bytes > 0:
             piece = self._next_piece()
             if piece is None:
                 then, self._then = self._then, None
@@ -95,16 +122,20 @@ class SendQueue:
                     then()
                 return True
             self.size -= len(piece)
+            self._left_bytes -= len(piece)
             self._transport.write(piece)
         return not self.size
 
     def _next_piece(self) -> bytes | memoryview | None:
         if self._rest is None:
             if self._between:
-                return self._between.pop(0)
-            if not self._units:
+                frame, self._between = self._between[0], self._between[1:]
+                return frame
+            if self._units is None:
                 return None
             unit = self._units.popleft()
+            if not self._units:
+                self._units = None
             if len(unit) <= self.piece_bytes:
                 return unit
             self._rest = memoryview(unit)

@@ -6,6 +6,7 @@ import asyncio
 import codecs
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -22,7 +23,7 @@ from websockets.typing import LoggerLike, StatusLike
 
 from ladestrom.edges.connection import Accepted, Connection, StreamEdge
 from ladestrom.edges.framing import WINDOW_BITS
-from ladestrom.edges.slices import Slices
+from ladestrom.edges.slices import SLICE_BYTES, Slices
 from ladestrom.errors import BadRequest, LadestromError, NotFound, TooManyRequests
 from ladestrom.problem import MEDIA_TYPE, problem
 
@@ -34,6 +35,11 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 MINUTE_S: Final = 60
 CONTROL_BYTES_MAX: Final = 125
 """RFC 6455, section 5.5: of a control frame."""
+EXTENSIONS: Final = (
+    ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True),
+)
+"""What consumers are offered."""
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 HANDSHAKE_CHARACTERS_MAX: Final = 200
 """Of what is told about a bad upgrade request, which quotes it."""
 
@@ -62,6 +68,11 @@ class Core(ServerProtocol):
         # The library looks at a frame's size before its kind, and the limit is that of messages.
         self.max_message_size = message_bytes_max + CONTROL_BYTES_MAX
         self._message_bytes_max = message_bytes_max
+
+    def end(self) -> None:
+        """Nothing more comes: lets go of itself, so that it is freed without the garbage collector."""
+        self.parser.close()
+        self.parser_exc = self.handshake_exc = None
 
     def recv_frame(self, frame: Frame) -> None:
         """A frame of the peer.
@@ -102,34 +113,31 @@ class WebSocketConnection(Connection):
         super().__init__(edge, server_state)
         self._target = target
         self._headers = headers
-        self._core = Core(
-            edge.limits.inbound_bytes_max,
-            extensions=[
-                ServerPerMessageDeflateFactory(
-                    server_no_context_takeover=True, client_no_context_takeover=True
-                )
-            ],
-        )
-        self._slices: Slices
+        self._core = Core(edge.limits.inbound_bytes_max, extensions=EXTENSIONS)
+        self._slices: Slices | None = None
+        """None while the consumer never sent more than a piece at once: most send nothing but pongs."""
         self._heard_s = 0.0
         self._pinged_s: float | None = None
         self._partial_s: float | None = None
         self._minute_began_s = 0.0
         self._messages = 0
         self._text: codecs.IncrementalDecoder | None = None
-        self._pieces: list[str] = []
+        self._pieces: list[str]
+        """Of the message that is decoded."""
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes over from the HTTP protocol; the request follows by `data_received`."""
         super().connection_made(transport)
-        self._slices = Slices(self._transport, self._take, may_go_on=lambda: not self._reading_paused)
         self._heard_s = _now_s()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gives back what the connection held."""
-        self._slices.stop()
+        if self._slices is not None:
+            self._slices.stop()
+            self._slices = None
+        self._core.end()
         super().connection_lost(exc)
 
     def caught_up(self) -> None:
@@ -143,10 +151,18 @@ class WebSocketConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the consumer: the upgrade request first, then its frames."""
+        if self._slices is None:
+            if len(data) <= SLICE_BYTES:
+                self._take(data)
+                return
+            self._slices = Slices(self._transport, self._take, may_go_on=lambda: not self._reading_paused)
         self._slices.put(data)
 
     def _read_on(self) -> None:
-        self._slices.go_on()
+        if self._slices is None:
+            super()._read_on()
+        else:
+            self._slices.go_on()
 
     def _take(self, data: bytes) -> None:
         self._heard_s = _now_s()
@@ -180,7 +196,9 @@ class WebSocketConnection(Connection):
             self._respond(refusal(error, error.status))
             return
         self._respond(response)
-        self._target, self._headers = "", {}
+        self._target, self._headers = "", NO_HEADERS
+        # The core has the request as long as the connection lasts.
+        request.headers.clear()
         self.attach(accepted)
 
     def asked(self, target: str, headers: Mapping[str, str]) -> Accepted:

@@ -15,7 +15,7 @@ Knows packages. Must not know what a protocol does. A package that cannot be use
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -24,6 +24,7 @@ import structlog
 
 from ladestrom import protocols
 from ladestrom.protocols import Row, Transport, filled
+from ladestrom.targets import load
 
 logger = structlog.get_logger(__name__)
 
@@ -44,29 +45,77 @@ class Table(msgspec.Struct, frozen=True):
 OURS: Final = Table(protocols.PUSHES, protocols.PULLS, protocols.STREAMS, protocols.CONVERSATIONS)
 
 
+class Unusable(msgspec.Struct, frozen=True):
+    """Something of a package that is left out."""
+
+    what: str
+    """What is wrong, in words."""
+    value: str
+    """Where the package says it: the value of its entry point."""
+    name: str = ""
+    """Of the protocol; empty where none of the entry point can be used."""
+    error: Exception | None = None
+
+
 def table(found: Iterable[EntryPoint] | None = None) -> Table:
-    """Our own protocols and those of packages. A name of ours stays ours.
+    """Our own protocols and those of packages. A name of ours stays ours; what cannot be used is logged.
 
     Streams are not to be extended: how a connection is kept belongs to each of them.
 
     Args:
         found: entry points; those of the installed packages where it is None.
     """
+    made, left_out = _examined(found)
+    for each in left_out:
+        logger.error(each.what, name=each.name, value=each.value, exc_info=each.error)
+    return made
+
+
+def unusable(found: Iterable[EntryPoint] | None = None) -> Sequence[Unusable]:
+    """What of packages cannot be used; with the pulls, which the server imports only for a source."""
+    made, left_out = _examined(found)
+    mine = {name: row for name, row in made.pulls.items() if name not in OURS.pulls}
+    return [*left_out, *(each for name, row in mine.items() if (each := _loaded(name, row, protocols.pull)))]
+
+
+def _examined(found: Iterable[EntryPoint] | None) -> tuple[Table, list[Unusable]]:
     pushes, pulls = dict(OURS.pushes), dict(OURS.pulls)
     kinds = {"pushes": (pushes, Transport.HTTP_PUSH), "pulls": (pulls, Transport.HTTP_POLL)}
+    left_out: list[Unusable] = []
     for entry in entry_points(group=GROUP) if found is None else found:
         if entry.name not in kinds:
-            logger.warning("an entry point is neither pushes nor pulls", name=entry.name, value=entry.value)
+            left_out.append(Unusable("an entry point is neither pushes nor pulls", entry.value, entry.name))
             continue
         mine, transport = kinds[entry.name]
-        for name, given in _rows(entry).items():
+        rows = _rows(entry)
+        if isinstance(rows, Unusable):
+            left_out.append(rows)
+            continue
+        for name, given in rows.items():
             row = filled(name, given, transport)
             problem = _problem(name, row, transport, mine)
             if problem:
-                logger.warning(problem, name=name, value=entry.value)
+                left_out.append(Unusable(problem, entry.value, name))
+            elif transport is Transport.HTTP_PUSH and (broken := _loaded(name, row, _load_push)):
+                left_out.append(broken)
             else:
                 mine[name] = row
-    return Table(pushes, pulls, OURS.streams, OURS.conversations)
+    return Table(pushes, pulls, OURS.streams, OURS.conversations), left_out
+
+
+def _load_push(row: Row) -> None:
+    protocols.push(row)
+    if row.read_back:
+        load(row.read_back)
+
+
+def _loaded(name: str, row: Row, load_row: Callable[[Row], object]) -> Unusable | None:
+    """Why a package's protocol cannot be imported; None where it can."""
+    try:
+        load_row(row)
+    except Exception as error:  # noqa: BLE001 - whatever a package does while it is imported
+        return Unusable("a package's protocol cannot be imported", row.target, name, error)
+    return None
 
 
 def _problem(name: str, row: Row, transport: Transport, there: Mapping[str, Row]) -> str:
@@ -88,13 +137,11 @@ def _is_within(path: str, other: str) -> bool:
     return path == other or path.startswith(f"{other}/")
 
 
-def _rows(entry: EntryPoint) -> Mapping[str, Row]:
+def _rows(entry: EntryPoint) -> Mapping[str, Row] | Unusable:
     try:
         rows = entry.load()
-    except Exception:
-        logger.exception("a package's protocols cannot be loaded", value=entry.value)
-        return {}
+    except Exception as error:  # noqa: BLE001 - likewise
+        return Unusable("a package's protocols cannot be imported", entry.value, error=error)
     if isinstance(rows, Mapping) and all(isinstance(row, Row) for row in rows.values()):
         return rows
-    logger.warning("a package's protocols are no mapping of names to rows", value=entry.value)
-    return {}
+    return Unusable("a package's protocols are no mapping of names to rows", entry.value)

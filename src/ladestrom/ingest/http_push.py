@@ -57,6 +57,9 @@ Raises:
 DRY_RUN: Final = "dry_run"
 """In the query: the same checks and the same answer, and nothing is stored."""
 DRY_RUN_HEADER: Final = "x-dry-run"
+ARRIVED: Final = "ladestrom.arrived"
+"""In the scope's extensions: the whole body has come, and the next message of `receive` has all of it. Set by
+our server (`server.http`)."""
 BODY_GRACE_S: Final = 10
 """A body has this long, and a second more for each 64 KiB that arrived."""
 BODY_BYTES_PER_S_MIN: Final = 64 * 1024
@@ -197,12 +200,11 @@ class PushEndpoint:
         if path.startswith("/"):
             raise NotFound("nothing is here")
         headers = _headers(scope)
-        reporter = self._reporter(scope, headers)
-        name = reporter().name
-        if not self._ordered or self._request(scope).query.get(DRY_RUN) == "1":
+        name, reporter = self._reporter(scope, headers)
+        if not self._ordered or query_of(scope).get(DRY_RUN) == "1":
             async with self.held(name, self._size(headers)):
                 began = self._services.intake.begin()
-                request = self._request(scope, headers, path, await self._body(headers, receive))
+                request = self._request(scope, headers, path, await self._body(scope, headers, receive))
                 return await self._answered(reporter, request, began)
         turn = self._turns.setdefault(name, _Turn())
         if turn.waiting >= TURNS_MAX:
@@ -213,7 +215,7 @@ class PushEndpoint:
         try:
             async with turn.lock, self.held(name, self._size(headers)):
                 began = self._services.intake.begin()
-                request = self._request(scope, headers, path, await self._body(headers, receive))
+                request = self._request(scope, headers, path, await self._body(scope, headers, receive))
                 return await self._answered(reporter, request, began)
         finally:
             turn.waiting -= 1
@@ -229,8 +231,12 @@ class PushEndpoint:
         is_plain = declared.isdigit() and "content-encoding" not in headers
         return min(int(declared), most) if is_plain else most
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        return await read_body(headers, receive, self._services.limits.body_bytes_max)
+    async def _body(
+        self, scope: MutableMapping[str, Any], headers: Mapping[str, str], receive: Receive
+    ) -> bytes:
+        has_arrived = ARRIVED in scope.get("extensions", ())
+        bytes_max = self._services.limits.body_bytes_max
+        return await read_body(headers, receive, bytes_max, has_arrived=has_arrived)
 
     async def _answered(self, reporter: Reporter, request: Request, began: Beginning) -> Answer:
         key = request.headers.get("idempotency-key")
@@ -286,12 +292,15 @@ class PushEndpoint:
         body = without_keys(answer.body)
         return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
 
-    def _reporter(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> Reporter:
+    def _reporter(self, scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> tuple[str, Reporter]:
+        """Name of the operator that the sender reports for, and what gives it with its rights."""
         certificates = self._services.certificates
         if certificates is not None and not (headers.get("authorization") or headers.get("x-api-key")):
-            return partial(certificates.operator, headers, (scope.get("client") or ("",))[0])
+            reporter = partial(certificates.operator, headers, (scope.get("client") or ("",))[0])
+            return reporter().name, reporter
         door = self._services.door
-        return partial(door.reporter, door.credential(headers, Scope.REPORT, basic=self._basic).key_id)
+        credential = door.credential(headers, Scope.REPORT, basic=self._basic)
+        return credential.operator or "", partial(door.reporter, credential.key_id)
 
 
 def _is_dry_run(request: Request) -> bool:
@@ -300,14 +309,18 @@ def _is_dry_run(request: Request) -> bool:
     Raises:
         BadRequest: `dry_run` is neither 1 nor 0.
     """
-    said = request.query.get(DRY_RUN, "0")
+    said = request.query.get(DRY_RUN, "0") if request.query else "0"
     if said not in {"0", "1"}:
         raise BadRequest(f"{DRY_RUN}={quoted(said, 40)} is not 1 or 0")
     return said == "1"
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int) -> bytes:
+async def read_body(
+    headers: Mapping[str, str], receive: Receive, bytes_max: int, *, has_arrived: bool = False
+) -> bytes:
     """The body of a request, unpacked; read within its time and size.
+
+    One that has arrived (`ARRIVED`) needs no time: a clock for it would cost as much as all else here.
 
     Raises:
         TooLarge: it is larger than `bytes_max`, packed or not.
@@ -323,7 +336,7 @@ async def read_body(headers: Mapping[str, str], receive: Receive, bytes_max: int
         raise UnsupportedEncoding(
             f"Content-Encoding {quoted(encoding, 40)} is not understood; use gzip or none"
         )
-    body = await _read(receive, bytes_max)
+    body = _piece(await receive(), 0, bytes_max) if has_arrived else await _read(receive, bytes_max)
     if encoding == "identity":
         return body
     # The decompressor gives up the interpreter's lock. It makes at most a thousand times the bytes.
@@ -340,18 +353,24 @@ async def _read(receive: Receive, limit: int) -> bytes:
         async with asyncio.timeout(BODY_GRACE_S) as deadline:
             while True:
                 message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise BadRequest("the connection ended before the body did")
-                piece = message.get("body", b"")
+                piece = _piece(message, size, limit)
                 size += len(piece)
-                if size > limit:
-                    raise TooLarge(f"the body is larger than {limit} bytes: split it")
                 pieces.append(piece)
                 if not message.get("more_body", False):
                     return b"".join(pieces) if len(pieces) > 1 else piece
                 deadline.reschedule(began + BODY_GRACE_S + size / BODY_BYTES_PER_S_MIN)
     except TimeoutError:
         raise BodyTimeout(f"the body did not arrive in time: {size} bytes so far") from None
+
+
+def _piece(message: Mapping[str, Any], before: int, limit: int) -> bytes:
+    """A piece of a body, with so many bytes before it."""
+    if message["type"] == "http.disconnect":
+        raise BadRequest("the connection ended before the body did")
+    piece: bytes = message.get("body", b"")
+    if before + len(piece) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes: split it")
+    return piece
 
 
 class BodyTimeout(BadRequest):

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 
 class _Share:
@@ -19,6 +18,23 @@ class _Share:
     def __init__(self) -> None:
         self.used_bytes = 0
         self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+
+class _Held:
+    """A block in which a delivery is counted; made of a generator it would cost ten times as much."""
+
+    __slots__ = ("_operator", "_pending", "_size")
+
+    def __init__(self, pending: PendingBytes, operator: str, size: int) -> None:
+        self._pending = pending
+        self._operator = operator
+        self._size = size
+
+    async def __aenter__(self) -> None:
+        await self._pending.take(self._operator, self._size)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pending.give_back(self._operator, self._size)
 
 
 class PendingBytes:
@@ -32,16 +48,10 @@ class PendingBytes:
         """Operators with deliveries in memory."""
         return len(self._shares)
 
-    @asynccontextmanager
-    async def held(self, operator: str, size: int) -> AsyncIterator[None]:
+    def held(self, operator: str, size: int) -> AbstractAsyncContextManager[None]:
         """Counts a delivery of this size while a block runs, which begins when there is room for it."""
         # What is empty counts, too, so that the operator is remembered while it is held.
-        size = max(size, 1)
-        await self.take(operator, size)
-        try:
-            yield
-        finally:
-            self.give_back(operator, size)
+        return _Held(self, operator, max(size, 1))
 
     async def take(self, operator: str, size: int) -> None:
         """Counts a delivery; returns when there is room. One alone always has room."""

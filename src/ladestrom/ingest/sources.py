@@ -190,7 +190,7 @@ class SourceTasks:
             return Poller(source, protocols.pull(row), source.poll_s or row.poll_s, self._services)
         row = self._table.streams.get(source.protocol)
         if row is not None:
-            return Follower(source, protocols.stream(row), self._services)
+            return Follower(source, row, self._services)
         raise InvalidSetting(f"there is no protocol {quoted(source.protocol)} here")
 
     async def _stop(self, name: str, *, give_up: bool) -> None:

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -30,6 +31,7 @@ logger = structlog.get_logger(__name__)
 
 DELAY_BUCKETS_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 86_400)
 """Upper bounds of the histogram; what is above the last one has a place of its own."""
+_DELAY_BUCKETS_MS: Final = tuple(bound_s * 1000 for bound_s in DELAY_BUCKETS_S)
 LATE_S: Final = 60
 """Regulation (EU) 2025/655, annex: a change is public within one minute."""
 ERROR_CHARACTERS_MAX: Final = 300
@@ -39,6 +41,8 @@ WRITES_WAITING_MAX: Final = 32
 """Unreadable deliveries on their way to the disk; more at once are counted and not kept."""
 
 
+IDENTITIES_MAX: Final = 4_096
+"""Of sources that push, of which there is one object each: each delivery asks for its own."""
 STATUS_FILE: Final = "sources.json"
 """In the data directory: what the command line shows."""
 
@@ -87,10 +91,11 @@ class SourceIdentity(msgspec.Struct, frozen=True):
     protocol: str
     kind: Kind
 
-    @classmethod
-    def push(cls, operator: str, protocol: str) -> SourceIdentity:
+    @staticmethod
+    @lru_cache(IDENTITIES_MAX)
+    def push(operator: str, protocol: str) -> SourceIdentity:
         """An operator that sends in a protocol."""
-        return cls(f"{operator}/{protocol}", operator, protocol, Kind.PUSH)
+        return SourceIdentity(f"{operator}/{protocol}", operator, protocol, Kind.PUSH)
 
 
 class Health:
@@ -155,12 +160,18 @@ class Health:
 
     def publish(self, observed: Sequence[Millis], receipt: Receipt) -> None:
         """Counts how late changes were that were observed then."""
+        received_at, delays = receipt.received_at, self.delays
+        sum_ms = 0
         for observed_at in observed:
-            delay_s = max(0, receipt.received_at - observed_at) / 1000
-            self.delays[bisect_left(DELAY_BUCKETS_S, delay_s)] += 1
-            self.delay_sum_s += delay_s
-            self.published += 1
-            self.late += receipt.durable_at - observed_at > LATE_S * 1000
+            delay_ms = received_at - observed_at
+            delays[bisect_left(_DELAY_BUCKETS_MS, delay_ms)] += 1
+            if delay_ms > 0:
+                sum_ms += delay_ms
+        self.delay_sum_s += sum_ms / 1000
+        self.published += len(observed)
+        late_before = receipt.durable_at - LATE_S * 1000
+        if observed and min(observed) < late_before:
+            self.late += sum(observed_at < late_before for observed_at in observed)
 
 
 class Supervision:

@@ -1,7 +1,6 @@
 """Sources that we follow: a connection is kept, and what is told on it is taken as it comes.
 
-    another ladestrom (version 2), any NOBIL stream (version 1): state on connecting, positions, resuming;
-    NOBIL Real-time: neither; each connection is asked for first.
+How a connection is kept belongs to the protocol: its row names the line (`ingest.lines`).
 
 While the connection stands and is in step, all that the source told holds, and is confirmed now and then.
 The position that is written down is that of what was taken, which may be less than what was read: a message
@@ -15,50 +14,35 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import structlog
 
-from ladestrom.client import v2_aio
-from ladestrom.client.aio import Broken, Gone, Lost, Opened, Receive, connected, persist, receiver, websocket
-from ladestrom.client.session import (
-    DELAY_MAX_S,
-    RAW,
-    SNAPSHOT,
-    UNREADABLE,
-    UPDATE,
-    BackOff,
-    Fault,
-    Standing,
-    head,
-)
-from ladestrom.client.v2_events import Changed, Confirmed, Greeted, Noted, Synced
-from ladestrom.client.v2_session import V2Session
-from ladestrom.errors import OWN_FAILURES, InvalidPosition, LadestromError, MalformedBody, SourceFailure
+from ladestrom import protocols
+from ladestrom.client.aio import Lost, Opened
+from ladestrom.errors import OWN_FAILURES, LadestromError, SourceFailure
 from ladestrom.ingest.http_poll import (
     SourceServices,
     arrival_of,
     identity_of,
     insist,
-    make_fetcher,
-    settings_of,
 )
 from ladestrom.ingest.intake import feed_of, told_of
+from ladestrom.ingest.lines import Incoming, Line, MakeLine, Wiring
 from ladestrom.ingest.quarantine import Kept
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Health, Kind
-from ladestrom.model import Feed, Ids, Operator, Order, Position
+from ladestrom.model import Feed, Ids, Operator, Order
 from ladestrom.outbound import tls
 from ladestrom.outbound.breaker import Outcome
-from ladestrom.outbound.fetching import Fetcher
 from ladestrom.outbound.pacing import Pace
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.protocols import nobil_realtime
+from ladestrom.protocols import Row
 from ladestrom.protocols.delivery import Delivery
-from ladestrom.protocols.interfaces import Stream
+from ladestrom.targets import load
 from ladestrom.tasks import Turns, parts
 
 logger = structlog.get_logger(__name__)
@@ -67,47 +51,8 @@ CONFIRM_S: Final = 600.0
 """How often all that a source told is confirmed while it is in step: far below any limit of silence."""
 REMEMBER_S: Final = 10.0
 """How often the position is written down. An older one costs a few messages told twice: nothing changes."""
-MESSAGE_BYTES_MAX: Final = 1024 * 1024
-"""Of NOBIL Real-time, whose messages have some 100."""
-SILENT_S_MAX: Final = 900.0
-"""NOBIL Real-time without a message for so long is taken for dead: five countries are never as quiet."""
 POSITION: Final = "position"
 """Name in a source's memory."""
-
-
-class Incoming(msgspec.Struct, frozen=True):
-    """Something came."""
-
-    frame: bytes | None = None
-    """To be read by the protocol; None where it tells of no EVSE."""
-    in_step: bool = False
-    """From here on what we know is what the source knows."""
-    all_of: Collection[str] | None = None
-    """With this, the source has told of all EVSEs that it has: these. A complete frame names them itself."""
-
-
-class Line(Protocol):
-    """A kept connection, whatever is spoken on it."""
-
-    has_state: bool
-    """Whether a new connection begins with all that the source knows."""
-
-    @property
-    def position(self) -> str | None:
-        """From where to go on after a restart."""
-        ...
-
-    def forget(self) -> None:
-        """What was told is given up: begin anew."""
-        ...
-
-    def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
-        """What happens, as it does, for ever.
-
-        Raises:
-            LadestromError: coming back is no use before something is changed.
-        """
-        ...
 
 
 class _Unreadable(Exception):
@@ -117,18 +62,19 @@ class _Unreadable(Exception):
 class Follower:
     """One source that is followed."""
 
-    def __init__(self, source: SourceRecord, stream: Stream, services: SourceServices) -> None:
+    def __init__(self, source: SourceRecord, row: Row, services: SourceServices) -> None:
         """Nothing is connected yet.
 
         Args:
             source: as the store has it.
-            stream: its protocol.
+            row: of its protocol, one of `protocols.STREAMS`.
             services: what it shares with others.
         """
         self.source = source
         self.health: Health = services.intake.supervision.health(identity_of(source, Kind.FOLLOW))
         self.health.connected = False
-        self._stream = stream
+        self._stream = protocols.stream(row)
+        self._make_line: MakeLine = load(row.line)
         self._services = services
         self._pace = Pace(1_000, services.limits.pace, services.steady(), services.chance())
         self._line: Line | None = None
@@ -203,18 +149,17 @@ class Follower:
 
     @asynccontextmanager
     async def _opened_line(self) -> AsyncIterator[Line]:
-        source = self.source
         # In a thread: to read the authorities of the system takes some 20 ms.
         trust = await asyncio.to_thread(self._trust)
-        match source.protocol:
-            case "ladestrom":
-                yield _V2Line(source, _since(self._taken), trust, self._services.chance)
-            case "nobil-stream":
-                yield _V1Line(source, _since(self._taken), trust, self._services)
-            case _:
-                made = await asyncio.to_thread(make_fetcher, source, self._services, self.health)
-                async with made as fetcher:
-                    yield _RealtimeLine(self, fetcher, trust, self._services)
+        wiring = Wiring(
+            source=self.source,
+            position=self._taken,
+            trust=trust,
+            services=self._services,
+            health=self.health,
+        )
+        async with self._make_line(wiring) as line:
+            yield line
 
     def _trust(self) -> ssl.SSLContext:
         source = self.source
@@ -347,181 +292,6 @@ class Follower:
         if memory != self._memory:
             await self._services.remember(self.source, memory)
             self._memory = memory
-
-
-def _since(position: str | None) -> Position | None:
-    try:
-        return None if position is None else Position.parse(position)
-    except InvalidPosition:
-        return None
-
-
-def _selection(source: SourceRecord) -> dict[str, str]:
-    names = ("country", "operator", "station", "bbox")
-    return {name: source.options[name] for name in names if name in source.options}
-
-
-class _V2Line:
-    """Version 2 of the stream."""
-
-    has_state = True
-
-    def __init__(
-        self,
-        source: SourceRecord,
-        since: Position | None,
-        trust: ssl.SSLContext,
-        chance: Callable[[], float],
-    ) -> None:
-        self._session = V2Session(_selection(source), since=since)
-        self._follower = v2_aio.V2Follower(
-            source.address, source.secret, self._session, tls=trust, chance=chance
-        )
-
-    @property
-    def position(self) -> str | None:
-        return None if self._session.position is None else str(self._session.position)
-
-    def forget(self) -> None:
-        self._session.forget()
-
-    async def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
-        async with aclosing(self._follower.events()) as events:
-            async for each in events:
-                if isinstance(each, v2_aio.Received):
-                    yield self._told(each.event, each.message)
-                elif isinstance(each, Opened) and each.since is not None and self.position is None:
-                    # Given up while the connection was made, and so asked for the wrong thing.
-                    return
-                else:
-                    yield each
-
-    def _told(self, event: object, message: bytes) -> Incoming:
-        match event:
-            case Greeted():
-                # One that resumes may have nothing to say for long; where it cannot, `Reset` follows.
-                return Incoming(in_step=self.position is not None)
-            case Synced():
-                return Incoming(message, in_step=True, all_of=self._session.board)
-            case Changed():
-                return Incoming(message, in_step=True)
-            case Confirmed():
-                return Incoming(in_step=True)
-            case Noted(type="snapshot"):
-                return Incoming(message)
-        return Incoming()
-
-
-class _V1Line:
-    """The NOBIL stream."""
-
-    has_state = True
-
-    def __init__(
-        self, source: SourceRecord, since: Position | None, trust: ssl.SSLContext, services: SourceServices
-    ) -> None:
-        self._standing = Standing()
-        self._standing.position = since
-        self._source = source
-        self._trust = trust
-        self._services = services
-
-    @property
-    def position(self) -> str | None:
-        return self._standing.since
-
-    def forget(self) -> None:
-        self._standing.forget()
-
-    async def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
-        source, standing = self._source, self._standing
-        connection = partial(
-            connected, source.address, source.secret, standing, _selection(source), self._trust
-        )
-        followed = persist(standing, connection, self._understand, self._services.chance)
-        async with aclosing(followed) as events:
-            async for each in events:
-                is_resuming = isinstance(each, Opened) and each.since is not None
-                if is_resuming and self.position is None:
-                    # Given up while the connection was made, and so asked for the wrong thing.
-                    return
-                yield each
-                if is_resuming:
-                    # One that resumes may have nothing to say for long.
-                    yield Incoming(in_step=True)
-
-    async def _understand(self, frame: bytes) -> Incoming | Broken:
-        try:
-            # The first frame may tell of every station there is.
-            told = await insist(partial(self._services.parsing.read, partial(head, frame), len(frame)))
-        except UNREADABLE as error:
-            fault: Fault | None = self._standing.malformed(error)
-        else:
-            fault = self._standing.move(told)
-        if fault is not None:
-            return Broken(fault.kind, fault.detail)
-        is_known = told.type in {SNAPSHOT, UPDATE, RAW}
-        return Incoming(frame if is_known else None, in_step=told.type in {SNAPSHOT, UPDATE})
-
-
-class _RealtimeLine:
-    """NOBIL Real-time: each connection is asked for, none can resume."""
-
-    def __init__(
-        self, follower: Follower, fetcher: Fetcher, trust: ssl.SSLContext, services: SourceServices
-    ) -> None:
-        self._settings = settings_of(follower.source, services.limits)
-        self._fetcher = fetcher
-        self._trust = trust
-        self._chance = services.chance
-        self._back_off = BackOff()
-
-    has_state = False
-    position = None
-    since = None
-
-    def forget(self) -> None:
-        """There is nothing that it knows."""
-
-    def open(self) -> None:
-        """A connection stands."""
-
-    def lose(self, chance: float, *, lasted_s: float = 0.0, retry_after_s: float = 0.0) -> float:
-        return self._back_off.lost(chance, well=lasted_s >= DELAY_MAX_S, retry_after_s=retry_after_s)
-
-    async def happenings(self) -> AsyncGenerator[Opened | Incoming | Lost, None]:
-        async def understand(frame: bytes) -> Incoming | Broken:
-            return Incoming(frame, in_step=True)
-
-        async with aclosing(persist(self, self._connection, understand, self._chance)) as events:
-            async for each in events:
-                yield each
-                if isinstance(each, Opened):
-                    yield Incoming(in_step=True)
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Receive, None]:
-        try:
-            answered = await self._fetcher.fetch(nobil_realtime.ask(self._settings))
-            address = nobil_realtime.address(answered)
-            way = await self._fetcher.guard.way(address)
-        except (SourceFailure, MalformedBody, OSError) as error:
-            raise Gone(str(error)) from error
-        try:
-            at = None if way is None else way.addresses[0]
-            async with websocket(address, None, MESSAGE_BYTES_MAX, self._trust, at=at) as socket:
-                yield partial(_heard, receiver(socket))
-        except LadestromError as error:
-            # The address was for this once, and what is said of it may quote the secret that it holds.
-            raise Gone(f"the connection that was given was refused ({error.code})") from None
-
-
-async def _heard(receive: Receive) -> bytes:
-    try:
-        async with asyncio.timeout(SILENT_S_MAX):
-            return await receive()
-    except TimeoutError:
-        raise Gone(f"silent for {SILENT_S_MAX:g} s") from None
 
 
 async def _by_one_id(evses: Collection[str]) -> set[Ids]:

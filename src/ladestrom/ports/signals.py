@@ -56,3 +56,35 @@ class Signals(Protocol):
     def known_tallies(self) -> Mapping[str, Tally]:
         """By operator: what each delivered."""
         ...
+
+
+class Statistics(Protocol):
+    """What a writer counts, for whoever runs the server. Read when it is asked for."""
+
+    @property
+    def evses(self) -> int:
+        """EVSEs on the board."""
+        ...
+
+    @property
+    def queued_items(self) -> int:
+        """Reports that wait to be logged."""
+        ...
+
+    @property
+    def changes_by_cause(self) -> Mapping[str, int]:
+        """Changes logged since the start, by their cause."""
+        ...
+
+    @property
+    def failed_appends(self) -> int:
+        """Appends that failed since the start."""
+        ...
+
+    def known_tallies(self) -> Mapping[str, Tally]:
+        """By operator: what each delivered."""
+        ...
+
+    def take_append_seconds(self) -> Sequence[float]:
+        """Durations of appends since the last call, at most 10,000."""
+        ...

@@ -60,6 +60,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Whether answers may be compressed for those who accept it."""
     socket: str = ""
     """Of a push: path of a WebSocket on which its messages may be sent too; empty where there is none."""
+    line: str = ""
+    """Of a stream: `module:attribute` of what keeps its connection (`ingest.lines.MakeLine`)."""
     tokens: str = ""
     """Of a push: path at which its senders exchange a key for an access token, which is the same key; empty
     where they show keys only."""
@@ -178,6 +180,7 @@ PULLS: Final[Mapping[str, Row]] = {
 STREAMS: Final[Mapping[str, Row]] = {
     "ladestrom": Row(
         target="ladestrom.protocols.ladestrom_stream:receive",
+        line="ladestrom.ingest.lines:board_line",
         help="Another ladestrom server (version 2 of its stream). The address is `https://HOST`.",
         transport=Transport.STREAM,
         ordered=True,
@@ -191,6 +194,7 @@ STREAMS: Final[Mapping[str, Row]] = {
     ),
     "nobil-stream": Row(
         target="ladestrom.protocols.nobil_stream:receive",
+        line="ladestrom.ingest.lines:nobil_line",
         help="Any server that offers the NOBIL stream (version 1). The address is `https://HOST`.",
         transport=Transport.STREAM,
         ordered=True,
@@ -204,6 +208,7 @@ STREAMS: Final[Mapping[str, Row]] = {
     ),
     "nobil-realtime": Row(
         target="ladestrom.protocols.nobil_realtime:receive",
+        line="ladestrom.ingest.lines:realtime_line",
         help="NOBIL Real-time, Enova's service. The address is the URL that returns a connection (POST).",
         transport=Transport.STREAM,
         ordered=True,

@@ -140,7 +140,7 @@ def delivery(
             points += len(station.parts)
             if points > limits.items_max:
                 raise TooLarge(f"the publication has more than {limits.items_max} EVSEs: split it")
-            said = _Said(site, station, instants, published_at)
+            said = _StationState(site, station, instants, published_at)
             for point in station.parts:
                 named &= bool(point.reference)
                 _take(gathering, point, said, instants)
@@ -183,7 +183,7 @@ def _instant(text: str) -> Millis | None:
         return None
 
 
-class _Said:
+class _StationState:
     """What site and station say of all points of a station."""
 
     __slots__ = ("at", "closed", "said_at", "stopped", "word")
@@ -233,7 +233,7 @@ def _worse(one: Status | None, other: Status | None) -> Status | None:
     return max(one, other, key=RANK.__getitem__)
 
 
-def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instants) -> None:
+def _take(gathering: Gathering, point: Facility, said: _StationState, instants: _Instants) -> None:
     if point.unreadable:
         gathering.refuse(Reason.INVALID_ITEM, point.unreadable)
         return
@@ -264,7 +264,7 @@ def _take(gathering: Gathering, point: Facility, said: _Said, instants: _Instant
 
 
 def _overlaid(
-    status: Status | None, point: Facility, said: _Said, raw: str
+    status: Status | None, point: Facility, said: _StationState, raw: str
 ) -> tuple[Status | None, bool, str]:
     """The status, whether a fault is told beside it, and the words that made it."""
     if status in SETTLED:

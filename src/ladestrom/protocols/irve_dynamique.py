@@ -51,6 +51,8 @@ PAIRS: Final[dict[tuple[str, str], Status]] = {
 }
 """`etat_pdc` and `occupation_pdc`. A point that is out of service is so whoever stands there; one that is
 taken is taken, whatever is known of its state; that it is free says nothing where its state is unknown."""
+_SAID: Final = {words: (status, "/".join(words)) for words, status in PAIRS.items()}
+"""Status and raw value."""
 _STATES: Final = Vocabulary({state: state for state, _ in PAIRS})
 _OCCUPATIONS: Final = Vocabulary({occupation: occupation for _, occupation in PAIRS})
 OUT_OF_SERVICE: Final = "hors_service"
@@ -79,33 +81,33 @@ def gather(gathering: Gathering, row: IrveStatus | Problem, *, refuses_words: bo
     if isinstance(row, Problem):
         gathering.refuse(row.reason, row.detail)
         return False
-    status = PAIRS.get((row.etat_pdc, row.occupation_pdc)) or _respelled(row)
-    if status is None and refuses_words:
+    said = _SAID.get((row.etat_pdc, row.occupation_pdc)) or _respelled(row)
+    if said[0] is None and refuses_words:
         name, value = (
             (STATE, row.etat_pdc) if _STATES.find(row.etat_pdc) is None else (OCCUPATION, row.occupation_pdc)
         )
         gathering.refuse(Reason.INVALID_STATUS, f"{name} {quoted(shown(value))} is not a value of the schema")
         return False
-    is_timed = refuses_words or row.horodatage.strip()
+    written = row.horodatage
     try:
-        observed_at = instant(row.horodatage) if is_timed else None
+        observed_at = instant(written) if written.strip() or refuses_words else None
     except (ValueError, OverflowError):
         gathering.refuse(
             Reason.INVALID_TIME,
-            f"{TIME} {quoted(shown(row.horodatage))} is not ISO 8601; write 2026-11-22T10:00:00+01:00",
+            f"{TIME} {quoted(shown(written))} is not ISO 8601; write 2026-11-22T10:00:00+01:00",
         )
         return False
-    raw = f"{row.etat_pdc}/{row.occupation_pdc}"
-    return gathering.word(row.id_pdc_itinerance.strip(), status, observed_at, raw)
+    return gathering.word(row.id_pdc_itinerance.strip(), said[0], observed_at, said[1])
 
 
-def _respelled(row: IrveStatus) -> Status | None:
+def _respelled(row: IrveStatus) -> tuple[Status | None, str]:
     """What a row says in another spelling; None where one of its words is not the schema's."""
     state = _STATES.find(row.etat_pdc)
     occupation = _OCCUPATIONS.find(row.occupation_pdc)
+    status = None if state is None or occupation is None else PAIRS[state, occupation]
     if state == OUT_OF_SERVICE:
-        return Status.OUTOFORDER
-    return None if state is None or occupation is None else PAIRS[state, occupation]
+        status = Status.OUTOFORDER
+    return status, f"{row.etat_pdc}/{row.occupation_pdc}"
 
 
 def receive(body: bytes, source: str, limits: ParseLimits, *, complete: bool = False) -> Delivery:
@@ -126,7 +128,7 @@ def receive(body: bytes, source: str, limits: ParseLimits, *, complete: bool = F
         if count > limits.items_max:
             raise TooLarge(f"the file has more than {limits.items_max} rows: split it")
         is_taken = gather(gathering, row)
-        complete &= isinstance(row, IrveStatus) and bool(row.id_pdc_itinerance.strip())
+        complete = complete and isinstance(row, IrveStatus) and bool(row.id_pdc_itinerance.strip())
     is_cut = rows.is_cut or not (is_taken or rows.has_line_end)
     return gathering.delivery(complete=complete and not is_cut)
 
@@ -185,7 +187,8 @@ class _Rows:
         self.has_line_end = self._text.endswith(("\n", "\r"))
         """Whether the last row has. It need not: a row that has all of its fields is taken for whole."""
         self.is_cut = False
-        """Whether the last row has neither that nor as many fields as the one before it, or as the header."""
+        """Whether the last row has neither that nor as many fields as the one before it, or as the header.
+        Rows that cannot be read are left out."""
 
     def __iter__(self) -> Iterator[IrveStatus | Problem]:
         text = self._text
@@ -200,7 +203,16 @@ class _Rows:
         while True:
             begin = lines.tell()
             try:
-                row = next(reader, None)
+                for row in reader:
+                    if len(row) > most:
+                        usual, last = last, len(row)
+                        yield IrveStatus(row[evse], row[state], row[occupation], row[time])
+                    elif any(row):
+                        yield Problem(
+                            Reason.INVALID_ITEM, f"the row has {len(row)} fields, fewer than its header"
+                        )
+                    begin = lines.tell()
+                break
             except csv.Error as error:
                 yield Problem(Reason.INVALID_ITEM, f"the row is not valid CSV: {error}")
                 # A quote that is not closed takes lines that follow, to the next one: they are rows of their
@@ -208,16 +220,7 @@ class _Rows:
                 lines.seek(begin)
                 lines.readline()
                 reader = csv.reader(lines, delimiter=delimiter, strict=True)
-                continue
-            if row is None:
-                self.is_cut = not self.has_line_end and last < usual
-                return
-            if any(row):
-                usual, last = last, len(row)
-            if len(row) > most:
-                yield IrveStatus(row[evse], row[state], row[occupation], row[time])
-            elif any(row):
-                yield Problem(Reason.INVALID_ITEM, f"the row has {len(row)} fields, fewer than its header")
+        self.is_cut = not self.has_line_end and last < usual
 
 
 def _text(body: bytes) -> str:

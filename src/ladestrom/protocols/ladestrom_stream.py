@@ -22,10 +22,11 @@ from ladestrom.core.merge import is_nobils
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import MalformedBody, TooLarge
 from ladestrom.model import Order, Reason, Status, registry_key
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
+from ladestrom.protocols.delivery import UNKNOWN, UNREADABLE, Delivery, Gathering, ParseLimits, millis, shown
 from ladestrom.quoting import quoted
 
-_STATUSES: Final = Vocabulary({status.value: status for status in Status})
+_WORDS: Final = {status.value: status for status in Status}
+_STATUSES: Final = Vocabulary(_WORDS)
 
 
 class EvseState(msgspec.Struct, frozen=True, gc=False):
@@ -67,19 +68,21 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
     gathering = Gathering(source, Order.ARRIVAL)
     unknown: list[str] = []
     for row in {row.evse: row for row in rows}.values():
-        status = _STATUSES.find(row.status)
+        said = row.status
+        status = _WORDS.get(said) or _STATUSES.find(said)
         written_at = row.observed_at or row.changed_at
         at = None if written_at is None else millis(written_at)
-        written, also = _ids(row)
+        # Only what has an underscore can be a registry key.
+        written, also = _ids(row) if "_" in row.evse else (row.evse, row.uid or "")
         if not written:
             what = f"{quoted(shown(row.evse))} is a name of the other board only, and the EVSE has no uid"
             gathering.refuse(Reason.UNKNOWN_EVSE, what)
         elif status is None:
-            gathering.word(written, None, at, row.status, also)
-        elif status is Status.UNKNOWN and not row.error:
+            gathering.word(written, None, at, said, also)
+        elif status is UNKNOWN and not row.error:
             unknown.append(written)
         else:
-            gathering.report(written, status, row.error == 1, at, row.status, also)
+            gathering.word(written, status, at, said, also, error=row.error == 1)
     made = gathering.delivery()
     return msgspec.structs.replace(made, unknown=unknown) if unknown else made
 

@@ -16,9 +16,17 @@ import msgspec
 
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import BadRequest, MalformedBody, NotAllowed, SourceFailure, TooLarge, Unauthenticated
-from ladestrom.model import Order, Reason, Status
+from ladestrom.model import Reason, Status
 from ladestrom.ports.calls import Answered, Ask
-from ladestrom.protocols.delivery import UNREADABLE, Delivery, Gathering, ParseLimits, json_text, shown
+from ladestrom.protocols.delivery import (
+    ARRIVAL,
+    UNREADABLE,
+    Delivery,
+    Gathering,
+    ParseLimits,
+    json_text,
+    shown,
+)
 from ladestrom.protocols.interfaces import PullSettings
 from ladestrom.quoting import quoted
 
@@ -26,7 +34,8 @@ KEY_HEADER: Final = "x-api-key"
 SCHEMES: Final = ("wss://", "ws://")
 OK: Final = range(200, 300)
 
-_STATUSES: Final = Vocabulary({status.value: status for status in Status})
+_WORDS: Final = {status.value: status for status in Status}
+_STATUSES: Final = Vocabulary(_WORDS)
 
 
 class RealtimeChange(
@@ -95,14 +104,14 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
         TooLarge: the list is longer than `limits.items_max`.
     """
     frame = json_text(frame)
-    is_list = frame.lstrip()[:1] == b"["
+    is_list = frame[:1] != b"{" and frame.lstrip()[:1] == b"["
     try:
         messages = _decode_messages(frame) if is_list else [_decode_message(frame)]
     except (*UNREADABLE, msgspec.ValidationError) as error:
         raise MalformedBody(f"the message is not one of NOBIL Real-time ({error})") from error
     if len(messages) > limits.items_max:
         raise TooLarge(f"the message has {len(messages)} changes; at most {limits.items_max} are taken")
-    gathering = Gathering(source, Order.ARRIVAL)
+    gathering = Gathering(source, ARRIVAL)
     for message in messages:
         evse = message.evse_uid or message.other
         if not evse:
@@ -110,5 +119,6 @@ def receive(frame: bytes, source: str, limits: ParseLimits) -> Delivery:
         elif message.status is None:
             gathering.refuse(Reason.INVALID_STATUS, f"no status of {quoted(shown(evse))}")
         else:
-            gathering.word(evse, _STATUSES.find(message.status), None, message.status)
+            word = message.status
+            gathering.word(evse, _WORDS.get(word) or _STATUSES.find(word), None, word)
     return gathering.delivery()

@@ -99,6 +99,7 @@ class Conversation:
         "_calls",
         "_heard",
         "_heartbeat_s",
+        "_internal",
         "_pending",
         "_promised",
         "_refused",
@@ -112,6 +113,7 @@ class Conversation:
         self.dialect = dialect
         self.points = points
         self._heartbeat_s = heartbeat_s
+        self._internal = dialect.words[Fault.INTERNAL] or ""
         self._transactions = 0
         self._calls = 0
         self._heard: set[Connector] = set()
@@ -203,12 +205,8 @@ class Conversation:
             return Outcome(delivery, answer, answer, refused=refused)
         if delivery is None:
             return Outcome(answer=result(frame.id, payload))
-        code = self.dialect.words[Fault.INTERNAL] or ""
-        return Outcome(
-            delivery,
-            result(frame.id, payload),
-            error(frame.id, code, "the status could not be stored; try again"),
-        )
+        instead = error(frame.id, self._internal, "the status could not be stored; try again")
+        return Outcome(delivery, result(frame.id, payload), instead)
 
     def _act(self, frame: Frame, turn: Turn) -> bytes:
         act = self.dialect.actions.get(frame.action)
@@ -217,11 +215,11 @@ class Conversation:
                 raise CallRefused(Fault.OTHER_SIDE, f"{frame.action} is not supported here")
             raise CallRefused(Fault.UNKNOWN_ACTION, "the action is not known")
         payload = bytes(frame.payload)
+        if payload.startswith(b"{"):
+            return act(turn, frame.payload)
         if payload in BLANKS:
             return act(turn, msgspec.Raw(EMPTY))
-        if payload[:1] != b"{":
-            raise CallRefused(Fault.FORM, "the payload is not a JSON object")
-        return act(turn, frame.payload)
+        raise CallRefused(Fault.FORM, "the payload is not a JSON object")
 
     def _refuse(self, message_id: str | float, refused: CallRefused) -> Outcome:
         code = self.dialect.words[refused.fault]

@@ -25,7 +25,7 @@ from ladestrom.protocols.ocpp_frames import (
     payload_of,
     tell_time,
 )
-from ladestrom.protocols.ocpp_points import WHOLE, Connector, Said, unmapped
+from ladestrom.protocols.ocpp_points import WHOLE, Connector, PointStatus, unmapped
 
 STATUSES: Final[dict[str, Status]] = {
     "Available": Status.AVAILABLE,
@@ -72,8 +72,8 @@ class StatusNotification(msgspec.Struct, frozen=True, gc=False):
 _decode_status = msgspec.json.Decoder(StatusNotification, strict=False).decode
 _STATUSES: Final = Vocabulary(STATUSES)
 _HINDERING: Final = Vocabulary(dict.fromkeys(HINDERING, True))
-_KNOWN: Final[dict[tuple[str, str | None], Said]] = {
-    (word, code): Said(
+_KNOWN: Final[dict[tuple[str, str | None], PointStatus]] = {
+    (word, code): PointStatus(
         status,
         word if code in {None, "NoError"} else f"{word}/{code}",
         error=status is Status.OUTOFORDER or code in HINDERING,
@@ -95,13 +95,13 @@ def status_notification(turn: Turn, payload: msgspec.Raw) -> bytes:
     return EMPTY
 
 
-def _respelled(word: str, code: str | None) -> Said:
+def _respelled(word: str, code: str | None) -> PointStatus:
     """A status in another spelling, or with an error code that decides nothing; UNKNOWN if it is no word."""
     status = _STATUSES.find(word)
     if status is None:
         return unmapped(word)
     error = status is Status.OUTOFORDER or (code is not None and _HINDERING.find(code) is not None)
-    return Said(status, word if code is None else f"{word}/{code}", error)
+    return PointStatus(status, word if code is None else f"{word}/{code}", error)
 
 
 def start_transaction(turn: Turn, _payload: msgspec.Raw) -> bytes:

@@ -29,18 +29,17 @@ from ladestrom.protocols.ocpp_frames import (
     payload_of,
     tell_time,
 )
-from ladestrom.protocols.ocpp_points import WHOLE, Connector, Said, unmapped
+from ladestrom.protocols.ocpp_points import WHOLE, Connector, PointStatus, unmapped
 
-STATUSES: Final = Vocabulary(
-    {
-        "Available": Said(Status.AVAILABLE, "Available"),
-        "Occupied": Said(Status.CHARGING, "Occupied"),
-        "Reserved": Said(Status.RESERVED, "Reserved"),
-        "Unavailable": Said(Status.INOPERATIVE, "Unavailable"),
-        "Faulted": Said(Status.OUTOFORDER, "Faulted", error=True),
-    }
-)
+STATUS_WORDS: Final = {
+    "Available": PointStatus(Status.AVAILABLE, "Available"),
+    "Occupied": PointStatus(Status.CHARGING, "Occupied"),
+    "Reserved": PointStatus(Status.RESERVED, "Reserved"),
+    "Unavailable": PointStatus(Status.INOPERATIVE, "Unavailable"),
+    "Faulted": PointStatus(Status.OUTOFORDER, "Faulted", error=True),
+}
 """ConnectorStatusEnumType, and the values of AvailabilityState."""
+STATUSES: Final = Vocabulary(STATUS_WORDS)
 EVENTS_MAX: Final = 2_000
 """Events of one message that are taken: ten for each connector of the largest stations."""
 FLAGS: Final = Vocabulary({"true": True, "false": False})
@@ -107,7 +106,8 @@ _decode_tokened = msgspec.json.Decoder(_Tokened).decode
 def status_notification(turn: Turn, payload: msgspec.Raw) -> bytes:
     """Takes a status."""
     told = payload_of(payload, _decode_status)
-    said = STATUSES.find(told.connectorStatus) or unmapped(told.connectorStatus)
+    word = told.connectorStatus
+    said = STATUS_WORDS.get(word) or STATUSES.find(word) or unmapped(word)
     evse, connector = number_of(told.evseId, "evseId"), number_of(told.connectorId, "connectorId")
     where = (evse, connector if evse else WHOLE)
     turn.heard.append(where)
@@ -150,7 +150,7 @@ def _take(turn: Turn, event: Event) -> None:
         turn.points.problem(turn.into, where, is_there, at, turn.now)
         return
     word = event.actualValue if isinstance(event.actualValue, str) else ""
-    said = STATUSES.find(word) or unmapped(word)
+    said = STATUS_WORDS.get(word) or STATUSES.find(word) or unmapped(word)
     turn.heard.append(where)
     turn.points.tell(turn.into, where, said, at, turn.now)
 

@@ -41,6 +41,8 @@ _BEGUN: Final = re.compile(rb'\s*\[\s*2\s*,\s*"([^"\\]{1,255})"\s*,\s*"([A-Za-z]
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+_decode_call = msgspec.json.Decoder(tuple[int, str, str, msgspec.Raw]).decode
+"""A call as nearly all are written."""
 _decode_frame = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_type = msgspec.json.Decoder(int, strict=False).decode
 _decode_id = msgspec.json.Decoder(str | int | float).decode
@@ -160,6 +162,14 @@ def read(text: str | bytes) -> Frame:
     # Some write control characters into texts, where JSON has none.
     body = json_text(text.encode() if isinstance(text, str) else text).translate(_CONTROLS)
     try:
+        kind, name, action, payload = _decode_call(body)
+    except UNREADABLE:
+        return _leniently(body)
+    return Frame(kind, name, action, payload) if kind == CALL else _leniently(body)
+
+
+def _leniently(body: bytes) -> Frame:
+    try:
         parts = _decode_frame(body)
     except UNREADABLE as error:
         begun = _BEGUN.match(body)
@@ -199,7 +209,7 @@ class FrameRefused(CallRefused):
 
 def result(message_id: str | float, payload: bytes) -> str:
     """A CALLRESULT."""
-    return (b"[3," + _encode(message_id) + b"," + payload + b"]").decode()
+    return (b"[3,%b,%b]" % (_encode(message_id), payload)).decode()
 
 
 def error(message_id: str | float, code: str, detail: str, kind: int = CALLERROR) -> str:
@@ -218,6 +228,8 @@ def number_of(value: object, name: str) -> int:
     Raises:
         CallRefused: it is no whole number, or below 0.
     """
+    if type(value) is int and value >= 0:
+        return value
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = int(value.strip()[:DIGITS_MAX])
     if isinstance(value, float) and value.is_integer():

@@ -20,8 +20,8 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.rules import EARLIEST_AT
-from ladestrom.model import Millis, Order, Reason, Station, Status, StatusReport
-from ladestrom.protocols.delivery import Delivery, Gathering, shown
+from ladestrom.model import Millis, Reason, Station, Status, StatusReport
+from ladestrom.protocols.delivery import ARRIVAL, Delivery, Gathering, shown
 
 WHOLE: Final = 0
 """OCPP 1.6, section 3.6 (Core Profile): ConnectorId 0 addresses the charge point as a whole."""
@@ -86,7 +86,7 @@ def layout(station: Station | None, chosen: Mapping[int, str]) -> Layout:
     return Layout(there, {number: counts[places[key]] for number, key in there.items()})
 
 
-class Said(msgspec.Struct, frozen=True, gc=False):
+class PointStatus(msgspec.Struct, frozen=True, gc=False):
     """A status as a charge point says it, in our words."""
 
     status: Status
@@ -96,9 +96,9 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     """False for a word that the version does not have."""
 
 
-def unmapped(word: str) -> Said:
+def unmapped(word: str) -> PointStatus:
     """What follows from a word that the version does not have: what was before does not hold any more."""
-    return Said(Status.UNKNOWN, word, is_mapped=False)
+    return PointStatus(Status.UNKNOWN, word, is_mapped=False)
 
 
 class _LastWord:
@@ -107,7 +107,7 @@ class _LastWord:
     __slots__ = ("problem", "said", "turn")
 
     def __init__(self) -> None:
-        self.said: Said | None = None
+        self.said: PointStatus | None = None
         self.problem = False
         self.turn = 0
         """When it was said: one more than what was said before, of whatever."""
@@ -125,7 +125,7 @@ class _Evse:
     def __init__(self) -> None:
         self.whole = _LastWord()
         self.members: dict[Connector, _LastWord] = {}
-        self.reported: Said | None = None
+        self.reported: PointStatus | None = None
         self.reported_at: Millis | None = None
         """The stamp of the last report; when it was said, where it had none."""
 
@@ -163,7 +163,7 @@ class Points:
 
     def gathering(self) -> Gathering:
         """Where reports of one message go."""
-        return Gathering(self._source, Order.ARRIVAL)
+        return Gathering(self._source, ARRIVAL)
 
     def connectors(self, *, each: bool) -> Iterator[Connector]:
         """All that the registry has, by number; of every EVSE `each` of its connectors, or the first."""
@@ -175,12 +175,12 @@ class Points:
     def has(self, where: Connector) -> bool:
         """Whether it is one of those, or the charge point as a whole."""
         number, connector = where
-        if number == WHOLE or number not in self.layout.evses:
+        if number == WHOLE or number not in self._layout.evses:
             return where == (WHOLE, WHOLE)
-        return 0 < connector <= max(1, self.layout.connectors.get(number, 1))
+        return connector == 1 or 0 < connector <= self._layout.connectors.get(number, 1)
 
     def tell(
-        self, into: Gathering, where: Connector, said: Said, observed_at: Millis | None, now: Millis
+        self, into: Gathering, where: Connector, said: PointStatus, observed_at: Millis | None, now: Millis
     ) -> None:
         """A connector, an EVSE or the charge point says its status.
 
@@ -188,10 +188,10 @@ class Points:
         nothing either.
         """
         self._turn += 1
-        when = _When(observed_at, now)
+        stamp = _stamp(observed_at)
         if where[0] == WHOLE:
             into.unmapped += not said.is_mapped
-            self._tell_all(into, said, when)
+            self._tell_all(into, said, stamp, now)
             return
         found = self._find(into, where, now)
         if found is None:
@@ -203,7 +203,7 @@ class Points:
         into.unmapped += not said.is_mapped
         told.said = said
         told.turn = self._turn
-        self._report(into, *found, when)
+        self._report(into, *found, stamp, now)
 
     def problem(
         self, into: Gathering, where: Connector, is_there: bool, observed_at: Millis | None, now: Millis
@@ -222,7 +222,7 @@ class Points:
             return
         told.problem = is_there
         for written, evse in concerned:
-            self._report(into, written, evse, _When(observed_at, now))
+            self._report(into, written, evse, _stamp(observed_at), now)
 
     def rebooted(self) -> None:
         """It started anew, and is going to say everything again: what it said before does not count."""
@@ -243,7 +243,7 @@ class Points:
             reports.append(
                 StatusReport(written, said.status, said.error, evse.reported_at, self._source, said.raw)
             )
-        return Delivery(reports=reports, order=Order.ARRIVAL)
+        return Delivery(reports=reports, order=ARRIVAL)
 
     def _written(self) -> frozenset[str]:
         return frozenset(self.layout.evses.values())
@@ -260,13 +260,13 @@ class Points:
         for written in sorted(before - self._written()):
             evse = self._evses.pop(written, None)
             if evse is not None:
-                self._put(into, written, evse, Said(Status.UNKNOWN, "numbering"), _When(None, now))
+                self._put(into, written, evse, PointStatus(Status.UNKNOWN, "numbering"), None, now)
 
     def _find(self, into: Gathering, where: Connector, now: Millis) -> tuple[str, _Evse] | None:
-        written = self.layout.evses.get(where[0])
-        if written is None and where[0] in self.layout.by_plug:
+        written = self._layout.evses.get(where[0])
+        if written is None and where[0] in self._layout.by_plug:
             self._doubt(into, now)
-            written = self.layout.evses.get(where[0])
+            written = self._layout.evses.get(where[0])
             if written is None:
                 into.refuse(
                     Reason.UNKNOWN_EVSE,
@@ -282,7 +282,7 @@ class Points:
             evse = self._evses[written] = _Evse()
         return written, evse
 
-    def _tell_all(self, into: Gathering, said: Said, when: _When) -> None:
+    def _tell_all(self, into: Gathering, said: PointStatus, stamp: Millis | None, now: Millis) -> None:
         station = self._station
         was_hard = station.is_hard
         station.said = said
@@ -291,38 +291,37 @@ class Points:
             evse = self._evses.get(written)
             if evse is None:
                 evse = self._evses[written] = _Evse()
-            if not self._report(into, written, evse, when) and was_hard:
+            if not self._report(into, written, evse, stamp, now) and was_hard:
                 # What lay over it is gone, and it has said nothing of itself.
-                self._put(into, written, evse, Said(Status.UNKNOWN, said.raw), when)
+                self._put(into, written, evse, PointStatus(Status.UNKNOWN, said.raw), stamp, now)
 
-    def _report(self, into: Gathering, written: str, evse: _Evse, when: _When) -> bool:
+    def _report(self, into: Gathering, written: str, evse: _Evse, stamp: Millis | None, now: Millis) -> bool:
         """Reports what the EVSE is now; whether that is known."""
         station = self._station
-        said = station.said if station.is_hard else _own(evse)
+        said = station.said
+        if said is None or not station.is_hard:
+            said = _own(evse)
         if said is None:
             return False
         error = said.error
         for told in (station, evse.whole, *evse.members.values()):
             error = error or told.problem or (told.said is not None and told.said.error)
         if error is not said.error:
-            said = Said(said.status, said.raw, error)
-        self._put(into, written, evse, said, when)
+            said = PointStatus(said.status, said.raw, error)
+        self._put(into, written, evse, said, stamp, now)
         return True
 
-    def _put(self, into: Gathering, written: str, evse: _Evse, said: Said, when: _When) -> None:
+    def _put(
+        self, into: Gathering, written: str, evse: _Evse, said: PointStatus, stamp: Millis | None, now: Millis
+    ) -> None:
         evse.reported = said
-        evse.reported_at = when.said_at
-        into.report(written, said.status, said.error, when.stamp, said.raw)
+        evse.reported_at = now if stamp is None else stamp
+        into.word(written, said.status, stamp, said.raw, error=said.error)
 
 
-class _When:
-    """When something was said: its stamp, where it has one, and ours."""
-
-    __slots__ = ("said_at", "stamp")
-
-    def __init__(self, observed_at: Millis | None, now: Millis) -> None:
-        self.stamp = None if observed_at is None or observed_at < EARLIEST_AT else observed_at
-        self.said_at = now if self.stamp is None else self.stamp
+def _stamp(observed_at: Millis | None) -> Millis | None:
+    """The stamp of something that was said; None where it has none, or one of a clock that was never set."""
+    return None if observed_at is None or observed_at < EARLIEST_AT else observed_at
 
 
 def _told(evse: _Evse, where: Connector) -> _LastWord | None:
@@ -334,10 +333,10 @@ def _told(evse: _Evse, where: Connector) -> _LastWord | None:
     return told
 
 
-def _own(evse: _Evse) -> Said | None:
+def _own(evse: _Evse) -> PointStatus | None:
     """What the EVSE says of itself, and its connectors of themselves."""
     whole = evse.whole
-    if whole.is_hard or not evse.members:
+    if not evse.members or (whole.said is not None and whole.is_hard):
         return whole.said
     if len(evse.members) == 1:
         (told,) = evse.members.values()
@@ -349,7 +348,7 @@ def _own(evse: _Evse) -> Said | None:
     return whole.said if whole.said is not None and (found is None or whole.turn > newest) else found
 
 
-def _first(evse: _Evse) -> Said | None:
+def _first(evse: _Evse) -> PointStatus | None:
     said = [told.said for told in evse.members.values() if told.said is not None]
     for status in TAKES:
         for each in said:

@@ -37,17 +37,16 @@ PATH: Final = re.compile(r"evsepush/v2[0-9]/operators/([^/]{1,64})/(status|data)
 """Behind `/api/oicp`. Hubject serves status at v21, data at v22 and v23; the records did not change what they
 mean, so the version decides nothing."""
 
-STATUSES: Final = Vocabulary(
-    {
-        "Available": Status.AVAILABLE,
-        "Reserved": Status.RESERVED,
-        "Occupied": Status.CHARGING,
-        "OutOfService": Status.OUTOFORDER,
-        "Unknown": Status.UNKNOWN,
-        "EvseNotFound": Status.UNKNOWN,
-    }
-)
+WORDS: Final = {
+    "Available": Status.AVAILABLE,
+    "Reserved": Status.RESERVED,
+    "Occupied": Status.CHARGING,
+    "OutOfService": Status.OUTOFORDER,
+    "Unknown": Status.UNKNOWN,
+    "EvseNotFound": Status.UNKNOWN,
+}
 """EvseStatusType."""
+STATUSES: Final = Vocabulary(WORDS)
 
 FULL_LOAD: Final = "fullload"
 DELETE: Final = "delete"
@@ -268,7 +267,7 @@ def gather(gathering: Gathering, record: Record | Problem) -> None:
     if evse is None or word is None:
         gathering.refuse(Reason.INVALID_ITEM, "EvseID or EvseStatus is missing")
         return
-    gathering.word(evse, STATUSES.find(word), None, word)
+    gathering.word(evse, WORDS.get(word) or STATUSES.find(word), None, word)
 
 
 def unreadable(error: Exception) -> MalformedBody:
@@ -337,7 +336,7 @@ def _forget(gathering: Gathering, record: Record | Problem, status: Status) -> N
     elif (evse := record.evse_id or record.evse_id_capitals) is None:
         gathering.refuse(Reason.INVALID_ITEM, "EvseID is missing")
     else:
-        gathering.report(evse, status, False, None, DELETE)  # noqa: FBT003 - no error
+        gathering.word(evse, status, None, DELETE)
 
 
 def _extent(party: str, operator: Operator, records: Sequence[Record | Problem]) -> tuple[str, ...]:

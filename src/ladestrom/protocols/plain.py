@@ -105,10 +105,11 @@ def receive(body: bytes, source: str, *, items_max: int) -> Delivery:
     refused: list[Refusal] = []
     for index, item in enumerate(items):
         read = item if isinstance(item, Problem) else _report(item, source)
-        if isinstance(read, Problem):
-            refused.append(Refusal(index, read.reason, read.detail))
-        else:
+        # Whether it is of just this type is answered at once, whether it is of another one is not.
+        if isinstance(read, StatusReport):
             reports.append(read)
+        else:
+            refused.append(Refusal(index, read.reason, read.detail))
     return Delivery(reports=reports, refused=refused, ignored=ignored)
 
 
@@ -170,7 +171,7 @@ def _report(item: Item, source: str) -> StatusReport | Problem:
             return Problem(Reason.INVALID_ITEM, f"error is {shown(error)}; it is 0 or 1")
         error = error == 1
     found = _WORDS.get(said) or _status(said, error=error)
-    if isinstance(found, Problem):
+    if not isinstance(found, tuple):
         return found
     status, is_error, raw = found
     if written is None:

@@ -59,10 +59,11 @@ class Walks:
 
     def few(self, channel: Channel, visit: Callable[[StationState], None]) -> bool:
         """Visits the stations that may be selected, if they are few; whether they are."""
-        uuids = self._view.named(channel.subscription.selection)
-        if len(uuids) > STATIONS_AT_ONCE:
+        selection = channel.subscription.selection
+        # To list all takes some ms of its own.
+        if len(selection.station or self._view) > STATIONS_AT_ONCE:
             return False
-        for uuid in uuids:
+        for uuid in self._view.named(selection):
             state = self._view.get(uuid)
             if state is not None:
                 visit(state)

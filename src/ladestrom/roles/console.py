@@ -158,7 +158,7 @@ class Console:
         began = steady()
         return admin.AdminServices(
             door=context.door,
-            hub=writer.hub,
+            writer=writer.hub,
             log=self._log,
             broadcast=self._reader.broadcast,
             process=admin.Process(

@@ -6,7 +6,6 @@ import resource
 from pathlib import Path
 from typing import Literal
 
-from ladestrom import server
 from ladestrom.backends import table
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.backends.opening import Opening
@@ -23,6 +22,8 @@ from ladestrom.ingest.idempotency import KEY_CHARACTERS_MAX
 from ladestrom.ingest.quarantine import Quarantine
 from ladestrom.ingest.websocket_server import PIPELINE_MESSAGES_MAX
 from ladestrom.reader.channels import BroadcastLimits
+from ladestrom.server.http import HEADER_BYTES_MAX
+from ladestrom.server.websocket import WEBSOCKET_BYTES_MAX
 from ladestrom.transports import pushes
 from ladestrom.writer.hub import HubLimits
 
@@ -159,12 +160,12 @@ def served(settings: Settings) -> Served:
     return Served(
         visitors=settings.page.visitors == "anyone",
         url_public=settings.server.url_public,
-        head_bytes_max=server.HEADER_BYTES_MAX,
+        head_bytes_max=HEADER_BYTES_MAX,
         stream=of_stream(settings),
         heartbeat_s=settings.stream.heartbeat_s,
         report_items_max=reports.parse.items_max,
         report_body_bytes_max=reports.body_bytes_max,
-        report_message_bytes_max=server.WEBSOCKET_BYTES_MAX,
+        report_message_bytes_max=WEBSOCKET_BYTES_MAX,
         report_messages_max=PIPELINE_MESSAGES_MAX,
         idempotency_key_characters_max=KEY_CHARACTERS_MAX,
         idempotency_hours=settings.reports.idempotency_hours,

@@ -108,7 +108,7 @@ ROAD_SITES: Final = ("Rasteplass", "Veikro", "Ladepark", "Bensinstasjon", "Fjell
 QUARTERS: Final = ("Nord", "Øst", "Sør", "Vest")
 
 
-class _Place(NamedTuple):
+class _Site(NamedTuple):
     """Where a station stands, before it is known what it is."""
 
     near: str
@@ -126,7 +126,7 @@ def _moved(latitude: float, longitude: float, north_km: float, east_km: float) -
     )
 
 
-def _in_town(town: Town, rng: Random) -> _Place:
+def _in_town(town: Town, rng: Random) -> _Site:
     spread_km = 0.5 + 0.004 * math.sqrt(town.inhabitants)
     limit_km = 2.5 * spread_km
     north_km = max(-limit_km, min(limit_km, rng.gauss(0, spread_km)))
@@ -139,7 +139,7 @@ def _in_town(town: Town, rng: Random) -> _Place:
             east_km -= 2 * inland_km * math.sin(bearing)
     away = math.hypot(north_km, east_km) > spread_km
     quarter = QUARTERS[round(math.degrees(math.atan2(east_km, north_km)) / 90) % 4] if away else None
-    return _Place(town.name, *_moved(town.latitude, town.longitude, north_km, east_km), quarter, None)
+    return _Site(town.name, *_moved(town.latitude, town.longitude, north_km, east_km), quarter, None)
 
 
 class _Leg(NamedTuple):
@@ -161,7 +161,7 @@ def _legs() -> list[_Leg]:
     return legs
 
 
-def _at_road(leg: _Leg, rng: Random) -> _Place:
+def _at_road(leg: _Leg, rng: Random) -> _Site:
     along = rng.random()
     near = (leg.begin, leg.end)[round(along)]
     latitude, longitude = _moved(
@@ -170,10 +170,10 @@ def _at_road(leg: _Leg, rng: Random) -> _Place:
         rng.gauss(0, 0.3),
         rng.gauss(0, 0.3),
     )
-    return _Place(near.name, latitude, longitude, None, leg.road.name)
+    return _Site(near.name, latitude, longitude, None, leg.road.name)
 
 
-def _places(stations: int, rng: Random) -> list[_Place]:
+def _places(stations: int, rng: Random) -> list[_Site]:
     at_roads = round(stations * ROADSIDE_SHARE)
     legs = _legs()
     # A little more than proportional to inhabitants for small towns, which have charging stations too.
@@ -184,7 +184,7 @@ def _places(stations: int, rng: Random) -> list[_Place]:
     return places
 
 
-def _name(place: _Place, layout: Layout, taken: dict[str, int], rng: Random) -> str:
+def _name(place: _Site, layout: Layout, taken: dict[str, int], rng: Random) -> str:
     if place.road is not None:
         name = f"{rng.choice(ROAD_SITES)} {place.near} {place.road}"
     else:

@@ -42,7 +42,9 @@ class Pushes(Serving):
 
     def _routes(self, name: str, row: Row) -> Iterator[Route]:
         endpoint = self.endpoints[name]
-        yield Route(row.path, endpoint, exact=row.exact, compressed=row.compressed)
+        yield Route(
+            row.path, endpoint, exact=row.exact, compressed=row.compressed, takes_posts=not row.compressed
+        )
         if row.socket:
             socket = ReportSocket(endpoint, self._door, self._limits.sockets_per_key_max)
             yield Route(row.socket, socket, exact=True, compressed=row.compressed)

@@ -66,6 +66,9 @@ class Route(msgspec.Struct, frozen=True):
     """Whether only the path itself, and nothing below it."""
     compressed: bool = True
     """Whether answers may be compressed for those who accept it."""
+    takes_posts: bool = False
+    """Whether POST to the path itself needs nothing of the HTTP framework: answers are not compressed, and
+    the application answers every error itself."""
 
 
 class Serving:

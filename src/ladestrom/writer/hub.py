@@ -199,6 +199,11 @@ class Hub:
         self._idle.set()
 
     @property
+    def evses(self) -> int:
+        """EVSEs on the board."""
+        return len(self.board)
+
+    @property
     def queued_items(self) -> int:
         """Reports waiting for their group."""
         return self._queued_items
@@ -569,7 +574,8 @@ class Hub:
         tally.reports += outcome.accepted + outcome.unchanged + len(outcome.refused)
         tally.changes += outcome.accepted
         tally.stale += outcome.stale
-        self._rapid.spend(submission.operator.name, outcome.rapid, self._steady())
+        if outcome.rapid:
+            self._rapid.spend(submission.operator.name, outcome.rapid, self._steady())
         for refusal in outcome.refused:
             tally.refused[refusal.reason] += 1
         if submission.reports and outcome.taking is not None:

@@ -212,6 +212,17 @@ def test_wrong_secret_and_unknown_id_are_told_the_same() -> None:
     assert told == {"not a valid key"}
 
 
+def test_a_key_that_was_shown_rightly_is_told_from_one_that_is_mistyped() -> None:
+    text, record = made()
+    keyring = Keyring([record], [])
+    keyring.authenticate(text, NOW, Scope.STREAM)
+    for place in (20, len(text) - 1):
+        mistyped = text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :]
+        with pytest.raises(Unauthenticated, match="mistyped"):
+            keyring.authenticate(mistyped, NOW, Scope.STREAM)
+    assert keyring.authenticate(text, NOW, Scope.STREAM).key_id == record.id
+
+
 @given(st.text(min_size=1, max_size=200))
 def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(Unauthenticated) as caught:

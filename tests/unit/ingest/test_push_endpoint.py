@@ -13,7 +13,7 @@ from tests.patience import come_true
 
 from ladestrom.core.access import Keyring, Scope, create_key
 from ladestrom.credentials import Doorkeeper
-from ladestrom.errors import LadestromError, MalformedBody
+from ladestrom.errors import BadRequest, LadestromError, MalformedBody, TooLarge
 from ladestrom.ingest import http_push
 from ladestrom.ingest.http_push import PushEndpoint, PushLimits, PushServices
 from ladestrom.ingest.idempotency import Receipts
@@ -280,6 +280,20 @@ async def test_an_idempotency_key_gives_the_first_answer_again_for_the_same_path
 async def test_a_length_in_digits_that_are_none_of_ascii_is_no_error_of_ours() -> None:
     body = http_push.read_body({"content-length": "\u00b2"}, _nothing, 10)
     assert await body == b""
+
+
+async def test_a_body_that_has_arrived_is_read_in_one_piece_within_its_size() -> None:
+    async def arrived() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"0123456789", "more_body": False}
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    assert await http_push.read_body({}, arrived, 10, has_arrived=True) == b"0123456789"
+    with pytest.raises(TooLarge):
+        await http_push.read_body({}, arrived, 9, has_arrived=True)
+    with pytest.raises(BadRequest, match="ended before"):
+        await http_push.read_body({}, gone, 9, has_arrived=True)
 
 
 async def _nothing() -> dict[str, Any]:

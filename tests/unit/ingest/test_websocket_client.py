@@ -20,13 +20,14 @@ from ladestrom.core.directory import Directory
 from ladestrom.ingest import parsing
 from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.intake import Intake
+from ladestrom.ingest.lines import Incoming
 from ladestrom.ingest.parsing import ParsingProcess
 from ladestrom.ingest.sources import ServerServices
 from ladestrom.ingest.supervision import Supervision
-from ladestrom.ingest.websocket_client import Follower, Incoming
+from ladestrom.ingest.websocket_client import Follower
 from ladestrom.model import Status
 from ladestrom.ports.sources import SourceRecord
-from ladestrom.protocols import nobil_stream
+from ladestrom.protocols import STREAMS
 from ladestrom.writer.hub import Hub
 
 FRAMES = 100
@@ -72,7 +73,7 @@ class World:
         intake = Intake(self.hub, Supervision(lambda: NOW))
         services = ServerServices(intake, store, SourceLimits(), lambda: NOW, lambda: log.last, self.parsing)
         services.operators = {"abc": make_operator()}
-        self.follower = Follower(SOURCE, nobil_stream.receive, services)
+        self.follower = Follower(SOURCE, STREAMS["nobil-stream"], services)
 
     @asynccontextmanager
     async def following(self, line: Line) -> AsyncIterator[None]:

@@ -7,11 +7,12 @@ from importlib.metadata import EntryPoint
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from tests.building import NOW, make_operator
 
 from ladestrom import protocols, targets
 from ladestrom.errors import MalformedBody, SourceFailure
-from ladestrom.ingest.extensions import GROUP, OURS, table
+from ladestrom.ingest.extensions import GROUP, OURS, table, unusable
 from ladestrom.model import Position, Receipt, Status
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols import Transport, _blueprint
@@ -135,6 +136,32 @@ def test_a_package_that_cannot_be_used_costs_itself_only(name: str, value: str) 
     assert table([entry(name, value)]) == OURS
 
 
+GONE = {"gone": msgspec.structs.replace(BARE["bare"], target="ladestrom.nothing:Push")}
+WITHOUT_ANSWERS = {"mute": msgspec.structs.replace(BARE["bare"], read_back="ladestrom.nothing:read_back")}
+
+
+@pytest.mark.parametrize("rows", ["GONE", "WITHOUT_ANSWERS"])
+def test_a_packages_push_that_cannot_be_imported_is_left_out_and_logged(
+    rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with capture_logs() as logged:
+        found = table([entry("pushes", f"{__name__}:{rows}"), entry("pushes", f"{__name__}:BARE")])
+    assert found.pushes.keys() - OURS.pushes.keys() == {"bare"}
+    (line,) = logged
+    assert (line["log_level"], line["event"]) == ("error", "a package's protocol cannot be imported")
+    assert "ladestrom.nothing" in str(line["exc_info"])
+
+
+def test_what_of_packages_cannot_be_used_is_found_out_with_their_pulls() -> None:
+    entries = [entry(kind, f"{__name__}:{rows}") for kind in ("pushes", "pulls") for rows in ("GONE", "BARE")]
+    found = unusable([*entries, entry("pushes", f"{__name__}:TAKEN")])
+    assert [(each.name, each.what) for each in found] == [
+        ("gone", "a package's protocol cannot be imported"),
+        ("a", "a package adds a protocol at the path of another"),
+        ("gone", "a package's protocol cannot be imported"),
+    ]
+
+
 LOADERS: dict[str, tuple[Mapping[str, protocols.Row], Callable[[protocols.Row], object]]] = {
     "pushes": (protocols.PUSHES, lambda row: protocols.push(row).receive),
     "pulls": (protocols.PULLS, protocols.pull),
@@ -160,6 +187,8 @@ def test_every_protocol_of_the_table_can_be_loaded_and_says_what_it_is(kind: str
         assert all(text.endswith(".") for text in row.options.values()), name
         assert row.transport in CARRIED[kind], name
         assert bool(row.path) is (kind in {"pushes", "conversations"}), name
+        assert bool(row.line) is (kind == "streams"), name
+        assert not row.line or callable(targets.load(row.line)), name
         assert not row.read_back or callable(targets.load(row.read_back)), name
 
 

@@ -32,6 +32,7 @@ OPERATOR = make_operator(parties=("NOABC",))
 
 FORMS: dict[str, Callable[[str], bytes]] = {
     "plain": lambda text: text.encode(),
+    "blank": lambda text: b" \r\n\t" + text.encode() + b"\n",
     "mark": lambda text: codecs.BOM_UTF8 + text.encode(),
     "nul behind": lambda text: text.encode() + b"\0\0",
     "nul within": lambda text: text.encode().replace(b",", b",\0"),
@@ -102,6 +103,10 @@ READERS: dict[str, tuple[object, Callable[[bytes], int]]] = {
     ),
     "nobil realtime": (
         {"nobilId": "NOR_00001", "evseUId": "1", "status": "AVAILABLE"},
+        lambda body: len(nobil_realtime.receive(body, "abc", LIMITS).reports),
+    ),
+    "nobil realtime, list": (
+        [{"nobilId": "NOR_00001", "evseUId": "1", "status": "AVAILABLE"}],
         lambda body: len(nobil_realtime.receive(body, "abc", LIMITS).reports),
     ),
     "nobil stream": (

@@ -101,6 +101,15 @@ def test_rows_are_limited() -> None:
         receive(HEADER, ROW, ROW, ROW, limits=limits)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_rows_with_a_wrong_quote_cost_no_other_however_many_follow_each_other(count: int) -> None:
+    delivery = receive(HEADER, ROW, *['"FRABCE2"x,en_service,libre,'] * count, ROW, ROW)
+    assert len(delivery.reports) == 3
+    assert [(each.index, each.reason) for each in delivery.refused] == [
+        (place, Reason.INVALID_ITEM) for place in range(1, 1 + count)
+    ]
+
+
 WIDE = f"{HEADER},etat_prise_type_2,etat_prise_type_ef"
 WIDE_ROW = f"{ROW},fonctionnel,inconnu"
 OTHER = "FRABCE2,en_service,libre,2026-11-01T08:00:00Z,fonctionnel,inconnu"

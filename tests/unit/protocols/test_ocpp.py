@@ -22,7 +22,7 @@ from ladestrom.protocols.ocpp import (
 )
 from ladestrom.protocols.ocpp2 import OCPP_21, OCPP_201
 from ladestrom.protocols.ocpp16 import HINDERING, OCPP_16, STATUSES
-from ladestrom.protocols.ocpp_frames import Dialect, instant
+from ladestrom.protocols.ocpp_frames import Dialect, instant, read
 from ladestrom.protocols.ocpp_points import NOWHERE, Layout, Points, layout
 
 VERSIONS = {dialect.subprotocol: dialect for dialect in (OCPP_16, OCPP_201, OCPP_21)}
@@ -156,6 +156,18 @@ def test_what_is_wrong_is_told_in_the_words_of_the_version(text: str, codes: tup
 def test_a_payload_that_is_no_text_is_told_to_be_malformed() -> None:
     text = b'[2,"a","StatusNotification",{"connectorId":1,"status":"\xff"}]'
     assert answer(Peer().talk.receive(text, NOW))[2] == "FormationViolation"
+
+
+def test_an_evse_of_which_the_registry_has_no_connector_has_one() -> None:
+    points = Points("abc", Layout({1: FIRST, 2: SECOND}, {1: 0, 2: 2}))
+    told = [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 1), (0, 0)]
+    assert [where for where in told if points.has(where)] == [(1, 1), (2, 1), (2, 2), (0, 0)]
+
+
+@pytest.mark.parametrize("kind", [3, 4])
+def test_an_answer_has_no_action_whatever_stands_in_its_place(kind: int) -> None:
+    frame = read(f'[{kind},"a","Accepted",{{"status":"Accepted"}}]')
+    assert (frame.kind, frame.id, frame.action, bytes(frame.payload)) == (kind, "a", "", b'"Accepted"')
 
 
 def test_an_id_that_is_a_number_is_answered_as_it_is() -> None:

@@ -53,6 +53,13 @@ def test_many_are_read_and_bad_ones_cost_no_other() -> None:
     ]
 
 
+@pytest.mark.parametrize("written", ["", " ", "soon"])
+def test_one_without_a_time_is_refused(written: str) -> None:
+    delivery = receive([{**STATUS, "horodatage": written}, STATUS])
+    assert len(delivery.reports) == 1
+    assert [(each.index, each.reason) for each in delivery.refused] == [(0, Reason.INVALID_TIME)]
+
+
 @pytest.mark.parametrize("path", ["", "session", "status/bulk/more", "status/FRABCE1"])
 def test_nothing_is_created_anywhere_else(path: str) -> None:
     with pytest.raises(NotFound):

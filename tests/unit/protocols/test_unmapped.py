@@ -73,6 +73,27 @@ def test_a_word_that_cannot_be_mapped_makes_the_evse_unknown_and_is_counted(
     assert (delivery.unmapped, delivery.refused) == (1, [])
 
 
+@pytest.mark.parametrize("word", ["OUTOFORDER", "Out of Order", "out_of_order"])
+@pytest.mark.parametrize("read", [realtime, ladestrom])
+def test_a_known_word_may_be_spelled_otherwise(read: Callable[[str], Delivery], word: str) -> None:
+    delivery = read(word)
+    (report,) = delivery.reports
+    assert (report.status, report.error, report.raw) == (Status.OUTOFORDER, True, word)
+    assert delivery.unmapped == 0
+
+
+def test_what_another_board_says_of_an_error_goes_with_a_word_that_is_known() -> None:
+    for word, status, error in (
+        ("CHARGING", Status.CHARGING, True),
+        ("UNKNOWN", Status.UNKNOWN, True),
+        ("Dreaming", Status.UNKNOWN, False),
+    ):
+        row = {"evse": "NO*ABC*E1", "status": word, "error": 1}
+        frame = json.dumps({"type": "changes", "changes": [row]}).encode()
+        (report,) = ladestrom_stream.receive(frame, "abc", LIMITS).reports
+        assert (report.status, report.error) == (status, error)
+
+
 @pytest.mark.parametrize(
     ("state", "occupation", "status", "unmapped"),
     [

@@ -12,7 +12,7 @@ import { bytes, moment, number, span, t } from "../../base/words.js";
  * @property {string | null} started_at
  * @property {number} uptime_s
  * @property {boolean} ready
- * @property {string} durability
+ * @property {"full" | "relaxed" | "none"} durability
  * @property {number} memory_bytes
  * @property {{position: string, first_seq: number, last_seq: number, bytes: number, retention_days: number, retention_mib: number, checkpoint_seq: number}} log
  * @property {{address: string, revision: number}} store
