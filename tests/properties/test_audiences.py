@@ -205,7 +205,8 @@ class Crowd(RuleBasedStateMachine):
                 )
                 and (
                     not dialect.batched
-                    or dialect.chosen(self.broadcast.view, subscription.selection, change) is not None
+                    or dialect.chosen(subscription.selection, change, self.directory.stations[evse.station])
+                    is not None
                 )
             )
             assert self._heard()[id(channel)] - before[id(channel)] == hears

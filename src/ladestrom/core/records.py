@@ -182,13 +182,8 @@ def without(row: StationRow, seq: int) -> StationRow:
     left = tuple(each for each in row.left if each.seq > seq)
     if not ended and len(left) == len(row.left):
         return row
-    return StationRow(
-        row.seq,
-        row.station,
-        row.former[len(ended) :],
-        max(row.lost_seq, ended[-1].until) if ended else row.lost_seq,
-        left,
-    )
+    lost = [each.until for each in ended] + [each.seq for each in row.left if each.seq <= seq]
+    return StationRow(row.seq, row.station, row.former[len(ended) :], max(row.lost_seq, *lost), left)
 
 
 class Records:

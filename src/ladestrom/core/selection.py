@@ -62,6 +62,11 @@ class Selection(msgspec.Struct, frozen=True):
         """Whether it depends on what a register says of a station, which may come to say something else."""
         return bool(self.country or self.operator or self.box is not None)
 
+    @property
+    def by_whereabouts(self) -> bool:
+        """Whether it depends on that, or on the station at which an EVSE is."""
+        return self.by_record or bool(self.station)
+
     def covers(self, station: Station, held: Iterable[str] = (), sources: Iterable[str] = ()) -> bool:
         """Whether a station passes the filters that do not depend on statuses.
 

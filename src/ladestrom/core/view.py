@@ -10,8 +10,10 @@ from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from operator import attrgetter
+from itertools import takewhile
+from operator import attrgetter, itemgetter
 from typing import Final
 
 import msgspec
@@ -88,7 +90,10 @@ class View:
         """Of the last entry that brought a record."""
         self.former_lost_seq = 0
         """Of what filters saw of stations until here, not all is known."""
+        self._relocated: OrderedDict[str, int] = OrderedDict()
+        """Stations in which filters saw something else before, and until when, in that order."""
         self._walks: list[Walk] = []
+        self._pins: list[Pin] = []
         self._states: OrderedDict[str, StationState] = OrderedDict()
         self._sorted: list[str] = []
         self._order: Order | None = None
@@ -113,14 +118,19 @@ class View:
             self._put(entry)
         for uuid, state in self._states.items():
             record = self.records.get(uuid)
-            state.seq = state.seq if record is None else max(state.seq, record.seq)
+            newest = max(held.seq for held in state.changes.values())
+            state.seq = newest if record is None else max(newest, record.seq)
         self._states = OrderedDict(sorted(self._states.items(), key=lambda item: item[1].seq))
+        self._relocated = OrderedDict(sorted(self._relocated.items(), key=itemgetter(1)))
         self.seq = seq
 
     def _keep(self, row: StationRow, moving: Container[str] = ()) -> None:
         self.records[row.station.uuid] = row
         self.records_seq = max(self.records_seq, row.seq)
         self.former_lost_seq = max(self.former_lost_seq, row.lost_seq)
+        if row.former and self._relocated.get(row.station.uuid) != row.former[-1].until:
+            self._relocated[row.station.uuid] = row.former[-1].until
+            self._relocated.move_to_end(row.station.uuid)
         self.directory.put(row.station, moving)
 
     def take_record(self, entry: StationChanged) -> tuple[StationState | None, Station | None]:
@@ -131,6 +141,8 @@ class View:
         uuid = entry.change.station.uuid
         for walk in self._walks:
             walk.before(uuid)
+        for pin in self._pins:
+            pin.before(uuid)
         self.seq = entry.seq
         before = self.directory.stations.get(uuid)
         self._keep(records.follow(self.records.get(uuid), entry), entry.change.moving)
@@ -201,6 +213,21 @@ class View:
         """What filters saw of a station at some time since a position, where they see something else now."""
         row = self.records.get(state.uuid)
         return [] if row is None else [each.outline for each in row.former if each.until > since]
+
+    def relocated_since(self, seq: int) -> list[str]:
+        """Uuids of the stations in which filters saw something else at some time since a position."""
+        found = takewhile(lambda uuid: self._relocated[uuid] > seq, reversed(self._relocated))
+        return list(found)
+
+    @contextmanager
+    def pinned(self) -> Iterator[Pin]:
+        """Records of stations as they are now, while the view goes on."""
+        pin = Pin(self.directory)
+        self._pins.append(pin)
+        try:
+            yield pin
+        finally:
+            self._pins.remove(pin)
 
     def get(self, uuid: str) -> StationState | None:
         """State of one station; None where no operator ever could report on it."""
@@ -289,6 +316,26 @@ class View:
         """The change in force for an EVSE."""
         state = self._states.get(evse.station)
         return None if state is None else state.changes.get(evse.key)
+
+
+class Pin:
+    """Records of stations at one position (`View.pinned`)."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._replaced: dict[str, Station | None] = {}
+
+    def renew(self) -> None:
+        """The position is the present one from now on."""
+        self._replaced.clear()
+
+    def before(self, uuid: str) -> None:
+        """A station is about to get another record."""
+        self._replaced.setdefault(uuid, self._directory.stations.get(uuid))
+
+    def station(self, uuid: str) -> Station | None:
+        """The record that a station had then."""
+        return self._replaced[uuid] if uuid in self._replaced else self._directory.stations.get(uuid)
 
 
 class Order:

@@ -116,8 +116,10 @@ class Dialect(Protocol):
         """Whether a change passes the filters on EVSE and status."""
         ...
 
-    def chosen(self, view: View, selection: Selection, change: Change) -> Change | None:
+    def chosen(self, selection: Selection, change: Change, station: Station | None) -> Change | None:
         """The change as it is told to one with a selection; None where it is none of its changes.
+
+        `station` is the record that its station had.
 
         One by which an EVSE passes to another operator's source is told as its removal to those who selected
         it by the source that it had.
@@ -129,7 +131,8 @@ class Dialect(Protocol):
     ) -> Sequence[Moved]:
         """What one with a selection is told of a station that was what each of these records says.
 
-        Nothing where that makes no difference to the selection. All up to `since` was told before.
+        Nothing where that makes no difference to the selection. What changed after `since` may have been
+        shown before it changed.
         """
         ...
 

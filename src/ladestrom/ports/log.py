@@ -8,7 +8,17 @@ from typing import Protocol
 import msgspec
 
 from ladestrom.errors import LogFailure
-from ladestrom.model import AS_OBSERVED, AnyChange, Change, Entry, Millis, Order, Position, Station, Status
+from ladestrom.model import (
+    AS_OBSERVED,
+    AnyChange,
+    Change,
+    Entry,
+    Millis,
+    Order,
+    Position,
+    Station,
+    Status,
+)
 
 
 class Said(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -92,7 +102,7 @@ class StationRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     former: tuple[Former, ...] = ()
     """Each outline once, in the order in which they ended."""
     lost_seq: int = 0
-    """Of the outlines that ended up to here, not all are kept."""
+    """Of the outlines that ended, and of the EVSEs that left, up to here not all are kept."""
     left: tuple[Left, ...] = ()
     """Once for each EVSE, in any order: the board has only the station where an EVSE is now."""
 

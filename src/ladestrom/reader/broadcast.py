@@ -66,7 +66,7 @@ class Broadcast:
         self._encoding = Encoding(self._channels)
         self._digests = Digests(self._channels, walks)
         self._snapshots = Snapshots(self._channels, walks, self)
-        self._replays = Replays(self._channels, log, self)
+        self._replays = Replays(self._channels, walks, log, self)
         self._seeks = Seeks(self._channels, log, self)
         self._catching_up = CatchingUp(self._channels, self)
         self._fanout = Fanout(self._channels, self._encoding, self._digests, self._catching_up, self)
@@ -217,7 +217,7 @@ class Broadcast:
         else:
             is_lost = self.unresumable(since, selection, every=every) is not None
             oldest = self.history_seq if every else 0
-        if selection.by_record:
+        if selection.by_whereabouts:
             oldest = max(oldest, self.view.former_lost_seq)
         return Position(self.view.epoch, oldest) if is_lost else None
 
@@ -234,7 +234,7 @@ class Broadcast:
             return "ahead"
         if every and since.seq < self.history_seq:
             return "expired"
-        if selection.by_record and since.seq < self.view.former_lost_seq:
+        if selection.by_whereabouts and since.seq < self.view.former_lost_seq:
             return "expired"
         return None
 

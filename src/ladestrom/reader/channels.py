@@ -142,11 +142,17 @@ class Channels:
             sum([term for _, _, _, term, _ in rows]),
             sum([record_term for _, _, _, _, record_term in rows]) if channel in self.telling_records else 0,
         )
-        for start in range(0, len(rows), BATCH_ROWS_MAX):
-            part = rows[start : start + BATCH_ROWS_MAX]
-            reaches = part[-1][1] if start + BATCH_ROWS_MAX < len(rows) else self.view.seq
-            channel.frames.extend(self.messages(channel, reaches, [row for row, _, _, _, _ in part]))
+        start = 0
+        while start < len(rows):
+            end = min(start + BATCH_ROWS_MAX, len(rows))
+            while end < len(rows) and rows[end][1] == rows[end - 1][1]:
+                # A record's change may have several rows: a position is reached with the last of an entry.
+                end += 1
+            reaches = rows[end - 1][1] if end < len(rows) else self.view.seq
+            part = [row for row, _, _, _, _ in rows[start:end]]
+            channel.frames.extend(self.messages(channel, reaches, part))
             channel.chain = reaches
+            start = end
 
     def messages(self, channel: Channel, seq: int, rows: list[bytes]) -> Sequence[tuple[bytes, int]]:
         """Frames of changes, and where a consumer stands then; selections that chose the same share them."""
@@ -181,9 +187,9 @@ class Channels:
         station = self.view.directory.stations.get(uuid)
         return () if station is None else self.audiences.of(station, evse, sources)
 
-    def hears(self, channel: Channel, uuid: str) -> bool:
-        """Whether a channel is told of a station's changes."""
-        station, state = self.view.directory.stations.get(uuid), self.view.get(uuid)
+    def hears(self, channel: Channel, station: Station | None) -> bool:
+        """Whether a channel is told of a station's changes, with this record of it."""
+        state = None if station is None else self.view.get(station.uuid)
         if station is None or state is None:
             return False
         subscription = channel.subscription
@@ -195,11 +201,11 @@ class Channels:
         view, selection = self.view, channel.subscription.selection
         dialect = self.dialects[channel.subscription.dialect]
         former = view.former(state, since) if selection.by_record else []
-        moved = (
-            [row for row, _, _ in dialect.relocated(view, selection, former, state, since)] if former else []
-        )
+        moved: list[bytes] = []
+        if former:
+            moved += [row for row, _, _ in dialect.relocated(view, selection, former, state, since)]
         rows = self.whereabouts(channel, state, former) if channel in self.telling_records else []
-        if self.hears(channel, state.uuid) and (dialect.batched or not moved):
+        if self.hears(channel, view.directory.stations.get(state.uuid)) and (dialect.batched or not moved):
             rows += dialect.missed(view, state, selection, told)
         return [*rows, *moved]
 

@@ -132,7 +132,7 @@ class Encoding:
             outgoing.before,
             outgoing.change,
         )
-        chosen = dialect.chosen(view, selection, change)
+        chosen = dialect.chosen(selection, change, view.directory.stations.get(change.station))
         if chosen is None:
             return None
         was_count, was_term = dialect.digest(view, selection, before)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Final
 
 import structlog
 
 from ladestrom import tasks
+from ladestrom.core.view import Pin, StationState
 from ladestrom.errors import LogDamaged, LogFailure
-from ladestrom.model import Entry, Position, StationChanged, StatusChanged
+from ladestrom.formats.dialect import Message
+from ladestrom.model import Entry, Position, StatusChanged
 from ladestrom.ports.log import Log
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.channels import Channels
 from ladestrom.reader.subscriptions import Driver, Phase, Subscriber
+from ladestrom.reader.walks import STATIONS_PER_LOOK, Walks
 from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
@@ -33,8 +38,9 @@ READ_AGAIN_S_MIN: Final = 0.1
 class Replays:
     """Those that are under way."""
 
-    def __init__(self, channels: Channels, log: Log, driver: Driver) -> None:
+    def __init__(self, channels: Channels, walks: Walks, log: Log, driver: Driver) -> None:
         self._channels = channels
+        self._walks = walks
         self._log = log
         self._driver = driver
         self.tasks: dict[Subscriber, asyncio.Task[None]] = {}
@@ -99,83 +105,126 @@ class Replays:
                     wait_s *= 2
 
     async def _replay_entries(self, subscriber: Subscriber) -> None:
+        """Rounds, each up to where its channel is when the round begins."""
         channel, view = subscriber.channel, self._channels.view
-        subscription = channel.subscription
-        dialect = self._channels.dialects[subscription.dialect]
-        heard_s = self._channels.clock_s()
-        moved: dict[str, None] = {}
         while subscriber.is_at(Phase.REPLAYING):
-            self._channels.flush(channel)
-            target, follows = channel.chain, channel.end
-            while subscriber.seq < target and subscriber.is_at(Phase.REPLAYING):
-                if subscriber.sink.paused:
-                    await asyncio.sleep(REPLAY_WAIT_S)
-                    continue
-                if subscriber.seq < self._driver.history_seq:
-                    self._driver.overrun(subscriber)
+            if channel.subscription.selection.by_whereabouts and subscriber.seq < view.former_lost_seq:
+                self._driver.restart(subscriber, "expired", snapshot=True)
+                return
+            with view.pinned() as pin:
+                is_moved = bool(self._moved(channel, subscriber.seq))
+                async with self._walks.room if is_moved else nullcontext():
+                    self._channels.flush(channel)
+                    target, follows = channel.chain, channel.end
+                    pin.renew()
+                    moved = await self._moved_rows(channel, subscriber.seq)
+                # Whoever goes on from a position on the way is not told again of what came before it.
+                await self._tell_moved(subscriber, moved)
+                if not await self._tell_changes(subscriber, target, pin):
                     return
-                limit = min(REPLAY_ENTRIES_MAX, target - subscriber.seq)
-                entries = await self._read(subscriber.seq, limit)
-                if not subscriber.is_at(Phase.REPLAYING):
-                    break
-                if not entries or entries[0].seq != subscriber.seq + 1:
-                    # The log was trimmed while it was read.
-                    self._driver.overrun(subscriber)
-                    return
-                rows = self._rows(channel, entries)
-                moved |= dict.fromkeys(self._moved(channel, entries))
-                subscriber.seq = entries[-1].seq
-                # What is not selected may be long: an empty message is a sign of life, as a heartbeat is.
-                is_silent = self._channels.clock_s() - heard_s > self._channels.limits.heartbeat_s / 2
-                if rows or subscriber.seq == target or is_silent:
-                    heard_s = self._channels.clock_s()
-                    for message in dialect.changes(view, subscriber.resume_seq, subscriber.seq, rows):
-                        self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
-                    subscriber.resume_seq = subscriber.seq
-            await self._tell_moved(subscriber, moved)
-            moved.clear()
-            if subscriber.is_at(Phase.REPLAYING) and follows >= channel.start:
+            if follows >= channel.start:
                 self._driver.go_live(subscriber, follows, subscriber.resume_seq)
 
-    async def _tell_moved(self, subscriber: Subscriber, uuids: Iterable[str]) -> None:
-        """Tells one who has every change so far of stations that came into its selection, or left it."""
+    async def _tell_changes(self, subscriber: Subscriber, target: int, pin: Pin) -> bool:
+        """Tells each change up to a position, of stations as they were pinned; False where that ended it."""
         channel, view = subscriber.channel, self._channels.view
-        selection = channel.subscription.selection
-        dialect, turns = self._channels.dialects[channel.subscription.dialect], Turns()
-        for uuid in uuids:
-            state = view.get(uuid)
-            if state is None:
+        dialect = self._channels.dialects[channel.subscription.dialect]
+        heard_s = self._channels.clock_s()
+        while subscriber.seq < target and subscriber.is_at(Phase.REPLAYING):
+            if subscriber.sink.paused:
+                await asyncio.sleep(REPLAY_WAIT_S)
                 continue
-            former = view.former(state, subscriber.since)
-            rows = [row for row, _, _ in dialect.relocated(view, selection, former, state, subscriber.since)]
-            if channel in self._channels.telling_records:
-                rows = self._channels.whereabouts(channel, state, former) + rows
-            told = subscriber.resume_seq
-            for message in dialect.changes(view, told, told, rows) if rows else ():
-                self._channels.write(subscriber, self._channels.frame(channel.subscription.framing, message))
-            await turns.rest()
+            if subscriber.seq < self._driver.history_seq:
+                self._driver.overrun(subscriber)
+                return False
+            limit = min(REPLAY_ENTRIES_MAX, target - subscriber.seq)
+            entries = await self._read(subscriber.seq, limit)
             if not subscriber.is_at(Phase.REPLAYING):
-                return
+                return False
+            if not entries or entries[0].seq != subscriber.seq + 1:
+                # The log was trimmed while it was read.
+                self._driver.overrun(subscriber)
+                return False
+            rows = self._rows(channel, entries, pin)
+            subscriber.seq = entries[-1].seq
+            # What is not selected may be long: an empty message is a sign of life, as a heartbeat is.
+            is_silent = self._channels.clock_s() - heard_s > self._channels.limits.heartbeat_s / 2
+            if rows or subscriber.seq == target or is_silent:
+                heard_s = self._channels.clock_s()
+                for message in dialect.changes(view, subscriber.resume_seq, subscriber.seq, rows):
+                    self._write(subscriber, message)
+                subscriber.resume_seq = subscriber.seq
+        return subscriber.is_at(Phase.REPLAYING)
 
-    def _moved(self, channel: Channel, entries: Iterable[Entry]) -> Iterator[str]:
-        """Stations whose place in a channel's selection, or whose record, entries may have changed."""
+    async def _moved_rows(self, channel: Channel, since: int) -> list[bytes]:
+        """Rows about stations that came into a selection, or left it, and their records: as they are now."""
+        view, turns = self._channels.view, Turns()
+        dialect = self._channels.dialects[channel.subscription.dialect]
         tells_records = channel in self._channels.telling_records
-        by_record = channel.subscription.selection.by_record
-        for entry in entries:
-            if isinstance(entry, StationChanged):
-                if tells_records or (by_record and entry.change.was is not None):
-                    yield entry.change.station.uuid
-            elif tells_records and entry.change.source != entry.change.was_source:
-                yield entry.change.station
+        selection = channel.subscription.selection
+        rows: list[bytes] = []
 
-    def _rows(self, channel: Channel, entries: Iterable[Entry]) -> list[bytes]:
+        def visit(state: StationState) -> None:
+            former = view.former(state, since)
+            if tells_records:
+                rows.extend(self._channels.whereabouts(channel, state, former))
+            rows.extend(row for row, _, _ in dialect.relocated(view, selection, former, state, since))
+
+        uuids = self._moved(channel, since)
+        if uuids:
+            walk = view.walk(uuids, visit)
+            try:
+                while walk.go(STATIONS_PER_LOOK):
+                    await turns.rest()
+            finally:
+                view.end(walk)
+        return rows
+
+    async def _tell_moved(self, subscriber: Subscriber, rows: Sequence[bytes]) -> None:
+        """Writes these rows; the consumer holds them until its position moves."""
+        view, at = self._channels.view, subscriber.resume_seq
+        dialect = self._channels.dialects[subscriber.channel.subscription.dialect]
+        messages = deque(dialect.changes(view, at, at, rows) if rows else ())
+        while messages and subscriber.is_at(Phase.REPLAYING):
+            if subscriber.sink.paused:
+                await asyncio.sleep(REPLAY_WAIT_S)
+            else:
+                self._write(subscriber, messages.popleft())
+
+    def _write(self, subscriber: Subscriber, message: Message) -> None:
+        framing = subscriber.channel.subscription.framing
+        self._channels.write(subscriber, self._channels.frame(framing, message))
+
+    def _moved(self, channel: Channel, since: int) -> list[str]:
+        """Stations whose place in a channel's selection, or whose record, may be another since a position."""
+        view, selection = self._channels.view, channel.subscription.selection
+        moved = view.relocated_since(since) if selection.by_record else []
+        if channel not in self._channels.telling_records:
+            return moved
+        found = dict.fromkeys(moved)
+        for state in view.changed_since(since):
+            record, changes = view.records.get(state.uuid), state.changes.values()
+            if (
+                (record is not None and record.seq > since)
+                or all(held.seq > since for held in changes)
+                or (selection.operator and any(held.seq > since for held in changes))
+            ):
+                found[state.uuid] = None
+        return list(found)
+
+    def _rows(self, channel: Channel, entries: Iterable[Entry], pin: Pin) -> list[bytes]:
         """What a channel is told of entries of the log."""
         subscription, view = channel.subscription, self._channels.view
-        dialect = self._channels.dialects[subscription.dialect]
-        return [
-            dialect.entry(view, chosen)
-            for entry in entries
-            if isinstance(entry, StatusChanged)
-            and self._channels.hears(channel, entry.change.station)
-            and (chosen := dialect.chosen(view, subscription.selection, entry.change)) is not None
-        ]
+        selection, dialect = subscription.selection, self._channels.dialects[subscription.dialect]
+        rows: list[bytes] = []
+        for entry in entries:
+            if not isinstance(entry, StatusChanged):
+                continue
+            change = entry.change
+            station, sources = pin.station(change.station), (change.source, change.was_source)
+            if station is None or not selection.covers(station, (change.evse,), sources):
+                continue
+            chosen = dialect.chosen(selection, change, station)
+            if chosen is not None:
+                rows.append(dialect.entry(view, chosen))
+        return rows

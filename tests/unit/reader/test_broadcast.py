@@ -9,6 +9,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from tests.building import NOW, TIMES, make_change, make_evse, make_report, make_station, recorded
 from tests.digests import digest
@@ -26,6 +27,7 @@ from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Position, Station, Status
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, V2Drawing
+from ladestrom.ports.log import StationRow
 from ladestrom.ports.signals import Tally
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.channel import Channel
@@ -1401,6 +1403,118 @@ class TestEvery:
             await come_true(lambda: not at.broadcast._replays.tasks)
             assert sink.messages == []
             assert (sink.overran == Position("e", 2)) is not leaves
+
+
+class TestRelocated:
+    """Stations that come into a selection, or leave it, as their records say something else."""
+
+    NORWEGIAN: ClassVar = Subscription(NORWAY, raw=False, dialect="v2")
+    BOARD_V1: ClassVar = Subscription(NORWAY, raw=False)
+
+    @staticmethod
+    def elsewhere(station: Station, **members: Any) -> Station:
+        return msgspec.structs.replace(station, country="SWE", **members)
+
+    @staticmethod
+    def rows(sink: Sink) -> list[tuple[int, list[str]]]:
+        told = sink.told("changes")
+        return [(each["seq"], [row["evse"] for row in each["changes"]]) for each in told if each["changes"]]
+
+    async def test_a_position_is_reached_with_the_last_of_its_evses(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        everywhere(monkeypatch, "BATCH_ROWS_MAX", 2)
+        station = make_station("NOR_00001", evses=5)
+        async with serving([station]) as at:
+            await at.change(*station.evses)
+            await at.taken()
+            sink = Sink()
+            at.join(sink, self.NORWEGIAN)
+            await at.record(self.elsewhere(station))
+            await come_true(lambda: at.last(sink) == 6)
+            assert [(seq, len(evses)) for seq, evses in self.rows(sink)] == [(6, 5)]
+
+    async def test_who_wants_each_change_is_told_before_its_position_moves(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.record(self.elsewhere(FIRST))
+            for _ in range(3):
+                await at.change(SECOND.evses[0])
+            await at.taken()
+            sink = Sink()
+            at.join(sink, self.NORWEGIAN, since=Position("e", 2), every=True)
+            await come_true(lambda: at.last(sink) == 6)
+            assert self.rows(sink)[0] == (2, [FIRST.evses[0].name])
+
+    async def test_what_changes_during_a_replay_is_told_in_its_place(self) -> None:
+        async with serving() as at:
+            await at.change(*FIRST.evses)
+            for _ in range(3):
+                await at.change(FIRST.evses[0])
+            await at.taken()
+            read, gate = at.log.read, asyncio.Event()
+
+            async def slow_read(after: int, limit: int) -> Sequence[Entry]:
+                await gate.wait()
+                return await read(after, limit)
+
+            sink = Sink()
+            at.log.read = slow_read  # type: ignore[method-assign]
+            at.join(sink, self.NORWEGIAN, since=Position("e", 2), every=True)
+            await asyncio.sleep(0)
+            await at.record(self.elsewhere(FIRST))
+            gate.set()
+            await come_true(lambda: at.last(sink) == 6)
+            each, last = self.rows(sink)
+            assert each == (5, [FIRST.evses[0].name] * 3)
+            assert (last[0], sorted(last[1])) == (6, [evse.name for evse in FIRST.evses])
+
+    @pytest.mark.parametrize("every", [False, True])
+    async def test_who_comes_back_is_told_to_forget_what_was_shown_before_it_was_removed(
+        self, *, every: bool
+    ) -> None:
+        async with serving() as at:
+            await at.change(*FIRST.evses)
+            await at.change(FIRST.evses[0], status=Status.REMOVED)
+            await at.record(self.elsewhere(FIRST))
+            sink = Sink()
+            at.join(sink, self.NORWEGIAN, since=Position("e", 2), every=every)
+            await come_true(lambda: at.last(sink) == 4)
+            told = {row["evse"]: row["status"] for each in sink.told("changes") for row in each["changes"]}
+            assert told == {evse.name: "REMOVED" for evse in FIRST.evses}
+
+    async def test_version_1_says_of_each_station_its_own_position(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], SECOND.evses[0])
+            await at.record(self.elsewhere(FIRST))
+            await at.change(SECOND.evses[0])
+            sink = Sink()
+            await at.taken()
+            at.join(sink, self.BOARD_V1, since=Position("e", 2))
+            await come_true(lambda: at.last(sink) == 4)
+            assert [each["seq"] for each in sink.told("status:update")] == [3, 4]
+
+    async def test_version_1_is_told_of_a_station_that_vanished_elsewhere(self) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0])
+            await at.record(self.elsewhere(FIRST))
+            await at.record(self.elsewhere(FIRST, vanished_at=NOW))
+            sink = Sink()
+            at.join(sink, self.BOARD_V1, since=Position("e", 1))
+            await come_true(lambda: at.last(sink) == 3)
+            (told,) = sink.told("status:update")
+            assert told["data"] == {"uuid": FIRST.uuid, "status": -1, "connectors": []}
+
+    async def test_who_names_a_station_begins_anew_where_it_is_not_known_what_left_it(self) -> None:
+        async with serving() as at:
+            at.broadcast.view.load([], 5, [StationRow(3, FIRST, lost_seq=3)])
+            named = Selection(station=frozenset({FIRST.uuid}))
+            found = [
+                at.broadcast.unresumable(Position("e", seq), selection, every=False)
+                for selection in (named, EVERYTHING)
+                for seq in (2, 3)
+            ]
+            assert found == ["expired", None, None, None]
 
 
 class TestUnreadable:

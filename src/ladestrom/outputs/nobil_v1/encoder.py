@@ -241,9 +241,9 @@ class NobilDialect:
         del selection, change
         return True
 
-    def chosen(self, view: View, selection: Selection, change: Change) -> Change | None:
+    def chosen(self, selection: Selection, change: Change, station: Station | None) -> Change | None:
         """Version 1 filters by station only."""
-        del view, selection
+        del selection, station
         return change
 
     def relocated(
@@ -251,18 +251,18 @@ class NobilDialect:
     ) -> Sequence[Moved]:
         """A `status:update`: the newest state, or that nothing is known of one that left."""
         del since
-        station = view.station(state)
-        if station is None:
-            return ()
-        is_covered = selection.covers(station)
+        record, station = view.directory.stations[state.uuid], view.station(state)
+        is_covered = selection.covers(record)
         if all(selection.covers(before) == is_covered for before in former):
             return ()
-        if is_covered:
+        if station is None:
+            # While it is selected, what became of its EVSEs tells that it vanished.
+            body = b"" if is_covered else NOTHING % state.uuid.encode()
+        elif is_covered:
             body = self._encoder.station(state, station)
         else:
             body = self._encoder.station(_unknown(state), station)
-        # Who comes back gets several stations at one position of the view: each has its own.
-        return ((_update(view.epoch, state.seq, body), 0, 0),)
+        return ((_update(view.epoch, state.seq, body), 0, 0),) if body else ()
 
     def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
         """A `status:update`, where its connectors are others; of one that left, its EVSEs' changes tell."""

@@ -427,7 +427,8 @@ class V2Drawing:
             return
         found: Iterable[tuple[StatusChanged, bytes]] = zip(listed, evse_heads(view, state), strict=True)
         if not selection.by_station or selection.operator:
-            found = ((held, head) for held, head in found if _is_selected(view, selection, held.change))
+            station = view.directory.stations.get(state.uuid)
+            found = ((held, head) for held, head in found if _is_selected(selection, held.change, station))
         observed = self._observed
         rows = [
             b'%s"%s"}' % (head, at.encode())
@@ -547,15 +548,14 @@ class V2Dialect:
         statuses = selection.status
         return not statuses or change.status in statuses or change.was_status in statuses
 
-    def chosen(self, view: View, selection: Selection, change: Change) -> Change | None:
+    def chosen(self, selection: Selection, change: Change, station: Station | None) -> Change | None:
         """As it is, also if it leads out of the chosen statuses; `deselected` if to another source."""
         if not self.wanted(selection, change):
             return None
-        station = view.directory.stations.get(change.station)
         if station is None or selection.is_of(station, (change.source,)):
             return change
         before = msgspec.structs.replace(change, status=change.was_status, source=change.was_source)
-        return _deselected(change) if _is_selected(view, selection, before) else None
+        return _deselected(change) if _is_selected(selection, before, station) else None
 
     def relocated(
         self, view: View, selection: Selection, former: Sequence[Station], state: StationState, since: int
@@ -568,23 +568,20 @@ class V2Dialect:
         rows: list[Moved] = []
         for entry in state.changes.values():
             change = entry.change
-            is_chosen = is_listed(change) and selection.chooses(change)
-            if not is_chosen and (
-                entry.seq <= since or (selection.evse and change.evse not in selection.evse)
-            ):
-                continue
             held, sources = (change.evse,), (change.source,)
             now = selection.covers(after, held, sources)
             if all(selection.covers(before, held, sources) == now for before in former):
                 continue
-            count, term = self.term(view, change) if is_chosen else (0, 0)
-            if now and not is_chosen:
-                continue
-            if not now:
+            is_shown = is_listed(change) and selection.chooses(change)
+            if now and is_shown:
+                rows.append((self.entry(view, _selected(change)), *self.term(view, change)))
+            elif not now and is_shown:
+                count, term = self.term(view, change)
                 left = msgspec.structs.replace(change, was_status=change.status, was_error=change.error)
                 rows.append((self.entry(view, _deselected(left)), -count, -term))
-            else:
-                rows.append((self.entry(view, _selected(change)), count, term))
+            elif not now and entry.seq > since and (not selection.evse or change.evse in selection.evse):
+                # It was shown, perhaps, until it became what is not: nobody else tells that any more.
+                rows.append((self.entry(view, _deselected(change)), 0, 0))
         return rows
 
     def reshaped(self, view: View, state: StationState, before: Station) -> None:
@@ -639,7 +636,9 @@ class V2Dialect:
 
     def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
         """The same; zeros for what is not listed or not selected."""
-        if change is None or not _is_selected(view, selection, change):
+        if change is None:
+            return 0, 0
+        if not _is_selected(selection, change, view.directory.stations.get(change.station)):
             return 0, 0
         return self.term(view, change)
 
@@ -713,13 +712,12 @@ def refused(code: str, detail: str) -> Message:
     return _told(Refused(code=code, detail=detail))
 
 
-def _is_selected(view: View, selection: Selection, change: Change) -> bool:
+def _is_selected(selection: Selection, change: Change, station: Station | None) -> bool:
     """Whether an EVSE passes the filters on EVSE, status and operator; the others are about stations."""
     if not is_listed(change) or not selection.chooses(change):
         return False
     if not selection.operator:
         return True
-    station = view.directory.stations.get(change.station)
     return station is not None and selection.is_of(station, (change.source,))
 
 
