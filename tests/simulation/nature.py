@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 from tests.simulation.network import ROADS, Road
-from tests.simulation.registry import FINER_SUBSCRIPTIONS
+from tests.simulation.registry import COMING, FINER_SUBSCRIPTIONS, MOVING, RENEWING, SUBSCRIPTIONS
 from tests.simulation.truth import Wish
 
 from ladestrom.tasks import TURN_S
@@ -42,6 +42,8 @@ class Kind(StrEnum):
     """EVSEs and stations that leave the registry and come back."""
     MOVING = "moving"
     """EVSEs that go from one station to another."""
+    RENEWED = "renewed"
+    """Stations that come to another operator, country or place, and all else that a register may come to say."""
 
 
 class Nature(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,8 @@ class Nature(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Kind
     events: Mapping[str, int]
+    whims: tuple[str, ...]
+    """What may become of the registry."""
     roads: tuple[Road, ...]
     palette: tuple[Wish, ...]
     """Selections that consumers come with."""
@@ -97,6 +101,7 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
     mixed = Nature(
         kind=kind,
         events=EVENTFUL,
+        whims=COMING,
         roads=ROADS,
         palette=tuple(rng.sample(FINER_SUBSCRIPTIONS, 3)),
         framings=tuple(rng.sample(("text", "deflate", "event"), 2)),
@@ -177,10 +182,20 @@ def _moving(rng: random.Random) -> dict[str, object]:
     return {
         "events": {**EVENTFUL, "registry": 8, "leave": 4},
         "every_share": 0.2,
-        # The log's rows at a restart do not say where an EVSE was before: who resumes over both is not told.
-        "restarts_max": 0,
+        "whims": MOVING,
         "pause_s": rng.choice((0.2, 0.4)),
         "palette": (FINER_SUBSCRIPTIONS[0], *rng.sample(FINER_SUBSCRIPTIONS, 2)),
+    }
+
+
+def _renewed(rng: random.Random) -> dict[str, object]:
+    return {
+        "events": {**EVENTFUL, "registry": 10, "leave": 5, "select": 1},
+        "whims": RENEWING,
+        "pause_s": rng.choice((0.2, 0.4, 1.0)),
+        "heartbeat_s": rng.choice((0.3, 1.1, 3.0)),
+        "keep": rng.choice((40, 80, 240)),
+        "palette": (*SUBSCRIPTIONS[1:3], SUBSCRIPTIONS[4], *rng.sample(FINER_SUBSCRIPTIONS, 2)),
     }
 
 
@@ -190,4 +205,5 @@ _LEANINGS: Final = {
     Kind.CHOOSY: _choosy,
     Kind.COMING: _coming,
     Kind.MOVING: _moving,
+    Kind.RENEWED: _renewed,
 }

@@ -114,6 +114,11 @@ class Wish(NamedTuple):
         """Whether another record of a station may let it in, or out."""
         return self.country is not None or self.operator is not None or self.box is not None
 
+    @property
+    def by_whereabouts(self) -> bool:
+        """Whether an EVSE may be let in, or out, by going to another station, or its station elsewhere."""
+        return self.by_record or self.stations is not None
+
     def has(self, record: Record | None, source: str = "") -> bool:
         """Whether a station passes, and what this source tells of it."""
         if record is None:
@@ -207,7 +212,9 @@ class Fold:
         self.at = 0
         self.records = {record.uuid: record for record in truth.taken_over}
         self.held: dict[str, dict[str, Fact]] = {}
-        """Each station's EVSEs, by uuid and key."""
+        """Each station's EVSEs, by uuid and key; those that left it, too."""
+        self.newest: dict[str, Fact] = {}
+        """Of each EVSE, by key."""
 
     def go(self, seq: int) -> None:
         """Moves on to a position."""
@@ -221,6 +228,7 @@ class Fold:
             self.records[fact.station] = fact.record
         else:
             self.held.setdefault(fact.station, {})[fact.key] = fact
+            self.newest[fact.key] = fact
 
 
 class Reader(Fold):
@@ -293,7 +301,7 @@ class StationReader(Fold):
                 self._leaving[fact.station] = self._body(fact.station, fact)
 
     def uuids(self) -> set[str]:
-        """Stations that are listed."""
+        """Stations that are listed; of those that all EVSEs left, only some may be."""
         return {uuid for uuid in self.held if self._is_listed(uuid)}
 
     def _is_listed(self, uuid: str) -> bool:
@@ -308,18 +316,19 @@ class StationReader(Fold):
         """
         if not self._is_listed(uuid):
             return body[0] == -1 and all((status, error) == (-1, 0) for status, error, _ in body[1])
-        return body in {self._body(uuid, None), self._leaving.get(uuid)}
+        # Of an EVSE that is on its way back to it, a server that was started anew may know nothing.
+        return body in {self._body(uuid), self._body(uuid, is_new=True), self._leaving.get(uuid)}
 
     def body(self, uuid: str) -> Body:
         """How a station is shown now."""
-        return self._body(uuid, None)
+        return self._body(uuid)
 
-    def _body(self, uuid: str, leaving: Fact | None) -> Body:
+    def _body(self, uuid: str, leaving: Fact | None = None, *, is_new: bool = False) -> Body:
         record, facts = self.records.get(uuid), self.held.get(uuid, {})
         connectors = []
         for key in () if record is None else record.connectors:
             fact = facts.get(key)
-            if fact is None:
+            if fact is None or (is_new and self.newest[key] is not fact):
                 connectors.append((-1, 0, -1))
             elif fact is leaving:
                 connectors.append((-1, 0, fact.changed_at))

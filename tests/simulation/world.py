@@ -23,7 +23,6 @@ from tests.simulation.losses import Loss
 from tests.simulation.nature import Kind, Nature, nature_of
 from tests.simulation.network import Link
 from tests.simulation.registry import (
-    EVSES,
     FINER_SUBSCRIPTIONS,
     OPERATORS,
     STATIONS,
@@ -104,7 +103,7 @@ class World:
         self._consumers: list[Consumer] = []
         self._truths: dict[str, Truth] = {}
         self._restarts_left = nature.restarts_max
-        self._registry = Registry(moves=nature.kind is Kind.MOVING)
+        self._registry = Registry(nature.whims)
         self._accepted: Counter[str] = Counter()
         self._epochs = 0
 
@@ -251,9 +250,11 @@ class World:
 
     async def _report(self, operator: Operator, rng: random.Random) -> None:
         """One operator's deliveries; what was not answered is sent again."""
-        evses = [evse for evse in EVSES if evse.party in operator.parties]
         while True:
             await asyncio.sleep(rng.expovariate(1 / self.nature.pause_s))
+            evses = self._registry.evses(operator)
+            if not evses:
+                continue
             now = serving.NOW + int(self._loop.time() * 1000)
             reports = []
             for evse, status, error, observed_at in self._observed(rng, evses, now):
@@ -328,7 +329,9 @@ class World:
             await self._server.withdraw(uuid)
 
     async def _change_registry(self, rng: random.Random) -> None:
-        self.seen["registry changes"] += self._registry.change(rng)
+        what = self._registry.change(rng)
+        self.seen["registry changes"] += what != ""
+        self.seen[f"registry: {what}"] += 1
         if self._server is not None and self._server.is_open:
             await self._server.take_registry()
 
