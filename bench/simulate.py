@@ -74,7 +74,10 @@ class Search(NamedTuple):
     rule: str
     kind: str
     simulate: Callable[[int], Report]
-    worlds_max: int
+    first: int
+    """Seed of the first of them."""
+    end: int
+    """After the last."""
 
 
 class Found(NamedTuple):
@@ -120,11 +123,11 @@ class Worlds:
 def searched(search: Search) -> Found:
     """Runs worlds with a fault planted until one is wrong, at most as many as the search allows."""
     with planted(search.fault):
-        for seed in range(search.worlds_max):
+        for seed in range(search.first, search.end):
             report = search.simulate(seed)
             if report.wrongs:
-                return Found(search, seed + 1, report.wrongs[0])
-    return Found(search, search.worlds_max, "")
+                return Found(search, seed + 1 - search.first, report.wrongs[0])
+    return Found(search, search.end - search.first, "")
 
 
 def chosen(words: str, sorts: Sequence[str]) -> list[Search]:
@@ -135,11 +138,11 @@ def chosen(words: str, sorts: Sequence[str]) -> list[Search]:
     if "consumers" in sorts:
         for fault in faults.FAULTS:
             simulate = partial(world.simulate, kind=fault.kind)
-            found.append(Search(fault, "", fault.kind, simulate, faults.SEEDS_MAX))
+            found.append(Search(fault, "", fault.kind, simulate, fault.first, fault.first + faults.SEEDS_MAX))
     if "rules" in sorts:
         for each in rule_faults.FAULTS:
             of_rules = partial(rules.simulate, kind=each.kind)
-            found.append(Search(each, each.rule, each.kind, of_rules, each.first + rule_faults.SEEDS_MAX))
+            found.append(Search(each, each.rule, each.kind, of_rules, 0, each.first + rule_faults.SEEDS_MAX))
     return [search for search in found if words == "all" or words in search.fault.what]
 
 

@@ -173,6 +173,10 @@ class Consumer:
         """A number that depends on all that was told, and on what came before."""
         return zlib.crc32(self._trace.to_bytes(4, "big"), before)
 
+    def _kept(self, epoch: str) -> int:
+        """Oldest position from which it is known what stations were."""
+        return max(self._world.history_seq, self._world.truth(epoch).unknown_until)
+
     @property
     def waits(self) -> bool:
         """Bytes are on their way to it: a message may have come in part."""
@@ -221,7 +225,7 @@ class V1Consumer(Consumer):
                 if (
                     asked is not None
                     and asked.epoch == position.epoch
-                    and not (self._wish.by_whereabouts and asked.seq < self._world.history_seq)
+                    and not (self._wish.by_whereabouts and asked.seq < self._kept(asked.epoch))
                 ):
                     self._wrong(f"asked for what came after {asked}, and got a snapshot")
                 self._asked = None
@@ -408,7 +412,7 @@ class V2Consumer(Consumer):
             self._wrong(f"reset ({event.reason}) without having asked to resume")
         elif event.reason == "expired":
             wish = self._world.subscription[query(self.session.selection)]
-            kept = self._world.history_seq
+            kept = self._kept(asked.epoch) if wish.by_whereabouts else self._world.history_seq
             if asked.seq >= kept or not (self._every or wish.by_whereabouts):
                 self._wrong(f"told that {asked} has expired, and {kept} is kept")
         elif event.reason != "epoch":

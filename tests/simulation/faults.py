@@ -14,9 +14,12 @@ from tests.simulation.nature import Kind
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.client.session import Session
 from ladestrom.client.v2_session import V2Session
+from ladestrom.core import records, selection
+from ladestrom.core.board import Round
 from ladestrom.core.directory import Directory
+from ladestrom.core.records import Records
 from ladestrom.core.view import Order, View, Walk
-from ladestrom.outputs.nobil_v1.encoder import NobilFormat
+from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
 from ladestrom.outputs.stream_v2.encoder import V2Dialect, V2Drawing
 from ladestrom.reader.audience import Audiences
@@ -29,6 +32,8 @@ from ladestrom.reader.encoding import Encoding
 from ladestrom.reader.fanout import Fanout
 from ladestrom.reader.replay import Replays
 from ladestrom.reader.snapshots import Snapshots
+from ladestrom.writer.checkpoints import Checkpoints
+from ladestrom.writer.reconciliation import Reconciliation
 
 SEEDS_MAX: Final = 20
 """Worlds within which every fault is found."""
@@ -45,6 +50,8 @@ class Fault(NamedTuple):
     wrong: str
     kind: Kind = Kind.MIXED
     """The kind of world in which it shows soon."""
+    first: int = 0
+    """Seed of the first world to look at: one that needs much to come together shows in few."""
 
 
 FAULTS: Final = (
@@ -382,7 +389,7 @@ FAULTS: Final = (
     Fault(
         "a replay passes over what the log dropped",
         Replays,
-        "_replay_entries",
+        "_tell_changes",
         "if not entries or entries[0].seq != subscriber.seq + 1:",
         "if not entries:",
         kind=Kind.TORRENT,
@@ -456,6 +463,199 @@ FAULTS: Final = (
         "self._batched), (evse,)",
         "self._batched), ()",
         kind=Kind.COMING,
+    ),
+    # -- records of stations ---------------------------------------------------------------------------------
+    Fault(
+        "readers do not take records",
+        View,
+        "take_record",
+        "self._keep(",
+        "(lambda *_: None)(",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "a record does not show in what formats made",
+        View,
+        "take_record",
+        "state.bodies.clear()",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "a snapshot shows a record that changed while it was made",
+        View,
+        "take_record",
+        "walk.before(uuid)",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "a record is no change of its station",
+        View,
+        "take_record",
+        "state.seq = entry.seq",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "a station does not come last by its record",
+        View,
+        "take_record",
+        "self._states.move_to_end(uuid)",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "a view is loaded without records",
+        View,
+        "load",
+        "for row in stations:",
+        "for row in ():",
+        kind=Kind.RENEWED,
+    ),
+    Fault("a view is loaded without what left", View, "load", "in row.left:", "in ():", kind=Kind.RETURNING),
+    Fault(
+        "what a station was is forgotten by one who resumes where it ended",
+        View,
+        "former",
+        "each.until > since",
+        "each.until > since + 1",
+        kind=Kind.RETURNING,
+        first=10,
+    ),
+    Fault(
+        "an outline is not kept beside a record",
+        records,
+        "follow",
+        "former.append(",
+        "(lambda *_: None)(",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "another record ends all that was before",
+        records,
+        "follow",
+        "entry.seq, change.station, row.former, row.lost_seq, row.left",
+        "entry.seq, change.station",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "another place is no other outline",
+        selection,
+        "is_relocated",
+        "(before.longitude, before.latitude) != (after.longitude, after.latitude)",
+        "False",
+        kind=Kind.RENEWED,
+        first=10,
+    ),
+    Fault(
+        "another operator is no other outline",
+        selection,
+        "is_relocated",
+        "set(operator_words(before)) != set(operator_words(after))",
+        "False",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "the writer keeps no records", Records, "take", "self._touched.add(uuid)", "pass", kind=Kind.RETURNING
+    ),
+    Fault("the writer forgets what left", Records, "leave", "leave(row, entry)", "row", kind=Kind.RETURNING),
+    Fault(
+        "a checkpoint has no records",
+        Checkpoints,
+        "take",
+        "seq, times, rows)",
+        "seq, times)",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "records come after what stands on them",
+        Round,
+        "logged",
+        "return [*made, *self.changes[done:]]",
+        "return [*self.changes, *(record for _, record in self.records)]",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "what a log of before lacks is not in its checkpoint",
+        Reconciliation,
+        "adopt",
+        "return rows",
+        "return []",
+        kind=Kind.RETURNING,
+        first=10,
+    ),
+    Fault(
+        "who selected a station before is not told that it left",
+        Encoding,
+        "_relocate",
+        "choosers(before, keys, sources) | choosers(after, keys, sources)",
+        "choosers(after, keys, sources)",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "who selects a station now is not told that it came",
+        Encoding,
+        "_relocate",
+        "choosers(before, keys, sources) | choosers(after, keys, sources)",
+        "choosers(before, keys, sources)",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "the digest does not learn that a station moved",
+        Encoding,
+        "_relocate",
+        "count, term, 0)",
+        "0, 0, 0)",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "version 1 is not told of another plug",
+        Encoding,
+        "_reshape",
+        "if selection.covers(before) and selection.covers(after):",
+        "if False:",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "who was away is not told of a station that left",
+        Channels,
+        "missed",
+        "moved += [",
+        "moved and [",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "who was away keeps what was hidden before its station left",
+        V2Dialect,
+        "relocated",
+        "elif not now and entry.seq > since",
+        "elif False",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "one who wants each change is not told of a station that moved",
+        Replays,
+        "_replay_entries",
+        "await self._tell_moved(subscriber, moved)",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "version 1 says the server's position of a station that moved",
+        NobilDialect,
+        "relocated",
+        "state.seq",
+        "view.seq",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "version 1 keeps a station that left",
+        NobilDialect,
+        "relocated",
+        "_unknown(state)",
+        "state",
+        kind=Kind.RENEWED,
     ),
     # -- consumers -------------------------------------------------------------------------------------------
     Fault(

@@ -44,6 +44,8 @@ class Kind(StrEnum):
     """EVSEs that go from one station to another."""
     RENEWED = "renewed"
     """Stations that come to another operator, country or place, and all else that a register may come to say."""
+    RETURNING = "returning"
+    """Servers that begin anew, and consumers that come back to them, while registers change."""
 
 
 class Nature(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,8 @@ class Nature(msgspec.Struct, frozen=True, kw_only=True):
     every_share: float
     """Share of version 2's consumers that want every change."""
     restarts_max: int
+    is_old: bool
+    """Until the first restart, a program serves whose log has no records of stations."""
     burst: int
     """Most reports of one delivery."""
     pause_s: float
@@ -108,6 +112,7 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
         batches_ms=tuple(rng.sample((0, 100, 1_000), 2)),
         every_share=0.5,
         restarts_max=rng.choice((0, 1, 1, 2, 3)),
+        is_old=turns.random() < 0.1,
         burst=rng.choice((2, 8, 30)),
         pause_s=rng.choice((0.2, 0.4, 1.0)),
         heartbeat_s=rng.choice((1.1, 3.0, 8.0)),
@@ -199,6 +204,17 @@ def _renewed(rng: random.Random) -> dict[str, object]:
     }
 
 
+def _returning(rng: random.Random) -> dict[str, object]:
+    return {
+        **_renewed(rng),
+        "events": {**EVENTFUL, "registry": 10, "leave": 8, "select": 1, "restart": 8},
+        "whims": (*RENEWING, "move", "move", "vanish"),
+        "checkpoint_s": 0.5,
+        "restarts_max": 6,
+        "palette": (*SUBSCRIPTIONS[1:], *rng.sample(FINER_SUBSCRIPTIONS, 2)),
+    }
+
+
 _LEANINGS: Final = {
     Kind.MIXED: lambda _: {},
     Kind.TORRENT: _torrent,
@@ -206,4 +222,5 @@ _LEANINGS: Final = {
     Kind.COMING: _coming,
     Kind.MOVING: _moving,
     Kind.RENEWED: _renewed,
+    Kind.RETURNING: _returning,
 }

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import math
 import random
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 from unittest import mock
@@ -42,12 +42,13 @@ from ladestrom.model import (
     Operator,
     Position,
     Receipt,
+    StationChanged,
     StatusReport,
 )
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
 from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, decode_select, refused
-from ladestrom.ports.log import Recovered
+from ladestrom.ports.log import Recovered, StationRow
 from ladestrom.ports.stores import Store
 from ladestrom.reader import channel as channel_module
 from ladestrom.reader import channels as channels_module
@@ -156,6 +157,7 @@ class SlowLog(MemoryLog):
         """The next append does."""
         self.is_calm = False
         """Takes no time."""
+        self._lacks_stations = False
 
     async def _wait(self) -> None:
         await asyncio.sleep(0 if self.is_calm else self._rng.random() * self._delay_s)
@@ -183,6 +185,29 @@ class SlowLog(MemoryLog):
         """As a new server finds it: nothing in memory, and the disk has room again."""
         self.fails = False
         self._recent = tailing.Recent(self.last.seq)
+
+    @property
+    def lacks_stations(self) -> bool:
+        return self._lacks_stations
+
+    async def adopt(self, stations: Iterable[StationRow]) -> None:
+        rows = list(stations)
+        self.truth.take_over(row.station for row in rows)
+        await super().adopt(rows)
+        self._lacks_stations = False
+
+    async def become_old(self) -> None:
+        """A program wrote it whose log had no records of stations; they are in none of the entries it keeps."""
+        found = await self.recover()
+        times = self._times
+        assert times is not None
+        await self.checkpoint(found.rows, self.last.seq, times)
+        places = [place for place, each in enumerate(self._entries, 1) if isinstance(each, StationChanged)]
+        dropped = max(places, default=0)
+        del self._entries[:dropped]
+        self._dropped += dropped
+        self._stations.clear()
+        self._lacks_stations = True
 
     def forget_end(self, epoch: str, count: int) -> None:
         """The machine went down under it: the end is lost, and the epoch is a new one."""

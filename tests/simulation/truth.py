@@ -152,6 +152,8 @@ class Truth:
     def __init__(self) -> None:
         self.taken_over: Sequence[Record] = ()
         """Records with which a log of the old form was taken over: they hold for all that is older."""
+        self.unknown_until = 0
+        """Of what stations were before, nothing is known: who stands before this begins anew."""
         self.facts: list[Fact | Renewed] = []
         self.newest: dict[str, int] = {}
         """Station to the sequence of its last change."""
@@ -180,6 +182,7 @@ class Truth:
     def take_over(self, stations: Iterable[Station]) -> None:
         """The log was of the old form, and has these records from now on."""
         self.taken_over = [record_of(station) for station in stations]
+        self.unknown_until = len(self.facts) + 1
         self._records = {record.uuid: record for record in self.taken_over}
         self._moves.clear()
         self.facts = [
@@ -189,7 +192,7 @@ class Truth:
     def until(self, seq: int) -> Truth:
         """The same log without what came after `seq`: how it begins in another epoch."""
         other = Truth()
-        other.taken_over = self.taken_over
+        other.taken_over, other.unknown_until = self.taken_over, self.unknown_until
         other._records = {record.uuid: record for record in self.taken_over}
         for fact in self.facts[:seq]:
             other._add(fact)

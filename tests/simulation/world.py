@@ -106,6 +106,7 @@ class World:
         self._registry = Registry(nature.whims)
         self._accepted: Counter[str] = Counter()
         self._epochs = 0
+        self._is_old = nature.is_old
 
     def _rng(self, name: str) -> random.Random:
         """Each actor has dice of its own, so that one more throw of one changes nothing for the others."""
@@ -329,6 +330,8 @@ class World:
             await self._server.withdraw(uuid)
 
     async def _change_registry(self, rng: random.Random) -> None:
+        if self._is_old:
+            return
         what = self._registry.change(rng)
         self.seen["registry changes"] += what != ""
         self.seen[f"registry: {what}"] += 1
@@ -354,6 +357,10 @@ class World:
             epoch = f"e{self._epochs}"
             self._log.forget_end(epoch, self._rng(epoch).randrange(20))
             self._truths[epoch] = self._log.truth
+        if self._is_old:
+            self._is_old = False
+            await self._log.become_old()
+            self.seen["taken over"] += 1
         await asyncio.sleep(down_s)
         await self._start_server()
 
