@@ -32,7 +32,6 @@ from ladestrom.reader.encoding import Encoding
 from ladestrom.reader.fanout import Fanout
 from ladestrom.reader.replay import Replays
 from ladestrom.reader.snapshots import Snapshots
-from ladestrom.writer.checkpoints import Checkpoints
 from ladestrom.writer.reconciliation import Reconciliation
 
 SEEDS_MAX: Final = 20
@@ -513,7 +512,14 @@ FAULTS: Final = (
         "for row in ():",
         kind=Kind.RENEWED,
     ),
-    Fault("a view is loaded without what left", View, "load", "in row.left:", "in ():", kind=Kind.RETURNING),
+    Fault(
+        "a view is loaded without what left",
+        View,
+        "load",
+        "for left in row.left]",
+        "for left in ()]",
+        kind=Kind.RETURNING,
+    ),
     Fault(
         "what a station was is forgotten by one who resumes where it ended",
         View,
@@ -559,13 +565,12 @@ FAULTS: Final = (
     Fault(
         "the writer keeps no records", Records, "take", "self._touched.add(uuid)", "pass", kind=Kind.RETURNING
     ),
-    Fault("the writer forgets what left", Records, "leave", "leave(row, entry)", "row", kind=Kind.RETURNING),
     Fault(
-        "a checkpoint has no records",
-        Checkpoints,
-        "take",
-        "seq, times, rows)",
-        "seq, times)",
+        "the writer forgets what left",
+        Records,
+        "follow_moves",
+        "self._touched.update(move(self._rows, last, change))",
+        "pass",
         kind=Kind.RETURNING,
     ),
     Fault(
