@@ -336,7 +336,11 @@ class V2Consumer(Consumer):
         self.session.open()
         self._is_reset = self._selecting = False
         asked = None if self._asked is None else Position.parse(self._asked).seq
-        self._replayed_from = asked if self._every else None
+        if asked is None or not self._every:
+            self._replayed_from = None
+        elif self._replayed_from is None or asked < self._replayed_from:
+            # One that was cut off is gone on with.
+            self._replayed_from = asked
 
     def away_s(self, lasted_s: float) -> float:
         return self.session.lose(self._rng.random(), lasted_s=lasted_s)

@@ -72,6 +72,8 @@ DRAIN_S: Final = 3_600.0
 """By the simulated clock."""
 EXPIRE_S: Final = 7.0
 AUDIT_S: Final = 0.5
+ENTRY_ROWS_MAX: Final = 10
+"""Most EVSEs that a station has at any time."""
 RETRY_S: Final = 0.2
 """Between two looks at a registry that could not be taken."""
 READ_STALL_CHANCE: Final = 0.2
@@ -372,8 +374,9 @@ class Server:
             size = sum(len(frame) for frame, _ in each.frames)
             if counted != each._bytes or counted > limit or size - counted > BURST_BYTES_MAX:
                 self._wrong(f"a window has {size} bytes, counts {each._bytes}, and may have {limit}")
-            # Fewer than a message's wait when the broadcast looks, and fewer than that come until it looks again.
-            if len(each.rows) > 2 * (channels_module.BATCH_ROWS_MAX - 1):
+            # Fewer than a message's wait when the broadcast looks, and fewer than that come until it looks again;
+            # of one record that changes, a row for each EVSE.
+            if len(each.rows) > 2 * (channels_module.BATCH_ROWS_MAX - 1) + ENTRY_ROWS_MAX:
                 self._wrong(f"{len(each.rows)} changes wait for one message")
         self._audit_making()
         linked = sum(link.subscriber is not None for link in self.links)
