@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from sys import intern
 from typing import Final
 
 import msgspec
@@ -132,8 +131,14 @@ def _connector(standard: str, power_kw: float | None) -> Connector:
     return Connector(intern(standard), power_kw)
 
 
-def interned(text: str | None) -> str | None:
+@lru_cache(SHARED_MAX)
+def intern(text: str) -> str:
     """The same text, one object for all stations."""
+    return text
+
+
+def interned(text: str | None) -> str | None:
+    """The same, of what may not be known."""
     return None if text is None else intern(text)
 
 
