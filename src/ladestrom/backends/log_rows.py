@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import string
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -178,7 +178,8 @@ def board(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[list
     try:
         for (body,) in connection.execute("SELECT body FROM board"):
             row = _decode_row(body)
-            _share(row, shared)
+            _share(row.change, _SHARED_OF_CHANGES, shared)
+            _share(row, _SHARED_OF_ROWS, shared)
             found[row.change.evse] = row
     except (*_DAMAGE, msgspec.DecodeError, TypeError) as error:
         raise LogDamaged(f"the board's checkpoint cannot be read ({error})") from error
@@ -187,22 +188,20 @@ def board(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[list
     seq = checkpoint
     while seq < last:
         for entry in entries(connection, seq, last, ENTRIES_AT_ONCE):
+            _share(entry.change, _SHARED_OF_CHANGES, shared)
             times = fold(found, entry, times)
             seq = entry.seq
     return sorted(found.values(), key=lambda row: row.seq), times
 
 
-def _share(row: BoardRow, shared: dict[object, Any]) -> None:
-    """Lets a row that was just decoded have what is equal in others, too: half of it, in memory."""
+def _share(decoded: BoardRow | Change, names: Iterable[str], shared: dict[object, Any]) -> None:
+    """Lets what was just decoded have what is equal in others, too: half of it, in memory."""
     if len(shared) > SHARED_MAX:
         shared.clear()
-    change, share = row.change, shared.setdefault
-    for name in _SHARED_OF_CHANGES:
-        value = getattr(change, name)
-        force_setattr(change, name, share(value, value))
-    for name in _SHARED_OF_ROWS:
-        value = getattr(row, name)
-        setattr(row, name, share(value, value))
+    share = shared.setdefault
+    for name in names:
+        value = getattr(decoded, name)
+        force_setattr(decoded, name, share(value, value))
 
 
 def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:
