@@ -60,6 +60,7 @@ PONG_EVERY_S: Final = 15.0
 PONG: Final = struct.pack("!BB", 0x8A, 0x80) + bytes(4)
 """RFC 6455, section 5.5.3; the mask is 0."""
 ANSWER_DEADLINE_S: Final = 60.0
+HISTORY_CHANGES: Final = 10_000
 RECEIVE_BYTES: Final = 256 * 1024
 AFTERWARDS_S: Final = 25.0
 """From when the last one has left to the count: the server gives memory back every ten seconds."""
@@ -425,9 +426,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ladestrom-soak-") as name:
         directory = Path(name)
         file = directory / "steps"
-        # All come with one key.
+        # All come with one key. A history that is full soon does not look like growth.
         most = str(4 * load.selections)
-        settings = {"stream.selections_max": most, "stream.selections_share_max": most}
+        settings = {
+            "stream.selections_max": most,
+            "stream.selections_share_max": most,
+            "page.history_changes_max": str(HISTORY_CHANGES),
+        }
         with Ladestrom.started(
             directory,
             stations=options.evses // EVSES_PER_STATION,

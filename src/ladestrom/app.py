@@ -39,10 +39,10 @@ logger = structlog.get_logger(__name__)
 SWITCH_INTERVAL_S: Final = 0.0005
 """The log's thread waits for the interpreter's lock behind a busy loop: Python's 5 ms would be most of an
 append's time."""
-COLLECT_AFTER: Final = (10_000, 10, 5)
-"""Objects made, and collections of the younger generation, before the next collection. What was there at the
-start does not count any more, so that Python's own few would make it look at all connections again and again
-while they come."""
+COLLECT_AFTER: Final = (2_000, 5, 50)
+"""Objects made, and collections of the younger generation, before the next collection. To go through 2,000
+objects takes up to 2 ms. What was there at the start does not count any more, so that Python's own few of the
+third kind would make it look at all connections again and again while they come."""
 HOUSEKEEPING_END_S_MAX: Final = 5.0
 """How long what is under way at the end may take, such as the last chunk of an import."""
 DRAIN_S_MAX: Final = 5.0

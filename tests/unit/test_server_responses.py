@@ -24,7 +24,7 @@ class Wire:
 
     def __init__(self, method: str = "POST") -> None:
         self.written: list[bytes] = []
-        self.cycle = SimpleNamespace(response_started=False, scope={"method": method})
+        self.cycle = Mock(response_started=False, scope={"method": method})
         protocol: Any = SimpleNamespace(
             has_ended=False,
             loop=asyncio.get_running_loop(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import string
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -245,7 +245,8 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
     try:
         for (body,) in connection.execute("SELECT body FROM board"):
             row = _decode_row(body)
-            _share(row, same)
+            _share(row.change, _SHARED_OF_CHANGES, same)
+            _share(row, _SHARED_OF_ROWS, same)
             found[row.change.evse] = row
         for (body,) in connection.execute("SELECT body FROM stations") if has_stations(connection) else ():
             kept = _decode_station(body)
@@ -257,23 +258,22 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
     seq = checkpoint
     while seq < last:
         for each in entries(connection, seq, last, ENTRIES_AT_ONCE):
+            if isinstance(each.change, Change):
+                _share(each.change, _SHARED_OF_CHANGES, same)
             times = fold(found, stations, each, times)
             seq = each.seq
     rows_found = sorted(found.values(), key=lambda row: row.seq)
     return Recovered(rows_found, list(stations.values()), meta(connection).registry_revision), times
 
 
-def _share(row: BoardRow, same: dict[object, Any]) -> None:
-    """Lets a row that was just decoded have what is equal in others, too: half of it, in memory."""
+def _share(decoded: BoardRow | Change, names: Iterable[str], same: dict[object, Any]) -> None:
+    """Lets what was just decoded have what is equal in others, too: half of it, in memory."""
     if len(same) > SHARED_MAX:
         same.clear()
-    change, share = row.change, same.setdefault
-    for name in _SHARED_OF_CHANGES:
-        value = getattr(change, name)
-        force_setattr(change, name, share(value, value))
-    for name in _SHARED_OF_ROWS:
-        value = getattr(row, name)
-        setattr(row, name, share(value, value))
+    share = same.setdefault
+    for name in names:
+        value = getattr(decoded, name)
+        force_setattr(decoded, name, share(value, value))
 
 
 def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:

@@ -8,6 +8,7 @@ HTTP: a stream, or another WebSocket.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -407,7 +408,8 @@ class _Outlet:
 
     def __init__(self, protocol: HttpProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
-        self._cycle = cycle
+        # The cycle has this object; if this one had it too, both would wait for the garbage collector.
+        self._cycle = weakref.ref(cycle)
         # Nothing follows the head of a response to HEAD.
         self._has_head = cycle.scope["method"] == "HEAD"
         """Whether the head was given, or is not to wait."""
@@ -416,7 +418,7 @@ class _Outlet:
 
     def write(self, data: bytes) -> None:
         """Part of the response, or the line before it that asks for the body (RFC 9110, section 15.2.1)."""
-        if not self._has_head and self._cycle.response_started:
+        if not self._has_head and (cycle := self._cycle()) is not None and cycle.response_started:
             self._has_head = True
             self._head = data
             self._protocol.loop.call_soon(self._flush)
