@@ -851,7 +851,7 @@ async def test_rows_of_a_checkpoint_have_what_is_equal_once(tmp_path: Path) -> N
     ]
     async with opened(tmp_path / "log.db") as log:
         await log.append(changes)
-        first, second = await log.recover()
+        first, second = (await log.recover()).rows
         assert first.source is second.source
         assert first.change.station is second.change.station, "of entries, too"
         await log.checkpoint(rows, 2, TIMES)

@@ -122,14 +122,6 @@ class NobilFormat:
             body = self.station(state, station, leaving)
         return _update(view.epoch, state.seq, body)
 
-    def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
-        """`status:update` of a station, where its body was another one with the record before."""
-        station = view.station(state)
-        if station is None:
-            return None
-        body = self.station(state, station)
-        return None if body == self._station(state, before, None) else _update(view.epoch, view.seq, body)
-
     def raw(
         self, uuid: str, connector: int, status: Status, error: bool, observed_at: Millis
     ) -> bytes | None:
@@ -265,13 +257,14 @@ class NobilDialect:
         return ((_update(view.epoch, state.seq, body), 0, 0),) if body else ()
 
     def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
-        """A `status:update`, where its connectors are others; of one that left, its EVSEs' changes tell."""
+        """A `status:update`, where its connectors are others; of one that left, its EVSEs' changes tell.
+
+        Also where it shows the same: an EVSE that was removed before was shown once more, as unknown.
+        """
         station = view.station(state)
-        if station is None or before.vanished_at is not None:
+        if station is None or before.vanished_at is not None or _plugs(before) == _plugs(station):
             return None
-        if before.evses == station.evses and before.outlets == station.outlets:
-            return None
-        return self._encoder.reshaped(view, state, before)
+        return _update(view.epoch, view.seq, self._encoder.station(state, station))
 
     def record(self, view: View, state: StationState) -> bytes:
         """Version 1 has no records."""
@@ -313,6 +306,11 @@ class NobilDialect:
             for index in encoder.listed_index(state, station, evse.key)
             if (payload := encoder.raw(station.uuid, index, report.status, report.error, observed_at))
         ]
+
+
+def _plugs(station: Station) -> list[str]:
+    """Whose each connector is, in registry order."""
+    return [station.evses[outlet.evse].key for outlet in station.outlets]
 
 
 def _leaves(change: Change) -> bool:
