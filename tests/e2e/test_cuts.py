@@ -73,7 +73,7 @@ def survived(directory: Path, *, cuts: int, count: int, seed: int = SEED) -> lis
     with Serving(directory, {"stream.heartbeat_s": 1}, stations=drafts) as server:
         server.write(lambda store: store.put_operator(Operator("national", all=True), now()))
         key = server.make_key("national", ["report"], operator="national")
-        until(lambda: server.app.reader.view.seq == len(evses), "all EVSEs are on the board")
+        until(lambda: server.app.reader.view.evse_count == len(evses), "all EVSEs are on the board")
         surviving = survive(
             Address(server.port, key, server.keys["stream"]),
             observations(drafts, DAYS, count),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from tests.patience import until
 
 from ladestrom.core.access import operator_from
 from ladestrom.ingest.ocpi_peers import digest, new_token
-from ladestrom.model import Evse, Operator
+from ladestrom.model import Operator
 from ladestrom.ports.peers import Peer
+from ladestrom.writer.hub import Decision
 
 E1 = "NO*ALF*E1333*1"
 SWEDISH = "SE*BET*E7*1"
@@ -125,14 +126,15 @@ def test_rights_end_at_once_though_the_registry_waits_for_the_log(server: Servin
     password = add(server, "CP1")
     held = server.call(asyncio.Event)
     waiting: list[object] = []
-    reconcile = server.app.writer.hub.reconcile
+    decide = server.app.writer.hub.decide
 
-    async def waits(evses: Iterable[Evse], gone: Iterable[str]) -> int:
-        waiting.append(evses)
-        await held.wait()
-        return await reconcile(evses, gone)
+    async def waits(make: Decision, *, is_alone: bool = False) -> int:
+        if is_alone:
+            waiting.append(make)
+            await held.wait()
+        return await decide(make, is_alone=is_alone)
 
-    server.app.writer.hub.reconcile = waits  # type: ignore[method-assign]
+    server.app.writer.hub.decide = waits  # type: ignore[method-assign]
     try:
         with Plugged(server, "CP1", password, "ocpp1.6") as charge_point:
             server.import_stations(

@@ -34,7 +34,7 @@ REFUSED = (
     ("country=,", "country", "empty value"),
     ("country=SWEE", "SWEE", "did you mean SWE?"),
     ("status=AVAILABEL", "AVAILABEL", "did you mean AVAILABLE?"),
-    ("include=stations", "include", ""),
+    ("included=stations", "included", ""),
 )
 
 

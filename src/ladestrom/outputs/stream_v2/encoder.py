@@ -579,7 +579,12 @@ class V2Dialect:
                 count, term = self.term(view, change)
                 left = msgspec.structs.replace(change, was_status=change.status, was_error=change.error)
                 rows.append((self.entry(view, _deselected(left)), -count, -term))
-            elif not now and entry.seq > since and (not selection.evse or change.evse in selection.evse):
+            elif (
+                not now
+                and entry.seq > since
+                and (not selection.evse or change.evse in selection.evse)
+                and not _has_moved_on(view, selection, entry)
+            ):
                 # It was shown, perhaps, until it became what is not: nobody else tells that any more.
                 rows.append((self.entry(view, _deselected(change)), 0, 0))
         return rows
