@@ -634,8 +634,8 @@ FAULTS: Final = (
         "who was away keeps what was hidden before its station left",
         V2Dialect,
         "relocated",
-        "elif not now and entry.seq > since",
-        "elif False",
+        "and entry.seq > since",
+        "and entry.seq < 0",
         kind=Kind.RENEWED,
     ),
     Fault(
