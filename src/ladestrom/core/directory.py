@@ -23,8 +23,6 @@ class Directory:
         self.stations: dict[str, Station] = {}
         self.left: dict[str, str] = {}
         """EVSEs that left their station: key to the name, for those who are told so. At most `LEFT_MAX`."""
-        self.revision = 0
-        """Of the store (`ports.Store.revision`) when stations were last taken from it."""
         self._keys = _Index()
         self._ids = _Index()
         """By EVSE ids, of those that have another key."""
