@@ -110,7 +110,7 @@ def _check_evses(station: Station, limits: Limits) -> None:
         assert evse.key in {evse_key(evse.evse_id or ""), ""}
         assert evse.party is None or (len(evse.party) == 5 and evse.party.isascii() and evse.party.isupper())
     for outlet in station.outlets:
-        power_kw = outlet.connector.power_kw
+        power_kw = outlet.connector.max_kw
         assert power_kw is None or 0 < power_kw <= 10_000
 
 

@@ -27,6 +27,7 @@ import msgspec
 
 from ladestrom.errors import InvalidPosition
 from ladestrom.quoting import quoted
+from ladestrom.record import NO_DETAILS, Details, Format, PowerType, Terms
 
 Millis = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
@@ -97,15 +98,23 @@ REFUSALS: Final = frozenset(Reason) - {Reason.UNCHANGED, Reason.STALE, Reason.FU
 """Reasons that are told to the operator item by item."""
 
 
-class Connector(msgspec.Struct, frozen=True, gc=False):
+class Connector(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A plug or socket of an EVSE. It has no status of its own."""
 
     standard: str
     """OCPI 2.2.1 ConnectorType word (`IEC_62196_T2_COMBO`), or `UNKNOWN`."""
-    power_kw: float | None = None
+    max_kw: float | None = None
+    format: Format | None = None
+    power_type: PowerType | None = None
+    max_v: float | None = None
+    """Line to neutral where there are three phases (OCPI 2.2.1, section 8.3.3)."""
+    max_a: float | None = None
+    """Of one phase."""
+    derived: tuple[str, ...] = ()
+    """Members that no register said: they follow from others (`core.electrical`)."""
 
 
-class Evse(msgspec.Struct, frozen=True, gc=False):
+class Evse(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An EVSE: serves one vehicle at a time, and is what has a status.
 
     `key` is its identity everywhere inside, and unique in the registry: the `evse_key` of its EVSE id where
@@ -121,6 +130,14 @@ class Evse(msgspec.Struct, frozen=True, gc=False):
     """The operator's own id, where it is known and is not the `evse_id`. Others may have the same."""
     party: str | None = None
     """Who operates it, as the register says: country and party without separator, `NOABC`."""
+    label: str | None = None
+    """What is painted on it."""
+    max_kw: float | None = None
+    floor: str | None = None
+    capabilities: tuple[str, ...] = ()
+    """OCPI 2.2.1, section 8.4.3: `RFID_READER`."""
+    terms: Terms | None = None
+    """Where they differ from its station's: all of them."""
 
     @property
     def name(self) -> str:
@@ -141,7 +158,7 @@ class Outlet(msgspec.Struct, frozen=True, gc=False):
     connector: Connector
 
 
-class Station(msgspec.Struct, frozen=True, gc=False):
+class Station(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A charging station of the registry, with its EVSEs and its connectors in registry order."""
 
     uuid: str
@@ -164,6 +181,10 @@ class Station(msgspec.Struct, frozen=True, gc=False):
     """Hash of what its register told of it (`core.drafts.fingerprint`); 0 where that is not known."""
     vanished_at: Millis | None = None
     """When an import of its register first lacked it."""
+    updated_at: Millis = NEVER
+    """When its register says that the record was updated, of the record that brought what is in this one: a
+    register that says nothing else does not make another record of it."""
+    details: Details = NO_DETAILS
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +95,33 @@ def test_an_instant_to_come_is_now(server: Serving) -> None:
         told = message(wire)
         assert (told["type"], told["seq"]) == ("changes", last)
     finally:
+        wire.close()
+
+
+def test_what_is_appended_while_an_instant_is_looked_up_is_told(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(server, "AVAILABLE")
+    server.in_step()
+    log = server.app.log
+    appended = threading.Event()
+    before = log.before
+
+    async def late(at: int) -> int:
+        await asyncio.to_thread(appended.wait, DEADLINE_S)
+        return await before(at)
+
+    monkeypatch.setattr(log, "before", late)
+    wire = asked(server, "websocket", since="2999-01-01T00:00:00+01:00", batch_ms="0")
+    try:
+        assert message(wire)["type"] == "hello"
+        last = report(server, "CHARGING")
+        server.in_step()
+        appended.set()
+        told = message(wire)
+        assert (told["type"], told["seq"]) == ("changes", last)
+    finally:
+        appended.set()
         wire.close()
 
 

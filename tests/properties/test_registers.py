@@ -254,7 +254,7 @@ def test_the_order_of_irve_rows_with_different_dates_does_not_matter(
         document = "".join(json.dumps(one) + "\n" for one in order).encode()
         stations = [one.station for one in irve.parse([document]) if isinstance(one, StationDraft)]
         return {
-            one.native_id: (one.name, {(one.evses[o.evse].key, o.connector.power_kw) for o in one.outlets})
+            one.native_id: (one.name, {(one.evses[o.evse].key, o.connector.max_kw) for o in one.outlets})
             for one in stations
         }
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-SCHEMA: Final = "0008"
+SCHEMA: Final = "0009"
 """The newest migration. Kept here so that only stores that lack it need Alembic, which loads slowly."""
 
 BUSY_TIMEOUT_S: Final = 10

@@ -34,9 +34,10 @@ from ladestrom.backends import operators
 from ladestrom.backends.tables import evses, numbers, readings, stations
 from ladestrom.backends.tables import revision as revisions
 from ladestrom.core import drafts, merge
-from ladestrom.core.records import evse_of, interned, outlet
-from ladestrom.model import Millis, Reading, Station, Status
+from ladestrom.core.records import details, evse, interned, outlet
+from ladestrom.model import Connector, Evse, Millis, Reading, Station, Status
 from ladestrom.ports.registry import TOLD_MASK, ImportReport, RegistryDelta, RegistrySums
+from ladestrom.record import Details, Format, PowerType, Terms
 from ladestrom.tasks import parts
 
 if TYPE_CHECKING:
@@ -46,11 +47,37 @@ BATCH_ROWS: Final = 1_000
 """Rows read or written at a stretch, and values of one IN list: 10 ms, after which the event loop has its
 turn. Databases take lists of some 32,000."""
 
-_Layout = tuple[
-    list[tuple[str, str | None, str | None, str | None]],
-    list[tuple[int, str, float | None]],
-]
+
+class _Point(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An EVSE in `layout`. What earlier versions wrote ends after `party`."""
+
+    key: str
+    evse_id: str | None
+    uid: str | None
+    party: str | None
+    label: str | None = None
+    max_kw: float | None = None
+    floor: str | None = None
+    capabilities: tuple[str, ...] = ()
+    terms: Terms | None = None
+
+
+class _Plug(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A connector in `layout`. What earlier versions wrote ends after `max_kw`."""
+
+    evse: int
+    standard: str
+    max_kw: float | None
+    format: Format | None = None
+    power_type: PowerType | None = None
+    max_v: float | None = None
+    max_a: float | None = None
+    derived: tuple[str, ...] = ()
+
+
+_Layout = tuple[list[_Point], list[_Plug]]
 _decode_layout = msgspec.json.Decoder(_Layout).decode
+_decode_details = msgspec.json.Decoder(Details).decode
 _encode = msgspec.json.Encoder().encode
 
 _STATION_COLUMNS: Final = (
@@ -65,7 +92,9 @@ _STATION_COLUMNS: Final = (
     stations.c.address,
     stations.c.city,
     stations.c.layout,
+    stations.c.details,
     stations.c.told,
+    stations.c.updated_at,
     stations.c.vanished_at,
 )
 _READING_COLUMNS: Final = (
@@ -336,8 +365,33 @@ def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
 
 def _columns(station: Station) -> dict[str, Any]:
     layout = (
-        [(evse.key, evse.evse_id, evse.uid, evse.party) for evse in station.evses],
-        [(outlet.evse, outlet.connector.standard, outlet.connector.power_kw) for outlet in station.outlets],
+        [
+            _Point(
+                each.key,
+                each.evse_id,
+                each.uid,
+                each.party,
+                each.label,
+                each.max_kw,
+                each.floor,
+                each.capabilities,
+                each.terms,
+            )
+            for each in station.evses
+        ],
+        [
+            _Plug(
+                each.evse,
+                each.connector.standard,
+                each.connector.max_kw,
+                each.connector.format,
+                each.connector.power_type,
+                each.connector.max_v,
+                each.connector.max_a,
+                each.connector.derived,
+            )
+            for each in station.outlets
+        ],
     )
     return {
         "uuid": station.uuid,
@@ -351,7 +405,9 @@ def _columns(station: Station) -> dict[str, Any]:
         "address": station.address,
         "city": station.city,
         "layout": _encode(layout).decode(),
+        "details": _encode(station.details).decode(),
         "told": station.told,
+        "updated_at": station.updated_at,
         "vanished_at": station.vanished_at,
     }
 
@@ -370,18 +426,20 @@ def _station(row: Row[*tuple[Any, ...]]) -> Station:
         address,
         city,
         layout,
+        own_details,
         told,
+        updated_at,
         gone_at,
     ) = row
-    points, connectors = _decode_layout(layout)
+    points, plugs = _decode_layout(layout)
     return Station(
         uuid=uuid,
         name=name,
         country=intern(country),
         latitude=latitude,
         longitude=longitude,
-        evses=tuple(evse_of(uuid, *point) for point in points),
-        outlets=tuple(outlet(*connector) for connector in connectors),
+        evses=tuple(_evse(uuid, point) for point in points),
+        outlets=tuple(outlet(plug.evse, _connector(plug)) for plug in plugs),
         operator=interned(operator),
         address=address,
         city=interned(city),
@@ -389,6 +447,30 @@ def _station(row: Row[*tuple[Any, ...]]) -> Station:
         native_id=native_id,
         told=told,
         vanished_at=gone_at,
+        updated_at=updated_at,
+        details=details(_decode_details(own_details)),
+    )
+
+
+def _evse(uuid: str, point: _Point) -> Evse:
+    own = Evse(
+        point.key,
+        uuid,
+        point.evse_id,
+        point.uid,
+        point.party,
+        point.label,
+        point.max_kw,
+        point.floor,
+        point.capabilities,
+        point.terms,
+    )
+    return evse(own, uuid)
+
+
+def _connector(plug: _Plug) -> Connector:
+    return Connector(
+        plug.standard, plug.max_kw, plug.format, plug.power_type, plug.max_v, plug.max_a, plug.derived
     )
 
 

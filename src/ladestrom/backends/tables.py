@@ -60,12 +60,15 @@ stations = Table(
     Column("address", Text),
     Column("city", Text),
     Column("layout", Text, nullable=False),
+    Column("details", Text, nullable=False, server_default=text("'{}'")),
     Column("told", BigInteger, nullable=False, server_default=text("0")),
+    Column("updated_at", BigInteger, nullable=False, server_default=text("-1")),
     Column("vanished_at", BigInteger),
     Column("revision", BigInteger, nullable=False, index=True),
     Index("ix_stations_register_native_id", "register", "native_id"),
 )
-"""`layout` is JSON: EVSEs as [key, evse_id, uid, party], and connectors as [EVSE, standard, power in kW].
+"""`layout` is JSON: EVSEs as [key, evse_id, uid, party, ...], and connectors as [EVSE, standard, kW, ...].
+`details` is `record.Details` as JSON. `updated_at` is -1 where it is not known.
 `told` is a hash of what the register told; 0 where that is not known."""
 
 evses = Table(

@@ -81,13 +81,7 @@ def completed(
     own = draft.station
     keys = _Keys(own, uuid, before)
     evses = tuple(
-        Evse(
-            key=keys.of[index],
-            station=uuid,
-            evse_id=evse.evse_id,
-            uid=evse.uid,
-            party=evse.party,
-        )
+        msgspec.structs.replace(evse, key=keys.of[index], station=uuid)
         for index, evse in enumerate(own.evses)
     )
     newest: dict[str, Reading] = {}
@@ -96,7 +90,13 @@ def completed(
         if supersedes(read, newest.get(read.evse)):
             newest[read.evse] = read
     station = msgspec.structs.replace(
-        own, uuid=uuid, evses=evses, register=register, vanished_at=None, told=fingerprint(own)
+        own,
+        uuid=uuid,
+        evses=evses,
+        register=register,
+        vanished_at=None,
+        told=fingerprint(own),
+        updated_at=draft.updated_at,
     )
     return station, tuple(newest.values())
 
@@ -104,13 +104,16 @@ def completed(
 def fingerprint(station: Station) -> int:
     """A hash of what a register says of a station: 63 bits, never 0.
 
-    By it a record that says what it said before is known, also where not all that it says was taken.
+    By it a record that says what it said before is known, also where not all that it says was taken. When it
+    was updated is not part of it: OCPI stamps a Location anew with each status.
     """
     evses = tuple(
         msgspec.structs.replace(evse, key=evse_key(evse.evse_id or evse.key), station="")
         for evse in station.evses
     )
-    said = msgspec.structs.replace(station, uuid="", evses=evses, register="", vanished_at=None, told=0)
+    said = msgspec.structs.replace(
+        station, uuid="", evses=evses, register="", vanished_at=None, told=0, updated_at=NEVER
+    )
     content = blake2b(_encode(said), digest_size=FINGERPRINT_BYTES)
     return (int.from_bytes(content.digest(), "big") >> 1) or 1
 
@@ -233,7 +236,7 @@ def _outlet_fault(station: Station) -> str | None:
     for ordinal, outlet in enumerate(station.outlets, 1):
         if not 0 <= outlet.evse < len(station.evses):
             return f"connector {ordinal} belongs to an EVSE that is not there"
-        power_kw = outlet.connector.power_kw
+        power_kw = outlet.connector.max_kw
         if power_kw is not None and not math.isfinite(power_kw):
             return f"connector {ordinal} has a power that is no number"
     for index, evse in enumerate(station.evses):

@@ -324,7 +324,7 @@ def settle(accepted: Named, holders: Mapping[str, Holder], numbers: Mapping[str,
             added.append(station)
             _use(used, uuid)
         else:
-            present = msgspec.structs.replace(before, vanished_at=None)
+            present = msgspec.structs.replace(before, vanished_at=None, updated_at=station.updated_at)
             if before.vanished_at is not None:
                 returned.append(station)
             if present != station:

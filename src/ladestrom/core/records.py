@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -30,12 +30,17 @@ from ladestrom.model import (
 )
 from ladestrom.ports.log import BoardRow, Former, Left, StationRow, Times
 from ladestrom.ports.registry import TOLD_MASK, RegistrySums
+from ladestrom.record import NO_DETAILS, Details
 
 SHARED_MAX: Final = 65_536
 """Kinds of outlet kept as one object each. A national register has some hundreds."""
 FORMER_MAX: Final = 16
 """Different outlines of one station that are kept. A register that says more than so many different places or
 operators of it within the log's retention is wrong most of the time."""
+_SHARED_DETAILS: Final = frozenset(Details.__struct_fields__) - {"ids", "images", "directions", "postal_code"}
+"""Members of which stations have the same."""
+
+T = TypeVar("T")
 
 
 def changed(
@@ -121,14 +126,9 @@ def _left_of_others(row: StationRow, evse: str) -> tuple[Left, ...]:
 
 
 @lru_cache(SHARED_MAX)
-def outlet(evse: int, standard: str, power_kw: float | None) -> Outlet:
+def outlet(evse: int, connector: Connector) -> Outlet:
     """A connector of the EVSE in this place of its station; one object for all stations."""
-    return Outlet(evse, _connector(standard, power_kw))
-
-
-@lru_cache(SHARED_MAX)
-def _connector(standard: str, power_kw: float | None) -> Connector:
-    return Connector(intern(standard), power_kw)
+    return Outlet(evse, one(connector))
 
 
 @lru_cache(SHARED_MAX)
@@ -137,19 +137,43 @@ def intern(text: str) -> str:
     return text
 
 
+def one(value: T) -> T:
+    """The same part of a record, or an equal one of its type: one object for all stations."""
+    return cast("T", _one(value))
+
+
+@lru_cache(SHARED_MAX, typed=True)
+def _one(value: Any) -> Any:  # noqa: ANN401 - whatever a record has
+    return value
+
+
 def interned(text: str | None) -> str | None:
     """The same, of what may not be known."""
     return None if text is None else intern(text)
 
 
-def evse_of(station: str, key: str, evse_id: str | None, uid: str | None, party: str | None) -> Evse:
-    """An EVSE whose texts are kept once."""
+def evse(own: Evse, station: str) -> Evse:
+    """An EVSE of this station (uuid) as it is kept: what it has twice, or many have, is one object."""
     return Evse(
-        key=key,
+        key=own.key,
         station=station,
-        evse_id=key if evse_id == key else evse_id,
-        uid=key if uid == key else uid,
-        party=interned(party),
+        evse_id=own.key if own.evse_id == own.key else own.evse_id,
+        uid=own.key if own.uid == own.key else own.uid,
+        party=interned(own.party),
+        label=interned(own.label),
+        max_kw=one(own.max_kw),
+        floor=interned(own.floor),
+        capabilities=one(own.capabilities),
+        terms=one(own.terms),
+    )
+
+
+def details(own: Details) -> Details:
+    """What a station's record says beside its EVSEs, as it is kept in memory."""
+    if own == NO_DETAILS:
+        return NO_DETAILS
+    return msgspec.structs.replace(
+        own, **{name: one(value) for name in _SHARED_DETAILS if (value := getattr(own, name))}
     )
 
 
@@ -163,10 +187,9 @@ def shared(row: StationRow) -> StationRow:
         operator=interned(own.operator),
         city=interned(own.city),
         register=intern(own.register),
-        evses=tuple(evse_of(uuid, each.key, each.evse_id, each.uid, each.party) for each in own.evses),
-        outlets=tuple(
-            outlet(each.evse, each.connector.standard, each.connector.power_kw) for each in own.outlets
-        ),
+        evses=tuple(evse(each, uuid) for each in own.evses),
+        outlets=tuple(outlet(each.evse, each.connector) for each in own.outlets),
+        details=details(own.details),
     )
     return StationRow(row.seq, station, row.former, row.lost_seq, row.left)
 

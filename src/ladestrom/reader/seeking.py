@@ -26,7 +26,9 @@ class Seeks:
         """Begins to look for where a consumer resumes."""
         subscriber.on(Event.WAITS)
         died = partial(self._died, subscriber)
-        task = tasks.start(self._seek(subscriber, at, snapshot=snapshot), "resuming by time", died)
+        # What is appended from now on is told, whatever its time: the consumer was there already.
+        now = self._channels.view.seq
+        task = tasks.start(self._seek(subscriber, at, now, snapshot=snapshot), "resuming by time", died)
         self._tasks[subscriber] = task
         task.add_done_callback(lambda _: self._tasks.pop(subscriber, None))
 
@@ -44,7 +46,7 @@ class Seeks:
         for task in list(self._tasks.values()):
             task.cancel()
 
-    async def _seek(self, subscriber: Subscriber, at: Millis, *, snapshot: bool) -> None:
+    async def _seek(self, subscriber: Subscriber, at: Millis, now: int, *, snapshot: bool) -> None:
         try:
             seq = await self._log.before(at)
         except LogFailure:
@@ -53,8 +55,7 @@ class Seeks:
         if not subscriber.is_at(Phase.JOINING):
             return
         view = self._channels.view
-        # What is durable may not have been told yet: what follows is told when it is.
-        since = Position(view.epoch, min(seq, view.seq))
+        since = Position(view.epoch, min(seq, now))
         selection = subscriber.channel.subscription.selection
         reason = self._driver.unresumable(since, selection, every=subscriber.every)
         if reason is None:

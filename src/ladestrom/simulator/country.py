@@ -68,7 +68,7 @@ class Layout(NamedTuple):
 
     @property
     def fast(self) -> bool:
-        return any((connector.power_kw or 0) >= FAST_KW for part in self.parts for connector in part[0])
+        return any((connector.max_kw or 0) >= FAST_KW for part in self.parts for connector in part[0])
 
 
 IN_TOWN: Final[tuple[Layout, ...]] = (

@@ -181,7 +181,7 @@ def _points(stations: Sequence[Station], rng: Random) -> list[Point]:
         power_kw: dict[int, float] = {}
         for place, outlet in enumerate(station.outlets):
             first.setdefault(outlet.evse, place)
-            power_kw[outlet.evse] = max(power_kw.get(outlet.evse, 0), outlet.connector.power_kw or 0)
+            power_kw[outlet.evse] = max(power_kw.get(outlet.evse, 0), outlet.connector.max_kw or 0)
         for index, evse in enumerate(station.evses):
             power = power_kw.get(index) or DEFAULT_POWER_KW
             kind = next(kind for kind in CLASSES if power <= kind.power_kw)

@@ -80,7 +80,7 @@ class TestEvse:
             "observed_at": instant(NOW + 1_500),
             "source": "abc",
             "raw": "CHARGING",
-            "connectors": [{"standard": "IEC_62196_T2_COMBO", "power_kw": 150.0}],
+            "connectors": [{"standard": "IEC_62196_T2_COMBO", "max_kw": 150.0}],
             "cause": "reported",
             "uid": "7381cc78",
         }
@@ -96,8 +96,8 @@ class TestEvse:
             "source": "",
             "raw": "",
             "connectors": [
-                {"standard": "IEC_62196_T2", "power_kw": 22.0},
-                {"standard": "IEC_62196_T2_COMBO", "power_kw": 150.0},
+                {"standard": "IEC_62196_T2", "max_kw": 22.0},
+                {"standard": "IEC_62196_T2_COMBO", "max_kw": 150.0},
             ],
             "cause": None,
             "uid": None,
@@ -117,15 +117,16 @@ class TestEvse:
 class TestStation:
     def test_it_has_its_evses_in_registry_order_without_planned_and_removed_ones(self) -> None:
         state = holding(make_change(EVSES[2], Status.AVAILABLE), make_change(EVSES[1], Status.REMOVED))
-        shown = station_detail(STATION, state, as_logged)
+        shown = station_detail(STATION, 7, state, as_logged)
         assert [evse.evse for evse in shown.evses] == ["NO*ABC*E1*1", "NO*ABC*E1*3"]
         assert [evse.status for evse in shown.evses] == [Status.UNKNOWN, Status.AVAILABLE]
 
     def test_it_says_what_the_register_says(self) -> None:
-        shown = plain(station_detail(STATION, None, as_logged))
+        shown = plain(station_detail(STATION, 7, None, as_logged))
         assert len(shown.pop("evses")) == 3
         assert shown == {
             "uuid": "NOR_00001",
+            "revision": 7,
             "name": "Station NOR_00001",
             "operator": "Fjord Lading",
             "country": "NOR",
@@ -139,4 +140,4 @@ class TestStation:
 
     def test_one_that_vanished_says_when(self) -> None:
         gone = msgspec.structs.replace(STATION, vanished_at=NOW)
-        assert station_detail(gone, None, as_logged).vanished_at == instant(NOW)
+        assert station_detail(gone, 7, None, as_logged).vanished_at == instant(NOW)

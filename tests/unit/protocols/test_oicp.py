@@ -340,9 +340,9 @@ class TestData:
         plugs = ["CHAdeMO", "Type 2 Outlet"]
         facilities = [{"Power": 50}, {"Power": "22,5"}]
         (draft,) = drafts(data(Plugs=plugs, ChargingFacilities=facilities))
-        assert [outlet.connector.power_kw for outlet in draft.station.outlets] == [50, 22.5]
+        assert [outlet.connector.max_kw for outlet in draft.station.outlets] == [50, 22.5]
         (draft,) = drafts(data(Plugs=[*plugs, "Tesla Connector"], ChargingFacilities=[*facilities[:1], {}]))
-        assert [outlet.connector.power_kw for outlet in draft.station.outlets] == [50, 50, 50]
+        assert [outlet.connector.max_kw for outlet in draft.station.outlets] == [50, 50, 50]
 
     def test_every_plug_of_the_specification_has_a_standard(self, shared_file: SharedFile) -> None:
         document = json.loads(shared_file("reference/oicp/evse-api-docs-2.2.json").read_text())

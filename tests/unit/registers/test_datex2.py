@@ -290,11 +290,11 @@ class TestConnectors:
     )
     def test_powers_are_watts_and_small_ones_kilowatts(self, said: Any, power_kw: float | None) -> None:
         (outlet,) = one(point(connector=[{"connectorType": "mcs", "maxPowerAtSocket": said}])).station.outlets
-        assert outlet.connector.power_kw == power_kw
+        assert outlet.connector.max_kw == power_kw
 
     def test_a_connector_without_power_has_the_points(self) -> None:
         draft = one(point(availableChargingPower=[3700, 11000], connector=[{"connectorType": "iec62196T2"}]))
-        assert draft.station.outlets[0].connector.power_kw == 11.0
+        assert draft.station.outlets[0].connector.max_kw == 11.0
 
     def test_a_point_without_connectors_has_one_of_an_unknown_kind(self) -> None:
         draft = one(point(availableChargingPower=22000))

@@ -176,14 +176,14 @@ def test_a_point_that_occurs_twice_is_read_from_its_newest_row() -> None:
     new = row(puissance_nominale="11", date_maj="2025-01-01")
     for rows in ((old, new), (new, old)):
         one = draft(*rows)
-        assert [outlet.connector.power_kw for outlet in one.station.outlets] == [11.0]
+        assert [outlet.connector.max_kw for outlet in one.station.outlets] == [11.0]
         assert one.notes == ("point FRABCE1 occurs more than once; the row of 2025-01-01 is taken",)
 
 
 @pytest.mark.parametrize("date", ["2025-01-01", "", None, "soon"])
 def test_of_equally_new_rows_of_a_point_the_later_counts(date: object) -> None:
     one = draft(row(puissance_nominale="7", date_maj=date), row(puissance_nominale="11", date_maj=date))
-    assert [outlet.connector.power_kw for outlet in one.station.outlets] == [11.0]
+    assert [outlet.connector.max_kw for outlet in one.station.outlets] == [11.0]
     assert len(one.notes) == 1
 
 

@@ -101,7 +101,7 @@ class TestStations:
     ) -> None:
         evse = {**location()["evses"][0], "connectors": [{"standard": "CHADEMO", **said}]}
         connector = made(evses=[evse]).station.outlets[0].connector
-        assert (connector.standard, connector.power_kw) == (
+        assert (connector.standard, connector.max_kw) == (
             "CHADEMO",
             None if power_kw is None else pytest.approx(power_kw, abs=0.01),
         )

@@ -50,7 +50,7 @@ def test_the_nobil_sample_is_27_stations_with_104_connectors_and_24_readings(nob
     assert Counter(one.station.country for one in found) == {"SWE": 24, "NOR": 3}
     statuses = Counter(reading.status for one in found for _, reading in one.readings)
     assert statuses == {Status.AVAILABLE: 16, Status.CHARGING: 5, Status.OUTOFORDER: 3}
-    assert all(outlet.connector.power_kw for one in found for outlet in one.station.outlets)
+    assert all(outlet.connector.max_kw for one in found for outlet in one.station.outlets)
     assert not any(outlet.connector.standard == "UNKNOWN" for one in found for outlet in one.station.outlets)
     assert {note for one in found for note in one.notes} == {
         "type 50, several plugs in one connector, is taken as IEC_62196_T2"

@@ -80,9 +80,7 @@ def test_some_stations_stand_at_main_roads_and_these_are_fast(stations: list[Sta
     at_roads = [station for station in stations if station.address is not None]
     assert 0.08 < len(at_roads) / len(stations) < 0.16
     assert {station.address for station in at_roads} <= ROAD_NAMES
-    assert all(
-        max(outlet.connector.power_kw or 0 for outlet in station.outlets) >= 50 for station in at_roads
-    )
+    assert all(max(outlet.connector.max_kw or 0 for outlet in station.outlets) >= 50 for station in at_roads)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +99,7 @@ def test_power_classes_have_their_share(
 ) -> None:
     evses = sum(len(station.evses) for station in stations)
     found = sum(
-        outlet.connector.standard == standard and least_kw <= (outlet.connector.power_kw or 0) <= most_kw
+        outlet.connector.standard == standard and least_kw <= (outlet.connector.max_kw or 0) <= most_kw
         for station in stations
         for outlet in station.outlets
     )

@@ -14,8 +14,9 @@ import msgspec
 from ladestrom.core.selection import EVSE_FILTERS, LATITUDE_MAX, LONGITUDE_MAX, STATION_FILTERS, VALUES_MAX
 from ladestrom.credentials import QUERY_NAMES, TICKET_S
 from ladestrom.edges.contract.samples import REPORTS
-from ladestrom.edges.contract.schemas import Schema, Word, components
+from ladestrom.edges.contract.schemas import Schema, components
 from ladestrom.edges.contract.served import Served
+from ladestrom.edges.contract.words import Word
 from ladestrom.errors import LadestromError
 from ladestrom.formats.wire import POSITION
 from ladestrom.model import ADJUSTED_MAX, Status

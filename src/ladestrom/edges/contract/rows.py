@@ -13,8 +13,9 @@ import msgspec
 
 from ladestrom.core.access import Scope
 from ladestrom.edges.contract.requests import KEY_HEADERS, Parameter
-from ladestrom.edges.contract.schemas import Schema, Word
+from ladestrom.edges.contract.schemas import Schema
 from ladestrom.edges.contract.served import JSON
+from ladestrom.edges.contract.words import Word
 from ladestrom.errors import LadestromError
 
 MessageType = type[msgspec.Struct]

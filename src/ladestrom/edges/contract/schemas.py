@@ -9,7 +9,7 @@ The keywords are those that JSON Schema's drafts 07 (AsyncAPI 3.0) and 2020-12 (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,8 @@ import msgspec
 from ladestrom.core.access import NAME_CHARACTERS_MAX
 from ladestrom.core.key_making import EMAIL_CHARACTERS_MAX, EMAIL_FORM, PURPOSE_CHARACTERS_MAX
 from ladestrom.core.rules import EARLIEST_AT
+from ladestrom.edges.contract.record_words import RECORD_WORDS
+from ladestrom.edges.contract.words import Word
 from ladestrom.formats.wire import EPOCH, POSITION, STATION_UUID
 from ladestrom.model import REFUSALS, Reason
 
@@ -26,16 +28,6 @@ REFERENCE: Final = "#/components/schemas/{name}"
 INSTANT: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$"
 DIGEST: Final = "^[0-9a-f]{8}$"
 DEFAULT_TEXT: Final = {"type": "string", "default": ""}
-
-
-class Word(msgspec.Struct, frozen=True):
-    """What a member means."""
-
-    description: str
-    limits: Mapping[str, Any] = {}
-    """Keywords beside those that the type gives."""
-    replaces: bool = False
-    """Whether `limits` is the whole schema."""
 
 
 def _instant(description: str) -> Word:
@@ -100,9 +92,7 @@ WORDS: Final[Mapping[str, Word]] = {
     "vanished_at": _instant("When the register first lacked the station; null while it has it."),
     "evses": Word("EVSEs in the register's order."),
     "connectors": Word("Plugs and sockets in the register's order."),
-    "standard": Word("OCPI 2.2.1 ConnectorType (`IEC_62196_T2_COMBO`), or `UNKNOWN`."),
-    "power_kw": Word("Highest power in kW; null where the register does not tell.", {"minimum": 0}),
-    "StationDetail.position": Word("Where the station is."),
+    **RECORD_WORDS,
     "EvseState.cause": Word(
         "Why the status is what it is; null while the EVSE is not on the board.",
         {"anyOf": [{"$ref": REFERENCE.format(name="Cause")}, {"type": "null"}]},
@@ -517,7 +507,8 @@ def components(
     """Schemas of types and of all that they are made of, by name.
 
     Args:
-        sent: types that are encoded: every member is there, but one that may be UNSET.
+        sent: types that are encoded: every member is there, but one that may be UNSET, and those of types
+            that omit defaults where they are not known.
         received: types that are decoded: members with a default may be left out.
         names: other names than the types' own.
         limits: keywords of members (`Type.word`) that the caller knows.
@@ -527,8 +518,11 @@ def components(
     found: dict[str, Schema] = {}
     for types, is_sent in ((sent, True), (received, False)):
         _, made = msgspec.json.schema_components(types, ref_template=REFERENCE)
+        omitting = _omitting(msgspec.inspect.multi_type_info(types)) if is_sent else frozenset()
         for own, schema in made.items():
             name = renamed.get(own, own)
+            if own in omitting:
+                schema = _omitted(schema)  # noqa: PLW2901 - the same one
             found.setdefault(name, _finished(name, schema, limits or {}, meant, is_sent=is_sent))
     references = {REFERENCE.format(name=own): REFERENCE.format(name=name) for own, name in renamed.items()}
 
@@ -557,6 +551,38 @@ def word(component: str, member: str, words: Mapping[str, Word] = WORDS) -> tupl
 def reference(name: str) -> Schema:
     """What stands for a component."""
     return {"$ref": REFERENCE.format(name=name)}
+
+
+def _omitting(types: Iterable[msgspec.inspect.Type]) -> frozenset[str]:
+    """Names of the structs among types, and all that they are made of, that leave defaults out."""
+    found: dict[type, bool] = {}
+    left = list(types)
+    while left:
+        kind = left.pop()
+        if isinstance(kind, msgspec.inspect.StructType):
+            if kind.cls not in found:
+                found[kind.cls] = kind.cls.__struct_config__.omit_defaults
+                left += [field.type for field in kind.fields]
+        elif isinstance(kind, msgspec.inspect.UnionType):
+            left += kind.types
+        elif isinstance(kind, msgspec.inspect.TupleType):
+            left += kind.item_types
+        elif isinstance(kind, msgspec.inspect.CollectionType):
+            left.append(kind.item_type)
+    return frozenset(kind.__name__ for kind, omits in found.items() if omits)
+
+
+def _omitted(schema: Schema) -> Schema:
+    """The schema of a struct that leaves out what is as by default: such a member is never null."""
+    properties = {}
+    for member, given in schema["properties"].items():
+        rest = {key: value for key, value in given.items() if key != "default"}
+        branches = [each for each in rest.get("anyOf", ()) if each != {"type": "null"}]
+        if "default" in given and len(branches) == 1:
+            del rest["anyOf"]
+            rest.update(branches[0])
+        properties[member] = rest
+    return {**schema, "properties": properties}
 
 
 def _finished(

@@ -194,7 +194,7 @@ class Columns:
             self._operators.setdefault(operator, len(self._operators)) if operator else -1
         )
         connectors = [outlet.connector for outlet in station.outlets]
-        power_kw = max((one.power_kw for one in connectors if one.power_kw), default=0)
+        power_kw = max((one.max_kw for one in connectors if one.max_kw), default=0)
         self._power_kw.append(int(power_kw) if power_kw == int(power_kw) else power_kw)
         plugs = frozenset(one.standard for one in connectors)
         numbers["standard"].append(self._plugs.setdefault(plugs, len(self._plugs)))

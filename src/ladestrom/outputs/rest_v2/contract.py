@@ -8,10 +8,11 @@ from typing import Any, Final
 from ladestrom.core.access import Scope
 from ladestrom.edges.contract.requests import V2_FILTERS, Parameter, path_parameter
 from ladestrom.edges.contract.rows import STATE, Operation, Part, link
-from ladestrom.edges.contract.samples import CHANGED_AT, EVSE, OBSERVED_AT, OPERATOR, POSITION, STATION
+from ladestrom.edges.contract.samples import CHANGED_AT, EVSE, OBSERVED_AT, OPERATOR, POSITION, SEQ, STATION
 from ladestrom.edges.contract.schemas import reference
-from ladestrom.model import Cause, Status
-from ladestrom.outputs.rest_v2.encoder import ConnectorState, EvseState, GeoPoint, StationDetail
+from ladestrom.formats.station_record import Position
+from ladestrom.model import Cause, Connector, Status
+from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail
 from ladestrom.outputs.rest_v2.lists import LIMIT, LIMIT_MAX, EvsePage, StationPage
 
 V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "entity_tag": "WeakETag", "cached": True}
@@ -23,17 +24,18 @@ _STATE: Final = EvseState(
     changed_at=CHANGED_AT,
     source=OPERATOR,
     raw="CHARGING",
-    connectors=(ConnectorState("IEC_62196_T2_COMBO", 150.0),),
+    connectors=(Connector("IEC_62196_T2_COMBO", 150.0),),
     cause=Cause.REPORTED.value,
     uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff",
     observed_at=OBSERVED_AT,
 )
 _DETAIL: Final = StationDetail(
     uuid=STATION,
+    revision=SEQ - 1,
     name="Torget",
     operator=OPERATOR,
     country="NOR",
-    position=GeoPoint(59.91, 10.75),
+    position=Position(59.91, 10.75),
     address="Torget 1",
     city="Oslo",
     register="nobil",

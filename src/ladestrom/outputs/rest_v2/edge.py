@@ -64,7 +64,7 @@ def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:
             raise NotFound(f"no station has the uuid {quoted(uuid, 40)}")
         if matches(request, tag):
             return not_modified(tag)
-        detail = station_detail(station, view.get(station.uuid), observed)
+        detail = station_detail(station, view.records[station.uuid].seq, view.get(station.uuid), observed)
         return json_answer(msgspec.json.encode(detail), tag)
 
     return [one_evse, one_station]

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from ladestrom.core.view import StationState, is_listed
+from ladestrom.formats.station_record import EvseMembers, StationMembers, of_evse, of_station
 from ladestrom.formats.wire import Observed, instant
-from ladestrom.model import Evse, Station, Status, StatusChanged
+from ladestrom.model import Connector, Evse, Station, Status, StatusChanged
 
 
-class ConnectorState(msgspec.Struct, frozen=True):
-    """A plug or socket; it has no status of its own."""
-
-    standard: str
-    power_kw: float | None
-
-
-class EvseState(msgspec.Struct, frozen=True):
+class EvseState(EvseMembers, frozen=True, gc=False, kw_only=True):
     """One EVSE: its status, since when, and when that was last confirmed."""
 
     evse: str
@@ -32,32 +24,16 @@ class EvseState(msgspec.Struct, frozen=True):
     """The operator that reported it."""
     raw: str
     """What the source said, word for word."""
-    connectors: tuple[ConnectorState, ...]
+    connectors: tuple[Connector, ...]
     cause: str | None
     uid: str | None
     observed_at: str | None
     """When that was last known to hold. Only this member is another one while the position stays."""
 
 
-class GeoPoint(msgspec.Struct, frozen=True):
-    """Degrees, WGS 84."""
-
-    latitude: float
-    longitude: float
-
-
-class StationDetail(msgspec.Struct, frozen=True):
+class StationDetail(StationMembers, frozen=True, gc=False, kw_only=True):
     """One station with its EVSEs in registry order; PLANNED and REMOVED ones are left out."""
 
-    uuid: str
-    name: str
-    operator: str | None
-    country: str
-    position: GeoPoint
-    address: str | None
-    city: str | None
-    register: str
-    native_id: str
     vanished_at: str | None
     evses: tuple[EvseState, ...]
 
@@ -67,6 +43,7 @@ def evse_state(evse: Evse, station: Station, held: StatusChanged | None, observe
     index = station.evses.index(evse)
     change = None if held is None else held.change
     return EvseState(
+        **of_evse(evse),
         evse=evse.name,
         station=station.uuid,
         status=Status.UNKNOWN if change is None else change.status,
@@ -74,11 +51,7 @@ def evse_state(evse: Evse, station: Station, held: StatusChanged | None, observe
         changed_at=None if change is None else instant(change.changed_at),
         source="" if change is None else change.source,
         raw="" if change is None else change.raw,
-        connectors=tuple(
-            ConnectorState(outlet.connector.standard, outlet.connector.power_kw)
-            for outlet in station.outlets
-            if outlet.evse == index
-        ),
+        connectors=tuple(outlet.connector for outlet in station.outlets if outlet.evse == index),
         cause=None if change is None else change.cause.value,
         uid=evse.uid,
         observed_at=None if held is None else instant(observed(held.seq, held.change)),
@@ -87,11 +60,12 @@ def evse_state(evse: Evse, station: Station, held: StatusChanged | None, observe
 
 def station_detail(
     station: Station,
+    revision: int,
     state: StationState | None,
     observed: Observed,
     may_see: Callable[[Evse], bool] = lambda _: True,
 ) -> StationDetail:
-    """One station's object; `state` is None where no operator may report on it."""
+    """One station's object, of this revision. Without a `state` no operator may report on it."""
     changes = {} if state is None else state.changes
     evses = []
     for evse in station.evses:
@@ -99,15 +73,5 @@ def station_detail(
         if is_listed(None if held is None else held.change) and may_see(evse):
             evses.append(evse_state(evse, station, held, observed))
     return StationDetail(
-        uuid=station.uuid,
-        name=station.name,
-        operator=station.operator,
-        country=station.country,
-        position=GeoPoint(station.latitude, station.longitude),
-        address=station.address,
-        city=station.city,
-        register=station.register,
-        native_id=station.native_id,
-        vanished_at=instant(station.vanished_at),
-        evses=tuple(evses),
+        **of_station(station, revision), vanished_at=instant(station.vanished_at), evses=tuple(evses)
     )

@@ -103,7 +103,7 @@ def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:
     @get("/api/v2/stations", opt={COMPRESSED: True})
     async def stations(request: AnyRequest) -> Response[Any]:
         """Stations that pass the filters, a page at a time; with a key that only reports, its operator's."""
-        return await page(request, partial(_detail, observed), StationPage)
+        return await page(request, partial(_detail, view, observed), StationPage)
 
     @get("/api/v2/evses", opt={COMPRESSED: True})
     async def evses(request: AnyRequest) -> Response[Any]:
@@ -114,13 +114,18 @@ def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:
 
 
 def _detail(
-    observed: Observed, station: Station, state: StationState, wanted: Selection, may_see: Sight | None
+    view: View,
+    observed: Observed,
+    station: Station,
+    state: StationState,
+    wanted: Selection,
+    may_see: Sight | None,
 ) -> list[StationDetail] | None:
     if not _has_selected(wanted, state, station):
         return None
     if may_see is not None and not any(map(may_see, station.evses)):
         return None
-    return [station_detail(station, state, observed, may_see or _everything)]
+    return [station_detail(station, view.records[station.uuid].seq, state, observed, may_see or _everything)]
 
 
 def _states(

@@ -28,12 +28,14 @@ from ladestrom.edges.contract.samples import (
     SEQ,
     STATION,
 )
-from ladestrom.edges.contract.schemas import Schema, Word, reference
+from ladestrom.edges.contract.schemas import Schema, reference
 from ladestrom.edges.contract.served import JSON
+from ladestrom.edges.contract.words import Word
 from ladestrom.edges.events import Close
 from ladestrom.errors import Unauthenticated
+from ladestrom.formats.station_record import Position
 from ladestrom.formats.wire import POSITION
-from ladestrom.model import Cause, Status
+from ladestrom.model import Cause, Connector, Status
 from ladestrom.outputs.stream_v2.edge import (
     BATCH_MS,
     BATCH_MS_MAX,
@@ -52,9 +54,7 @@ from ladestrom.outputs.stream_v2.encoder import (
     Heartbeat,
     Hello,
     Limits,
-    RecordConnector,
     RecordEvse,
-    RecordPosition,
     Refused,
     Reset,
     Select,
@@ -119,7 +119,7 @@ _CHANGE: Final = ChangeRow(
     was=Was(Status.AVAILABLE, 0),
 )
 _RECORD_EVSE: Final = RecordEvse(
-    evse=EVSE, uid="4711", party="NOFJL", connectors=(RecordConnector("IEC_62196_T2", 22.0),)
+    evse=EVSE, uid="4711", party="NOFJL", connectors=(Connector("IEC_62196_T2", 22.0),)
 )
 _RECORD: Final = StationRecord(
     uuid=STATION,
@@ -127,14 +127,12 @@ _RECORD: Final = StationRecord(
     name="Storgata 1",
     operator=OPERATOR,
     country="NOR",
-    position=RecordPosition(59.91, 10.75),
+    position=Position(59.91, 10.75),
     address="Storgata 1",
     city="Oslo",
     register="nobil",
     native_id="NOR_01333",
-    evses=(
-        RecordEvse(evse=EVSE, uid="4711", party="NOFJL", connectors=(RecordConnector("IEC_62196_T2", 22.0),)),
-    ),
+    evses=(RecordEvse(evse=EVSE, uid="4711", party="NOFJL", connectors=(Connector("IEC_62196_T2", 22.0),)),),
 )
 _DIGEST: Final = digests.written(digests.term(EVSE, Status.CHARGING.value, 0, CHANGED_AT))
 _HELLO: Final = Hello(
@@ -294,11 +292,6 @@ SAMPLES: Final = (
 )
 
 WORDS: Final[Mapping[str, Word]] = {
-    "StationRecord.revision": Word(
-        "Sequence of the log's entry that brought this record: what `stations_digest` is made of.",
-        {"minimum": 0},
-    ),
-    "StationRecord.position": Word("Where the station is."),
     "RecordEvse.party": Word("Country and party of its operator, without separator; null if unknown."),
     "Snapshot.stations": Word("With `include=stations`: records, all of them in the first parts."),
     "Stations.stations": Word("Records that changed, and of stations that came into the selection."),

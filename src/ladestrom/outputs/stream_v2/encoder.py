@@ -18,11 +18,13 @@ from ladestrom.core import digests
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message, Moved, Style, Sums
+from ladestrom.formats.station_record import EvseMembers, StationMembers, connectors, of_evse, of_station
 from ladestrom.formats.wire import Observed, as_logged, instant
 from ladestrom.model import (
     NEVER,
     Cause,
     Change,
+    Connector,
     Evse,
     Millis,
     Position,
@@ -83,45 +85,20 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     was: Was
 
 
-class RecordConnector(msgspec.Struct, frozen=True):
-    """A plug or socket of an EVSE."""
-
-    standard: str
-    power_kw: float | None
-
-
-class RecordEvse(msgspec.Struct, frozen=True, kw_only=True):
+class RecordEvse(EvseMembers, frozen=True, gc=False, kw_only=True):
     """An EVSE in a station's record. Its status is told apart."""
 
     evse: str
     """Its name, as in changes."""
-    uid: str | msgspec.UnsetType = msgspec.UNSET
+    uid: str | None = None
     party: str | None
     """Country and party of who operates it, without separator."""
-    connectors: Sequence[RecordConnector]
+    connectors: Sequence[Connector]
 
 
-class RecordPosition(msgspec.Struct, frozen=True):
-    """Degrees, WGS 84."""
+class StationRecord(StationMembers, frozen=True, gc=False, kw_only=True):
+    """What a register, or its operator, says of a station. `stations_digest` is made of its revision."""
 
-    latitude: float
-    longitude: float
-
-
-class StationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a register, or its operator, says of a station."""
-
-    uuid: str
-    revision: int
-    """Sequence of the entry that brought this record: what `stations_digest` is made of."""
-    name: str
-    operator: str | None
-    country: str
-    position: RecordPosition
-    address: str | None
-    city: str | None
-    register: str
-    native_id: str
     evses: Sequence[RecordEvse]
 
 
@@ -372,24 +349,12 @@ def station_record(view: View, uuid: str) -> bytes:
     """A station's record, encoded."""
     row = view.records[uuid]
     station = row.station
-    connectors: list[list[RecordConnector]] = [[] for _ in station.evses]
-    for outlet in station.outlets:
-        connectors[outlet.evse].append(RecordConnector(outlet.connector.standard, outlet.connector.power_kw))
     return _encode(
         StationRecord(
-            uuid=uuid,
-            revision=row.seq,
-            name=station.name,
-            operator=station.operator,
-            country=station.country,
-            position=RecordPosition(station.latitude, station.longitude),
-            address=station.address,
-            city=station.city,
-            register=station.register,
-            native_id=station.native_id,
+            **of_station(station, row.seq),
             evses=[
-                RecordEvse(evse=evse.name, uid=evse.uid or msgspec.UNSET, party=evse.party, connectors=plugs)
-                for evse, plugs in zip(station.evses, connectors, strict=True)
+                RecordEvse(**of_evse(evse), evse=evse.name, uid=evse.uid, party=evse.party, connectors=plugs)
+                for evse, plugs in zip(station.evses, connectors(station), strict=True)
             ],
         )
     )

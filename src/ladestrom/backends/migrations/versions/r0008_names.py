@@ -120,5 +120,5 @@ def _station(uuid: str, register: str, layout: str) -> Station:
 
 def _layout(station: Station) -> str:
     evses = [(evse.key, evse.evse_id, evse.uid, evse.party) for evse in station.evses]
-    outlets = [(each.evse, each.connector.standard, each.connector.power_kw) for each in station.outlets]
+    outlets = [(each.evse, each.connector.standard, each.connector.max_kw) for each in station.outlets]
     return msgspec.json.encode((evses, outlets)).decode()

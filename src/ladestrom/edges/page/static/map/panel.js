@@ -18,7 +18,7 @@ import { Strip, statusName } from "./strip.js";
  * @property {string | null} changed_at
  * @property {string | null} observed_at
  * @property {string} source
- * @property {{standard: string, power_kw: number | null}[]} connectors
+ * @property {{standard: string, max_kw: number | null}[]} connectors
  */
 /** @typedef {{told: Evse, chip: HTMLElement, since: HTMLElement, confirmed: HTMLElement, strip: Strip | null}} Shown */
 
@@ -193,7 +193,7 @@ export class Panel {
     };
     this._shown.set(bare(evse.evse), shown);
     this._tell(shown);
-    const plugs = evse.connectors.map(({ standard, power_kw: kw }) => (kw ? `${plugName(standard)} ${number(kw)} kW` : plugName(standard)));
+    const plugs = evse.connectors.map(({ standard, max_kw: kw }) => (kw ? `${plugName(standard)} ${number(kw)} kW` : plugName(standard)));
     return h(
       "li",
       { class: "evse" },
