@@ -9,6 +9,7 @@ import html
 import math
 import re
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from ladestrom.quoting import quoted as as_json
 
@@ -45,6 +46,26 @@ _HAS_SIGN: Final = re.compile(r"[\d@:]")
 """What all contact data has one of; most names of places have none."""
 
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,30})?(?:[eE][+-]?\d{1,2})?")
+
+WEB_ADDRESS_CHARS_MAX: Final = 2_000
+"""Browsers, servers and caches take as many; a picture's address with a signature has some 600."""
+EMAIL_CHARS_MAX: Final = 254
+"""RFC 5321, section 4.5.3.1.3: a path of 256 octets, of which two are its angle brackets."""
+PHONE_CHARS_MAX: Final = 40
+"""ITU-T E.164 allows 15 digits; with `00`, `(0)`, spaces and an extension it stays below this."""
+PHONE_DIGITS: Final = range(3, 21)
+"""From an emergency number to an international one with an extension."""
+
+_HOST: Final = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_](?:[\w-]{0,61}[^\W_])?"
+"""A name on the public network: labels with a dot between, of letters in any script, digits and hyphens (RFC
+1035, section 2.3.1; RFC 5890); the last begins with a letter, so that it is no IPv4 address."""
+_HOST_CHARS_MAX: Final = 253
+"""RFC 1035, section 2.3.4, written with dots."""
+_PUBLIC_HOST: Final = re.compile(_HOST)
+_EMAIL: Final = re.compile(rf"[^\s@<>()\[\],;:\"\\]{{1,64}}@({_HOST})")
+_PHONE: Final = re.compile(r"[+(]?[0-9][0-9 ()./-]*(?: ?(?:ext\.?|x|#) ?[0-9]{1,6})?", re.IGNORECASE)
+_NOT_IN_ADDRESSES: Final = re.compile(r"[\s<>\"\\^`{|}]")
+"""RFC 3986, appendix A. A browser takes a backslash for a slash; what checks a host may not."""
 
 
 class Unusable(Exception):
@@ -114,6 +135,70 @@ def clean(value: object, what: str, chars_max: int, notes: Notes) -> str:
     if cut:
         notes.add(f"its {what} was cut to {chars_max} characters")
     return text[:chars_max].rstrip()
+
+
+def web_address(value: object, what: str, notes: Notes) -> str:
+    """An address that a browser may be sent to: `http` or `https`, a host of the public network, no user
+    and no password; else empty, which is noted.
+
+    Nothing in it is read, folded or corrected but its scheme's letters: another address would be somebody
+    else's.
+    """
+    text = value.strip() if isinstance(value, str) else plain(value)
+    if not text:
+        return ""
+    fault = _address_fault(text)
+    if fault is not None:
+        notes.add(f"the address of its {what} {fault}, and was left out")
+        return ""
+    scheme, _, rest = text.partition(":")
+    return f"{scheme.lower()}:{rest}"
+
+
+def phone(value: object, what: str, notes: Notes) -> str:
+    """The telephone number of an organisation, as it is written but for `tel:`; else empty, and noted."""
+    text = plain(value).removeprefix("tel:").strip()
+    if not text:
+        return ""
+    digits = sum(character.isdigit() for character in text)
+    if len(text) > PHONE_CHARS_MAX or digits not in PHONE_DIGITS or _PHONE.fullmatch(text) is None:
+        notes.add(f"the telephone number of its {what} is none, and was left out")
+        return ""
+    return text
+
+
+def email(value: object, what: str, notes: Notes) -> str:
+    """The e-mail address of an organisation, without `mailto:`; else empty, which is noted."""
+    text = plain(value).removeprefix("mailto:").strip()
+    if not text:
+        return ""
+    match = _EMAIL.fullmatch(text) if len(text) <= EMAIL_CHARS_MAX else None
+    if match is None:
+        notes.add(f"the e-mail address of its {what} is none, and was left out")
+        return ""
+    return text
+
+
+def _address_fault(text: str) -> str | None:
+    if len(text) > WEB_ADDRESS_CHARS_MAX:
+        return f"has more than {WEB_ADDRESS_CHARS_MAX} characters"
+    if not text.isprintable() or _NOT_IN_ADDRESSES.search(text):
+        return "has characters that an address cannot have"
+    try:
+        parts = urlsplit(text)
+        is_public = _is_public(parts)
+    except ValueError:
+        return "cannot be read"
+    if parts.scheme not in {"http", "https"}:
+        return "is neither https nor http"
+    if "@" in parts.netloc:
+        return "names a user"
+    return None if is_public else "names no host of the public network"
+
+
+def _is_public(parts: SplitResult) -> bool:
+    host = (parts.hostname or "").removesuffix(".")
+    return len(host) <= _HOST_CHARS_MAX and _PUBLIC_HOST.fullmatch(host) is not None and parts.port != 0
 
 
 def quoted(value: object, chars_max: int = 40) -> str:

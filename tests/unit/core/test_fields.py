@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ladestrom.core.fields import Notes, clean, decimal, plain, quoted, truth
+from ladestrom.core.fields import Notes, clean, decimal, email, phone, plain, quoted, truth, web_address
 
 
 def cleaned(value: object, chars_max: int = 100) -> tuple[str, tuple[str, ...]]:
@@ -139,3 +139,156 @@ def test_a_record_has_each_note_once_and_a_limited_number_of_them() -> None:
     for note in "aabbccddee":
         notes.add(note)
     assert notes.all() == ("a", "b", "c", "and 2 more notes")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("https://example.org", "https://example.org"),
+        ("  https://example.org/bilder/1.jpg?a=1&copy=2#x ", "https://example.org/bilder/1.jpg?a=1&copy=2#x"),
+        ("HTTP://Example.ORG:8080/A", "http://Example.ORG:8080/A"),
+        ("https://ladesäule.example/straße", "https://ladesäule.example/straße"),
+        ("https://xn--ladesule-4za.example/@here:1", "https://xn--ladesule-4za.example/@here:1"),
+        ("https://example.org./", "https://example.org./"),
+        ("https://under_score.example", "https://under_score.example"),
+        (f"https://example.org/{'a' * 1_980}", f"https://example.org/{'a' * 1_980}"),
+    ],
+)
+def test_an_address_that_a_browser_may_be_sent_to_is_kept_as_it_is_written(value: str, kept: str) -> None:
+    notes = Notes(20)
+    assert (web_address(value, "web site", notes), notes.all()) == (kept, ())
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("www.example.org", "is neither https nor http"),
+        ("//example.org/a", "is neither https nor http"),
+        ("javascript:alert(1)", "is neither https nor http"),
+        ("java\tscript:alert(1)", "has characters that an address cannot have"),
+        ("data:text/html,hello", "is neither https nor http"),
+        ("file:///etc/passwd", "is neither https nor http"),
+        ("ftp://example.org/", "is neither https nor http"),
+        (7, "is neither https nor http"),
+        ("https:example.org", "names no host of the public network"),
+        ("https://", "names no host of the public network"),
+        ("https:///a", "names no host of the public network"),
+        ("https://localhost/reboot", "names no host of the public network"),
+        ("http://192.168.1.1/reboot", "names no host of the public network"),
+        ("http://0x7f.1/", "names no host of the public network"),
+        ("http://2130706433/", "names no host of the public network"),
+        ("http://[::1]/", "names no host of the public network"),
+        ("https://example..org/", "names no host of the public network"),
+        ("https://-example.org/", "names no host of the public network"),
+        ("https://example.org:0/", "names no host of the public network"),
+        (f"https://{'a' * 64}.example/", "names no host of the public network"),
+        (f"https://{'a.' * 130}example/", "names no host of the public network"),
+        ("https://example.org:99999/", "cannot be read"),
+        ("https://example.org:https/", "cannot be read"),
+        ("https://[example.org/", "cannot be read"),
+        ("https://example.org\u2100.example/", "cannot be read"),
+        ("https://user@example.org/", "names a user"),
+        ("https://example.org:secret@elsewhere.example/", "names a user"),
+        ("https://@example.org/", "names a user"),
+        ("https://example.org\\@elsewhere.example/", "has characters that an address cannot have"),
+        ("https://example.org/a b", "has characters that an address cannot have"),
+        ("https://example.org/<script>", "has characters that an address cannot have"),
+        ('https://example.org/"onload="', "has characters that an address cannot have"),
+        ("https://example.org/\u202egpj.exe", "has characters that an address cannot have"),
+        ("https://example.org/\u200b", "has characters that an address cannot have"),
+        ("https://example.org/\x00", "has characters that an address cannot have"),
+        ("https://example.org/\r\nSet-Cookie: a", "has characters that an address cannot have"),
+        ("https://example.org/\ud800", "has characters that an address cannot have"),
+        (f"https://example.org/{'a' * 2_000}", "has more than 2000 characters"),
+        (f"https://{'a' * 1_000_000}", "has more than 2000 characters"),
+    ],
+)
+def test_an_address_that_is_none_or_leads_elsewhere_is_left_out(value: object, fault: str) -> None:
+    notes = Notes(20)
+    assert web_address(value, "web site", notes) == ""
+    assert notes.all() == (f"the address of its web site {fault}, and was left out",)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("+47 21 49 69 10", "+47 21 49 69 10"),
+        ("\u202a+47\xa021496910\u202c", "+47 21496910"),
+        ("tel:+4721496910", "+4721496910"),
+        (33972668001, "33972668001"),
+        ("+49 (0) 30/123-456", "+49 (0) 30/123-456"),
+        ("(01) 23.45.67.89", "(01) 23.45.67.89"),
+        ("+46 8 123 456 ext. 17", "+46 8 123 456 ext. 17"),
+        ("118", "118"),
+    ],
+)
+def test_a_telephone_number_is_kept_as_it_is_written(value: object, kept: str) -> None:
+    notes = Notes(20)
+    assert (phone(value, "operator", notes), notes.all()) == (kept, ())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "12",
+        "+",
+        "call us",
+        "+47 21 49 69 10; +47 21 49 69 11",
+        "+4721496910<script>",
+        "21 49 69 10 / 21 49 69 11 / 21 49 69 12",
+        "\uff10\uff11\uff12\uff13\uff14",
+        "1" * 21,
+        "1 " * 1_000_000,
+        "+47+47 123",
+    ],
+)
+def test_a_telephone_number_that_is_none_is_left_out(value: str) -> None:
+    notes = Notes(20)
+    assert phone(value, "operator", notes) == ""
+    assert notes.all() == ("the telephone number of its operator is none, and was left out",)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("post@example.org", "post@example.org"),
+        (" mailto:Post+lading@lade.example.org ", "Post+lading@lade.example.org"),
+        ("kontakt@ladesäule.example", "kontakt@ladesäule.example"),
+    ],
+)
+def test_an_e_mail_address_is_kept_as_it_is_written(value: str, kept: str) -> None:
+    notes = Notes(20)
+    assert (email(value, "operator", notes), notes.all()) == (kept, ())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "example.org",
+        "post@",
+        "@example.org",
+        "post@localhost",
+        "post@127.0.0.1",
+        "post@[127.0.0.1]",
+        "post@@example.org",
+        "post@example.org?bcc=other@example.org",
+        "post@example.org, other@example.org",
+        "Post <post@example.org>",
+        "post@example.org\r\nBcc: other@example.org",
+        '"post"@example.org',
+        f"{'a' * 65}@example.org",
+        f"a@{'a.' * 130}example",
+        "@" * 1_000_000,
+    ],
+)
+def test_an_e_mail_address_that_is_none_is_left_out(value: str) -> None:
+    notes = Notes(20)
+    assert email(value, "operator", notes) == ""
+    assert notes.all() == ("the e-mail address of its operator is none, and was left out",)
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", False, [], {}])
+def test_of_nothing_there_is_no_address_and_no_note(value: object) -> None:
+    notes = Notes(20)
+    assert web_address(value, "a", notes) == phone(value, "a", notes) == email(value, "a", notes) == ""
+    assert notes.all() == ()
