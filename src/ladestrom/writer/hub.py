@@ -192,6 +192,8 @@ class Hub:
         self._rapid = Allowance(self.limits.rapid_changes_per_hour_max)
         """Rapid changes, by operator."""
         self._own: deque[_Own] = deque()
+        self._is_theirs = False
+        """Whether deliveries have their turn, where there are any."""
         self._under_way: list[_Submission | _Own] = []
         """The group that is being logged."""
         self._wake = asyncio.Event()
@@ -384,10 +386,12 @@ class Hub:
         return False
 
     async def _group(self) -> None:
-        own = [self._own.popleft()] if self._own else []
+        # After a group without deliveries those that wait have their turn: an import is many such groups.
+        is_theirs, self._is_theirs = self._is_theirs and bool(self._queue), False
+        own = [self._own.popleft()] if self._own and not is_theirs else []
         submissions: list[_Submission] = []
         items = 0
-        is_alone = bool(own) and own[0].is_alone
+        is_alone = self._is_theirs = bool(own) and own[0].is_alone
         while (self._queue and not is_alone) and (
             not submissions or items + _size(self._queue[0].reports) <= self.limits.group_items_max
         ):
