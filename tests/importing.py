@@ -57,5 +57,5 @@ def ocpi(path: Path, count: int) -> Path:
 
 def counts(output: str) -> dict[str, int]:
     """The table that an import prints."""
-    found = re.findall(r"^([a-z]+) +([0-9,]+)$", output, re.MULTILINE)
+    found = re.findall(r"^([a-z]+) +([0-9,]+)(?:: .*)?$", output, re.MULTILINE)
     return {word: int(number.replace(",", "")) for word, number in found}

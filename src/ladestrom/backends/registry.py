@@ -161,7 +161,7 @@ async def import_stations(
     *,
     complete: bool,
     force_vanish: bool,
-) -> ImportReport:
+) -> merge.Outcome:
     """Merges a register into the tables and says what that did.
 
     Raises:
@@ -175,6 +175,7 @@ async def import_stations(
     named = await asyncio.to_thread(merge.name, register, gathered, known, free, room)
     holders = await _holders(connection, await asyncio.to_thread(named.keys))
     gone: tuple[str, ...] = ()
+    by_uuid: dict[str, str] = {}
     if complete:
         present = select(stations.c.uuid, stations.c.native_id).where(_present(register))
         by_uuid = {each.uuid: each.native_id for each in await connection.execute(present)}
@@ -189,7 +190,7 @@ async def import_stations(
     await writer.numbers(settlement.numbers, free)
     if writer.wrote:
         await set_revision(connection, revision)
-    return ImportReport(
+    report = ImportReport(
         added=tuple(each.uuid for each in settlement.added),
         changed=tuple(each.uuid for each in settlement.changed),
         unchanged=settlement.unchanged,
@@ -201,6 +202,7 @@ async def import_stations(
         notes=(gathered.notes + accepted.notes)[: merge.NOTES_KEPT_MAX],
         notes_count=gathered.notes_count + len(accepted.notes),
     )
+    return merge.Outcome(report, accepted, settlement, {uuid: by_uuid[uuid] for uuid in gone})
 
 
 class _Writer:

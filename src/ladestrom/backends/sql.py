@@ -36,7 +36,14 @@ from ladestrom.errors import Conflict, NotFound, TooManyRequests
 from ladestrom.model import Millis, Operator
 from ladestrom.ports.charge_points import ChargePoint
 from ladestrom.ports.keys import KeyRecord
-from ladestrom.ports.registry import ImportReport, RecordRefusal, RegistryDelta, RegistrySums, StationDraft
+from ladestrom.ports.registry import (
+    ImportReport,
+    RecordRefusal,
+    RegistryDelta,
+    RegistrySums,
+    StationDraft,
+    Tell,
+)
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import OperatorUse
 from ladestrom.quoting import quoted
@@ -73,9 +80,14 @@ async def open_store(where: str | Path) -> SqlStore:
 class _Undone(Exception):
     """Undoes a transaction, and carries out what it would have done."""
 
-    def __init__(self, report: ImportReport) -> None:
+    def __init__(self, outcome: merge.Outcome) -> None:
         super().__init__()
-        self.report = report
+        self.outcome = outcome
+
+
+def _tell(outcome: merge.Outcome, tell: Tell) -> None:
+    for each in merge.told(outcome):
+        tell(each)
 
 
 class SqlStore:
@@ -110,30 +122,35 @@ class SqlStore:
         complete: bool,
         force_vanish: bool = False,
         dry_run: bool = False,
+        tell: Tell | None = None,
     ) -> ImportReport:
         """Adds and updates stations of one register, in one transaction; `core.merge` has the rules.
 
         The register is read to its end first; what reading it raises leaves the store as it was. With
-        `dry_run` the transaction is undone at its end.
+        `dry_run` the transaction is undone at its end. `tell` hears of what reading brings at once, and of
+        the rest once the transaction has ended, in a thread: a transaction may have to be done again.
 
         Raises:
             Conflict: with `complete`, more than half of the register's stations, and more than 100, would
                 vanish, and `force_vanish` is not set; nothing was changed.
         """
-        gathered = merge.gather(records)
+        gathered = merge.gather(records, tell)
 
-        async def work(connection: AsyncConnection) -> ImportReport:
-            report = await registry.import_stations(
+        async def work(connection: AsyncConnection) -> merge.Outcome:
+            outcome = await registry.import_stations(
                 connection, register, gathered, now, complete=complete, force_vanish=force_vanish
             )
             if dry_run:
-                raise _Undone(report)
-            return report
+                raise _Undone(outcome)
+            return outcome
 
         try:
-            return await self._database.write(work)
+            outcome = await self._database.write(work)
         except _Undone as undone:
-            return undone.report
+            outcome = undone.outcome
+        if tell is not None:
+            await asyncio.to_thread(_tell, outcome, tell)
+        return outcome.report
 
     async def operators(self) -> Sequence[Operator]:
         """All operators, by name."""

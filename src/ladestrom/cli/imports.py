@@ -1,6 +1,6 @@
 """`ladestrom import`: fills or updates the registry from a register file.
 
-Knows files, pipes, gzip and how to report. What is in a register is read by `registers`; what an import
+Knows files, pipes and gzip. What is in a register is read by `registers`; what an import
 does to the stations that are there is decided by `core.merge`.
 """
 
@@ -13,20 +13,20 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Final, Self
 
-import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ladestrom.backends import table
 from ladestrom.backends.opening import Opening
+from ladestrom.cli.import_report import Telling, show
 from ladestrom.cli.store import now, opened, reading, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
 from ladestrom.errors import InvalidRegister
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 CHUNK_KIB: Final = 256
 """Read and decompressed at a time: the parsers' own limits are what bounds a register."""
-REASONS_SHOWN_MAX: Final = 20
-LISTED_MAX: Final = 1_000
-"""Stations listed of each kind, as many as refusals and notes are kept of."""
 EXIT_NOTHING_IMPORTED: Final = 1
 
 _CHUNK_BYTES: Final = CHUNK_KIB * 1024
@@ -48,8 +45,6 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
 """zlib's name for a gzip header and a window of 32 KiB."""
 _PUBLISHER: Final = re.compile(r"[A-Za-z0-9.-]{1,50}")
-_PARTICULAR: Final = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\([^)]*\)|\b\w*[0-9][\w.*:-]*")
-"""What differs between two refusals for the same reason: quotations, ids, numbers."""
 
 app: Final = App(name="import", help="Add or update stations of the registry from a register file.")
 
@@ -61,20 +56,50 @@ def _publisher(_type: object, written: object) -> None:
 
 File = Annotated[str, Parameter(name="FILE", allow_leading_hyphen=True)]
 Publisher = Annotated[str | None, Parameter(name="--publisher", validator=_publisher)]
-Listing = Annotated[bool, Parameter(name="--list")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options that every import has."""
+
+    partial: Annotated[
+        bool,
+        Parameter(help="The file is only a part of the register: stations that are missing from it stay."),
+    ] = False
+    force_removal: Annotated[
+        bool,
+        Parameter(
+            help="Import the file even if that removes more than half of the register's stations, and more "
+            "than 100."
+        ),
+    ] = False
+    dry_run: Annotated[
+        bool,
+        Parameter(help="Check the file and print what the import would do, but change nothing."),
+    ] = False
+    listing: Annotated[
+        bool,
+        Parameter(
+            name="--list",
+            help="List every station that was added, changed, removed or returned, with the fields that "
+            "changed, and every refusal and note (the first 1,000 of each).",
+        ),
+    ] = False
+    report: Annotated[
+        Path | None,
+        Parameter(
+            help="Write every refusal, note and changed station to this file, without a limit: a JSON object "
+            "per line. The last line is the summary."
+        ),
+    ] = None
+
+
+NO_OPTIONS: Final = Options()
 
 
 @app.command
-def nobil(
-    file: File,
-    /,
-    *,
-    partial: bool = False,
-    force_removal: bool = False,
-    dry_run: bool = False,
-    listing: Listing = False,
-    where: Where = NOT_GIVEN,
-) -> int:
+def nobil(file: File, /, *, options: Options = NO_OPTIONS, where: Where = NOT_GIVEN) -> int:
     """Import a NOBIL file (API version 3, JSON or XML).
 
     A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
@@ -83,29 +108,14 @@ def nobil(
 
     Args:
         file: Register file, which may be compressed with gzip; `-` is standard input.
-        partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes more than half of the register's stations, and
-            more than 100.
-        dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, removed or returned, and every refusal and note
-            (the first 1,000 of each).
+        options: Options of every import.
         where: Options of every command.
     """
-    task = _Task("nobil", file, "nobil", complete=not partial, force_vanish=force_removal, dry_run=dry_run)
-    return _run(task, where, listing=listing)
+    return _run("nobil", file, "nobil", options, where)
 
 
 @app.command
-def irve(
-    file: File,
-    /,
-    *,
-    partial: bool = False,
-    force_removal: bool = False,
-    dry_run: bool = False,
-    listing: Listing = False,
-    where: Where = NOT_GIVEN,
-) -> int:
+def irve(file: File, /, *, options: Options = NO_OPTIONS, where: Where = NOT_GIVEN) -> int:
     """Import the French national register (IRVE statique 2.3, JSON lines or CSV).
 
     A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
@@ -114,16 +124,10 @@ def irve(
 
     Args:
         file: Register file, which may be compressed with gzip; `-` is standard input.
-        partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes more than half of the register's stations, and
-            more than 100.
-        dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, removed or returned, and every refusal and note
-            (the first 1,000 of each).
+        options: Options of every import.
         where: Options of every command.
     """
-    task = _Task("irve", file, "irve", complete=not partial, force_vanish=force_removal, dry_run=dry_run)
-    return _run(task, where, listing=listing)
+    return _run("irve", file, "irve", options, where)
 
 
 @app.command
@@ -132,10 +136,7 @@ def datex(
     /,
     *,
     publisher: Publisher = None,
-    partial: bool = False,
-    force_removal: bool = False,
-    dry_run: bool = False,
-    listing: Listing = False,
+    options: Options = NO_OPTIONS,
     where: Where = NOT_GIVEN,
 ) -> int:
     """Import a DATEX II table publication (EnergyInfrastructure 3.5 or later, XML or JSON).
@@ -148,17 +149,10 @@ def datex(
         file: The publication, which may be compressed with gzip; `-` is standard input.
         publisher: Name of the publisher. Each publisher has its own register, so the file of one publisher
             does not remove the stations of another.
-        partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes more than half of the register's stations, and
-            more than 100.
-        dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, removed or returned, and every refusal and note
-            (the first 1,000 of each).
+        options: Options of every import.
         where: Options of every command.
     """
-    register = "datex" if publisher is None else f"datex:{publisher}"
-    task = _Task("datex", file, register, complete=not partial, force_vanish=force_removal, dry_run=dry_run)
-    return _run(task, where, listing=listing)
+    return _run("datex", file, _register("datex", publisher), options, where)
 
 
 @app.command
@@ -167,10 +161,7 @@ def ocpi(
     /,
     *,
     publisher: Publisher = None,
-    partial: bool = False,
-    force_removal: bool = False,
-    dry_run: bool = False,
-    listing: Listing = False,
+    options: Options = NO_OPTIONS,
     where: Where = NOT_GIVEN,
 ) -> int:
     """Import OCPI Locations (2.1.1 to 2.3.0, JSON, one or more pages of a Sender interface).
@@ -184,17 +175,14 @@ def ocpi(
         publisher: Name of the publisher. Each publisher has its own register. Give an operator's
             name to import into the register that this operator also updates over OCPI: stations that it
             sent and that are missing from the file are removed too, unless you use --partial.
-        partial: The file is only a part of the register: stations that are missing from it stay.
-        force_removal: Import the file even if that removes more than half of the register's stations, and
-            more than 100.
-        dry_run: Check the file and print what the import would do, but change nothing.
-        listing: List every station that was added, changed, removed or returned, and every refusal and note
-            (the first 1,000 of each).
+        options: Options of every import.
         where: Options of every command.
     """
-    register = "ocpi" if publisher is None else f"ocpi:{publisher}"
-    task = _Task("ocpi", file, register, complete=not partial, force_vanish=force_removal, dry_run=dry_run)
-    return _run(task, where, listing=listing)
+    return _run("ocpi", file, _register("ocpi", publisher), options, where)
+
+
+def _register(form: str, publisher: str | None) -> str:
+    return form if publisher is None else f"{form}:{publisher}"
 
 
 def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -239,42 +227,36 @@ def _gunzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise InvalidRegister("the gzip file is incomplete; nothing was changed")
 
 
-class _Task(msgspec.Struct, frozen=True):
-    """One import: a file of one form into one register."""
-
-    form: str
-    file: str
-    register: str
-    complete: bool
-    force_vanish: bool
-    dry_run: bool
-
-
-def _run(task: _Task, where: Where, *, listing: bool) -> int:
+def _run(form: str, file: str, register: str, options: Options, where: Where) -> int:
     # What is wrong with the settings is said before a large file is read.
     where.load()
-    report = asyncio.run(_import(task, where))
+    with Telling(options.report) as telling:
+        report = asyncio.run(_import(form, file, register, options, where, telling))
+        telling.end(register, report, dry_run=options.dry_run)
+    show(register, report, telling, dry_run=options.dry_run, listing=options.listing)
     imported = len(report.added) + len(report.changed) + len(report.returned) + report.unchanged
-    _print(task, report, listing=listing)
     return 0 if imported else EXIT_NOTHING_IMPORTED
 
 
-async def _import(task: _Task, where: Where) -> ImportReport:
+async def _import(
+    form: str, file: str, register: str, options: Options, where: Where, telling: Telling
+) -> ImportReport:
     with ExitStack() as stack:
-        stream, size = _open(task.file, stack)
-        bar = stack.enter_context(_Bar(task.register, size))
-        records = bar.until_written(REGISTERS[task.form](unpacked(_read(task.file, stream, bar))))
+        stream, size = _open(file, stack)
+        bar = stack.enter_context(_Bar(register, size))
+        records = bar.until_written(REGISTERS[form](unpacked(_read(file, stream, bar))))
         opened: AbstractAsyncContextManager[Stores] = (
-            _tried(where) if task.dry_run else writing(where, make=True)
+            _tried(where) if options.dry_run else writing(where, make=True)
         )
         async with opened as store:
             return await store.import_stations(
-                task.register,
+                register,
                 records,
                 now(),
-                complete=task.complete,
-                force_vanish=task.force_vanish,
-                dry_run=task.dry_run,
+                complete=not options.partial,
+                force_vanish=options.force_removal,
+                dry_run=options.dry_run,
+                tell=telling,
             )
 
 
@@ -345,60 +327,3 @@ class _Bar:
         """The records; says after the last one what the wait is for."""
         yield from records
         self._progress.update(self._task, description="writing the store")
-
-
-def _print(task: _Task, report: ImportReport, *, listing: bool) -> None:
-    if task.dry_run:
-        print("dry run: nothing was changed. The import would result in")
-    rows = (
-        ("added", len(report.added)),
-        ("changed", len(report.changed)),
-        ("unchanged", report.unchanged),
-        ("removed", len(report.vanished)),
-        ("returned", len(report.returned)),
-        ("refused", report.refused_count),
-        ("noted", report.notes_count),
-    )
-    for word, count in rows:
-        print(f"{word:<9}  {count:>9,}")
-    print(f"the register {task.register} now has {report.evses:,} EVSEs")
-    _print_kinds(
-        "refused", [(each.record, each.reason) for each in report.refused], report.refused_count, listing
-    )
-    _print_kinds("noted", [(each.record, each.note) for each in report.notes], report.notes_count, listing)
-    if listing:
-        for word, uuids in (
-            ("added", report.added),
-            ("changed", report.changed),
-            ("removed", report.vanished),
-            ("returned", report.returned),
-        ):
-            if uuids:
-                print(f"\n{word}:")
-                for uuid in uuids[:LISTED_MAX]:
-                    print(f"  {uuid}")
-                if len(uuids) > LISTED_MAX:
-                    print(f"  and {len(uuids) - LISTED_MAX:,} more")
-    elif report.refused_count or report.notes_count:
-        print("\n--list shows every record with its refusals and notes")
-
-
-def _print_kinds(what: str, told: Sequence[tuple[str, str]], count: int, listing: bool) -> None:
-    """What was refused or noted: how often each reason, with an example, or every record."""
-    if not count:
-        return
-    of_all = "" if len(told) == count else f" (of the first {len(told):,})"
-    if listing:
-        print(f"\n{what}{of_all}:")
-        for record, text in told:
-            print(f"  {record}: {text}")
-        return
-    kinds = Counter(_PARTICULAR.sub("...", text) for _, text in told)
-    examples = {_PARTICULAR.sub("...", text): (record, text) for record, text in reversed(told)}
-    print(f"\n{what}, by reason{of_all}:")
-    for kind, number in kinds.most_common(REASONS_SHOWN_MAX):
-        record, text = examples[kind]
-        print(f"  {number:>7,}  {kind}")
-        print(f"           for example {record}: {text}")
-    if len(kinds) > REASONS_SHOWN_MAX:
-        print(f"  and {len(kinds) - REASONS_SHOWN_MAX} more reasons")

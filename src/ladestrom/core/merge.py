@@ -2,7 +2,8 @@
 
 Knows how stations get their uuids, who may hold an EVSE key, and when a station has changed, vanished or
 returned. Must not know how stations are kept: the store looks up what each step asks for, and writes
-what `settle` returns. The steps, in order: `gather`, `name`, `vanishing`, `claim`, `settle`.
+what `settle` returns. The steps, in order: `gather`, `name`, `vanishing`, `claim`, `settle`; then `told`, for
+whoever wants to hear of every station.
 """
 
 from __future__ import annotations
@@ -15,10 +16,20 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core import differences
 from ladestrom.core.drafts import UUID_FORM, completed, doubled_key, fault, is_described
 from ladestrom.errors import Conflict
 from ladestrom.model import NEVER, Millis, Operator, Reading, Station, evse_key, party_in
-from ladestrom.ports.registry import RecordNote, RecordRefusal, StationDraft
+from ladestrom.ports.registry import (
+    Fate,
+    ImportReport,
+    RecordNote,
+    RecordRefusal,
+    StationDraft,
+    StationOutcome,
+    Tell,
+    Told,
+)
 
 REFUSALS_KEPT_MAX: Final = 1_000
 """Refusals told one by one (`ports.ImportReport`); those beyond are counted."""
@@ -136,8 +147,21 @@ class Settlement(msgspec.Struct, frozen=True):
         return {each.uuid: each for each in (*self.changed, *self.returned)}
 
 
-def gather(records: Iterable[StationDraft | RecordRefusal]) -> Gathered:
-    """Reads the register to its end, so that an error in it comes before anything was touched."""
+class Outcome(msgspec.Struct, frozen=True):
+    """An import that is over."""
+
+    report: ImportReport
+    accepted: Named
+    settlement: Settlement
+    gone: Mapping[str, str]
+    """Stations that vanished: uuid to native id."""
+
+
+def gather(records: Iterable[StationDraft | RecordRefusal], tell: Tell | None = None) -> Gathered:
+    """Reads the register to its end, so that an error in it comes before anything was touched.
+
+    `tell` hears of each refusal and note as it is read.
+    """
     drafts: list[tuple[int, StationDraft]] = []
     refused_ids: set[str] = set()
     refused: list[RecordRefusal] = []
@@ -150,12 +174,19 @@ def gather(records: Iterable[StationDraft | RecordRefusal]) -> Gathered:
             refused_ids.add(record.record)
             if len(refused) < REFUSALS_KEPT_MAX:
                 refused.append(record)
+            if tell is not None:
+                tell(record)
         else:
             drafts.append((place, record))
             notes_count += len(record.notes)
-            if record.notes and len(notes) < NOTES_KEPT_MAX:
+            if record.notes and (tell is not None or len(notes) < NOTES_KEPT_MAX):
                 named = record.station.native_id or record.station.uuid or f"record {place}"
-                notes += (RecordNote(named, note) for note in record.notes)
+                of_record = [RecordNote(named, note) for note in record.notes]
+                if len(notes) < NOTES_KEPT_MAX:
+                    notes += of_record
+                if tell is not None:
+                    for each in of_record:
+                        tell(each)
     return Gathered(
         tuple(drafts),
         frozenset(refused_ids),
@@ -352,6 +383,23 @@ def settle(accepted: Named, holders: Mapping[str, Holder], numbers: Mapping[str,
         stripped={uuid: frozenset(keys) for uuid, keys in stripped.items()},
         numbers={country: number for country, number in used.items() if numbers.get(country) != number},
     )
+
+
+def told(outcome: Outcome) -> Iterator[Told]:
+    """Everything that an import did since the register was read: refusals, notes, then stations."""
+    yield from outcome.accepted.refused
+    yield from outcome.accepted.notes
+    settlement = outcome.settlement
+    for station in settlement.added:
+        yield StationOutcome(Fate.ADDED, station.uuid, station.native_id)
+    for station in settlement.changed:
+        before = outcome.accepted.candidates[station.uuid].before
+        found = () if before is None else differences.between(before, station)
+        yield StationOutcome(Fate.CHANGED, station.uuid, station.native_id, found)
+    for uuid, native_id in outcome.gone.items():
+        yield StationOutcome(Fate.REMOVED, uuid, native_id)
+    for station in settlement.returned:
+        yield StationOutcome(Fate.RETURNED, station.uuid, station.native_id)
 
 
 def stripped(station: Station, keys: frozenset[str]) -> Station:

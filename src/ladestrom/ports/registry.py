@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -61,6 +63,46 @@ class ImportReport(msgspec.Struct, frozen=True):
     notes: tuple[RecordNote, ...] = ()
     """The first 1,000."""
     notes_count: int = 0
+
+
+class Fate(StrEnum):
+    """What an import did to a station."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    RETURNED = "returned"
+    """Had vanished, is there again; told as changed too where something else changed."""
+
+
+class Difference(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A member of a station's record that is another one now."""
+
+    field: str
+    """`operator`, `payment.card`; `evse.label` of an EVSE, `connector.max_kw` of one of its connectors;
+    `evse` where the station has one more or less, `connectors` where an EVSE has."""
+    before: str | int | float | bool | None
+    """A long text ends in `...`; None where there was none."""
+    after: str | int | float | bool | None
+    evse: str = ""
+    """Which EVSE, by its name."""
+    connector: int | None = None
+    """Which of its connectors, from 1."""
+
+
+class StationOutcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What an import did to one station."""
+
+    fate: Fate
+    uuid: str
+    native_id: str
+    differences: tuple[Difference, ...] = ()
+    """Of one that changed; none where it says something else than before only in what is not taken."""
+
+
+Told = RecordRefusal | RecordNote | StationOutcome
+"""What an import tells one by one."""
+Tell = Callable[[Told], None]
 
 
 TOLD_MASK: Final = 0xFFFF_FFFF

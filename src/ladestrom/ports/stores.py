@@ -11,7 +11,14 @@ from ladestrom.model import Millis, Operator
 from ladestrom.ports.charge_points import ChargePoints
 from ladestrom.ports.keys import KeyRecord
 from ladestrom.ports.peers import Peers
-from ladestrom.ports.registry import ImportReport, RecordRefusal, RegistryDelta, RegistrySums, StationDraft
+from ladestrom.ports.registry import (
+    ImportReport,
+    RecordRefusal,
+    RegistryDelta,
+    RegistrySums,
+    StationDraft,
+    Tell,
+)
 from ladestrom.ports.sources import Sources
 
 
@@ -64,12 +71,15 @@ class Store(Protocol):
         complete: bool,
         force_vanish: bool = False,
         dry_run: bool = False,
+        tell: Tell | None = None,
     ) -> ImportReport:
         """Adds and updates stations of one register, in one transaction.
 
         With `complete`, stations of that register which `records` lacks are marked as vanished.
         With `dry_run`, everything is checked and told, and nothing is changed.
         A draft whose EVSE keys belong to another station is refused, the others are not.
+        `tell` hears of every refusal, note and station: what reading the register brings while it is read,
+        all else after the transaction.
 
         Raises:
             Conflict: with `complete`, more than half of the register's stations, and more than 100, would
