@@ -24,6 +24,7 @@ import ladestrom.app  # noqa: F401 - loads every class of errors
 from ladestrom import protocols
 from ladestrom.backends import table
 from ladestrom.cli.config import markdown
+from ladestrom.core import electrical
 from ladestrom.edges.error_pages import explanations
 from ladestrom.outputs import OUTPUTS
 from ladestrom.protocols import Transport
@@ -118,7 +119,8 @@ def errors() -> str:
 
 def tables() -> str:
     """`docs/tables.md`: the tables by which the program is put together."""
-    return "\n".join([*TABLES_INTRODUCTION, *_phases(), *_outputs(), *_protocols(), *_backends()]) + "\n"
+    lines = [*TABLES_INTRODUCTION, *_phases(), *_outputs(), *_protocols(), *_backends(), *_electrical()]
+    return "\n".join(lines) + "\n"
 
 
 PROTOCOLS: Final = {
@@ -177,6 +179,35 @@ def _backends() -> Iterator[str]:
     for scheme, store in table.STORES.items():
         driver = f"`{store.driver}`" if store.driver else ""
         yield f"| store | `{scheme}` | {store.keeps} | {driver} | `{store.open}` |"
+
+
+ELECTRICAL_INTRODUCTION: Final = (
+    "",
+    "## Electrical facts",
+    "",
+    "`ladestrom.core.electrical.RATINGS`: what an import adds to a connector if its register does not say it. What",
+    "was added is named in `derived`. Of the rows of a connector, the first counts that is for its power and does",
+    "not contradict what the register says. Connectors without a row get nothing, `UNKNOWN` ones too.",
+    "",
+    "Voltages of three phases are line to neutral, as in OCPI. If an OCPI Location says 400 V for three phases, it",
+    "is read as 230 V. A power that is not said follows from voltage, current and phases, if all of them are known;",
+    "for direct current, only if the register says voltage and current. An EVSE without a power of its own has that",
+    "of its strongest connector.",
+    "",
+)
+
+
+def _electrical() -> Iterator[str]:
+    yield from ELECTRICAL_INTRODUCTION
+    yield "| connector | power | power type | voltage | current | format |"
+    yield "|---|---|---|---|---|---|"
+    for row in electrical.RATINGS:
+        standards = ", ".join(f"`{each}`" for each in row.standards)
+        power = "any, or unknown" if row.up_to_kw is None else f"up to {row.up_to_kw:g} kW"
+        current = "" if row.power_type is None else "power / voltage, rounded up"
+        current = current if row.max_a is None else f"{row.max_a:g} A"
+        cells = (row.power_type or "", f"{row.max_v:g} V" if row.max_v else "", current, row.format or "")
+        yield f"| {standards} | {power} | " + " | ".join(cells) + " |"
 
 
 MADE: Final = {"settings.md": settings, "errors.md": errors, "tables.md": tables}

@@ -15,6 +15,7 @@ from tests.contracts.databases import empty
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.table import STORES, exists, open_stores
 from ladestrom.core.drafts import fingerprint
+from ladestrom.core.electrical import completed
 from ladestrom.errors import BadRequest, Conflict, InvalidRegister, NotFound, TooManyRequests
 from ladestrom.model import Connector, Evse, Operator, Outlet, Reading, Station, Status
 from ladestrom.ports.charge_points import ChargePoint
@@ -144,9 +145,10 @@ async def test_what_is_imported_comes_back_word_for_word(store: Store, opened: O
         given.station,
         register="nobil",
         evses=(
-            msgspec.structs.replace(given.station.evses[0], station="NOR_01333"),
-            Evse("NOR_01333_01", "NOR_01333"),
+            msgspec.structs.replace(given.station.evses[0], station="NOR_01333", max_kw=150.0),
+            Evse("NOR_01333_01", "NOR_01333", max_kw=150.0),
         ),
+        outlets=tuple(Outlet(each.evse, completed(each.connector)) for each in given.station.outlets),
         told=fingerprint(given.station),
     )
     for each in (store, await opened()):

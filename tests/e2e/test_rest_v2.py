@@ -80,7 +80,18 @@ def test_an_evse_is_found_by_any_written_form_of_its_id_and_by_its_uid(server: S
         "observed_at": "2023-11-14T22:13:25.000Z",
         "source": "alfa",
         "raw": "CHARGING",
-        "connectors": [{"standard": "IEC_62196_T2_COMBO", "max_kw": 150.0}],
+        "connectors": [
+            {
+                "standard": "IEC_62196_T2_COMBO",
+                "max_kw": 150.0,
+                "format": "CABLE",
+                "power_type": "DC",
+                "max_v": 920.0,
+                "max_a": 164.0,
+                "derived": ["format", "max_a", "max_v", "power_type"],
+            }
+        ],
+        "max_kw": 150.0,
         "cause": "reported",
         "uid": UID,
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ladestrom.core import electrical
 from ladestrom.model import (
     NEVER,
     Evse,
@@ -74,14 +75,23 @@ def completed(
 ) -> tuple[Station, tuple[Reading, ...]]:
     """The station with its uuid, register and EVSE keys, and the newest reading of each of its EVSEs.
 
+    Electrical facts that no register said are derived (`core.electrical`), and an EVSE has the power of its
+    strongest connector, where none is said.
+
     Of a draft without fault. An EVSE that cannot be held by its EVSE id gets a registry key: the one that it
     had in the station `before`, where it is known by its uid or its place; a new one gets that of its first
     connector, `NOR_01333_01`, or the next that no EVSE of the station had.
     """
     own = draft.station
     keys = _Keys(own, uuid, before)
+    powers = electrical.powers(own)
     evses = tuple(
-        msgspec.structs.replace(evse, key=keys.of[index], station=uuid)
+        msgspec.structs.replace(
+            evse,
+            key=keys.of[index],
+            station=uuid,
+            max_kw=powers[index] if evse.max_kw is None else evse.max_kw,
+        )
         for index, evse in enumerate(own.evses)
     )
     newest: dict[str, Reading] = {}
@@ -93,6 +103,7 @@ def completed(
         own,
         uuid=uuid,
         evses=evses,
+        outlets=tuple(Outlet(outlet.evse, electrical.completed(outlet.connector)) for outlet in own.outlets),
         register=register,
         vanished_at=None,
         told=fingerprint(own),
@@ -105,14 +116,32 @@ def fingerprint(station: Station) -> int:
     """A hash of what a register says of a station: 63 bits, never 0.
 
     By it a record that says what it said before is known, also where not all that it says was taken. When it
-    was updated is not part of it: OCPI stamps a Location anew with each status.
+    was updated is not part of it: OCPI stamps a Location anew with each status. Nor is what `completed`
+    derives from the rest: of a record that is `joined`, the part that was known has that already.
     """
+    powers = electrical.powers(station)
     evses = tuple(
-        msgspec.structs.replace(evse, key=evse_key(evse.evse_id or evse.key), station="")
-        for evse in station.evses
+        msgspec.structs.replace(
+            evse,
+            key=evse_key(evse.evse_id or evse.key),
+            station="",
+            max_kw=None if evse.max_kw == power_kw else evse.max_kw,
+        )
+        for evse, power_kw in zip(station.evses, powers, strict=True)
+    )
+    outlets = tuple(
+        Outlet(outlet.evse, electrical.said(outlet.connector)) if outlet.connector.derived else outlet
+        for outlet in station.outlets
     )
     said = msgspec.structs.replace(
-        station, uuid="", evses=evses, register="", vanished_at=None, told=0, updated_at=NEVER
+        station,
+        uuid="",
+        evses=evses,
+        outlets=outlets,
+        register="",
+        vanished_at=None,
+        told=0,
+        updated_at=NEVER,
     )
     content = blake2b(_encode(said), digest_size=FINGERPRINT_BYTES)
     return (int.from_bytes(content.digest(), "big") >> 1) or 1
@@ -236,9 +265,9 @@ def _outlet_fault(station: Station) -> str | None:
     for ordinal, outlet in enumerate(station.outlets, 1):
         if not 0 <= outlet.evse < len(station.evses):
             return f"connector {ordinal} belongs to an EVSE that is not there"
-        power_kw = outlet.connector.max_kw
-        if power_kw is not None and not math.isfinite(power_kw):
-            return f"connector {ordinal} has a power that is no number"
+        own = outlet.connector
+        if not all(math.isfinite(each) for each in (own.max_kw, own.max_v, own.max_a) if each is not None):
+            return f"connector {ordinal} has a power, voltage or current that is no number"
     for index, evse in enumerate(station.evses):
         if not held_key(evse) and index not in with_outlet:
             return f"EVSE {index + 1} has neither an id nor a connector"

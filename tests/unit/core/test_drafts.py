@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ladestrom.core import electrical
 from ladestrom.core.drafts import completed, doubled_key, fault, fingerprint, joined, supersedes
 from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status, evse_key
 from ladestrom.ports.registry import StationDraft
+from ladestrom.record import Format
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
 
@@ -176,11 +178,42 @@ class TestFingerprint:
         station, _ = completed(given_draft, "ocpi:abc", "FRA_00007")
         assert station.told == fingerprint(given_draft.station) == fingerprint(station)
 
+    def test_what_was_derived_does_not_count_and_what_was_said_does(self) -> None:
+        given_draft = draft(evses=(Evse("FRABCE1", ""),), outlets=(Outlet(0, CCS),))
+        station, _ = completed(given_draft, "ocpi:abc", "FRA_00007")
+        assert station.evses[0].max_kw == 150.0
+        assert station.outlets != given_draft.station.outlets
+        assert station.told == fingerprint(given_draft.station) == fingerprint(station)
+        said = (Evse("FRABCE1", "", max_kw=100.0),)
+        assert fingerprint(msgspec.structs.replace(station, evses=said)) != station.told
+        cable = Outlet(0, msgspec.structs.replace(CCS, format=Format.CABLE))
+        assert fingerprint(msgspec.structs.replace(station, outlets=(cable,))) != station.told
+
 
 def test_a_completed_station_has_uuid_and_register_and_has_not_vanished() -> None:
     station, _ = completed(draft(register="other", vanished_at=5), "irve", "FRA_00007")
     assert (station.uuid, station.register, station.vanished_at) == ("FRA_00007", "irve", None)
-    assert station.outlets == draft().station.outlets
+    assert [(each.evse, each.connector.standard) for each in station.outlets] == [
+        (each.evse, each.connector.standard) for each in draft().station.outlets
+    ]
+
+
+def test_what_no_register_said_of_connectors_is_derived_once_and_is_one_object() -> None:
+    station, _ = completed(draft(), "irve", "FRA_00007")
+    connectors = [each.connector for each in station.outlets]
+    assert connectors[0] == electrical.completed(CCS)
+    assert connectors[0].derived == ("format", "max_a", "max_v", "power_type")
+    assert all(each is connectors[0] for each in connectors)
+    again, _ = completed(StationDraft(station), "irve", "FRA_00007")
+    assert again.outlets == station.outlets
+
+
+def test_an_evse_has_the_power_of_its_strongest_connector_unless_its_register_says_another() -> None:
+    evses = (Evse("FRABCE1", "", max_kw=100.0), Evse("FRABCE2", ""), Evse("", ""))
+    connectors = ((0, CCS), (1, Connector("IEC_62196_T2", 22.0)), (1, CCS), (2, Connector("UNKNOWN")))
+    outlets = tuple(Outlet(*each) for each in connectors)
+    station, _ = completed(draft(evses=evses, outlets=outlets), "irve", "FRA_00007")
+    assert [each.max_kw for each in station.evses] == [100.0, 150.0, None]
 
 
 def test_readings_get_their_evse_and_the_newest_of_each_counts() -> None:

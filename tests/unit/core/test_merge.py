@@ -348,7 +348,7 @@ def test_such_an_id_is_dropped_from_an_operators_record_where_another_station_ho
     station = msgspec.structs.replace(given_draft.station, evses=(evse,))
     register.take([msgspec.structs.replace(given_draft, station=station)], name)
     assert register.stations["FRA_00002"].evses == (
-        Evse("FRA_00002_01", "FRA_00002", evse_id=kept, party="FRXYZ"),
+        Evse("FRA_00002_01", "FRA_00002", evse_id=kept, party="FRXYZ", max_kw=CCS.max_kw),
     )
 
 
