@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ladestrom.core import electrical
+from ladestrom.core import electrical, time_zones
 from ladestrom.model import (
     NEVER,
     Evse,
@@ -27,6 +28,7 @@ from ladestrom.model import (
     registry_key,
 )
 from ladestrom.quoting import quoted
+from ladestrom.record import NO_DETAILS, Details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,8 @@ OUTLETS_MAX: Final = 8_000
 """Connectors of one station."""
 TEXT_CHARACTERS_MAX: Final = 10_000
 """Of each text of a record."""
+DETAILS_KEPT_MAX: Final = 64
+"""Details with derived time zones that are one object: those of stations of which nothing else is known."""
 INSTANT_MAX: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps."""
 
@@ -80,7 +84,8 @@ def completed(
 
     Of a draft without fault. An EVSE that cannot be held by its EVSE id gets a registry key: the one that it
     had in the station `before`, where it is known by its uid or its place; a new one gets that of its first
-    connector, `NOR_01333_01`, or the next that no EVSE of the station had.
+    connector, `NOR_01333_01`, or the next that no EVSE of the station had. A time zone that the register does
+    not say is derived.
     """
     own = draft.station
     keys = _Keys(own, uuid, before)
@@ -108,8 +113,30 @@ def completed(
         vanished_at=None,
         told=fingerprint(own),
         updated_at=draft.updated_at,
+        details=_with_time_zone(own),
     )
     return station, tuple(newest.values())
+
+
+def _with_time_zone(station: Station) -> Details:
+    """What the record says, and the time zone that follows from country and position where it says none."""
+    said = station.details
+    if said.time_zone is not None:
+        return said
+    zone = time_zones.zone(station.country, station.latitude, station.longitude)
+    return said if zone is None else _derived(said, zone)
+
+
+def _said(details: Details) -> Details:
+    """Without what was derived; where that is all, the one object that a record without details has."""
+    if details.derived:
+        details = msgspec.structs.replace(details, derived=(), **dict.fromkeys(details.derived))
+    return NO_DETAILS if details == NO_DETAILS else details
+
+
+@lru_cache(maxsize=DETAILS_KEPT_MAX)
+def _derived(said: Details, zone: str) -> Details:
+    return msgspec.structs.replace(said, time_zone=zone, derived=(*said.derived, "time_zone"))
 
 
 def fingerprint(station: Station) -> int:
@@ -142,6 +169,7 @@ def fingerprint(station: Station) -> int:
         vanished_at=None,
         told=0,
         updated_at=NEVER,
+        details=_said(station.details),
     )
     content = blake2b(_encode(said), digest_size=FINGERPRINT_BYTES)
     return (int.from_bytes(content.digest(), "big") >> 1) or 1
@@ -302,7 +330,25 @@ def _texts(draft: StationDraft) -> Iterator[str | None]:
         chain.from_iterable((evse.key, evse.evse_id, evse.uid, evse.party) for evse in station.evses),
         (outlet.connector.standard for outlet in station.outlets),
         (reading.raw for _, reading in draft.readings),
+        _texts_in(station.details) if station.details is not NO_DETAILS else (),
+        chain.from_iterable(
+            (evse.label, evse.floor, *evse.capabilities, *_texts_in(evse.terms)) for evse in station.evses
+        ),
     )
+
+
+def _texts_in(part: object) -> Iterator[str]:
+    """All texts in a part of a record."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from _texts_in(each)
+    elif isinstance(part, msgspec.Struct):
+        for name in part.__struct_fields__:
+            value = getattr(part, name)
+            if value is not None and value != ():
+                yield from _texts_in(value)
 
 
 def _text_fault(draft: StationDraft) -> str | None:

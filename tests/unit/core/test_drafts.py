@@ -14,7 +14,7 @@ from ladestrom.core import electrical
 from ladestrom.core.drafts import completed, doubled_key, fault, fingerprint, joined, supersedes
 from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status, evse_key
 from ladestrom.ports.registry import StationDraft
-from ladestrom.record import Format
+from ladestrom.record import Details, Format, Id, Opening, Terms
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
 
@@ -64,6 +64,14 @@ def test_a_draft_in_order_has_no_fault() -> None:
         ({"name": "Town\0hall"}, "cannot be kept"),
         ({"city": "\ud83d"}, "cannot be kept"),
         ({"evses": (Evse("FR\0", ""),), "outlets": ()}, "cannot be kept"),
+        ({"details": Details(brand="Lade\0")}, "cannot be kept"),
+        ({"details": Details(opening=Opening(text="\ud83d"))}, "cannot be kept"),
+        ({"details": Details(ids=(Id("datex", "x" * 10_001),))}, "at most 10000"),
+        (
+            {"evses": (Evse("FRABCE1", "", terms=Terms(tariff_text="\udc00")),), "outlets": ()},
+            "cannot be kept",
+        ),
+        ({"evses": (Evse("FRABCE1", "", label="A\0"),), "outlets": ()}, "cannot be kept"),
         ({"outlets": (Outlet(3, CCS),)}, "connector 1 belongs to an EVSE that is not there"),
         ({"outlets": (Outlet(2, CCS), Outlet(-1, CCS))}, "connector 2 belongs"),
         ({"outlets": (Outlet(2, Connector("X", math.nan)),)}, "connector 1 has a power"),
@@ -325,3 +333,24 @@ class TestJoined:
     def test_a_draft_of_all_of_them_is_as_it_is(self) -> None:
         whole = draft(evses=self.KNOWN.evses)
         assert completed(joined(self.KNOWN, whole), "oicp:abc", "FRA_00001")[0].evses == self.KNOWN.evses
+
+
+def test_a_time_zone_that_no_register_says_follows_from_country_and_position() -> None:
+    own = draft()
+    station, _ = completed(own, "irve", "FRA_00001")
+    assert station.details == Details(time_zone="Europe/Paris", derived=("time_zone",))
+    assert station.told == fingerprint(own.station), "what the register says has not changed"
+    overseas, _ = completed(draft(latitude=-20.9, longitude=55.5), "irve", "FRA_00001")
+    assert overseas.details.time_zone == "Indian/Reunion"
+    nowhere, _ = completed(draft(latitude=0.0, longitude=-140.0), "irve", "FRA_00001")
+    assert nowhere.details == Details()
+
+
+def test_a_time_zone_that_a_register_says_stays() -> None:
+    own = draft(details=Details(time_zone="Europe/Andorra"))
+    assert completed(own, "irve", "FRA_00001")[0].details == Details(time_zone="Europe/Andorra")
+
+
+def test_stations_of_which_nothing_else_is_known_share_their_details() -> None:
+    first, second = (completed(draft(), "irve", uuid)[0] for uuid in ("FRA_00001", "FRA_00002"))
+    assert first.details is second.details
