@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
+import msgspec
 import pytest
 import websockets
 from tests.e2e.following import E1, Follower, beat, digest, example, flip, listed, operate, report, towns
@@ -22,11 +23,14 @@ from tests.patience import until
 from tests.programs import PIPE, program, run
 
 from ladestrom.config import Settings
+from ladestrom.core.features import FEATURES, PAYMENTS, SHORT, features
 from ladestrom.edges import connection
 from ladestrom.edges.contract.asyncapi import asyncapi
-from ladestrom.model import Status
+from ladestrom.model import Connector, Status
+from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail
 from ladestrom.outputs.stream_v2.edge import STREAM_PATH
 from ladestrom.outputs.stream_v2.encoder import ServerMessage
+from ladestrom.record import Access, Contact, Hours, Id, Opening, Payment, Span, Terms, Vehicle
 from ladestrom.roles.contracts import contract
 from ladestrom.roles.limits import served
 
@@ -311,6 +315,71 @@ def test_every_parameter_of_version_2_has_a_row() -> None:
     ]
     told_of = quoted(rows("Connect to version 2"))
     assert {*bindings} <= told_of
+
+
+def test_every_filter_by_features_has_a_row_with_its_words() -> None:
+    text = (ROOT / "docs" / "consumers.md").read_text(encoding="utf-8")
+    section = text.partition("\n### Filters by features\n")[2].partition("\n### ")[0]
+    lines = {line.split("`")[1].partition("=")[0]: line for line in section.splitlines() if "| `" in line}
+    assert {*lines} == FEATURES
+    for name, words in (
+        ("access", Access),
+        ("payment", PAYMENTS),
+        ("vehicle", Vehicle),
+        ("connector", SHORT),
+    ):
+        assert set(words) <= set(re.findall(r"`(\w+)`", lines[name]))
+    for name, line in lines.items():
+        features(dict([re.findall(rf"`({name})=([^`]+)`", line)[0]]))
+
+
+def test_the_record_of_the_guide_is_one_that_the_server_could_serve_and_has_every_member() -> None:
+    shown = json.loads(example('{\n  "uuid"'))
+    record = msgspec.convert(shown, StationDetail, strict=True)
+    assert json.loads(msgspec.json.encode(record)) == shown, "no member that is not served"
+    seen: dict[type, set[str]] = {}
+    gather(record, seen)
+    assert seen.pop(Opening) == {*Opening.__struct_fields__} - {"always", "text"}, "beside hours"
+    assert seen.pop(Payment) == {*Payment.__struct_fields__} - {"other"}
+    own = {*Terms.__struct_fields__} - {"access", "vehicles", "payment"}
+    assert seen.pop(EvseState) == {*EvseState.__struct_fields__} - own
+    assert {Contact, Hours, Id, Span, Connector, StationDetail} <= {*seen}
+    for kind, members in seen.items():
+        assert members == {*kind.__struct_fields__}, kind  # type: ignore[attr-defined]
+
+
+def gather(value: object, seen: dict[type, set[str]]) -> None:
+    """Which members are there, of each type of a record."""
+    if isinstance(value, tuple):
+        for each in value:
+            gather(each, seen)
+    elif isinstance(value, msgspec.Struct):
+        members = {name: getattr(value, name) for name in value.__struct_fields__}
+        told = json.loads(msgspec.json.encode(value))
+        seen.setdefault(type(value), set()).update(told)
+        for each in members.values():
+            gather(each, seen)
+
+
+def test_every_member_of_a_record_has_a_row() -> None:
+    text = (ROOT / "docs" / "consumers.md").read_text(encoding="utf-8")
+    section = text.partition("\n### What a record contains\n")[2].partition("\n## ")[0]
+    rows_of = "".join(line for line in section.splitlines() if line.startswith("| "))
+    told_of = set(re.findall(r"`(\w+)`", rows_of))
+    statuses = {
+        "uuid",
+        "name",
+        "evses",
+        "evse",
+        "station",
+        "status",
+        "error",
+        "changed_at",
+        "source",
+        "cause",
+    }
+    for kind in (StationDetail, EvseState, Connector):
+        assert {*kind.__struct_fields__} - statuses - {"uid", "connectors"} <= told_of, kind
 
 
 def test_every_close_code_of_the_contract_has_a_row() -> None:

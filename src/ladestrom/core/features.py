@@ -11,7 +11,7 @@ What a register does not say is not met: unknown is not "no", but not "yes" eith
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 KW_MAX: Final = 10_000
 """The largest plug there is, MCS, is specified for 3,750 kW."""
-_NUMBER: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 STANDARDS: Final = (
     "CHADEMO",
@@ -233,3 +233,17 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
 
 FEATURES: Final = frozenset(_READERS)
 """The filters of version 2's lists beside those of a selection."""
+
+
+def only_of_lists(names: Iterable[str]) -> None:
+    """Refuses what a stream is asked to filter by, where it is one of these.
+
+    Raises:
+        InvalidSelection: one is; says what to do instead.
+    """
+    found = sorted(FEATURES.intersection(names))
+    if found:
+        raise InvalidSelection(
+            f"{', '.join(found)}: streams have no filters by features, lists have (/api/v2/stations, "
+            "/api/v2/evses); take include=stations and filter the records"
+        )

@@ -33,12 +33,14 @@ def etag(view: View) -> str:
     return f'"{view.position}"'
 
 
-def weak_etag(view: View) -> str:
+def weak_etag(view: View, minute: int | None = None) -> str:
     """Version 2's entity tag: the position, and a number that grows with confirmations.
 
-    Weak (RFC 9110, section 8.8.1), as a confirmation moves `observed_at` only.
+    Weak (RFC 9110, section 8.8.1), as a confirmation moves `observed_at` only. An answer that would be
+    another one in another minute, at the same position, has its minute too, counted since 1970.
     """
-    return f'W/"{view.position}-{view.confirmations}"'
+    moment = "" if minute is None else f"-{minute}"
+    return f'W/"{view.position}-{view.confirmations}{moment}"'
 
 
 def matches(request: AnyRequest, tag: str) -> bool:

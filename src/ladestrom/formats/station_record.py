@@ -22,8 +22,11 @@ class Position(msgspec.Struct, frozen=True):
     longitude: float
 
 
-class StationMembers(Details, frozen=True, gc=False, kw_only=True):
-    """Of a station: what an output has of its record, beside its EVSEs."""
+class StationMembers(Details, frozen=True, gc=False):
+    """Of a station: what an output has of its record, beside its EVSEs.
+
+    Not by keyword alone, as these are then served before those of `Details`.
+    """
 
     uuid: str
     revision: int

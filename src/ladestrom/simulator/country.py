@@ -11,8 +11,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
 from ladestrom.ports.registry import StationDraft
+from ladestrom.record import Access, Accessibility, Details, Hours, Opening, Payment, Place, Vehicle
 from ladestrom.simulator.companies import COMPANIES, Company, Form
 from ladestrom.simulator.towns import ROADS, TOWNS, Road, Town, Waypoint
 
@@ -106,6 +109,45 @@ FAST_SITES: Final = (
 ROAD_SITES: Final = ("Rasteplass", "Veikro", "Ladepark", "Bensinstasjon", "Fjellstue", "Turistsenter")
 
 QUARTERS: Final = ("Nord", "Øst", "Sør", "Vest")
+
+
+_ALWAYS: Final = Opening(always=True)
+_SHOP: Final = Opening(
+    hours=(*(Hours(day, "07:00", "23:00") for day in range(1, 7)), Hours(7, "10:00", "20:00"))
+)
+_OFFICE: Final = Opening(hours=tuple(Hours(day, "06:00", "18:00") for day in range(1, 6)))
+_TIME_ZONE: Final = "Europe/Oslo"
+_CARS: Final = (Vehicle.CAR,)
+_AT_ROAD: Final = Details(
+    time_zone=_TIME_ZONE,
+    opening=_ALWAYS,
+    access=Access.PUBLIC,
+    accessibility=Accessibility.ACCESSIBLE,
+    vehicles=_CARS,
+    place=Place.MOTORWAY,
+    payment=Payment(free=False, card=True, contactless=True, ad_hoc=True),
+    tariff_text="5.90 NOK/kWh",
+)
+_FAST: Final = replace(_AT_ROAD, place=Place.SHOPPING, accessibility=None)
+_SLOW: Final = Details(
+    time_zone=_TIME_ZONE,
+    opening=_ALWAYS,
+    access=Access.PUBLIC,
+    place=Place.STREET,
+    payment=Payment(free=False, ad_hoc=True),
+    tariff_text="3.50 NOK/kWh",
+)
+_AT_ROAD_TRUCKS: Final = replace(_AT_ROAD, vehicles=(Vehicle.CAR, Vehicle.TRUCK))
+_DETAILS_FAST: Final = (_FAST, _FAST, replace(_FAST, opening=_SHOP))
+_DETAILS_SLOW: Final = (
+    _SLOW,
+    _SLOW,
+    replace(_SLOW, place=Place.GARAGE, opening=_SHOP, max_height_m=2.1),
+    replace(_SLOW, place=Place.CAR_PARK, payment=Payment(free=True, ad_hoc=True), tariff_text=None),
+    replace(_SLOW, place=Place.WORKPLACE, opening=_OFFICE, access=Access.EMPLOYEES, payment=None),
+    replace(_SLOW, opening=None, access=None, payment=None, tariff_text=None),
+)
+"""What stations are to drivers, in turn. A register that says nothing is among them."""
 
 
 class _Site(NamedTuple):
@@ -211,6 +253,15 @@ def _evses(
     return tuple(evses), tuple(outlets)
 
 
+def _details(number: int, place: _Site, layout: Layout) -> Details:
+    """One of a few objects."""
+    if place.road is None:
+        known = _DETAILS_FAST if layout.fast else _DETAILS_SLOW
+        return known[number % len(known)]
+    has_trucks = any(equipment == _MCS for equipment, _, _ in layout.parts)
+    return _AT_ROAD_TRUCKS if has_trucks else _AT_ROAD
+
+
 def build(stations: int, rng: Random) -> list[StationDraft]:
     """As many stations as asked for, at most `STATIONS_MAX`; on average 5 EVSEs each.
 
@@ -250,6 +301,7 @@ def build(stations: int, rng: Random) -> list[StationDraft]:
                     city=place.near,
                     register=REGISTER,
                     native_id=str(number),
+                    details=_details(number, place, layout),
                 )
             )
         )

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from tests.e2e.serving import Serving, evse, station
 from tests.patience import DEADLINE_S, until
 from websockets.sync.client import connect
@@ -24,17 +25,41 @@ from ladestrom.edges.contract.requests import PARAMETERS
 from ladestrom.edges.contract.rows import WS, Channel, Operation
 from ladestrom.outputs import OUTPUTS, Output
 from ladestrom.outputs.map.aggregates import Aggregates
+from ladestrom.ports.registry import StationDraft
+from ladestrom.record import Access, Contact, Details, Hours, Id, Opening, Payment, Terms, Vehicle
 from ladestrom.roles.contracts import contract
 
 PACKAGE: Final = Path(ladestrom.__file__).parent
+DETAILS: Final = Details(
+    time_zone="Europe/Oslo",
+    opening=Opening(hours=(Hours(5, "22:00", "06:00"),)),
+    access=Access.PUBLIC,
+    vehicles=(Vehicle.CAR,),
+    payment=Payment(free=False, card=True),
+    ids=(Id("ocpi", "NO-FJL-7"),),
+    contact=Contact(phone="+47 00 00 00 00"),
+    derived=("time_zone",),
+)
+"""Some of what a register may say of a station."""
+
+
+def with_details(draft: StationDraft) -> StationDraft:
+    return replace(draft, station=replace(draft.station, details=DETAILS))
+
+
 WORLD: Final = (
-    station(
-        "NOR_01333",
-        "NOR",
-        (10.75, 59.91),
-        [evse("NO*ALF*E1234", party="NOALF", uid="4711"), evse("NO*FJL*E1234", party="NOFJL")],
-        operator="Fjordlys",
-        outlets=(0, 1, 1),
+    with_details(
+        station(
+            "NOR_01333",
+            "NOR",
+            (10.75, 59.91),
+            [
+                evse("NO*ALF*E1234", party="NOALF", uid="4711"),
+                replace(evse("NO*FJL*E1234", party="NOFJL"), label="2", terms=Terms(access=Access.RESIDENTS)),
+            ],
+            operator="Fjordlys",
+            outlets=(0, 1, 1),
+        )
     ),
     station("SWE_00007", "SWE", (18.07, 59.33), [evse("SE*BET*E7*1", party="SEBET")]),
 )

@@ -96,7 +96,19 @@ class TestReading:
             ({"open_now": "yes"}, "write open_now=1, or omit it"),
             *(
                 ({"min_kw": each}, "one number of kW from 0 to 10000")
-                for each in ("-1", "10001", "inf", "nan", "150,50", "22 kW", "٣", "1e99", "0x10", "9" * 9_000)
+                for each in (
+                    "-1",
+                    "10001",
+                    "inf",
+                    "nan",
+                    "150,50",
+                    "22 kW",
+                    "٣",
+                    "1e99",
+                    "1e999",
+                    "0x10",
+                    "9" * 9_000,
+                )
             ),
         ],
     )

@@ -16,6 +16,7 @@ from ladestrom import __version__
 from ladestrom.config import Settings
 from ladestrom.config.table import Server, Stream
 from ladestrom.core.access import Scope
+from ladestrom.core.features import FEATURES, features
 from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, VALUES_MAX
 from ladestrom.edges.contract import edge
 from ladestrom.edges.contract.asyncapi import asyncapi
@@ -201,20 +202,28 @@ def test_parameters_of_a_path_are_those_in_its_braces() -> None:
         ("listChargers", STATION_FILTERS),
         ("streamV1", STATION_FILTERS),
         ("streamV1Realtime", STATION_FILTERS),
-        ("listStations", EVSE_FILTERS),
-        ("listEvses", EVSE_FILTERS),
+        ("listStations", EVSE_FILTERS | FEATURES),
+        ("listEvses", EVSE_FILTERS | FEATURES),
         ("streamV2", EVSE_FILTERS),
         ("eventsV2", EVSE_FILTERS),
     ],
 )
 def test_filters_are_those_that_the_code_looks_at(operation: str, filters: frozenset[str]) -> None:
     row = next(row for row in CONTRACT.operations if row.id == operation)
-    assert set(row.parameters) & EVSE_FILTERS == filters
+    assert set(row.parameters) & (EVSE_FILTERS | FEATURES) == filters
 
 
 def test_lists_in_the_query_have_the_limit_of_the_code() -> None:
-    for name in EVSE_FILTERS - {"bbox"}:
+    for name in (EVSE_FILTERS | FEATURES) - {"bbox", "open_now", "min_kw"}:
         assert OPENAPI["components"]["parameters"][name]["schema"]["maxItems"] == VALUES_MAX
+
+
+def test_every_word_that_a_filter_by_features_has_is_understood() -> None:
+    for name in FEATURES:
+        schema = OPENAPI["components"]["parameters"][name]["schema"]
+        words = schema.get("items", schema).get("enum", [schema.get("minimum"), schema.get("maximum")])
+        for value in words:
+            assert features({name: str(value)}) != features({}), (name, value)
 
 
 def test_keys_go_into_the_query_on_paths_of_version_1_only_and_tickets_open_streams_only() -> None:

@@ -8,11 +8,14 @@ from statistics import correlation
 import pytest
 
 from ladestrom.core.access import Reach, operator_from
+from ladestrom.core.features import features
 from ladestrom.model import Station, evse_key
 from ladestrom.simulator.companies import COMPANIES
 from ladestrom.simulator.country import REGISTER, STATIONS_MAX, build
 from ladestrom.simulator.towns import ROADS, TOWNS
 
+WEDNESDAY = 1_796_212_800_000
+"""Noon in UTC."""
 ROAD_NAMES = {road.name for road in ROADS}
 
 
@@ -50,6 +53,23 @@ def test_every_evse_has_an_outlet_and_every_outlet_an_evse(stations: list[Statio
         assert station.evses
         assert {outlet.evse for outlet in station.outlets} == set(range(len(station.evses)))
         assert all(evse.station == station.uuid for evse in station.evses)
+
+
+def test_stations_say_what_drivers_ask_for_and_some_say_nothing(stations: list[Station]) -> None:
+    assert len({id(station.details) for station in stations}) < 20, "they are shared"
+    for query in (
+        {"open_now": "1"},
+        {"access": "public"},
+        {"access": "employees"},
+        {"payment": "card"},
+        {"payment": "free"},
+        {"vehicle": "truck"},
+        {"connector": "ccs", "min_kw": "150", "open_now": "1", "access": "public"},
+    ):
+        asked = features(query)
+        met = sum(bool(asked.of(station, WEDNESDAY)) for station in stations)
+        assert 0 < met < len(stations), query
+    assert any(station.details.opening is None for station in stations)
 
 
 def test_an_operator_may_report_on_its_stations_and_on_no_others(stations: list[Station]) -> None:

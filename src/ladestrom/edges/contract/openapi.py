@@ -35,10 +35,14 @@ HEADERS: Final[Mapping[str, Schema]] = {
     "WeakETag": {
         "description": (
             "The position that the answer holds, and a number that grows with confirmations and records of "
-            "stations, for `If-None-Match`. Weak: a confirmation moves `observed_at` only."
+            "stations, for `If-None-Match`. Weak: a confirmation moves `observed_at` only. With `open_now`, "
+            "the minute since 1970 that the answer is of, too."
         ),
         "required": True,
-        "schema": {"type": "string", "pattern": r'^W/"[A-Za-z0-9]{1,32}-[0-9]{1,18}-[0-9]{1,18}"$'},
+        "schema": {
+            "type": "string",
+            "pattern": r'^W/"[A-Za-z0-9]{1,32}-[0-9]{1,18}-[0-9]{1,18}(-[0-9]{1,9})?"$',
+        },
     },
     "ColumnsTag": {
         "description": "Made of the content, for `If-None-Match`.",
@@ -72,7 +76,7 @@ Where it lets visitors in, one may look without.
 **Positions.** `EPOCH-SEQ` is a place in the log. Answers about state have it as `ETag`, and honour
 `If-None-Match`: version 1 the position as it is, version 2 as a weak tag, `W/"EPOCH-SEQ-C"`, which
 stays while no status is changed or confirmed and no record of the registry changes. Within an epoch the
-number only grows; another epoch is another log.
+number only grows; another epoch is another log. Lists of what is open now have another tag in each minute.
 
 **Methods.** HEAD is answered like GET, without content, on every path that has GET, but for the stream of
 events. OPTIONS says in `Allow` what a path has.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ladestrom.core.features import FEATURES, KW_MAX, PAYMENTS, SHORT, STANDARDS
 from ladestrom.core.selection import EVSE_FILTERS, LATITUDE_MAX, LONGITUDE_MAX, STATION_FILTERS, VALUES_MAX
 from ladestrom.credentials import QUERY_NAMES, TICKET_S
 from ladestrom.edges.contract.samples import REPORTS
@@ -22,6 +23,7 @@ from ladestrom.formats.wire import POSITION
 from ladestrom.model import ADJUSTED_MAX, Status
 from ladestrom.protocols.delivery import ID_CHARACTERS_MAX
 from ladestrom.protocols.plain import CONNECTOR_MAX, IGNORED_MAX
+from ladestrom.record import Access, Vehicle
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +77,8 @@ _NAME: Final = {
     "|[A-Za-z]{3}_[0-9]{5,12}_[0-9]{2,4})$",
 }
 """What `model.evse_key` or `model.registry_key` makes a key of."""
+_KNOWN: Final = "Where the register does not say, they are not listed."
+_SHORT: Final = ", ".join(f"`{name}` ({', '.join(words)})" for name, words in SHORT.items())
 _SINCE: Final = {"type": "string", "pattern": POSITION}
 
 
@@ -148,6 +152,57 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         example=["AVAILABLE"],
         values_max=VALUES_MAX,
     ),
+    "access": Parameter(
+        name="access",
+        description=f"EVSEs that are for these. {_KNOWN}",
+        schema={"type": "string", "enum": [word.value for word in Access]},
+        example=["public"],
+        values_max=VALUES_MAX,
+    ),
+    "open_now": Parameter(
+        name="open_now",
+        description=(
+            "1: EVSEs of stations that are open, by their hours, in the minute in which the first page is "
+            f"asked for. Such an answer has another `ETag` in each minute. {_KNOWN}"
+        ),
+        schema={"type": "integer", "enum": [1]},
+        example=1,
+    ),
+    "min_kw": Parameter(
+        name="min_kw",
+        description=(
+            "EVSEs with at least this power: their `max_kw`, else that of their strongest connector. With "
+            f"`connector`, that connector has it too. {_KNOWN}"
+        ),
+        schema={"type": "number", "minimum": 0, "maximum": KW_MAX},
+        example=150,
+    ),
+    "connector": Parameter(
+        name="connector",
+        description=(
+            "EVSEs with a connector of these standards: words of OCPI 2.2.1 (ConnectorType), in any case, or "
+            f"{_SHORT}."
+        ),
+        schema={"type": "string", "enum": [*SHORT, *STANDARDS]},
+        example=["ccs"],
+        values_max=VALUES_MAX,
+    ),
+    "payment": Parameter(
+        name="payment",
+        description=f"EVSEs at which one can pay in one of these ways. {_KNOWN}",
+        schema={"type": "string", "enum": list(PAYMENTS)},
+        example=["card", "contactless"],
+        values_max=VALUES_MAX,
+    ),
+    "vehicle": Parameter(
+        name="vehicle",
+        description=(
+            "EVSEs at which these may be charged. An EVSE of which nothing is known about that is for cars."
+        ),
+        schema={"type": "string", "enum": [word.value for word in Vehicle]},
+        example=["truck"],
+        values_max=VALUES_MAX,
+    ),
     "since": Parameter(
         name="since",
         description=(
@@ -174,6 +229,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
 
 V1_FILTERS: Final = tuple(name for name in PARAMETERS if name in STATION_FILTERS)
 V2_FILTERS: Final = tuple(name for name in PARAMETERS if name in EVSE_FILTERS)
+LIST_FILTERS: Final = (*V2_FILTERS, *(name for name in PARAMETERS if name in FEATURES))
 
 WIRE_LIMITS: Final = {
     "Report.evse": {"maxLength": ID_CHARACTERS_MAX},

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ladestrom.core.access import Scope
-from ladestrom.edges.contract.requests import V2_FILTERS, Parameter, path_parameter
+from ladestrom.edges.contract.requests import LIST_FILTERS, Parameter, path_parameter
 from ladestrom.edges.contract.rows import STATE, Operation, Part, link
 from ladestrom.edges.contract.samples import CHANGED_AT, EVSE, OBSERVED_AT, OPERATOR, POSITION, SEQ, STATION
 from ladestrom.edges.contract.schemas import reference
 from ladestrom.formats.station_record import Position
 from ladestrom.model import Cause, Connector, Status
 from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail
-from ladestrom.outputs.rest_v2.lists import LIMIT, LIMIT_MAX, EvsePage, StationPage
+from ladestrom.outputs.rest_v2.lists import LIMIT, LIMIT_MAX, WALK_MINUTES_MAX, EvsePage, StationPage
+from ladestrom.record import Access, Contact, Format, Hours, Opening, Payment, PowerType, Vehicle
 
 V2_STATE: Final[Mapping[str, Any]] = {"tag": STATE, "entity_tag": "WeakETag", "cached": True}
 _STATE: Final = EvseState(
@@ -24,7 +25,9 @@ _STATE: Final = EvseState(
     changed_at=CHANGED_AT,
     source=OPERATOR,
     raw="CHARGING",
-    connectors=(Connector("IEC_62196_T2_COMBO", 150.0),),
+    connectors=(Connector("IEC_62196_T2_COMBO", 150.0, Format.CABLE, PowerType.DC),),
+    label="3",
+    max_kw=150.0,
     cause=Cause.REPORTED.value,
     uid="7381cc78-a032-4f23-a46f-3e0ebe4590ff",
     observed_at=OBSERVED_AT,
@@ -40,6 +43,14 @@ _DETAIL: Final = StationDetail(
     city="Oslo",
     register="nobil",
     native_id=STATION,
+    time_zone="Europe/Oslo",
+    opening=Opening(hours=tuple(Hours(day, "07:00", "23:00") for day in range(1, 7))),
+    access=Access.PUBLIC,
+    payment=Payment(free=False, card=True, ad_hoc=True),
+    vehicles=(Vehicle.CAR,),
+    contact=Contact(phone="+47 00 00 00 00", web="https://example.org"),
+    directions="Behind the town hall",
+    derived=("time_zone",),
     vanished_at=None,
     evses=(_STATE,),
 )
@@ -50,9 +61,12 @@ OPERATIONS: Final = (
         path="/api/v2/stations",
         id="listStations",
         also=Scope.REPORT,
-        description="With a key that only reports: what its operator may report on.",
+        description=(
+            "A station is listed where one of its EVSEs meets all filters by itself: free, CCS and 150 kW is "
+            "one EVSE. With a key that only reports: what its operator may report on."
+        ),
         summary="Stations, a page at a time, in order of their uuids",
-        parameters=(*V2_FILTERS, "limit", "cursor"),
+        parameters=(*LIST_FILTERS, "limit", "cursor"),
         has_pages=True,
         answer=reference("StationPage"),
         links={
@@ -77,9 +91,12 @@ OPERATIONS: Final = (
         path="/api/v2/evses",
         id="listEvses",
         also=Scope.REPORT,
-        description="With a key that only reports: what its operator may report on.",
+        description=(
+            "An EVSE is listed where it meets all filters by itself. With a key that only reports: what its "
+            "operator may report on."
+        ),
         summary="EVSEs, a page at a time, station by station",
-        parameters=(*V2_FILTERS, "limit", "cursor"),
+        parameters=(*LIST_FILTERS, "limit", "cursor"),
         has_pages=True,
         answer=reference("EvsePage"),
         links={
@@ -110,7 +127,10 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
     ),
     "cursor": Parameter(
         name="cursor",
-        description="`next` of the page before. A page is of the moment in which it is asked for.",
+        description=(
+            "`next` of the page before. A page is of the moment in which it is asked for. What is `open_now` "
+            f"is of the minute of the first page; then a cursor is good for {WALK_MINUTES_MAX} minutes."
+        ),
         schema={"type": "string", "pattern": "^[A-Za-z0-9_-]+={0,2}$"},
         example="Tk9SXzAxMzMz",
     ),

@@ -24,7 +24,7 @@ from ladestrom.quoting import quoted
 def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge is opened by
     """Single objects, and lists."""
     made_of = reading.view, reading.door
-    return Opened(routes=[*handlers(*made_of), *lists.handlers(*made_of)])
+    return Opened(routes=[*handlers(*made_of), *lists.handlers(*made_of, reading.clock)])
 
 
 def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ladestrom.core.view import StationState, is_listed
-from ladestrom.formats.station_record import EvseMembers, StationMembers, of_evse, of_station
+from ladestrom.formats.station_record import EvseMembers, StationMembers, connectors, of_evse, of_station
 from ladestrom.formats.wire import Observed, instant
 from ladestrom.model import Connector, Evse, Station, Status, StatusChanged
 
@@ -40,18 +40,34 @@ class StationDetail(StationMembers, frozen=True, gc=False, kw_only=True):
 
 def evse_state(evse: Evse, station: Station, held: StatusChanged | None, observed: Observed) -> EvseState:
     """One EVSE's object; UNKNOWN where nobody reported on it."""
-    index = station.evses.index(evse)
+    return evse_states(station, [(evse, held)], observed)[0]
+
+
+def evse_states(
+    station: Station, shown: Sequence[tuple[Evse, StatusChanged | None]], observed: Observed
+) -> list[EvseState]:
+    """Some of a station's EVSEs, with the changes in force."""
+    if not shown:
+        return []
+    keys = (evse.key for evse in station.evses)
+    plugs = dict(zip(keys, connectors(station), strict=True))
+    return [_evse_state(evse, station.uuid, plugs[evse.key], held, observed) for evse, held in shown]
+
+
+def _evse_state(
+    evse: Evse, uuid: str, plugs: Sequence[Connector], held: StatusChanged | None, observed: Observed
+) -> EvseState:
     change = None if held is None else held.change
     return EvseState(
         **of_evse(evse),
         evse=evse.name,
-        station=station.uuid,
+        station=uuid,
         status=Status.UNKNOWN if change is None else change.status,
         error=0 if change is None else int(change.error),
         changed_at=None if change is None else instant(change.changed_at),
         source="" if change is None else change.source,
         raw="" if change is None else change.raw,
-        connectors=tuple(outlet.connector for outlet in station.outlets if outlet.evse == index),
+        connectors=tuple(plugs),
         cause=None if change is None else change.cause.value,
         uid=evse.uid,
         observed_at=None if held is None else instant(observed(held.seq, held.change)),
@@ -67,11 +83,13 @@ def station_detail(
 ) -> StationDetail:
     """One station's object, of this revision. Without a `state` no operator may report on it."""
     changes = {} if state is None else state.changes
-    evses = []
+    shown = []
     for evse in station.evses:
         held = changes.get(evse.key)
         if is_listed(None if held is None else held.change) and may_see(evse):
-            evses.append(evse_state(evse, station, held, observed))
+            shown.append((evse, held))
     return StationDetail(
-        **of_station(station, revision), vanished_at=instant(station.vanished_at), evses=tuple(evses)
+        **of_station(station, revision),
+        vanished_at=instant(station.vanished_at),
+        evses=tuple(evse_states(station, shown, observed)),
     )

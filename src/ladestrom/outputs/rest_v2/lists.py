@@ -1,4 +1,7 @@
-"""Version 2's lists: stations and EVSEs, with the stream's filters, in pages."""
+"""Version 2's lists: stations and EVSEs, with the stream's filters and those by features, in pages.
+
+What is open now is judged by the minute in which the first page was asked for: cursors and tags have it.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,31 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.core.access import Credential, Reach, Scope
-from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
-from ladestrom.core.view import StationState, View, is_listed
+from ladestrom.core.choice import Choice, Sight
+from ladestrom.core.features import FEATURES, features
+from ladestrom.core.selection import EVSE_FILTERS, selection
+from ladestrom.core.view import StationState, View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, not_modified, weak_etag
 from ladestrom.edges.query import known, whole_number
 from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import BadRequest
 from ladestrom.formats.wire import Observed
-from ladestrom.model import Change, Evse, Station
-from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail, evse_state, station_detail
+from ladestrom.model import Evse, Millis, Station
+from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail, evse_states, station_detail
 
 T = TypeVar("T")
 
 LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000
 """Some 500 KiB of EVSEs."""
-PARAMETERS: Final = frozenset({*EVSE_FILTERS, "cursor", "limit"})
-_UUID: Final = re.compile(r"[A-Z]{3}_[0-9]{5,}", re.ASCII)
+PARAMETERS: Final = frozenset({*EVSE_FILTERS, *FEATURES, "cursor", "limit"})
+MINUTE_MS: Final = 60_000
+WALK_MINUTES_MAX: Final = 60
+"""How long after its first page a list may be gone on with, where it is of what is open now: the pages of all
+stations of a country take some minutes."""
+_CURSOR: Final = re.compile(r"([A-Z]{3}_[0-9]{5,})(?: ([0-9]{1,9}))?", re.ASCII)
+"""Station that a page ended with, and the minute since 1970 that the pages are of."""
 
 
 class StationPage(msgspec.Struct, frozen=True):
@@ -55,18 +65,24 @@ class EvsePage(msgspec.Struct, frozen=True):
 
 
 Page = StationPage | EvsePage
-Sight = Callable[[Evse], bool]
-Look = Callable[[Station, StationState, Selection, Sight | None], list[T] | None]
+Look = Callable[[Station, StationState, Choice, Sight | None], list[T] | None]
 """What a page shows of a station; None where it shows nothing of it, and does not count it."""
 
 
-def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:
+class _Asked(msgspec.Struct, frozen=True):
+    """What a request asks for."""
+
+    choice: Choice
+    minute: int | None
+    """Since 1970: what the answer is of, where it would be another one in another minute."""
+    limit: int
+    after: str
+    """The station that the page before ended with; empty for the first page."""
+
+
+def handlers(view: View, door: Doorkeeper, clock: Callable[[], Millis]) -> list[HTTPRouteHandler]:
     """The route handlers over one view."""
     observed: Observed = view.observed_at
-
-    def tag_of(view: View) -> str:
-        return weak_etag(view)
-
     walks = Walks(view, door)
 
     async def page(
@@ -74,24 +90,25 @@ def handlers(view: View, door: Doorkeeper) -> list[HTTPRouteHandler]:
     ) -> Response[Any]:
         credential = door.reads(request.headers)
         may_see = _sight(door, credential)
-        wanted, limit, after = _asked(request)
+        asked = _asked(request, clock())
+        tag_of = partial(weak_etag, minute=asked.minute)
         tag = tag_of(view)
         if may_see is None and matches(request, tag):
             return not_modified(tag)
-        found = _Found[T](limit)
+        found = _Found[T](asked.limit)
 
         def visit(state: StationState) -> None:
             station = view.station(state)
-            if station is not None and wanted.covers(station, (), state.sources()):
-                shown = look(station, state, wanted, may_see)
+            if station is not None and asked.choice.selection.covers(station, (), state.sources()):
+                shown = look(station, state, asked.choice, may_see)
                 if shown is not None:
                     found.add(state.uuid, shown)
 
         position, tag = await walks.through(
-            credential.key_id, lambda: _behind(view, after), visit, tag_of, found.fills
+            credential.key_id, lambda: _behind(view, asked.after), visit, tag_of, found.fills
         )
         items, last = found.page()
-        following = _cursor(last)
+        following = None if last is None else _cursor(last, asked.minute)
         body = msgspec.json.encode(made(position, items, following))
         # What an operator sees depends on its rights too, which change without a new position: no tag then.
         answer = await large_answer(request, body, None if may_see else tag)
@@ -118,27 +135,18 @@ def _detail(
     observed: Observed,
     station: Station,
     state: StationState,
-    wanted: Selection,
+    choice: Choice,
     may_see: Sight | None,
 ) -> list[StationDetail] | None:
-    if not _has_selected(wanted, state, station):
-        return None
-    if may_see is not None and not any(map(may_see, station.evses)):
+    if not choice.has(station, state, may_see):
         return None
     return [station_detail(station, view.records[station.uuid].seq, state, observed, may_see or _everything)]
 
 
 def _states(
-    observed: Observed, station: Station, state: StationState, wanted: Selection, may_see: Sight | None
-) -> list[EvseState]:
-    return [
-        evse_state(evse, station, held, observed)
-        for evse in station.evses
-        if (held := state.changes.get(evse.key)) is not None
-        and is_listed(held.change)
-        and (may_see is None or may_see(evse))
-        and _is_selected(wanted, held.change, station)
-    ]
+    observed: Observed, station: Station, state: StationState, choice: Choice, may_see: Sight | None
+) -> list[EvseState] | None:
+    return evse_states(station, list(choice.evses(station, state, may_see)), observed) or None
 
 
 def _sight(door: Doorkeeper, credential: Credential) -> Sight | None:
@@ -152,21 +160,40 @@ def _everything(_: Evse) -> bool:
     return True
 
 
-def _asked(request: AnyRequest) -> tuple[Selection, int, str]:
+def _asked(request: AnyRequest, now: Millis) -> _Asked:
     query = known(request.query_params.multi_items(), PARAMETERS)
     limit = whole_number(query, "limit", LIMIT, 1, LIMIT_MAX)
-    return selection(query, names=EVSE_FILTERS), limit, _after(query.get("cursor", ""))
+    selected, wanted = selection(query, names=EVSE_FILTERS), features(query)
+    after, began = _place(query.get("cursor", ""))
+    if not wanted.open_now:
+        return _Asked(Choice(selected, wanted), None, limit, after)
+    minute = now // MINUTE_MS
+    if began is not None:
+        if abs(minute - began) > WALK_MINUTES_MAX:
+            raise BadRequest(
+                f"cursor is of a list that was begun more than {WALK_MINUTES_MAX} minutes ago, and other "
+                "stations are open now; start without it"
+            )
+        minute = began
+    return _Asked(Choice(selected, wanted, minute * MINUTE_MS), minute, limit, after)
 
 
-def _after(cursor: str) -> str:
-    """The station that a page ended with; empty without a cursor."""
+def _place(cursor: str) -> tuple[str, int | None]:
+    """The station that a page ended with, and the minute that it is of; nothing without a cursor."""
+    if not cursor:
+        return "", None
     try:
-        uuid = base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii")
+        match = _CURSOR.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii"))
     except ValueError:
-        uuid = ""
-    if cursor and _UUID.fullmatch(uuid) is None:
+        match = None
+    if match is None:
         raise BadRequest("cursor is not one that this server issued; start without it")
-    return uuid
+    return match[1], None if match[2] is None else int(match[2])
+
+
+def _cursor(uuid: str, minute: int | None) -> str:
+    place = uuid if minute is None else f"{uuid} {minute}"
+    return base64.urlsafe_b64encode(place.encode()).decode()
 
 
 def _behind(view: View, after: str) -> Sequence[str]:
@@ -209,19 +236,3 @@ class _Found(Generic[T]):
                 return number
             count += len(items)
         return None
-
-
-def _has_selected(wanted: Selection, state: StationState, station: Station) -> bool:
-    """Whether one of its EVSEs passes the filters on EVSE, status and operator together."""
-    return not (wanted.status or wanted.operator) or any(
-        is_listed(held.change) and _is_selected(wanted, held.change, station)
-        for held in state.changes.values()
-    )
-
-
-def _is_selected(wanted: Selection, change: Change, station: Station) -> bool:
-    return wanted.chooses(change) and wanted.is_of(station, (change.source,))
-
-
-def _cursor(uuid: str | None) -> str | None:
-    return None if uuid is None else base64.urlsafe_b64encode(uuid.encode()).decode()

@@ -12,6 +12,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from ladestrom.core.access import VISITOR
+from ladestrom.core.features import only_of_lists
 from ladestrom.core.selection import EVSE_FILTERS, selection, values
 from ladestrom.credentials import TICKET_S, ClientAddresses, Doorkeeper, Tickets
 from ladestrom.edges.answers import AnyRequest, asked_from
@@ -112,6 +113,7 @@ def read_request(
     credential = edge.credential(headers, query_of(pairs))
     check_origin(headers, admits)
     asker = edge.admit(credential, headers, peer)
+    only_of_lists(name for name, _ in pairs)
     # A ticket is not looked at where a key is given; else it was redeemed.
     query = known((pair for pair in pairs if pair[0] != "ticket"), PARAMETERS)
     mode = _choice(query, "mode", "latest", MODES)

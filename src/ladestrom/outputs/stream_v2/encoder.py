@@ -15,6 +15,7 @@ import msgspec
 
 from ladestrom import __version__
 from ladestrom.core import digests
+from ladestrom.core.features import only_of_lists
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.formats.dialect import Message, Moved, Style, Sums
@@ -228,10 +229,15 @@ def decode_select(text: str) -> Select:
     Raises:
         msgspec.DecodeError: it is not one; says what is wrong.
         RecursionError: it is nested too deeply.
+        InvalidSelection: it filters by what only lists are filtered by.
     """
     # A struct's decoder takes what has no type for its own.
     _decode_typed(text)
-    return _decode_select(text)
+    try:
+        return _decode_select(text)
+    except msgspec.ValidationError:
+        only_of_lists(msgspec.json.decode(text))
+        raise
 
 
 Identity = tuple[str, str | msgspec.UnsetType]
