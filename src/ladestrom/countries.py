@@ -55,3 +55,11 @@ def country(text: str) -> str | None:
     (`NOR`, `SWE`, `FIN`, `DAN`), and ISO 3166-1 alpha-3 for all others.
     """
     return _TABLE.get(text.strip().upper())
+
+
+_ALPHA_2: Final = {written: alpha_2 for alpha_2, written in _TABLE.items() if len(alpha_2) == len("NO")}
+
+
+def alpha_2(letters: str) -> str | None:
+    """The alpha-2 code (ISO 3166-1) of a country, given what `country` gives."""
+    return _ALPHA_2.get(letters)

@@ -12,7 +12,18 @@ import ladestrom
 
 PACKAGE = Path(ladestrom.__file__).parent
 PURE = ("core", "protocols", "registers", "formats")
-PURE_OF_OUTPUTS = ("encoder", "messages", "activity", "history", "station_counts")
+PURE_OF_OUTPUTS = (
+    "encoder",
+    "messages",
+    "activity",
+    "history",
+    "station_counts",
+    "publication",
+    "statuses",
+    "table",
+    "words",
+    "xml",
+)
 ALSO_PURE = (
     "model.py",
     "errors.py",
