@@ -14,10 +14,12 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.drafts import fault
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Station, evse_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
+from ladestrom.record import Contact, Opening, Payment
 from ladestrom.registers import DEFAULT, REGISTERS, Limits
 
 SMALL: Final = Limits(
@@ -28,11 +30,14 @@ SMALL: Final = Limits(
     record_depth_max=6,
     outlets_max=3,
     text_chars_max=20,
+    prose_chars_max=30,
     id_chars_max=20,
     notes_max=2,
 )
 """Limits that small inputs reach."""
 
+FILLED: Final = ("nobil", "irve")
+"""Registers whose records have licence and attribution."""
 _UUID: Final = re.compile(r"[A-Z]{3}_[0-9]{5,12}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 
@@ -91,6 +96,9 @@ def _check(register: str, draft: StationDraft, limits: Limits) -> None:
     for text in (station.name, station.operator or "-", station.address or "-", station.city or "-"):
         assert 0 < len(text) <= max(limits.text_chars_max, 33)
         assert text == text.strip()
+    assert fault(draft) is None
+    if register in FILLED:
+        _check_details(station, limits)
     _check_evses(station, limits)
     places = [index for index, _ in draft.readings]
     assert places == sorted(set(places))
@@ -114,9 +122,31 @@ def _check_evses(station: Station, limits: Limits) -> None:
         assert power_kw is None or 0 < power_kw <= 10_000
 
 
+def _check_details(station: Station, limits: Limits) -> None:
+    details = station.details
+    for text in (details.brand, details.owner, details.municipality, details.region):
+        assert text is None or 0 < len(text) <= limits.text_chars_max
+    for terms in (details, *filter(None, (evse.terms for evse in station.evses))):
+        for text in (terms.access_text, terms.tariff_text):
+            assert text is None or 0 < len(text) <= limits.prose_chars_max
+        assert terms.max_height_m is None or 1 <= terms.max_height_m <= 6
+        assert terms.payment is None or terms.payment != Payment()
+    assert details.directions is None or 0 < len(details.directions) <= limits.prose_chars_max
+    assert details.opening is None or details.opening != Opening()
+    if details.opening is not None and details.opening.text is not None:
+        assert 0 < len(details.opening.text) <= limits.prose_chars_max
+    assert details.contact is None or details.contact != Contact()
+    assert details.licence
+    assert details.attribution
+    assert details.derived == ()
+    if station.evses and all(evse.terms is not None for evse in station.evses):
+        assert len({msgspec.json.encode(evse.terms) for evse in station.evses}) > 1
+
+
 def _check_text(one: StationDraft | RecordRefusal) -> None:
     text = msgspec.json.encode(one).decode()
-    assert "@" not in text
+    contact = one.station.details.contact if isinstance(one, StationDraft) else None
+    assert text.count("@") == (contact is not None and contact.email is not None)
     assert not _UNPRINTABLE.search(text)
     assert len(text) < 1 << 20
 

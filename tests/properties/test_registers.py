@@ -74,7 +74,13 @@ def attribute(choice: object, entered: object = "") -> dict[str, Any]:
 def nobil_station(number: int) -> dict[str, Any]:
     connector = {
         "4": attribute("32"),
+        "1": attribute("5"),
         "5": attribute("11"),
+        "17": attribute("1"),
+        "18": attribute("2"),
+        "19": attribute("20"),
+        "20": attribute("3"),
+        "25": attribute("1"),
         "8": attribute("0", "1"),
         "9": attribute("0", "0"),
         "16": attribute("5", "2024-05-06T05:00:00Z"),
@@ -92,8 +98,22 @@ def nobil_station(number: int) -> dict[str, Any]:
         "Land_code": "NOR",
         "International_id": f"NOR_{number:05d}",
         "ocpidb_mapping_stasjon_id": "NO#ABC#1",
+        "Zipcode": "0166",
+        "Municipality_ID": "0101",
+        "Municipality": "BY",
+        "County": "Vik",
+        "Description_of_location": "Ved kaia",
+        "Image": "17.jpg",
+        "Updated": "2024-05-06 07:08:09",
     }
-    return {"csmd": metadata, "attr": {"st": {}, "conn": {"1": connector, "2": copy.deepcopy(connector)}}}
+    own = {
+        "2": attribute("1"),
+        "3": attribute("2"),
+        "6": attribute("1", "2 timer"),
+        "7": attribute("1"),
+        "24": attribute("2", "Mo-Fr 08:00-20:00"),
+    }
+    return {"csmd": metadata, "attr": {"st": own, "conn": {"1": connector, "2": copy.deepcopy(connector)}}}
 
 
 def irve_row(station: int, point: int) -> dict[str, Any]:
@@ -111,6 +131,25 @@ def irve_row(station: int, point: int) -> dict[str, Any]:
         "prise_type_combo_ccs": "False",
         "date_maj": "2025-03-01",
         "contact_operateur": "aide@example.org",
+        "telephone_operateur": "+33 1 02 03 04 05",
+        "nom_amenageur": "Ville",
+        "id_station_local": "station 7",
+        "id_pdc_local": "point 7",
+        "implantation_station": "Voirie",
+        "code_insee_commune": "42100",
+        "horaires": "Mo-Fr 08:00-20:00",
+        "condition_acces": "Accès libre",
+        "accessibilite_pmr": "Réservé PMR",
+        "restriction_gabarit": "Hauteur maximale 2m",
+        "station_deux_roues": "False",
+        "gratuit": "False",
+        "paiement_acte": "True",
+        "paiement_cb": "True",
+        "paiement_autre": None,
+        "tarification": "0.36€",
+        "reservation": "False",
+        "observations": "Derrière la mairie",
+        "cable_t2_attache": "True",
     }
 
 

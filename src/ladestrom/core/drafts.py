@@ -31,7 +31,7 @@ from ladestrom.quoting import quoted
 from ladestrom.record import NO_DETAILS, Details
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ladestrom.ports.registry import StationDraft
 
@@ -47,6 +47,20 @@ TEXT_CHARACTERS_MAX: Final = 10_000
 """Of each text of a record."""
 DETAILS_KEPT_MAX: Final = 64
 """Details with derived time zones that are one object: those of stations of which nothing else is known."""
+RECORD_CHARACTERS_MAX: Final = 1_000_000
+"""Of all texts of a record. 2,000 EVSEs with ids, labels and terms of their own have some 600,000."""
+PARTS_MAX: Final[Mapping[str, int]] = {
+    "ids": 100,
+    "images": 100,
+    "hours": 200,
+    "openings": 1_000,
+    "closings": 1_000,
+    "vehicles": 20,
+    "capabilities": 100,
+    "derived": 100,
+}
+"""Parts of a record of which there may be several. Exceptions from the hours are most: those of holidays of
+some years."""
 INSTANT_MAX: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps."""
 
@@ -64,6 +78,7 @@ def fault(draft: StationDraft) -> str | None:
         _identity_fault(draft.station)
         or _size_fault(draft)
         or _text_fault(draft)
+        or _number_fault(draft.station)
         or _outlet_fault(draft.station)
         or _reading_fault(draft)
     )
@@ -294,7 +309,7 @@ def _outlet_fault(station: Station) -> str | None:
         if not 0 <= outlet.evse < len(station.evses):
             return f"connector {ordinal} belongs to an EVSE that is not there"
         own = outlet.connector
-        if not all(math.isfinite(each) for each in (own.max_kw, own.max_v, own.max_a) if each is not None):
+        if not all(map(_is_number, (own.max_kw, own.max_v, own.max_a))):
             return f"connector {ordinal} has a power, voltage or current that is no number"
     for index, evse in enumerate(station.evses):
         if not held_key(evse) and index not in with_outlet:
@@ -302,7 +317,26 @@ def _outlet_fault(station: Station) -> str | None:
     return None
 
 
+def _is_number(value: float | None) -> bool:
+    return value is None or math.isfinite(value)
+
+
+def _number_fault(station: Station) -> str | None:
+    for terms in (station.details, *(evse.terms for evse in station.evses)):
+        if terms is not None and not _is_number(terms.max_height_m):
+            return "its greatest height is no number"
+    for index, evse in enumerate(station.evses, 1):
+        if not _is_number(evse.max_kw):
+            return f"EVSE {index} has a power that is no number"
+    minutes = station.details.time_limit_min
+    if minutes is not None and not 0 <= minutes <= INSTANT_MAX:
+        return "its time limit is impossible"
+    return None
+
+
 def _reading_fault(draft: StationDraft) -> str | None:
+    if not NEVER <= draft.updated_at <= INSTANT_MAX:
+        return "it was updated at an impossible time"
     for index, reading in draft.readings:
         if not 0 <= index < len(draft.station.evses):
             return f"it has the status of EVSE {index + 1}, which is not there"
@@ -317,10 +351,31 @@ def _size_fault(draft: StationDraft) -> str | None:
         return f"it has {len(station.evses)} EVSEs; at most {EVSES_MAX} are taken: split it into stations"
     if len(station.outlets) > OUTLETS_MAX:
         return f"it has {len(station.outlets)} connectors; at most {OUTLETS_MAX} are taken"
-    longest = max(map(len, filter(None, _texts(draft))), default=0)
+    for what, count in _counts(station):
+        if count > PARTS_MAX[what]:
+            return f"it has {count} {what}; at most {PARTS_MAX[what]} are taken"
+    lengths = [len(text) for text in _texts(draft) if text]
+    longest, together = max(lengths, default=0), sum(lengths)
     if longest > TEXT_CHARACTERS_MAX:
         return f"one of its texts has {longest} characters; at most {TEXT_CHARACTERS_MAX} are taken"
+    if together > RECORD_CHARACTERS_MAX:
+        return f"its texts have {together} characters; at most {RECORD_CHARACTERS_MAX} are taken"
     return None
+
+
+def _counts(station: Station) -> Iterator[tuple[str, int]]:
+    """Of which parts a record may have several, and how many it has."""
+    details = station.details
+    yield from (("ids", len(details.ids)), ("images", len(details.images)), ("derived", len(details.derived)))
+    if details.opening is not None:
+        yield from ((what, len(getattr(details.opening, what))) for what in ("hours", "openings", "closings"))
+    yield "vehicles", len(details.vehicles)
+    for evse in station.evses:
+        yield "capabilities", len(evse.capabilities)
+        if evse.terms is not None:
+            yield "vehicles", len(evse.terms.vehicles)
+    for outlet in station.outlets:
+        yield "derived", len(outlet.connector.derived)
 
 
 def _texts(draft: StationDraft) -> Iterator[str | None]:
@@ -328,7 +383,9 @@ def _texts(draft: StationDraft) -> Iterator[str | None]:
     return chain(
         (station.native_id, station.name, station.operator, station.address, station.city),
         chain.from_iterable((evse.key, evse.evse_id, evse.uid, evse.party) for evse in station.evses),
-        (outlet.connector.standard for outlet in station.outlets),
+        chain.from_iterable(
+            (outlet.connector.standard, *outlet.connector.derived) for outlet in station.outlets
+        ),
         (reading.raw for _, reading in draft.readings),
         _texts_in(station.details) if station.details is not NO_DETAILS else (),
         chain.from_iterable(

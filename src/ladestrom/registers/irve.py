@@ -1,39 +1,33 @@
 """The French national register of charge points: IRVE statique 2.3, JSON lines and CSV.
 
-Knows the schema's fields. Must not know what the registry does with a station. The schema's contact fields
-(`contact_amenageur`, `contact_operateur`, `telephone_operateur`) are never read.
+Knows which rows are one station, and which of them count. Must not know what the registry does with a
+station.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ladestrom.core.coordinates import FRANCE, pair, place
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted, truth
-from ladestrom.countries import country
+from ladestrom.core.fields import Notes, Unusable, identifier, plain, quoted
+from ladestrom.core.terms import split
 from ladestrom.errors import InvalidRegister
-from ladestrom.model import Connector, Evse, Outlet, Station, evse_key
+from ladestrom.model import NEVER, Evse, Millis, Outlet, Station, evse_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
-from ladestrom.registers.irve_rows import POINT_ID, POSITION, STATION_ID, rows
+from ladestrom.record import Contact, Details, Id, Terms
+from ladestrom.registers.irve_facts import OF_STATION, Facts, Outlets, Reader
+from ladestrom.registers.irve_rows import POINT_ID, STATION_ID, rows
+from ladestrom.registers.irve_tables import date
 from ladestrom.registers.limits import DEFAULT, Limits
 from ladestrom.registers.scan import bounded
+from ladestrom.registers.wordings import Wordings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-
-_OF_STATION: Final = (
-    "nom_station",
-    "nom_enseigne",
-    "nom_operateur",
-    "adresse_station",
-    "consolidated_commune",
-    POSITION,
-)
-"""Repeated in every row of a station. `consolidated_commune` is added by the national consolidation."""
 
 _ID_FORM: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{4,33}")
 """Schema 2.3.1, `id_pdc_itinerance` and `id_station_itinerance`."""
@@ -41,36 +35,17 @@ _NO_ID: Final = frozenset({"NON CONCERNÉ", "NON CONCERNE", "NONCONCERNÉ", "NON
 """Schema 2.3.1: what stands in place of an id where a point is not open to roaming."""
 _PARTY_CHARS: Final = 5
 """Schema 2.3.1: an id begins with its country and the three characters of its operational unit."""
-_FRENCH: Final = frozenset({"FRA", "MCO"})
-
-_PLUGS: Final = (
-    ("prise_type_ef", "DOMESTIC_E", 3.7),
-    ("prise_type_2", "IEC_62196_T2", 43.0),
-    ("prise_type_combo_ccs", "IEC_62196_T2_COMBO", float("inf")),
-    ("prise_type_chademo", "CHADEMO", float("inf")),
-    ("prise_type_autre", "UNKNOWN", float("inf")),
-)
-"""The schema's plugs, their OCPI 2.2.1 ConnectorType, and the kW that each can carry as alternating current
-(16 A at 230 V in one phase, 63 A at 400 V in three)."""
-
-_WATTS_FROM: Final = 1_000.0
-"""`puissance_nominale` is in kW; a greater number is one that was entered in W."""
-_POWER_KW_MAX: Final = 10_000.0
-"""The largest plug there is, MCS, is specified for 3,750 kW."""
-
-_DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?!\d).*|(\d\d)/(\d\d)/(\d{4})(?!\d).*", re.DOTALL)
+_REGISTER: Final = "irve"
+_LOCAL: Final = "irve-local"
+_LICENCE: Final = "etalab-2.0"
+"""Licence Ouverte 2.0, by its id at SPDX."""
+_ATTRIBUTION: Final = "transport.data.gouv.fr"
+"""The national access point, which publishes the register and that licence with it."""
+_FIRST_YEAR: Final = 2010
+"""The first French points of the register are of 2010: an older date was never entered."""
 
 
-class _Facts(msgspec.Struct, frozen=True):
-    """What the rows of a station repeat."""
-
-    name: str
-    operator: str
-    address: str
-    city: str
-    position: tuple[float, float]
-    """Latitude and longitude."""
-    country: str
+_UNNOTED: Final = Notes(0)
 
 
 class _Group:
@@ -78,7 +53,7 @@ class _Group:
 
     __slots__ = ("differing", "facts", "notes", "points", "said", "updated_on")
 
-    def __init__(self, notes: Notes, facts: _Facts, said: tuple[object, ...], updated_on: str) -> None:
+    def __init__(self, notes: Notes, facts: Facts, said: tuple[object, ...], updated_on: str) -> None:
         self.notes = notes
         self.facts = facts
         self.said = said
@@ -94,7 +69,9 @@ class _Point(msgspec.Struct, frozen=True, gc=False):
     group: _Group
     written: str
     """Its id; empty where that is the key."""
-    connectors: tuple[Connector, ...]
+    local: str
+    outlets: Outlets
+    terms: Terms
     updated_on: str
     """`date_maj` as `YYYY-MM-DD`; empty, and so older than any, where it is unreadable."""
 
@@ -104,10 +81,11 @@ def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[Stat
 
     Rows with the same `id_station_itinerance` are one station, wherever they stand in the file; each is one
     EVSE. A point that occurs twice is read from its newest row by `date_maj`, of equally new ones from the
-    later; so are name, operator, address and position where the rows of a station disagree. Stations have no
-    uuid, and `native_id` is their `id_station_itinerance`. `id_pdc_local` is not kept: it is unique only
-    within its operator. A connector has the point's `puissance_nominale`, and beside a plug that carries more
-    at most what its own kind can carry.
+    later; so is what a station has once, where its rows disagree. What differs from point to point
+    (`record.Terms`) is the station's where all of its points say it. Stations have no uuid, and `native_id`
+    is their `id_station_itinerance`. `id_pdc_local` is the EVSE's uid, unique only within its operator. A
+    connector has the point's `puissance_nominale`, and beside a plug that carries more at most what its own
+    kind can carry.
 
     Text is UTF-8; a line that is not is read as Windows-1252. All points are held until the end.
 
@@ -147,8 +125,8 @@ class _Gathering:
         self._limits = limits
         self._points: dict[str, _Point] = {}
         self._groups: dict[str, _Group] = {}
-        self._connectors: dict[tuple[Connector, ...], tuple[Connector, ...]] = {}
-        self._dates: dict[str, str] = {}
+        self._reader = Reader(limits)
+        self._dates = Wordings(lambda said, _: date(said[0]), limits.notes_max)
 
     def add(self, fields: Mapping[str, object]) -> None:
         """Takes in a row.
@@ -157,27 +135,34 @@ class _Gathering:
             Unusable: nothing was taken in.
         """
         station, point = _id(fields, STATION_ID), _id(fields, POINT_ID)
-        updated_on = _date(fields.get("date_maj"))
-        updated_on = self._dates.setdefault(updated_on, updated_on)
-        said = tuple(fields.get(field) for field in _OF_STATION)
+        updated_on = self._dates.of((fields.get("date_maj"),), _UNNOTED)
+        said = tuple(map(fields.get, OF_STATION))
         group = self._groups.get(station)
         if group is None:
             notes = Notes(self._limits.notes_max)
-            facts = _facts(fields, station, point, self._limits, notes)
+            facts = self._reader.facts(fields, station, point, notes)
             group = self._groups[station] = _Group(notes, facts, said, updated_on)
         else:
             facts = group.facts
             if said != group.said:
-                facts = _facts(fields, station, point, self._limits, group.notes)
-                group.differing.update(dict.fromkeys(_differing(group.facts, facts)))
+                facts = self._reader.facts(fields, station, point, group.notes)
+                group.differing.update(dict.fromkeys(group.facts.differing(facts)))
             if updated_on >= group.updated_on:
-                group.facts, group.said, group.updated_on = _filled(facts, group.facts), said, updated_on
+                group.facts, group.said, group.updated_on = facts.filled(group.facts), said, updated_on
             else:
-                group.facts = _filled(group.facts, facts)
-        connectors = _plugs(fields, group.notes)
-        connectors = self._connectors.setdefault(connectors, connectors)
-        written = identifier(fields.get(POINT_ID))
-        self._put(point, _Point(group, "" if written == point else written, connectors, updated_on))
+                group.facts = group.facts.filled(facts)
+        written = fields.get(POINT_ID)
+        self._put(
+            point,
+            _Point(
+                group,
+                "" if written == point else identifier(written),
+                self._reader.local_id(fields, point),
+                self._reader.outlets(fields, group.notes),
+                self._reader.terms(fields, group.notes),
+                updated_on,
+            ),
+        )
 
     def _put(self, key: str, point: _Point) -> None:
         point.group.points[key] = None
@@ -200,130 +185,93 @@ class _Gathering:
                 yield RecordRefusal(native_id, str(reason))
 
     def _draft(self, native_id: str, group: _Group) -> StationDraft:
-        evses: list[Evse] = []
-        outlets: list[Outlet] = []
-        for key in group.points:
-            point = self._points[key]
-            if point.group is not group:
-                continue
-            outlets.extend(Outlet(len(evses), connector) for connector in point.connectors)
-            evses.append(Evse(key, station="", evse_id=point.written or key, party=key[:_PARTY_CHARS]))
-        if not evses:
+        points = [(key, point) for key in group.points if (point := self._points[key]).group is group]
+        if not points:
             raise Unusable("newer rows put all of its points into other stations")
+        outlets = tuple(
+            Outlet(place, connector)
+            for place, (_, point) in enumerate(points)
+            for connector in point.outlets.connectors
+        )
         if len(outlets) > self._limits.outlets_max:
             raise Unusable(f"it has more than {self._limits.outlets_max} connectors")
         if group.differing:
-            what, date = ", ".join(group.differing), group.updated_on or "no date"
-            group.notes.add(f"its rows disagree on its {what}; the row of {date} is taken")
+            what, day = ", ".join(group.differing), group.updated_on or "no date"
+            group.notes.add(f"its rows disagree on its {what}; the row of {day} is taken")
         facts = group.facts
+        terms, of_points = split([point.terms for _, point in points])
+        evses = tuple(
+            Evse(
+                key,
+                station="",
+                evse_id=point.written or key,
+                uid=point.local or None,
+                party=key[:_PARTY_CHARS],
+                max_kw=point.outlets.max_kw,
+                terms=own,
+            )
+            for (key, point), own in zip(points, of_points, strict=True)
+        )
         station = Station(
             uuid="",
             name=facts.name or native_id,
             country=facts.country,
             latitude=facts.position[0],
             longitude=facts.position[1],
-            evses=tuple(evses),
-            outlets=tuple(outlets),
+            evses=evses,
+            outlets=outlets,
             operator=facts.operator or None,
             address=facts.address or None,
             city=facts.city or None,
-            register="irve",
+            register=_REGISTER,
             native_id=native_id,
+            details=_details(facts, terms),
         )
-        return StationDraft(station, notes=group.notes.all())
+        return StationDraft(station, notes=group.notes.all(), updated_at=_instant(group.updated_on))
+
+
+def _details(facts: Facts, terms: Terms) -> Details:
+    return Details(
+        **msgspec.structs.asdict(terms),
+        ids=(Id(_LOCAL, facts.local_id),) if facts.local_id else (),
+        brand=facts.brand or None,
+        owner=facts.owner or None,
+        contact=Contact(phone=facts.phone or None, email=facts.email or None)
+        if facts.phone or facts.email
+        else None,
+        postal_code=facts.postal_code or None,
+        municipality=facts.city or None,
+        municipality_code=facts.municipality_code or None,
+        opening=facts.opening,
+        place=facts.place,
+        directions=facts.directions or None,
+        licence=_LICENCE,
+        attribution=_ATTRIBUTION,
+    )
+
+
+def _instant(day: str) -> Millis:
+    """The beginning of a day in UTC: the schema has no time of day."""
+    try:
+        instant = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+    except ValueError:
+        return NEVER
+    return NEVER if instant.year < _FIRST_YEAR else int(instant.timestamp()) * 1_000
 
 
 def _id(fields: Mapping[str, object], field: str) -> str:
     """An id of the schema as a key."""
-    written = plain(fields.get(field))
+    said = fields.get(field)
+    if isinstance(said, str) and _ID_FORM.fullmatch(said) and said not in _NO_ID:
+        return said
+    written = plain(said)
     if not written:
         raise Unusable(f"it has no {field}")
     if written.upper() in _NO_ID:
         raise Unusable(
             f"its {field} is {quoted(written)}: nothing tells it from others; it needs one of AFIREV's"
         )
-    key = evse_key(identifier(fields.get(field)))
+    key = evse_key(identifier(said))
     if not _ID_FORM.fullmatch(key):
         raise Unusable(f"its {field} {quoted(written)} is not of the schema's form (FRABCE123456)")
     return key
-
-
-def _facts(fields: Mapping[str, object], station: str, point: str, limits: Limits, notes: Notes) -> _Facts:
-    land = country(station[:2]) or country(point[:2])
-    if land is None:
-        raise Unusable(
-            f"its ids begin with {quoted(station[:2])} and {quoted(point[:2])}, which are no countries"
-        )
-    longitude, latitude = pair(fields.get(POSITION))
-    where = place(latitude, longitude, FRANCE if land in _FRENCH else ())
-    if where.note:
-        notes.add(where.note)
-
-    def text(field: str, what: str) -> str:
-        return clean(fields.get(field), what, limits.text_chars_max, notes)
-
-    brand = text("nom_enseigne", "brand")
-    return _Facts(
-        name=text("nom_station", "name") or brand,
-        operator=text("nom_operateur", "operator") or brand,
-        address=text("adresse_station", "address"),
-        city=text("consolidated_commune", "city"),
-        position=(where.latitude, where.longitude),
-        country=land,
-    )
-
-
-def _differing(these: _Facts, those: _Facts) -> list[str]:
-    """What both say, and say differently."""
-    return [
-        field
-        for field in _Facts.__struct_fields__
-        if getattr(these, field) and getattr(those, field) and getattr(these, field) != getattr(those, field)
-    ]
-
-
-def _filled(newer: _Facts, older: _Facts) -> _Facts:
-    """The newer, with what it does not say filled in from the older."""
-    if newer is older:
-        return newer
-    return _Facts(*(getattr(newer, field) or getattr(older, field) for field in _Facts.__struct_fields__))
-
-
-def _plugs(fields: Mapping[str, object], notes: Notes) -> tuple[Connector, ...]:
-    power_kw = _power_kw(fields.get("puissance_nominale"), notes)
-    plugs: list[tuple[str, float]] = []
-    for field, standard, carries_kw in _PLUGS:
-        has = truth(fields.get(field))
-        if has is None:
-            notes.add(f"{field} {quoted(fields.get(field))} is neither true nor false; false is taken")
-        elif has:
-            plugs.append((standard, carries_kw))
-    if not plugs:
-        notes.add("a point names no plug; it has one of an unknown kind")
-        return (Connector("UNKNOWN", power_kw),)
-    most_kw = max(carries_kw for _, carries_kw in plugs)
-    return tuple(
-        Connector(standard, min(power_kw, carries_kw) if power_kw and carries_kw < most_kw else power_kw)
-        for standard, carries_kw in plugs
-    )
-
-
-def _power_kw(said: object, notes: Notes) -> float | None:
-    if said is None or said == "":
-        return None
-    power_kw = decimal(said)
-    if power_kw is not None and power_kw > _WATTS_FROM:
-        notes.add(f"the power {quoted(said)} is taken for watts")
-        power_kw /= 1_000
-    if power_kw is None or not 0 < power_kw <= _POWER_KW_MAX:
-        notes.add(f"the power {quoted(said)} is not valid and was ignored")
-        return None
-    return round(power_kw, 3)
-
-
-def _date(said: object) -> str:
-    match = _DATE.fullmatch(plain(said))
-    if match is None:
-        return ""
-    year, month, day = match.group(1, 2, 3) if match[1] else match.group(6, 5, 4)
-    return f"{year}-{month}-{day}"

@@ -33,19 +33,41 @@ class _Fields(TypedDict, total=False):
     """What is read of a row; a source may write anything into them."""
 
     id_station_itinerance: Any
+    id_station_local: Any
     id_pdc_itinerance: Any
+    id_pdc_local: Any
     nom_station: Any
     nom_enseigne: Any
     nom_operateur: Any
+    nom_amenageur: Any
+    contact_operateur: Any
+    telephone_operateur: Any
     adresse_station: Any
+    code_postal: Any
+    consolidated_code_postal: Any
+    code_insee_commune: Any
     consolidated_commune: Any
     coordonneesXY: Any
+    implantation_station: Any
+    horaires: Any
+    condition_acces: Any
+    accessibilite_pmr: Any
+    restriction_gabarit: Any
+    station_deux_roues: Any
+    gratuit: Any
+    paiement_acte: Any
+    paiement_cb: Any
+    paiement_autre: Any
+    tarification: Any
+    reservation: Any
+    observations: Any
     puissance_nominale: Any
     prise_type_ef: Any
     prise_type_2: Any
     prise_type_combo_ccs: Any
     prise_type_chademo: Any
     prise_type_autre: Any
+    cable_t2_attache: Any
     date_maj: Any
 
 

@@ -26,6 +26,9 @@ class Limits(msgspec.Struct, frozen=True):
     """Of one station. The largest sites have about 300 connectors."""
     text_chars_max: int = 255
     """Of a name, an operator, an address, a city: what OCPI 2.2.1, section 8.3.1, allows a name."""
+    prose_chars_max: int = 512
+    """Of a description, a tariff, opening hours or conditions in words: what OCPI 2.2.1, section 16.3, allows
+    a text that is shown."""
     id_chars_max: int = 64
     """OCPI 2.2.1, section 8.3.2: 48 characters for an EVSE id, 36 for a uid; OCPI 2.1.1: 39."""
     notes_max: int = 20

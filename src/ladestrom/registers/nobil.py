@@ -1,7 +1,7 @@
 """NOBIL's register of stations, API version 3: `datadump.php` and `search.php`, JSON and XML.
 
-Knows NOBIL's records. Must not know what the registry does with a station. Of NOBIL's contact data, comments
-and descriptions nothing is kept, and of its attributes only what a status service needs.
+Knows NOBIL's stations, EVSEs and connectors. Must not know what the registry does with a station. NOBIL's
+`Contact_info`, `User_comment` and the names of people who enter stations are never read.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from ladestrom.core.coordinates import NORDIC, pair, place
 from ladestrom.core.fields import Notes, Unusable, clean, identifier, plain, quoted
+from ladestrom.core.terms import split
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import (
     NEVER,
-    Connector,
     Evse,
-    Millis,
     Outlet,
     Reading,
     Station,
@@ -29,9 +29,11 @@ from ladestrom.model import (
     local_key,
 )
 from ladestrom.ports.registry import RecordRefusal, StationDraft
+from ladestrom.record import Terms
 from ladestrom.registers import nobil_json, nobil_xml
 from ladestrom.registers import nobil_tables as tables
 from ladestrom.registers.limits import DEFAULT, Limits
+from ladestrom.registers.nobil_facts import Reader, choice, entered, instant, mapping, updated_at
 from ladestrom.registers.scan import bounded
 
 if TYPE_CHECKING:
@@ -59,10 +61,6 @@ _ID_CHARACTERS: Final = re.compile(r"[!-?A-~][ -?A-~]*")
 _OCPI_LOCATION: Final = re.compile(r"([A-Z]{2})#([A-Z0-9]{3})#.*", re.IGNORECASE | re.ASCII)
 _UID_CHARS_MIN: Final = 6
 """A shorter uid is a number within its station, as dumps of 2021 have them."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_YEAR: Final = 2010
-"""The year in which NOBIL began: older timestamps are clocks that were never set."""
 
 
 class _Identity(NamedTuple):
@@ -98,6 +96,7 @@ def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[Stat
     Source: NOBIL API version 3 (`chargerstations`, `csmd`, `attr`).
     """
     seen: set[str] = set()
+    reader = Reader(limits)
     for number, record in enumerate(_records(bounded(chunks, limits), limits), start=1):
         if number > limits.records_max:
             raise InvalidRegister(f"the file has more than {limits.records_max} stations")
@@ -106,9 +105,9 @@ def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[Stat
             continue
         name = f"record {number}"
         try:
-            metadata = _lowered(_mapping(_mapping(record).get("csmd")))
+            metadata = _lowered(mapping(mapping(record).get("csmd")))
             name, land = _identity(metadata)
-            draft = _draft(metadata, _mapping(_mapping(record).get("attr")), name, land, limits)
+            draft = _draft(metadata, mapping(mapping(record).get("attr")), name, land, reader, limits)
         except Unusable as reason:
             yield RecordRefusal(name, str(reason))
             continue
@@ -130,10 +129,6 @@ def _records(chunks: Iterator[bytes], limits: Limits) -> Iterator[object]:
     if head[:1] in b"<\xfe\xff":
         return nobil_xml.records(document, limits)
     raise InvalidRegister("the file is neither JSON nor XML")
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _lowered(metadata: Mapping[str, object]) -> dict[str, object]:
@@ -163,6 +158,7 @@ def _draft(
     attributes: Mapping[str, object],
     uuid: str,
     land: str | None,
+    reader: Reader,
     limits: Limits,
 ) -> StationDraft:
     notes = Notes(limits.notes_max)
@@ -176,7 +172,9 @@ def _draft(
         notes.add(where.note)
 
     connectors = _connectors(attributes.get("conn"), limits, notes)
+    own = _by_type(attributes.get("st"))
     points = _points(connectors, uuid, _party_of_location(metadata), limits, notes)
+    terms, of_evses, capabilities = _terms(points, connectors, own, reader, notes)
     evse_of = {index: number for number, point in enumerate(points) for index in point.connectors}
 
     def text(field: str, what: str) -> str:
@@ -186,31 +184,57 @@ def _draft(
     name = text("name", "name")
     if not name:
         notes.add("it has no name; its address, else its id, stands for it")
+    outlets = [
+        reader.connector(connector, f"connector {index}", notes)
+        for index, connector in enumerate(connectors, start=1)
+    ]
     station = Station(
         uuid=uuid,
         name=name or address or uuid,
         country=land,
         latitude=where.latitude,
         longitude=where.longitude,
-        evses=tuple(point.evse for point in points),
-        outlets=tuple(
-            Outlet(evse_of[index], _connector(connector, f"connector {index + 1}", limits, notes))
-            for index, connector in enumerate(connectors)
+        evses=tuple(
+            msgspec.structs.replace(
+                point.evse,
+                capabilities=can,
+                terms=of_evse,
+            )
+            for point, of_evse, can in zip(points, of_evses, capabilities, strict=True)
         ),
+        outlets=tuple(Outlet(evse_of[index], connector) for index, connector in enumerate(outlets)),
         operator=text("operator", "operator") or text("owned_by", "operator") or None,
         address=address[: limits.text_chars_max] or None,
         city=text("city", "city") or None,
         register="nobil",
         native_id=native if _ID.fullmatch(native := plain(metadata.get("id"))) else uuid,
+        details=reader.details(metadata, own, terms, notes),
     )
-    updated_at = _instant(plain(metadata.get("updated")))
+    updated = updated_at(metadata.get("updated"))
     return StationDraft(
-        station,
-        _readings(points, connectors, notes),
-        notes.all(),
-        # Norwegian local time: it only tells which of two records is the newer.
-        NEVER if updated_at is None else updated_at,
+        station, _readings(points, connectors, notes), notes.all(), NEVER if updated is None else updated
     )
+
+
+def _terms(
+    points: Sequence[_Point],
+    connectors: Sequence[Mapping[str, object]],
+    station: Mapping[str, object],
+    reader: Reader,
+    notes: Notes,
+) -> tuple[Terms, tuple[Terms | None, ...], list[tuple[str, ...]]]:
+    """The terms of the station; those of its EVSEs, where they differ; the EVSEs' capabilities.
+
+    What the connectors of an EVSE say differently, the EVSE does not say.
+    """
+    every: list[Terms] = []
+    capabilities: list[tuple[str, ...]] = []
+    for point in points:
+        said = [reader.of_connector(connectors[index], notes) for index in point.connectors]
+        terms, _ = split([one.terms for one in said])
+        every.append(reader.with_access(station, terms, notes))
+        capabilities.append(tuple(dict.fromkeys(word for one in said for word in one.capabilities)))
+    return *split(every), capabilities
 
 
 def _connectors(conn: object, limits: Limits, notes: Notes) -> list[Mapping[str, object]]:
@@ -231,7 +255,7 @@ def _connectors(conn: object, limits: Limits, notes: Notes) -> list[Mapping[str,
     if len(found) > limits.outlets_max:
         raise Unusable(f"it has more than {limits.outlets_max} connectors")
     connectors = [_by_type(connector) for connector in found]
-    if all(_choice(connector, tables.CONNECTOR)[0] in tables.FUELS for connector in connectors):
+    if all(choice(connector, tables.CONNECTOR)[0] in tables.FUELS for connector in connectors):
         raise Unusable("it dispenses fuel, not electricity")
     return connectors
 
@@ -245,32 +269,8 @@ def _by_type(connector: object) -> Mapping[str, object]:
     if isinstance(connector, Mapping):
         return connector
     if isinstance(connector, list):
-        return {plain(_mapping(one).get("attrtypeid")): one for one in connector}
+        return {plain(mapping(one).get("attrtypeid")): one for one in connector}
     return {}
-
-
-def _choice(connector: Mapping[str, object], kind: str) -> tuple[str, str]:
-    """The id and the text of an attribute that has a list of values."""
-    attribute = _mapping(connector.get(kind))
-    return plain(attribute.get("attrvalid")), plain(attribute.get("trans"))[:255]
-
-
-def _entered(connector: Mapping[str, object], kind: str) -> str:
-    """What was entered for an attribute without a list of values."""
-    return plain(_mapping(connector.get(kind)).get("attrval"))
-
-
-def _connector(attributes: Mapping[str, object], what: str, limits: Limits, notes: Notes) -> Connector:
-    number, text = _choice(attributes, tables.CONNECTOR)
-    standard = tables.standard(number, text)
-    if number in tables.COMBINED:
-        notes.add(f"type {number}, several plugs in one connector, is taken as {standard}")
-    elif standard == tables.UNKNOWN and number not in tables.STANDARDS:
-        said = text or number
-        notes.add(f"{what} is of an unknown type {quoted(said)}" if said else f"{what} names no type")
-    number, text = _choice(attributes, tables.CAPACITY)
-    power_kw = tables.power_kw(number, text[: limits.text_chars_max])
-    return Connector(standard, power_kw)
 
 
 def _points(
@@ -330,7 +330,7 @@ def _ids(connector: Mapping[str, object], limits: Limits, notes: Notes) -> _Iden
     """
     evse_id = uid = ""
     for kind in (tables.EVSE_ID, tables.EVSE_UID):
-        said = _mapping(connector.get(kind)).get("attrval")
+        said = mapping(connector.get(kind)).get("attrval")
         value = identifier(said)
         if not plain(said):
             continue
@@ -378,7 +378,7 @@ def _readings(
 def _reading(connector: Mapping[str, object], key: str, what: str, notes: Notes) -> Reading | None:
     """Attributes 8, 9 and 16; None where they do not say what was the case when."""
     said, failed = (
-        _entered(connector, kind) or _choice(connector, kind)[0]
+        entered(connector, kind) or choice(connector, kind)[0]
         for kind in (tables.CONNECTOR_STATUS, tables.ERROR_STATUS)
     )
     if not said and not failed:
@@ -389,22 +389,8 @@ def _reading(connector: Mapping[str, object], key: str, what: str, notes: Notes)
         if said:
             notes.add(f"{what} has an unknown status {quoted(said)}; it is not used")
         return None
-    observed_at = _instant(_entered(connector, tables.TIMESTAMP))
+    observed_at = instant(entered(connector, tables.TIMESTAMP))
     if observed_at is None:
         notes.add(f"{what} has a status without a readable time; it is not used")
         return None
     return Reading(key, status, error, observed_at, clean(f"{said}/{failed}", "status", 40, notes))
-
-
-def _instant(text: str) -> Millis | None:
-    """An ISO 8601 date and time; UTC where it names no offset."""
-    if not 19 <= len(text) <= 40:  # noqa: PLR2004 - from seconds without offset to more digits than any clock has
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=UTC)
-        observed_at = (instant - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError):
-        return None
-    return observed_at if instant.year >= _FIRST_YEAR else None

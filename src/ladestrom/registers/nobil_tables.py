@@ -6,15 +6,28 @@ Knows what the numbers mean. Must not know how a document carries them.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from ladestrom.model import Status
+from ladestrom.record import Access, Place, PowerType, Vehicle
 
+ACCESSIBILITY: Final = "1"
+"""How a vehicle is let in to charge: freely, with a key, against payment. Not about people."""
+AVAILABILITY: Final = "2"
+LOCATION: Final = "3"
 CONNECTOR: Final = "4"
 CAPACITY: Final = "5"
+TIME_LIMIT: Final = "6"
+PARKING_FEE: Final = "7"
 CONNECTOR_STATUS: Final = "8"
 ERROR_STATUS: Final = "9"
 TIMESTAMP: Final = "16"
+VEHICLE_TYPE: Final = "17"
+RESERVABLE: Final = "18"
+PAYMENT_METHOD: Final = "19"
+CHARGE_MODE: Final = "20"
+OPEN_24_H: Final = "24"
+FIXED_CABLE: Final = "25"
 EVSE_UID: Final = "27"
 EVSE_ID: Final = "28"
 
@@ -138,3 +151,148 @@ def power_kw(number: str, text: str) -> float | None:
         if not _LESS_THAN.search(text, 0, match.start())
     ]
     return max((power for power in powers if 0 < power <= POWER_KW_MAX), default=None)
+
+
+ACCESS: Final = {
+    "1": Access.PUBLIC,
+    "2": Access.VISITORS,
+    "3": Access.EMPLOYEES,
+    "4": Access.APPOINTMENT,
+    "5": Access.RESIDENTS,
+}
+"""Attribute 2."""
+ACCESS_WORDS: Final = {
+    "public": Access.PUBLIC,
+    "visitors": Access.VISITORS,
+    "employees": Access.EMPLOYEES,
+    "by appointment": Access.APPOINTMENT,
+    "residents": Access.RESIDENTS,
+}
+
+PLACES: Final = {
+    "1": Place.STREET,
+    "2": Place.CAR_PARK,
+    "3": Place.TRANSPORT_HUB,
+    "4": Place.SHOPPING,
+    "5": Place.TRANSPORT_HUB,
+    "6": Place.HOSPITALITY,
+    "7": Place.FUEL_STATION,
+}
+"""Attribute 3; 3 is an airport."""
+PLACE_WORDS: Final = {
+    "street": Place.STREET,
+    "car park": Place.CAR_PARK,
+    "airport": Place.TRANSPORT_HUB,
+    "shopping center": Place.SHOPPING,
+    "transport hub": Place.TRANSPORT_HUB,
+    "hotel & restaurants": Place.HOSPITALITY,
+    "hotels & restaurants": Place.HOSPITALITY,
+    "gas station": Place.FUEL_STATION,
+    "energy station": Place.FUEL_STATION,
+}
+
+RFID: Final = ("4", "rfid")
+PAYMENT: Final = ("5", "payment")
+"""Attribute 1: id and name."""
+
+_VEHICLES: Final = (
+    (re.compile(r"\b(?:cars?|vans?)\b"), Vehicle.CAR),
+    (re.compile(r"\btrucks?\b"), Vehicle.TRUCK),
+    (re.compile(r"\bbus(?:es)?\b"), Vehicle.BUS),
+    (re.compile(r"\b(?:mopeds?|motorcycles?)\b"), Vehicle.MOTORCYCLE),
+    (re.compile(r"\b(?:bikes?|bicycles?)\b"), Vehicle.BICYCLE),
+)
+_BANK_CARD: Final = re.compile(
+    r"\b(?:visa|mastercard|american express|diners|(?:bank|debit|credit) ?cards?)\b"
+)
+_OTHER_PAYMENT: Final = re.compile(r"phone|charging card|subscription|coin|miscellaneous|other")
+
+_YES_NO: Final = {"1": True, "2": False, "yes": True, "no": False}
+_MINUTES: Final = re.compile(
+    r"(?:max\.?\s*)?(\d{1,4})\s*(?:(m|min|minutes?|minutter|minuter)|(h|t|tim|hours?|timer?|timmar?|timme))\.?",
+    re.IGNORECASE,
+)
+
+_DIRECT: Final = re.compile(r"\bdc\b|vdc\b")
+_PHASES: Final = re.compile(r"\b([13])-phase\b")
+_VOLTS: Final = re.compile(r"\b(\d{2,4})\s?v(?:dc)?\b")
+_AMPERES: Final = re.compile(r"\bmax\s(\d{1,4})\s?a\b")
+_ONE_PHASE: Final = frozenset({"7", "8"})
+_THREE_PHASES: Final = frozenset({"10", "11", "12", "16", "17", "18"})
+_SEVERAL: Final = frozenset({"20", "21"})
+_BETWEEN_PHASES: Final = {400.0: 230.0}
+"""IEC 60038, table 1: three phases of 400 V have 230 V to neutral. Those of 230 V have no neutral."""
+MODE_4: Final = "4"
+"""Attribute 20: direct current (IEC 61851-1, section 6.2)."""
+CABLE_ONLY: Final = frozenset({"IEC_62196_T2_COMBO", "CHADEMO", "TESLA_R", "TESLA_S", "MCS"})
+"""Kinds that are never a socket."""
+DIRECT_ONLY: Final = frozenset({"IEC_62196_T2_COMBO", "CHADEMO", "MCS"})
+
+
+def yes_no(number: str, text: str) -> bool | None:
+    """An attribute that is 1, yes, or 2, no."""
+    known = _YES_NO.get(number)
+    return _YES_NO.get(text.casefold()) if known is None else known
+
+
+def vehicles(text: str) -> tuple[Vehicle, ...]:
+    """Attribute 17, by its text: its numbers meant other things ten years ago. `All vehicles` is what was
+    entered for all of them, and names none.
+    """
+    words = text.casefold()
+    return tuple(vehicle for pattern, vehicle in _VEHICLES if pattern.search(words))
+
+
+def is_by_card(text: str) -> bool | None:
+    """Attribute 19: whether a debit or credit card is among the ways to pay."""
+    return True if _BANK_CARD.search(text.casefold()) else None
+
+
+def is_otherwise(text: str) -> bool | None:
+    """Attribute 19: whether something else is, such as a telephone or a card of the operator's."""
+    return True if _OTHER_PAYMENT.search(text.casefold()) else None
+
+
+def minutes(text: str) -> int | None:
+    """Attribute 6, as it was entered: a number of minutes or hours and nothing else."""
+    match = _MINUTES.fullmatch(text)
+    if match is None or not int(match[1]):
+        return None
+    return int(match[1]) * (1 if match[2] else 60)
+
+
+class Current(NamedTuple):
+    """What attribute 5 says of the electricity beside its power."""
+
+    power_type: PowerType | None = None
+    max_v: float | None = None
+    max_a: float | None = None
+
+
+def current(number: str, text: str, mode: str, standard_: str) -> Current:
+    """The kind of electricity of attribute 5, by its text, else by its id, else by the charge mode; of a
+    capacity that names both kinds that which the connector's standard takes.
+    """
+    words = text.casefold()
+    phases = set(_PHASES.findall(words))
+    is_direct = bool(_DIRECT.search(words))
+    if is_direct and phases:
+        return Current(PowerType.DC if standard_ in DIRECT_ONLY else None)
+    if is_direct or len(phases) == 1:
+        kind = PowerType.DC if is_direct else _OF_PHASES[phases.pop()]
+    elif number in _ONE_PHASE:
+        kind = PowerType.AC_1_PHASE
+    elif number in _THREE_PHASES:
+        kind = PowerType.AC_3_PHASE
+    elif (number in POWERS_KW and number not in _SEVERAL) or mode == MODE_4:
+        kind = PowerType.DC
+    else:
+        return Current()
+    volts, amperes = _VOLTS.findall(words), _AMPERES.findall(words)
+    max_v = float(volts[0]) if len(volts) == 1 else None
+    if kind is PowerType.AC_3_PHASE and max_v is not None:
+        max_v = _BETWEEN_PHASES.get(max_v)
+    return Current(kind, max_v or None, (float(amperes[0]) if len(amperes) == 1 else None) or None)
+
+
+_OF_PHASES: Final = {"1": PowerType.AC_1_PHASE, "3": PowerType.AC_3_PHASE}

@@ -24,6 +24,7 @@ _ERROR: Final = "error"
 _METADATA: Final = ("metadata", "csmd")
 _ATTRIBUTES: Final = ("attributes", "attr")
 _CONNECTORS: Final = ("connectors", "conn", "connector")
+_OF_STATION: Final = ("station", "stations", "st")
 _ATTRIBUTE_FIELDS: Final = ("attrvalid", "trans", "attrval")
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
 
@@ -136,8 +137,8 @@ def _lowered(tag: str) -> str:
 
 
 def records(chunks: Iterable[bytes], limits: Limits) -> Iterator[dict[str, object] | str]:
-    """The stations, each `{"csmd": {...}, "attr": {"conn": {...}}}` with names in lower case; for one over a
-    limit, the reason.
+    """The stations, each `{"csmd": {...}, "attr": {"st": {...}, "conn": {...}}}` with names in lower case;
+    for one over a limit, the reason.
 
     Raises:
         InvalidRegister: it is no well-formed XML, holds no list of stations, an error of NOBIL's, or a
@@ -163,7 +164,11 @@ def _record(station: _Element) -> dict[str, object]:
     csmd: dict[str, object] = dict(metadata.attributes)
     for child in metadata.children:
         csmd[child.name] = child.text
-    return {"csmd": csmd, "attr": {"conn": _connectors(attributes)}}
+    own = attributes.first(_OF_STATION)
+    return {
+        "csmd": csmd,
+        "attr": {"st": {} if own is None else _attributes(own), "conn": _connectors(attributes)},
+    }
 
 
 def _connectors(attributes: _Element) -> dict[str, object]:

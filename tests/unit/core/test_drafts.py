@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from itertools import zip_longest
 from typing import Any
 
@@ -14,9 +15,10 @@ from ladestrom.core import electrical
 from ladestrom.core.drafts import completed, doubled_key, fault, fingerprint, joined, supersedes
 from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status, evse_key
 from ladestrom.ports.registry import StationDraft
-from ladestrom.record import Details, Format, Id, Opening, Terms
+from ladestrom.record import Contact, Details, Format, Hours, Id, Opening, Span, Terms, Vehicle
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
+SPAN = Span("2025-12-24T12:00:00Z", "2025-12-27T00:00:00Z")
 
 
 def draft(**changes: Any) -> StationDraft:
@@ -32,7 +34,8 @@ def draft(**changes: Any) -> StationDraft:
         native_id="FRABCP1",
     )
     readings = changes.pop("readings", ())
-    return StationDraft(msgspec.structs.replace(station, **changes), readings)
+    updated_at = changes.pop("updated_at", -1)
+    return StationDraft(msgspec.structs.replace(station, **changes), readings, updated_at=updated_at)
 
 
 def reading(status: Status = Status.AVAILABLE, observed_at: int = 1000, raw: str = "0") -> Reading:
@@ -81,6 +84,45 @@ def test_a_draft_in_order_has_no_fault() -> None:
         ({"readings": ((0, reading(observed_at=-2)),)}, "impossible time"),
         ({"readings": ((0, reading(observed_at=2**53)),)}, "impossible time"),
         ({"readings": ((0, reading(raw="\udc00")),)}, "cannot be kept"),
+        ({"details": Details(ids=(Id("irve", "1"),) * 101)}, "it has 101 ids; at most 100 are taken"),
+        ({"details": Details(images=("https://example.org/1",) * 101)}, "101 images"),
+        ({"details": Details(derived=("time_zone",) * 101)}, "101 derived"),
+        ({"details": Details(vehicles=(Vehicle.CAR,) * 21)}, "21 vehicles"),
+        ({"details": Details(opening=Opening(hours=(Hours(1, "08:00", "09:00"),) * 201))}, "201 hours"),
+        ({"details": Details(opening=Opening(openings=(SPAN,) * 1_001))}, "1001 openings"),
+        ({"details": Details(opening=Opening(closings=(SPAN,) * 1_001))}, "1001 closings"),
+        ({"evses": (Evse("FRS63E1", "", capabilities=("X",) * 101),), "outlets": ()}, "101 capabilities"),
+        (
+            {"evses": (Evse("FRS63E1", "", terms=Terms(vehicles=(Vehicle.CAR,) * 21)),), "outlets": ()},
+            "21 vehicles",
+        ),
+        ({"outlets": (Outlet(2, Connector("X", derived=("max_v",) * 101)),)}, "101 derived"),
+        ({"details": Details(directions="x" * 10_001)}, "at most 10000"),
+        (
+            {"evses": (Evse("FRS63E1", "", terms=Terms(tariff_text="x" * 9_000)),) * 112, "outlets": ()},
+            "its texts have 1008800 characters; at most 1000000 are taken",
+        ),
+        ({"details": Details(max_height_m=math.nan)}, "its greatest height is no number"),
+        (
+            {"evses": (Evse("FRS63E1", "", terms=Terms(max_height_m=math.inf)),), "outlets": ()},
+            "its greatest height is no number",
+        ),
+        (
+            {"evses": (Evse("FRS63E1", "", max_kw=math.inf),), "outlets": ()},
+            "EVSE 1 has a power that is no number",
+        ),
+        (
+            {"outlets": (Outlet(2, Connector("X", max_v=math.nan)),)},
+            "voltage or current that is no number",
+        ),
+        (
+            {"outlets": (Outlet(2, Connector("X", max_a=math.inf)),)},
+            "voltage or current that is no number",
+        ),
+        ({"details": Details(time_limit_min=-1)}, "its time limit is impossible"),
+        ({"details": Details(time_limit_min=2**53)}, "its time limit is impossible"),
+        ({"updated_at": 2**53}, "it was updated at an impossible time"),
+        ({"updated_at": -2}, "it was updated at an impossible time"),
     ],
 )
 def test_what_no_database_should_get_is_a_fault_that_says_what_it_is(
@@ -89,6 +131,90 @@ def test_what_no_database_should_get_is_a_fault_that_says_what_it_is(
     told = fault(draft(**changes))
     assert told is not None
     assert words in told
+
+
+def with_each_text(value: Any, by: str) -> Iterator[tuple[str, Any]]:
+    """The value with each of its texts replaced, one at a time, and where that text was."""
+    if isinstance(value, str) and not isinstance(value, Enum):
+        yield "", by
+    elif isinstance(value, tuple):
+        for index, part in enumerate(value):
+            for where, other in with_each_text(part, by):
+                yield f"[{index}]{where}", (*value[:index], other, *value[index + 1 :])
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            for where, other in with_each_text(getattr(value, name), by):
+                yield f".{name}{where}", msgspec.structs.replace(value, **{name: other})
+
+
+TEXTS_OF_TERMS: dict[str, Any] = {"access_text": "x", "tariff_text": "x"}
+FULL = draft(
+    operator="x",
+    address="x",
+    city="x",
+    evses=(
+        Evse(
+            "FRABCE1",
+            "",
+            evse_id="FRABCE1",
+            uid="x",
+            party="FRABC",
+            label="x",
+            floor="x",
+            capabilities=("x",),
+            terms=Terms(**TEXTS_OF_TERMS),
+        ),
+    ),
+    outlets=(Outlet(0, Connector("x", derived=("x",))),),
+    details=Details(
+        **TEXTS_OF_TERMS,
+        ids=(Id("x", "x"),),
+        brand="x",
+        owner="x",
+        contact=Contact(phone="x", email="x", web="x"),
+        postal_code="x",
+        municipality="x",
+        municipality_code="x",
+        region="x",
+        time_zone="x",
+        opening=Opening(hours=(Hours(1, "x", "x"),), openings=(SPAN,), closings=(SPAN,), text="x"),
+        images=("x",),
+        directions="x",
+        licence="x",
+        attribution="x",
+        derived=("x",),
+    ),
+)
+REPLACED_BY_THE_STORE = {".register", ".evses[0].station"}
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud83d", "x" * 10_001], ids=["NUL", "surrogate", "long"])
+def test_no_text_of_a_record_may_be_long_or_have_what_cannot_be_kept(text: str) -> None:
+    assert fault(FULL) is None
+    changed = dict(with_each_text(FULL.station, text))
+    assert len(changed) > 40
+    passed = {
+        where
+        for where, station in changed.items()
+        if fault(msgspec.structs.replace(FULL, station=station)) is None
+    }
+    assert passed == REPLACED_BY_THE_STORE
+
+
+def optional_texts(kind: type[msgspec.Struct]) -> set[str]:
+    """The members of a part of a record that are texts, alone or in lists."""
+    return {
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if field.type in {str | None, tuple[str, ...]}
+    }
+
+
+def test_the_record_above_has_every_text_that_there_is() -> None:
+    details = FULL.station.details
+    for part in (details, FULL.station.evses[0], FULL.station.outlets[0].connector, details.contact):
+        assert part is not None
+        assert {name for name in optional_texts(type(part)) if not getattr(part, name)} == set()
 
 
 def test_a_station_without_evses_can_be_kept() -> None:

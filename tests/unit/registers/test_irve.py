@@ -108,7 +108,7 @@ def test_a_station_is_as_its_rows_say() -> None:
         "FRABCE1",
         "",
         "FRABCE1",
-        None,
+        "77",
         "FRABC",
     )
 
@@ -327,11 +327,8 @@ def test_what_is_no_truth_value_is_false_and_noted() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "field", ["contact_amenageur", "contact_operateur", "telephone_operateur", "observations"]
-)
-def test_contact_fields_are_not_kept(field: str) -> None:
-    assert draft(row(**{field: "aide@example.org +33 1 00 00 00 00"})) == draft(row())
+def test_contacts_of_owners_are_not_read() -> None:
+    assert draft(row(contact_amenageur="aide@example.org +33 1 02 03 04 05")) == draft(row())
 
 
 def test_contact_data_in_other_fields_is_taken_out_of_them() -> None:

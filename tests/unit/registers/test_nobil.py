@@ -292,7 +292,7 @@ def test_names_are_cut_to_the_limit() -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["Contact_info", "User_comment", "Description_of_location", "Image", "Created_by", "contact_email"],
+    ["Contact_info", "User_comment", "Image", "Created_by", "contact_email"],
 )
 def test_contact_data_and_comments_are_not_kept(field: str) -> None:
     assert draft(**{field: "post@example.org +47 90 00 00 00"}) == draft()
@@ -301,7 +301,11 @@ def test_contact_data_and_comments_are_not_kept(field: str) -> None:
 def test_contact_data_in_other_fields_is_taken_out_of_them() -> None:
     one = draft(name="Kaia tlf 90 00 00 00", Owned_by="post@example.org", City="BY tel:+4790000000")
     assert (one.station.name, one.station.operator, one.station.city) == ("Kaia", None, "BY")
-    assert len(one.notes) == 3
+    assert one.notes == tuple(
+        f"contact data was left out of its {what}" for what in ("name", "operator", "city", "owner")
+    )
+    one = draft(Description_of_location="Ved kaia. Ring Kari, 90 00 00 00")
+    assert one.station.details.directions == "Ved kaia. Ring Kari"
 
 
 # Position
@@ -370,6 +374,11 @@ def test_a_broken_connector_keeps_its_place(broken: object) -> None:
 def test_attributes_in_a_list_are_found_by_their_type() -> None:
     one = draft(list(connector("30").values()))
     assert one.station.outlets[0].connector == Connector("CHADEMO", 22.0)
+    own = station()
+    own["attr"] = {"st": list(attribute("7", choice="1").values()), "conn": {"1": connector()}}
+    (found,) = read(document(own))
+    assert isinstance(found, StationDraft)
+    assert found.station.details.parking_fee is True
 
 
 @pytest.mark.parametrize("conn", [{}, [], "", 7])
