@@ -91,7 +91,8 @@ def is_open(headers: Mapping[str, str], origin: str = "*") -> bool:
     """Whether a browser gives an answer to a page, with all that the page needs of it."""
     return (
         headers["access-control-allow-origin"] == origin
-        and names(headers["access-control-expose-headers"]) == {"etag", "link", "retry-after"}
+        and names(headers["access-control-expose-headers"])
+        == {"etag", "ladestrom-position", "link", "retry-after"}
         and "access-control-allow-credentials" not in headers
     )
 

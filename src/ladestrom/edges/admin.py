@@ -19,11 +19,14 @@ from ladestrom import __version__
 from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer
+from ladestrom.edges.documents import Documents, Tally
 from ladestrom.errors import NotFound
 from ladestrom.formats.administration import (
     BoardState,
     ConsumersState,
     LogState,
+    OutputList,
+    OutputState,
     ReadAgain,
     ServerState,
     SettingList,
@@ -94,6 +97,8 @@ class AdminServices(msgspec.Struct, frozen=True, kw_only=True):
     writer: Statistics
     log: Log
     broadcast: Broadcast
+    documents: Documents
+    clock: Callable[[], Millis]
     process: Process
     settings: Callable[[], Sequence[ShownSetting]]
     sources: Callable[[], list[ToldSource]]
@@ -159,7 +164,30 @@ def _process(services: AdminServices) -> list[HTTPRouteHandler]:
         _admit(services, request)
         return _answer(SettingList(list(services.settings())))
 
-    return [process, settings]
+    @get("/api/v2/admin/outputs", sync_to_thread=False)
+    def outputs(request: AnyRequest) -> Response[bytes]:
+        """What documents were made of, and what they cannot tell of."""
+        _admit(services, request)
+        now = services.clock()
+        tallies = sorted(services.documents.tallies.items())
+        return _answer(OutputList([_output(name, tally, now) for name, tally in tallies]))
+
+    return [process, settings, outputs]
+
+
+def _output(name: str, tally: Tally, now: Millis) -> OutputState:
+    return OutputState(
+        output=name,
+        made=tally.made,
+        worked_s=round(tally.worked_s, 6),
+        made_at=instant(tally.made_at),
+        age_s=max(0, now - tally.made_at) / 1000,
+        position=tally.position or None,
+        bytes=tally.bytes,
+        evses=tally.evses,
+        left_out=dict(sorted(tally.left_out.counts.items())),
+        examples=tally.left_out.examples,
+    )
 
 
 def _sources(services: AdminServices) -> list[HTTPRouteHandler]:

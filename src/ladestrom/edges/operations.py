@@ -20,8 +20,9 @@ from ladestrom.core.access import Scope
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import AnyRequest
 from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.documents import Documents
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
-from ladestrom.model import NEVER
+from ladestrom.model import NEVER, Millis
 from ladestrom.ports.log import Log
 from ladestrom.ports.signals import Statistics
 from ladestrom.reader.broadcast import Broadcast
@@ -220,6 +221,43 @@ class ChargePointMetrics(Collector):
         for code, count in self._failures().items():
             failed.add_metric([code], count)
         yield failed
+
+
+class DocumentMetrics(Collector):
+    """Documents that were made. What is of a whole one is of the last that had no filters."""
+
+    def __init__(self, documents: Documents, clock: Callable[[], Millis]) -> None:
+        self._documents = documents
+        self._clock = clock
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, read now."""
+        labels = ["output"]
+        made = CounterMetricFamily("ladestrom_output_made", "Documents made", labels=labels)
+        worked = CounterMetricFamily(
+            "ladestrom_output_work_seconds", "Time of the loop that making documents took", labels=labels
+        )
+        last = GaugeMetricFamily(
+            "ladestrom_output_made_timestamp_seconds", "When the last document was made", labels=labels
+        )
+        age = GaugeMetricFamily("ladestrom_output_age_seconds", "How long ago that was", labels=labels)
+        size = GaugeMetricFamily("ladestrom_output_bytes", "Size of the last whole document", labels=labels)
+        evses = GaugeMetricFamily("ladestrom_output_evses", "EVSEs it was made of", labels=labels)
+        left_out = GaugeMetricFamily(
+            "ladestrom_output_left_out", "EVSEs that it cannot tell of", labels=[*labels, "reason"]
+        )
+        now = self._clock()
+        for name, tally in self._documents.tallies.items():
+            made.add_metric([name], tally.made)
+            worked.add_metric([name], tally.worked_s)
+            last.add_metric([name], tally.made_at / 1000)
+            age.add_metric([name], max(0, now - tally.made_at) / 1000)
+            if tally.position:
+                size.add_metric([name], tally.bytes)
+                evses.add_metric([name], tally.evses)
+                for reason, count in tally.left_out.counts.items():
+                    left_out.add_metric([name, reason], count)
+        yield from (made, worked, last, age, size, evses, left_out)
 
 
 def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:

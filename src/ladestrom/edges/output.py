@@ -14,6 +14,7 @@ from litestar.types import ControllerRouterHandler
 from ladestrom.core.view import View
 from ladestrom.credentials import ClientAddresses, Doorkeeper, Tickets
 from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.documents import Documents
 from ladestrom.edges.events import EventConnection
 from ladestrom.edges.websocket import WebSocketConnection
 from ladestrom.formats.dialect import Style
@@ -33,6 +34,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     addresses: ClientAddresses
     stream: StreamEdge
     style: Style
+    documents: Documents
     clock: Callable[[], Millis]
     history_changes_max: int
     """Changes that are kept for those who ask what was."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from ladestrom.formats.documents import LeftOutEvse
 from ladestrom.formats.freshness import SourceFreshness
 
 
@@ -80,6 +81,30 @@ class SettingList(msgspec.Struct, frozen=True):
     """All settings, in the order of their table."""
 
     items: list[ShownSetting]
+
+
+class OutputState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of documents of one form since the server started."""
+
+    output: str
+    made: int
+    worked_s: float
+    """Time of the server's loop that making them took."""
+    made_at: str | None
+    age_s: float
+    position: str | None
+    """This and all that follows is of the last one without filters; there may have been none."""
+    bytes: int
+    evses: int
+    left_out: dict[str, int]
+    """EVSEs that it cannot tell of, by reason."""
+    examples: list[LeftOutEvse]
+
+
+class OutputList(msgspec.Struct, frozen=True):
+    """Documents by their form."""
+
+    items: list[OutputState]
 
 
 class ToldSource(SourceFreshness, frozen=True, kw_only=True):

@@ -73,6 +73,11 @@ OUTPUTS: Final = (
         reads=("/api/v2/evses", "/api/v2/stations"),
     ),
     Output(
+        name="irve_dynamique",
+        is_a="fold: points of charge as they are, in the French schema",
+        reads=("/irve",),
+    ),
+    Output(
         name="map",
         is_a="folds: EVSEs of each station by what a driver can do, what goes on, what was",
         reads=("/api/v2/map", "/api/v2/overview"),

@@ -80,6 +80,7 @@ class Console:
             ingest.supervision.freshness,
         )
         metrics.registry.register(self.watch.readiness)
+        metrics.registry.register(operations.DocumentMetrics(reader.documents, clock))
         for collector in ingest.collectors:
             metrics.registry.register(collector)
         return metrics
@@ -161,6 +162,8 @@ class Console:
             writer=writer.hub,
             log=self._log,
             broadcast=self._reader.broadcast,
+            documents=self._reader.documents,
+            clock=clock,
             process=admin.Process(
                 started_at=context.started_at,
                 uptime_s=lambda: (steady() - began) // 1000,

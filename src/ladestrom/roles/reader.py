@@ -14,6 +14,7 @@ from ladestrom.core.view import View
 from ladestrom.credentials import Tickets
 from ladestrom.edges import cors
 from ladestrom.edges.connection import StreamEdge
+from ladestrom.edges.documents import Documents
 from ladestrom.edges.framing import FRAMINGS
 from ladestrom.edges.output import Opened, Reading
 from ladestrom.housekeeping import Chore
@@ -52,6 +53,7 @@ class Reader:
         self.stream = StreamEdge(
             self.broadcast, context.door, self.tickets, limits.of_stream(settings), context.addresses
         )
+        self.documents = Documents(self.view, context.door, clock, licence=style.licence)
         reading = Reading(
             view=self.view,
             signals=signals,
@@ -61,6 +63,7 @@ class Reader:
             addresses=context.addresses,
             stream=self.stream,
             style=style,
+            documents=self.documents,
             clock=clock,
             history_changes_max=settings.page.history_changes_max,
             skew_ms=settings.rules.clock_skew_s * 1000,
@@ -91,10 +94,12 @@ class Reader:
             for row in found.rows
             if row.observed_at > row.change.observed_at
         )
+        self.documents.moved(max((row.change.received_at for row in found.rows), default=None))
         for fold in self.folds.values():
             fold.load(row.change for row in found.rows)
 
     def _feed(self, entries: Sequence[Entry]) -> None:
+        self.documents.moved()
         for fold in self.folds.values():
             fold.follow(entries)
 
@@ -129,3 +134,4 @@ class Reader:
 
     async def _sweep(self) -> None:
         self.stream.sweep(asyncio.get_running_loop().time())
+        self.documents.sweep()

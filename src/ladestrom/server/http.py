@@ -17,6 +17,7 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ladestrom.edges.connection import StreamEdge, peer_of
+from ladestrom.edges.documents import CUT
 from ladestrom.edges.events import EventConnection
 from ladestrom.edges.websocket import BadHandshake, WebSocketConnection
 from ladestrom.errors import (
@@ -184,7 +185,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._is_at_end():
             return
         super().on_message_complete()
-        self.scope["extensions"] = {ARRIVED: {}}
+        self.scope["extensions"] = {ARRIVED: {}, CUT: {"cut": self.transport.abort}}
         self._begun = False
         self._in_head = True
         self._head_bytes = 0

@@ -20,6 +20,7 @@ from ladestrom.edges.contract.samples import REPORTS, examples
 from ladestrom.edges.contract.schemas import Schema, reference
 from ladestrom.edges.contract.served import JSON, Served
 from ladestrom.errors import LadestromError, PartlyTaken, TooLarge
+from ladestrom.formats.wire import POSITION
 from ladestrom.problem import MEDIA_TYPE, Problem, problem
 
 ALWAYS: Final = ("bad_request", "internal", "too_many_requests")
@@ -43,6 +44,30 @@ HEADERS: Final[Mapping[str, Schema]] = {
             "type": "string",
             "pattern": r'^W/"[A-Za-z0-9]{1,32}-[0-9]{1,18}-[0-9]{1,18}(-[0-9]{1,9})?"$',
         },
+    },
+    "DocumentTag": {
+        "description": (
+            "The position at which what was selected became what it is, and a digest of it, for "
+            "`If-None-Match`. Packed with gzip it has another one."
+        ),
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[A-Za-z0-9]{1,32}-[0-9]{1,18}-[0-9a-f]{16}(-gzip)?"$'},
+    },
+    "LastModified": {
+        "description": "When what was selected became what it is, for `If-Modified-Since`.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Position": {
+        "description": "`EPOCH-SEQ` at which the document holds: the stream's `since` for what comes after.",
+        "required": True,
+        "schema": {"type": "string", "pattern": POSITION},
+    },
+    "Licence": {
+        "description": (
+            'With `rel="license"`, where the licence of the data can be read, if it is known (RFC 8288).'
+        ),
+        "schema": {"type": "string"},
     },
     "ColumnsTag": {
         "description": "Made of the content, for `If-None-Match`.",
@@ -200,7 +225,11 @@ def _operation(operation: Operation, served: Served) -> Schema:
             "description": "What was asked for.",
             "content": {JSON: {"schema": operation.answer}},
         }
-    headers = {"ETag": operation.entity_tag, "Link": "Link" if operation.has_pages else ""}
+    headers = {
+        "ETag": operation.entity_tag,
+        "Link": "Link" if operation.has_pages else "",
+        **operation.headers,
+    }
     described = {name: _header(component) for name, component in headers.items() if component}
     if described:
         responses["200"]["headers"] = described

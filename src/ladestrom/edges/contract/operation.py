@@ -13,15 +13,18 @@ from ladestrom.core.access import Scope
 from ladestrom.edges.contract.reports import SOURCE
 from ladestrom.edges.contract.requests import Parameter, path_parameter
 from ladestrom.edges.contract.rows import ADMIN, LOOKING, OPERATION, Operation, Part, json_answer, text_answer
-from ladestrom.edges.contract.samples import CHANGED_AT, POSITION, SEQ
+from ladestrom.edges.contract.samples import CHANGED_AT, POSITION, SEQ, STATION
 from ladestrom.edges.contract.schemas import reference
 from ladestrom.edges.contract.served import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE
+from ladestrom.edges.contract.words import Word
 from ladestrom.edges.page import PageInfo
 from ladestrom.errors import NotAllowed
 from ladestrom.formats.administration import (
     BoardState,
     ConsumersState,
     LogState,
+    OutputList,
+    OutputState,
     ReadAgain,
     ServerState,
     SettingList,
@@ -32,6 +35,7 @@ from ladestrom.formats.administration import (
     Unread,
     UnreadList,
 )
+from ladestrom.formats.documents import LeftOutEvse
 from ladestrom.problem import Problem, problem
 
 
@@ -76,6 +80,18 @@ _UNREAD: Final = Unread(
     code="malformed_body",
     detail="the XML ends within an element",
 )
+_OUTPUT: Final = OutputState(
+    output="irve_dynamique",
+    made=17,
+    worked_s=0.42,
+    made_at=CHANGED_AT,
+    age_s=12.5,
+    position=POSITION,
+    bytes=401_223,
+    evses=6_421,
+    left_out={"no_itinerance_id": 12},
+    examples=[LeftOutEvse("NOR_01333_01", STATION, "no_itinerance_id")],
+)
 _SETTING: Final = ShownSetting(
     name="stream.heartbeat_s",
     value=10,
@@ -109,6 +125,14 @@ OPERATIONS: Final = (
         id="listSettings",
         summary="Every setting, its value, and where that came from",
         answer=reference("SettingList"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/outputs",
+        id="listOutputs",
+        summary="Documents: how often they were made, how fresh they are, and what they leave out",
+        description="Of each form of document that was asked for since the server started.",
+        answer=reference("OutputList"),
     ),
     Operation(
         **ADMIN,
@@ -265,6 +289,8 @@ SAMPLES: Final = (
         consumers=ConsumersState(42, 3, 81_250_000, 90_210),
     ),
     SettingList([_SETTING]),
+    _OUTPUT,
+    OutputList([_OUTPUT]),
     _TOLD_SOURCE,
     ToldSources([_TOLD_SOURCE]),
     UnreadList([_UNREAD]),
@@ -272,6 +298,21 @@ SAMPLES: Final = (
     msgspec.json.decode(problem(NotAllowed("the key reports for no operator")), type=Problem),
 )
 
+WORDS: Final[Mapping[str, Word]] = {
+    "output": Word("Name of the form."),
+    "made": Word("How often one was made.", {"minimum": 0}),
+    "worked_s": Word("Seconds of the server's loop that making them took.", {"minimum": 0}),
+    "OutputState.made_at": Word("When the last one was made. ISO 8601, UTC, to the millisecond."),
+    "age_s": Word("How long ago that was.", {"minimum": 0}),
+    "OutputState.position": Word(
+        "At which the last one without filters held; null while there was none. So is all that follows."
+    ),
+    "OutputState.bytes": Word("Its size, before it is packed.", {"minimum": 0}),
+    "OutputState.evses": Word("EVSEs that it was made of, those left out included.", {"minimum": 0}),
+    "left_out": Word("How many of them it cannot tell of, by reason."),
+    "examples": Word("The first of these, a thousand at most."),
+    "LeftOutEvse.reason": Word("Why: one of the reasons that are counted."),
+}
 CONTRACT: Final = Part(
     tags={OPERATION: "For those who run the server, and for programs that read contracts."},
     operations=OPERATIONS,
@@ -280,6 +321,7 @@ CONTRACT: Final = Part(
         PageInfo,
         ServerState,
         SettingList,
+        OutputList,
         ToldSources,
         UnreadList,
         ReadAgain,
@@ -288,4 +330,5 @@ CONTRACT: Final = Part(
         Problem,
     ),
     samples=SAMPLES,
+    words=WORDS,
 )

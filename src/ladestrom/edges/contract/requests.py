@@ -224,6 +224,16 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
         schema={"type": "string"},
         example='"k3v9q2xa-481"',
     ),
+    "ifModifiedSince": Parameter(
+        name="If-Modified-Since",
+        place="header",
+        description=(
+            "`Last-Modified` of the answer that you have, likewise. Not looked at beside `If-None-Match`; "
+            "ignored where it is no date."
+        ),
+        schema={"type": "string"},
+        example="Sun, 22 Nov 2026 10:00:00 GMT",
+    ),
 }
 """By name, and with its place where the name stands for something else there."""
 

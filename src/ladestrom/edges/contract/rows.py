@@ -91,6 +91,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Response Objects beside or instead of it."""
     entity_tag: str = ""
     """Which of the headers that are described is its ETag; empty: it has none that says the position."""
+    headers: Mapping[str, str] = {}
+    """Which of the headers that are described are others of its answer, by name."""
     cached: bool = False
     """Whether If-None-Match is honoured."""
     has_pages: bool = False

@@ -1,0 +1,1 @@
+"""The French file of statuses: IRVE dynamique."""
