@@ -84,6 +84,7 @@ const NUMBERS = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 });
 const PERCENT = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 1 });
 const MOMENT = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const WEEKDAY = new Intl.DateTimeFormat(LOCALE, { weekday: "short", timeZone: "UTC" });
 const AGO = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto", style: "short" });
 const STEPS = /** @type {const} */ ([
   [60, "second"],
@@ -125,6 +126,9 @@ export const moment = (at) => (at ? MOMENT.format(new Date(at)) : "–");
 
 /** Hours and minutes of an ISO instant. @param {string | null} at */
 export const clock = (at) => (at ? CLOCK.format(new Date(at)) : "–");
+
+/** A day of the week, shortly; 1 is Monday. @param {number} day */
+export const weekday = (day) => WEEKDAY.format(Date.UTC(2024, 0, day));
 
 /**
  * How long ago an ISO instant was (or how long until then), in the largest unit that fits.

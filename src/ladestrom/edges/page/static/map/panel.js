@@ -4,6 +4,7 @@ import { get } from "../base/api.js";
 import { h, put } from "../base/dom.js";
 import { failure } from "../base/shell.js";
 import { ago, clock, moment, number, t } from "../base/words.js";
+import { rows, tellOpen, termRows } from "./facts.js";
 import { STATES, groupIndex, groupOf, stateIndex } from "./groups.js";
 import { plugName } from "./names.js";
 import { Strip, statusName } from "./strip.js";
@@ -18,8 +19,11 @@ import { Strip, statusName } from "./strip.js";
  * @property {string | null} changed_at
  * @property {string | null} observed_at
  * @property {string} source
- * @property {{standard: string, max_kw: number | null}[]} connectors
+ * @property {{standard: string, max_kw?: number}[]} connectors
+ * @property {string} [label]
+ * @property {number} [max_kw]
  */
+/** @typedef {import("./facts.js").Facts} Facts */
 /** @typedef {{told: Evse, chip: HTMLElement, since: HTMLElement, confirmed: HTMLElement, strip: Strip | null}} Shown */
 
 const TICK_MS = 10_000;
@@ -37,6 +41,9 @@ export class Panel {
     /** @type {Map<string, Shown>} */
     this._shown = new Map();
     this._overview = h("p", { class: "overview" });
+    this._open = h("strong", { class: "line" });
+    /** @type {Facts} */
+    this._facts = {};
     /** @type {HTMLElement | null} */
     this._opener = null;
     this._body = h("div", { class: "body" });
@@ -143,6 +150,8 @@ export class Panel {
   _show(station, history) {
     put(this._title, station.name || station.uuid);
     const days = new Map(history?.evses.map(({ evse, segments }) => [bare(evse), segments]));
+    this._facts = station;
+    tellOpen(this._open, station);
     const place = [station.address, station.city].filter(Boolean).join(", ");
     const copied = h("span", { class: "quiet", role: "status" });
     const share = async () => {
@@ -161,6 +170,7 @@ export class Panel {
         { class: "facts" },
         place && [h("dt", {}, t("map.address")), h("dd", {}, place)],
         station.operator && [h("dt", {}, t("map.operator")), h("dd", {}, station.operator)],
+        rows(station, this._open),
         [h("dt", {}, t("map.uuid")), h("dd", {}, h("code", {}, station.uuid))],
       ),
       h(
@@ -181,7 +191,7 @@ export class Panel {
     this._sum();
   }
 
-  /** @param {Evse} evse @param {Segment[] | undefined} segments @param {string} completeFrom */
+  /** @param {Evse & import("./facts.js").Terms} evse @param {Segment[] | undefined} segments @param {string} completeFrom */
   _evse(evse, segments, completeFrom) {
     /** @type {Shown} */
     const shown = {
@@ -193,13 +203,15 @@ export class Panel {
     };
     this._shown.set(bare(evse.evse), shown);
     this._tell(shown);
-    const plugs = evse.connectors.map(({ standard, max_kw: kw }) => (kw ? `${plugName(standard)} ${number(kw)} kW` : plugName(standard)));
+    const own = termRows(evse);
+    const plugs = evse.connectors.map(({ standard, max_kw: kw = evse.max_kw }) => (kw ? `${plugName(standard)} ${number(kw)} kW` : plugName(standard)));
     return h(
       "li",
       { class: "evse" },
-      h("h3", {}, evse.evse),
+      h("h3", {}, evse.evse, evse.label && h("span", { class: "quiet" }, ` ${evse.label}`)),
       h("p", { class: "now" }, shown.chip, " ", shown.since),
       plugs.length > 0 && h("p", {}, plugs.join(" · ")),
+      own.length > 0 && h("dl", { class: "facts" }, own),
       shown.confirmed,
       shown.strip?.element,
     );
@@ -227,6 +239,7 @@ export class Panel {
   }
 
   _tick() {
+    tellOpen(this._open, this._facts);
     for (const shown of this._shown.values()) {
       this._tell(shown);
       shown.strip?.draw();
