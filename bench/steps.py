@@ -51,6 +51,14 @@ ITEMS: Final = 10_000
 """Of one delivery."""
 CONFIRMATIONS: Final = 200_000
 SEED: Final = 1
+HOURS: Final = [
+    [
+        {"weekday": day, "period_begin": f"{hour:02d}:00", "period_end": f"{(hour + 15) % 24:02d}:00"}
+        for day in range(1, 8)
+    ]
+    for hour in range(5, 12)
+]
+"""Of a week; some are over midnight."""
 
 
 class Act(NamedTuple):
@@ -128,6 +136,8 @@ class World:
                 "longitude": f"{number % 700 / 100:.4f}",
             },
             "operator": {"name": f"Exploitant {number % 40}"},
+            "time_zone": "Europe/Paris",
+            "opening_times": {"twentyfourseven": False, "regular_hours": HOURS[number % len(HOURS)]},
             "last_updated": now,
             "evses": [
                 {
@@ -264,6 +274,18 @@ class World:
             Act("a list that finds no station", lambda: self.get("/api/v2/stations?operator=nobody")),
             Act("a list that finds no EVSE", lambda: self.get("/api/v2/evses?status=RESERVED")),
             Act("a list of EVSEs by id that finds none", lambda: self.get("/api/v2/evses?evse=NO*ABC*E1")),
+            Act(
+                "a list by features that finds no station",
+                lambda: self.get("/api/v2/stations?open_now=1&connector=ccs&min_kw=400&vehicle=car"),
+            ),
+            Act(
+                "a list by features that finds no EVSE",
+                lambda: self.get("/api/v2/evses?connector=ccs,type2&min_kw=400&status=AVAILABLE,CHARGING"),
+            ),
+            Act(
+                "a list of all that are open, by features",
+                lambda: self.get("/api/v2/evses?open_now=1&connector=ccs&min_kw=50&limit=1000"),
+            ),
             Act("the largest page of a list", lambda: self.get("/api/v2/stations?limit=1000")),
             Act("all stations, REST v1", lambda: self.get("/api/v1/rest/chargers")),
             Act("REST v1 that finds nothing", lambda: self.get("/api/v1/rest/chargers?country=NOR")),
