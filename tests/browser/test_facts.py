@@ -112,6 +112,8 @@ def test_what_is_not_known_has_no_row(tmp_path: Path, visit: Visit) -> None:
             "Closed now\n24 hours a day",
         ),
         (Opening(text="Ring the bell"), "Ring the bell"),
+        (Opening(always=False), "Not 24 hours a day"),
+        (Opening(always=False, text="Ring the bell"), "Ring the bell"),
     ],
 )
 def test_whether_it_is_open_is_said_where_that_is_known(

@@ -71,6 +71,7 @@ function times({ always, hours = [], text }) {
     }
   }
   if (text) found.push(text);
+  if (always === false && found.length === 0) found.push(t("map.notalways"));
   return found.map((each) => h("span", { class: "line" }, each));
 }
 

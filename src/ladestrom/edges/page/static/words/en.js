@@ -262,6 +262,7 @@ export const words = {
   "map.closed": "Closed now",
   "map.closed.day": "closed",
   "map.always": "24 hours a day",
+  "map.notalways": "Not 24 hours a day",
   "map.payment": "Payment",
   "map.payment.free": "Free of charge",
   "map.payment.card": "Card",

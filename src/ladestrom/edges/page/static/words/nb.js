@@ -263,6 +263,7 @@ export const words = {
   "map.closed": "Stengt nå",
   "map.closed.day": "stengt",
   "map.always": "Døgnåpent",
+  "map.notalways": "Ikke døgnåpent",
   "map.payment": "Betaling",
   "map.payment.free": "Gratis",
   "map.payment.card": "Kort",
