@@ -343,6 +343,50 @@ def test_the_specifications_patches_are_merged_and_seen_on_version_1_of_the_stre
     assert call(server, "GET", f"{base}/3256", token).json()["data"]["status"] == "REMOVED"
 
 
+def test_what_a_peer_changes_of_locations_evses_and_connectors_changes_the_stations_record(
+    common: Serving,
+) -> None:
+    token, base = fixed(common), "2.2.1/locations/BE/BEC/L700"
+    hours = [{"weekday": 1, "period_begin": "07:00", "period_end": "18:00"}]
+    whole = {
+        **sent_location(700),
+        "opening_times": {"twentyfourseven": False, "regular_hours": hours},
+        "parking_type": "ON_STREET",
+    }
+
+    def told(method: str, path: str, body: dict[str, Any]) -> None:
+        answer = call(common, method, path, token, {**body, "last_updated": LATER})
+        assert code(answer) == 1000, answer.text
+
+    def record() -> dict[str, Any]:
+        found: dict[str, Any] = common.get(f"/api/v2/stations/{uuid}").json()
+        return found
+
+    told("PUT", base, whole)
+    common.settled()
+    uuid = common.get("/api/v2/evses/BE*BEC*E700").json()["station"]
+    assert record()["place"] == "street"
+    assert record()["opening"] == {"hours": [{"weekday": 1, "begin": "07:00", "end": "18:00"}]}
+    told("PATCH", base, {"opening_times": {"twentyfourseven": True, "regular_hours": None}})
+    until(lambda: record()["opening"] == {"always": True}, "the station is open always")
+    told("PATCH", base, {"parking_type": None})
+    until(lambda: "place" not in record(), "where it stands is not known any more")
+    told("PATCH", f"{base}/u700", {"capabilities": ["RESERVABLE"], "physical_reference": "7"})
+    until(lambda: record()["evses"][0].get("label") == "7", "the EVSE has its label")
+    assert record()["reservable"] is True
+    assert record()["evses"][0]["capabilities"] == ["RESERVABLE"]
+    connector = {"standard": "IEC_62196_T2", "format": "SOCKET", "power_type": "AC_3_PHASE"}
+    told("PUT", f"{base}/u700/1", {"id": "1", **connector, "max_voltage": 230, "max_amperage": 16})
+    until(lambda: record()["evses"][0].get("max_kw") == 11.04, "the EVSE has its power")
+    assert record()["evses"][0]["connectors"] == [
+        {**connector, "max_v": 230.0, "max_a": 16.0, "max_kw": 11.04, "derived": ["max_kw"]}
+    ]
+    told("PUT", f"{base}/u700", {**sent_location(700)["evses"][0], "floor_level": "2"})
+    until(lambda: record()["evses"][0].get("floor") == "2", "the EVSE is another one")
+    assert "label" not in record()["evses"][0]
+    assert "reservable" not in record()
+
+
 def test_version_2_of_the_stream_tells_what_was_pushed(server: Serving, shared_file: Any) -> None:
     token = fixed(server)
     location = json.loads(shared_file("reference/ocpi/2.3.0/location_example.json").read_bytes())

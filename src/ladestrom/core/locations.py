@@ -9,11 +9,9 @@ Source: OCPI 2.2.1 and 2.3.0, section 8.3 (objects of the module Locations); 2.1
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -21,14 +19,24 @@ import msgspec
 
 from ladestrom.core.coordinates import place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
+from ladestrom.core.location_facts import (
+    TEXT_CHARACTERS_MAX,
+    connector,
+    details,
+    evse_facts,
+    organisation,
+    text,
+)
+from ladestrom.core.location_hours import instant, objects
+from ladestrom.core.location_terms import Parking, parking_places
 from ladestrom.core.rules import EARLIEST_AT
+from ladestrom.core.terms import split
 from ladestrom.core.words import Vocabulary
 from ladestrom.countries import country
 from ladestrom.model import (
     NEVER,
     Connector,
     Evse,
-    Millis,
     Outlet,
     Reading,
     Station,
@@ -37,26 +45,18 @@ from ladestrom.model import (
     local_key,
 )
 from ladestrom.ports.registry import RecordRefusal, StationDraft
+from ladestrom.record import Terms
 
 REGISTER: Final = "ocpi"
 """What stations are from that were told over OCPI, whoever told of them."""
-TEXT_CHARACTERS_MAX: Final = 255
-"""OCPI 2.2.1, section 8.3.1: `name`; the address has 45."""
 ID_CHARACTERS_MAX: Final = 64
 """OCPI 2.2.1, section 8.3.2: 48 for an EVSE id, 36 for a uid; OCPI 2.1.1: 39."""
 OUTLETS_MAX: Final = 1_000
 """Connectors of one location. The largest sites have about 300."""
 NOTES_MAX: Final = 20
-POWER_KW_MAX: Final = 10_000.0
-"""The largest plug there is, MCS, is specified for 3,750 kW."""
 
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _PARTY_ID: Final = re.compile(r"[A-Z0-9]{3}")
-_STANDARD: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
-_LINE_TO_LINE_V: Final = 350.0
-"""`max_voltage` is line to neutral for three phases; who writes 400 means between the lines."""
-_PHASES: Final = {"AC_3_PHASE": 3, "AC_2_PHASE": 2, "AC_2_PHASE_SPLIT": 2}
-"""OCPI 2.2.1, section 8.4.19; all others have one."""
 
 
 def party_of(country_code: object, party_id: object) -> str | None:
@@ -123,27 +123,34 @@ def _draft(
     land = country(plain(location.get("country"))) or country(own[:2])
     if land is None:
         raise Unusable(f"its country {quoted(location.get('country'))} is none, nor is {quoted(own[:2])}")
-
-    def text(field: str) -> str:
-        return clean(location.get(field), field, TEXT_CHARACTERS_MAX, notes)
-
-    points = _Points(own, notes, with_readings=with_readings)
+    parking = location.get("parking_places")
+    places = parking_places(parking, notes) if parking else {}
+    points = _Points(own, notes, places, with_readings=with_readings)
     if not is_hidden(location.get("publish")):
         points.read(location.get("evses"))
-    address = text("address")
+    terms, of_evses = split(points.terms)
+    evses = points.evses
+    if any(of_evses):
+        evses = [
+            evse if own_terms is None else msgspec.structs.replace(evse, terms=own_terms)
+            for evse, own_terms in zip(evses, of_evses, strict=True)
+        ]
+    address = clean(location.get("address"), "address", TEXT_CHARACTERS_MAX, notes)
+    name = clean(location.get("name"), "name", TEXT_CHARACTERS_MAX, notes)
     station = Station(
         uuid="",
-        name=text("name") or address or written,
+        name=name or address or written,
         country=land,
         latitude=latitude,
         longitude=longitude,
-        evses=tuple(points.evses),
+        evses=tuple(evses),
         outlets=tuple(points.outlets),
         operator=_operator(location, notes) or None,
         address=address or None,
-        city=text("city") or None,
+        city=text(location.get("city"), "city", notes) or None,
         register=REGISTER,
         native_id=native_id(own, written),
+        details=details(location, land, terms, tuple(places.values()), points.images, notes),
     )
     updated_at = instant(location.get("last_updated"))
     return StationDraft(
@@ -163,11 +170,11 @@ def _position(coordinates: object, notes: Notes) -> tuple[float, float]:
 
 
 def _operator(location: Mapping[str, object], notes: Notes) -> str:
-    for role in ("operator", "suboperator", "owner"):
-        details = location.get(role)
-        if isinstance(details, dict) and (
-            name := clean(details.get("name"), role, TEXT_CHARACTERS_MAX, notes)
-        ):
+    """Who operates it. The owner need not: where a Location names nobody, it is whom the credentials of its
+    sender say (OCPI 2.2.1, section 8.3.1).
+    """
+    for role in ("operator", "suboperator"):
+        if (said := location.get(role)) and (name := organisation(said, role, notes)):
             return name
     return ""
 
@@ -175,18 +182,24 @@ def _operator(location: Mapping[str, object], notes: Notes) -> str:
 class _Points:
     """The EVSEs of a location, as they are read."""
 
-    def __init__(self, party: str, notes: Notes, *, with_readings: bool) -> None:
+    def __init__(
+        self, party: str, notes: Notes, places: Mapping[str, Parking], *, with_readings: bool
+    ) -> None:
         self.evses: list[Evse] = []
+        self.terms: list[Terms] = []
+        self.images: list[Mapping[str, object]] = []
         self.outlets: list[Outlet] = []
         self.readings: list[tuple[int, Reading]] = []
         self._party = party
         self._notes = notes
+        self._places = places
         self._with_readings = with_readings
         self._uids: set[str] = set()
 
     def read(self, evses: object) -> None:
         """Takes in a list of EVSE objects; those that are removed are left out."""
-        found = [each for each in _objects(evses) if not _is_removed(each)]
+        found = [each for each in objects(evses) if not _is_removed(each)]
+        self.images = [image for each in found if "images" in each for image in objects(each["images"])]
         ids = [identifier(each.get("evse_id")) for each in found]
         keys = list(map(evse_key, ids))
         several = set()
@@ -218,8 +231,12 @@ class _Points:
         if uid:
             self._uids.add(local)
         index = len(self.evses)
-        self.evses.append(Evse(key, station="", evse_id=evse_id or None, uid=uid or None, party=self._party))
-        connectors = [_connector(each, self._notes) for each in _objects(said.get("connectors"))]
+        label, floor, capabilities, terms = evse_facts(said, self._places, self._notes)
+        self.evses.append(
+            Evse(key, "", evse_id or None, uid or None, self._party, label, None, floor, capabilities)
+        )
+        self.terms.append(terms)
+        connectors = [connector(each, self._notes) for each in objects(said.get("connectors"))]
         if not connectors:
             self._notes.add("an EVSE has no connectors; one of unknown type is assumed")
             connectors = [Connector("UNKNOWN")]
@@ -230,54 +247,9 @@ class _Points:
             self.readings.append((index, read))
 
 
-def _objects(value: object) -> Sequence[Mapping[str, object]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
 def _is_removed(said: Mapping[str, object]) -> bool:
     word = said.get("status")
     return isinstance(word, str) and _STATUSES.find(word) is Status.REMOVED
-
-
-def _connector(said: Mapping[str, object], notes: Notes) -> Connector:
-    word = said.get("standard")
-    standard = _standard(word) if isinstance(word, str) else ""
-    if not standard:
-        notes.add(f"the connector type {quoted(word)} is none")
-        standard = "UNKNOWN"
-    return _as_one(standard, _power_kw(said))
-
-
-@lru_cache(4_096)
-def _as_one(standard: str, power_kw: float | None) -> Connector:
-    """A connector; those that are alike are one object."""
-    return Connector(standard, power_kw)
-
-
-@lru_cache(256)
-def _standard(word: str) -> str:
-    """The word where it can be one; few are used."""
-    form = plain(word)
-    return form if _STANDARD.fullmatch(form) else ""
-
-
-def _power_kw(said: Mapping[str, object]) -> float | None:
-    """`max_electric_power` in kW, else what voltage, current and phases make; None where neither is said."""
-    power_w = decimal(said.get("max_electric_power"))
-    if power_w is None:
-        voltage = _first(said, "max_voltage", "voltage")
-        amperage = _first(said, "max_amperage", "amperage")
-        if voltage is None or amperage is None:
-            return None
-        phases = _PHASES.get(plain(said.get("power_type")), 1)
-        lines = math.sqrt(phases) if phases == 3 and voltage > _LINE_TO_LINE_V else phases  # noqa: PLR2004 - phases
-        power_w = voltage * amperage * lines
-    power_kw = round(power_w / 1_000, 3)
-    return power_kw if 0 < power_kw <= POWER_KW_MAX else None
-
-
-def _first(said: Mapping[str, object], *fields: str) -> float | None:
-    return next((number for field in fields if (number := decimal(said.get(field))) is not None), None)
 
 
 def _reading(said: Mapping[str, object]) -> Reading | None:
@@ -287,17 +259,6 @@ def _reading(said: Mapping[str, object]) -> Reading | None:
     status = status_of(word) or Status.UNKNOWN
     raw = plain(word)[:ID_CHARACTERS_MAX]
     return Reading("", status, error=status is Status.OUTOFORDER, observed_at=at, raw=raw)
-
-
-def instant(written: object) -> Millis | None:
-    """A DateTime of OCPI: RFC 3339, UTC where it has no zone; None where it cannot be read."""
-    if not isinstance(written, str):
-        return None
-    try:
-        at = msgspec.convert(written.strip(), datetime)
-    except msgspec.ValidationError:
-        return None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
 _STATUSES: Final = Vocabulary({status.value: status for status in Status})

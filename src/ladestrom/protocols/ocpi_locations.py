@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ladestrom.core.location_hours import instant
 from ladestrom.core.locations import (
     ID_CHARACTERS_MAX,
     draft,
-    instant,
     is_hidden,
     native_id,
     party_of,

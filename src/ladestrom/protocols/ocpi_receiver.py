@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, instant, is_hidden, party_of, status_of
+from ladestrom.core.location_hours import instant
+from ladestrom.core.locations import ID_CHARACTERS_MAX, draft, is_hidden, party_of, status_of
 from ladestrom.model import Millis, Receipt, Status, evse_key, local_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, ParseLimits, json_text, shown

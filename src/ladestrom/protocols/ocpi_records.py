@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from ladestrom.core.locations import instant, is_hidden, status_of
+from ladestrom.core.location_hours import instant
+from ladestrom.core.locations import is_hidden, status_of
 from ladestrom.model import NEVER, Evse, Millis, Status, StatusReport, evse_key, local_key
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Left
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tests.building import NOW
 
+from ladestrom.core.drafts import fingerprint
 from ladestrom.model import Status
 from ladestrom.ports.calls import Answered, Ask
 from ladestrom.ports.registry import StationDraft
@@ -564,6 +565,29 @@ class TestPatch:
         (station,) = outcome.delivery.stations
         assert isinstance(station, StationDraft)
         assert station.station.name == "Nytt"
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("NO/ABC/LOC1", {"opening_times": {"twentyfourseven": True}}),
+            ("NO/ABC/LOC1", {"postal_code": None}),
+            ("NO/ABC/LOC1/1001", {"physical_reference": "7"}),
+            ("NO/ABC/LOC1/1001", {"capabilities": []}),
+            ("NO/ABC/LOC1/1001/1", {"format": "SOCKET"}),
+        ],
+    )
+    def test_each_static_member_of_each_kind_of_object_makes_another_record(
+        self, path: str, body: dict[str, Any]
+    ) -> None:
+        stamped = {**body, "last_updated": "2026-11-18T10:00:00Z"}
+        (was,) = ocpi_receiver.put(
+            None, at("NO/ABC/LOC1"), sent(LOCATION, with_stations=True)
+        ).delivery.stations
+        outcome = ocpi_receiver.patch(stored(), at(path), sent(stamped, with_stations=True))
+        (station,) = outcome.delivery.stations
+        assert isinstance(was, StationDraft)
+        assert isinstance(station, StationDraft)
+        assert fingerprint(station.station) != fingerprint(was.station)
 
     def test_a_status_does_not_make_the_station_anew_unless_the_evse_is_removed(self) -> None:
         changed = ocpi_receiver.patch(stored(), at("NO/ABC/LOC1/1001"), sent(self.STATUS, with_stations=True))
