@@ -1,7 +1,7 @@
 """Table publications of DATEX II (CEN/TS 16157-10, version 3.5 and later) as a register, XML and JSON.
 
-Knows sites, stations, EVSEs and their connectors. Must not know what the registry does with a
-station. Of organisations only the name and the operator's id are read; contact data and persons never are.
+Knows sites, stations, EVSEs and their connectors; what else a record may say is read in `datex2_details`.
+Must not know what the registry does with a station.
 """
 
 from __future__ import annotations
@@ -13,14 +13,30 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from ladestrom.core import electrical
 from ladestrom.core.coordinates import place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key, local_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
-from ladestrom.registers import datex2_json, datex2_xml
+from ladestrom.record import Format, PowerType
+from ladestrom.registers import datex2_details, datex2_json, datex2_xml
 from ladestrom.registers import datex2_tables as tables
+from ladestrom.registers.datex2_nodes import (
+    Node,
+    as_list,
+    as_node,
+    below,
+    enumerated,
+    first,
+    found,
+    identifiers,
+    nodes,
+    typed,
+    word,
+    words,
+)
 from ladestrom.registers.datex2_xml import SITE
 from ladestrom.registers.limits import DEFAULT, Limits
 from ladestrom.registers.scan import bounded
@@ -30,10 +46,6 @@ if TYPE_CHECKING:
 
     from ladestrom.core.coordinates import Coordinates
 
-Node = Mapping[str, object]
-
-_TYPED: Final = re.compile(r"(?:aegi|egi|afac|fac|loc|locx)([A-Z][A-Za-z0-9]*)")
-"""JSON: a property that says of which type its value is."""
 _EVSE_FORM: Final = re.compile(
     r"(?i:([A-Z]{2})([*-])([A-Z0-9]{3})\2E[A-Z0-9*-]{1,31})|([A-Z]{2})([A-Z0-9]{3})E[A-Z0-9]{1,31}",
     re.ASCII,
@@ -58,6 +70,7 @@ class _Point(NamedTuple):
 
     evse: Evse
     connectors: tuple[Connector, ...]
+    node: Node
 
 
 def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[StationDraft | RecordRefusal]:
@@ -83,13 +96,13 @@ def parse(chunks: Iterable[bytes], *, limits: Limits = DEFAULT) -> Iterator[Stat
     home: str | None = None
     for name, record in _records(bounded(chunks, limits), limits):
         if name != SITE:
-            home = country(plain(_node(record).get("country"))) or home
+            home = country(plain(as_node(record).get("country"))) or home
             continue
         sites += 1
         if isinstance(record, str):
             yield RecordRefusal(f"site {sites}", record)
             continue
-        for one in _site(_node(record), f"site {sites}", home, limits):
+        for one in _site(as_node(record), f"site {sites}", home, limits):
             stations += 1
             if stations > limits.records_max:
                 raise InvalidRegister(f"the file has more than {limits.records_max} stations")
@@ -118,7 +131,7 @@ def _records(chunks: Iterator[bytes], limits: Limits) -> Iterator[tuple[str, obj
 def _site(
     site: Node, place_in_file: str, home: str | None, limits: Limits
 ) -> Iterator[StationDraft | RecordRefusal]:
-    stations = _nodes(site, "energyInfrastructureStation")
+    stations = nodes(site, "energyInfrastructureStation")
     if not stations:
         yield RecordRefusal(_id(site, limits) or place_in_file, "the site has no charging stations")
     for number, station in enumerate(stations, start=1):
@@ -139,24 +152,27 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
         site.get("locationReference"),
         site.get("entrance"),
     ]
-    address = next(filter(None, (_found(where, "address") for where in places)), {})
-    written_country = plain(_word(address.get("countryCode"))).upper()
+    address = datex2_details.where(places)[1]
+    written_country = plain(word(address.get("countryCode"))).upper()
     party = _operator_party(station, site, written_country)
     points = _points(station, party, limits, notes)
     land = country(written_country) or _land(points) or home
     if land is None:
         raise Unusable("neither its address, nor its EVSE ids, nor the publication names a country")
     where = _place(places)
+    point_nodes = [point.node for point in points]
+    said = datex2_details.read(site, station, point_nodes, places, limits, notes)
 
     def text(value: object, what: str) -> str:
-        return clean(_words(value), what, limits.text_chars_max, notes)
+        return clean(words(value), what, limits.text_chars_max, notes)
 
     street = " ".join(filter(None, (text(line, "address") for line in _lines(address))))
     street = street[: limits.text_chars_max].rstrip()
-    brand = text(station.get("brand"), "brand") or text(site.get("brand"), "brand")
+    brand = said.details.brand or ""
     name = text(station.get("name"), "name") or text(site.get("name"), "name") or street or brand
     if not name:
         notes.add("it has no name; its id stands for it")
+    floor = text(datex2_details.line(address, "floor"), "floor") or None
     return StationDraft(
         Station(
             uuid="",
@@ -164,7 +180,16 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
             country=land,
             latitude=where.latitude,
             longitude=where.longitude,
-            evses=tuple(point.evse for point in points),
+            evses=tuple(
+                msgspec.structs.replace(
+                    point.evse,
+                    label=text(point.node.get("name"), "label") or None,
+                    floor=floor,
+                    capabilities=capabilities,
+                    terms=terms,
+                )
+                for point, terms, capabilities in zip(points, said.terms, said.capabilities, strict=True)
+            ),
             outlets=tuple(
                 Outlet(index, connector)
                 for index, point in enumerate(points)
@@ -172,23 +197,27 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
             ),
             operator=_operator(station, site, limits, notes) or brand or None,
             address=street or None,
-            city=text(address.get("city"), "city") or None,
+            city=text(address.get("city"), "city")
+            or text(datex2_details.line(address, "town"), "city")
+            or None,
             register="datex",
             native_id=native_id,
+            details=said.details,
         ),
         notes=notes.all(),
+        updated_at=datex2_details.updated_at(site, station, point_nodes),
     )
 
 
 def _points_of(station: Node) -> list[Node]:
-    return [_typed(point)[1] for point in _nodes(station, "refillPoint")]
+    return [typed(point)[1] for point in nodes(station, "refillPoint")]
 
 
 def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> list[_Point]:
     points: dict[str, _Point] = {}
     outlets = fuels = 0
-    for number, wrapped in enumerate(_nodes(station, "refillPoint"), start=1):
-        kind, point = _typed(wrapped)
+    for number, wrapped in enumerate(nodes(station, "refillPoint"), start=1):
+        kind, point = typed(wrapped)
         if kind not in {"", tables.ELECTRIC, "RefillPoint"}:
             fuels += 1
             continue
@@ -200,17 +229,20 @@ def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> l
         if identity in points:
             notes.add(f"point {quoted(evse.evse_id or evse.uid)} occurs more than once; the first is taken")
             continue
-        connectors = _connectors(point, f"point {number}", notes)
+        power_kw = _point_kw(point, notes)
+        connectors = _connectors(point, f"point {number}", power_kw, notes)
         outlets += len(connectors)
         if outlets > limits.outlets_max:
             raise Unusable(f"it has more than {limits.outlets_max} connectors")
-        points[identity] = _Point(evse, connectors)
+        if power_kw is not None:
+            evse = msgspec.structs.replace(evse, max_kw=power_kw)
+        points[identity] = _Point(evse, connectors, point)
     parties = {point.evse.party for point in points.values()} - {None}
     if len(parties) == 1:
         # A point without an EVSE id is its neighbours' operator's.
         shared = parties.pop()
         return [
-            _Point(msgspec.structs.replace(point.evse, party=shared), point.connectors)
+            point._replace(evse=msgspec.structs.replace(point.evse, party=shared))
             for point in points.values()
         ]
     if not points:
@@ -242,7 +274,7 @@ def _evse(point: Node, party: str | None, limits: Limits, notes: Notes) -> Evse 
 def _evse_id(point: Node, limits: Limits, notes: Notes) -> str:
     """What the point has as EVSE id, else what its connectors have: the model wants it at one of them."""
     found = list(_evse_ids(point)) or [
-        evse_id for connector in _nodes(point, "connector") for evse_id in _evse_ids(connector)
+        evse_id for connector in nodes(point, "connector") for evse_id in _evse_ids(connector)
     ]
     sound = [
         evse_id
@@ -257,52 +289,85 @@ def _evse_id(point: Node, limits: Limits, notes: Notes) -> str:
 
 
 def _evse_ids(node: Node) -> Iterator[str]:
-    written = identifier(_word(node.get("evseId")))
+    written = identifier(word(node.get("evseId")))
     if written:
         yield written
-    for written, kind in _identifiers(node):
+    for written, kind in identifiers(node):
         if kind in tables.EVSE_ID_TYPES or (not kind and _EVSE_FORM.fullmatch(written)):
             yield written
 
 
-def _identifiers(node: Node) -> Iterator[tuple[str, str]]:
-    """External identifiers and what kind each is of, in small letters; empty where that is not said."""
-    for one in _list(node.get("externalIdentifier")):
-        if isinstance(one, Mapping):
-            written = identifier(_word(one.get("identifier"))) or identifier(one.get("value"))
-            kind = plain(_word(one.get("typeOfIdentifier"))) or plain(_word(one.get("otherTypeOfIdentifier")))
-            if written:
-                yield written, kind.casefold()
-        elif identifier(one):
-            yield identifier(one), ""
+def _point_kw(point: Node, notes: Notes) -> float | None:
+    """What the point has at most, where it says so itself."""
+    powers = (_power_kw(each, notes) for each in as_list(point.get("availableChargingPower")))
+    return max(filter(None, powers), default=None)
 
 
-def _connectors(point: Node, what: str, notes: Notes) -> tuple[Connector, ...]:
-    fallback_kw = max(
-        filter(None, (_power_kw(one, notes) for one in _list(point.get("availableChargingPower")))),
-        default=None,
-    )
+def _connectors(point: Node, what: str, power_kw: float | None, notes: Notes) -> tuple[Connector, ...]:
+    given = nodes(point, "connector")
+    of_point = point if len({plain(word(each.get("connectorType"))) for each in given}) == 1 else {}
     connectors: list[Connector] = []
-    for connector in _nodes(point, "connector"):
-        word = plain(_word(connector.get("connectorType")))
-        standard = tables.standard(word)
-        if standard == tables.UNKNOWN and word.casefold() not in tables.NAMELESS:
+    for connector in given:
+        named = plain(word(connector.get("connectorType")))
+        standard = tables.standard(named)
+        if standard == tables.UNKNOWN and named.casefold() not in tables.NAMELESS:
             notes.add(
-                f"a connector of {what} is of an unknown type {quoted(word)}"
-                if word
+                f"a connector of {what} is of an unknown type {quoted(named)}"
+                if named
                 else f"a connector of {what} names no type"
             )
+        power_type = _power_type(connector) or _power_type(of_point)
+        volts = _volts(connector.get("voltage"), notes) or _volts(of_point.get("availableVoltage"), notes)
         connectors.append(
-            Connector(standard, _power_kw(connector.get("maxPowerAtSocket"), notes) or fallback_kw)
+            Connector(
+                standard,
+                _power_kw(connector.get("maxPowerAtSocket"), notes) or power_kw,
+                format=_format(connector),
+                power_type=power_type,
+                max_v=None if volts is None else float(electrical.line_to_neutral(volts, power_type)),
+                max_a=_quantity(connector.get("maximumCurrent"), "current", tables.AMPERES_MAX, notes),
+            )
         )
     if not connectors:
         notes.add("a point has no connectors; one of unknown type is assumed")
-        connectors.append(Connector(tables.UNKNOWN, fallback_kw))
+        connectors.append(Connector(tables.UNKNOWN, power_kw))
     return tuple(connectors)
 
 
+def _format(connector: Node) -> Format | None:
+    said = (tables.FORMATS.get(each) for each in enumerated(connector, "connectorFormat"))
+    return next(filter(None, said), None)
+
+
+def _power_type(node: Node) -> PowerType | None:
+    """Of a connector, or of a point, whose connectors are all alike: a point with a cable for direct and a
+    socket for alternating current says one of them.
+    """
+    said = (
+        tables.POWER_TYPES.get(each)
+        for member in ("chargingMode", "currentType")
+        for each in enumerated(node, member)
+    )
+    return next(filter(None, said), None)
+
+
+def _volts(said: object, notes: Notes) -> float | None:
+    volts = (_quantity(each, "voltage", tables.VOLTS_MAX, notes) for each in as_list(said))
+    return max(filter(None, volts), default=None)
+
+
+def _quantity(said: object, what: str, most: float, notes: Notes) -> float | None:
+    said = word(said)
+    number = decimal(said)
+    if number is not None and 0 < number <= most:
+        return number
+    if said not in {None, "", 0} and number != 0:
+        notes.add(f"the {what} {quoted(said)} is not valid and was ignored")
+    return None
+
+
 def _power_kw(said: object, notes: Notes) -> float | None:
-    said = _word(said)
+    said = word(said)
     if said is None or said == "":
         return None
     power = decimal(said)
@@ -322,9 +387,9 @@ def _operator(station: Node, site: Node, limits: Limits, notes: Notes) -> str:
     """The operator's name; where none is said, the distributor's, under which some publish it."""
     for member in ("operator", "energyDistributor"):
         for node in (station, site):
-            organisation = _typed(_first(node.get(member)))[1]
+            organisation = typed(first(node.get(member)))[1]
             for name in ("name", "legalName"):
-                text = clean(_words(organisation.get(name)), "operator", limits.text_chars_max, notes)
+                text = clean(words(organisation.get(name)), "operator", limits.text_chars_max, notes)
                 if text:
                     return text
     return ""
@@ -333,11 +398,11 @@ def _operator(station: Node, site: Node, limits: Limits, notes: Notes) -> str:
 def _operator_party(station: Node, site: Node, written_country: str) -> str | None:
     """Country and party of the operator's id, `DE*ABC` or `ABC` in the station's country."""
     for node in (station, site):
-        organisation = _typed(_first(node.get("operator")))[1]
-        ids = [identifier(_word(organisation.get("operatorId")))]
+        organisation = typed(first(node.get("operator")))[1]
+        ids = [identifier(word(organisation.get("operatorId")))]
         ids += [
             written
-            for written, kind in _identifiers(organisation)
+            for written, kind in identifiers(organisation)
             if kind in tables.OPERATOR_ID_TYPES or not kind
         ]
         for said in ids:
@@ -367,7 +432,7 @@ def _land(points: Iterable[_Point]) -> str | None:
 def _place(places: list[object]) -> Coordinates:
     for where in places:
         for parent in _COORDINATES:
-            node = _found(where, parent) if parent else {"": where}
+            node = found(where, parent) if parent else {"": where}
             latitude, longitude = _position(node)
             if latitude is not None and longitude is not None:
                 return place(latitude, longitude)
@@ -377,87 +442,31 @@ def _place(places: list[object]) -> Coordinates:
 def _position(node: object, depth_left: int = _SEARCH_DEPTH_MAX) -> tuple[float | None, float | None]:
     """The first pair of latitude and longitude at or below a node."""
     if isinstance(node, Mapping):
-        latitude, longitude = (decimal(_word(node.get(name))) for name in ("latitude", "longitude"))
+        latitude, longitude = (decimal(word(node.get(name))) for name in ("latitude", "longitude"))
         if latitude is not None and longitude is not None:
             return latitude, longitude
     if depth_left:
-        for inner in _below(node):
+        for inner in below(node):
             found = _position(inner, depth_left - 1)
             if found[0] is not None:
                 return found
     return None, None
 
 
-def _found(node: object, name: str, depth_left: int = _SEARCH_DEPTH_MAX) -> Node:
-    """The first object of that name below a node; an empty one where there is none."""
-    if isinstance(node, Mapping):
-        found = _node(_first(node.get(name)))
-        if found:
-            return found
-    if depth_left:
-        for inner in _below(node):
-            found = _found(inner, name, depth_left - 1)
-            if found:
-                return found
-    return {}
-
-
-def _below(node: object) -> Iterable[object]:
-    if isinstance(node, Mapping):
-        return node.values()
-    return node if isinstance(node, list) else ()
-
-
 def _lines(address: Node) -> list[object]:
     """The texts of the address's lines that name street and number, in their order."""
-    lines = _nodes(address, "addressLine")
+    lines = nodes(address, "addressLine")
     ranked = [(_order(line), index) for index, line in enumerate(lines)]
     return [
         lines[index].get("text")
         for _, index in sorted(ranked)
-        if plain(_word(lines[index].get("type"))).casefold() in _ADDRESS_LINES
+        if plain(word(lines[index].get("type"))).casefold() in _ADDRESS_LINES
     ]
 
 
 def _order(line: Node) -> float:
-    order = decimal(_word(line.get("order", line.get("@order"))))
+    order = decimal(word(line.get("order", line.get("@order"))))
     return order if order is not None else 0.0
-
-
-def _words(value: object, depth_left: int = _SEARCH_DEPTH_MAX) -> str:
-    """The first of the texts of a MultilingualString, however it is written."""
-    if isinstance(value, str):
-        return value
-    if not depth_left:
-        return ""
-    inner: Iterable[object] = ()
-    if isinstance(value, Mapping):
-        inner = (value.get("values"), value.get("value"))
-    elif isinstance(value, list):
-        inner = value
-    return next(filter(None, (_words(one, depth_left - 1) for one in inner)), "")
-
-
-def _word(value: object) -> object:
-    """What an enumeration, or any simple value, says: alone, in `value`, or extended beside it."""
-    value = _first(value)
-    if not isinstance(value, Mapping):
-        return value
-    word = value.get("value")
-    if isinstance(word, str) and word.casefold() in tables.EXTENDED:
-        word = value.get("extendedValueG", value.get("@_extendedValue", word))
-    return None if isinstance(word, (Mapping, list)) else word
-
-
-def _typed(node: object) -> tuple[str, Node]:
-    """The type of an object and the object: JSON names it in a property around it, XML in an attribute."""
-    made = _node(node)
-    for name, inner in made.items():
-        match = _TYPED.fullmatch(name)
-        if match and isinstance(inner, Mapping) and not name.endswith("ExtensionG"):
-            return match[1], inner
-    kind = made.get("@type")
-    return kind.rpartition(":")[2] if isinstance(kind, str) else "", made
 
 
 def _id(node: Node, limits: Limits) -> str:
@@ -465,23 +474,3 @@ def _id(node: Node, limits: Limits) -> str:
     written = identifier(node.get("idG", node.get("@id", node.get("id"))))
     is_one = _ID_CHARACTERS.fullmatch(written) and written.strip("*- ")
     return written if is_one and len(written) <= limits.id_chars_max else ""
-
-
-def _nodes(node: Node, name: str) -> list[Node]:
-    return [one for one in _list(node.get(name)) if isinstance(one, Mapping)]
-
-
-def _list(value: object) -> list[object]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _first(value: object) -> object:
-    if isinstance(value, list):
-        return value[0] if value else None
-    return value
-
-
-def _node(value: object) -> Node:
-    return value if isinstance(value, Mapping) else {}

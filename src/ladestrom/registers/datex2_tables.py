@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ladestrom.record import Access, Accessibility, Format, Place, PowerType, Vehicle
+
 UNKNOWN: Final = "UNKNOWN"
 EXTENDED: Final = frozenset({"_extended", "extended", "extendedg"})
 """Stands where a word is none of the enumeration's, and is written beside it."""
@@ -51,6 +53,146 @@ WATTS_FROM: Final = 1_000.0
 """Powers are in W (CEN/TS 16157-10); what is smaller was entered in kW, as no plug has less than 1 kW."""
 POWER_KW_MAX: Final = 10_000.0
 """The largest plug there is, MCS, is specified for 3,750 kW."""
+
+PLACES: Final = {
+    "inbuilding": Place.GARAGE,
+    "openspace": Place.CAR_PARK,
+    "onstreet": Place.STREET,
+    "oncompanysite": Place.WORKPLACE,
+    "other": Place.OTHER,
+}
+"""EnergyInfrastructureSiteTypeEnum. "Inside some building, for example in a car park"; "an open space, for
+example a parking site"."""
+
+USERS: Final = {
+    "allusers": Access.PUBLIC,
+    "customers": Access.VISITORS,
+    "employees": Access.EMPLOYEES,
+    "hotelguests": Access.VISITORS,
+    "reservationholders": Access.APPOINTMENT,
+    "residents": Access.RESIDENTS,
+    "shoppers": Access.VISITORS,
+    "staff": Access.EMPLOYEES,
+    "visitors": Access.VISITORS,
+}
+"""UserTypeEnum of `exclusiveUsers`. All other words are groups of people: some only."""
+NOBODY: Final = "unknown"
+NAMELESS_USERS: Final = "other"
+"""Some only, and it is not said whom."""
+DISABLED: Final = frozenset({"personswithdisabilities", "registereddisabledusers", "wheelchairusers"})
+
+ACCESSIBILITY: Final = {
+    "barrierfreeaccessible": Accessibility.ACCESSIBLE,
+    "disabilityaccessible": Accessibility.ACCESSIBLE,
+    "disabilityfacilities": Accessibility.ACCESSIBLE,
+    "wheelchairaccessible": Accessibility.ACCESSIBLE,
+    "none": Accessibility.NOT_ACCESSIBLE,
+}
+"""AccessibilityEnum, the best first where there are several. `none`: "usually not convenient for persons with
+disabilities"."""
+
+_VEHICLES: Final = {
+    (Vehicle.CAR,): """
+        car carOrLightVehicle carWithCaravan carWithTrailer fourWheelDrive largeCar lightCommercialVehicle
+        lightCommercialVehicleWithTrailer motorhome passengerCar smallCar van
+        m1 n1 n1ClassI n1ClassII n1ClassIII
+    """,
+    (Vehicle.TRUCK,): """
+        articulatedVehicle heavyDutyTransporter heavyGoodsVehicle heavyGoodsVehicleWithTrailer heavyVehicle
+        largeGoodsVehicle longHeavyLorry lorry tanker n2 n3 n1ClassIIIAndN2
+    """,
+    (Vehicle.BUS,): "articulatedBus bus minibus m2 m3",
+    (Vehicle.MOTORCYCLE,): "moped motorcycle motorcycleWithSideCar motorscooter l l1 l2 l3 l4 l5",
+    (Vehicle.BICYCLE,): "bicycle",
+    (Vehicle.MOTORCYCLE, Vehicle.BICYCLE): "twoWheeledVehicle",
+    (Vehicle.CAR, Vehicle.BUS): "m",
+    (Vehicle.CAR, Vehicle.TRUCK): "n",
+}
+VEHICLES: Final = {
+    word: vehicles for vehicles, words in _VEHICLES.items() for word in words.casefold().split()
+}
+"""VehicleTypeEnum and EuVehicleCategoryEnum (Regulations (EU) 2018/858 and 168/2013: M carries people, N
+goods, N1 up to 3.5 t; L has two or three wheels). Vans count as cars, as they charge like them."""
+USAGE: Final = {
+    "electricbike": (Vehicle.BICYCLE,),
+    "electricmotorcycle": (Vehicle.MOTORCYCLE,),
+    "lorrypowerconsumption": (Vehicle.TRUCK,),
+}
+"""ChargingPointUsageTypeEnum. `electricVehicle` may be any."""
+
+AUTHENTICATION: Final[dict[str, tuple[str, str]]] = {
+    "activerfidchip": ("", "RFID_READER"),
+    "apps": ("other", ""),
+    "calypso": ("", "RFID_READER"),
+    "cashpayment": ("other", ""),
+    "creditcard": ("card", "CREDIT_CARD_PAYABLE"),
+    "debitcard": ("card", "DEBIT_CARD_PAYABLE"),
+    "mifareclassic": ("", "RFID_READER"),
+    "mifaredesfire": ("", "RFID_READER"),
+    "nfc": ("contactless", ""),
+    "phonedialog": ("other", ""),
+    "phonesms": ("other", ""),
+    "pinpad": ("", "PED_TERMINAL"),
+    "prepaidcard": ("other", ""),
+    "rfid": ("", "RFID_READER"),
+    "unlimitedaccess": ("ad_hoc", ""),
+    "website": ("other", ""),
+}
+"""AuthenticationAndIdentificationEnum: a member of `Payment`, and a Capability of OCPI 2.2.1, section 8.4.3.
+`unlimitedAccess`: nobody has to identify themselves."""
+
+MEANS: Final[dict[str, tuple[str, str]]] = {
+    "cashbillsonly": ("other", ""),
+    "cashcoinsandbills": ("other", ""),
+    "cashcoinsonly": ("other", ""),
+    "emv": ("card", "CHIP_CARD_SUPPORT"),
+    "mobileaccount": ("other", ""),
+    "nfc": ("contactless", "CONTACTLESS_CARD_SUPPORT"),
+    "paymentcreditcard": ("card", "CREDIT_CARD_PAYABLE"),
+    "paymentdebitcard": ("card", "DEBIT_CARD_PAYABLE"),
+    "paymentvaluecard": ("other", ""),
+    "prepay": ("other", ""),
+    "qrcode": ("other", ""),
+    "tolltag": ("other", ""),
+    "website": ("other", ""),
+}
+"""MeansOfPaymentEnum, likewise."""
+
+RESERVATION: Final = {"optional": True, "mandatory": True, "partly": True, "notavailable": False}
+"""ReservationTypeEnum."""
+
+FORMATS: Final = {
+    "cablemode2": Format.CABLE,
+    "cablemode3": Format.CABLE,
+    "othercable": Format.CABLE,
+    "socket": Format.SOCKET,
+}
+"""ConnectorFormatTypeEnum."""
+
+POWER_TYPES: Final = {
+    "mode1ac1p": PowerType.AC_1_PHASE,
+    "mode1ac3p": PowerType.AC_3_PHASE,
+    "mode2ac1p": PowerType.AC_1_PHASE,
+    "mode2ac3p": PowerType.AC_3_PHASE,
+    "mode3ac3p": PowerType.AC_3_PHASE,
+    "mode4dc": PowerType.DC,
+    "ccs": PowerType.DC,
+    "dc": PowerType.DC,
+}
+"""ChargingModeEnum, and CurrentTypeEnum of the AFIR profile, whose `ac` tells no phases."""
+
+VOLTS_MAX: Final = 1_500.0
+"""IEC 61851-23: what DC charging stations may have."""
+AMPERES_MAX: Final = 3_000.0
+"""Of the largest plug there is, MCS (CharIN)."""
+HEIGHTS_M: Final = (1.0, 20.0)
+"""Of vehicles that may enter; other numbers are of other units."""
+
+LOCAL_AREAS: Final = frozenset({"lau1code", "lau2code"})
+"""Of NutsCodeTypeEnum: municipalities, by the numbers of their statistics office. The others are regions."""
+STATION_ID_TYPES: Final = {"stationidbnetza": "bnetza"}
+"""TypeOfIdentifierEnum: whose id of the station it is."""
+PERSON: Final = "ContactPerson"
 
 
 def standard(word: str) -> str:
