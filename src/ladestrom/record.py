@@ -29,7 +29,7 @@ class Place(StrEnum):
 
     STREET = "street"
     CAR_PARK = "car_park"
-    """In the open. OCPI's PARKING_LOT."""
+    """In the open, where the register tells it from a garage. OCPI's PARKING_LOT."""
     GARAGE = "garage"
     UNDERGROUND_GARAGE = "underground_garage"
     DRIVEWAY = "driveway"

@@ -141,7 +141,7 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
     ),
     "payment": _from(
         "How charging is paid for; of each way, true, false, or absent where it is not known.",
-        nobil="attribute 1",
+        nobil="attributes 1 and 19",
         irve="gratuit, paiement_cb, paiement_acte, paiement_autre",
         ocpi="capabilities",
         datex="authenticationAndIdentificationMethods, paymentMethod",
@@ -156,7 +156,7 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
     "reservable": _from(
         "Whether it can be reserved.", nobil="attribute 18", irve="reservation", ocpi="capabilities"
     ),
-    "images": _from("Addresses of pictures.", ocpi="images", oicp="ChargingStationImage"),
+    "images": _from("Addresses of pictures.", nobil="Image", ocpi="images", oicp="ChargingStationImage"),
     "directions": _from(
         "How the station is found.", nobil="Description_of_location", ocpi="directions", oicp="DynamicInfo"
     ),
@@ -165,7 +165,7 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
     "derived": Word("Members that no register said: they follow from others."),
     "label": _from("What is painted on the EVSE.", ocpi="physical_reference", oicp="ChargingStationNames"),
     "floor": _from("Floor on which the EVSE is.", ocpi="floor_level"),
-    "capabilities": _from("OCPI 2.2.1 Capability (`RFID_READER`).", ocpi="capabilities"),
+    "capabilities": _from("OCPI 2.2.1 Capability (`RFID_READER`).", nobil="attribute 1", ocpi="capabilities"),
     "max_kw": _from(
         "Highest power in kW.",
         {"minimum": 0},
@@ -180,12 +180,15 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         "A cable that is fixed, or a socket.", nobil="attribute 25", irve="cable_t2_attache", ocpi="format"
     ),
     "power_type": _from(
-        "OCPI 2.2.1 PowerType.", nobil="attribute 20", ocpi="power_type", datex="chargingMode"
+        "OCPI 2.2.1 PowerType.", nobil="attributes 5 and 20", ocpi="power_type", datex="chargingMode"
     ),
     "max_v": _from(
         "Highest voltage in V, line to neutral where there are three phases.",
         {"minimum": 0},
+        nobil="attribute 5",
         ocpi="max_voltage",
     ),
-    "max_a": _from("Highest current of one phase, in A.", {"minimum": 0}, ocpi="max_amperage"),
+    "max_a": _from(
+        "Highest current of one phase, in A.", {"minimum": 0}, nobil="attribute 5", ocpi="max_amperage"
+    ),
 }
