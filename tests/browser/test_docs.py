@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_search_narrows_by_keyboard_and_a_link_shows_what_it_hid(server: Serving
     page.keyboard.type("tickets")
     expect(page.locator("#createTicket")).to_be_visible()
     expect(page.locator("#listStations")).to_be_hidden()
-    expect(page.get_by_text("entries").or_(page.get_by_text("1 entry"))).to_be_visible()
+    expect(page.get_by_role("status").get_by_text(re.compile(r"^(1 entry|[0-9]+ entries)$"))).to_be_visible()
     page.evaluate("location.hash = '#listStations'")
     expect(page.locator("#listStations")).to_be_focused()
     page.get_by_label("Search").fill("nothing has this")
