@@ -26,8 +26,9 @@ from ladestrom.config import Settings
 from ladestrom.core.features import FEATURES, PAYMENTS, SHORT, features
 from ladestrom.edges import connection
 from ladestrom.edges.contract.asyncapi import asyncapi
+from ladestrom.formats.evse_state import EvseState
 from ladestrom.model import Connector, Status
-from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail
+from ladestrom.outputs.rest_v2.encoder import StationDetail
 from ladestrom.outputs.stream_v2.edge import STREAM_PATH
 from ladestrom.outputs.stream_v2.encoder import ServerMessage
 from ladestrom.record import Access, Contact, Hours, Id, Opening, Payment, Span, Terms, Vehicle

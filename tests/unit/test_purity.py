@@ -16,6 +16,7 @@ PURE_OF_OUTPUTS = (
     "encoder",
     "messages",
     "activity",
+    "columns",
     "history",
     "station_counts",
     "publication",

@@ -25,7 +25,9 @@ from litestar.response.base import ASGIResponse
 
 from ladestrom import tasks
 from ladestrom.core.access import Credential
-from ladestrom.core.selection import EVERYTHING, EVSE_FILTERS, Selection, selection
+from ladestrom.core.choice import Choice
+from ladestrom.core.features import FEATURES, features
+from ladestrom.core.selection import EVSE_FILTERS, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, takes_gzip
@@ -60,6 +62,9 @@ PIECES_PER_LOOK: Final = 64
 """Joined between two looks at the clock."""
 CUT: Final = "ladestrom.cut"
 """In the scope's extensions: ends the connection at once (`server.http`)."""
+FILTERS: Final = EVSE_FILTERS | FEATURES
+EVERYTHING: Final = Choice()
+MINUTE_MS: Final = 60_000
 POSITION_HEADER: Final = "ladestrom-position"
 
 
@@ -149,7 +154,7 @@ class Tally(msgspec.Struct):
     left_out: LeftOut = msgspec.field(default_factory=LeftOut)
 
 
-Key = tuple[str, Selection]
+Key = tuple[str, Choice]
 Made = Document | LadestromError
 
 
@@ -185,19 +190,22 @@ class Documents:
     # -- answers -----------------------------------------------------------------------------------------
 
     def route(self, path: str, form: Form[Any]) -> HTTPRouteHandler:
-        """Where a document is asked for, with the filters of version 2; by visitors too, where these look."""
+        """Where a document is asked for, with the filters of lists; by visitors too, where these look."""
 
         @get(path, opt={COMPRESSED: True})
         async def document(request: AnyRequest) -> Response[Any]:
             """The document."""
             credential = self._door.look(request.headers)
-            query = known(request.query_params.multi_items(), EVSE_FILTERS)
-            return await self.answer(request, form, selection(query, names=EVSE_FILTERS), credential)
+            query = known(request.query_params.multi_items(), FILTERS)
+            selected, wanted = selection(query, names=EVSE_FILTERS), features(query)
+            # What is open now is of one minute: those who ask within it ask for the same.
+            at = self._clock() // MINUTE_MS * MINUTE_MS if wanted.open_now else 0
+            return await self.answer(request, form, Choice(selected, wanted, at), credential)
 
         return document
 
     async def answer(
-        self, request: AnyRequest, form: Form[Any], wanted: Selection, credential: Credential
+        self, request: AnyRequest, form: Form[Any], wanted: Choice, credential: Credential
     ) -> Response[Any]:
         """The document, or that the consumer has it; of a handler with the option `COMPRESSED`.
 
@@ -229,7 +237,7 @@ class Documents:
                 self._drop()
         return _DocumentResponse(self, chunks, form.media_type, headers)
 
-    async def get(self, form: Form[Any], wanted: Selection, key_id: str) -> Document:
+    async def get(self, form: Form[Any], wanted: Choice, key_id: str) -> Document:
         """The document: one that is kept and is not older than may be, or a new one.
 
         Raises:
@@ -277,7 +285,7 @@ class Documents:
         """What a document made now would be made of."""
         return self._view.seq, self._view.confirmations if form.is_timed else 0
 
-    async def _make(self, form: Form[T], wanted: Selection, key_id: str) -> Made:
+    async def _make(self, form: Form[T], wanted: Choice, key_id: str) -> Made:
         making = _Making(self._view, form, wanted)
         try:
             await self._walks.through(
@@ -368,7 +376,7 @@ class _Sending:
 class _Making(Generic[T]):
     """A document in the making."""
 
-    def __init__(self, view: View, form: Form[T], wanted: Selection) -> None:
+    def __init__(self, view: View, form: Form[T], wanted: Choice) -> None:
         self.wanted = wanted
         self.encoder = form.encoder()
         self.position = view.position
@@ -396,7 +404,7 @@ class _Making(Generic[T]):
         self.begun_at, self.begun_s = at, self._time()
         self.changed_at = changed_at
         self.made_of = (view.seq, view.confirmations if self._is_timed else 0)
-        self._order = sorted(wanted.station) if wanted.station else view.uuids()
+        self._order = sorted(wanted.selection.station) if wanted.selection.station else view.uuids()
         return self._order
 
     def visit(self, state: StationState) -> None:
@@ -419,7 +427,7 @@ class _Making(Generic[T]):
     def _seen(self, state: StationState) -> Seen | None:
         view, wanted = self._view, self.wanted
         station = view.station(state)
-        if station is None or not wanted.covers(station, (), state.sources()):
+        if station is None or not wanted.selection.covers(station, (), state.sources()):
             return None
         listed = []
         for evse in station.evses:
@@ -430,11 +438,7 @@ class _Making(Generic[T]):
                 listed.append((evse, held))
             else:
                 self.encoder.left_out.add(evse, HIDDEN)
-        chosen = [
-            (evse, held)
-            for evse, held in listed
-            if wanted.chooses(held.change) and wanted.is_of(station, (held.change.source,))
-        ]
+        chosen = listed if wanted == EVERYTHING else list(wanted.evses(station, state))
         if not chosen:
             return None
         self.evses += len(chosen)

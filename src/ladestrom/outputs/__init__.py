@@ -73,6 +73,16 @@ OUTPUTS: Final = (
         reads=("/api/v2/evses", "/api/v2/stations"),
     ),
     Output(
+        name="bulk",
+        is_a="fold: all stations or EVSEs as they are, as GeoJSON, CSV and JSON lines",
+        reads=(
+            "/api/v2/stations.geojson",
+            "/api/v2/stations.csv",
+            "/api/v2/evses.csv",
+            "/api/v2/evses.ndjson",
+        ),
+    ),
+    Output(
         name="irve_dynamique",
         is_a="fold: points of charge as they are, in the French schema",
         reads=("/irve",),

@@ -126,7 +126,7 @@ def got(server: Serving, operation: Operation) -> Any:
             path = path.replace(f"{{{known[name].name}}}", known[name].example)
     answer = server.get(path, key="stream")
     assert answer.status_code == 200, (path, answer.text)
-    is_json = "json" in answer.headers["content-type"].partition(";")[0].split("/")[1].split("+")[-1]
+    is_json = answer.headers["content-type"].endswith(("/json", "+json"))
     return (plain if is_json else lines)(answer.text, server.app.reader.view.epoch)
 
 

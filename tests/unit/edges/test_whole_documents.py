@@ -12,12 +12,13 @@ from tests.building import NOW, make_change, make_evse, make_station
 from tests.patience import DEADLINE_S, come_true
 
 from ladestrom.core.access import Keyring
+from ladestrom.core.choice import Choice
 from ladestrom.core.directory import Directory
-from ladestrom.core.selection import EVERYTHING, Selection
+from ladestrom.core.selection import Selection
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges import documents
-from ladestrom.edges.documents import CUT, Document, Documents, Form, _DocumentResponse
+from ladestrom.edges.documents import CUT, EVERYTHING, Document, Documents, Form, _DocumentResponse
 from ladestrom.edges.walks import WAITING_PER_KEY_MAX
 from ladestrom.errors import TooManyRequests
 from ladestrom.formats.documents import HIDDEN, LeftOut, Seen
@@ -82,9 +83,7 @@ class World:
         self.view.apply(StatusChanged(self.view.seq + 1, change))
         self.documents.moved()
 
-    async def get(
-        self, wanted: Selection = EVERYTHING, *, form: Form[Any] = FORM, key: str = "a"
-    ) -> Document:
+    async def get(self, wanted: Choice = EVERYTHING, *, form: Form[Any] = FORM, key: str = "a") -> Document:
         return await self.documents.get(form, wanted, key)
 
     def age(self) -> None:
@@ -103,8 +102,8 @@ def text(document: Document) -> str:
     return b"".join(document.chunks).decode()
 
 
-def of(number: int) -> Selection:
-    return Selection(station=frozenset({f"NOR_{number:05d}"}))
+def of(number: int) -> Choice:
+    return Choice(Selection(station=frozenset({f"NOR_{number:05d}"})))
 
 
 async def test_a_document_has_all_stations_in_order_and_is_of_one_position(world: World) -> None:
@@ -203,7 +202,7 @@ async def test_what_a_selection_leaves_out_is_not_told_of_the_whole(world: World
 
 
 async def test_filters_that_contradict_each_other_give_an_empty_document(world: World) -> None:
-    made = await world.get(Selection(country=frozenset({"SWE"}), station=frozenset({"NOR_00001"})))
+    made = await world.get(Choice(Selection(country=frozenset({"SWE"}), station=frozenset({"NOR_00001"}))))
     assert text(made) == "head\nabc-1\n"
 
 
@@ -250,7 +249,7 @@ async def test_what_is_kept_has_a_limit_and_what_was_not_asked_for_longest_goes_
     monkeypatch.setattr(documents, "KEPT_BYTES_MAX", 3 * size)
     for number in (2, 3, 1, 4):
         await world.get(of(number))
-    assert {next(iter(wanted.station)) for _, wanted in world.documents._kept} == {
+    assert {next(iter(wanted.selection.station)) for _, wanted in world.documents._kept} == {
         "NOR_00001",
         "NOR_00003",
         "NOR_00004",

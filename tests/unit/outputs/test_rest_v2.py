@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.building import CCS, NOW, TYPE_2, make_change, make_evse, make_station
 
 from ladestrom.core.view import StationState
+from ladestrom.formats.evse_state import EvseState, evse_state
 from ladestrom.formats.wire import as_logged, instant
 from ladestrom.model import NEVER, Cause, Change, Millis, Outlet, Status, StatusChanged
-from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail, evse_state, station_detail
+from ladestrom.outputs.rest_v2.encoder import StationDetail, station_detail
 
 YEAR_2200: Millis = 7_258_118_400_000
 EVSES = (make_evse("NO*ABC*E1*1"), make_evse("NO*ABC*E1*2", uid="7381cc78"), make_evse("NO*ABC*E1*3"))

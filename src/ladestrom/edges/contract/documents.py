@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ladestrom.edges.contract.requests import V2_FILTERS
+from ladestrom.edges.contract.requests import LIST_FILTERS
 from ladestrom.edges.contract.rows import Operation
 from ladestrom.edges.contract.schemas import Schema
 
@@ -34,7 +34,7 @@ def document(
         summary=summary,
         description=description,
         open_to_visitors=True,
-        parameters=(*V2_FILTERS, "ifModifiedSince"),
+        parameters=(*LIST_FILTERS, "ifModifiedSince"),
         answers={200: {"description": "The document.", "content": dict(content)}},
         entity_tag="DocumentTag",
         headers=HEADERS,

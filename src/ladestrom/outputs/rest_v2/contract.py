@@ -10,9 +10,10 @@ from ladestrom.edges.contract.requests import LIST_FILTERS, Parameter, path_para
 from ladestrom.edges.contract.rows import STATE, Operation, Part, link
 from ladestrom.edges.contract.samples import CHANGED_AT, EVSE, OBSERVED_AT, OPERATOR, POSITION, SEQ, STATION
 from ladestrom.edges.contract.schemas import reference
+from ladestrom.formats.evse_state import EvseState
 from ladestrom.formats.station_record import Position
 from ladestrom.model import Cause, Connector, Status
-from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail
+from ladestrom.outputs.rest_v2.encoder import StationDetail
 from ladestrom.outputs.rest_v2.lists import LIMIT, LIMIT_MAX, WALK_MINUTES_MAX, EvsePage, StationPage
 from ladestrom.record import Access, Contact, Format, Hours, Opening, Payment, PowerType, Vehicle
 

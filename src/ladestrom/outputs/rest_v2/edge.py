@@ -15,9 +15,10 @@ from ladestrom.edges.answers import AnyRequest, json_answer, matches, not_modifi
 from ladestrom.edges.output import Opened, Reading
 from ladestrom.edges.query import known
 from ladestrom.errors import Conflict, NotFound
+from ladestrom.formats.evse_state import evse_state
 from ladestrom.formats.wire import Observed
 from ladestrom.outputs.rest_v2 import lists
-from ladestrom.outputs.rest_v2.encoder import evse_state, station_detail
+from ladestrom.outputs.rest_v2.encoder import station_detail
 from ladestrom.quoting import quoted
 
 

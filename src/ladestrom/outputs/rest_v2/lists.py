@@ -28,9 +28,10 @@ from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, not_modifie
 from ladestrom.edges.query import known, whole_number
 from ladestrom.edges.walks import Walks, large_answer
 from ladestrom.errors import BadRequest
+from ladestrom.formats.evse_state import EvseState, evse_states
 from ladestrom.formats.wire import Observed
 from ladestrom.model import Evse, Millis, Station
-from ladestrom.outputs.rest_v2.encoder import EvseState, StationDetail, evse_states, station_detail
+from ladestrom.outputs.rest_v2.encoder import StationDetail, station_detail
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""All stations, and all EVSEs, as files of open forms: GeoJSON, CSV, JSON lines."""
