@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ladestrom.core import electrical, time_zones
+from ladestrom.core.terms import split
 from ladestrom.model import (
     NEVER,
     Evse,
@@ -28,7 +29,7 @@ from ladestrom.model import (
     registry_key,
 )
 from ladestrom.quoting import quoted
-from ladestrom.record import NO_DETAILS, Details
+from ladestrom.record import NO_DETAILS, Details, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -240,6 +241,8 @@ class _Keys:
 def joined(known: Station, draft: StationDraft) -> StationDraft:
     """A draft of some EVSEs of a station, with those that the station has beside them, in its order; new ones
     come last. Of a draft whose EVSEs have keys.
+
+    Each EVSE keeps its terms, also where those of the station are others now.
     """
     own = draft.station
     fresh = {_form(evse): index for index, evse in enumerate(own.evses)}
@@ -250,9 +253,14 @@ def joined(known: Station, draft: StationDraft) -> StationDraft:
     stood = {_form(evse) for evse in known.evses}
     parts += [(own, index) for form, index in fresh.items() if form not in stood]
     places = {index: place for place, (station, index) in enumerate(parts) if station is own}
+    shared, terms = split([_terms(station, station.evses[index]) for station, index in parts])
     station = msgspec.structs.replace(
         own,
-        evses=tuple(station.evses[index] for station, index in parts),
+        evses=tuple(
+            msgspec.structs.replace(station.evses[index], terms=each)
+            for (station, index), each in zip(parts, terms, strict=True)
+        ),
+        details=msgspec.structs.replace(own.details, **msgspec.structs.asdict(shared)),
         outlets=tuple(
             Outlet(place, outlet.connector)
             for place, (station, index) in enumerate(parts)
@@ -262,6 +270,13 @@ def joined(known: Station, draft: StationDraft) -> StationDraft:
     )
     readings = tuple((places[index], reading) for index, reading in draft.readings)
     return msgspec.structs.replace(draft, station=station, readings=readings)
+
+
+def _terms(station: Station, evse: Evse) -> Terms:
+    """The terms of an EVSE of a station."""
+    if evse.terms is not None:
+        return evse.terms
+    return Terms(**{name: getattr(station.details, name) for name in Terms.__struct_fields__})
 
 
 def doubled_key(station: Station) -> str | None:

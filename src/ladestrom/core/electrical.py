@@ -37,7 +37,7 @@ PHASES: Final = MappingProxyType(
 BETWEEN_LINES_V: Final = 350
 """Three phases have 100 to 277 V line to neutral, and 380 to 480 V line to line: who says more than this
 means line to line."""
-_NOMINAL_V: Final = MappingProxyType({380: 220, 400: 230, 415: 240, 480: 277})
+_NOMINAL_V: Final = MappingProxyType({380: 220.0, 400: 230.0, 415: 240.0, 480: 277.0})
 """Nominal voltages line to line, and the same line to neutral (IEC 60038)."""
 
 
@@ -165,7 +165,7 @@ def line_to_neutral(max_v: float, power_type: PowerType | None) -> float:
     """A voltage as records have it: of three phases, one between lines becomes the one to neutral."""
     if power_type is not PowerType.AC_3_PHASE or max_v <= BETWEEN_LINES_V:
         return max_v
-    return _NOMINAL_V.get(round(max_v), round(max_v / math.sqrt(3)))
+    return _NOMINAL_V.get(round(max_v), float(round(max_v / math.sqrt(3))))
 
 
 def _rating(own: Connector, power_kw: float | None) -> Rating | None:

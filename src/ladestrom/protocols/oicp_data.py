@@ -15,11 +15,15 @@ from typing import Any, Final
 import msgspec
 
 from ladestrom.core.coordinates import Coordinates, pair, place
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, identifier, plain, quoted
+from ladestrom.core.terms import split
 from ladestrom.countries import country
-from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
+from ladestrom.model import NEVER, Connector, Evse, Millis, Operator, Outlet, Station, evse_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
+from ladestrom.protocols import oicp_facts
 from ladestrom.protocols.delivery import UNREADABLE
+from ladestrom.protocols.oicp_facts import PLUGS, UNSPECIFIED, connector, listed, power_kw
+from ladestrom.record import Terms
 
 REGISTER: Final = "oicp"
 DATA_ERROR: Final = "022"
@@ -29,34 +33,8 @@ NAME_CHARACTERS_MAX: Final = 255
 """OCPI 2.2.1, section 8.3.1, allows a name as much; OICP's names are shorter."""
 PLUGS_MAX: Final = 20
 """PlugType has 19 words."""
-POWER_KW_MAX: Final = 10_000.0
 NATIVE_ID_CHARACTERS_MAX: Final = 120
 """An operator and a ChargingStationID, which has 50."""
-
-UNSPECIFIED: Final = "Unspecified"
-PLUGS: Final[dict[str, str]] = {
-    "Small Paddle Inductive": "UNKNOWN",
-    "Large Paddle Inductive": "UNKNOWN",
-    "AVCON Connector": "UNKNOWN",
-    "Tesla Connector": "TESLA_S",
-    "NEMA 5-20": "NEMA_5_20",
-    "Type E French Standard": "DOMESTIC_E",
-    "Type F Schuko": "DOMESTIC_F",
-    "Type G British Standard": "DOMESTIC_G",
-    "Type J Swiss Standard": "DOMESTIC_J",
-    "Type 1 Connector (Cable Attached)": "IEC_62196_T1",
-    "Type 2 Outlet": "IEC_62196_T2",
-    "Type 2 Connector (Cable Attached)": "IEC_62196_T2",
-    "Type 3 Outlet": "IEC_62196_T3C",
-    "IEC 60309 Single Phase": "IEC_60309_2_single_16",
-    "IEC 60309 Three Phase": "IEC_60309_2_three_16",
-    "CCS Combo 2 Plug (Cable Attached)": "IEC_62196_T2_COMBO",
-    "CCS Combo 1 Plug (Cable Attached)": "IEC_62196_T1_COMBO",
-    "CHAdeMO": "CHADEMO",
-    UNSPECIFIED: "UNKNOWN",
-}
-"""PlugType as OCPI 2.2.1 ConnectorType. The industrial sockets come without their current: the smallest that
-OCPI has is taken."""
 
 _EVSE_ID: Final = re.compile(
     r"[A-Za-z]{2}[*-]?[A-Za-z0-9]{3}[*-]?E[A-Za-z0-9*-]{1,30}|\+?[0-9]{1,3}\*[0-9]{3}\*[0-9*]{1,32}",
@@ -76,7 +54,7 @@ class Foreign(Unusable):
 class _Group:
     """A station while its records are gathered."""
 
-    __slots__ = ("country", "evses", "fields", "notes", "outlets", "place")
+    __slots__ = ("country", "evses", "fields", "notes", "outlets", "place", "terms", "updated_at")
 
     def __init__(self, fields: Fields, place_: Coordinates, country_: str) -> None:
         self.fields = fields
@@ -85,6 +63,8 @@ class _Group:
         self.notes = Notes(NOTES_MAX)
         self.evses: list[Evse] = []
         self.outlets: list[Outlet] = []
+        self.terms: list[Terms] = []
+        self.updated_at: Millis = NEVER
 
 
 def drafts(
@@ -169,13 +149,19 @@ def _native_id(fields: Fields, party: str, key: str) -> str:
 
 
 def _add(group: _Group, fields: Fields, written: str, party: str) -> None:
-    group.outlets += [Outlet(len(group.evses), connector) for connector in _connectors(fields, group.notes)]
+    notes = group.notes
+    group.outlets += [Outlet(len(group.evses), each) for each in _connectors(fields, notes)]
+    own = oicp_facts.terms(fields, notes)
+    group.terms.append(own)
+    group.updated_at = max(group.updated_at, oicp_facts.updated_at(fields))
     group.evses.append(
         Evse(
             key=evse_key(written),
             station="",
             evse_id=written,
             party=party if _PARTY.fullmatch(party) else None,
+            floor=oicp_facts.floor(fields, notes),
+            capabilities=oicp_facts.capabilities(fields, own),
         )
     )
 
@@ -188,21 +174,26 @@ def _draft(native_id: str, group: _Group, operator_name: str | None) -> StationD
     city = clean(address.get("City"), "city", NAME_CHARACTERS_MAX, notes)
     operator = clean(operator_name, "operator", NAME_CHARACTERS_MAX, notes)
     name = clean(_name(fields), "name", NAME_CHARACTERS_MAX, notes)
+    shared, of_evses = split(group.terms)
+    evses = (
+        msgspec.structs.replace(each, terms=own) for each, own in zip(group.evses, of_evses, strict=True)
+    )
     station = Station(
         uuid="",
         name=name or f"{street} {number}".strip() or group.evses[0].evse_id or native_id,
         country=group.country,
         latitude=group.place.latitude,
         longitude=group.place.longitude,
-        evses=tuple(group.evses),
+        evses=tuple(evses),
         outlets=tuple(group.outlets),
         operator=operator or None,
         address=f"{street} {number}".strip() or None,
         city=city or None,
         register=REGISTER,
         native_id=native_id,
+        details=oicp_facts.details(fields, shared, group.country, notes),
     )
-    return StationDraft(station, notes=notes.all())
+    return StationDraft(station, notes=notes.all(), updated_at=group.updated_at)
 
 
 def _member(fields: Fields, name: str) -> Fields:
@@ -210,14 +201,9 @@ def _member(fields: Fields, name: str) -> Fields:
     return found if isinstance(found, dict) else {}
 
 
-def _listed(value: object) -> list[Any]:
-    """What is written as a list, or as its only member."""
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
 def _name(fields: Fields) -> object:
     """The first name that there is: names are in the language of the place first, in English second."""
-    for name in _listed(fields.get("ChargingStationNames")):
+    for name in listed(fields.get("ChargingStationNames")):
         found = name.get("value") if isinstance(name, dict) else name
         if plain(found):
             return found
@@ -253,25 +239,16 @@ def _degrees(value: object) -> float:
 
 
 def _connectors(fields: Fields, notes: Notes) -> list[Connector]:
-    """One for each plug. Facilities belong to plugs one by one where there are as many of both."""
-    powers = [_power_kw(facility, notes) for facility in _listed(fields.get("ChargingFacilities"))]
-    plugs = [plain(plug) for plug in _listed(fields.get("Plugs"))][:PLUGS_MAX] or [UNSPECIFIED]
+    """One for each plug. Facilities belong to plugs one by one where there are as many of both; else the
+    largest power is that of all of them.
+    """
+    facilities = listed(fields.get("ChargingFacilities"))
+    plugs = [plain(plug) for plug in listed(fields.get("Plugs"))][:PLUGS_MAX] or [UNSPECIFIED]
     for plug in plugs:
         if plug not in PLUGS:
             notes.add(f"its plug {quoted(plug)} is of an unknown kind")
-    most_kw = max((power for power in powers if power is not None), default=None)
-    return [
-        Connector(PLUGS.get(plug, "UNKNOWN"), powers[index] if len(powers) == len(plugs) else most_kw)
-        for index, plug in enumerate(plugs)
-    ]
-
-
-def _power_kw(facility: object, notes: Notes) -> float | None:
-    said = facility.get("Power", facility.get("power")) if isinstance(facility, dict) else None
-    if said is None or said == "":
-        return None
-    power_kw = decimal(said)
-    if power_kw is None or not 0 < power_kw <= POWER_KW_MAX:
-        notes.add(f"the power {quoted(said)} is not valid and was ignored")
-        return None
-    return round(power_kw, 3)
+    if len(facilities) == len(plugs):
+        return [connector(plug, facility, notes) for plug, facility in zip(plugs, facilities, strict=True)]
+    powers = [power for each in facilities if (power := power_kw(each, notes)) is not None]
+    most = {"Power": max(powers)} if powers else None
+    return [connector(plug, most, notes) for plug in plugs]

@@ -15,7 +15,7 @@ from ladestrom.core import electrical
 from ladestrom.core.drafts import completed, doubled_key, fault, fingerprint, joined, supersedes
 from ladestrom.model import Connector, Evse, Outlet, Reading, Station, Status, evse_key
 from ladestrom.ports.registry import StationDraft
-from ladestrom.record import Contact, Details, Format, Hours, Id, Opening, Span, Terms, Vehicle
+from ladestrom.record import Access, Contact, Details, Format, Hours, Id, Opening, Span, Terms, Vehicle
 
 CCS = Connector("IEC_62196_T2_COMBO", 150.0)
 SPAN = Span("2025-12-24T12:00:00Z", "2025-12-27T00:00:00Z")
@@ -455,6 +455,20 @@ class TestJoined:
         whole = joined(self.KNOWN, self.part("FRABCE9", "FRABCE2", readings=((0, reading()), (1, reading()))))
         assert [whole.station.evses[index].key for index, _ in whole.readings] == ["FRABCE9", "FRABCE2"]
         assert fault(whole) is None
+
+    def test_each_evse_keeps_its_terms_where_the_draft_has_others(self) -> None:
+        public, restricted = Terms(access=Access.PUBLIC), Terms(access=Access.RESTRICTED)
+        known = msgspec.structs.replace(self.KNOWN, details=Details(access=Access.PUBLIC, brand="Abc"))
+        part = self.part("FRABCE2").station
+        part = msgspec.structs.replace(part, details=Details(access=Access.RESTRICTED, brand="Def"))
+        own = joined(known, StationDraft(part)).station
+        assert own.details == Details(brand="Def")
+        assert [evse.terms for evse in own.evses] == [public, restricted, public]
+        again = joined(own, StationDraft(part)).station
+        assert (again.details, [evse.terms for evse in again.evses]) == (
+            own.details,
+            [public, restricted, public],
+        )
 
     def test_a_draft_of_all_of_them_is_as_it_is(self) -> None:
         whole = draft(evses=self.KNOWN.evses)

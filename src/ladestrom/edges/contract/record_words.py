@@ -60,11 +60,12 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         irve="nom_amenageur",
         ocpi="owner",
         datex="owner",
+        oicp="SubOperatorName",
     ),
     "contact": _from(
         "How the operating organisation is reached. Never a person.",
         irve="telephone_operateur, contact_operateur",
-        ocpi="operator.website",
+        ocpi="operator.website, help_phone",
         datex="operator",
         oicp="HotlinePhoneNumber",
     ),
@@ -109,7 +110,13 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
     "Span.begin": Word("From when on. ISO 8601, UTC.", {"format": "date-time"}),
     "Span.end": Word("Until when. ISO 8601, UTC.", {"format": "date-time"}),
     "Opening.text": Word("The register's words, where they are not understood as a whole."),
-    "access": _from("Who may charge.", nobil="attribute 2", irve="condition_acces", oicp="Accessibility"),
+    "access": _from(
+        "Who may charge.",
+        nobil="attribute 2",
+        irve="condition_acces",
+        ocpi="parking_restrictions",
+        oicp="Accessibility",
+    ),
     "access_text": _from(
         "Who may charge, in the register's words.", nobil="attribute 2", irve="condition_acces"
     ),
@@ -121,23 +128,28 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         datex="typeOfSite",
         oicp="AccessibilityLocation",
     ),
-    "parking_fee": _from("Whether parking costs money.", nobil="attribute 7", oicp="ParkingFacility"),
-    "time_limit_min": _from("How long a vehicle may stay, in minutes.", {"minimum": 0}, nobil="attribute 6"),
+    "parking_fee": _from("Whether parking costs money.", nobil="attribute 7", oicp="Accessibility"),
+    "time_limit_min": _from(
+        "How long a vehicle may stay, in minutes.", {"minimum": 0}, nobil="attribute 6", ocpi="parking_places"
+    ),
     "accessibility": _from(
         "For people with reduced mobility.",
         irve="accessibilite_pmr",
-        ocpi="parking_restrictions",
+        ocpi="parking_restrictions, parking_places",
         datex="accessibility",
     ),
     "vehicles": _from(
         "What may be charged. Absent where nothing says that it is not for cars alone.",
         nobil="attribute 17",
         irve="station_deux_roues, restriction_gabarit",
-        ocpi="parking_restrictions",
+        ocpi="parking_restrictions, parking_places",
         datex="applicableForVehicles",
     ),
     "max_height_m": _from(
-        "Greatest height of a vehicle, in metres.", {"minimum": 0}, irve="restriction_gabarit"
+        "Greatest height of a vehicle, in metres.",
+        {"minimum": 0},
+        irve="restriction_gabarit",
+        ocpi="parking_places",
     ),
     "payment": _from(
         "How charging is paid for; of each way, true, false, or absent where it is not known.",
@@ -154,18 +166,30 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
     "other": Word("In another way."),
     "tariff_text": _from("What charging costs, in the register's words.", irve="tarification"),
     "reservable": _from(
-        "Whether it can be reserved.", nobil="attribute 18", irve="reservation", ocpi="capabilities"
+        "Whether it can be reserved.",
+        nobil="attribute 18",
+        irve="reservation",
+        ocpi="capabilities",
+        oicp="ValueAddedServices",
     ),
     "images": _from("Addresses of pictures.", nobil="Image", ocpi="images", oicp="ChargingStationImage"),
     "directions": _from(
-        "How the station is found.", nobil="Description_of_location", ocpi="directions", oicp="DynamicInfo"
+        "How the station is found.",
+        nobil="Description_of_location",
+        ocpi="directions",
+        oicp="ChargingStationLocationReference",
     ),
     "licence": Word("Licence of the register: SPDX's id where there is one (`CC-BY-4.0`)."),
     "attribution": Word("Whom the licence wants to be named."),
     "derived": Word("Members that no register said: they follow from others."),
-    "label": _from("What is painted on the EVSE.", ocpi="physical_reference", oicp="ChargingStationNames"),
-    "floor": _from("Floor on which the EVSE is.", ocpi="floor_level"),
-    "capabilities": _from("OCPI 2.2.1 Capability (`RFID_READER`).", nobil="attribute 1", ocpi="capabilities"),
+    "label": _from("What is painted on the EVSE.", ocpi="physical_reference"),
+    "floor": _from("Floor on which the EVSE is.", ocpi="floor_level", oicp="Address.Floor"),
+    "capabilities": _from(
+        "OCPI 2.2.1 Capability (`RFID_READER`).",
+        nobil="attribute 1",
+        ocpi="capabilities",
+        oicp="AuthenticationModes",
+    ),
     "max_kw": _from(
         "Highest power in kW.",
         {"minimum": 0},
@@ -177,18 +201,31 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
     ),
     "standard": Word("OCPI 2.2.1 ConnectorType (`IEC_62196_T2_COMBO`), or `UNKNOWN`."),
     "format": _from(
-        "A cable that is fixed, or a socket.", nobil="attribute 25", irve="cable_t2_attache", ocpi="format"
+        "A cable that is fixed, or a socket.",
+        nobil="attribute 25",
+        irve="cable_t2_attache",
+        ocpi="format",
+        oicp="Plugs",
     ),
     "power_type": _from(
-        "OCPI 2.2.1 PowerType.", nobil="attributes 5 and 20", ocpi="power_type", datex="chargingMode"
+        "OCPI 2.2.1 PowerType.",
+        nobil="attributes 5 and 20",
+        ocpi="power_type",
+        datex="chargingMode",
+        oicp="ChargingFacilities",
     ),
     "max_v": _from(
         "Highest voltage in V, line to neutral where there are three phases.",
         {"minimum": 0},
         nobil="attribute 5",
         ocpi="max_voltage",
+        oicp="ChargingFacilities",
     ),
     "max_a": _from(
-        "Highest current of one phase, in A.", {"minimum": 0}, nobil="attribute 5", ocpi="max_amperage"
+        "Highest current of one phase, in A.",
+        {"minimum": 0},
+        nobil="attribute 5",
+        ocpi="max_amperage",
+        oicp="ChargingFacilities",
     ),
 }
