@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -152,7 +151,7 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
         site.get("locationReference"),
         site.get("entrance"),
     ]
-    address = datex2_details.where(places)[1]
+    facility, address = datex2_details.where(places)
     written_country = plain(word(address.get("countryCode"))).upper()
     party = _operator_party(station, site, written_country)
     points = _points(station, party, limits, notes)
@@ -161,7 +160,7 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
         raise Unusable("neither its address, nor its EVSE ids, nor the publication names a country")
     where = _place(places)
     point_nodes = [point.node for point in points]
-    said = datex2_details.read(site, station, point_nodes, places, limits, notes)
+    said = datex2_details.read(site, station, point_nodes, facility, address, limits, notes)
 
     def text(value: object, what: str) -> str:
         return clean(words(value), what, limits.text_chars_max, notes)
@@ -441,7 +440,7 @@ def _place(places: list[object]) -> Coordinates:
 
 def _position(node: object, depth_left: int = _SEARCH_DEPTH_MAX) -> tuple[float | None, float | None]:
     """The first pair of latitude and longitude at or below a node."""
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         latitude, longitude = (decimal(word(node.get(name))) for name in ("latitude", "longitude"))
         if latitude is not None and longitude is not None:
             return latitude, longitude

@@ -45,8 +45,6 @@ IMAGES_MAX: Final = 20
 """A page shows some; a register that has more of one station has made a mistake."""
 IDS_MAX: Final = 20
 """Other ids of a station: a few authorities and platforms number it."""
-DIRECTIONS_CHARS_MAX: Final = 1_000
-"""A paragraph; OCPI 2.2.1, section 16.3, allows a text for display 512."""
 _PARTS_MAX: Final = 100
 """Of one object, that are read: contacts, addresses, areas."""
 
@@ -69,7 +67,13 @@ class Said(NamedTuple):
 
 
 def read(
-    site: Node, station: Node, points: Sequence[Node], places: Iterable[object], limits: Limits, notes: Notes
+    site: Node,
+    station: Node,
+    points: Sequence[Node],
+    facility: Node,
+    address: Node,
+    limits: Limits,
+    notes: Notes,
 ) -> Said:
     """What a station's record says, with its site's and its points'.
 
@@ -77,7 +81,8 @@ def read(
         site: of the station.
         station: one of the site's.
         points: of the station, those that are taken.
-        places: locations that may have the address, the nearest first.
+        facility: what its location says of it as a facility (`where`).
+        address: of the station.
         limits: of texts and ids.
         notes: what was odd.
     """
@@ -85,7 +90,6 @@ def read(
     def text(value: object, what: str, chars_max: int = limits.text_chars_max) -> str | None:
         return clean(words(value), what, chars_max, notes) or None
 
-    facility, address = where(places)
     town = line(address, "town")
     region, municipality_code = _areas(facility, limits)
     common, own = datex2_terms.terms(site, station, points, notes)
@@ -106,7 +110,13 @@ def read(
         ),
         place=next(filter(None, map(tables.PLACES.get, enumerated(site, "typeOfSite"))), None),
         images=tuple(dict.fromkeys(islice(_images((station, *points, site), notes), IMAGES_MAX))),
-        directions=next(filter(None, (text(*each) for each in _directions(station, site))), None),
+        directions=next(
+            filter(
+                None,
+                (text(each, "directions", limits.prose_chars_max) for each in _directions(station, site)),
+            ),
+            None,
+        ),
         **{name: getattr(common, name) for name in Terms.__struct_fields__},
     )
     return Said(details, own, tuple(datex2_terms.capabilities(station, points)))
@@ -221,7 +231,7 @@ def _images(of: Iterable[Node], notes: Notes) -> Iterator[str]:
                 yield kept
 
 
-def _directions(station: Node, site: Node) -> Iterator[tuple[object, str, int]]:
+def _directions(station: Node, site: Node) -> Iterator[object]:
     """What describes, in words, how a place is found: the station's, the entrance's, the site's."""
     for place in (station.get("locationReference"), site.get("entrance"), site.get("locationReference")):
-        yield found(place, "locationDescription"), "directions", DIRECTIONS_CHARS_MAX
+        yield found(place, "locationDescription")

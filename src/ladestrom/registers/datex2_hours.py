@@ -44,6 +44,8 @@ WEEKDAYS: Final = {
 """DayEnum."""
 PERIODS_MAX: Final = 100
 """Valid ones, exceptions, and times of one: a shop has two a day, and a year some fifteen public holidays."""
+HOURS_MAX: Final = 100
+"""Of a week: fourteen on each day."""
 _TIME: Final = re.compile(r"(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)(?::[0-5][0-9](?:\.[0-9]+)?)?", re.ASCII)
 """An `xs:time` without a zone: it is local."""
 _MIDNIGHT: Final = "24:00"
@@ -95,8 +97,8 @@ def opening(node: object, limits: Limits, notes: Notes) -> Opening | None:
         found, text = _specified(overall, closings)
         if not text:
             return found
-        text = clean(hours.get("label"), "hours", limits.text_chars_max, notes) or text
-        text = clean(text, "hours", limits.text_chars_max, notes) or "not understood"
+        text = clean(hours.get("label"), "hours", limits.prose_chars_max, notes) or text
+        text = clean(text, "hours", limits.prose_chars_max, notes) or "not understood"
         return msgspec.structs.replace(found or Opening(), text=text)
     return Opening(closings=closings) if closings else None
 
@@ -126,7 +128,7 @@ def _specified(overall: Node, closings: tuple[Span, ...]) -> tuple[Opening | Non
     for period in exceptions[:PERIODS_MAX]:
         week.take(period)
     week.is_whole = week.is_whole and len(valid) <= PERIODS_MAX
-    week.is_sure = week.is_sure and len(exceptions) <= PERIODS_MAX
+    week.is_sure = week.is_sure and len(exceptions) <= PERIODS_MAX and len(week) <= HOURS_MAX
     text = "" if week.is_whole and week.is_sure else _text(valid, exceptions) or "not understood"
     return week.opening(), text
 
@@ -142,6 +144,9 @@ class _Week:
         """Whether it is open at no other time."""
         self.is_sure = True
         """Whether it is open at all of these times."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._clocks.values()))
 
     def add(self, period: _Period) -> None:
         if period.is_span and period.span is not None:

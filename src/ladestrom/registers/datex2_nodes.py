@@ -16,6 +16,7 @@ from ladestrom.model import Millis
 from ladestrom.registers import datex2_tables as tables
 
 Node = Mapping[str, object]
+"""An object as the readers of both encodings make it: a dict."""
 
 _TYPED: Final = re.compile(r"(?:aegi|egi|afac|fac|locx|loc|com)([A-Z][A-Za-z0-9]*)")
 """JSON: a property that says of which type its value is."""
@@ -25,7 +26,7 @@ _SEARCH_DEPTH_MAX: Final = 8
 
 def found(node: object, name: str, depth_left: int = _SEARCH_DEPTH_MAX) -> Node:
     """The first object of that name below a node; an empty one where there is none."""
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         inside = as_node(first(node.get(name)))
         if inside:
             return inside
@@ -39,7 +40,7 @@ def found(node: object, name: str, depth_left: int = _SEARCH_DEPTH_MAX) -> Node:
 
 def below(node: object) -> Iterable[object]:
     """What a node holds."""
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         return node.values()
     return node if isinstance(node, list) else ()
 
@@ -51,7 +52,7 @@ def words(value: object, depth_left: int = _SEARCH_DEPTH_MAX) -> str:
     if not depth_left:
         return ""
     inner: Iterable[object] = ()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         inner = (value.get("values"), value.get("value"))
     elif isinstance(value, list):
         inner = value
@@ -61,12 +62,12 @@ def words(value: object, depth_left: int = _SEARCH_DEPTH_MAX) -> str:
 def word(value: object) -> object:
     """What an enumeration, or any simple value, says: alone, in `value`, or extended beside it."""
     value = first(value)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
     said = value.get("value")
     if isinstance(said, str) and said.casefold() in tables.EXTENDED:
         said = value.get("extendedValueG", value.get("@_extendedValue", said))
-    return None if isinstance(said, (Mapping, list)) else said
+    return None if isinstance(said, (dict, list)) else said
 
 
 def enumerated(node: Node, name: str) -> list[str]:
@@ -107,7 +108,7 @@ def typed(node: object) -> tuple[str, Node]:
     """The type of an object and the object: JSON names it in a property around it, XML in an attribute."""
     made = as_node(node)
     for name, inner in made.items():
-        if isinstance(inner, Mapping):
+        if isinstance(inner, dict):
             match = _TYPED.fullmatch(name)
             if match and not name.endswith("ExtensionG"):
                 return match[1], inner
@@ -118,7 +119,7 @@ def typed(node: object) -> tuple[str, Node]:
 def identifiers(node: Node) -> Iterator[tuple[str, str]]:
     """External identifiers and what kind each is of, in small letters; empty where that is not said."""
     for one in as_list(node.get("externalIdentifier")):
-        if isinstance(one, Mapping):
+        if isinstance(one, dict):
             written = identifier(word(one.get("identifier"))) or identifier(one.get("value"))
             kind = plain(word(one.get("typeOfIdentifier"))) or plain(word(one.get("otherTypeOfIdentifier")))
             if written:
@@ -129,7 +130,7 @@ def identifiers(node: Node) -> Iterator[tuple[str, str]]:
 
 def nodes(node: Node, name: str) -> list[Node]:
     """The objects of a member, one or many."""
-    return [one for one in as_list(node.get(name)) if isinstance(one, Mapping)]
+    return [one for one in as_list(node.get(name)) if isinstance(one, dict)]
 
 
 def as_list(value: object) -> list[object]:
@@ -148,4 +149,4 @@ def first(value: object) -> object:
 
 def as_node(value: object) -> Node:
     """The object that a value is; an empty one where it is none."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -245,7 +245,7 @@ class TestStation:
         assert found.directions == "Bak låven"
         assert details(additionalInformation=[words("Kaffe hos Kari")]).directions is None
         long = {"locationDescription": words("x" * 100_000)}
-        assert len(details(locationReference=where(**long)).directions or "") == 1_000
+        assert len(details(locationReference=where(**long)).directions or "") == 512
 
     def test_pictures_are_addresses_that_a_browser_may_be_sent_to(self) -> None:
         links = [
@@ -740,7 +740,7 @@ class TestOpening:
         found = details(operatingHours=hours).opening
         assert found is not None
         assert found.text
-        assert len(found.text) <= 255
+        assert len(found.text) <= 512
         assert len(found.openings + found.closings) <= 100
 
 
@@ -851,6 +851,18 @@ def test_whatever_stands_in_an_optional_member_the_station_is_read(
     of_site |= {"entrance": [where()]}
     found = draft(point(**of_point), of_site=of_site, **({"locationReference": None} | of_station))
     assert fault(found) is None
+
+
+def test_more_hours_than_a_week_has_are_a_text() -> None:
+    times = [
+        (f"{hour:02d}:{minute:02d}", f"{hour:02d}:{minute + 1:02d}")
+        for hour in range(24)
+        for minute in (1, 3)
+    ]
+    found = opening(clocks(*times))
+    assert found is not None
+    assert found.hours == ()
+    assert (found.text or "").startswith("00:01-00:02 00:03-00:04")
 
 
 def test_our_own_sample_is_valid() -> None:

@@ -40,7 +40,7 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         nobil="Updated",
         irve="date_maj",
         ocpi="last_updated",
-        datex="versionTime",
+        datex="lastUpdated",
         oicp="lastUpdate",
     ),
     "ids": _from(
@@ -48,12 +48,12 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         nobil="International_id, ocpidb_mapping_stasjon_id",
         irve="id_station_itinerance, id_station_local",
         ocpi="country_code, party_id and id",
-        datex="idG",
+        datex="externalIdentifier, stationIdBNetzA",
         oicp="ChargingStationID",
     ),
-    "Id.register": Word("Whose id it is: `nobil`, `irve`, `irve-local`, `ocpi`, `datex`, `oicp`."),
+    "Id.register": Word("Whose id it is: `nobil`, `irve`, `irve-local`, `ocpi`, `datex`, `oicp`, `bnetza`."),
     "Id.id": Word("The id.", {"minLength": 1}),
-    "brand": _from("Brand of the station.", irve="nom_enseigne", datex="brand of the site"),
+    "brand": _from("Brand of the station.", irve="nom_enseigne", datex="brand"),
     "owner": _from(
         "Organisation that owns the station.",
         nobil="Owned_by",
@@ -66,7 +66,7 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         "How the operating organisation is reached. Never a person.",
         irve="telephone_operateur, contact_operateur",
         ocpi="operator.website, help_phone",
-        datex="operator",
+        datex="helpdesk, operator, informationWebsite",
         oicp="HotlinePhoneNumber",
     ),
     "phone": Word("Telephone number, as it is written."),
@@ -80,13 +80,22 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         datex="postcode",
         oicp="PostalCode",
     ),
-    "municipality": _from("Municipality.", nobil="Municipality", irve="consolidated_commune"),
+    "municipality": _from(
+        "Municipality.", nobil="Municipality", irve="consolidated_commune", datex="addressLine"
+    ),
     "municipality_code": _from(
         "Number of the municipality by the country's statistics office.",
         nobil="Municipality_ID",
         irve="code_insee_commune",
+        datex="nutsCode",
     ),
-    "region": _from("Region, county or state.", nobil="County", ocpi="state", oicp="Region"),
+    "region": _from(
+        "Region, county or state, by its name or its NUTS code.",
+        nobil="County",
+        ocpi="state",
+        datex="addressLine, nutsCode",
+        oicp="Region",
+    ),
     "time_zone": Word(
         "IANA time zone of the station, by which its hours are read. Where no register says it, it follows "
         "from country and position, and `derived` names it. Source: OCPI time_zone; DATEX II timeZone; OICP "
@@ -115,10 +124,14 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         nobil="attribute 2",
         irve="condition_acces",
         ocpi="parking_restrictions",
+        datex="exclusiveUsers",
         oicp="Accessibility",
     ),
     "access_text": _from(
-        "Who may charge, in the register's words.", nobil="attribute 2", irve="condition_acces"
+        "Who may charge, in the register's words.",
+        nobil="attribute 2",
+        irve="condition_acces",
+        datex="exclusiveUsers",
     ),
     "place": _from(
         "Where the station stands.",
@@ -136,27 +149,28 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         "For people with reduced mobility.",
         irve="accessibilite_pmr",
         ocpi="parking_restrictions, parking_places",
-        datex="accessibility",
+        datex="accessibility, dedicatedParkingSpaces",
     ),
     "vehicles": _from(
         "What may be charged. Absent where nothing says that it is not for cars alone.",
         nobil="attribute 17",
         irve="station_deux_roues, restriction_gabarit",
         ocpi="parking_restrictions, parking_places",
-        datex="applicableForVehicles",
+        datex="applicableForVehicles, usageType",
     ),
     "max_height_m": _from(
         "Greatest height of a vehicle, in metres.",
         {"minimum": 0},
         irve="restriction_gabarit",
         ocpi="parking_places",
+        datex="applicableForVehicles",
     ),
     "payment": _from(
         "How charging is paid for; of each way, true, false, or absent where it is not known.",
         nobil="attributes 1 and 19",
         irve="gratuit, paiement_cb, paiement_acte, paiement_autre",
         ocpi="capabilities",
-        datex="authenticationAndIdentificationMethods, paymentMethod",
+        datex="authenticationAndIdentificationMethods, energyRate, rates",
         oicp="PaymentOptions, AuthenticationModes",
     ),
     "free": Word("Charging costs nothing."),
@@ -170,24 +184,31 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         nobil="attribute 18",
         irve="reservation",
         ocpi="capabilities",
+        datex="reservation",
         oicp="ValueAddedServices",
     ),
-    "images": _from("Addresses of pictures.", nobil="Image", ocpi="images", oicp="ChargingStationImage"),
+    "images": _from(
+        "Addresses of pictures.", nobil="Image", ocpi="images", datex="photoUrl", oicp="ChargingStationImage"
+    ),
     "directions": _from(
         "How the station is found.",
         nobil="Description_of_location",
         ocpi="directions",
+        datex="locationDescription",
         oicp="ChargingStationLocationReference",
     ),
     "licence": Word("Licence of the register: SPDX's id where there is one (`CC-BY-4.0`)."),
     "attribution": Word("Whom the licence wants to be named."),
     "derived": Word("Members that no register said: they follow from others."),
-    "label": _from("What is painted on the EVSE.", ocpi="physical_reference"),
-    "floor": _from("Floor on which the EVSE is.", ocpi="floor_level", oicp="Address.Floor"),
+    "label": _from("What is painted on the EVSE.", ocpi="physical_reference", datex="name"),
+    "floor": _from(
+        "Floor on which the EVSE is.", ocpi="floor_level", datex="addressLine", oicp="Address.Floor"
+    ),
     "capabilities": _from(
         "OCPI 2.2.1 Capability (`RFID_READER`).",
         nobil="attribute 1",
         ocpi="capabilities",
+        datex="authenticationAndIdentificationMethods, paymentMeans, reservation",
         oicp="AuthenticationModes",
     ),
     "max_kw": _from(
@@ -205,13 +226,14 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         nobil="attribute 25",
         irve="cable_t2_attache",
         ocpi="format",
+        datex="connectorFormat",
         oicp="Plugs",
     ),
     "power_type": _from(
         "OCPI 2.2.1 PowerType.",
         nobil="attributes 5 and 20",
         ocpi="power_type",
-        datex="chargingMode",
+        datex="chargingMode, currentType",
         oicp="ChargingFacilities",
     ),
     "max_v": _from(
@@ -219,6 +241,7 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         {"minimum": 0},
         nobil="attribute 5",
         ocpi="max_voltage",
+        datex="voltage, availableVoltage",
         oicp="ChargingFacilities",
     ),
     "max_a": _from(
@@ -226,6 +249,7 @@ RECORD_WORDS: Final[Mapping[str, Word]] = {
         {"minimum": 0},
         nobil="attribute 5",
         ocpi="max_amperage",
+        datex="maximumCurrent",
         oicp="ChargingFacilities",
     ),
 }
