@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -138,6 +139,21 @@ class TestStation:
             "native_id": "17",
             "vanished_at": None,
         }
+
+    def test_its_connectors_are_gone_through_once_however_many_evses_it_has(self) -> None:
+        looked = []
+
+        class Counted(tuple[Outlet, ...]):
+            __slots__ = ()
+
+            def __iter__(self) -> Iterator[Outlet]:
+                looked.append(len(self))
+                return super().__iter__()
+
+        large = make_station("NOR_00001", 200)
+        counted = msgspec.structs.replace(large, outlets=Counted(large.outlets))
+        assert len(station_detail(counted, 7, None, as_logged).evses) == 200
+        assert looked == [200]
 
     def test_one_that_vanished_says_when(self) -> None:
         gone = msgspec.structs.replace(STATION, vanished_at=NOW)
