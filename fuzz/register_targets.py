@@ -57,10 +57,16 @@ def fuzz_datex(data: bytes) -> None:
     _run("datex", data)
 
 
+def fuzz_stations(data: bytes) -> None:
+    """Stations of one's own, CSV and GeoJSON."""
+    _run("stations", data)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "nobil": fuzz_nobil,
     "irve": fuzz_irve,
     "datex": fuzz_datex,
+    "stations": fuzz_stations,
 }
 
 

@@ -104,7 +104,8 @@ class Telling:
         """Takes in one thing."""
         if isinstance(told, StationOutcome):
             if told.fate is Fate.CHANGED:
-                self.fields.update({each.field for each in told.differences} or {UNSEEN})
+                # By their order in the record, where as many stations changed in each.
+                self.fields.update(list(dict.fromkeys(each.field for each in told.differences)) or [UNSEEN])
                 if len(self.changed) < LISTED_MAX:
                     self.changed.append(
                         msgspec.structs.replace(told, differences=told.differences[:DIFFERENCES_KEPT_MAX])

@@ -29,8 +29,9 @@ from ladestrom.backends.opening import Opening
 from ladestrom.cli.import_report import Telling, show
 from ladestrom.cli.store import now, opened, reading, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
-from ladestrom.errors import InvalidRegister
+from ladestrom.errors import InvalidRegister, InvalidSetting
 from ladestrom.registers import REGISTERS
+from ladestrom.registers.stations_columns import template as empty_file
 
 if TYPE_CHECKING:
     from ladestrom.ports.registry import ImportReport, RecordRefusal, StationDraft
@@ -179,6 +180,44 @@ def ocpi(
         where: Options of every command.
     """
     return _run("ocpi", file, _register("ocpi", publisher), options, where)
+
+
+@app.command
+def stations(
+    file: File | None = None,
+    /,
+    *,
+    template: bool = False,
+    publisher: Publisher = None,
+    options: Options = NO_OPTIONS,
+    where: Where = NOT_GIVEN,
+) -> int:
+    """Import stations of your own (CSV with one row per EVSE, or GeoJSON).
+
+    For operators whose stations are in no public register: `ladestrom import stations --template >
+    stations.csv` writes an empty file that explains each column. Fill it in with any spreadsheet program,
+    check it with --dry-run and import it.
+
+    A station that is missing from the file is removed: its EVSEs become REMOVED, with the cause `withdrawn`.
+    It returns when a later file contains it. Exit code: 0; 1 if every record was refused; 2 if the file
+    cannot be read or would remove too many stations (see --force-removal), and then nothing was changed.
+
+    Args:
+        file: The file, which may be compressed with gzip; `-` is standard input.
+        template: Write the empty CSV file to standard output, and import nothing.
+        publisher: Name of the publisher. Each publisher has its own register, so the file of one publisher
+            does not remove the stations of another.
+        options: Options of every import.
+        where: Options of every command.
+    """
+    if template:
+        print(empty_file(), end="")
+        return 0
+    if file is None:
+        raise InvalidSetting(
+            "no FILE is given. `ladestrom import stations --template > stations.csv` writes an empty one"
+        )
+    return _run("stations", file, _register("stations", publisher), options, where)
 
 
 def _register(form: str, publisher: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ladestrom.registers import datex2, irve, nobil, ocpi
+from ladestrom.registers import datex2, irve, nobil, ocpi, stations
 from ladestrom.registers.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
@@ -38,4 +38,5 @@ REGISTERS: Final[Mapping[str, Parser]] = {
     "irve": irve.parse,
     "nobil": nobil.parse,
     "ocpi": ocpi.parse,
+    "stations": stations.parse,
 }

@@ -11,6 +11,8 @@ from tests.documents import ROOT
 from tests.importing import counts, irve, ocpi
 from tests.unit.cli.conftest import Run, Told
 
+from ladestrom.registers import REGISTERS
+
 GOLDEN: Final = ROOT / "tests" / "golden" / "registers"
 DRY: Final = "dry run: nothing was changed. The import would result in\n"
 
@@ -19,7 +21,13 @@ def file_of(form: str, directory: Path) -> Path:
     """A file of each form that has stations, refusals or notes."""
     if form == "ocpi":
         return ocpi(directory / "locations.json", 3)
-    return GOLDEN / {"nobil": "nobil-list.json", "irve": "irve.csv", "datex": "datex.xml"}[form]
+    samples = {
+        "nobil": "nobil-list.json",
+        "irve": "irve.csv",
+        "datex": "datex.xml",
+        "stations": "stations.csv",
+    }
+    return GOLDEN / samples[form]
 
 
 def lines_of(report: Path) -> list[dict[str, Any]]:
@@ -37,7 +45,7 @@ def edited(file: Path, old: str, new: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("form", ["nobil", "irve", "datex", "ocpi"])
+@pytest.mark.parametrize("form", REGISTERS)
 @pytest.mark.parametrize("listing", [(), ("--list",)], ids=["summary", "list"])
 def test_a_dry_run_says_what_the_import_says(
     run: Run, data: Path, form: str, listing: tuple[str, ...]
@@ -165,7 +173,63 @@ def test_a_report_that_breaks_off_is_said_and_the_import_is_done(run: Run, data:
 
 
 def test_help_of_every_import_explains_its_options(run: Run) -> None:
-    for form in ("nobil", "irve", "datex", "ocpi"):
+    for form in REGISTERS:
         told: Told = run("import", form, "--help")
         for option in ("--partial", "--force-removal", "--dry-run", "--list", "--report"):
             assert option in told.stdout
+
+
+class TestOwnStations:
+    def test_the_template_is_written_filled_in_and_imported(self, run: Run, data: Path) -> None:
+        template = run("import", "stations", "--template").stdout
+        assert not data.exists()
+        file = data.parent / "stations.csv"
+        file.write_text(template)
+        told = run("import", "stations", file, "--dry-run", code=2)
+        assert "no rows: write one row for each EVSE" in told.stderr
+        names = template.splitlines()[-1].split(",")
+        cells = {
+            "station_id": "a",
+            "name": "A",
+            "country": "NO",
+            "latitude": "59.9",
+            "longitude": "10.7",
+            "uid": "1",
+            "connector1_standard": "CCS",
+        }
+        file.write_text(template + ",".join(cells.get(name, "") for name in names) + "\n")
+        told = run("import", "stations", file)
+        assert counts(told.stdout)["added"] == 1
+        assert "the register stations now has 1 EVSEs" in told.stdout
+
+    def test_a_publisher_has_a_register_of_its_own(self, run: Run) -> None:
+        file = ROOT / "examples" / "stations.csv"
+        run("import", "stations", file, "--publisher", "Fjordlys")
+        told = run("import", "stations", file, "--publisher", "Fjordlys")
+        assert "the register stations:Fjordlys now has 4 EVSEs" in told.stdout
+        assert counts(told.stdout)["unchanged"] == 2
+
+    def test_a_part_of_a_file_removes_nothing(self, run: Run, data: Path) -> None:
+        whole = (ROOT / "examples" / "stations.csv").read_text().splitlines(keepends=True)
+        run("import", "stations", ROOT / "examples" / "stations.csv")
+        part = data.parent / "part.csv"
+        part.write_text("".join(whole[:-2]))
+        assert counts(run("import", "stations", part, "--partial").stdout)["removed"] == 0
+        assert counts(run("import", "stations", part).stdout)["removed"] == 1
+
+    def test_a_station_that_is_refused_stays_as_it_was(self, run: Run, data: Path) -> None:
+        file = data.parent / "stations.csv"
+        file.write_bytes((ROOT / "examples" / "stations.csv").read_bytes())
+        run("import", "stations", file)
+        edited(file, "A2,Type 2", "A2,")
+        told = run("import", "stations", file)
+        assert {word: count for word, count in counts(told.stdout).items() if count} == {
+            "unchanged": 1,
+            "refused": 1,
+        }
+        assert "line 5: its connector1_standard is missing: which kind of connector is it?" in told.stdout
+        assert "now has 4 EVSEs" in told.stdout
+
+    def test_without_a_file_it_is_told_how_to_get_one(self, run: Run, data: Path) -> None:
+        assert "--template" in run("import", "stations", code=2).stderr
+        assert "cannot be read" in run("import", "stations", data.parent / "none.csv", code=2).stderr

@@ -94,6 +94,7 @@ SAMPLES = [
     ("import", "irve", "none.json"),
     ("import", "datex", "none.json"),
     ("import", "ocpi", "none.json"),
+    ("import", "stations", "none.csv"),
     ("ocpp", "list"),
     ("ocpp", "add", "--operator", "x", "--station", "x", "--id", "x"),
     ("ocpp", "rotate", "x"),
