@@ -88,6 +88,11 @@ OUTPUTS: Final = (
         reads=("/irve",),
     ),
     Output(
+        name="oicp",
+        is_a="fold: EVSEs as they are, by operator, in the words of OICP",
+        reads=("/api/oicp/status.json",),
+    ),
+    Output(
         name="map",
         is_a="folds: EVSEs of each station by what a driver can do, what goes on, what was",
         reads=("/api/v2/map", "/api/v2/overview"),

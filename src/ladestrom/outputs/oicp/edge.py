@@ -1,0 +1,17 @@
+"""`GET /api/oicp/status.json`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ladestrom.edges.documents import Form
+from ladestrom.edges.output import Opened, Reading
+from ladestrom.outputs.oicp.encoder import JSON, Part, Statuses
+
+PATH: Final = "/api/oicp/status.json"
+FORM: Final[Form[Part]] = Form(name="oicp", media_type=JSON, encoder=Statuses)
+
+
+def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge is opened by
+    """The file."""
+    return Opened(routes=[reading.documents.route(PATH, FORM)])
