@@ -1,0 +1,272 @@
+"""What documents cost: processor time of making each, of packing it, and of answers that need neither.
+
+    python bench/outputs.py [--evses 100000] [--rounds 3] [--answers 2000] [--quiet-s 0]
+
+All in this process, without a network: a made-up register of stations with four EVSEs each, all of which were
+reported on. Each form is made anew after 1,000 changes, in turns with the others; the table has the least of
+the rounds. The longest step is the processor time that the loop was held for at a time. Answers
+are given by the whole application, ASGI in and out: one EVSE and a list's 304 are what REST costs already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.tables import Conditions, table, told
+from tests.building import NOW, make_change
+from tests.e2e.running import irve_register
+
+from ladestrom.core.access import Keyring
+from ladestrom.core.directory import Directory
+from ladestrom.core.view import View
+from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.documents import EVERYTHING, Document, Documents, Form
+from ladestrom.model import Evse, Station, Status, StatusChanged
+from ladestrom.outputs.bulk import edge as bulk
+from ladestrom.outputs.irve_dynamique import edge as irve
+from ladestrom.outputs.oicp import edge as oicp
+from ladestrom.outputs.rest_v2.edge import handlers
+from ladestrom.outputs.rest_v2.lists import handlers as lists
+from ladestrom.ports.log import StationRow
+from ladestrom.ports.registry import RecordRefusal
+from ladestrom.registers.irve import parse
+from ladestrom.roles.listening import web
+
+EVSES_PER_STATION: Final = 4
+CHANGES: Final = 1_000
+STATUSES: Final = (Status.AVAILABLE, Status.CHARGING)
+FORMS: Final[Mapping[str, Form[Any]]] = {irve.PATH: irve.FORM, **bulk.FORMS, oicp.PATH: oicp.FORM}
+HEAD: Final = ("document", "made, ms", "longest step, ms", "packed, ms", "MB", "MB packed")
+ANSWER_HEAD: Final = ("answer", "each, µs")
+
+
+def register(evses: int) -> Iterator[Station]:
+    """The stations of a made-up register, as if they had been imported."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = irve_register(
+            Path(folder) / "register.jsonl", stations=evses // EVSES_PER_STATION, evses=EVSES_PER_STATION
+        )
+        for number, draft in enumerate(parse([file.read_bytes()]), 1):
+            if isinstance(draft, RecordRefusal):
+                raise TypeError(draft)
+            uuid = f"FRA_{number:05d}"
+            own = tuple(msgspec.structs.replace(evse, station=uuid) for evse in draft.station.evses)
+            yield msgspec.structs.replace(draft.station, uuid=uuid, evses=own)
+
+
+class World:
+    """A view of a register, and documents over it."""
+
+    def __init__(self, evses: int) -> None:
+        stations = list(register(evses))
+        self.evses = [evse for station in stations for evse in station.evses]
+        self._numbers = itertools.cycle(range(len(self.evses)))
+        self.view = View(Directory(), "bench")
+        rows = [(number, make_change(evse)) for number, evse in enumerate(self.evses, 1)]
+        self.view.load(rows, len(rows), [StationRow(1, station) for station in stations])
+        door = Doorkeeper(Keyring([], []), lambda: NOW, visitors=True)
+        self.documents = Documents(self.view, door, lambda: NOW)
+        routes = [self.documents.route(path, form) for path, form in FORMS.items()]
+        self.app = web((), [*routes, *handlers(self.view, door), *lists(self.view, _Open(door), lambda: NOW)])
+
+    def change(self, count: int) -> None:
+        """Others than last time."""
+        for _ in range(count):
+            evse: Evse = self.evses[next(self._numbers)]
+            status = STATUSES[self.view.seq % len(STATUSES)]
+            self.view.apply(StatusChanged(self.view.seq + 1, make_change(evse, status)))
+        self.documents.moved()
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+        self.documents._kept.clear()
+
+
+class _Open(Doorkeeper):
+    """Lets visitors read lists, too."""
+
+    def __init__(self, door: Doorkeeper) -> None:
+        super().__init__(Keyring([], []), lambda: NOW, visitors=True)
+        self._door = door
+
+    def reads(self, headers: Mapping[str, str]) -> Any:
+        return self._door.look(headers)
+
+
+class Steps:
+    """How long the loop was held at most."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._handle = asyncio.Handle._run
+
+    def __enter__(self) -> Self:
+        run, steps = self._handle, self
+
+        def timed(handle: asyncio.Handle) -> None:
+            began_s = time.thread_time()
+            run(handle)
+            steps.longest_s = max(steps.longest_s, time.thread_time() - began_s)
+
+        asyncio.Handle._run = timed  # type: ignore[assignment, method-assign]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.Handle._run = self._handle  # type: ignore[method-assign]
+
+
+async def spent(work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[float, Any]:
+    """Processor time of this process, its threads included."""
+    began_s = time.process_time()
+    done = await work()
+    return time.process_time() - began_s, done
+
+
+async def measured(world: World, rounds: int) -> list[list[str]]:
+    """A row for each form."""
+    made_s = dict.fromkeys(FORMS, float("inf"))
+    step_s, packed_s = dict(made_s), dict(made_s)
+    size, packed_size = dict.fromkeys(FORMS, 0), dict.fromkeys(FORMS, 0)
+    for _ in range(rounds):
+        for path, form in FORMS.items():
+            world.change(CHANGES)
+            world.forget()
+
+            async def make(form: Form[Any] = form) -> Document:
+                return await world.documents.get(form, EVERYTHING, "bench")
+
+            with Steps() as steps:
+                taken_s, document = await spent(make)
+            made_s[path] = min(made_s[path], taken_s)
+            step_s[path] = min(step_s[path], steps.longest_s)
+            taken_s, packed = await spent(document.packed)
+            packed_s[path] = min(packed_s[path], taken_s)
+            size[path], packed_size[path] = document.size, sum(map(len, packed))
+    return [
+        [
+            f"`{path}`",
+            f"{made_s[path] * 1e3:.0f}",
+            f"{step_s[path] * 1e3:.1f}",
+            f"{packed_s[path] * 1e3:.0f}",
+            f"{size[path] / 1e6:.1f}",
+            f"{packed_size[path] / 1e6:.2f}",
+        ]
+        for path in FORMS
+    ]
+
+
+class Asking:
+    """One request after the other, by hand."""
+
+    def __init__(self, world: World, path: str, headers: Mapping[str, str] | None = None) -> None:
+        self._app = world.app
+        target, _, query = path.partition("?")
+        self._scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": target,
+            "raw_path": target.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "scheme": "http",
+            "server": ("127.0.0.1", 80),
+            "client": ("127.0.0.1", 1),
+            "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
+            "extensions": {},
+        }
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    async def _receive(self) -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+
+    async def once(self) -> Asking:
+        await self._app({**self._scope, "state": {}}, self._receive, self._send)  # type: ignore[arg-type]
+        return self
+
+    async def each_s(self, count: int) -> float:
+        """Processor time of one of so many."""
+
+        async def all_of_them() -> None:
+            for _ in range(count):
+                await self.once()
+
+        return (await spent(all_of_them))[0] / count
+
+
+async def answered(world: World, rounds: int, count: int) -> tuple[list[list[str]], list[str]]:
+    """A row for each kind of answer; and which answers were others than expected."""
+    evse = world.evses[0].name
+    small = f"{irve.PATH}?station={world.evses[0].station}"
+    document, one = await Asking(world, irve.PATH).once(), await Asking(world, f"/api/v2/evses/{evse}").once()
+    page = await Asking(world, "/api/v2/evses?limit=1").once()
+    kinds = {
+        "REST: one EVSE": (Asking(world, f"/api/v2/evses/{evse}"), 200),
+        "REST: one EVSE, 304": (
+            Asking(world, f"/api/v2/evses/{evse}", {"if-none-match": one.headers["etag"]}),
+            304,
+        ),
+        "REST: a list, 304": (
+            Asking(world, "/api/v2/evses?limit=1", {"if-none-match": page.headers["etag"]}),
+            304,
+        ),
+        "a document, 304 by tag": (
+            Asking(world, irve.PATH, {"if-none-match": document.headers["etag"]}),
+            304,
+        ),
+        "a document, 304 by date": (
+            Asking(world, irve.PATH, {"if-modified-since": document.headers["last-modified"]}),
+            304,
+        ),
+        "a document of one station, kept": (Asking(world, small), 200),
+    }
+    each_s = dict.fromkeys(kinds, float("inf"))
+    for _ in range(rounds):
+        for name, (asking, _) in kinds.items():
+            each_s[name] = min(each_s[name], await asking.each_s(count))
+    wrongs = [
+        f"{name}: {asking.status}" for name, (asking, status) in kinds.items() if asking.status != status
+    ]
+    return [[name, f"{taken_s * 1e6:.0f}"] for name, taken_s in each_s.items()], wrongs
+
+
+async def run(evses: int, rounds: int, answers: int) -> tuple[str, list[str]]:
+    world = World(evses)
+    made = await measured(world, rounds)
+    given, wrongs = await answered(world, rounds, answers)
+    return f"{table(HEAD, made)}\n\n{table(ANSWER_HEAD, given)}", wrongs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--evses", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--answers", type=int, default=2_000)
+    parser.add_argument("--quiet-s", type=float, default=0.0)
+    given = parser.parse_args()
+    conditions = Conditions(given.quiet_s)
+    made, wrongs = asyncio.run(run(given.evses, given.rounds, given.answers))
+    notes = f"{given.evses} EVSEs, {EVSES_PER_STATION} at each station; least of {given.rounds} rounds"
+    return told(conditions, notes, made, wrongs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
