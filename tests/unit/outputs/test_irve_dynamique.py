@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import os
 import re
 from collections.abc import Sequence
-from typing import Final
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -29,6 +33,8 @@ from ladestrom.outputs.irve_dynamique.encoder import HEAD, Points
 from ladestrom.protocols.delivery import ParseLimits
 from ladestrom.protocols.irve_dynamique import receive
 
+SHARED: Final = Path(os.environ.get("LADESTROM_SHARED", Path(__file__).resolve().parents[4] / "shared"))
+SCHEMA: Final = SHARED / "reference" / "irve" / "schema-dynamique-2.3.1.json"
 AT: Final = 1_795_341_600_000
 EXPECTED: Final = {
     Status.AVAILABLE: ("en_service", "libre"),
@@ -150,3 +156,30 @@ def test_every_id_is_as_the_schema_wants_it() -> None:
     ids = [row["id_pdc_itinerance"] for row in rows(text)]
     assert ids == ["NOABCE12", "FRABCE3"]
     assert all(re.fullmatch("[A-Z]{2}[A-Z0-9]{4,33}", each) for each in ids)
+
+
+def faults(cells: dict[str, str], fields: Sequence[dict[str, Any]]) -> list[str]:
+    """Which cells of a row break a rule of the published schema (Table Schema: required, enum, pattern)."""
+    found = []
+    for field in fields:
+        name, rules = field["name"], field.get("constraints", {})
+        cell = cells[name]
+        if not cell:
+            found += [name] if rules.get("required") else []
+        elif (
+            (rules.get("enum") and cell not in rules["enum"])
+            or (rules.get("pattern") and not re.fullmatch(rules["pattern"], cell))
+            or (field["type"] == "datetime" and datetime.fromisoformat(cell).tzinfo is None)
+        ):
+            found.append(name)
+    return found
+
+
+@pytest.mark.skipif(not SCHEMA.is_file(), reason="no schema: set LADESTROM_SHARED to the folder that has it")
+def test_every_row_is_as_the_published_schema_wants_it() -> None:
+    fields = json.loads(SCHEMA.read_text(encoding="utf-8"))["fields"]
+    told = rows(file(seen([(f"FR*ABC*E{number}", status, AT) for number, status in enumerate(EXPECTED)]))[0])
+    assert list(told[0]) == [field["name"] for field in fields]
+    assert [faults(cells, fields) for cells in told] == [[]] * len(EXPECTED)
+    wrong = {"id_pdc_itinerance": "FR*ABC*E1", "etat_pdc": "", "occupation_pdc": "taken"}
+    assert faults({**told[0], **wrong}, fields) == list(wrong)
