@@ -162,7 +162,9 @@ def fingerprint(station: Station) -> int:
     was updated is not part of it: OCPI stamps a Location anew with each status. Nor is what `completed`
     derives from the rest: of a record that is `joined`, the part that was known has that already.
     """
-    powers = electrical.powers(station)
+    # Most records say powers of connectors only.
+    says_powers = any(evse.max_kw is not None for evse in station.evses)
+    powers = electrical.powers(station) if says_powers else [None] * len(station.evses)
     evses = tuple(
         msgspec.structs.replace(
             evse,
