@@ -231,7 +231,10 @@ class LogTrimmed(LadestromError):
 
 
 class PositionLost(LadestromError):
-    means = "The position in `since` cannot be resumed, and `on_reset=refuse` asked for no snapshot instead."
+    means = (
+        "The position in `since` cannot be resumed, and `on_reset=refuse` asked for no snapshot instead, or "
+        "the path gives nothing but changes since a position (DATEX II)."
+    )
     advice = (
         "`detail` names the oldest position that is kept. Resume from there if you can do without what was "
         "before it, or connect without `since` to get a snapshot."

@@ -19,6 +19,7 @@ PURE_OF_OUTPUTS = (
     "columns",
     "history",
     "station_counts",
+    "delta",
     "publication",
     "statuses",
     "table",

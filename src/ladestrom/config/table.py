@@ -752,6 +752,24 @@ class Registry(msgspec.Struct, frozen=True):
             "Most open licences require it.",
         ),
     ] = ""
+    publisher: Annotated[
+        str,
+        _text(
+            "Who publishes the data, by the name that it has in its country (`NO-NAP-ENOVA`); for DATEX II.",
+            "Only who runs the server knows it. Without it, publications say `ladestrom`.",
+        ),
+    ] = ""
+    publisher_country: Annotated[
+        str,
+        msgspec.Meta(
+            pattern="^([A-Z]{2})?$",
+            description="Country of the publisher; for DATEX II.",
+            extra={
+                "why": "Without it, publications say `ZZ`, which is no country.",
+                "form": "ISO 3166-1 alpha-2",
+            },
+        ),
+    ] = ""
 
 
 class Keys(msgspec.Struct, frozen=True):

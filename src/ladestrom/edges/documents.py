@@ -197,12 +197,20 @@ class Documents:
             """The document."""
             credential = self._door.look(request.headers)
             query = known(request.query_params.multi_items(), FILTERS)
-            selected, wanted = selection(query, names=EVSE_FILTERS), features(query)
-            # What is open now is of one minute: those who ask within it ask for the same.
-            at = self._clock() // MINUTE_MS * MINUTE_MS if wanted.open_now else 0
-            return await self.answer(request, form, Choice(selected, wanted, at), credential)
+            return await self.answer(request, form, self.chosen(query), credential)
 
         return document
+
+    def chosen(self, query: Mapping[str, str]) -> Choice:
+        """What a request's filters choose.
+
+        Raises:
+            InvalidSelection: one of them cannot be understood.
+        """
+        selected, wanted = selection(query, names=EVSE_FILTERS), features(query)
+        # What is open now is of one minute: those who ask within it ask for the same.
+        at = self._clock() // MINUTE_MS * MINUTE_MS if wanted.open_now else 0
+        return Choice(selected, wanted, at)
 
     async def answer(
         self, request: AnyRequest, form: Form[Any], wanted: Choice, credential: Credential

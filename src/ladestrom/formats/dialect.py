@@ -29,6 +29,10 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """Of one message of a consumer."""
     inbound_messages_per_minute_max: int
     observed_at: Observed
+    publisher: str = ""
+    """Who publishes, by the name that it has in its country; empty where nobody says."""
+    publisher_country: str = ""
+    """ISO 3166-1 alpha-2."""
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

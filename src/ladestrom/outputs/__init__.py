@@ -93,6 +93,11 @@ OUTPUTS: Final = (
         reads=("/api/oicp/status.json",),
     ),
     Output(
+        name="datex2",
+        is_a="fold: stations and EVSEs as they are, in DATEX II; and a cursor: statuses since a position",
+        reads=("/datex2/v3",),
+    ),
+    Output(
         name="map",
         is_a="folds: EVSEs of each station by what a driver can do, what goes on, what was",
         reads=("/api/v2/map", "/api/v2/overview"),

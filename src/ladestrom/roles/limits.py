@@ -151,6 +151,8 @@ def style(settings: Settings, observed_at: Observed) -> Style:
         inbound_bytes_max=stream.inbound_kib_max * 1024,
         inbound_messages_per_minute_max=stream.inbound_messages_per_minute_max,
         observed_at=observed_at,
+        publisher=registry.publisher,
+        publisher_country=registry.publisher_country,
     )
 
 

@@ -187,10 +187,13 @@ def statuses_xml(making: Making) -> bytes:
     ).encode()
 
 
+STATUSES_XML_END: Final = b"</d2:payload>\n"
+
+
 def statuses_xml_end(making: Making) -> bytes:
     """The end; of a delta, with how it was exchanged."""
     if making.exchange is not Exchange.DELTA:
-        return b"</d2:payload>\n"
+        return STATUSES_XML_END
     creator = _creator(making.publisher)
     return (
         '</con:payload>\n<con:exchangeInformation modelBaseVersion="3"><ex:exchangeContext>'
