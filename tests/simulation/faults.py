@@ -599,6 +599,15 @@ FAULTS: Final = (
         kind=Kind.RENEWED,
     ),
     Fault(
+        "who is caught up passes a station that left",
+        CatchingUp,
+        "some",
+        "while left and left[0][0] < state.seq:",
+        "while left and not states:",
+        kind=Kind.TORRENT,
+        first=35,
+    ),
+    Fault(
         "who selects a station now is not told that it came",
         Encoding,
         "_relocate",

@@ -213,6 +213,7 @@ class Fold:
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self.at = 0
+        self._taken_over = truth.taken_over
         self.records = {record.uuid: record for record in truth.taken_over}
         self.held: dict[str, dict[str, Fact]] = {}
         """Each station's EVSEs, by uuid and key; those that left it, too."""
@@ -221,6 +222,10 @@ class Fold:
 
     def go(self, seq: int) -> None:
         """Moves on to a position."""
+        if self._taken_over is not self.truth.taken_over:
+            # It began before the log was taken over.
+            self._taken_over = self.truth.taken_over
+            self.records = {record.uuid: record for record in self._taken_over}
         for fact in self.truth.between(self.at, seq):
             self.take(fact)
         self.at = max(self.at, seq)

@@ -131,12 +131,18 @@ class Dialect(Protocol):
         ...
 
     def relocated(
-        self, view: View, selection: Selection, former: Sequence[Station], state: StationState, since: int
+        self,
+        view: View,
+        selection: Selection,
+        former: Sequence[Station],
+        state: StationState,
+        since: int,
+        seq: int,
     ) -> Sequence[Moved]:
         """What one with a selection is told of a station that was what each of these records says.
 
         Nothing where that makes no difference to the selection. What changed after `since` may have been
-        shown before it changed.
+        shown before it changed. Where each row has a position of its own, that is `seq`.
         """
         ...
 

@@ -32,11 +32,12 @@ from ladestrom.reader.seeking import Seeks
 from ladestrom.reader.snapshots import Snapshots
 from ladestrom.reader.subscriptions import Event, Phase, Sink, Subscriber, Subscription
 from ladestrom.reader.walks import Walks
+from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
 
 ENTRIES_PER_TURN_MAX: Final = 500
-"""Entries taken before other work of the loop gets its turn: some 5 ms."""
+"""Entries taken before other work of the loop gets its turn, with one channel: some 5 ms."""
 READ_AGAIN_S_MAX: Final = 5.0
 
 
@@ -341,6 +342,15 @@ class Broadcast:
             if self._channels.alarm is not None:
                 self._channels.alarm.cancel()
 
+    async def _take_in_turns(self, entries: Sequence[Entry]) -> None:
+        turns = Turns()
+        # What an entry costs grows with how many channels may hear of it.
+        for some in tasks.parts(entries, max(1, ENTRIES_PER_TURN_MAX // (1 + len(self._channels.all)))):
+            await turns.rest()
+            self._encoding.take(some, len(entries))
+            if self.followed is not None:
+                self.followed(some)
+
     async def _follow(self) -> None:
         wait_s = READ_AGAIN_S_MIN
         while True:
@@ -350,9 +360,7 @@ class Broadcast:
                     for number, part in enumerate(tasks.parts(entries, ENTRIES_PER_TURN_MAX)):
                         if number:
                             await asyncio.sleep(0)
-                        self._encoding.take(part)
-                        if self.followed is not None:
-                            self.followed(part)
+                        await self._take_in_turns(part)
             except LogDamaged:
                 # The view cannot go on without the entry. A process that starts anew has a checkpoint
                 # instead, and tells those who resume what changed.

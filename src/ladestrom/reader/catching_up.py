@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from ladestrom import tasks
+from ladestrom.model import Station
 from ladestrom.reader.channel import CHUNK_BYTES_MAX
 from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, PLAIN, Channels
 from ladestrom.reader.subscriptions import Driver, Event, Phase, Subscriber
@@ -71,12 +74,16 @@ class CatchingUp:
         rows: list[bytes] = []
         size = looked = 0
         states = view.changed_since(subscriber.seq, stations_max) if subscription.updates else []
+        left = deque(() if dialect.batched or not states else self._left(subscriber))
         for state in states:
             if size > CHUNK_BYTES_MAX:
                 break
             looked += 1
             subscriber.seq = state.seq
-            missed = self._channels.missed(channel, state, subscriber.since, subscriber.resume_seq)
+            missed: list[bytes] = []
+            while left and left[0][0] < state.seq:
+                missed += self._leaving(subscriber, *left.popleft())
+            missed += self._channels.missed(channel, state, subscriber.since, subscriber.resume_seq)
             rows += missed
             size += sum(map(len, missed))
         whole = looked == len(states) < stations_max
@@ -105,3 +112,31 @@ class CatchingUp:
             frames = b"".join(self._channels.frame(framing, one) for one in messages)
             self._channels.write(subscriber, frames, len(messages))
         return looked
+
+    def _left(self, subscriber: Subscriber) -> Sequence[tuple[int, str, Station]]:
+        """When stations left the selection that changed again since, in order, and what they were before.
+
+        Others whose last change is older are told of before such a station. Whoever is cut off between, and
+        comes back with the position of those, would not be told any more that it left.
+        """
+        view, selection = self._channels.view, subscriber.channel.subscription.selection
+        if not selection.by_record:
+            return ()
+        found = []
+        for uuid in view.relocated_since(subscriber.resume_seq):
+            row, state = view.records[uuid], view.get(uuid)
+            if state is None or selection.covers(row.station):
+                continue
+            last = next((each for each in reversed(row.former) if selection.covers(each.outline)), None)
+            if last is not None and subscriber.resume_seq < last.until < state.seq:
+                found.append((last.until, uuid, last.outline))
+        return sorted(found)
+
+    def _leaving(self, subscriber: Subscriber, until: int, uuid: str, before: Station) -> list[bytes]:
+        """What is told of such a station, at the position of that change."""
+        view, subscription = self._channels.view, subscriber.channel.subscription
+        dialect, state = self._channels.dialects[subscription.dialect], view.get(uuid)
+        if state is None:
+            return []
+        rows = dialect.relocated(view, subscription.selection, [before], state, subscriber.since, until)
+        return [row for row, _, _ in rows]

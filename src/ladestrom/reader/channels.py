@@ -203,7 +203,8 @@ class Channels:
         former = view.former(state, since) if selection.by_record else []
         moved: list[bytes] = []
         if former:
-            moved += [row for row, _, _ in dialect.relocated(view, selection, former, state, since)]
+            relocated = dialect.relocated(view, selection, former, state, since, state.seq)
+            moved += [row for row, _, _ in relocated]
         rows = self.whereabouts(channel, state, former) if channel in self.telling_records else []
         if self.hears(channel, view.directory.stations.get(state.uuid)) and (dialect.batched or not moved):
             rows += dialect.missed(view, state, selection, told)

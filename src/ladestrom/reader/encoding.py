@@ -13,7 +13,7 @@ from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Millis, Station, StationChanged, StatusReport
 from ladestrom.reader.audience import Audience
 from ladestrom.reader.channel import Channel, PendingRow
-from ladestrom.reader.channels import BATCH_ROWS_MAX, COMPRESSED_FRAMES_MAX, PLAIN, Channels
+from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, PLAIN, Channels
 
 Whereabouts = tuple[Station, Sequence[str], int]
 """What a selection sees of a station: its record, the sources of its EVSEs, and the record's revision."""
@@ -44,13 +44,16 @@ class Encoding:
         self._channels = channels
         self.raw_left = channels.limits.raw_items_max
         """Raw messages that this pass still takes."""
-        self._taken = 0
-        """Entries since it was last looked at how many changes wait in a channel."""
 
-    def take(self, entries: Sequence[Entry]) -> None:
-        """Applies entries to the view and makes their bytes; the next pass writes them."""
+    def take(self, entries: Sequence[Entry], together: int = 0) -> None:
+        """Applies entries to the view and makes their bytes; the next pass writes them.
+
+        Args:
+            entries: the next ones of the log.
+            together: how many came at once, where these are only some of them.
+        """
         view = self._channels.view
-        plainly = len(entries) > COMPRESSED_FRAMES_MAX
+        plainly = max(together, len(entries)) > COMPRESSED_FRAMES_MAX
         is_heard = bool(self._channels.all)
         for entry in entries:
             if isinstance(entry, StationChanged):
@@ -65,12 +68,6 @@ class Encoding:
             hearing = self._channels.hearing(state.uuid, change.evse, (change.source, change.was_source))
             if hearing:
                 self._encode(hearing, _Outgoing(state, before, change, plainly))
-        self._taken += len(entries)
-        if self._taken >= BATCH_ROWS_MAX:
-            self._taken = 0
-            for channel in self._channels.all.values():
-                if len(channel.rows) >= BATCH_ROWS_MAX:
-                    self._channels.flush(channel)
         self._channels.wake.set()
 
     def _encode(self, hearing: Iterable[Audience], outgoing: _Outgoing) -> None:
@@ -234,7 +231,7 @@ class Encoding:
             subscription = channel.subscription
             dialect = self._channels.dialects[subscription.dialect]
             rows = (
-                dialect.relocated(view, subscription.selection, [before], state, view.seq)
+                dialect.relocated(view, subscription.selection, [before], state, view.seq, view.seq)
                 if subscription.updates
                 else ()
             )

@@ -14,7 +14,7 @@ from typing import Final
 
 from ladestrom.reader.catching_up import CatchingUp
 from ladestrom.reader.channel import Channel
-from ladestrom.reader.channels import Channels
+from ladestrom.reader.channels import BATCH_ROWS_MAX, Channels
 from ladestrom.reader.digests import Digests
 from ladestrom.reader.encoding import Encoding
 from ladestrom.reader.subscriptions import Driver, Phase, Subscriber
@@ -96,7 +96,7 @@ class Fanout:
             if channel.rows:
                 if channel.rows_due_s is None:
                     channel.rows_due_s = now + channel.subscription.batch_ms / 1000
-                if channel.rows_due_s <= now:
+                if channel.rows_due_s <= now or len(channel.rows) >= BATCH_ROWS_MAX:
                     self._channels.flush(channel)
             if channel.heartbeat_due_s <= now:
                 self._digests.beat(channel)

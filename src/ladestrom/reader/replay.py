@@ -168,7 +168,8 @@ class Replays:
             former = view.former(state, since)
             if tells_records:
                 rows.extend(self._channels.whereabouts(channel, state, former))
-            rows.extend(row for row, _, _ in dialect.relocated(view, selection, former, state, since))
+            moved = dialect.relocated(view, selection, former, state, since, state.seq)
+            rows.extend(row for row, _, _ in moved)
 
         uuids = self._moved(channel, since)
         if uuids:

@@ -17,6 +17,7 @@ from tests.listening import FRAMINGS, instant
 from tests.patience import come_true, scaled
 from tests.reading import holders
 
+import ladestrom.reader.broadcast
 from ladestrom import tasks
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.directory import Directory
@@ -45,6 +46,12 @@ def everywhere(monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> Non
     """Gives something of the read side another value."""
     for module in holders(name):
         monkeypatch.setattr(module, name, value)
+
+
+def hold_works(monkeypatch: pytest.MonkeyPatch, held: type[Turns]) -> None:
+    """Gives these turns to all that works through stations; the log is followed on."""
+    everywhere(monkeypatch, "Turns", held)
+    monkeypatch.setattr(ladestrom.reader.broadcast, "Turns", Turns)
 
 
 ALL = Subscription(EVERYTHING)
@@ -357,7 +364,7 @@ class TestJoinInTurns:
                 await gate.wait()
 
         everywhere(monkeypatch, "STATIONS_AT_ONCE", 0)
-        everywhere(monkeypatch, "Turns", Held)
+        hold_works(monkeypatch, Held)
         return gate
 
     async def begun(self, at: Serving) -> None:
@@ -872,7 +879,7 @@ class TestCatchUpInTurns:
 
         everywhere(monkeypatch, "MISSED_AT_ONCE", self.AT_ONCE)
         everywhere(monkeypatch, "STATIONS_PER_LOOK", self.PER_LOOK)
-        everywhere(monkeypatch, "Turns", Held)
+        hold_works(monkeypatch, Held)
         return gate
 
     @contextlib.asynccontextmanager
@@ -1748,3 +1755,42 @@ class TestPace:
                 await at.change(FIRST.evses[0])
             await at.delivered(sink)
             assert len(sink.written) == writes + 1
+
+
+async def test_the_more_selections_are_followed_the_sooner_other_work_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rests = 0
+
+    class Counted(Turns):
+        async def rest(self) -> None:
+            nonlocal rests
+            rests += 1
+            await super().rest()
+
+    monkeypatch.setattr(ladestrom.reader.broadcast, "Turns", Counted)
+    monkeypatch.setattr(ladestrom.reader.broadcast, "ENTRIES_PER_TURN_MAX", 20)
+    async with serving() as at:
+        for number in range(9):
+            at.join(Sink(), Subscription(Selection(country=frozenset({"NOR", f"X{number:03d}"})), raw=False))
+        await at.change(*(station.evses[0] for station in STATIONS[:20]))
+        await at.taken()
+    assert rests >= 20 / 2
+
+
+async def test_who_is_caught_up_is_told_that_a_station_left_before_what_changed_after_that() -> None:
+    async with serving() as at:
+        left, other, *_ = (station for station in STATIONS if station.country == "NOR")
+        await at.change(left.evses[0], other.evses[0])
+        await at.taken()
+        since = at.log.last
+        await at.record(msgspec.structs.replace(left, country="SWE"))
+        gone = at.log.last.seq
+        await at.change(other.evses[0], left.evses[0])
+        await at.taken()
+        sink = Sink()
+        at.join(sink, Subscription(NORWAY, raw=False), since=since)
+        await at.delivered(sink)
+        first, second, _ = sink.told("status:update")
+        assert (first["data"]["uuid"], first["seq"], first["data"]["status"]) == (left.uuid, gone, -1)
+        assert (second["data"]["uuid"], second["seq"]) == (other.uuid, gone + 1)

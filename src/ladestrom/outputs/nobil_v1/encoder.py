@@ -239,7 +239,13 @@ class NobilDialect:
         return change
 
     def relocated(
-        self, view: View, selection: Selection, former: Sequence[Station], state: StationState, since: int
+        self,
+        view: View,
+        selection: Selection,
+        former: Sequence[Station],
+        state: StationState,
+        since: int,
+        seq: int,
     ) -> Sequence[Moved]:
         """A `status:update`: the newest state, or that nothing is known of one that left."""
         del since
@@ -254,7 +260,7 @@ class NobilDialect:
             body = self._encoder.station(state, station)
         else:
             body = self._encoder.station(_unknown(state), station)
-        return ((_update(view.epoch, state.seq, body), 0, 0),) if body else ()
+        return ((_update(view.epoch, seq, body), 0, 0),) if body else ()
 
     def reshaped(self, view: View, state: StationState, before: Station) -> bytes | None:
         """A `status:update`, where its connectors are others; of one that left, its EVSEs' changes tell.

@@ -529,12 +529,19 @@ class V2Dialect:
         return _deselected(change) if _is_selected(selection, before, station) else None
 
     def relocated(
-        self, view: View, selection: Selection, former: Sequence[Station], state: StationState, since: int
+        self,
+        view: View,
+        selection: Selection,
+        former: Sequence[Station],
+        state: StationState,
+        since: int,
+        seq: int,
     ) -> Sequence[Moved]:
         """Its EVSEs that came into the selection or left it.
 
         Of one that left, those too that are not chosen any more: they may have been at `since`.
         """
+        del seq
         after = view.directory.stations[state.uuid]
         rows: list[Moved] = []
         for entry in state.changes.values():
