@@ -289,5 +289,5 @@ def reachable(audiences: object) -> Iterator[Any]:
 
 TestCrowd = Crowd.TestCase
 TestCrowd.settings = settings(
-    max_examples=120, stateful_step_count=60, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=50, suppress_health_check=list(HealthCheck)
 )

@@ -519,6 +519,7 @@ FAULTS: Final = (
         "for left in row.left]",
         "for left in ()]",
         kind=Kind.RETURNING,
+        first=90,
     ),
     Fault(
         "what a station was is forgotten by one who resumes where it ended",
@@ -544,6 +545,7 @@ FAULTS: Final = (
         "entry.seq, change.station, row.former, row.lost_seq, row.left",
         "entry.seq, change.station",
         kind=Kind.RENEWED,
+        first=80,
     ),
     Fault(
         "another place is no other outline",
@@ -572,6 +574,7 @@ FAULTS: Final = (
         "self._touched.update(move(self._rows, last, change))",
         "pass",
         kind=Kind.RETURNING,
+        first=90,
     ),
     Fault(
         "records come after what stands on them",
@@ -659,9 +662,10 @@ FAULTS: Final = (
         "version 1 says the server's position of a station that moved",
         NobilDialect,
         "relocated",
-        "state.seq",
-        "view.seq",
+        "_update(view.epoch, seq, body)",
+        "_update(view.epoch, view.seq, body)",
         kind=Kind.RENEWED,
+        first=40,
     ),
     Fault(
         "version 1 keeps a station that left",

@@ -1509,7 +1509,7 @@ class TestRelocated:
             sink = Sink()
             at.join(sink, self.BOARD_V1, since=Position("e", 1))
             await come_true(lambda: at.last(sink) == 3)
-            (told,) = sink.told("status:update")
+            *_, told = sink.told("status:update")
             assert told["data"] == {"uuid": FIRST.uuid, "status": -1, "connectors": []}
 
     async def test_who_names_a_station_begins_anew_where_it_is_not_known_what_left_it(self) -> None:
