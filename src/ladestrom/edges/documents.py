@@ -314,7 +314,7 @@ class Documents:
         made.licences = sorted(one for one in found if one is not None)
         # Whole seconds: two that differ begin a second apart at least, so no two have the same.
         made.modified_s = making.begun_at // 1000
-        if not form.is_timed:
+        if not form.is_timed and not wanted.features.open_now:
             made.modified_s = min(made.modified_s, making.changed_at // 1000 + 1)
         if before is not None and before.digest == digest:
             # The position moved on, and nothing of this changed: those who have it have it still.

@@ -14,6 +14,7 @@ from tests.patience import DEADLINE_S, come_true
 from ladestrom.core.access import Keyring
 from ladestrom.core.choice import Choice
 from ladestrom.core.directory import Directory
+from ladestrom.core.features import Features
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
@@ -186,6 +187,12 @@ async def test_a_confirmation_makes_another_document_of_a_form_that_tells_times(
 async def test_an_idle_document_says_when_the_last_change_was(world: World) -> None:
     world.documents.moved(NOW - 3_600_000)
     assert (await world.get()).modified_s == (NOW - 3_600_000) // 1000 + 1
+
+
+async def test_what_is_open_now_is_as_new_as_its_minute(world: World) -> None:
+    world.documents.moved(NOW - 3_600_000)
+    made = await world.get(Choice(features=Features(open_now=True), at=NOW))
+    assert made.modified_s == NOW // 1000
 
 
 async def test_what_is_hidden_is_counted_and_examples_are_told(world: World) -> None:
