@@ -184,6 +184,10 @@ class _Layout(NamedTuple):
         columns = self.columns
         return {columns[i]: text for i, cell in enumerate(row) if i in columns and (text := cell.strip())}
 
+    def is_rows(self, cell: str) -> bool:
+        """Whether a cell of several lines is rather the rest of one row and the beginning of another."""
+        return "\n" in cell and cell.count(self.delimiter) >= self.width - 1
+
     def leniently(self, line: str) -> dict[str, str]:
         """The cells of a line that is no valid CSV, as far as they can be told apart."""
         try:
@@ -193,7 +197,6 @@ class _Layout(NamedTuple):
 
 
 def _read(source: _Source, reader: Iterator[list[str]], layout: _Layout, limits: Limits) -> Iterator[Row]:
-    width = layout.width
     while True:
         source.begins, source.over = True, False
         try:
@@ -214,18 +217,29 @@ def _read(source: _Source, reader: Iterator[list[str]], layout: _Layout, limits:
             continue
         if not any(row):
             continue
-        cells = layout.cells(row)
-        if len(row) == width or (len(row) > width and not any(row[width:])):
-            yield Row(place, cells)
-        elif len(row) < width and not source.ended:
-            raise InvalidRegister(
-                f"the file ends within {place}, which has {len(row)} fields of {width}: it is cut off"
-            )
-        elif source.last > source.first:
-            raise InvalidRegister(_unclosed(source, f"it has {len(row)} fields, and the header {width}"))
-        else:
-            told = f"it has {len(row)} fields, and the header {width}; put texts with a separator in quotes"
-            yield Row(place, cells, told)
+        yield _checked(row, source, layout)
+
+
+def _checked(row: list[str], source: _Source, layout: _Layout) -> Row:
+    """A row that is valid CSV.
+
+    Raises:
+        InvalidRegister: it ends with the file, or it is rather several rows.
+    """
+    width, place = layout.width, f"line {source.first}"
+    is_one_line = source.last == source.first
+    if not is_one_line and any(map(layout.is_rows, row)):
+        raise InvalidRegister(_unclosed(source, "one of its fields has the separators of a whole row"))
+    if len(row) == width or (len(row) > width and not any(row[width:])):
+        return Row(place, layout.cells(row))
+    if len(row) < width and not source.ended:
+        raise InvalidRegister(
+            f"the file ends within {place}, which has {len(row)} fields of {width}: it is cut off"
+        )
+    told = f"it has {len(row)} fields, and the header {width}"
+    if not is_one_line:
+        raise InvalidRegister(_unclosed(source, told))
+    return Row(place, layout.cells(row), f"{told}; put texts with a separator in quotes")
 
 
 def _unclosed(source: _Source, reason: str) -> str:

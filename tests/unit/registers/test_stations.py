@@ -362,6 +362,7 @@ def test_a_connector_that_nobody_knows_is_unknown() -> None:
         ({"max_height_m": "0"}, 'max_height_m "0" is no number of metres'),
         ({"updated_at": "yesterday"}, 'updated_at "yesterday" is no date, and was left out'),
         ({"updated_at": "2026-02-30"}, 'updated_at "2026-02-30" is no date, and was left out'),
+        ({"updated_at": "0001-01-01T00:00:00+14:00"}, "is no date, and was left out"),
         ({"updated_at": "1969-02-03"}, 'updated_at "1969-02-03" is no date, and was left out'),
         ({"ids": "NOR_01333"}, 'ids "NOR_01333" is no register and id, and was left out'),
         ({"openings": "2026-12-24/2026-12-25"}, "is no begin and end with time zones, and was left out"),
@@ -617,6 +618,14 @@ def test_a_quotation_mark_that_is_never_closed_costs_the_file_and_not_the_rows_b
     lines[3] = lines[3].replace("Harbour", '"Harbour')
     told = invalid("\n".join(lines).encode())
     assert "the row that begins in line 4 and ends in line 10 cannot be read as CSV" in told
+    closed = [*lines[:5], lines[5].replace("Harbour", 'Harbour"'), *lines[6:]]
+    told = invalid("\n".join(closed).encode())
+    assert (
+        "begins in line 4 and ends in line 6 cannot be read as CSV (one of its fields has the separators of"
+        in told
+    )
+    lost = [closed[0], 'h0,"Harb', 'our",NO,59.9']
+    assert "(it has 4 fields, and the header 7)" in invalid("\n".join([*lost, ""]).encode())
     lines[6] = lines[6].replace("Harbour", '"Harbour"')
     assert "the row that begins in line 4 and ends in line 7" in invalid("\n".join(lines).encode())
 
@@ -633,6 +642,12 @@ def test_a_row_with_too_few_or_too_many_cells_is_refused_with_its_station() -> N
 def test_a_broken_quotation_within_a_line_costs_its_row() -> None:
     data = as_csv(row(name="N"), row("NO*FJL*E2", "harbour-2")).replace(b",N,", b',"N"x,')
     assert "line 2: it is no valid CSV" in refusals(data)["harbour-1"]
+    assert len(read(data)) == 2
+
+
+def test_a_cell_that_is_larger_than_csv_allows_costs_its_row() -> None:
+    data = as_csv(row(directions=""), row("NO*FJL*E2", "harbour-2", directions="x" * 140_000))
+    assert "it is no valid CSV: field larger" in refusals(data)["line 3"]
     assert len(read(data)) == 2
 
 
@@ -678,7 +693,11 @@ def test_a_feature_is_a_station_with_its_evses() -> None:
         "_fid": 7,
         "evses": [
             EVSE | {"capabilities": ["RFID_READER"], "label": 1},
-            {"uid": "b", "payment_card": False, "connectors": [{"standard": "Type 2", "max_kw": 22}] * 2},
+            {
+                "uid": "b",
+                "payment_card": False,
+                "connectors": [{"standard": "Type 2", "max_kw": 22, "max_v": None, "_a": 1}] * 2,
+            },
         ],
     }
     (found,) = drafts(collection(feature(properties)))
