@@ -103,7 +103,7 @@ class Engine:
         self.log = MemoryLog()
         self.board = Board(rows)
         self.view = View(directory, "bench")
-        self.view.load(((row.seq, row.change) for row in rows), 0)
+        self.view.load(rows, 0)
         self.hub = Hub(self.log, self.board, directory, lambda: STARTED_AT)
         limits = Limits(0, 0, 0, 0, 0)
         self.broadcast = Broadcast(

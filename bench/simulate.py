@@ -36,6 +36,8 @@ TOLD: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("connections", "connections"),
         ("resumes", "resumes"),
         ("messages", "messages checked"),
+        ("records", "records compared"),
+        ("resumes by time", "by time"),
         ("Confirmed", "digests checked"),
         ("lost: cut", "cuts"),
         ("server: crash", "crashes"),

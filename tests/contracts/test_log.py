@@ -432,6 +432,8 @@ class TestStations:
                 await log.trim()
             if random.random() < 0.1:
                 log = await place.reopen(log)
+                found = await log.recover()
+                kept.restore(found.stations, found.touched, log.first)
         log = await place.reopen(log)
         found = await log.recover()
         assert {row.change.evse: (row.seq, row.change) for row in found.rows} == {
@@ -444,6 +446,18 @@ class TestStations:
             # From where the log has nothing any more, nobody can resume.
             assert without(rows[uuid], log.first - 1).former == without(row, log.first - 1).former
             assert rows[uuid].lost_seq < log.first
+
+    async def test_only_stations_of_later_entries_differ_from_the_checkpoint(
+        self, place: Place, log: Log
+    ) -> None:
+        first, second, third = places(3)
+        await log.append([make_record(station) for station in (first, second)])
+        rows = [StationRow(seq, station) for seq, station in enumerate((first, second), 1)]
+        await log.checkpoint([], 2, TIMES, rows)
+        other = msgspec.structs.replace(second, name="another")
+        await log.append([make_record(third), make_record(other, second)])
+        found = await (await place.reopen(log)).recover()
+        assert found.touched == {second.uuid, third.uuid}
 
     async def test_a_row_keeps_what_filters_saw_before_and_a_tombstone(self, place: Place, log: Log) -> None:
         first, other = places(2)

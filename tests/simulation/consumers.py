@@ -11,14 +11,25 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from tests.contracts.frames import checked
 from tests.simulation.losses import CHANCE, Loss
 from tests.simulation.nature import Nature
 from tests.simulation.network import GOOD, SLOW, EventReader, FrameReader, Link, Road, Server
-from tests.simulation.truth import NO_BODY, Body, Reader, StationReader, Told, Truth, Was, Wish, spelling
+from tests.simulation.truth import (
+    NO_BODY,
+    Body,
+    Reader,
+    RecordTold,
+    StationReader,
+    Told,
+    Truth,
+    Was,
+    Wish,
+    spelling,
+)
 
 from ladestrom.client import session as v1
 from ladestrom.client import v2_events as v2
@@ -37,6 +48,8 @@ class Request(msgspec.Struct, frozen=True):
     framing: str
     words: Mapping[str, str]
     since: str | None
+    at: int | None = None
+    """An instant to resume from, in place of a position."""
     every: bool = False
     raw: bool = False
     batch_ms: int = 0
@@ -67,6 +80,10 @@ class Surroundings(Protocol):
     @property
     def history_seq(self) -> int:
         """Oldest position from which each change can be had now."""
+
+    @property
+    def epoch(self) -> str:
+        """That of the log now."""
 
 
 class Consumer:
@@ -295,9 +312,12 @@ class V2Consumer(Consumer):
         rng: random.Random,
         wish: Wish,
         mode: Mode,
+        *,
+        records: bool = False,
+        by_time: bool = False,
     ) -> None:
         super().__init__(name, world, rng, rng.choice(world.nature.framings))
-        self.session = V2Session(wish.words, mode=mode)
+        self.session = V2Session(wish.words, mode=mode, include_stations=records)
         self.last_event_id: str | None = None
         """What a browser would send."""
         self._batch_ms = rng.choice(world.nature.batches_ms)
@@ -309,6 +329,12 @@ class V2Consumer(Consumer):
         """Where the replay of the log began that may still be under way."""
         self._has_lost = False
         """Lost something since it was last in step."""
+        self._records = records
+        self._by_time = by_time
+        self._at: int | None = None
+        """The instant from which it resumes."""
+        self._settles_seq = 0
+        """Up to where it knew all when it asked for what it knew in part: told again, that goes back first."""
 
     @property
     def _every(self) -> bool:
@@ -323,18 +349,46 @@ class V2Consumer(Consumer):
         elif self._framing == "event":
             since = self.last_event_id
         self.last_event_id = since
+        self._at = self._instant()
         return Request(
-            "v2",
+            "v2+stations" if self._records else "v2",
             self._framing,
-            {name: text for name, text in words.items() if name != "mode"},
+            {name: text for name, text in words.items() if name not in {"mode", "include"}},
             since,
+            self._at,
             every=words["mode"] == "every",
             batch_ms=self._batch_ms,
         )
 
+    def _instant(self) -> int | None:
+        """The instant of what it knows last, or one shortly before; None where it asks by position."""
+        position = None if self.session.since is None else self.session.position
+        if not self._by_time or position is None or self._rng.random() < 0.4:
+            return None
+        if position.epoch != self._world.epoch or position.seq == 0:
+            return None
+        return self._world.truth(position.epoch).received_at(position.seq) - self._rng.choice(
+            (0, 0, 500, 3_000)
+        )
+
+    def _go_back(self, at: int) -> None:
+        """Stands where the log was at an instant."""
+        position = self.session.position
+        assert position is not None
+        truth = self._world.truth(position.epoch)
+        before = Position(position.epoch, truth.before(at))
+        self._settles_seq = max(self._settles_seq, position.seq)
+        self.session.position = before
+        self._asked = self.last_event_id = str(before)
+        self._reader = Reader(truth, self._world.subscription[query(self.session.selection)])
+        self._reader.go(before.seq)
+        self._world.seen["resumes by time"] += 1
+
     def opened(self) -> None:
         self.session.open()
         self._is_reset = self._selecting = False
+        if self._at is not None:
+            self._go_back(self._at)
         asked = None if self._asked is None else Position.parse(self._asked).seq
         if asked is None or not self._every:
             self._replayed_from = None
@@ -379,7 +433,7 @@ class V2Consumer(Consumer):
             case v2.Synced():
                 self._has_lost = False
                 self._synced(event)
-            case v2.Changed():
+            case v2.Changed() | v2.Recorded():
                 self._changed(event)
             case v2.Confirmed():
                 self._has_lost = False
@@ -410,14 +464,20 @@ class V2Consumer(Consumer):
 
     def _reset(self, event: v2.Reset) -> None:
         self._is_reset = True
+        if self._at is not None:
+            self.last_event_id = None
         self._world.seen[f"reset: {event.reason}"] += 1
         asked = None if self._asked is None else Position.parse(self._asked)
         if asked is None:
             self._wrong(f"reset ({event.reason}) without having asked to resume")
         elif event.reason == "expired":
             wish = self._world.subscription[query(self.session.selection)]
-            kept = self._kept(asked.epoch) if wish.by_whereabouts else self._world.history_seq
-            if asked.seq >= kept or not (self._every or wish.by_whereabouts):
+            by_whereabouts = wish.by_whereabouts or self._records
+            kept = self._kept(asked.epoch) if by_whereabouts else self._world.history_seq
+            if self._at is not None:
+                # Whether an entry that is kept no more was before the instant, nobody knows.
+                kept = max(kept, self._world.history_seq + 1)
+            if asked.seq >= kept or not (self._every or by_whereabouts or self._at is not None):
                 self._wrong(f"told that {asked} has expired, and {kept} is kept")
         elif event.reason != "epoch":
             self._wrong(f"reset as {event.reason} after having asked for {asked}")
@@ -429,6 +489,7 @@ class V2Consumer(Consumer):
         self._asked = None
         # Who takes a snapshot too slowly is replayed what came after it.
         self._replayed_from = position.seq if self._every else None
+        self._settles_seq = 0
         self._is_reset = self._selecting = False
         wish = self._world.subscription[query(self.session.selection)]
         reader = self._reader = Reader(self._world.truth(position.epoch), wish)
@@ -436,7 +497,7 @@ class V2Consumer(Consumer):
         self._confirmed_seq = -1
         self._compare(position)
 
-    def _changed(self, event: v2.Changed) -> None:
+    def _changed(self, event: v2.Changed | v2.Recorded) -> None:
         reader, position = self._reader, event.position
         self._asked = None
         if reader is None:
@@ -444,7 +505,8 @@ class V2Consumer(Consumer):
             return
         if self._every and not self._has_lost:
             self._compare_steps(reader, event, position)
-        self._moved(position)
+        if not isinstance(event, v2.Recorded) or position.seq != reader.at:
+            self._moved(position)
 
     def _moved(self, position: Position) -> None:
         self._asked = None
@@ -453,10 +515,10 @@ class V2Consumer(Consumer):
             self._wrong(f"went back to {position} from {None if reader is None else reader.at}")
         elif position.seq > reader.at or self._every:
             reader.go(position.seq)
-            if not self._has_lost:
+            if not self._has_lost and position.seq >= self._settles_seq:
                 self._compare(position)
 
-    def _compare_steps(self, reader: Reader, event: v2.Changed, position: Position) -> None:
+    def _compare_steps(self, reader: Reader, event: v2.Changed | v2.Recorded, position: Position) -> None:
         at, exempt = reader.at, self._exempt(reader)
         expected = [step for step in reader.steps(position.seq) if step[0] not in exempt]
         got = [(row.station, _state(row), _was(row)) for row in event.rows if row.station not in exempt]
@@ -486,6 +548,26 @@ class V2Consumer(Consumer):
             }
             if differ:
                 self._wrong(f"at {position}, told and true: {differ}")
+        if self._records:
+            self._compare_records(reader, position)
+
+    def _compare_records(self, reader: Reader, position: Position) -> None:
+        if position.seq < reader.truth.unknown_until:
+            # It was told by the program of before, which had other revisions.
+            return
+        since = self._replayed_from
+        # One who is replayed the log is told the newest records, and first.
+        exempt = set() if since is None else reader.truth.changed_since(since)
+        true = reader.told_records(reader.wish)
+        told = {uuid: _record(record) for uuid, record in self.session.stations.items()}
+        differ = {
+            uuid: (told.get(uuid), true.get(uuid))
+            for uuid in (told.keys() | true.keys()) - exempt
+            if told.get(uuid) != true.get(uuid)
+        }
+        if differ:
+            self._wrong(f"records at {position}, told and true: {differ}")
+        self._world.seen["records"] += len(told)
 
     def overrun(self, link: Link) -> None:
         self._world.seen["overruns"] += 1
@@ -503,6 +585,12 @@ class V2Consumer(Consumer):
         self._moved(last)
         self._compare(last)
         return None
+
+
+def _record(record: Mapping[str, Any]) -> RecordTold:
+    position = record["position"]
+    evses = tuple((spelling(evse["evse"]), len(evse["connectors"])) for evse in record["evses"])
+    return record["operator"], position["latitude"], position["longitude"], evses, record["revision"]
 
 
 def query(words: Mapping[str, str]) -> str:

@@ -14,14 +14,14 @@ from tests.simulation.nature import Kind
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.client.session import Session
 from ladestrom.client.v2_session import V2Session
-from ladestrom.core import records, selection
-from ladestrom.core.board import Round
+from ladestrom.core import board, records, selection
+from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.records import Records
 from ladestrom.core.view import Order, View, Walk
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
-from ladestrom.outputs.stream_v2.encoder import V2Dialect, V2Drawing
+from ladestrom.outputs.stream_v2.encoder import V2Dialect, V2Drawing, V2RecordsDialect
 from ladestrom.reader.audience import Audiences
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.reader.catching_up import CatchingUp
@@ -31,7 +31,9 @@ from ladestrom.reader.digests import Digests
 from ladestrom.reader.encoding import Encoding
 from ladestrom.reader.fanout import Fanout
 from ladestrom.reader.replay import Replays
+from ladestrom.reader.seeking import Seeks
 from ladestrom.reader.snapshots import Snapshots
+from ladestrom.writer.checkpoints import Checkpoints
 from ladestrom.writer.reconciliation import Reconciliation
 
 SEEDS_MAX: Final = 20
@@ -527,8 +529,8 @@ FAULTS: Final = (
         "former",
         "each.until > since",
         "each.until > since + 1",
-        kind=Kind.RETURNING,
-        first=10,
+        kind=Kind.RENEWED,
+        first=12,
     ),
     Fault(
         "an outline is not kept beside a record",
@@ -591,7 +593,7 @@ FAULTS: Final = (
         "return rows",
         "return []",
         kind=Kind.RETURNING,
-        first=10,
+        first=20,
     ),
     Fault(
         "who selected a station before is not told that it left",
@@ -632,7 +634,7 @@ FAULTS: Final = (
         "_reshape",
         "if selection.covers(before) and selection.covers(after):",
         "if False:",
-        kind=Kind.RENEWED,
+        kind=Kind.RETURNING,
     ),
     Fault(
         "who was away is not told of a station that left",
@@ -649,6 +651,7 @@ FAULTS: Final = (
         "and entry.seq > since",
         "and entry.seq < 0",
         kind=Kind.RENEWED,
+        first=10,
     ),
     Fault(
         "one who wants each change is not told of a station that moved",
@@ -674,6 +677,280 @@ FAULTS: Final = (
         "_unknown(state)",
         "state",
         kind=Kind.RENEWED,
+    ),
+    # -- records for those who include stations --------------------------------------------------------------
+    Fault(
+        "a record that changed is not told",
+        Encoding,
+        "_tell_whereabouts",
+        "if not was_there or was[2] != now[2]:",
+        "if not was_there:",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "a record that left a selection is not told as gone",
+        Encoding,
+        "_tell_whereabouts",
+        "elif was_there:",
+        "elif False:",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "the digest of records keeps what a record was before",
+        Encoding,
+        "_tell_whereabouts",
+        "record_term(state.uuid, now[2]) - gone_term",
+        "record_term(state.uuid, now[2])",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "the digest of records does not learn of what is told",
+        Channels,
+        "flush",
+        "if channel in self.telling_records else 0",
+        "if False else 0",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "the digest of records lacks what was there before",
+        Digests,
+        "_add",
+        "channel.add(0, 0,",
+        "max(0, 0,",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "a record is not told with the first EVSE of its station",
+        Encoding,
+        "take",
+        "self._tell_record(change, state, before)",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "the last EVSE leaves a station, and its record stays",
+        Encoding,
+        "_tell_record",
+        "(*others, change.source) if is_here else others",
+        "(*others, change.source)",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "a record is told for what its station had",
+        View,
+        "shows",
+        "sources_of(state.here())",
+        "tuple(state.sources())",
+        kind=Kind.RETURNING,
+    ),
+    Fault("a snapshot has no records", V2Drawing, "add", "self._records.add(", "max("),
+    Fault(
+        "the record of before is told",
+        View,
+        "take_record",
+        "state.record_body = None",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "who was away is not told of records",
+        Channels,
+        "missed",
+        "if channel in self.telling_records else []",
+        "if False else []",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "who was away keeps a record that has gone",
+        Channels,
+        "whereabouts",
+        "if was_there else []",
+        "if False else []",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "who was away keeps a record that was there for another source",
+        Channels,
+        "whereabouts",
+        "state.sources_ever())",
+        "tuple(each.source for each in state.here()))",
+        kind=Kind.RETURNING,
+        first=15,
+    ),
+    Fault(
+        "who wants each change is not told of records",
+        Replays,
+        "_moved_rows",
+        "if tells_records:",
+        "if False:",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "who wants each change is not told of a record that only says something else",
+        Replays,
+        "_moved",
+        "(record is not None and record.seq > since)",
+        "False",
+        kind=Kind.COMING,
+        first=8,
+    ),
+    Fault(
+        "who has records resumes from where it is not known what stations were",
+        Channels,
+        "by_whereabouts",
+        "or self.dialects[subscription.dialect].tells_records",
+        "or False",
+        kind=Kind.COMING,
+        first=70,
+    ),
+    Fault(
+        "the position moves with the first of several messages of records",
+        encoder,
+        "_stations",
+        "seq if number == len(groups) else prev",
+        "seq",
+        kind=Kind.RENEWED,
+        first=15,
+    ),
+    Fault(
+        "the position moves with records before changes that follow",
+        V2RecordsDialect,
+        "changes",
+        "seq if number >= len(runs) else prev",
+        "seq",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "the oldest of several records of a station is told",
+        encoder,
+        "_stations",
+        "newest.pop(name, None)",
+        "if name in newest: continue",
+        kind=Kind.FORGETFUL,
+    ),
+    Fault(
+        "a consumer keeps records that have gone",
+        V2Session,
+        "_recorded",
+        "self.stations.pop(uuid, None)",
+        "pass",
+        kind=Kind.RENEWED,
+    ),
+    # -- resuming by time ------------------------------------------------------------------------------------
+    Fault("a resume by time begins one too late", Seeks, "_seek", "min(seq, now)", "min(seq + 1, now)"),
+    Fault("a resume by time begins one too early", Seeks, "_seek", "min(seq, now)", "max(0, seq - 1)"),
+    Fault(
+        "an instant counts as after what was received in it",
+        MemoryLog,
+        "before",
+        "bisect_left(received, at)",
+        "bisect_left(received, at + 1)",
+    ),
+    Fault(
+        "an instant is resumed from that the log does not go back to",
+        Broadcast,
+        "is_kept",
+        "oldest_at < at",
+        "oldest_at < at + 10**9",
+        kind=Kind.TORRENT,
+    ),
+    # -- checkpoints and recovery ----------------------------------------------------------------------------
+    Fault(
+        "stations of a checkpoint that failed are not in the next one",
+        Checkpoints,
+        "take",
+        "records.touch(stations)",
+        "pass",
+        kind=Kind.RETURNING,
+        first=12,
+    ),
+    Fault(
+        "EVSEs of a checkpoint that failed are not in the next one",
+        Checkpoints,
+        "take",
+        "board.touch(touched)",
+        "pass",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "a checkpoint claims what the board does not have yet",
+        Checkpoints,
+        "take",
+        "seq = board.seq",
+        "seq = self._log.last.seq",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "a checkpoint claims what comes while it is taken",
+        MemoryLog,
+        "checkpoint",
+        "self._checkpoint_seq = seq",
+        "self._checkpoint_seq = self.last.seq",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "a checkpoint has no stations",
+        Checkpoints,
+        "take",
+        "rows = list(records.rows(stations, self._log.first))",
+        "rows = ()",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "recovery forgets what left",
+        records,
+        "fold",
+        "move(stations, Left(held.seq, held.change), entry.change)",
+        "pass",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "another record of a station forgets what left it",
+        records,
+        "follow",
+        "return StationRow(entry.seq, change.station, row.former, row.lost_seq, row.left)",
+        "return StationRow(entry.seq, change.station, row.former, row.lost_seq)",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "the next checkpoint lacks stations of entries that came after the last one",
+        records,
+        "differing",
+        "if checkpointed.get(uuid) is not row",
+        "if False",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "the next checkpoint lacks EVSEs of entries that came after the last one",
+        Board,
+        "restore",
+        "self._touched.update(cells)",
+        "pass",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "a checkpoint has no confirmations",
+        Board,
+        "commit",
+        "self._touched.update(staged)",
+        "self._touched.update(each.change.evse for each in entries if isinstance(each, StatusChanged))",
+        kind=Kind.RETURNING,
+    ),
+    Fault(
+        "a start forgets who told of an EVSE before",
+        View,
+        "load",
+        "if cell.former:",
+        "if False:",
+        kind=Kind.FORGETFUL,
+    ),
+    Fault(
+        "the log forgets who told of an EVSE before",
+        board,
+        "_former",
+        "(*(each for each in row.former if each != before), before)",
+        "(before,)",
+        kind=Kind.FORGETFUL,
     ),
     # -- consumers -------------------------------------------------------------------------------------------
     Fault(

@@ -12,7 +12,14 @@ from typing import Final
 
 import msgspec
 from tests.simulation.network import ROADS, Road
-from tests.simulation.registry import COMING, FINER_SUBSCRIPTIONS, MOVING, RENEWING, SUBSCRIPTIONS
+from tests.simulation.registry import (
+    COMING,
+    FINER_SUBSCRIPTIONS,
+    GUEST_SUBSCRIPTIONS,
+    MOVING,
+    RENEWING,
+    SUBSCRIPTIONS,
+)
 from tests.simulation.truth import Wish
 
 from ladestrom.tasks import TURN_S
@@ -46,6 +53,8 @@ class Kind(StrEnum):
     """Stations that come to another operator, country or place, and all else that a register may come to say."""
     RETURNING = "returning"
     """Servers that begin anew, and consumers that come back to them, while registers change."""
+    FORGETFUL = "forgetful"
+    """The same with logs that keep little, and consumers that stay away for long."""
 
 
 class Nature(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +71,15 @@ class Nature(msgspec.Struct, frozen=True, kw_only=True):
     batches_ms: tuple[int, ...]
     every_share: float
     """Share of version 2's consumers that want every change."""
+    records_share: float
+    """Share of them that want records of stations, too."""
+    by_time_share: float
+    """Share of them that resume by time."""
+    aways_s: tuple[float, ...]
+    """For how long who leaves stays away."""
     restarts_max: int
+    has_guest: bool
+    """Whether three operators report, and not two."""
     is_old: bool
     """Until the first restart, a program serves whose log has no records of stations."""
     burst: int
@@ -72,6 +89,8 @@ class Nature(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float
     checkpoint_s: float
     log_delay_s: float
+    checkpoint_delay_s: float
+    """Most that a part of a checkpoint takes."""
     keep: int
     """Entries that the log keeps at least."""
     tick_s: float
@@ -111,13 +130,18 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
         framings=tuple(rng.sample(("text", "deflate", "event"), 2)),
         batches_ms=tuple(rng.sample((0, 100, 1_000), 2)),
         every_share=0.5,
+        records_share=0.4,
+        by_time_share=0.4,
+        aways_s=(0.0, 1.0, 10.0),
         restarts_max=rng.choice((0, 1, 1, 2, 3)),
+        has_guest=False,
         is_old=turns.random() < 0.1,
         burst=rng.choice((2, 8, 30)),
         pause_s=rng.choice((0.2, 0.4, 1.0)),
         heartbeat_s=rng.choice((1.1, 3.0, 8.0)),
         checkpoint_s=rng.choice((0.5, 6.0)),
         log_delay_s=log_delay_s,
+        checkpoint_delay_s=turns.choice((0.0, 0.1, 0.4)),
         # Far more than is appended while the broadcast reads: it must not fall behind what is kept.
         keep=rng.choice((40, 80, 100_000)) * (3 if log_delay_s > 0.1 else 1),
         tick_s=rng.choice((0.0, 0.0005, 0.005)),
@@ -211,7 +235,22 @@ def _returning(rng: random.Random) -> dict[str, object]:
         "whims": (*RENEWING, "move", "move", "vanish"),
         "checkpoint_s": 0.5,
         "restarts_max": 6,
-        "palette": (*SUBSCRIPTIONS[1:], *rng.sample(FINER_SUBSCRIPTIONS, 2)),
+        "has_guest": True,
+        "palette": (*SUBSCRIPTIONS[1:], *GUEST_SUBSCRIPTIONS, *rng.sample(FINER_SUBSCRIPTIONS, 2)),
+    }
+
+
+def _forgetful(rng: random.Random) -> dict[str, object]:
+    return {
+        **_returning(rng),
+        "events": {"leave": 8, "registry": 12, "restart": 4, "cut": 1, "fail": 1, "sign off": 1},
+        "aways_s": (2.0, 4.0, 6.0),
+        "every_share": 0.2,
+        "records_share": 0.6,
+        "pause_s": rng.choice((0.2, 0.4)),
+        "burst": 8,
+        "log_delay_s": 0.02,
+        "keep": 40,
     }
 
 
@@ -223,4 +262,5 @@ _LEANINGS: Final = {
     Kind.MOVING: _moving,
     Kind.RENEWED: _renewed,
     Kind.RETURNING: _returning,
+    Kind.FORGETFUL: _forgetful,
 }

@@ -14,6 +14,8 @@ from ladestrom.model import Connector, Evse, Operator, Outlet, Station, evse_key
 from ladestrom.ports.registry import RegistryDelta, RegistrySums
 
 OPERATORS: Final = (Operator("alfa", ("NOALF", "DKALF")), Operator("beta", ("NOBET", "SEBET")))
+GUEST: Final = Operator("gamma", ("NOALF", "SEBET"))
+"""Reports, in some worlds, on EVSEs that others report on, too."""
 PLUG: Final = Connector("IEC_62196_T2")
 VANISHED_AT: Final = 1_795_000_000_000
 
@@ -68,6 +70,11 @@ FINER_SUBSCRIPTIONS: Final = (
     ),
 )
 """What consumers of version 2 ask for."""
+GUEST_SUBSCRIPTIONS: Final = (
+    Wish({"operator": "gamma"}, operator="gamma"),
+    Wish({"operator": "gamma", "country": "NO"}, country="NOR", operator="gamma"),
+)
+"""And where there is the guest."""
 
 
 COMING: Final = ("toggle", "toggle", "toggle", "vanish")

@@ -22,8 +22,8 @@ from tests.simulation.consumers import Request
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.nature import Nature
 from tests.simulation.network import GOING_AWAY, Link
-from tests.simulation.registry import OPERATORS, Registry
-from tests.simulation.truth import Truth
+from tests.simulation.registry import GUEST, OPERATORS, Registry
+from tests.simulation.truth import Truth, record_of
 
 from ladestrom import tasks
 from ladestrom.backends import tailing
@@ -31,6 +31,7 @@ from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
+from ladestrom.core.records import Records
 from ladestrom.core.selection import EVSE_FILTERS, STATION_FILTERS, selection
 from ladestrom.core.view import View
 from ladestrom.edges.framing import FRAMINGS
@@ -47,8 +48,15 @@ from ladestrom.model import (
 )
 from ladestrom.outputs.nobil_v1.encoder import NobilDialect, NobilFormat
 from ladestrom.outputs.stream_v2 import encoder
-from ladestrom.outputs.stream_v2.encoder import Attribution, Limits, V2Dialect, decode_select, refused
-from ladestrom.ports.log import Recovered, StationRow
+from ladestrom.outputs.stream_v2.encoder import (
+    Attribution,
+    Limits,
+    V2Dialect,
+    V2RecordsDialect,
+    decode_select,
+    refused,
+)
+from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
 from ladestrom.ports.stores import Store
 from ladestrom.reader import channel as channel_module
 from ladestrom.reader import channels as channels_module
@@ -65,6 +73,7 @@ from ladestrom.writer.hub import Hub, HubLimits
 from ladestrom.writer.reconciliation import Readings, Reconciliation
 
 T = TypeVar("T")
+Row = TypeVar("Row", BoardRow, StationRow)
 
 NOW: Final[Millis] = 1_795_000_000_000
 """When every world begins: in November 2026."""
@@ -76,6 +85,9 @@ ENTRY_ROWS_MAX: Final = 10
 """Most EVSEs that a station has at any time."""
 RETRY_S: Final = 0.2
 """Between two looks at a registry that could not be taken."""
+PIECE_ROWS: Final = 2
+"""Rows of a checkpoint that are written at once."""
+PIECE_FAILS_CHANCE: Final = 0.01
 READ_STALL_CHANCE: Final = 0.2
 READ_STALL_S_MAX: Final = 3.0
 BURST_BYTES_MAX: Final = 64 * 1024
@@ -117,6 +129,15 @@ class SlowTurns(Turns):
         await asyncio.sleep(self._chance.random() * self._longest_s)
 
 
+def _in_order(rows: Callable[..., Iterator[T]]) -> Callable[..., Iterator[T]]:
+    """What a checkpoint keeps, in the same order in every run."""
+
+    def ordered(holder: Board | Records, keys: Iterable[str], *more: int) -> Iterator[T]:
+        return rows(holder, sorted(keys), *more)
+
+    return ordered
+
+
 @contextlib.contextmanager
 def scaled(nature: Nature) -> Iterator[None]:
     """Scales the limits down to the size of a world."""
@@ -142,6 +163,8 @@ def scaled(nature: Nature) -> Iterator[None]:
             (tasks, "TURN_S", nature.turn_s),
             (hub_module, "logger", mock.Mock()),
             (NumberedSubscriber, "numbers", itertools.count()),
+            (Board, "rows", _in_order(Board.rows)),
+            (Records, "rows", _in_order(Records.rows)),
         ):
             stack.enter_context(mock.patch.object(holder, name, value))
         yield
@@ -150,7 +173,9 @@ def scaled(nature: Nature) -> Iterator[None]:
 class SlowLog(MemoryLog):
     """A log that takes time, keeps little, and outlives the server."""
 
-    def __init__(self, epoch: str, truth: Truth, rng: random.Random, nature: Nature) -> None:
+    def __init__(
+        self, epoch: str, truth: Truth, rng: random.Random, pieces: random.Random, nature: Nature
+    ) -> None:
         super().__init__(epoch, retention_entries_max=nature.keep)
         self.truth = truth
         self._rng = rng
@@ -160,6 +185,15 @@ class SlowLog(MemoryLog):
         self.is_calm = False
         """Takes no time."""
         self._lacks_stations = False
+
+        self._pieces = pieces
+        self._checkpoint_delay_s = nature.checkpoint_delay_s
+        self._kept: list[tuple[int, Callable[[], None]]] = []
+        """Rows of a checkpoint that is not complete: the last entry when they were written, and what undoes it."""
+        self.vouched: dict[str, tuple[int, Millis]] = {}
+        """What a complete checkpoint has at least: of each EVSE its change, and when it was observed."""
+        self._complete_seq = 0
+        """The last entry when the last checkpoint was complete."""
 
     async def _wait(self) -> None:
         await asyncio.sleep(0 if self.is_calm else self._rng.random() * self._delay_s)
@@ -183,6 +217,38 @@ class SlowLog(MemoryLog):
         await self._wait()
         return entries
 
+    async def before(self, at: Millis) -> int:
+        await self._wait()
+        found = await super().before(at)
+        await self._wait()
+        return found
+
+    async def checkpoint(
+        self,
+        rows: Iterable[BoardRow],
+        seq: int,
+        times: Times,
+        stations: Iterable[StationRow] = (),
+        registry_revision: int = 0,
+    ) -> None:
+        """Piece by piece, as that of a file: it may fail half way, and a crash leaves half of it."""
+        await self._keep(self._stations, stations, lambda row: row.station.uuid)
+        await self._keep(self._rows, rows, lambda row: row.change.evse)
+        await super().checkpoint((), seq, times, (), registry_revision)
+        self._kept.clear()
+        self._complete_seq = self.last.seq
+
+    async def _keep(self, kept: dict[str, Row], rows: Iterable[Row], name: Callable[[Row], str]) -> None:
+        left = iter(rows)
+        while piece := list(itertools.islice(left, PIECE_ROWS)):
+            await asyncio.sleep(0 if self.is_calm else self._pieces.random() * self._checkpoint_delay_s)
+            if not self.is_calm and self._pieces.random() < PIECE_FAILS_CHANCE:
+                raise LogFailure("the disk is full")
+            for row in piece:
+                key = name(row)
+                self._kept.append((self.last.seq, partial(_put_back, kept, key, kept.get(key))))
+                kept[key] = msgspec.structs.replace(row)
+
     def reopen(self) -> None:
         """As a new server finds it: nothing in memory, and the disk has room again."""
         self.fails = False
@@ -203,7 +269,9 @@ class SlowLog(MemoryLog):
         found = await self.recover()
         times = self._times
         assert times is not None
-        await self.checkpoint(found.rows, self.last.seq, times)
+        await super().checkpoint(found.rows, self.last.seq, times)
+        self._kept.clear()
+        self._complete_seq = self.last.seq
         places = [place for place, each in enumerate(self._entries, 1) if isinstance(each, StationChanged)]
         dropped = max(places, default=0)
         del self._entries[:dropped]
@@ -213,11 +281,22 @@ class SlowLog(MemoryLog):
 
     def forget_end(self, epoch: str, count: int) -> None:
         """The machine went down under it: the end is lost, and the epoch is a new one."""
-        count = min(count, self.last.seq - max(self._checkpoint_seq, self.first))
+        count = min(count, self.last.seq - max(self._complete_seq, self.first))
         if count > 0:
             del self._entries[-count:]
+        # What was written after the last entry that stays is gone with those that do not.
+        while self._kept and self._kept[-1][0] > self.last.seq:
+            self._kept.pop()[1]()
         self._epoch = epoch
         self.truth = self.truth.until(self.last.seq)
+
+
+def _put_back(kept: dict[str, Row], key: str, row: Row | None) -> None:
+    """A row is as it was before it was written."""
+    if row is None:
+        del kept[key]
+    else:
+        kept[key] = row
 
 
 class Server:
@@ -243,9 +322,8 @@ class Server:
         self._nature = nature
         self.board = Board()
         self.view = View(Directory(), log.last.epoch)
-        self.v2 = V2Dialect(
-            Limits(0, nature.part_bytes_max, 64 * 1024, 100, math.ceil(nature.heartbeat_s)), Attribution()
-        )
+        limits = Limits(0, nature.part_bytes_max, 64 * 1024, 100, math.ceil(nature.heartbeat_s))
+        self.v2 = V2Dialect(limits, Attribution())
         self.hub = Hub(
             log,
             self.board,
@@ -257,7 +335,11 @@ class Server:
         self.broadcast = Broadcast(
             log,
             self.view,
-            {"v1": NobilDialect(NobilFormat()), "v2": self.v2},
+            {
+                "v1": NobilDialect(NobilFormat()),
+                "v2": self.v2,
+                "v2+stations": V2RecordsDialect(limits, Attribution()),
+            },
             FRAMINGS,
             BroadcastLimits(heartbeat_s=nature.heartbeat_s, raw_items_max=20),
             clock_s=self._clock_s,
@@ -267,7 +349,9 @@ class Server:
         self.reconciliation = Reconciliation(
             cast("Store", registry), self.hub, lambda: Readings(wanted=False, stale_after_ms=0), self.now
         )
-        self.checkpoints = Checkpoints(log, self.hub, every_s=0.0, every_entries=1)
+        self.checkpoints = Checkpoints(
+            log, self.hub, lambda: self.reconciliation.revision, every_s=0.0, every_entries=1
+        )
         self._refreshing = asyncio.Lock()
         self._tasks: list[asyncio.Task[Any]] = []
         self._under_way: dict[asyncio.Task[Any], None] = {}
@@ -287,16 +371,24 @@ class Server:
     async def start(self) -> None:
         """Recovers, brings the registry onto the board, and opens."""
         self.log.reopen()
-        operators = {operator.name: operator for operator in OPERATORS}
-        self.hub.set_operators(OPERATORS)
+        known = (*OPERATORS, GUEST)
+        operators = {operator.name: operator for operator in known}
+        self.hub.set_operators(known)
         self.reconciliation.follow(operators)
         found = await self.hub.recover()
+        self.reconciliation.revision = found.registry_revision
+        self._audit_recovery(found)
         if self.log.lacks_stations:
             stations = await self.reconciliation.adopt(self.log.last.seq)
             await self.log.adopt(stations)
             found = Recovered(found.rows, stations)
         self.checkpoints.seq = self.log.last.seq
-        self.view.load(((row.seq, row.change) for row in found.rows), self.log.last.seq, found.stations)
+        self.view.load(found.rows, self.log.last.seq, found.stations)
+        for row in found.stations:
+            state = self.view.get(row.station.uuid)
+            held = {} if state is None else state.changes
+            if any(left.change.evse not in held for left in row.left):
+                self._wrong(f"readers do not know what left {row.station.uuid}")
         self._run(self.hub.run())
         self._run(self.broadcast.run())
         await self.refresh(everything=True)
@@ -325,11 +417,14 @@ class Server:
     async def crash(self) -> None:
         """Ends at once, in the middle of everything."""
         self.is_open = False
+        await self._end_tasks()
+        for link in list(self.links):
+            link.cut("crash")
+
+    async def _end_tasks(self) -> None:
         for task in (*self._under_way, *self._tasks):
             task.cancel()
         await asyncio.gather(*self._under_way, *self._tasks, return_exceptions=True)
-        for link in list(self.links):
-            link.cut("crash")
 
     async def stop(self) -> None:
         """Ends in order: consumers are told, what is under way is answered."""
@@ -341,15 +436,19 @@ class Server:
                     link.write(data)
             link.close(GOING_AWAY, "stop")
         await self.hub.drain(DRAIN_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.checkpoints.take()
+        await self._end_tasks()
+        await self._checkpoint()
 
     async def _checkpoints(self) -> None:
         while True:
             await asyncio.sleep(self._rng.random() * self._nature.checkpoint_s)
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        observed = {key: (row.seq, row.observed_at) for key, row in self.board.cells.items()}
+        with contextlib.suppress(LogFailure):
             await self.checkpoints.take()
+            self.log.vouched = observed
             await self.log.trim()
 
     async def _expiries(self) -> None:
@@ -383,12 +482,49 @@ class Server:
         if self.broadcast.consumers != linked:
             self._wrong(f"the broadcast serves {self.broadcast.consumers} consumers, and {linked} are linked")
 
+    def _audit_recovery(self, found: Recovered) -> None:
+        """What was recovered is what the log says, and whatever a checkpoint kept beside it."""
+        truth, first = self.log.truth, self.log.first
+        rows = {row.change.evse: (row.seq, row.change.station, row.change.status) for row in found.rows}
+        expected = {key: (fact.seq, fact.station, fact.status) for key, fact in truth.evses.items()}
+        if rows != expected:
+            self._wrong(f"the board is recovered as {rows}, not {expected}")
+        for row in found.rows:
+            if (row.seq, row.observed_at) < self.log.vouched.get(row.change.evse, (0, 0)):
+                self._wrong(f"{row.change.evse} was observed later than {row.observed_at}")
+        if self.log.lacks_stations:
+            return
+        records = {row.station.uuid: record_of(row.station, row.seq) for row in found.stations}
+        if records != truth.records:
+            self._wrong(f"records are recovered as {records}, not {truth.records}")
+        for station in found.stations:
+            uuid = station.station.uuid
+            kept = max(first - 1, station.lost_seq, truth.unknown_until)
+            ended = {record_of(each.outline).outline: each.until for each in station.former}
+            lacks: list[object] = [
+                outline
+                for outline, until in truth.ended.get(uuid, {}).items()
+                if until > kept and ended.get(outline) != until
+            ]
+            left = {each.change.evse: each.seq for each in station.left}
+            lacks += [
+                fact
+                for key, fact in truth.held.get(uuid, {}).items()
+                if fact is not truth.evses[key] and fact.seq > kept and left.get(key) != fact.seq
+            ]
+            if lacks:
+                self._wrong(f"of {uuid}, {lacks} is not recovered")
+
     def _audit_making(self) -> None:
         """What is being made is made for somebody, and for everybody who waits."""
         broadcast = self.broadcast
         channels = set(broadcast._channels.all.values())
         for each in channels:
-            joining = {subscriber for subscriber in each.subscribers if subscriber.is_at(Phase.JOINING)}
+            joining = {
+                subscriber
+                for subscriber in each.subscribers
+                if subscriber.is_at(Phase.JOINING) and subscriber not in broadcast._seeks._tasks
+            }
             if joining != set(each.waiting):
                 self._wrong(f"{len(joining)} consumers are joining, {len(each.waiting)} wait")
             if joining and each not in broadcast._snapshots.works:
@@ -446,7 +582,7 @@ class Server:
     def connect(self, request: Request, link: Link) -> None:
         """Takes a consumer on, as `edges.connection` does."""
         self.links[link] = None
-        is_v2 = request.dialect == "v2"
+        is_v2 = request.dialect != "v1"
         wanted = selection(request.words, names=EVSE_FILTERS if is_v2 else STATION_FILTERS)
         subscription = Subscription(
             wanted,
@@ -459,7 +595,11 @@ class Server:
         link.subscriber = broadcast.join(
             link,
             subscription,
-            since=None if request.since is None else Position.parse(request.since),
+            since=request.at
+            if request.at is not None
+            else None
+            if request.since is None
+            else Position.parse(request.since),
             every=request.every,
             first=tuple(self.v2.greeting(self.view, broadcast.history_seq)) if is_v2 else (),
         )

@@ -7,6 +7,7 @@ itself here.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -31,6 +32,11 @@ Was = tuple[str, int]
 Body = tuple[int | None, tuple[tuple[int, int, int], ...]]
 """A station of version 1: status; and status, error and timestamp of its connectors."""
 
+RecordTold = tuple[str | None, float, float, tuple[tuple[str, int], ...], int]
+"""A station's record: operator, latitude, longitude, each EVSE's key and number of connectors; its revision."""
+Outline = tuple[object, ...]
+"""What filters see of a station."""
+
 NO_BODY: Final[Body] = (-1, ())
 
 
@@ -47,9 +53,12 @@ class Record(NamedTuple):
     """The key of each one's EVSE, in registry order; none of a station that has vanished."""
     is_there: bool
     """It has not vanished."""
+    keys: frozenset[str] = frozenset()
+    """Of its EVSEs."""
+    told: RecordTold = (None, 0.0, 0.0, (), 0)
 
     @property
-    def outline(self) -> tuple[object, ...]:
+    def outline(self) -> Outline:
         """What filters see of it."""
         return self[1:5]
 
@@ -65,6 +74,7 @@ class Fact(NamedTuple):
     error: bool
     changed_at: int
     was_source: str
+    received_at: int
 
     @property
     def status(self) -> str:
@@ -79,6 +89,11 @@ class Fact(NamedTuple):
         return self.status not in HIDDEN
 
     @property
+    def is_here(self) -> bool:
+        """The EVSE is at this station: it did not leave it."""
+        return self.row[7] != "withdrawn"
+
+    @property
     def leaves(self) -> bool:
         """An EVSE is taken out: version 1 shows it once more, as unknown."""
         return self.row[2] == "REMOVED" and self.row[7] != "registered"
@@ -89,6 +104,7 @@ class Renewed(NamedTuple):
 
     seq: int
     record: Record
+    received_at: int
 
     @property
     def station(self) -> str:
@@ -134,6 +150,15 @@ class Wish(NamedTuple):
         west, south, east, north = self.box
         return west <= record.longitude <= east and south <= record.latitude <= north
 
+    def shows(self, record: Record | None, facts: Iterable[Fact]) -> bool:
+        """Whether a station's record is told, which has these EVSEs, or had them."""
+        here = [fact for fact in facts if fact.is_here]
+        if record is None or not record.is_there or not here:
+            return False
+        if self.evses is not None and self.evses.isdisjoint(record.keys):
+            return False
+        return any(self.has(record, fact.source) for fact in here)
+
     def chooses(self, key: str, status: str) -> bool:
         """Whether an EVSE passes in this status, whatever its station."""
         is_meant = self.evses is None or key in self.evses
@@ -159,9 +184,17 @@ class Truth:
         """Station to the sequence of its last change."""
         self.changes = 0
         """Facts about EVSEs."""
+        self.records: dict[str, Record] = {}
+        self.evses: dict[str, Fact] = {}
+        """The newest of each, by key."""
+        self.held: dict[str, dict[str, Fact]] = {}
+        """The newest of each at each station, by uuid and key."""
+        self.ended: dict[str, dict[Outline, int]] = {}
+        """What filters saw of a station before, and the entry that ended it."""
         self._moves: list[tuple[int, str]] = []
         """Entries by which filters see another station than before: sequence and station."""
-        self._records: dict[str, Record] = {}
+        self._received: list[int] = []
+        """When entries were received."""
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Takes entries that have just become durable."""
@@ -171,29 +204,36 @@ class Truth:
     def _add(self, fact: Fact | Renewed) -> None:
         self.facts.append(fact)
         self.newest[fact.station] = fact.seq
+        self._received.append(fact.received_at)
         if isinstance(fact, Fact):
             self.changes += 1
+            self.evses[fact.key] = fact
+            self.held.setdefault(fact.station, {})[fact.key] = fact
             return
-        before = self._records.get(fact.station)
+        if fact.record is _NOWHERE:
+            return
+        before = self.records.get(fact.station)
         if before is not None and before.outline != fact.record.outline:
             self._moves.append((fact.seq, fact.station))
-        self._records[fact.station] = fact.record
+            self.ended.setdefault(fact.station, {})[before.outline] = fact.seq
+        self.records[fact.station] = fact.record
 
     def take_over(self, stations: Iterable[Station]) -> None:
         """The log was of the old form, and has these records from now on."""
         self.taken_over = [record_of(station) for station in stations]
         self.unknown_until = len(self.facts) + 1
-        self._records = {record.uuid: record for record in self.taken_over}
+        self.records = {record.uuid: record for record in self.taken_over}
         self._moves.clear()
+        self.ended.clear()
         self.facts = [
-            Renewed(fact.seq, _NOWHERE) if isinstance(fact, Renewed) else fact for fact in self.facts
+            fact._replace(record=_NOWHERE) if isinstance(fact, Renewed) else fact for fact in self.facts
         ]
 
     def until(self, seq: int) -> Truth:
         """The same log without what came after `seq`: how it begins in another epoch."""
         other = Truth()
         other.taken_over, other.unknown_until = self.taken_over, self.unknown_until
-        other._records = {record.uuid: record for record in self.taken_over}
+        other.records = {record.uuid: record for record in self.taken_over}
         for fact in self.facts[:seq]:
             other._add(fact)
         return other
@@ -201,6 +241,18 @@ class Truth:
     def moved_since(self, seq: int) -> set[str]:
         """Stations in which filters may have seen something else after a position than they see now."""
         return {station for at, station in self._moves if at > seq}
+
+    def changed_since(self, seq: int) -> set[str]:
+        """Stations of which anything is another since a position."""
+        return {station for station, at in self.newest.items() if at > seq}
+
+    def received_at(self, seq: int) -> int:
+        """When an entry was received."""
+        return self._received[seq - 1]
+
+    def before(self, at: int) -> int:
+        """The last entry that was received before an instant."""
+        return bisect_left(self._received, at)
 
     def between(self, after: int, until: int) -> Sequence[Fact | Renewed]:
         """Facts with `after < seq <= until`."""
@@ -219,6 +271,14 @@ class Fold:
         """Each station's EVSEs, by uuid and key; those that left it, too."""
         self.newest: dict[str, Fact] = {}
         """Of each EVSE, by key."""
+
+    def told_records(self, wish: Wish) -> dict[str, RecordTold]:
+        """Records that a consumer has who asked for them, by uuid."""
+        return {
+            uuid: self.records[uuid].told
+            for uuid, facts in self.held.items()
+            if wish.shows(self.records.get(uuid), facts.values())
+        }
 
     def go(self, seq: int) -> None:
         """Moves on to a position."""
@@ -349,7 +409,7 @@ class StationReader(Fold):
 def fact_of(entry: Entry) -> Fact | Renewed:
     """An entry in the words of the stream."""
     if isinstance(entry, StationChanged):
-        return Renewed(entry.seq, record_of(entry.change.station))
+        return Renewed(entry.seq, record_of(entry.change.station, entry.seq), entry.change.received_at)
     change: Change = entry.change
     row = (
         change.station,
@@ -363,14 +423,24 @@ def fact_of(entry: Entry) -> Fact | Renewed:
     )
     was = (str(change.was_status.value), int(change.was_error))
     return Fact(
-        entry.seq, change.evse, change.station, row, was, change.error, change.changed_at, change.was_source
+        entry.seq,
+        change.evse,
+        change.station,
+        row,
+        was,
+        change.error,
+        change.changed_at,
+        change.was_source,
+        change.received_at,
     )
 
 
-def record_of(station: Station) -> Record:
+def record_of(station: Station, revision: int = 0) -> Record:
     """A station's record as far as it matters here."""
     words = {evse.party for evse in station.evses} | {station.operator}
     is_there = station.vanished_at is None
+    outlets = [outlet.evse for outlet in station.outlets]
+    evses = tuple((evse.key, outlets.count(place)) for place, evse in enumerate(station.evses))
     return Record(
         station.uuid,
         station.country,
@@ -379,6 +449,8 @@ def record_of(station: Station) -> Record:
         frozenset(word.lower() for word in words if word),
         tuple(station.evses[outlet.evse].key for outlet in station.outlets) if is_there else (),
         is_there,
+        frozenset(evse.key for evse in station.evses),
+        (station.operator, station.latitude, station.longitude, evses, revision),
     )
 
 

@@ -24,13 +24,15 @@ from tests.simulation.nature import Kind, Nature, nature_of
 from tests.simulation.network import Link
 from tests.simulation.registry import (
     FINER_SUBSCRIPTIONS,
+    GUEST,
+    GUEST_SUBSCRIPTIONS,
     OPERATORS,
     STATIONS,
     SUBSCRIPTIONS,
     Registry,
 )
 from tests.simulation.serving import DRAIN_S, Server, SlowLog, scaled
-from tests.simulation.truth import Fact, Truth, Wish
+from tests.simulation.truth import Fact, Truth, Wish, record_of
 
 from ladestrom.client.v2_session import Mode
 from ladestrom.model import Evse, Millis, Operator, Position, Status, StatusReport
@@ -95,7 +97,9 @@ class World:
         self.nature = nature
         self.loss = self._loss = loss
         self.seen: Counter[str] = Counter()
-        self.subscription: Mapping[str, Wish] = {query(wish.words): wish for wish in FINER_SUBSCRIPTIONS}
+        self.subscription: Mapping[str, Wish] = {
+            query(wish.words): wish for wish in (*FINER_SUBSCRIPTIONS, *GUEST_SUBSCRIPTIONS)
+        }
         self.checks_frames = seed % CHECKED_EVERY == 0
         self._seed = seed
         self._wrongs: list[str] = []
@@ -137,6 +141,11 @@ class World:
         """Oldest position from which each change can be had now."""
         return self._log.first - 1
 
+    @property
+    def epoch(self) -> str:
+        """That of the log now."""
+        return self._log.last.epoch
+
     # -- the course of the world -------------------------------------------------------------------------
 
     def report(self) -> Report:
@@ -151,7 +160,7 @@ class World:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(lambda _, context: self.wrong(_told(context)))
         truth = self._truths["e0"] = Truth()
-        self._log = SlowLog("e0", truth, self._rng("log"), self.nature)
+        self._log = SlowLog("e0", truth, self._rng("log"), self._rng("checkpoints"), self.nature)
         await self._start_server()
         self._gather_consumers()
         try:
@@ -177,9 +186,10 @@ class World:
     async def _trouble(self, number: int) -> None:
         self._log.is_calm = False
         self.loss = self._loss
+        operators = (*OPERATORS, GUEST) if self.nature.has_guest else OPERATORS
         tasks = [
             asyncio.create_task(self._report(operator, self._rng(f"{operator.name} {number}")))
-            for operator in OPERATORS
+            for operator in operators
         ]
         tasks.append(asyncio.create_task(self._mischief(self._rng(f"mischief {number}"))))
         ends_s = self._loop.time() + ROUND_S
@@ -220,6 +230,7 @@ class World:
                 self.wrong(f"not at rest after {REST_S_MAX:.0f} s: {waits}")
         server.audit()
         self._check_receipts()
+        self._check_registry()
 
     def _check_receipts(self) -> None:
         """What was accepted is in the log; a power cut may cost its end."""
@@ -228,6 +239,23 @@ class World:
         for name, accepted in self._accepted.items():
             if accepted > logged[name] and not self._epochs:
                 self.wrong(f"{name} was told of {accepted} changes, and {logged[name]} are in the log")
+
+    def _check_registry(self) -> None:
+        """All that the registry says has come into the log, and nothing else has."""
+        truth, stations = self._log.truth, self._registry.stations
+        said = {uuid: record_of(station).told[:-1] for uuid, station in stations.items()}
+        logged = {uuid: record.told[:-1] for uuid, record in truth.records.items()}
+        if said != logged:
+            self.wrong(f"the registry says {said}, and the log {logged}")
+        here = {fact.key: fact.station for fact in truth.evses.values() if fact.is_here}
+        there = {
+            evse.key: uuid
+            for uuid, station in stations.items()
+            if station.vanished_at is None
+            for evse in station.evses
+        }
+        if here != there:
+            self.wrong(f"the registry has {there}, and the board {here}")
 
     # -- who acts ----------------------------------------------------------------------------------------
 
@@ -245,7 +273,15 @@ class World:
             consumer = V1Consumer(name, self, own, framing, wish, raw=rng.random() < 0.5)
         else:
             mode = Mode.EVERY if rng.random() < self.nature.every_share else Mode.LATEST
-            consumer = V2Consumer(name, self, own, rng.choice(self.nature.palette), mode)
+            consumer = V2Consumer(
+                name,
+                self,
+                own,
+                rng.choice(self.nature.palette),
+                mode,
+                records=own.random() < self.nature.records_share,
+                by_time=own.random() < self.nature.by_time_share,
+            )
         self._consumers.append(consumer)
         consumer.come(after_s)
 
@@ -304,7 +340,7 @@ class World:
             link.cut("cut")
 
     async def _leave(self, rng: random.Random) -> None:
-        self._pick(rng).leave(rng.choice((0.0, 1.0, 10.0)))
+        self._pick(rng).leave(rng.choice(self.nature.aways_s))
 
     async def _repave(self, rng: random.Random) -> None:
         consumer = rng.choice(self._consumers)

@@ -17,7 +17,7 @@ import apsw
 import msgspec
 from msgspec.structs import force_setattr
 
-from ladestrom.core.records import entry_of, fold, shared
+from ladestrom.core.records import differing, entry_of, fold, shared
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.model import AnyChange, Change, Entry, Millis, StationChange
 from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
@@ -61,7 +61,7 @@ _UNREADABLE: Final = (*_DAMAGE, msgspec.DecodeError, TypeError)
 """What reading an entry of a damaged file fails with. TypeError: it may have nothing where text is."""
 SHARED_MAX: Final = 100_000
 """Values of which there is one object for all rows, while the board is read: some 15 MB."""
-_SHARED_OF_ROWS: Final = ("observed_at", "heard_at", "source", "feed")
+_SHARED_OF_ROWS: Final = ("observed_at", "heard_at", "source", "feed", "former")
 _SHARED_OF_CHANGES: Final = (
     "station", "changed_at", "observed_at", "received_at", "source", "raw", "was_source"
 )  # fmt: skip
@@ -255,6 +255,7 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
         raise LogDamaged(f"the checkpoint cannot be read ({error})") from error
     if last < checkpoint:
         raise _missing([], last + 1, checkpoint)
+    checkpointed = dict(stations)
     seq = checkpoint
     while seq < last:
         for each in entries(connection, seq, last, ENTRIES_AT_ONCE):
@@ -263,7 +264,8 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
             times = fold(found, stations, each, times)
             seq = each.seq
     rows_found = sorted(found.values(), key=lambda row: row.seq)
-    return Recovered(rows_found, list(stations.values()), meta(connection).registry_revision), times
+    revision, touched = meta(connection).registry_revision, differing(stations, checkpointed)
+    return Recovered(rows_found, list(stations.values()), revision, touched), times
 
 
 def _share(decoded: BoardRow | Change, names: Iterable[str], same: dict[object, Any]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from ladestrom.backends.log_rows import new_epoch
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.tailing import Recent
-from ladestrom.core.records import entry_of, fold
+from ladestrom.core.records import differing, entry_of, fold
 from ladestrom.errors import LogFailure
 from ladestrom.model import AnyChange, Entry, Millis, Position
 from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
@@ -78,7 +78,10 @@ class MemoryLog:
             times = fold(rows, stations, entry, times)
         self._times = times
         return Recovered(
-            sorted(rows.values(), key=lambda row: row.seq), list(stations.values()), self._registry_revision
+            sorted(rows.values(), key=lambda row: row.seq),
+            list(stations.values()),
+            self._registry_revision,
+            differing(stations, self._stations),
         )
 
     async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:

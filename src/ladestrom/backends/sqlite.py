@@ -403,9 +403,10 @@ class SqliteLog:
         count = cut + 1 - self._first
         if count <= 0:
             return 0, is_full
+        # Known before they are gone, to whoever looks for an instant meanwhile.
         self._dropped = cut
-        self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
         self._oldest_at = log_rows.received_at(connection, cut + 1)
+        self._transact([("DELETE FROM entries WHERE seq <= ?", (cut,))])
         self._first += count
         return count, is_full
 

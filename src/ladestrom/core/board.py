@@ -63,6 +63,8 @@ So does UNKNOWN with an error.
 RAPID_MS: Final = 300_000
 """A change is rapid that comes sooner after another reported one of its EVSE. Those of real EVSEs are hours
 apart, but for a few around each session."""
+FORMER_SOURCES_MAX: Final = 16
+"""Sources of one EVSE that are kept of those that it had before; few EVSEs ever have more than three."""
 FEEDS_MAX: Final = 8
 """Other feeds of one EVSE whose last words are kept; more than report on one anywhere."""
 
@@ -283,6 +285,8 @@ class Round:
                 row.feed,
                 row.order,
                 taking.arrival,
+                None,
+                row.former,
             )
             return UNCHANGED
         if (
@@ -308,8 +312,19 @@ class Round:
             stamp,
             before.source,
         )
+        former = row.former if before.source == report.source else _former(row, report.source)
         self.staged[key] = BoardRow(
-            0, made, at, taking.heard_at, report.source, stamp, row.feed, taking.order, taking.arrival
+            0,
+            made,
+            at,
+            taking.heard_at,
+            report.source,
+            stamp,
+            row.feed,
+            taking.order,
+            taking.arrival,
+            None,
+            former,
         )
         self.changes.append(made)
         if taking.received_at - before.received_at < RAPID_MS:
@@ -478,7 +493,14 @@ def follow(
             # It came, or came back: what was said of it before counts no more.
             arrival = 0 if row is None else row.arrival
             return BoardRow(
-                seq, change, change.observed_at, heard_at, change.source, change.stamp, arrival=arrival
+                seq,
+                change,
+                change.observed_at,
+                heard_at,
+                change.source,
+                change.stamp,
+                arrival=arrival,
+                former=_former(row, change.source),
             )
         return _kept(row if row.source == change.source else _passed(row, change), change, seq)
     if word is None:
@@ -495,6 +517,7 @@ def follow(
         word.feed,
         order,
         word.arrival if row is None else max(word.arrival, row.arrival),
+        former=_former(row, change.source),
     )
     others: tuple[Said, ...] = ()
     kept: Said | None = None
@@ -507,6 +530,16 @@ def follow(
     if others or kept is not None or word.arrival != after.arrival:
         after.more = More(word.feed, word.arrival, others, kept)
     return after
+
+
+def _former(row: BoardRow | None, source: str) -> tuple[str, ...]:
+    """The sources that an EVSE had before, once it is told of by this one."""
+    if row is None:
+        return ()
+    before = row.change.source
+    if before in {"", source}:
+        return row.former
+    return (*(each for each in row.former if each != before), before)[-FORMER_SOURCES_MAX:]
 
 
 def _passed(row: BoardRow, change: Change) -> BoardRow:
@@ -538,6 +571,7 @@ def _kept(row: BoardRow, change: Change, seq: int) -> BoardRow:
         row.order,
         row.arrival,
         more,
+        _former(row, change.source),
     )
 
 
@@ -558,6 +592,7 @@ def _confirmed(row: BoardRow, word: Said, own: Said | None, taking: Taking) -> B
         row.feed,
         row.order,
         max(row.arrival, word.arrival),
+        former=row.former,
     )
     before = row.more or More(row.feed, row.arrival)
     others, own_arrival, capped = before.others, before.own_arrival, before.capped

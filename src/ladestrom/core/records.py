@@ -101,6 +101,11 @@ def fold(
     return passed(times, entry.change.received_at)
 
 
+def differing(stations: Mapping[str, StationRow], checkpointed: Mapping[str, StationRow]) -> frozenset[str]:
+    """Uuids of the rows that `fold` made since these were checkpointed."""
+    return frozenset(uuid for uuid, row in stations.items() if checkpointed.get(uuid) is not row)
+
+
 def move(stations: dict[str, StationRow], left: Left, entered: Change) -> tuple[str, ...]:
     """Keeps by what an EVSE left a station for another one; says of which stations rows changed."""
     uuids = leave(stations, left)
@@ -221,10 +226,17 @@ class Records:
         self._rows: dict[str, StationRow] = {}
         self._touched: set[str] = set()
 
-    def restore(self, rows: Iterable[StationRow]) -> None:
-        """Begins with what was recovered, all of which goes into the next checkpoint."""
+    def restore(self, rows: Iterable[StationRow], touched: Iterable[str] = (), first: int = 1) -> None:
+        """Begins with what was recovered, from a log whose oldest entry is `first`.
+
+        The next checkpoint keeps the rows that are other than the last one's: those that were `touched` by
+        later entries, and those of which less is to be kept now.
+        """
         self._rows = {row.station.uuid: row for row in rows}
-        self._touched = set(self._rows)
+        self._touched = set(touched)
+        for uuid, row in self._rows.items():
+            if (row.former or row.left) and without(row, first - 1) is not row:
+                self._touched.add(uuid)
 
     def take(self, entry: StationChanged) -> None:
         """Takes an entry that is durable."""

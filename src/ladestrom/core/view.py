@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import takewhile
@@ -21,22 +21,33 @@ import msgspec
 from ladestrom.core import records
 from ladestrom.core.directory import Directory
 from ladestrom.core.selection import Selection
-from ladestrom.model import Change, Evse, Millis, Position, Station, StationChanged, Status, StatusChanged
-from ladestrom.ports.log import StationRow
+from ladestrom.model import (
+    Cause,
+    Change,
+    Evse,
+    Millis,
+    Position,
+    Station,
+    StationChanged,
+    Status,
+    StatusChanged,
+)
+from ladestrom.ports.log import BoardRow, StationRow
 from ladestrom.ports.signals import Confirmation
 
 EARLY_MAX: Final = 200_000
 """Confirmations that wait for their change; those beyond are lost, until the next one of the same EVSE."""
 _seq: Final = attrgetter("seq")
 HIDDEN: Final = frozenset({Status.PLANNED, Status.REMOVED})
+WITHDRAWN: Final = Cause.WITHDRAWN
 SOURCES_SHARED_MAX: Final = 4_096
 """Sets of sources of which there is one object each: most EVSEs had the same few sources before."""
 
 
 @lru_cache(SOURCES_SHARED_MAX)
-def _joined(sources: tuple[str, ...], source: str) -> tuple[str, ...]:
+def _joined(sources: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
     """One object for all EVSEs; a tuple, as the garbage collector goes through each set, and what has one."""
-    return tuple(sorted({*sources, source}))
+    return tuple(sorted({*sources, *others}))
 
 
 class StationState(msgspec.Struct, gc=False, eq=False):
@@ -52,8 +63,7 @@ class StationState(msgspec.Struct, gc=False, eq=False):
     changes: dict[str, StatusChanged] = {}
     """Those in force, by EVSE key, in order of their sequences."""
     former: dict[str, tuple[str, ...]] = {}
-    """Sources that its EVSEs (by key) had before, sorted, where others tell of them now. Of before this
-    process began, only the last one is known."""
+    """Sources that its EVSEs (by key) had before, sorted, where others told of them since."""
     bodies: dict[str, bytes] = {}
     """What formats made of this state; emptied by the next change."""
     observed: dict[str, Millis] | None = None
@@ -64,6 +74,13 @@ class StationState(msgspec.Struct, gc=False, eq=False):
     def sources(self) -> Iterator[str]:
         """Who told of its EVSEs last."""
         return (held.change.source for held in self.changes.values())
+
+    def here(self) -> list[Change]:
+        """Changes in force of the EVSEs that it has now, whatever became of others.
+
+        Which others it had is known for as long as the log has it; nothing that is told may depend on them.
+        """
+        return [held.change for held in self.changes.values() if held.change.cause is not WITHDRAWN]
 
     def sources_ever(self) -> Iterator[str]:
         """Who told of them, now or before."""
@@ -107,15 +124,22 @@ class View:
     def __len__(self) -> int:
         return len(self._states)
 
-    def load(self, rows: Iterable[tuple[int, Change]], seq: int, stations: Iterable[StationRow] = ()) -> None:
+    def load(self, rows: Iterable[BoardRow], seq: int, stations: Iterable[StationRow] = ()) -> None:
         """Fills an empty view with what is in force at `seq`: changes, and records of stations."""
-        entries = [StatusChanged(row_seq, change) for row_seq, change in rows]
+        entries: list[StatusChanged] = []
+        former: dict[str, tuple[str, ...]] = {}
+        for cell in rows:
+            entries.append(StatusChanged(cell.seq, cell.change))
+            if cell.former:
+                former[cell.change.evse] = cell.former
         for row in stations:
             self._keep(row)
             # Whoever comes back to a station has to be told which EVSEs left it for another one.
             entries += [StatusChanged(left.seq, left.change) for left in row.left]
         for entry in sorted(entries, key=_seq):
-            self._put(entry)
+            state, evse = self._put(entry), entry.change.evse
+            if evse in former:
+                state.former[evse] = _joined(state.former.get(evse, ()), former[evse])
         for uuid, state in self._states.items():
             record = self.records.get(uuid)
             newest = max(held.seq for held in state.changes.values())
@@ -179,7 +203,7 @@ class View:
             state.observed.pop(change.evse, None)
         was_source = change.was_source
         if was_source and was_source != change.source:
-            state.former[change.evse] = _joined(state.former.get(change.evse, ()), was_source)
+            state.former[change.evse] = _joined(state.former.get(change.evse, ()), (was_source,))
         state.seq = entry.seq
         state.bodies.clear()
         return state
@@ -256,6 +280,11 @@ class View:
         """
         station = self.directory.stations.get(state.uuid)
         return station is not None and wanted.covers(station, state.changes, state.sources())
+
+    def shows(self, state: StationState, wanted: Selection) -> bool:
+        """Whether a station's record is told to those who want records of this selection."""
+        station = self.station(state)
+        return station is not None and is_shown(station, sources_of(state.here()), wanted)
 
     def uuids(self) -> list[str]:
         """Uuids of all stations in the view, sorted; sorted anew only when one was added."""
@@ -416,6 +445,16 @@ class Walk:
                 if state is not None:
                     visit(state)
         return self._place < len(self._uuids)
+
+
+def sources_of(changes: Iterable[Change]) -> tuple[str, ...]:
+    """Who told of EVSEs last."""
+    return tuple(change.source for change in changes)
+
+
+def is_shown(station: Station, sources: Collection[str], wanted: Selection) -> bool:
+    """Whether a record is told, of a station with EVSEs of these sources: with none, it is not listed."""
+    return bool(sources) and station.vanished_at is None and wanted.covers(station, (), sources)
 
 
 def is_listed(change: Change | None) -> bool:

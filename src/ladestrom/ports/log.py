@@ -73,6 +73,8 @@ class BoardRow(msgspec.Struct, gc=False, array_like=True):
     arrival: int = 0
     """Of the last word that was heard of it, in the order in which all deliveries arrive."""
     more: More | None = None
+    former: tuple[str, ...] = ()
+    """Sources that told of it before others did, each once, the last one last; at most 16."""
 
 
 class Former(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -115,6 +117,8 @@ class Recovered(msgspec.Struct, frozen=True, gc=False):
     stations: Sequence[StationRow] = ()
     registry_revision: int = 0
     """Of the registry, up to which all is in these; 0 where that is not known."""
+    touched: frozenset[str] = frozenset()
+    """Stations (uuids) whose rows are other than the checkpoint's, by entries that came after it."""
 
 
 class Times(msgspec.Struct, frozen=True, gc=False):
@@ -230,7 +234,7 @@ class Log(Protocol):
         """Keeps the newest state of EVSEs and stations touched since the last checkpoint.
 
         Every change with a sequence up to `seq` is in these or in earlier rows, and was received by `times`.
-        They are taken piece by piece while earlier ones are written; a row may be newer than `seq`. What was
+        They are written piece by piece, stations first; a crash may leave a part of them. What was
         written to the registry up to `registry_revision` is among them.
         """
         ...

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from ladestrom import tasks
-from ladestrom.core.selection import EVERYTHING, Selection
+from ladestrom.core.selection import EVERYTHING
 from ladestrom.core.view import View
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.formats.dialect import Dialect, Message
@@ -138,12 +138,12 @@ class Broadcast:
         for message in first:
             self._channels.write(subscriber, self._channels.frame(subscription.framing, message))
         if isinstance(since, int):
-            if self._is_kept(since):
+            if self.is_kept(since):
                 self._seeks.start(subscriber, since, snapshot=snapshot)
             else:
                 self.restart(subscriber, "expired", snapshot=snapshot)
             return subscriber
-        reason = None if since is None else self.unresumable(since, subscription.selection, every=every)
+        reason = None if since is None else self.unresumable(since, subscription, every=every)
         if since is not None and reason is None:
             self.resume(subscriber, since.seq)
             return subscriber
@@ -209,25 +209,25 @@ class Broadcast:
 
     def resumable(self, since: Position) -> bool:
         """Whether a consumer at this position can get what it missed: same epoch, and not ahead of us."""
-        return self.unresumable(since, EVERYTHING, every=False) is None
+        return self.unresumable(since, Subscription(EVERYTHING), every=False) is None
 
-    def lost(self, since: Position | Millis, selection: Selection, *, every: bool) -> Position | None:
+    def lost(self, since: Position | Millis, subscription: Subscription, *, every: bool) -> Position | None:
         """The oldest position that can be resumed, where this one cannot; None where it can."""
         if isinstance(since, int):
-            is_lost, oldest = not self._is_kept(since), self.history_seq
+            is_lost, oldest = not self.is_kept(since), self.history_seq
         else:
-            is_lost = self.unresumable(since, selection, every=every) is not None
+            is_lost = self.unresumable(since, subscription, every=every) is not None
             oldest = self.history_seq if every else 0
-        if selection.by_whereabouts:
+        if self._channels.by_whereabouts(subscription):
             oldest = max(oldest, self.view.former_lost_seq)
         return Position(self.view.epoch, oldest) if is_lost else None
 
-    def _is_kept(self, at: Millis) -> bool:
+    def is_kept(self, at: Millis) -> bool:
         """Whether the log goes back to an instant."""
         oldest_at = self._log.oldest_at
         return self._log.first == 1 or (oldest_at is not None and oldest_at < at)
 
-    def unresumable(self, since: Position, selection: Selection, *, every: bool) -> str | None:
+    def unresumable(self, since: Position, subscription: Subscription, *, every: bool) -> str | None:
         """Why a position cannot be resumed; None where it can."""
         if since.epoch != self.view.epoch:
             return "epoch"
@@ -235,7 +235,7 @@ class Broadcast:
             return "ahead"
         if every and since.seq < self.history_seq:
             return "expired"
-        if selection.by_whereabouts and since.seq < self.view.former_lost_seq:
+        if self._channels.by_whereabouts(subscription) and since.seq < self.view.former_lost_seq:
             return "expired"
         return None
 

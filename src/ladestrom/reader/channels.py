@@ -123,6 +123,10 @@ class Channels:
             self.set_alarm()
         return channel
 
+    def by_whereabouts(self, subscription: Subscription) -> bool:
+        """Whether what its consumers are told depends on where stations are, and EVSEs among them."""
+        return subscription.selection.by_whereabouts or self.dialects[subscription.dialect].tells_records
+
     def drop(self, channel: Channel) -> None:
         """Nobody follows the channel any more."""
         del self.all[channel.subscription]
@@ -200,7 +204,9 @@ class Channels:
         """Rows about a station for one who came back at `since`, and was told of all up to `told` since."""
         view, selection = self.view, channel.subscription.selection
         dialect = self.dialects[channel.subscription.dialect]
-        former = view.former(state, since) if selection.by_record else []
+        # Without a chain, a position may be one on the way from an earlier one, at which it was cut off: of
+        # stations with later changes it was not told yet what ended before.
+        former = view.former(state, since if dialect.batched else 0) if selection.by_record else []
         moved: list[bytes] = []
         if former:
             relocated = dialect.relocated(view, selection, former, state, since, state.seq)
@@ -217,7 +223,7 @@ class Channels:
         station = view.directory.stations.get(state.uuid)
         if station is None:
             return []
-        if station.vanished_at is None and view.is_covered(state, selection):
+        if view.shows(state, selection):
             return [dialect.record(view, state)]
         was_there = any(
             selection.covers(each, state.changes, state.sources_ever()) for each in (station, *former)

@@ -71,5 +71,5 @@ class Digests:
             dialect = self._channels.dialects[subscription.dialect]
             for held in state.changes.values():
                 channel.add(*dialect.digest(view, subscription.selection, held.change))
-            if channel in self._channels.telling_records and view.station(state) is not None:
-                channel.add(0, 0, record_term(state.uuid, view.records[state.uuid].seq))
+        if channel in self._channels.telling_records and view.shows(state, subscription.selection):
+            channel.add(0, 0, record_term(state.uuid, view.records[state.uuid].seq))

@@ -8,7 +8,7 @@ import msgspec
 
 from ladestrom.core.digests import record_term
 from ladestrom.core.selection import Selection, is_relocated
-from ladestrom.core.view import StationState
+from ladestrom.core.view import WITHDRAWN, StationState, is_shown, sources_of
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Change, Entry, Evse, Millis, Station, StationChanged, StatusReport
 from ladestrom.reader.audience import Audience
@@ -16,7 +16,7 @@ from ladestrom.reader.channel import Channel, PendingRow
 from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, PLAIN, Channels
 
 Whereabouts = tuple[Station, Sequence[str], int]
-"""What a selection sees of a station: its record, the sources of its EVSEs, and the record's revision."""
+"""What a selection sees of a station: its record, sources of the EVSEs that it has, the record's revision."""
 
 
 class _Outgoing(msgspec.Struct):
@@ -167,7 +167,7 @@ class Encoding:
         state, before = view.take_record(entry)
         if state is None or before is None or not self._channels.all:
             return
-        sources = tuple(state.sources())
+        sources = sources_of(state.here())
         was_seq = 0 if known is None else known.seq
         for channel in self._channels.telling_records:
             self._tell_whereabouts(channel, state, (before, sources, was_seq), (after, sources, entry.seq))
@@ -179,46 +179,42 @@ class Encoding:
                 self._reshape(name, row, before, after)
 
     def _tell_record(self, change: Change, state: StationState, before: Change | None) -> None:
-        """Tells the record of a station that the change of an EVSE's status brings into a selection.
+        """Tells the record of a station that the change of an EVSE's status brings into a selection, or out.
 
-        That is the first one of a station, or one by which the EVSE is another source's.
+        That is the first one of a station, the last one, or one by which the EVSE is another source's.
         """
         station = self._channels.view.station(state)
-        if station is None or (before is not None and before.source == change.source):
+        was_here = before is not None and before.cause is not WITHDRAWN
+        is_here = change.cause is not WITHDRAWN
+        if station is None or (was_here == is_here and before is not None and before.source == change.source):
             return
-        sources = tuple(state.sources())
-        others = [held.change.source for key, held in state.changes.items() if key != change.evse]
+        others = sources_of(each for each in state.here() if each.evse != change.evse)
         seq = self._channels.view.records[state.uuid].seq
-        now = station, sources, seq
-        was = None
-        if len(state.changes) > 1 or before is not None:
-            was = station, others if before is None else [*others, before.source], seq
+        was = station, (*others, before.source) if before is not None and was_here else others, seq
+        now = station, (*others, change.source) if is_here else others, seq
         for channel in self._channels.telling_records:
-            if was is None or channel.subscription.selection.operator:
+            if not others or channel.subscription.selection.operator:
                 self._tell_whereabouts(channel, state, was, now)
 
     def _tell_whereabouts(
-        self, channel: Channel, state: StationState, was: Whereabouts | None, now: Whereabouts
+        self, channel: Channel, state: StationState, was: Whereabouts, now: Whereabouts
     ) -> None:
         """Tells one channel a record that changed or came into its selection, or that it left.
 
         Args:
             channel: whose dialect tells records.
             state: of the station, after the entry.
-            was: what its selection saw before; None where it was not on the board.
+            was: what its selection saw before.
             now: what it sees now.
         """
         view, subscription = self._channels.view, channel.subscription
         dialect = self._channels.dialects[subscription.dialect]
         was_there, is_there = (
-            each is not None
-            and each[0].vanished_at is None
-            and subscription.selection.covers(each[0], state.changes, each[1])
-            for each in (was, now)
+            is_shown(station, sources, subscription.selection) for station, sources, _ in (was, now)
         )
-        gone_term = record_term(state.uuid, was[2]) if was is not None and was_there else 0
+        gone_term = record_term(state.uuid, was[2]) if was_there else 0
         if is_there:
-            if was is None or not was_there or was[2] != now[2]:
+            if not was_there or was[2] != now[2]:
                 row = dialect.record(view, state)
                 channel.put_row((row, view.seq, 0, 0, record_term(state.uuid, now[2]) - gone_term))
         elif was_there:

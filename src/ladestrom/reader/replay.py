@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from ladestrom import tasks
-from ladestrom.core.view import Pin, StationState
+from ladestrom.core.view import WITHDRAWN, Pin, StationState
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Entry, Position, StatusChanged
@@ -108,7 +108,7 @@ class Replays:
         """Rounds, each up to where its channel is when the round begins."""
         channel, view = subscriber.channel, self._channels.view
         while subscriber.is_at(Phase.REPLAYING):
-            if channel.subscription.selection.by_whereabouts and subscriber.seq < view.former_lost_seq:
+            if self._channels.by_whereabouts(channel.subscription) and subscriber.seq < view.former_lost_seq:
                 self._driver.restart(subscriber, "expired", snapshot=True)
                 return
             with view.pinned() as pin:
@@ -207,7 +207,7 @@ class Replays:
             record, changes = view.records.get(state.uuid), state.changes.values()
             if (
                 (record is not None and record.seq > since)
-                or all(held.seq > since for held in changes)
+                or all(held.seq > since for held in changes if held.change.cause is not WITHDRAWN)
                 or (selection.operator and any(held.seq > since for held in changes))
             ):
                 found[state.uuid] = None

@@ -54,10 +54,14 @@ class Seeks:
             return
         if not subscriber.is_at(Phase.JOINING):
             return
+        if not self._driver.is_kept(at):
+            # Meanwhile the log dropped what may have been before.
+            self._driver.restart(subscriber, "expired", snapshot=snapshot)
+            return
         view = self._channels.view
         since = Position(view.epoch, min(seq, now))
-        selection = subscriber.channel.subscription.selection
-        reason = self._driver.unresumable(since, selection, every=subscriber.every)
+        subscription = subscriber.channel.subscription
+        reason = self._driver.unresumable(since, subscription, every=subscriber.every)
         if reason is None:
             self._driver.resume(subscriber, since.seq)
         else:

@@ -117,7 +117,7 @@ class Snapshots:
         is_passed = made.next < channel.start
         if is_passed and self._driver.unresumable(
             Position(self._channels.view.epoch, made.seq),
-            channel.subscription.selection,
+            channel.subscription,
             every=subscriber.every,
         ):
             # What followed it cannot be told any more. It goes on waiting.

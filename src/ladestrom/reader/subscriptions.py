@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from ladestrom.core.selection import Selection
-from ladestrom.model import Position
+from ladestrom.model import Millis, Position
 
 if TYPE_CHECKING:
     from ladestrom.reader.channel import Channel
@@ -194,7 +194,11 @@ class Driver(Protocol):
         """The consumer begins anew, with a snapshot where it wants one; `reason`: why it cannot resume."""
         ...
 
-    def unresumable(self, since: Position, selection: Selection, *, every: bool) -> str | None:
+    def is_kept(self, at: Millis) -> bool:
+        """Whether the log goes back to an instant."""
+        ...
+
+    def unresumable(self, since: Position, subscription: Subscription, *, every: bool) -> str | None:
         """Why a position cannot be resumed; None where it can."""
         ...
 

@@ -88,7 +88,7 @@ class Reader:
 
     def load(self, found: Recovered, seq: int) -> None:
         """Begins with what the log adds up to at a sequence."""
-        self.view.load(((row.seq, row.change) for row in found.rows), seq, found.stations)
+        self.view.load(found.rows, seq, found.stations)
         self.view.confirm(
             (row.change.station, row.change.evse, row.seq, row.observed_at)
             for row in found.rows

@@ -57,8 +57,10 @@ class Checkpoints:
         if not touched and not stations and seq == self.seq:
             return
         try:
-            rows = records.rows(stations, self._log.first)
-            await self._log.checkpoint(board.rows(touched), seq, times, rows, revision)
+            # All as of now: of an EVSE that goes to another station while they are written, a crash would
+            # leave that it is there, and not that it left.
+            rows = list(records.rows(stations, self._log.first))
+            await self._log.checkpoint(list(board.rows(touched)), seq, times, rows, revision)
         except BaseException:
             board.touch(touched)
             records.touch(stations)

@@ -234,7 +234,7 @@ class Hub:
         self._times = Timekeeper(now, steady, self._grace_ms, times)
         shift_ms = 0 if times is None else now - times.heard_at - self._times.down_ms
         self.board.restore(found.rows, self._log.last.seq, shift_ms, now)
-        self.records.restore(found.stations)
+        self.records.restore(found.stations, found.touched, self._log.first)
         for row in found.stations:
             self.directory.put(row.station)
         return found

@@ -82,7 +82,7 @@ def test_what_nobody_can_resume_from_is_dropped_and_that_is_known() -> None:
 def test_a_view_that_is_loaded_knows_that_an_evse_left_its_station() -> None:
     board, stations = recovered()
     view = View(Directory(), "e")
-    view.load(((row.seq, row.change) for row in board.values()), 7, stations.values())
+    view.load(board.values(), 7, stations.values())
     assert [(state.uuid, state.seq) for state in view.changed_since(5)] == [
         ("NOR_00001", 6),
         ("NOR_00002", 7),
@@ -96,5 +96,38 @@ def test_a_station_has_the_position_of_its_newest_entry() -> None:
     stays = make_evse("NO*ABC*E2", "NOR_00001")
     _, stations = recovered()
     view = View(Directory(), "e")
-    view.load([(2, make_change(stays))], 7, stations.values())
+    view.load([BoardRow(2, make_change(stays), 0, 0, "abc")], 7, stations.values())
     assert [(state.uuid, state.seq) for state in view.changed_since(5)] == [("NOR_00001", 6)]
+
+
+def test_a_checkpoint_keeps_what_is_other_than_the_last_one_has() -> None:
+    rows = recovered()[1]
+    records = Records()
+    records.restore(rows.values())
+    assert records.take_touched() == set()
+    records.restore(rows.values(), ["NOR_00002"])
+    assert records.take_touched() == {"NOR_00002"}
+
+
+def test_a_start_keeps_less_of_a_station_of_which_less_is_to_be_kept() -> None:
+    records = Records()
+    records.restore(recovered()[1].values(), first=4)
+    assert records.take_touched() == set()
+    records.restore(recovered()[1].values(), first=7)
+    assert records.take_touched() == {"NOR_00001", "NOR_00002"}
+    assert [row.left for row in records.rows(["NOR_00001"], 7)] == [()]
+
+
+def test_a_view_that_is_loaded_knows_who_told_of_an_evse_before_at_each_of_its_stations() -> None:
+    told = (make_change(EVSE, source=name, was_source=was) for name, was in (("b", "a"), ("c", "b")))
+    changes = [*MOVE[:3], *told, *MOVE[3:]]
+    board: dict[str, BoardRow] = {}
+    stations: dict[str, StationRow] = {}
+    for seq, change in enumerate(changes, 1):
+        fold(board, stations, entry_of(seq, change), TIMES)
+    view = View(Directory(), "e")
+    view.load(board.values(), len(changes), stations.values())
+    for uuid in stations:
+        state = view.get(uuid)
+        assert state is not None
+        assert {"abc", "b"} <= set(state.former[EVSE.key])

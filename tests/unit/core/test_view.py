@@ -197,7 +197,7 @@ def test_loading_the_rows_of_a_board_gives_the_view_that_its_changes_gave() -> N
     entries = logged(make_change(evse, Status.CHARGING, NOW + place) for place, evse in enumerate(evses))
     board = Board()
     apply(board, entries)
-    rows = sorted((cell.seq, cell.change) for cell in board.cells.values())
+    rows = sorted(board.cells.values(), key=lambda row: row.seq)
     applied, loaded = View(Directory(), "e"), View(Directory(), "e")
     for entry in entries:
         applied.apply(entry)

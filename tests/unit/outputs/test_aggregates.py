@@ -49,7 +49,7 @@ def back(count: int, ends_ms: int = 0, step_ms: int = 60_000) -> list[Change]:
 async def started(log: MemoryLog, **more: Any) -> tuple[Aggregates, View]:
     """Aggregates of what a log recovered."""
     view = View(Directory([STATION]), log.last.epoch)
-    view.load([(row.seq, row.change) for row in (await log.recover()).rows], log.last.seq)
+    view.load((await log.recover()).rows, log.last.seq)
     limits = {"changes_max": CHANGES_MAX, "skew_ms": 0, **more}
     made = Aggregates(view, Stream(), log, lambda: NOW, **limits)  # type: ignore[arg-type]
     made.load(row.change for row in (await log.recover()).rows)

@@ -1517,7 +1517,7 @@ class TestRelocated:
             at.broadcast.view.load([], 5, [StationRow(3, FIRST, lost_seq=3)])
             named = Selection(station=frozenset({FIRST.uuid}))
             found = [
-                at.broadcast.unresumable(Position("e", seq), selection, every=False)
+                at.broadcast.unresumable(Position("e", seq), Subscription(selection), every=False)
                 for selection in (named, EVERYTHING)
                 for seq in (2, 3)
             ]

@@ -130,7 +130,7 @@ def read_request(
     )
     since, every = _since(headers.get("last-event-id"), query.get("since")), mode == "every"
     if since is not None and on_reset == "refuse":
-        oldest = edge.broadcast.lost(since, subscription.selection, every=every)
+        oldest = edge.broadcast.lost(since, subscription, every=every)
         if oldest is not None:
             asked = query.get("since", headers.get("last-event-id", ""))
             raise PositionLost(

@@ -389,10 +389,10 @@ class V2Drawing:
     def add(self, state: StationState) -> None:
         """Takes a station's EVSEs that are selected."""
         view, selection = self._view, self._selection
+        if self._records is not None and view.shows(state, selection):
+            self._records.add(record_of(view, state))
         if not view.is_covered(state, selection):
             return
-        if self._records is not None and view.station(state) is not None:
-            self._records.add(record_of(view, state))
         listed = [held for held in state.changes.values() if is_listed(held.change)]
         if not listed:
             return
@@ -546,8 +546,12 @@ class V2Dialect:
         rows: list[Moved] = []
         for entry in state.changes.values():
             change = entry.change
-            held, sources = (change.evse,), (change.source,)
+            held = (change.evse,)
+            sources: tuple[str, ...] = (change.source,)
             now = selection.covers(after, held, sources)
+            if entry.seq > since:
+                # Whose it was when its station was another is not known: it may have been any that it had.
+                sources += state.former.get(change.evse, ())
             if all(selection.covers(before, held, sources) == now for before in former):
                 continue
             is_shown = is_listed(change) and selection.chooses(change)
