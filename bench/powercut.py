@@ -10,7 +10,8 @@ in the middle of some operation, often enough while it opens. Then these have to
 - every acknowledged entry is there, under its number; with durability relaxed either that, or the epoch is
   a new one;
 - of the append that was under way there is all or nothing;
-- the recovered board is the fold of the entries.
+- the recovered board and the records of stations are the fold of the entries, with all that filters saw of stations
+  before, and what left them, as long as the log has it.
 
 The log goes on from there and is cut again. The same seed makes the same run.
 """
@@ -34,21 +35,27 @@ from unittest.mock import patch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import apsw
-from tests.building import NOW, apply, logged, make_change, make_evse, statuses
+from tests.building import NOW, TIMES, make_change, make_evse, make_station, make_taking
 from tests.powercut import Disk
 
 from ladestrom.backends import sqlite
 from ladestrom.backends.sqlite import Durability, SqliteLog
-from ladestrom.core.board import Board
+from ladestrom.core.board import Board, Round
+from ladestrom.core.records import Records, changed, entry_of, fold, without
 from ladestrom.errors import LogFailure
-from ladestrom.model import Change, Entry, Status
-from ladestrom.ports.log import BoardRow, Times
+from ladestrom.model import AnyChange, Cause, Entry, Evse, StationChanged, Status, StatusChanged
+from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
+from ladestrom.writer.hub import OURS
 
 LIVES_MAX: Final = 12
 """Power cuts of one log, before another begins."""
 OPERATIONS_MAX: Final = (15, 250, 250)
 """Writes and syncs of one life until the power goes; a log opens with some ten."""
 EVSES: Final = 40
+STATIONS: Final = 12
+OPERATORS: Final = ("Alfa", "Beta", "Gamma")
+RECORDS_SHARE: Final = 0.2
+"""Of the changes."""
 CHANGES_MAX: Final = 30
 """Changes of one append."""
 PAGES_PER_CHECKPOINT: Final = (2, 8, 1_000)
@@ -70,6 +77,8 @@ class Found:
         self.while_opening = 0
         self.acknowledged = 0
         """Entries, of all logs together."""
+        self.records = 0
+        """Those of them that are records of stations."""
         self.survivors = 0
         """Appends that were under way and are there all the same."""
         self.renewed = 0
@@ -84,7 +93,43 @@ class Looked(NamedTuple):
     epoch: str
     first: int
     entries: Sequence[Entry]
-    rows: Sequence[BoardRow]
+    found: Recovered
+
+
+class Fold:
+    """What entries add up to."""
+
+    def __init__(self, before: Fold | None = None) -> None:
+        self.board: dict[str, BoardRow] = {} if before is None else dict(before.board)
+        self.stations: dict[str, StationRow] = {} if before is None else dict(before.stations)
+        self.seq: int = 0 if before is None else before.seq
+        self._times = TIMES
+
+    def take(self, entry: Entry) -> None:
+        """Takes the next one."""
+        self._times = fold(self.board, self.stations, entry, self._times)
+        self.seq = entry.seq
+
+
+def _moved(evse: Evse, there: Evse, at: int) -> list[AnyChange]:
+    """An EVSE goes from its station to another one."""
+    return [
+        make_change(evse, Status.REMOVED, at, cause=Cause.WITHDRAWN),
+        make_change(there, Status.AVAILABLE, at, cause=Cause.REGISTERED),
+    ]
+
+
+def _needed(row: StationRow, first: int) -> tuple[object, ...]:
+    """What has to be known of a station by a log whose oldest entry is this."""
+    kept = without(row, first - 1)
+    lost_seq = max(kept.lost_seq, first - 1)
+    return (
+        row.seq,
+        row.station,
+        kept.former,
+        sorted((each.seq, each.change.evse) for each in kept.left),
+        lost_seq,
+    )
 
 
 class Life:
@@ -100,9 +145,11 @@ class Life:
         self._files.mkdir()
         self._log: SqliteLog | None = None
         self._epoch: str | None = None
-        self._acknowledged: list[Change] = []
-        self._under_way: list[Change] = []
+        self._acknowledged: list[AnyChange] = []
+        self._under_way: list[AnyChange] = []
         self._board = Board()
+        self._records = Records()
+        self._kept = Fold()
         self._changes = 0
 
     async def live(self) -> bool:
@@ -155,9 +202,9 @@ class Life:
     async def _step(self, log: SqliteLog) -> None:
         match self._random.randrange(14):
             case 0:
-                await log.checkpoint(
-                    self._board.rows(self._board.take_touched()), self._board.seq, Times(NOW, NOW)
-                )
+                stations = list(self._records.rows(self._records.take_touched(), log.first))
+                rows = list(self._board.rows(self._board.take_touched()))
+                await log.checkpoint(rows, self._board.seq, Times(NOW, NOW), stations)
             case 1:
                 await log.trim()
             case 2:
@@ -167,17 +214,43 @@ class Life:
                 await log.close()
             case _:
                 self._under_way = self._made()
-                apply(self._board, statuses(await log.append(self._under_way)))
+                self._take(await log.append(self._under_way))
                 self._acknowledged += self._under_way
                 self._found.acknowledged += len(self._under_way)
                 self._under_way = []
 
-    def _made(self) -> list[Change]:
-        made = []
+    def _take(self, entries: Sequence[Entry]) -> None:
+        """As the hub does with what is durable."""
+        self._records.follow_moves(entries, self._board.cells)
+        round_ = Round(self._board)
+        taking = make_taking(NOW, OURS, self._board.arrive())
+        round_.add((entry.change for entry in entries if isinstance(entry, StatusChanged)), taking)
+        self._board.commit(round_, entries)
+        for entry in entries:
+            self._kept.take(entry)
+            if isinstance(entry, StationChanged):
+                self._found.records += 1
+                self._records.take(entry)
+
+    def _made(self) -> list[AnyChange]:
+        made: list[AnyChange] = []
+        now = Fold(self._kept)
         for _ in range(self._random.randint(1, CHANGES_MAX)):
             self._changes += 1
-            evse = make_evse(f"NO*ABC*E{self._random.randrange(EVSES)}")
-            made.append(make_change(evse, self._random.choice(STATUSES), NOW + self._changes))
+            at = NOW + self._changes
+            here = self._random.randrange(EVSES)
+            key, uuid = make_evse(f"NO*ABC*E{here}").key, f"NOR_{self._random.randrange(STATIONS):05}"
+            row, station = now.board.get(key), now.stations.get(uuid)
+            evse = make_evse(f"NO*ABC*E{here}", uuid if row is None else row.change.station)
+            changes: list[AnyChange] = [make_change(evse, self._random.choice(STATUSES), at)]
+            if self._random.random() < RECORDS_SHARE:
+                record = make_station(uuid, [evse], operator=self._random.choice(OPERATORS), name=f"at {at}")
+                changes = [changed(None if station is None else station.station, record, at)]
+                if row is not None and uuid != row.change.station in self._kept.stations:
+                    changes += _moved(evse, make_evse(f"NO*ABC*E{here}", uuid), at)
+            for change in changes:
+                now.take(entry_of(now.seq + 1, change))
+            made += changes
         return made
 
     async def _look(self) -> Looked | None:
@@ -191,7 +264,7 @@ class Life:
                 if whole != [("ok",)]:
                     self._wrong(f"SQLite finds it damaged: {whole[:3]}")
                 entries = await log.read(0, LATER_MS)
-                return Looked(log.last.epoch, log.first, entries, (await log.recover()).rows)
+                return Looked(log.last.epoch, log.first, entries, await log.recover())
             finally:
                 await log.close()
         except (LogFailure, apsw.Error) as error:
@@ -216,15 +289,24 @@ class Life:
             and last >= len(self._acknowledged)
         ):
             self._wrong(f"of an append of {len(self._under_way)} there are {last - len(self._acknowledged)}")
-        if list(looked.entries) != logged(told)[looked.first - 1 : last]:
+        logged = [entry_of(seq, change) for seq, change in enumerate(told[:last], 1)]
+        if list(looked.entries) != logged[looked.first - 1 :]:
             self._wrong("an entry is another than it was")
-        board = Board()
-        apply(board, logged(told[:last]))
-        expected = {key: (cell.seq, cell.change) for key, cell in board.cells.items()}
-        if {row.change.evse: (row.seq, row.change) for row in looked.rows} != expected:
+        fold_of = Fold()
+        for entry in logged:
+            fold_of.take(entry)
+        found = looked.found
+        expected = {key: (row.seq, row.change) for key, row in fold_of.board.items()}
+        if {row.change.evse: (row.seq, row.change) for row in found.rows} != expected:
             self._wrong("the board is not the fold of the entries")
+        kept = {row.station.uuid: _needed(row, looked.first) for row in found.stations}
+        if kept != {uuid: _needed(row, looked.first) for uuid, row in fold_of.stations.items()}:
+            self._wrong("the records are not the fold of the entries")
         self._found.survivors += bool(self._under_way) and last == len(told)
-        self._acknowledged, self._under_way, self._board = told[:last], [], board
+        self._acknowledged, self._under_way, self._kept = told[:last], [], fold_of
+        self._board, self._records = Board(), Records()
+        self._board.restore(found.rows, last)
+        self._records.restore(found.stations, found.touched, looked.first)
 
     def _wrong(self, text: str) -> None:
         self._found.wrongs.append(f"cut {self._found.crashes}: {text}")
@@ -271,9 +353,10 @@ def main() -> int:
             durability=Durability(options.durability),
         )
     print(
-        "| durability | power cuts | while opening | acknowledged | appends under way that survived"
-        " | new epochs | wrong |\n|---|---|---|---|---|---|---|\n"
+        "| durability | power cuts | while opening | acknowledged | of stations | appends under way that survived"
+        " | new epochs | wrong |\n|---|---|---|---|---|---|---|---|\n"
         f"| {found.durability} | {found.crashes} | {found.while_opening} | {found.acknowledged:,}"
+        f" | {found.records:,}"
         f" | {found.survivors} | {found.renewed} | {len(found.wrongs)} |\n"
         f"{found.seconds:.0f} s, seed {found.seed}"
     )

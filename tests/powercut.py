@@ -96,7 +96,8 @@ class Disk:
         """
         if share is None:
             share = self._random.choice([0.0, 0.3, 0.7, 1.0])
-        for name in sorted({*self._durable, *self._pending, *self._undead}):
+        # Files without a name are SQLite's own for the time being, as the journal of a large statement.
+        for name in sorted({*self._durable, *self._pending, *self._undead} - {""}):
             content = self._durable.get(name)
             if content is None and name in self._undead and self._random.random() < share:
                 content = self._undead[name]
