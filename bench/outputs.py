@@ -39,7 +39,7 @@ from ladestrom.outputs.irve_dynamique import edge as irve
 from ladestrom.outputs.oicp import edge as oicp
 from ladestrom.outputs.rest_v2.edge import handlers
 from ladestrom.outputs.rest_v2.lists import handlers as lists
-from ladestrom.ports.log import StationRow
+from ladestrom.ports.log import BoardRow, StationRow
 from ladestrom.ports.registry import RecordRefusal
 from ladestrom.registers.irve import parse
 from ladestrom.roles.listening import web
@@ -74,7 +74,9 @@ class World:
         self.evses = [evse for station in stations for evse in station.evses]
         self._numbers = itertools.cycle(range(len(self.evses)))
         self.view = View(Directory(), "bench")
-        rows = [(number, make_change(evse)) for number, evse in enumerate(self.evses, 1)]
+        rows = [
+            BoardRow(number, make_change(evse), NOW, NOW, "abc") for number, evse in enumerate(self.evses, 1)
+        ]
         self.view.load(rows, len(rows), [StationRow(1, station) for station in stations])
         door = Doorkeeper(Keyring([], []), lambda: NOW, visitors=True)
         self.documents = Documents(self.view, door, lambda: NOW)

@@ -24,7 +24,7 @@ from ladestrom.edges.walks import WAITING_PER_KEY_MAX
 from ladestrom.errors import TooManyRequests
 from ladestrom.formats.documents import HIDDEN, LeftOut, Seen
 from ladestrom.model import Millis, Position, Status, StatusChanged
-from ladestrom.ports.log import StationRow
+from ladestrom.ports.log import BoardRow, StationRow
 
 STATIONS: Final = 60
 HEAD: Final = b"head\n"
@@ -73,7 +73,10 @@ class World:
             make_station(uuid, (make_evse(f"NO*ABC*E{number}", uuid),))
             for number, uuid in ((number, f"NOR_{number:05d}") for number in range(1, STATIONS + 1))
         ]
-        rows = [(1, make_change(station.evses[0], Status.AVAILABLE)) for station in self.stations]
+        rows = [
+            BoardRow(1, make_change(station.evses[0], Status.AVAILABLE), NOW, NOW, "abc")
+            for station in self.stations
+        ]
         self.view.load(rows, 1, [StationRow(1, station) for station in self.stations])
         self.door = Doorkeeper(Keyring([], []), self.clock)
         self.documents = Documents(self.view, self.door, self.clock)

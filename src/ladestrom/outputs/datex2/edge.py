@@ -28,6 +28,7 @@ from ladestrom.outputs.datex2.delta import Delta
 from ladestrom.outputs.datex2.encoder import StatusJson, StatusXml, TableJson, TableXml, separated
 from ladestrom.outputs.datex2.publication import Exchange, Making, Publisher
 from ladestrom.outputs.datex2.statuses import Said
+from ladestrom.reader.subscriptions import Subscription
 
 JSON: Final = "application/json"
 XML: Final = "application/xml"
@@ -158,7 +159,7 @@ class _Deltas:
         return packed(request, body, zipped, written.media_type, self._headers(position, since))
 
     def _check(self, since: Position, wanted: Selection) -> None:
-        oldest = self._reading.stream.broadcast.lost(since, wanted, every=False)
+        oldest = self._reading.stream.broadcast.lost(since, Subscription(wanted), every=False)
         if oldest is not None:
             raise PositionLost(
                 f"what changed since {since} is not known; the oldest position from which it is is {oldest}. "
