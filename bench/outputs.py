@@ -35,6 +35,8 @@ from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.documents import EVERYTHING, Document, Documents, Form
 from ladestrom.model import Evse, Station, Status, StatusChanged
 from ladestrom.outputs.bulk import edge as bulk
+from ladestrom.outputs.datex2 import edge as datex2
+from ladestrom.outputs.datex2.publication import Publisher
 from ladestrom.outputs.irve_dynamique import edge as irve
 from ladestrom.outputs.oicp import edge as oicp
 from ladestrom.outputs.rest_v2.edge import handlers
@@ -80,7 +82,9 @@ class World:
         self.view.load(rows, len(rows), [StationRow(1, station) for station in stations])
         door = Doorkeeper(Keyring([], []), lambda: NOW, visitors=True)
         self.documents = Documents(self.view, door, lambda: NOW)
-        routes = [self.documents.route(path, form) for path, form in FORMS.items()]
+        made = datex2.forms(Publisher("FR", "FR-NAP"), lambda: NOW, self.view)
+        self.forms: Mapping[str, Form[Any]] = {**FORMS, **made}
+        routes = [self.documents.route(path, form) for path, form in self.forms.items()]
         self.app = web((), [*routes, *handlers(self.view, door), *lists(self.view, _Open(door), lambda: NOW)])
 
     def change(self, count: int) -> None:
@@ -138,11 +142,11 @@ async def spent(work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[float, An
 
 async def measured(world: World, rounds: int) -> list[list[str]]:
     """A row for each form."""
-    made_s = dict.fromkeys(FORMS, float("inf"))
+    made_s = dict.fromkeys(world.forms, float("inf"))
     step_s, packed_s = dict(made_s), dict(made_s)
-    size, packed_size = dict.fromkeys(FORMS, 0), dict.fromkeys(FORMS, 0)
+    size, packed_size = dict.fromkeys(world.forms, 0), dict.fromkeys(world.forms, 0)
     for _ in range(rounds):
-        for path, form in FORMS.items():
+        for path, form in world.forms.items():
             world.change(CHANGES)
             world.forget()
 
@@ -165,7 +169,7 @@ async def measured(world: World, rounds: int) -> list[list[str]]:
             f"{size[path] / 1e6:.1f}",
             f"{packed_size[path] / 1e6:.2f}",
         ]
-        for path in FORMS
+        for path in world.forms
     ]
 
 

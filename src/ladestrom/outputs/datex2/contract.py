@@ -74,7 +74,7 @@ CONTRACT: Final = Part(
             name="since",
             description=(
                 "`Ladestrom-Position` of the publication that you have: what became of EVSEs since then "
-                "comes instead of all statuses."
+                "comes instead of all statuses. Not together with filters by features."
             ),
             schema={"type": "string", "pattern": POSITION},
             example="k3v9q2xa-481",

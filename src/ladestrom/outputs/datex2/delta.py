@@ -23,6 +23,8 @@ class Delta:
     def __init__(self, view: View, wanted: Selection, since: int) -> None:
         self._found: list[tuple[str, int, list[Said]]] = []
         """Stations with their revisions, and what is said of their EVSEs."""
+        self._told: set[str] = set()
+        """EVSEs that are not removed."""
         self._view = view
         self._wanted = wanted
         self._since = since
@@ -33,13 +35,15 @@ class Delta:
         if said:
             record = self._view.records.get(state.uuid)
             self._found.append((state.uuid, 0 if record is None else record.seq, said))
+            self._told.update(each.name for each in said if each.status != words.REMOVED)
 
     def sites(self) -> Iterator[tuple[str, int, list[Said]]]:
-        """Stations with their revisions and what is said of their EVSEs, in the order of their uuids.
+        """Stations with their revisions and what is said of their EVSEs, in the order of their uuids; to be
+        asked for once.
 
         Each EVSE once: one that went from station to station is where it is, or is gone.
         """
-        told = {each.name for _, _, said in self._found for each in said if each.status != words.REMOVED}
+        told = self._told
         for uuid, revision, said in sorted(self._found):
             own = []
             for each in said:

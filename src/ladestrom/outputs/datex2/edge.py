@@ -16,19 +16,27 @@ from litestar.handlers import HTTPRouteHandler
 from ladestrom.core.access import Credential
 from ladestrom.core.features import FEATURES
 from ladestrom.core.selection import EVSE_FILTERS, Selection, selection
+from ladestrom.core.view import StationState, View
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, packed, takes_gzip
 from ladestrom.edges.documents import FILTERS, POSITION_HEADER, Form
 from ladestrom.edges.output import Opened, Reading
 from ladestrom.edges.query import known
-from ladestrom.edges.walks import GZIP_BYTES_MIN, GZIP_LEVEL, THREAD_BYTES_MIN, Walks
+from ladestrom.edges.walks import (
+    GZIP_BYTES_MIN,
+    GZIP_LEVEL,
+    STATIONS_PER_LOOK,
+    THREAD_BYTES_MIN,
+    Walks,
+)
 from ladestrom.errors import InvalidSelection, PositionLost
-from ladestrom.model import Position
+from ladestrom.model import Millis, Position
 from ladestrom.outputs.datex2 import publication, statuses
 from ladestrom.outputs.datex2.delta import Delta
 from ladestrom.outputs.datex2.encoder import StatusJson, StatusXml, TableJson, TableXml, separated
 from ladestrom.outputs.datex2.publication import Exchange, Making, Publisher
 from ladestrom.outputs.datex2.statuses import Said
 from ladestrom.reader.subscriptions import Subscription
+from ladestrom.tasks import Turns
 
 JSON: Final = "application/json"
 XML: Final = "application/xml"
@@ -61,28 +69,37 @@ AS_XML: Final = Written(
 )
 
 
-def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge is opened by
-    """Tables and statuses."""
-    view, clock, documents = reading.view, reading.clock, reading.documents
-    publisher = Publisher(reading.style.publisher_country, reading.style.publisher)
-
-    def records_seq() -> int:
-        return view.records_seq
+def forms(publisher: Publisher, clock: Callable[[], Millis], view: View) -> dict[str, Form[bytes]]:
+    """The documents, by path."""
 
     def form(
         name: str, media_type: str, encoder: type[TableJson | TableXml | StatusJson | StatusXml]
     ) -> Form[bytes]:
         return Form(
-            name=name, media_type=media_type, encoder=lambda: encoder(publisher, clock(), records_seq)
+            name=name,
+            media_type=media_type,
+            encoder=lambda: encoder(publisher, clock(), lambda: view.records_seq),
         )
 
+    return {
+        TABLE_JSON: form("datex2_table_json", JSON, TableJson),
+        TABLE_XML: form("datex2_table_xml", XML, TableXml),
+        STATUS_JSON: form("datex2_status_json", JSON, StatusJson),
+        STATUS_XML: form("datex2_status_xml", XML, StatusXml),
+    }
+
+
+def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge is opened by
+    """Tables and statuses."""
+    publisher = Publisher(reading.style.publisher_country, reading.style.publisher)
+    made = forms(publisher, reading.clock, reading.view)
     deltas = _Deltas(reading, publisher)
     return Opened(
         routes=[
-            documents.route(TABLE_JSON, form("datex2_table_json", JSON, TableJson)),
-            documents.route(TABLE_XML, form("datex2_table_xml", XML, TableXml)),
-            _statuses(reading, deltas, STATUS_JSON, form("datex2_status_json", JSON, StatusJson), AS_JSON),
-            _statuses(reading, deltas, STATUS_XML, form("datex2_status_xml", XML, StatusXml), AS_XML),
+            reading.documents.route(TABLE_JSON, made[TABLE_JSON]),
+            reading.documents.route(TABLE_XML, made[TABLE_XML]),
+            _statuses(reading, deltas, STATUS_JSON, made[STATUS_JSON], AS_JSON),
+            _statuses(reading, deltas, STATUS_XML, made[STATUS_XML], AS_XML),
         ]
     )
 
@@ -144,14 +161,29 @@ class _Deltas:
             at, records_seq = reading.clock(), view.records_seq
             return [state.uuid for state in view.changed_since(since.seq)]
 
-        text, _ = await self._walks.through(credential.key_id, uuids, found.visit, lambda _: "")
+        fault: Exception | None = None
+
+        def visit(state: StationState) -> None:
+            nonlocal fault
+            try:
+                found.visit(state)
+            except Exception as error:  # noqa: BLE001 - whoever feeds the view is not to be hurt by it
+                fault = error
+
+        text, _ = await self._walks.through(credential.key_id, uuids, visit, lambda _: "")
+        if fault is not None:
+            raise fault
         # What was known of the position when this had to wait may be lost by now.
         self._check(since, wanted)
         position = Position.parse(text)
         making = Making(self._publisher, at, position, records_seq, Exchange.DELTA)
+        turns, parts = Turns(), [written.head(making)]
         sites = (written.site(*each) for each in found.sites())
-        parts = separated(sites) if written.is_separated else sites
-        body = b"".join((written.head(making), *parts, written.end(making)))
+        for number, part in enumerate(separated(sites) if written.is_separated else sites):
+            parts.append(part)
+            if number % STATIONS_PER_LOOK == 0:
+                await turns.rest()
+        body = b"".join((*parts, written.end(making)))
         zipped = None
         if len(body) >= GZIP_BYTES_MIN and takes_gzip(request):
             compress = partial(gzip.compress, body, GZIP_LEVEL, mtime=0)
