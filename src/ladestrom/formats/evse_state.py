@@ -12,7 +12,7 @@ from ladestrom.formats.wire import Observed, instant
 from ladestrom.model import Connector, Evse, Station, Status, StatusChanged
 
 
-class EvseState(EvseMembers, frozen=True, gc=False, kw_only=True):
+class EvseState(EvseMembers, frozen=True, gc=False):
     """One EVSE: its status, since when, and when that was last confirmed."""
 
     evse: str

@@ -150,14 +150,23 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def whole(parts: Iterable[Part]) -> Part:
-    """All parts as one."""
+    """All parts as one.
+
+    Raises:
+        ValueError: two of them say something else by the same name.
+    """
     parts = tuple(parts)
 
     def joined(name: str) -> tuple[Any, ...]:
         return tuple(each for part in parts for each in getattr(part, name))
 
     def united(name: str) -> dict[str, Any]:
-        return {key: value for part in parts for key, value in getattr(part, name).items()}
+        found: dict[str, Any] = {}
+        for part in parts:
+            for key, value in getattr(part, name).items():
+                if found.setdefault(key, value) != value:
+                    raise ValueError(f"two parts of the contract have other {name} of {key!r}")
+        return found
 
     return Part(
         tags=united("tags"),

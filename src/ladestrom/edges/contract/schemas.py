@@ -513,7 +513,13 @@ def components(
         names: other names than the types' own.
         limits: keywords of members (`Type.word`) that the caller knows.
         words: rows beside those of `WORDS`.
+
+    Raises:
+        ValueError: one of them would take the place of a row of `WORDS`, for all types.
     """
+    twice = WORDS.keys() & (words or {}).keys()
+    if twice:
+        raise ValueError(f"{sorted(twice)} mean something already: name the rows Type.word")
     renamed, meant = names or {}, {**WORDS, **(words or {})}
     found: dict[str, Schema] = {}
     for types, is_sent in ((sent, True), (received, False)):

@@ -118,8 +118,7 @@ CONTRACT: Final = Part(
     sent=(StationCollection,),
     samples=(_COLLECTION, _FEATURE, _POINT, _PROPERTIES),
     words={
-        "epoch": Word("Of the log; of another epoch, `seq` means nothing."),
-        "seq": Word("Sequence of the last change that is in it.", {"minimum": 0}),
+        "StationCollection.seq": Word("Sequence of the last change that is in it.", {"minimum": 0}),
         "features": Word("The stations, in order of their uuids."),
         "bbox": Word("West, south, east and north of them all; absent where there is none."),
         "geometry": Word("Where it is."),

@@ -86,15 +86,15 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     was: Was
 
 
-class RecordEvse(EvseMembers, frozen=True, gc=False, kw_only=True):
+class RecordEvse(EvseMembers, frozen=True, gc=False):
     """An EVSE in a station's record. Its status is told apart."""
 
     evse: str
     """Its name, as in changes."""
-    uid: str | None = None
     party: str | None
     """Country and party of who operates it, without separator."""
     connectors: Sequence[Connector]
+    uid: str | None = None
 
 
 class StationRecord(StationMembers, frozen=True, gc=False, kw_only=True):
