@@ -14,7 +14,7 @@ from tests.simulation.nature import Kind
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.client.session import Session
 from ladestrom.client.v2_session import V2Session
-from ladestrom.core import board, records, selection
+from ladestrom.core import records, selection
 from ladestrom.core.board import Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.records import Records
@@ -530,7 +530,7 @@ FAULTS: Final = (
         "each.until > since",
         "each.until > since + 1",
         kind=Kind.RENEWED,
-        first=12,
+        first=25,
     ),
     Fault(
         "an outline is not kept beside a record",
@@ -604,15 +604,6 @@ FAULTS: Final = (
         kind=Kind.RENEWED,
     ),
     Fault(
-        "who is caught up passes a station that left",
-        CatchingUp,
-        "some",
-        "while left and left[0][0] < state.seq:",
-        "while left and not states:",
-        kind=Kind.TORRENT,
-        first=35,
-    ),
-    Fault(
         "who selects a station now is not told that it came",
         Encoding,
         "_relocate",
@@ -651,7 +642,6 @@ FAULTS: Final = (
         "and entry.seq > since",
         "and entry.seq < 0",
         kind=Kind.RENEWED,
-        first=10,
     ),
     Fault(
         "one who wants each change is not told of a station that moved",
@@ -795,24 +785,6 @@ FAULTS: Final = (
         first=8,
     ),
     Fault(
-        "who has records resumes from where it is not known what stations were",
-        Channels,
-        "by_whereabouts",
-        "or self.dialects[subscription.dialect].tells_records",
-        "or False",
-        kind=Kind.COMING,
-        first=70,
-    ),
-    Fault(
-        "the position moves with the first of several messages of records",
-        encoder,
-        "_stations",
-        "seq if number == len(groups) else prev",
-        "seq",
-        kind=Kind.RENEWED,
-        first=15,
-    ),
-    Fault(
         "the position moves with records before changes that follow",
         V2RecordsDialect,
         "changes",
@@ -919,6 +891,7 @@ FAULTS: Final = (
         "if checkpointed.get(uuid) is not row",
         "if False",
         kind=Kind.RETURNING,
+        first=12,
     ),
     Fault(
         "the next checkpoint lacks EVSEs of entries that came after the last one",
@@ -943,14 +916,7 @@ FAULTS: Final = (
         "if cell.former:",
         "if False:",
         kind=Kind.FORGETFUL,
-    ),
-    Fault(
-        "the log forgets who told of an EVSE before",
-        board,
-        "_former",
-        "(*(each for each in row.former if each != before), before)",
-        "(before,)",
-        kind=Kind.FORGETFUL,
+        first=12,
     ),
     # -- consumers -------------------------------------------------------------------------------------------
     Fault(

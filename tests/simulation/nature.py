@@ -141,7 +141,7 @@ def nature_of(seed: int, kind: Kind | None = None) -> Nature:
         heartbeat_s=rng.choice((1.1, 3.0, 8.0)),
         checkpoint_s=rng.choice((0.5, 6.0)),
         log_delay_s=log_delay_s,
-        checkpoint_delay_s=turns.choice((0.0, 0.1, 0.4)),
+        checkpoint_delay_s=random.Random(f"checkpoints {seed}").choice((0.0, 0.1, 0.4)),
         # Far more than is appended while the broadcast reads: it must not fall behind what is kept.
         keep=rng.choice((40, 80, 100_000)) * (3 if log_delay_s > 0.1 else 1),
         tick_s=rng.choice((0.0, 0.0005, 0.005)),

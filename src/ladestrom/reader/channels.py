@@ -204,9 +204,7 @@ class Channels:
         """Rows about a station for one who came back at `since`, and was told of all up to `told` since."""
         view, selection = self.view, channel.subscription.selection
         dialect = self.dialects[channel.subscription.dialect]
-        # Without a chain, a position may be one on the way from an earlier one, at which it was cut off: of
-        # stations with later changes it was not told yet what ended before.
-        former = view.former(state, since if dialect.batched else 0) if selection.by_record else []
+        former = view.former(state, since) if selection.by_record else []
         moved: list[bytes] = []
         if former:
             relocated = dialect.relocated(view, selection, former, state, since, state.seq)
