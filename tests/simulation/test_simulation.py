@@ -14,7 +14,7 @@ from tests.simulation.registry import COMING, MOVING, RENEWING
 from tests.simulation.traces import traces_elsewhere
 from tests.simulation.world import simulate
 
-SEEDS: Final = 320
+SEEDS: Final = 260
 PORTIONS: Final = 20
 LOSSY_SEEDS: Final = 20
 """Worlds in which consumers lose something, for each way to lose it."""
