@@ -55,7 +55,7 @@ NOT_READ: Final = (
     "/ocpi",
     "/ocpp",
     "/push",
-    "/api/oicp",
+    "/api/oicp/evsepush",
     "/api/v2/reports",
 )
 """Of what the contract says that it is got: what manages the server, and what operators use."""

@@ -222,6 +222,7 @@ def test_a_setting_that_needs_a_restart_is_named_and_stays(row: Setting, live: S
     extra = {"reports.certificate_proxies": ["192.0.2.1"]} if row.key == "reports.certificate_header" else {}
     own = {
         "ocpi.party_id": "XYZ",
+        "registry.publisher_country": "NO",
         "log.url": "memory:",
         "store.url": "postgresql://ladestrom@127.0.0.1/ladestrom",
     }

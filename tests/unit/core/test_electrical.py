@@ -64,7 +64,7 @@ def test_standard_and_power_make_the_rest(
     ],
 )
 def test_where_no_row_is_for_it_nothing_is_made_up(connector: Connector) -> None:
-    assert completed(connector) is connector
+    assert completed(connector) == connector
 
 
 def test_what_is_derived_is_named_and_what_was_said_is_not() -> None:
