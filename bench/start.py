@@ -31,7 +31,7 @@ EVSES_PER_STATION: Final = 4
 STARTS: Final = 3
 """Of each kind; the table has the one in the middle."""
 SETTLED_S: Final = 2.0
-PROMISED_MIB: Final = 150
+PROMISED_MIB: Final = 220
 PROMISED_S: Final = 5
 
 HEAD: Final = ("start", "ready after, s", "promised", "resident, MiB", "more than an empty one", "promised")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 BATCH_ROWS: Final = 1_000
 """Rows read or written at a stretch, and values of one IN list: 10 ms, after which the event loop has its
 turn. Databases take lists of some 32,000."""
+
+ROWS_PER_TURN: Final = 50
+"""Rows made into stations before other work of the loop has its turn: some 1 ms."""
 
 
 class _Point(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -132,10 +135,10 @@ async def registry_since(connection: AsyncConnection, revision: int) -> Registry
         async for rows in _batches(
             connection, changed.order_by(stations.c.vanished_at.is_(None), stations.c.uuid)
         ):
-            found.extend(map(_station, rows))
+            await _read(rows, _station, found)
         fresh = select(*_READING_COLUMNS).where(readings.c.revision > revision)
         async for rows in _batches(connection, fresh.order_by(readings.c.evse)):
-            read.extend(map(_reading, rows))
+            await _read(rows, _reading, read)
     return RegistryDelta(newest, tuple(found), tuple(read))
 
 
@@ -304,8 +307,17 @@ async def _stations(
     found: list[Station] = []
     for chunk in _chunks(values):
         query = select(*_STATION_COLUMNS).where(column.in_(chunk), *conditions)
-        found.extend(map(_station, await connection.execute(query)))
+        await _read((await connection.execute(query)).all(), _station, found)
     return found
+
+
+async def _read(rows: Sequence[Row[*tuple[Any, ...]]], make: Callable[[Any], T], found: list[T]) -> None:
+    """Adds what is made of rows, a few at a time: a pass to many consumers gives way often, each time for as
+    long as the longest step of others.
+    """
+    for some in parts(rows, ROWS_PER_TURN):
+        found.extend(map(make, some))
+        await asyncio.sleep(0)
 
 
 async def _holders(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, merge.Holder]:
