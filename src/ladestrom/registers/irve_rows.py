@@ -26,6 +26,10 @@ POSITION: Final = "coordonneesXY"
 
 _REQUIRED: Final = (STATION_ID, POINT_ID, POSITION)
 _DELIMITERS: Final = (",", ";", "\t", "|")
+_UNCLOSED: Final = (
+    "{} and the lines before it are one field with the separators of a whole row: a quotation mark is missing"
+)
+"""A row that swallows others is refused with the file: in a complete one their stations would be removed."""
 _CUT_OFF: Final = "the file ends within its last row: it is cut off; fetch it again"
 
 
@@ -143,7 +147,8 @@ def _csv_rows(
     every: Iterable[Line], head: bytes, limits: Limits
 ) -> Iterator[tuple[str, Mapping[str, object] | str]]:
     source = _CsvSource(every)
-    reader = csv.reader(source, delimiter=max(_DELIMITERS, key=_text(head).count), strict=True)
+    delimiter = max(_DELIMITERS, key=_text(head).count)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
     try:
         header = next(reader)
     except (csv.Error, StopIteration) as error:
@@ -162,6 +167,8 @@ def _csv_rows(
             return
         if len(row) < len(header) and any(row) and not source.ended:
             raise InvalidRegister(_CUT_OFF)
+        if any("\n" in cell and cell.count(delimiter) >= len(header) - 1 for cell in row):
+            raise InvalidRegister(_UNCLOSED.format(f"line {source.number}"))
         if source.over:
             yield f"line {source.number}", _over(limits)
         elif any(row):

@@ -425,6 +425,18 @@ def test_a_csv_line_that_is_no_row_is_refused_and_costs_no_other(line: bytes, re
     assert found[1:] == drafts(row(), row("FRABCE2"))
 
 
+def test_a_quotation_mark_that_is_missing_never_costs_the_rows_behind_it() -> None:
+    data = (
+        b"id_station_itinerance;id_pdc_itinerance;coordonneesXY;nom_station\n"
+        b"FRABCP1;FRABCE1;[2.3, 48.8];Un\n"
+        b'FRABCP2;FRABCE2;[2.3, 48.8];"Deux\n'
+        b"FRABCP3;FRABCE3;[2.3, 48.8];Trois\n"
+        b'FRABCP4;FRABCE4;[2.3, 48.8];Quatre"\n'
+    )
+    with pytest.raises(InvalidRegister, match=r"line 5 .* quotation mark is missing"):
+        read(data)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
