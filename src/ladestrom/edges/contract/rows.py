@@ -165,7 +165,7 @@ def whole(parts: Iterable[Part]) -> Part:
         for part in parts:
             for key, value in getattr(part, name).items():
                 if found.setdefault(key, value) != value:
-                    raise ValueError(f"two parts of the contract have other {name} of {key!r}")
+                    raise ValueError(f"two parts of the contract have other {name} of {key}")
         return found
 
     return Part(

@@ -519,7 +519,7 @@ def components(
     """
     twice = WORDS.keys() & (words or {}).keys()
     if twice:
-        raise ValueError(f"{sorted(twice)} mean something already: name the rows Type.word")
+        raise ValueError(f"{', '.join(sorted(twice))}: means something already; name the rows Type.word")
     renamed, meant = names or {}, {**WORDS, **(words or {})}
     found: dict[str, Schema] = {}
     for types, is_sent in ((sent, True), (received, False)):
