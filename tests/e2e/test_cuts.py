@@ -20,6 +20,7 @@ from tests.simulation.planting import planted
 
 from ladestrom.client.v2_aio import Transport
 from ladestrom.client.v2_session import Mode
+from ladestrom.core.view import View
 from ladestrom.model import Operator
 from ladestrom.ports.registry import StationDraft
 from ladestrom.simulator.country import build
@@ -51,6 +52,11 @@ def observations(drafts: Sequence[StationDraft], days: int, count: int) -> list[
     return [Seen(each.at, names[each.point], each.status.value, int(each.error)) for each in events]
 
 
+def on_board(view: View) -> int:
+    """EVSEs that the view has."""
+    return sum(len(state.changes) for uuid in view.uuids() if (state := view.get(uuid)) is not None)
+
+
 def survived(directory: Path, *, cuts: int, count: int, seed: int = SEED) -> list[Outcome]:
     """Four consumers in a simulated country."""
     drafts = build(STATIONS, random.Random(SEED))
@@ -73,7 +79,8 @@ def survived(directory: Path, *, cuts: int, count: int, seed: int = SEED) -> lis
     with Serving(directory, {"stream.heartbeat_s": 1}, stations=drafts) as server:
         server.write(lambda store: store.put_operator(Operator("national", all=True), now()))
         key = server.make_key("national", ["report"], operator="national")
-        until(lambda: server.app.reader.view.evse_count == len(evses), "all EVSEs are on the board")
+        view = server.app.reader.view
+        until(lambda: server.call(lambda: on_board(view)) == len(evses), "all EVSEs are on the board")
         surviving = survive(
             Address(server.port, key, server.keys["stream"]),
             observations(drafts, DAYS, count),

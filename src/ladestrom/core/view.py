@@ -100,7 +100,6 @@ class View:
         self._early: list[Confirmation] = []
         """Confirmations of changes that are not in the view yet. At most `EARLY_MAX`."""
         self.seq = 0
-        self.evse_count = 0
         self.records = {uuid: StationRow(0, station) for uuid, station in directory.stations.items()}
         """Those of the log, by uuid; the directory finds their EVSEs."""
         self.records_seq = 0
@@ -196,8 +195,7 @@ class View:
         else:
             self._states.move_to_end(change.station)
         # In order of their sequences, so that all who read the same log tell them in the same order.
-        if state.changes.pop(change.evse, None) is None:
-            self.evse_count += 1
+        state.changes.pop(change.evse, None)
         state.changes[change.evse] = entry
         if state.observed is not None:
             state.observed.pop(change.evse, None)

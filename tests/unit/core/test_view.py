@@ -48,7 +48,7 @@ def uuids(view: View, seq: int) -> list[str]:
 
 def test_an_empty_view_is_at_the_beginning() -> None:
     view = View(Directory([ONE]), "e")
-    assert (view.position, len(view), view.evse_count) == (Position("e", 0), 0, 0)
+    assert (view.position, len(view)) == (Position("e", 0), 0)
     assert view.named(EVERYTHING) == []
     assert view.changed_since(0) == []
     assert view.change_of(ONE.evses[0]) is None
@@ -132,7 +132,7 @@ def test_whoever_goes_on_after_each_part_has_been_told_of_every_station(
 def test_stations_and_evses_are_counted_once() -> None:
     view = filled()
     view.apply(StatusChanged(5, make_change(ONE.evses[0], Status.CHARGING)))
-    assert (len(view), view.evse_count) == (3, 4)
+    assert len(view) == 3
 
 
 def test_a_station_has_the_newest_change_of_each_evse_with_its_sequence() -> None:
@@ -203,7 +203,6 @@ def test_loading_the_rows_of_a_board_gives_the_view_that_its_changes_gave() -> N
         applied.apply(entry)
     loaded.load(rows, entries[-1].seq)
     assert loaded.position == applied.position
-    assert loaded.evse_count == applied.evse_count
     assert [(state.uuid, state.seq, state.changes) for state in loaded.changed_since(0)] == [
         (state.uuid, state.seq, state.changes) for state in applied.changed_since(0)
     ]
