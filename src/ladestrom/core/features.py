@@ -18,6 +18,7 @@ import msgspec
 
 from ladestrom.core.open_hours import is_open
 from ladestrom.core.selection import values
+from ladestrom.core.standards import STANDARDS
 from ladestrom.errors import InvalidSelection
 from ladestrom.model import Connector, Evse, Millis, Station
 from ladestrom.quoting import did_you_mean, quoted
@@ -29,37 +30,6 @@ KW_MAX: Final = 10_000
 """The largest plug there is, MCS, is specified for 3,750 kW."""
 _NUMBER: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
-STANDARDS: Final = (
-    "CHADEMO",
-    "CHAOJI",
-    *(f"DOMESTIC_{letter}" for letter in "ABCDEFGHIJKLMNO"),
-    "GBT_AC",
-    "GBT_DC",
-    "IEC_60309_2_single_16",
-    "IEC_60309_2_three_16",
-    "IEC_60309_2_three_32",
-    "IEC_60309_2_three_64",
-    "IEC_62196_T1",
-    "IEC_62196_T1_COMBO",
-    "IEC_62196_T2",
-    "IEC_62196_T2_COMBO",
-    "IEC_62196_T3A",
-    "IEC_62196_T3C",
-    "MCS",
-    "NEMA_5_20",
-    "NEMA_6_30",
-    "NEMA_6_50",
-    "NEMA_10_30",
-    "NEMA_10_50",
-    "NEMA_14_30",
-    "NEMA_14_50",
-    "PANTOGRAPH_BOTTOM_UP",
-    "PANTOGRAPH_TOP_DOWN",
-    "SAE_J3400",
-    "TESLA_R",
-    "TESLA_S",
-)
-"""ConnectorType of OCPI 2.2.1 (section 8.4.5); MCS and SAE_J3400 are of OCPI 2.3.0."""
 SHORT: Final[Mapping[str, tuple[str, ...]]] = {
     "ccs": ("IEC_62196_T1_COMBO", "IEC_62196_T2_COMBO"),
     "ccs1": ("IEC_62196_T1_COMBO",),

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from ladestrom.core import languages
 from ladestrom.core.electrical import completed
+from ladestrom.core.standards import STANDARDS, STANDARDS_2_1_1, STANDARDS_2_2_1
 from ladestrom.formats.wire import instant
 from ladestrom.model import (
     PARTY_CHARACTERS,
@@ -66,44 +67,11 @@ class State(NamedTuple):
     changed_at: Millis
 
 
-_STANDARDS_2_1_1: Final = frozenset(
-    {
-        "CHADEMO",
-        *(f"DOMESTIC_{letter}" for letter in "ABCDEFGHIJKL"),
-        "IEC_60309_2_single_16",
-        "IEC_60309_2_three_16",
-        "IEC_60309_2_three_32",
-        "IEC_60309_2_three_64",
-        "IEC_62196_T1",
-        "IEC_62196_T1_COMBO",
-        "IEC_62196_T2",
-        "IEC_62196_T2_COMBO",
-        "IEC_62196_T3A",
-        "IEC_62196_T3C",
-        "TESLA_R",
-        "TESLA_S",
-    }
-)
-_STANDARDS_2_2_1: Final = _STANDARDS_2_1_1 | {
-    "CHAOJI",
-    *(f"DOMESTIC_{letter}" for letter in "MNO"),
-    "GBT_AC",
-    "GBT_DC",
-    "NEMA_5_20",
-    "NEMA_6_30",
-    "NEMA_6_50",
-    "NEMA_10_30",
-    "NEMA_10_50",
-    "NEMA_14_30",
-    "NEMA_14_50",
-    "PANTOGRAPH_BOTTOM_UP",
-    "PANTOGRAPH_TOP_DOWN",
-}
 _STANDARDS: Final = MappingProxyType(
     {
-        Version.V2_1_1: _STANDARDS_2_1_1,
-        Version.V2_2_1: _STANDARDS_2_2_1,
-        Version.V2_3_0: _STANDARDS_2_2_1 | {"MCS", "SAE_J3400"},
+        Version.V2_1_1: STANDARDS_2_1_1,
+        Version.V2_2_1: STANDARDS_2_2_1,
+        Version.V2_3_0: frozenset(STANDARDS),
     }
 )
 _CAPABILITIES_2_1_1: Final = frozenset(

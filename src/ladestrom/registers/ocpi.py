@@ -13,7 +13,7 @@ from ladestrom.errors import InvalidRegister
 from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.quoting import quoted
 from ladestrom.registers.limits import DEFAULT, Limits
-from ladestrom.registers.scan import JsonScanner, bounded, decoded, decoded_record
+from ladestrom.registers.scan import JsonScanner, bounded, decoded, decoded_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,24 +65,13 @@ def _records(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
     """The Locations as the file has them; a text for one that was skipped, and says why."""
     while first := scanner.peek():
         if first == b"[":
-            yield from _list(scanner)
+            yield from decoded_list(scanner)
         elif first == b"{":
             yield from _object(scanner)
         else:
             raise InvalidRegister(
                 f"the file is not JSON of Locations: {quoted(first)} where one should begin"
             )
-
-
-def _list(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
-    scanner.expect(b"[")
-    if scanner.take(b"]"):
-        return
-    while True:
-        yield decoded_record(scanner.value())
-        if not scanner.take(b","):
-            break
-    scanner.expect(b"]")
 
 
 def _object(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
@@ -95,7 +84,7 @@ def _object(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
         scanner.expect(b":")
         if name == _LIST and scanner.peek() == b"[":
             answered = True
-            yield from _list(scanner)
+            yield from decoded_list(scanner)
         else:
             value = scanner.value()
             if isinstance(value, str):

@@ -256,6 +256,18 @@ def decoded_record(value: bytes | str) -> dict[str, object] | str:
     return found if isinstance(found, dict) else "it is no object"
 
 
+def decoded_list(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
+    """The records of the list that comes next; a text for one that is none, or was skipped, and says why."""
+    scanner.expect(b"[")
+    if scanner.take(b"]"):
+        return
+    while True:
+        yield decoded_record(scanner.value())
+        if not scanner.take(b","):
+            break
+    scanner.expect(b"]")
+
+
 def decoded(value: bytes | str) -> object:
     """A name or a small value beside the records; None for one that was skipped for its size.
 

@@ -16,7 +16,7 @@ import msgspec
 from ladestrom.core.fields import plain, quoted
 from ladestrom.errors import InvalidRegister
 from ladestrom.quoting import did_you_mean
-from ladestrom.registers.scan import JsonScanner, decoded, decoded_record, lines
+from ladestrom.registers.scan import JsonScanner, decoded, decoded_list, lines
 from ladestrom.registers.stations_columns import (
     CONNECTOR_MEMBERS,
     CONNECTORS_MAX,
@@ -309,24 +309,13 @@ def _features(chunks: Iterable[bytes], limits: Limits) -> Iterator[Row]:
 def _records(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
     while first := scanner.peek():
         if first == b"[":
-            yield from _list(scanner)
+            yield from decoded_list(scanner)
         elif first == b"{":
             yield from _object(scanner)
         else:
             raise InvalidRegister(
                 f"the file is not GeoJSON: {quoted(first.decode('latin-1'))} begins a value"
             )
-
-
-def _list(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
-    scanner.expect(b"[")
-    if scanner.take(b"]"):
-        return
-    while True:
-        yield decoded_record(scanner.value())
-        if not scanner.take(b","):
-            break
-    scanner.expect(b"]")
 
 
 def _object(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
@@ -339,7 +328,7 @@ def _object(scanner: JsonScanner) -> Iterator[dict[str, object] | str]:
         scanner.expect(b":")
         if name == _FEATURES and scanner.peek() == b"[":
             is_collection = True
-            yield from _list(scanner)
+            yield from decoded_list(scanner)
         else:
             value = scanner.value()
             if isinstance(value, str):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from ladestrom.core.fields import FALSE, TRUE, decimal, identifier, plain, quoted
+from ladestrom.core.standards import STANDARDS_2_2_1
 from ladestrom.model import NEVER, Millis
 from ladestrom.quoting import did_you_mean
 from ladestrom.record import Id, Span, Vehicle
@@ -39,37 +40,7 @@ _YES: Final = TRUE | {"ja", "si", "sí", "sì", "sim", "tak", "ano", "kyllä", "
 _NO: Final = (FALSE - {""}) | {"nein", "nei", "nej", "nee", "nie", "ne", "ei", "falsch", "usann", "usant"}
 """Words of people, and of spreadsheets in their languages."""
 
-STANDARDS: Final = frozenset(
-    {
-        "CHADEMO",
-        "CHAOJI",
-        *(f"DOMESTIC_{letter}" for letter in "ABCDEFGHIJKLMNO"),
-        "GBT_AC",
-        "GBT_DC",
-        "IEC_60309_2_single_16",
-        "IEC_60309_2_three_16",
-        "IEC_60309_2_three_32",
-        "IEC_60309_2_three_64",
-        "IEC_62196_T1",
-        "IEC_62196_T1_COMBO",
-        "IEC_62196_T2",
-        "IEC_62196_T2_COMBO",
-        "IEC_62196_T3A",
-        "IEC_62196_T3C",
-        "NEMA_5_20",
-        "NEMA_6_30",
-        "NEMA_6_50",
-        "NEMA_10_30",
-        "NEMA_10_50",
-        "NEMA_14_30",
-        "NEMA_14_50",
-        "PANTOGRAPH_BOTTOM_UP",
-        "PANTOGRAPH_TOP_DOWN",
-        "TESLA_R",
-        "TESLA_S",
-        "UNKNOWN",
-    }
-)
+STANDARDS: Final = STANDARDS_2_2_1 | {"UNKNOWN"}
 """OCPI 2.2.1, section 8.4.5, and what is not known."""
 _COMMON: Final = {
     "type2": "IEC_62196_T2",

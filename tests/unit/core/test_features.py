@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 from tests.building import CCS, NOW, TYPE_2, make_evse, make_evses, make_station
 
-from ladestrom.core.features import ANYTHING, FEATURES, SHORT, STANDARDS, Features, features
+from ladestrom.core.features import ANYTHING, FEATURES, SHORT, Features, features
 from ladestrom.core.selection import EVSE_FILTERS
+from ladestrom.core.standards import STANDARDS
 from ladestrom.errors import InvalidSelection
 from ladestrom.model import Connector, Evse, Outlet, Station
 from ladestrom.record import Access, Details, Hours, Opening, Payment, Terms, Vehicle

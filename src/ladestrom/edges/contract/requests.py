@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.core.features import FEATURES, KW_MAX, PAYMENTS, SHORT, STANDARDS
+from ladestrom.core.features import FEATURES, KW_MAX, PAYMENTS, SHORT
 from ladestrom.core.selection import EVSE_FILTERS, LATITUDE_MAX, LONGITUDE_MAX, STATION_FILTERS, VALUES_MAX
+from ladestrom.core.standards import STANDARDS
 from ladestrom.credentials import QUERY_NAMES, TICKET_S
 from ladestrom.edges.contract.samples import REPORTS
 from ladestrom.edges.contract.schemas import Schema, components
