@@ -21,6 +21,7 @@ from ladestrom.core.electrical import line_to_neutral
 from ladestrom.core.fields import FOLDABLE, Notes, clean, decimal, phone, plain, quoted, web_address
 from ladestrom.core.location_hours import Said, hours, objects
 from ladestrom.core.location_terms import Parking, near, of_words, parked, time_limit
+from ladestrom.core.standards import CURRENT_MAX, POWER_KW_MAX, VOLTAGE_MAX
 from ladestrom.core.terms import NO_TERMS
 from ladestrom.core.words import Vocabulary
 from ladestrom.model import Connector
@@ -39,11 +40,6 @@ DIRECTIONS_CHARACTERS_MAX: Final = 1_000
 """OCPI 2.2.1, section 16.3: 512 for a DisplayText; some write more."""
 SHORT_CHARACTERS_MAX: Final = 64
 """OCPI 2.2.1: 10 for a postal code, 16 for `physical_reference`, 4 for `floor_level`; some write more."""
-POWER_KW_MAX: Final = 10_000.0
-"""The largest plug there is, MCS, is specified for 3,750 kW."""
-VOLTAGE_MAX: Final = 10_000.0
-CURRENT_MAX: Final = 10_000.0
-"""MCS is specified for 1,250 V and 3,000 A."""
 IMAGES_MAX: Final = 20
 READINGS_KEPT_MAX: Final = 16_384
 """Of each kind of wording, what it means."""

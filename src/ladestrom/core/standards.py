@@ -1,4 +1,4 @@
-"""The words of OCPI for plugs and sockets: one list for filters, files of stations, and Locations."""
+"""The words of OCPI for plugs and sockets, and what a plug can carry at most."""
 
 from __future__ import annotations
 
@@ -54,3 +54,8 @@ STANDARDS_2_1_1: Final = STANDARDS_2_2_1 - {
     "PANTOGRAPH_TOP_DOWN",
 }
 """OCPI 2.1.1, `mod_locations`, 4.5."""
+
+POWER_KW_MAX: Final = 10_000.0
+VOLTAGE_MAX: Final = 10_000.0
+CURRENT_MAX: Final = 10_000.0
+"""The largest plug there is, MCS, is specified for 3,750 kW, 1,250 V and 3,000 A."""

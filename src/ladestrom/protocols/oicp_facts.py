@@ -17,6 +17,7 @@ from ladestrom.core import languages, opening, time_zones
 from ladestrom.core.electrical import line_to_neutral
 from ladestrom.core.fields import FOLDABLE, Notes, clean, decimal, phone, plain, quoted, truth, web_address
 from ladestrom.core.location_hours import instant
+from ladestrom.core.standards import CURRENT_MAX, POWER_KW_MAX, VOLTAGE_MAX
 from ladestrom.core.terms import payment
 from ladestrom.core.words import Vocabulary
 from ladestrom.model import NEVER, Connector, Millis
@@ -29,10 +30,6 @@ SHORT_CHARACTERS_MAX: Final = 64
 DIRECTIONS_CHARACTERS_MAX: Final = 1_000
 """OICP 2.3: 150 for an InfoText; some write more."""
 IMAGES_MAX: Final = 20
-POWER_KW_MAX: Final = 10_000.0
-VOLTAGE_MAX: Final = 10_000.0
-CURRENT_MAX: Final = 10_000.0
-"""MCS is specified for 3,750 kW, 1,250 V and 3,000 A."""
 OPENING_TIMES_MAX: Final = 70
 
 UNSPECIFIED: Final = "Unspecified"

@@ -15,6 +15,7 @@ import msgspec
 from ladestrom.core import electrical
 from ladestrom.core.coordinates import place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
+from ladestrom.core.standards import POWER_KW_MAX
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import Connector, Evse, Outlet, Station, evse_key, local_key
@@ -376,7 +377,7 @@ def _power_kw(said: object, notes: Notes) -> float | None:
         power /= 1_000
     elif power is not None:
         notes.add("a power below 1,000 is taken for kilowatts")
-    if power is None or not 0 < power <= tables.POWER_KW_MAX:
+    if power is None or not 0 < power <= POWER_KW_MAX:
         notes.add(f"the power {quoted(said)} is not valid and was ignored")
         return None
     return round(power, 3)

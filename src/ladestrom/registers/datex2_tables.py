@@ -51,8 +51,6 @@ ELECTRIC: Final = "ElectricChargingPoint"
 
 WATTS_FROM: Final = 1_000.0
 """Powers are in W (CEN/TS 16157-10); what is smaller was entered in kW, as no plug has less than 1 kW."""
-POWER_KW_MAX: Final = 10_000.0
-"""The largest plug there is, MCS, is specified for 3,750 kW."""
 
 PLACES: Final = {
     "inbuilding": Place.GARAGE,

@@ -26,6 +26,7 @@ from ladestrom.core.fields import (
     quoted,
     truth,
 )
+from ladestrom.core.standards import POWER_KW_MAX
 from ladestrom.core.terms import payment
 from ladestrom.countries import country
 from ladestrom.model import Connector, evse_key
@@ -100,8 +101,6 @@ _TYPE_2: Final = "IEC_62196_T2"
 
 _WATTS_FROM: Final = 1_000.0
 """`puissance_nominale` is in kW; a greater number is one that was entered in W."""
-_POWER_KW_MAX: Final = 10_000.0
-"""The largest plug there is, MCS, is specified for 3,750 kW."""
 
 _LOCAL_ID: Final = re.compile(r"[!-?A-~][ -?A-~]*")
 """Printable ASCII, as ids of operators are (OCPI 2.2.1, section 16.1), without `@`."""
@@ -360,7 +359,7 @@ def _power_kw(said: object, notes: Notes) -> float | None:
     if power_kw is not None and power_kw > _WATTS_FROM:
         notes.add(f"the power {quoted(said)} is taken for watts")
         power_kw /= 1_000
-    if power_kw is None or not 0 < power_kw <= _POWER_KW_MAX:
+    if power_kw is None or not 0 < power_kw <= POWER_KW_MAX:
         notes.add(f"the power {quoted(said)} is not valid and was ignored")
         return None
     return round(power_kw, 3)

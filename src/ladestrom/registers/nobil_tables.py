@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from ladestrom.core.standards import POWER_KW_MAX
 from ladestrom.model import Status
 from ladestrom.record import Access, Place, PowerType, Vehicle
 
@@ -118,8 +119,6 @@ POWERS_KW: Final = {
 """Attribute 5. 16 to 18 are three phases of 230 V between them at 16, 32 and 63 A, which have no power in
 their names. 20 and 21 name two powers, and are read out of their names."""
 
-POWER_KW_MAX: Final = 10_000.0
-"""The largest plug there is, MCS, is specified for 3,750 kW."""
 
 _POWER: Final = re.compile(r"(?<![\d.,])(\d{1,5}(?:[.,]\d{1,4})?)\s*kw\b", re.IGNORECASE)
 _LESS_THAN: Final = re.compile(r"less\s+th[ae]n\s+$", re.IGNORECASE)

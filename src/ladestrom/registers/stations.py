@@ -16,6 +16,7 @@ from ladestrom.core import fields, opening, records, time_zones
 from ladestrom.core.areas import BY_COUNTRY
 from ladestrom.core.coordinates import place
 from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, quoted
+from ladestrom.core.standards import POWER_KW_MAX
 from ladestrom.core.terms import NO_TERMS, payment, split
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
@@ -217,7 +218,7 @@ class _Gathering:
             uid=uid or None,
             party=_party(cells, key, notes),
             label=self._text(cells, "label", notes),
-            max_kw=values.number(power, "max_kw", values.POWER_KW_MAX, "kW", notes) if power else None,
+            max_kw=values.number(power, "max_kw", POWER_KW_MAX, "kW", notes) if power else None,
             floor=self._text(cells, "floor", notes),
             capabilities=self._capabilities.of((cells.get("capabilities", ""),), notes),
             terms=terms,
@@ -561,7 +562,7 @@ def _connector(cells: Mapping[str, str], standard: str, prefix: str, notes: Note
     power_type = cells.get(f"{prefix}power_type")
     return Connector(
         values.standard(standard, f"{prefix}standard", notes),
-        number("max_kw", values.POWER_KW_MAX, "kW"),
+        number("max_kw", POWER_KW_MAX, "kW"),
         values.word(kind, f"{prefix}format", Format, notes) if kind else None,
         values.word(power_type, f"{prefix}power_type", PowerType, notes) if power_type else None,
         number("max_v", values.VOLTS_MAX, "V"),

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from ladestrom.core.fields import Notes
 
-POWER_KW_MAX: Final = 10_000.0
-"""The largest plug there is, MCS, is specified for 3,750 kW."""
 VOLTS_MAX: Final = 2_000.0
 """MCS is specified for 1,250 V."""
 AMPERES_MAX: Final = 5_000.0
