@@ -362,6 +362,11 @@ def places(count: int, operator: str = "Alfa") -> list[Station]:
     return [make_station(f"NOR_{number:05d}", operator=operator) for number in range(1, count + 1)]
 
 
+def recorded(seq: int, station: Station, *former: Former) -> StationRow:
+    """The row of a station whose record an entry of `make_record` brought."""
+    return StationRow(seq, station, former, received_at=NOW)
+
+
 class TestStations:
     async def test_they_are_of_one_sequence_with_statuses_and_come_back_as_they_were(
         self, place: Place, log: Log
@@ -465,11 +470,11 @@ class TestStations:
         third = msgspec.structs.replace(second, country="SWE", vanished_at=NOW + 2)
         await log.append([make_record(first), make_record(second, first)])
         await log.append([make_record(other), make_record(third, second)])
-        row = StationRow(4, third, (Former(2, outline(first)), Former(4, outline(second))))
+        row = recorded(4, third, Former(2, outline(first)), Former(4, outline(second)))
         for _ in range(2):
             log = await place.reopen(log)
             found = await log.recover()
-            assert sorted(found.stations, key=lambda each: each.seq) == [StationRow(3, other), row]
+            assert sorted(found.stations, key=lambda each: each.seq) == [recorded(3, other), row]
             await log.checkpoint([], 4, TIMES, found.stations)
             await log.trim()
 
@@ -477,7 +482,7 @@ class TestStations:
         first, _ = places(2)
         second = msgspec.structs.replace(first, operator="Beta")
         await log.append([make_record(first), make_record(second, first)])
-        row = StationRow(2, second, (Former(2, outline(first)),))
+        row = recorded(2, second, Former(2, outline(first)))
         # The row was kept, the position up to which all are was not.
         await log.checkpoint([], 0, TIMES, [row])
         log = await place.reopen(log)
@@ -491,12 +496,15 @@ class TestStations:
         left = make_change(first, Status.REMOVED, cause=Cause.WITHDRAWN)
         entered = make_change(second, cause=Cause.REGISTERED)
         await log.append([make_record(here), make_record(there), make_change(first), left, entered])
-        rows = [StationRow(1, here, left=(Left(4, left),)), StationRow(2, there)]
+        rows = [
+            msgspec.structs.replace(recorded(1, here), left=(Left(4, left),)),
+            recorded(2, there),
+        ]
         log = await place.reopen(log)
         found = await log.recover()
         assert found.stations == rows
         # Rows were kept that are newer than the position up to which all are.
-        await log.checkpoint(found.rows, 2, TIMES, [StationRow(1, here), StationRow(2, there)])
+        await log.checkpoint(found.rows, 2, TIMES, [recorded(1, here), recorded(2, there)])
         log = await place.reopen(log)
         assert (await log.recover()).stations == rows
         await log.checkpoint(found.rows, 5, TIMES, found.stations)
@@ -510,8 +518,8 @@ class TestStations:
         await log.append(back)
         log = await place.reopen(log)
         assert (await log.recover()).stations == [
-            StationRow(1, here),
-            StationRow(2, there, left=(Left(6, back[0]),)),
+            recorded(1, here),
+            msgspec.structs.replace(recorded(2, there), left=(Left(6, back[0]),)),
         ]
 
     async def test_the_times_of_a_record_count_as_those_of_a_status(self, place: Place, log: Log) -> None:
@@ -540,7 +548,23 @@ class TestStations:
         after = msgspec.structs.replace(second, operator="Beta")
         await log.append([make_record(after, second)])
         log = await place.reopen(log)
-        assert (await log.recover()).stations == [StationRow(2, after, (Former(2, outline(second)),))]
+        assert (await log.recover()).stations == [recorded(2, after, Former(2, outline(second)))]
+
+    async def test_a_row_has_when_the_record_came_and_one_of_before_that_was_kept_says_so(
+        self, place: Place, log: Log
+    ) -> None:
+        first, second = places(2)
+        await log.append([make_record(first, received_at=NOW - 5), make_record(second, received_at=NOW)])
+        log = await place.reopen(log)
+        for _ in range(2):
+            found = await log.recover()
+            assert [row.received_at for row in found.stations] == [NOW - 5, NOW]
+            await log.checkpoint([], 2, TIMES, found.stations)
+            await log.trim()
+            log = await place.reopen(log)
+        before = msgspec.json.encode(StationRow(1, first))
+        short = msgspec.json.encode(msgspec.json.decode(before)[:-1])
+        assert msgspec.json.decode(short, type=StationRow) == StationRow(1, first)
 
     async def test_many_are_kept_whole(self, place: Place, log: Log) -> None:
         changes = [make_record(station) for station in places(2 * CHUNK_ROWS + 1)]

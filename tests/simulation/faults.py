@@ -880,8 +880,8 @@ FAULTS: Final = (
         "another record of a station forgets what left it",
         records,
         "follow",
-        "return StationRow(entry.seq, change.station, row.former, row.lost_seq, row.left)",
-        "return StationRow(entry.seq, change.station, row.former, row.lost_seq)",
+        "return StationRow(entry.seq, change.station, row.former, row.lost_seq, row.left, at)",
+        "return StationRow(entry.seq, change.station, row.former, row.lost_seq, (), at)",
         kind=Kind.RETURNING,
     ),
     Fault(

@@ -56,14 +56,15 @@ def follow(row: StationRow | None, entry: StationChanged) -> StationRow:
     change = entry.change
     if row is None:
         row = StationRow(entry.seq, change.station)
+    at = change.received_at
     if change.was is None:
-        return StationRow(entry.seq, change.station, row.former, row.lost_seq, row.left)
+        return StationRow(entry.seq, change.station, row.former, row.lost_seq, row.left, at)
     former = [each for each in row.former if each.outline != change.was]
     former.append(Former(entry.seq, change.was))
     lost_seq = row.lost_seq
     if len(former) > FORMER_MAX:
         lost_seq = former.pop(0).until
-    return StationRow(entry.seq, change.station, tuple(former), lost_seq, row.left)
+    return StationRow(entry.seq, change.station, tuple(former), lost_seq, row.left, at)
 
 
 def entry_of(seq: int, change: AnyChange) -> Entry:
@@ -196,7 +197,7 @@ def shared(row: StationRow) -> StationRow:
         outlets=tuple(outlet(each.evse, each.connector) for each in own.outlets),
         details=details(own.details),
     )
-    return StationRow(row.seq, station, row.former, row.lost_seq, row.left)
+    return msgspec.structs.replace(row, station=station)
 
 
 def sums(stations: Iterable[Station]) -> RegistrySums:
@@ -216,7 +217,9 @@ def without(row: StationRow, seq: int) -> StationRow:
     if not ended and len(left) == len(row.left):
         return row
     lost = [each.until for each in ended] + [each.seq for each in row.left if each.seq <= seq]
-    return StationRow(row.seq, row.station, row.former[len(ended) :], max(row.lost_seq, *lost), left)
+    return msgspec.structs.replace(
+        row, former=row.former[len(ended) :], lost_seq=max(row.lost_seq, *lost), left=left
+    )
 
 
 class Records:

@@ -10,6 +10,7 @@ import msgspec
 from ladestrom.errors import LogFailure
 from ladestrom.model import (
     AS_OBSERVED,
+    NEVER,
     AnyChange,
     Change,
     Entry,
@@ -107,6 +108,8 @@ class StationRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Of the outlines that ended, and of the EVSEs that left, up to here not all are kept."""
     left: tuple[Left, ...] = ()
     """Once for each EVSE, in any order: the board has only the station where an EVSE is now."""
+    received_at: Millis = NEVER
+    """Of that entry; `NEVER` where there was none, and in checkpoints of before this was kept."""
 
 
 class Recovered(msgspec.Struct, frozen=True, gc=False):
