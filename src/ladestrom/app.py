@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
@@ -22,17 +22,19 @@ from ladestrom import __version__, housekeeping, process, tasks
 from ladestrom.backends import table
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.config import Loaded, SettingOrigin, Settings
-from ladestrom.core.directory import Directory
+from ladestrom.housekeeping import Chore
 from ladestrom.ports.log import Log
 from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits, listening
-from ladestrom.roles.console import Console
+from ladestrom.roles.chores import Chores
 from ladestrom.roles.context import NO_ORIGINS, Context, Reconfigured
 from ladestrom.roles.following import Following
+from ladestrom.roles.front import Front
 from ladestrom.roles.ingest import Ingest
 from ladestrom.roles.listening import Listening
 from ladestrom.roles.reader import Reader
 from ladestrom.roles.writer import Writer
+from ladestrom.roles.writing import DRAIN_S_MAX, Writing
 
 logger = structlog.get_logger(__name__)
 
@@ -45,16 +47,10 @@ objects takes up to 2 ms. What was there at the start does not count any more, s
 third kind would make it look at all connections again and again while they come."""
 HOUSEKEEPING_END_S_MAX: Final = 5.0
 """How long what is under way at the end may take, such as the last chunk of an import."""
-DRAIN_S_MAX: Final = 5.0
-"""For each thing that is left to do at the end. An append or a write to the store takes some 100 ms; whatever
-takes this long hangs, and systemd kills after 90 s."""
-CHECKPOINT_END_S_MAX: Final = 45.0
-"""For the checkpoint at the end: a million EVSEs take some 20 s. The next start does not need it, it only has
-more of the log to read."""
 
 
 class App:
-    """One process with all roles."""
+    """One process: what reads, and what writes beside it where it has all roles."""
 
     def __init__(self, context: Context, store: Stores, log: Log) -> None:
         self.context = context
@@ -65,29 +61,26 @@ class App:
         self.failed = False
         """Whether it stops because of a defect of ours."""
         self.ready_s = 0.0
-        directory, self.following = Directory(), Following(context, store)
-        refresh = self.following.refresh
-        self.writer = Writer(context, log, store, directory)
-        hub = self.writer.hub
-        self.reader = Reader(context, log, hub)
-        self.writer.tell(self.reader.broadcast)
-        self.ingest = Ingest(
-            context,
-            hub,
-            directory,
-            store,
-            logged=lambda: log.last,
-            refresh=refresh,
-            over_view=self.reader.over_view,
-        )
-        self.console = Console(context, log, store, self.writer, self.ingest, self.reader, refresh)
-        self._routes = self.ingest.routes
-        self.web = listening.web(self._routes, [*self.reader.routes(), *self.console.routes()])
+        self.following = Following(context, store)
+        self.reader = Reader(context, log)
+        self.front = Front(context, log, store, self.reader)
+        self.writing = Writing(context, log, store, self.front, self.following)
+        self._receiving = self.writing.receiving
+        handlers = [*self.reader.routes(), *self.front.routes(), *self.writing.routes()]
+        self.web = listening.web(self._receiving, handlers)
         self.listening = Listening(context, self._stop_loudly)
-        self.following.feed(self.writer, self.ingest, lambda: self.listening.serves)
         self._tasks: list[asyncio.Task[None]] = []
-        self._housekeeping: list[asyncio.Task[None]] = []
-        self._stopping = asyncio.Event()
+        self._chores = Chores(self._stop_loudly)
+
+    @property
+    def writer(self) -> Writer:
+        """What decides."""
+        return self.writing.writer
+
+    @property
+    def ingest(self) -> Ingest:
+        """What takes deliveries."""
+        return self.writing.ingest
 
     @property
     def url(self) -> str:
@@ -97,10 +90,8 @@ class App:
     def reconfigure(self, loaded: Loaded) -> Reconfigured:
         """Takes the settings that can change while it runs; says which did, and which need a restart."""
         changed = self.context.reconfigure(loaded)
-        self.writer.reconfigure()
         self.reader.reconfigure()
-        self.ingest.reconfigure()
-        self.console.reconfigure()
+        self.writing.reconfigure()
         return changed
 
     # -- start and stop ----------------------------------------------------------------------------------
@@ -108,8 +99,8 @@ class App:
     async def recover(self) -> None:
         """Fills board and view from the log, then brings the registry and the keys up to date."""
         with process.keeping():
-            self.reader.load(await self.writer.recover(), self.log.last.seq)
-            self._start(self.writer.hub.run(), "hub")
+            found = await self.writing.recover(lambda: self.listening.serves, self._stop_loudly)
+            self.reader.load(found, self.log.last.seq)
             self._start(self.reader.broadcast.run(), "broadcast")
             await self.following.refresh(everything=True)
             # Everything is gone through once, and before anybody is there to wait for it.
@@ -130,20 +121,19 @@ class App:
         Raises:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
         """
-        await self.listening.begin(self.web, self._routes, self.reader.stream, self.ingest.ping_s)
-        await self.listening.begin_metrics(self.console.metrics)
+        await self.listening.begin(self.web, self._receiving, self.reader.stream, self.ingest.ping_s)
+        await self.listening.begin_metrics(self.front.metrics)
         await self.listening.tell_commands()
         self.ingest.sources.start()
-        for chore in (
-            housekeeping.Chore(process.GIVE_BACK_EVERY_S, process.give_back),
-            *self.following.chores(),
-            *self.reader.chores(),
-            *self.writer.chores(),
-            *self.ingest.chores(),
-            *self.console.chores(),
-        ):
-            keeping = housekeeping.keep(chore, self._stopping)
-            self._housekeeping.append(tasks.start(keeping, "housekeeping", self._stop_loudly))
+        self._chores.start(
+            (
+                Chore(process.GIVE_BACK_EVERY_S, process.give_back),
+                *self.following.chores(),
+                *self.reader.chores(),
+                *self.front.chores(),
+                *self.writing.chores(),
+            )
+        )
         for reading in self.reader.background():
             self._start(reading, "recall of the log for an output")
         gc.collect()
@@ -164,24 +154,17 @@ class App:
         stream = self.reader.stream
         if self.listening.serves:
             stream.drain(restarting=self.restarting)
-            self.ingest.leave()
+            self.writing.leave()
             await self.listening.end()
         await self.ingest.stop(DRAIN_S_MAX)
-        # Housekeeping ends between two rounds: broken off in the middle of a query, it would leave the store
-        # locked for what is still to be written.
-        self._stopping.set()
-        if self._housekeeping:
-            await asyncio.wait(self._housekeeping, timeout=HOUSEKEEPING_END_S_MAX)
-        await self.writer.hub.drain(DRAIN_S_MAX)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S_MAX):
-                await self.ingest.drain()
+        await self._chores.stop(HOUSEKEEPING_END_S_MAX)
+        await self.writing.drain()
         stream.abort()
-        for task in (*self._housekeeping, *self._tasks):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._housekeeping, *self._tasks, return_exceptions=True)
-        await housekeeping.ended(self.writer.checkpoints.take, CHECKPOINT_END_S_MAX)
-        await housekeeping.ended(self.console.touch, DRAIN_S_MAX)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.writing.end()
+        await housekeeping.ended(self.front.touch, DRAIN_S_MAX)
 
 
 @asynccontextmanager

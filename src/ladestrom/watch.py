@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ import structlog
 from ladestrom.backends.data_directory import descriptors_used_up
 from ladestrom.edges.operations import Readiness
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady
-from ladestrom.ports.log import Log
+from ladestrom.ports.log import Followed, Log
 from ladestrom.ports.stores import Store
 from ladestrom.writer.hub import Hub
 
@@ -29,13 +29,15 @@ STALLED_S_MAX: Final = 3.0
 """How long the log's disk or the store may take before the server calls itself not ready: together with the
 time between two looks, less than 5 s."""
 
+Check = Callable[[], str]
+"""Says what is wrong, in words for anyone, or nothing."""
+
 
 class Watch:
-    """Watches one server's log, store and files. Each method is called again and again."""
+    """Watches one process's log, store and files. Each method is called again and again."""
 
-    def __init__(self, hub: Hub, log: Log, store: Store, data: Path, stream: Callable[[], str] = str) -> None:
+    def __init__(self, log: Followed, store: Store, data: Path, stream: Check = str) -> None:
         """Nothing was looked at yet; `stream` says why readers are not told of what is in the log."""
-        self._hub = hub
         self._log = log
         self._store = store
         self._data = f"{data}{os.sep}"
@@ -44,14 +46,21 @@ class Watch:
         self._store_fault = ""
         self._unready: set[str] = set()
         """Checks that did not hold at the last look."""
-        checks: dict[str, Callable[[], str]] = {
-            "store": self._store_reason,
-            "log": self._log_reason,
-            "board": lambda: "",
-            "files": self._files_reason,
-            "stream": stream,
-        }
-        self.readiness = Readiness({name: self._public(check) for name, check in checks.items()})
+        self._checks: dict[str, Check] = {}
+        self.readiness = Readiness(self._checks)
+        self.check(
+            {
+                "store": self._store_reason,
+                "log": self._log_reason,
+                "board": str,
+                "files": self._files_reason,
+                "stream": stream,
+            }
+        )
+
+    def check(self, checks: Mapping[str, Check]) -> None:
+        """Has these checks from now on, instead of those of the same names."""
+        self._checks.update((name, self._public(check)) for name, check in checks.items())
 
     async def ask_store(self) -> None:
         """Finds out whether the store answers: while another program holds it, readers wait for long."""
@@ -65,20 +74,8 @@ class Watch:
         finally:
             self._asked_s = None
 
-    async def probe_log(self) -> None:
-        """Finds out whether the log can be written where no report did, which nobody would notice."""
-        if not self._hub.fault and self._log.idle_s < PROBE_S:
-            return
-        try:
-            await self._log.probe()
-        except LogFailure as error:
-            self._hub.fault = str(error)
-        else:
-            self._hub.fault = ""
-
     async def look(self) -> None:
-        """Looks for files that were moved; logs what begins and ends to keep the server from being ready."""
-        self._log.look()
+        """Logs what begins and ends to keep the server from being ready."""
         reasons = self.readiness.reasons()
         for name in reasons.keys() - self._unready:
             logger.error("not ready", check=name, reason=reasons[name])
@@ -93,15 +90,44 @@ class Watch:
         return self._store_fault
 
     def _log_reason(self) -> str:
-        stalled_s, fault = self._log.stalled_s, self._log.fault
-        if stalled_s > STALLED_S_MAX:
-            return f"the disk has kept the log waiting for {stalled_s:.0f} s"
-        return self._hub.fault if fault is None or isinstance(fault, LogMisplaced) else str(fault)
+        fault = self._log.fault
+        return "" if fault is None or isinstance(fault, LogMisplaced) else str(fault)
 
     def _files_reason(self) -> str:
         fault = self._log.fault
         return str(fault) if isinstance(fault, LogMisplaced) else descriptors_used_up()
 
-    def _public(self, check: Callable[[], str]) -> Callable[[], str]:
+    def _public(self, check: Check) -> Check:
         """A check whose words do not tell everybody where the data directory is."""
         return lambda: check().replace(self._data, "")
+
+
+class Probe:
+    """Watches whether the log can be written, in the process that writes it."""
+
+    def __init__(self, hub: Hub, log: Log) -> None:
+        """Nothing was tried yet."""
+        self._hub = hub
+        self._log = log
+
+    async def try_log(self) -> None:
+        """Finds out whether the log can be written where no report did, which nobody would notice."""
+        if not self._hub.fault and self._log.idle_s < PROBE_S:
+            return
+        try:
+            await self._log.probe()
+        except LogFailure as error:
+            self._hub.fault = str(error)
+        else:
+            self._hub.fault = ""
+
+    async def look(self) -> None:
+        """Looks for files that were moved."""
+        self._log.look()
+
+    def reason(self) -> str:
+        """What is wrong with the log."""
+        stalled_s, fault = self._log.stalled_s, self._log.fault
+        if stalled_s > STALLED_S_MAX:
+            return f"the disk has kept the log waiting for {stalled_s:.0f} s"
+        return self._hub.fault if fault is None or isinstance(fault, LogMisplaced) else str(fault)

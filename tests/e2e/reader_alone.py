@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,21 +18,10 @@ import msgspec
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.config import Settings
 from ladestrom.core.access import Keyring
-from ladestrom.ports.signals import Tally
 from ladestrom.roles import listening
 from ladestrom.roles.context import NO_ORIGINS, Context
 from ladestrom.roles.listening import Listening
 from ladestrom.roles.reader import Reader
-
-
-class NoWriter:
-    """Implements `ports.Signals` where no writer is: all that is known is in the log."""
-
-    appending = None
-
-    def known_tallies(self) -> Mapping[str, Tally]:
-        """None."""
-        return {}
 
 
 async def serve(log_file: Path, data: Path) -> None:
@@ -46,7 +34,7 @@ async def serve(log_file: Path, data: Path) -> None:
     context = Context(settings, NO_ORIGINS, demo=True)
     context.door.keyring = Keyring([], [], demo=True)
     log = await SqliteLog.open(log_file)
-    reader = Reader(context, log, NoWriter())
+    reader = Reader(context, log)
     reader.load(await log.recover(), log.last.seq)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,7 +18,7 @@ from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.config import load
 from ladestrom.errors import InvalidSetting, LogFailure
 from ladestrom.model import Change, Entry
-from ladestrom.roles import console
+from ladestrom.roles import writing
 
 CHECKS = ("store", "log", "board", "files", "stream")
 E1 = "NO*ALF*E1333*1"
@@ -159,7 +159,7 @@ def test_a_port_for_metrics_without_a_key_is_on_loopback(written: str) -> None:
 def test_a_log_that_cannot_be_written_is_told_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "PROBE_S", 0.2)
+    monkeypatch.setattr(writing, "PROBE_S", 0.2)
     with Serving(tmp_path) as server:
         server.expects("append failed", "not ready")
         fail_and_recover(server, monkeypatch)

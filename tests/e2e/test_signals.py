@@ -206,7 +206,7 @@ def test_a_setting_that_changes_is_used_and_told_from_then_on(row: Setting, live
     assert app.reader.stream.origins == frozenset(settings.server.origins)
     assert app.reader.stream.cors.origins == {*settings.server.cors_origins, *settings.server.origins}
     assert charge_points(live).limits.grace_s == settings.ocpp.grace_s
-    assert app.console._keys.policy.days == settings.keys.days
+    assert app.writing.console._keys.policy.days == settings.keys.days
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ from ladestrom.formats.administration import (
 )
 from ladestrom.formats.wire import instant
 from ladestrom.model import Millis
-from ladestrom.ports.log import Log
+from ladestrom.ports.log import Followed
 from ladestrom.ports.signals import Statistics
 from ladestrom.problem import without_keys
 from ladestrom.quoting import quoted
@@ -95,7 +95,7 @@ class AdminServices(msgspec.Struct, frozen=True, kw_only=True):
 
     door: Doorkeeper
     writer: Statistics
-    log: Log
+    log: Followed
     broadcast: Broadcast
     documents: Documents
     clock: Callable[[], Millis]

@@ -23,7 +23,7 @@ from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.documents import Documents
 from ladestrom.formats.freshness import DelayHistogram, SourceFreshness
 from ladestrom.model import NEVER, Millis
-from ladestrom.ports.log import Log
+from ladestrom.ports.log import Followed
 from ladestrom.ports.signals import Statistics
 from ladestrom.reader.broadcast import Broadcast
 
@@ -68,48 +68,51 @@ class _Sample(msgspec.Struct, frozen=True):
     value: float
 
 
-class Metrics(Collector):
-    """Reads the parts' own counters when they are asked for; counting costs the hot path nothing more."""
+class Metrics:
+    """What one process tells of itself, each part by a collector of its own."""
 
-    def __init__(
-        self,
-        writer: Statistics,
-        log: Log,
-        broadcast: Broadcast,
-        stream: StreamEdge,
-        door: Doorkeeper,
-        failures: Callable[[], dict[str, int]],
-        sources: Callable[[], Sequence[SourceFreshness]],
-    ) -> None:
-        self._writer = writer
-        self._log = log
-        self._broadcast = broadcast
-        self._stream = stream
-        self._door = door
-        self._failures = failures
-        self._sources = sources
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._append = Histogram(
-            "ladestrom_log_append_seconds",
-            "Time to make a group of changes durable",
-            buckets=APPEND_BUCKETS_S,
-            registry=self.registry,
-        )
-        self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
         """The exposition format."""
-        for seconds in self._writer.take_append_seconds():
-            self._append.observe(seconds)
         return generate_latest(self.registry)
+
+
+class WritingMetrics(Collector):
+    """What comes in. Reads the parts' own counters when it is asked for; counting costs nothing more."""
+
+    def __init__(
+        self,
+        writer: Statistics,
+        failures: Callable[[], dict[str, int]],
+        sources: Callable[[], Sequence[SourceFreshness]],
+    ) -> None:
+        self._writer = writer
+        self._failures = failures
+        self._sources = sources
+        self._append = Histogram(
+            "ladestrom_log_append_seconds",
+            "Time to make a group of changes durable",
+            buckets=APPEND_BUCKETS_S,
+            registry=None,
+        )
 
     def collect(self) -> Iterable[Metric]:
         """Every metric, read now."""
+        for seconds in self._writer.take_append_seconds():
+            self._append.observe(seconds)
+        yield from self._append.collect()
         yield from self._operators()
         yield from _sources(self._sources())
         yield from self._counters()
-        yield from self._gauges()
+        writer = self._writer
+        for sample in (
+            _Sample("ladestrom_reports_waiting", "Items waiting to be logged", writer.queued_items),
+            _Sample("ladestrom_board_evses", "EVSEs on the board", writer.evses),
+        ):
+            yield GaugeMetricFamily(sample.name, sample.help, value=sample.value)
 
     def _operators(self) -> Iterator[Metric]:
         reports = CounterMetricFamily("ladestrom_reports", "Items received", labels=["operator"])
@@ -139,23 +142,43 @@ class Metrics(Collector):
         changes = CounterMetricFamily("ladestrom_changes", "Changes logged", labels=["cause"])
         for cause, count in self._writer.changes_by_cause.items():
             changes.add_metric([cause], count)
-        closed = CounterMetricFamily("ladestrom_consumers_closed", "Stream connections ended", labels=["why"])
-        for why, count in self._stream.closed.items():
-            closed.add_metric([why], count)
         failed = CounterMetricFamily(
             "ladestrom_deliveries_refused", "Deliveries refused as a whole", labels=["code"]
         )
         for code, count in self._failures().items():
             failed.add_metric([code], count)
+        appends = CounterMetricFamily(
+            "ladestrom_log_append_failures", "Appends that failed", value=self._writer.failed_appends
+        )
+        yield from (changes, failed, appends)
+
+
+class ReadingMetrics(Collector):
+    """What goes out, and what every process counts. Likewise."""
+
+    def __init__(self, log: Followed, broadcast: Broadcast, stream: StreamEdge, door: Doorkeeper) -> None:
+        self._log = log
+        self._broadcast = broadcast
+        self._stream = stream
+        self._door = door
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, read now."""
+        yield from self._counters()
+        yield from self._gauges()
+
+    def _counters(self) -> Iterator[Metric]:
+        closed = CounterMetricFamily("ladestrom_consumers_closed", "Stream connections ended", labels=["why"])
+        for why, count in self._stream.closed.items():
+            closed.add_metric([why], count)
         died = CounterMetricFamily(
             "ladestrom_tasks_failed", "Work that ended by an internal error", labels=["task"]
         )
         for task, count in tasks.deaths.items():
             died.add_metric([task], count)
-        yield from (changes, closed, failed, died)
+        yield from (closed, died)
         broadcast = self._broadcast
         for sample in (
-            _Sample("ladestrom_log_append_failures", "Appends that failed", self._writer.failed_appends),
             _Sample(
                 "ladestrom_log_read_failures", "Reads of the log that failed", broadcast.counts.read_failures
             ),
@@ -177,8 +200,6 @@ class Metrics(Collector):
         for sample in (
             _Sample("ladestrom_consumers", "Stream connections open", self._broadcast.consumers),
             _Sample("ladestrom_channels", "Different selections in use", self._broadcast.channels),
-            _Sample("ladestrom_reports_waiting", "Items waiting to be logged", self._writer.queued_items),
-            _Sample("ladestrom_board_evses", "EVSEs on the board", self._writer.evses),
             _Sample("ladestrom_registry_stations", "Stations in the registry", len(view.directory.stations)),
             _Sample("ladestrom_log_last_seq", "Sequence of the last change", self._log.last.seq),
             _Sample("ladestrom_stream_seq", "Sequence that readers were served up to", view.seq),

@@ -19,16 +19,14 @@ from ladestrom.edges.events import EventConnection
 from ladestrom.edges.websocket import WebSocketConnection
 from ladestrom.formats.dialect import Style
 from ladestrom.model import Change, Entry, Millis
-from ladestrom.ports.log import Log
-from ladestrom.ports.signals import Signals
+from ladestrom.ports.log import Followed
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What an output's edge is made of."""
 
     view: View
-    signals: Signals
-    log: Log
+    log: Followed
     door: Doorkeeper
     tickets: Tickets
     addresses: ClientAddresses

@@ -133,11 +133,8 @@ class Times(msgspec.Struct, frozen=True, gc=False):
     """The same instant on the clock by which silence is judged."""
 
 
-class Log(Protocol):
-    """One durable ordered log of changes of statuses and of stations, and checkpoints of what they add up to.
-
-    One writer. Sequence numbers start at 1, have no holes and never repeat within an epoch.
-    """
+class Followed(Protocol):
+    """A log as those who follow it know it; somebody else may write it."""
 
     @property
     def last(self) -> Position:
@@ -154,36 +151,11 @@ class Log(Protocol):
         """What is known to be wrong with the log, whether or not it can be written; None where nothing is."""
         ...
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the last `trim` dropped entries because of the size of all, and not only for their age."""
-        ...
-
-    @property
-    def lacks_stations(self) -> bool:
-        """Whether it was written before records of stations were entries: `adopt` comes first then."""
-        ...
-
-    async def adopt(self, stations: Iterable[StationRow]) -> None:
-        """Takes the records that were in force at `last` into the checkpoint of a log that lacks them.
-
-        The log is of the new form once all are kept; until then it is as it was.
-        """
-        ...
-
     async def recover(self) -> Recovered:
         """Board and stations as of `last`: checkpoint and replay.
 
         Raises:
             LogDamaged: it cannot be made of what is in the log; says what is damaged and what to do.
-        """
-        ...
-
-    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
-        """Makes the changes durable, all or none, and returns them with their sequence numbers.
-
-        Raises:
-            LogFailure: none was appended; calling again may succeed.
         """
         ...
 
@@ -218,6 +190,47 @@ class Log(Protocol):
         Raises:
             LogTrimmed: the entry after `after` is no longer kept.
             LogDamaged: the next entry cannot be read, or is missing.
+        """
+        ...
+
+    @property
+    def kept_bytes(self) -> int:
+        """What it takes on its disk."""
+        ...
+
+    async def close(self) -> None:
+        """Releases the files. What was appended stays."""
+        ...
+
+
+class Log(Followed, Protocol):
+    """One durable ordered log of changes of statuses and of stations, and checkpoints of what they add up to.
+
+    One writer. Sequence numbers start at 1, have no holes and never repeat within an epoch.
+    """
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the last `trim` dropped entries because of the size of all, and not only for their age."""
+        ...
+
+    @property
+    def lacks_stations(self) -> bool:
+        """Whether it was written before records of stations were entries: `adopt` comes first then."""
+        ...
+
+    async def adopt(self, stations: Iterable[StationRow]) -> None:
+        """Takes the records that were in force at `last` into the checkpoint of a log that lacks them.
+
+        The log is of the new form once all are kept; until then it is as it was.
+        """
+        ...
+
+    async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
+        """Makes the changes durable, all or none, and returns them with their sequence numbers.
+
+        Raises:
+            LogFailure: none was appended; calling again may succeed.
         """
         ...
 
@@ -263,19 +276,10 @@ class Log(Protocol):
         """Seconds for which the writes under way have waited for the disk; 0 while there is none."""
         ...
 
-    @property
-    def kept_bytes(self) -> int:
-        """What it takes on its disk."""
-        ...
-
     async def probe(self) -> None:
         """Writes and syncs a small record.
 
         Raises:
             LogFailure: the log cannot be written now.
         """
-        ...
-
-    async def close(self) -> None:
-        """Releases the files. What was appended stays."""
         ...

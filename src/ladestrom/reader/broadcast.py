@@ -20,7 +20,7 @@ from ladestrom.core.view import View
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.formats.dialect import Dialect, Message
 from ladestrom.model import Entry, Millis, Position
-from ladestrom.ports.log import Log
+from ladestrom.ports.log import Followed
 from ladestrom.ports.signals import Signals
 from ladestrom.reader.catching_up import MISSED_AT_ONCE, CatchingUp
 from ladestrom.reader.channels import BroadcastLimits, Channels, Framing
@@ -46,7 +46,7 @@ class Broadcast:
 
     def __init__(
         self,
-        log: Log,
+        log: Followed,
         view: View,
         dialects: Mapping[str, Dialect],
         framings: Mapping[str, Framing],

@@ -15,7 +15,7 @@ from ladestrom.core.view import WITHDRAWN, Pin, StationState
 from ladestrom.errors import LogDamaged, LogFailure
 from ladestrom.formats.dialect import Message
 from ladestrom.model import Entry, Position, StatusChanged
-from ladestrom.ports.log import Log
+from ladestrom.ports.log import Followed
 from ladestrom.reader.channel import Channel
 from ladestrom.reader.channels import Channels
 from ladestrom.reader.subscriptions import Driver, Phase, Subscriber
@@ -38,7 +38,7 @@ READ_AGAIN_S_MIN: Final = 0.1
 class Replays:
     """Those that are under way."""
 
-    def __init__(self, channels: Channels, walks: Walks, log: Log, driver: Driver) -> None:
+    def __init__(self, channels: Channels, walks: Walks, log: Followed, driver: Driver) -> None:
         self._channels = channels
         self._walks = walks
         self._log = log

@@ -8,7 +8,7 @@ from functools import partial
 from ladestrom import tasks
 from ladestrom.errors import LogFailure
 from ladestrom.model import Millis, Position
-from ladestrom.ports.log import Log
+from ladestrom.ports.log import Followed
 from ladestrom.reader.channels import Channels
 from ladestrom.reader.subscriptions import Driver, Event, Phase, Subscriber
 
@@ -16,7 +16,7 @@ from ladestrom.reader.subscriptions import Driver, Event, Phase, Subscriber
 class Seeks:
     """Those that are under way."""
 
-    def __init__(self, channels: Channels, log: Log, driver: Driver) -> None:
+    def __init__(self, channels: Channels, log: Followed, driver: Driver) -> None:
         self._channels = channels
         self._log = log
         self._driver = driver

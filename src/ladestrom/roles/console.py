@@ -1,20 +1,19 @@
-"""What a server tells of itself: readiness, metrics, keys, administration, contracts, the page."""
+"""What only the process that writes can tell: keys, administration, who reports how freshly."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
 from litestar.types import ControllerRouterHandler
 
-from ladestrom import __version__, process
+from ladestrom import process
 from ladestrom.backends import table
 from ladestrom.clocks import steady
 from ladestrom.config import shown
-from ladestrom.edges import admin, error_pages, keys, operations, operators, own, page
-from ladestrom.edges.contract import edge as contracts
+from ladestrom.edges import admin, keys, operators, own
 from ladestrom.errors import LadestromError
 from ladestrom.formats.wire import instant
 from ladestrom.housekeeping import Chore
@@ -24,10 +23,9 @@ from ladestrom.ports.signals import Tally
 from ladestrom.ports.stores import Stores
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
+from ladestrom.roles.front import Front
 from ladestrom.roles.ingest import Ingest
-from ladestrom.roles.reader import Reader
 from ladestrom.roles.writer import Writer
-from ladestrom.watch import LOOK_S, PROBE_S, Watch
 
 logger = structlog.get_logger(__name__)
 
@@ -35,7 +33,7 @@ TOUCH_S: Final = 30.0
 
 
 class Console:
-    """Of a process that has all roles."""
+    """Of the process that writes."""
 
     def __init__(
         self,
@@ -44,7 +42,7 @@ class Console:
         store: Stores,
         writer: Writer,
         ingest: Ingest,
-        reader: Reader,
+        front: Front,
         refresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._context = context
@@ -52,10 +50,9 @@ class Console:
         self._store = store
         self._writer = writer
         self._ingest = ingest
-        self._reader = reader
+        self._front = front
+        self._reader = front.reader
         self._refresh = refresh
-        self.watch = Watch(writer.hub, log, store, context.data, lambda: reader.broadcast.fault)
-        self.metrics = self._metrics()
         self._keys = keys.KeyServices(
             door=context.door,
             addresses=context.addresses,
@@ -68,59 +65,15 @@ class Console:
             random_bytes=secrets.token_bytes,
         )
 
-    def _metrics(self) -> operations.Metrics:
-        ingest, reader = self._ingest, self._reader
-        metrics = operations.Metrics(
-            self._writer.hub,
-            self._log,
-            reader.broadcast,
-            reader.stream,
-            self._context.door,
-            lambda: ingest.failures,
-            ingest.supervision.freshness,
-        )
-        metrics.registry.register(self.watch.readiness)
-        metrics.registry.register(operations.DocumentMetrics(reader.documents, clock))
-        for collector in ingest.collectors:
-            metrics.registry.register(collector)
-        return metrics
-
     def routes(self) -> Sequence[ControllerRouterHandler]:
         """What it serves."""
         context = self._context
         return [
             *own.handlers(self._own()),
-            *operations.handlers(self.metrics, self.watch.readiness, context.door),
             *keys.handlers(self._keys),
             *admin.handlers(self._admin()),
-            *contracts.handlers(self._documents),
-            *error_pages.handlers(),
-            *page.handlers(context.settings.page.tiles, self._about),
             *operators.handlers(self._writer.hub, context.door, self._ingest.supervision.freshness),
         ]
-
-    def _documents(self) -> Mapping[str, bytes]:
-        # What makes them is a tenth of what a start would load.
-        from ladestrom.roles.contracts import documents  # noqa: PLC0415 - loads slowly
-
-        return documents(limits.served(self._context.settings))
-
-    def _about(self) -> page.PageInfo:
-        """What the page says of this server."""
-        settings = self._context.settings
-        own, registry = settings.page, settings.registry
-        return page.PageInfo(
-            title=own.title,
-            version=__version__,
-            demo=self._context.demo,
-            visitors=own.visitors,
-            keys=settings.keys.policy,
-            tiles=own.tiles,
-            tiles_attribution=own.tiles_attribution,
-            licence=registry.licence,
-            attribution=registry.attribution,
-            contact=own.contact,
-        )
 
     def reconfigure(self) -> None:
         """Takes what changed of the settings."""
@@ -180,7 +133,7 @@ class Console:
             sources=self._ingest.sources.told,
             pause=self._pause_source,
             quarantine=QuarantineApi(limits.quarantine(context.settings), self._ingest.sources),
-            reasons=self.watch.readiness.reasons,
+            reasons=self._front.watch.readiness.reasons,
         )
 
     async def _pause_source(self, name: str, paused: bool) -> None:
@@ -197,15 +150,9 @@ class Console:
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""
-        return (
-            Chore(TOUCH_S, self.touch),
-            Chore(LOOK_S, self.watch.ask_store),
-            Chore(LOOK_S, self.watch.look),
-            Chore(PROBE_S, self.watch.probe_log),
-        )
+        return (Chore(TOUCH_S, self.touch),)
 
     async def touch(self) -> None:
-        """Keeps when keys and those who deliver were last seen, and how fresh operators are."""
-        await self._store.touch_keys(self._context.door.take_used())
+        """Keeps when those who deliver were last seen, and how fresh operators are."""
         await self._ingest.touch()
         await self._writer.note_tallies()

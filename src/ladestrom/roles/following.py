@@ -14,14 +14,13 @@ from ladestrom.roles.writer import Writer
 
 
 class Following:
-    """Of one process. `feed` before anything else."""
+    """Of one process. What writes is told of it by `feed`, and takes stations too."""
 
     def __init__(self, context: Context, store: Stores) -> None:
         self._context = context
         self._store = store
-        self._writer: Writer
-        self._ingest: Ingest
-        self._serves: Callable[[], bool]
+        self._fed: tuple[Writer, Ingest] | None = None
+        self._serves: Callable[[], bool] = lambda: False
         self._refreshing, self._taking_rights = asyncio.Lock(), asyncio.Lock()
         self._rights_revision = self._followed_revision = 0
         """Taken, and of those the last that the registry was read by: rights that were taken while it was
@@ -29,26 +28,30 @@ class Following:
 
     def feed(self, writer: Writer, ingest: Ingest, serves: Callable[[], bool]) -> None:
         """Says who takes what was written; sources are asked while `serves`."""
-        self._writer, self._ingest, self._serves = writer, ingest, serves
+        self._fed, self._serves = (writer, ingest), serves
 
     @property
     def revision(self) -> int:
         """Of the store, up to which all roles have taken what was written."""
-        return min(self._writer.reconciliation.revision, self._followed_revision)
+        if self._fed is None:
+            return self._rights_revision
+        return min(self._fed[0].reconciliation.revision, self._followed_revision)
 
     async def refresh(self, *, everything: bool = False) -> None:
         """Takes what was written since the last time: who may do what, then stations."""
-        await self._take_rights()
+        await self.take_rights()
+        if self._fed is None:
+            return
+        writer, ingest = self._fed
         async with self._refreshing:
             followed = self._rights_revision
-            reconciliation = self._writer.reconciliation
-            delta = await reconciliation.take(everything=everything)
-            await self._ingest.follow_registry()
+            delta = await writer.reconciliation.take(everything=everything)
+            await ingest.follow_registry()
             if self._serves():
-                self._ingest.sources.start()
-            reconciliation.revision, self._followed_revision = delta.revision, followed
+                ingest.sources.start()
+            writer.reconciliation.revision, self._followed_revision = delta.revision, followed
 
-    async def _take_rights(self) -> None:
+    async def take_rights(self) -> None:
         """Takes operators, keys, charge points, peers and sources: those that are gone end at once.
 
         Stations wait for the log and for each other; this waits for neither.
@@ -56,8 +59,10 @@ class Following:
         async with self._taking_rights:
             found = await rights.read(self._store, demo=self._context.demo)
             self._context.follow(found)
-            self._writer.follow(found)
-            await self._ingest.follow(found)
+            if self._fed is not None:
+                writer, ingest = self._fed
+                writer.follow(found)
+                await ingest.follow(found)
             self._rights_revision = found.revision
 
     def chores(self) -> Sequence[Chore]:
@@ -66,11 +71,13 @@ class Following:
         return Chore(interval_s, self._watch), Chore(interval_s, self._watch_rights)
 
     async def _watch(self) -> None:
+        if self._fed is None:
+            return
         revision = await self._store.revision()
-        read = self._writer.reconciliation.revision
+        read = self._fed[0].reconciliation.revision
         if revision != read or self._followed_revision != self._rights_revision:
             await self.refresh()
 
     async def _watch_rights(self) -> None:
         if await self._store.revision() != self._rights_revision:
-            await self._take_rights()
+            await self.take_rights()

@@ -20,8 +20,7 @@ from ladestrom.edges.output import Opened, Reading
 from ladestrom.housekeeping import Chore
 from ladestrom.model import Entry
 from ladestrom.outputs import OUTPUTS
-from ladestrom.ports.log import Log, Recovered
-from ladestrom.ports.signals import Signals
+from ladestrom.ports.log import Followed, Recovered
 from ladestrom.reader.broadcast import Broadcast
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
@@ -35,7 +34,7 @@ READ: Final = (*cors.READ, *(path for output in OUTPUTS for path in output.reads
 class Reader:
     """Any number could follow one log."""
 
-    def __init__(self, context: Context, log: Log, signals: Signals) -> None:
+    def __init__(self, context: Context, log: Followed) -> None:
         settings = context.settings
         self._context = context
         self.view = View(Directory(), log.last.epoch, confirmations=clock())
@@ -49,14 +48,12 @@ class Reader:
             limits.of_broadcast(settings),
             clock=clock,
         )
-        self.broadcast.writer = signals
         self.stream = StreamEdge(
             self.broadcast, context.door, self.tickets, limits.of_stream(settings), context.addresses
         )
         self.documents = Documents(self.view, context.door, clock, licence=style.licence)
         reading = Reading(
             view=self.view,
-            signals=signals,
             log=log,
             door=context.door,
             tickets=self.tickets,

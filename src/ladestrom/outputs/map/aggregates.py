@@ -35,7 +35,7 @@ from ladestrom.outputs.map.encoder import (
 )
 from ladestrom.outputs.map.history import History
 from ladestrom.outputs.map.station_counts import GROUPS, OCCUPIED, StationCounts
-from ladestrom.ports.log import Log
+from ladestrom.ports.log import Followed
 from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
@@ -71,7 +71,7 @@ class Aggregates:
         self,
         view: View,
         stream: StreamEdge,
-        log: Log,
+        log: Followed,
         clock: Callable[[], Millis],
         *,
         changes_max: int,
@@ -140,7 +140,7 @@ class Aggregates:
             self.history.begin(self._clock())
             self.history.go_on(self._view.seq)
 
-    async def _recall(self, log: Log) -> None:
+    async def _recall(self, log: Followed) -> None:
         view, history = self._view, self.history
         earliest = self._clock() - HOURS_MAX * HOUR_MS - self._skew_ms
         by_time = await log.before(earliest)

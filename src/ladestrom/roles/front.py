@@ -1,0 +1,85 @@
+"""What every process tells of itself, and what is the same for all who ask: readiness, metrics, the published
+contracts, the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from litestar.types import ControllerRouterHandler
+
+from ladestrom import __version__
+from ladestrom.edges import error_pages, operations, page
+from ladestrom.edges.contract import edge as contracts
+from ladestrom.housekeeping import Chore
+from ladestrom.ports.log import Followed
+from ladestrom.ports.stores import Store
+from ladestrom.roles import limits
+from ladestrom.roles.context import Context, clock
+from ladestrom.roles.reader import Reader
+from ladestrom.watch import LOOK_S, Watch
+
+TOUCH_S: Final = 30.0
+
+
+class Front:
+    """That of one process."""
+
+    def __init__(self, context: Context, log: Followed, store: Store, reader: Reader) -> None:
+        self._context = context
+        self._store = store
+        self.reader = reader
+        self.watch = Watch(log, store, context.data, lambda: reader.broadcast.fault)
+        self.metrics = operations.Metrics()
+        for collector in (
+            operations.ReadingMetrics(log, reader.broadcast, reader.stream, context.door),
+            self.watch.readiness,
+            operations.DocumentMetrics(reader.documents, clock),
+        ):
+            self.metrics.registry.register(collector)
+
+    def routes(self) -> Sequence[ControllerRouterHandler]:
+        """What it serves."""
+        context = self._context
+        return [
+            *operations.handlers(self.metrics, self.watch.readiness, context.door),
+            *contracts.handlers(self._documents),
+            *error_pages.handlers(),
+            *page.handlers(context.settings.page.tiles, self._about),
+        ]
+
+    def _documents(self) -> Mapping[str, bytes]:
+        # What makes them is a tenth of what a start would load.
+        from ladestrom.roles.contracts import documents  # noqa: PLC0415 - loads slowly
+
+        return documents(limits.served(self._context.settings))
+
+    def _about(self) -> page.PageInfo:
+        """What the page says of this server."""
+        settings = self._context.settings
+        own, registry = settings.page, settings.registry
+        return page.PageInfo(
+            title=own.title,
+            version=__version__,
+            demo=self._context.demo,
+            visitors=own.visitors,
+            keys=settings.keys.policy,
+            tiles=own.tiles,
+            tiles_attribution=own.tiles_attribution,
+            licence=registry.licence,
+            attribution=registry.attribution,
+            contact=own.contact,
+        )
+
+    def chores(self) -> Sequence[Chore]:
+        """What is to be done again and again."""
+        return (
+            Chore(TOUCH_S, self.touch),
+            Chore(LOOK_S, self.watch.ask_store),
+            Chore(LOOK_S, self.watch.look),
+        )
+
+    async def touch(self) -> None:
+        """Keeps when keys were last used."""
+        await self._store.touch_keys(self._context.door.take_used())
