@@ -1,10 +1,13 @@
-"""What documents cost: processor time of making each, of packing it, and of answers that need neither.
+"""What documents cost: processor time of making each, of packing and unpacking it, and of answers that need
+neither; and the memory in which all of them are kept.
 
     python bench/outputs.py [--evses 100000] [--rounds 3] [--answers 2000] [--quiet-s 0]
 
 All in this process, without a network: a made-up register of stations with four EVSEs each, all of which were
 reported on. Each form is made anew after 1,000 changes, in turns with the others; the table has the least of
-the rounds. The longest step is the processor time that the loop was held for at a time. Answers
+the rounds. Large ones are packed while they are made, and unpacked for a consumer that takes no gzip. Then all
+of them are asked for three times in turns, without a change: each is to be made once. The longest step is the
+processor time that the loop was held for at a time. Answers
 are given by the whole application, ASGI in and out: one EVSE and a list's 304 are what REST costs already.
 """
 
@@ -16,7 +19,7 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -32,6 +35,7 @@ from ladestrom.core.access import Keyring
 from ladestrom.core.directory import Directory
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.bodies import unpacked
 from ladestrom.edges.documents import EVERYTHING, Document, Documents, Form
 from ladestrom.model import Evse, Station, Status, StatusChanged
 from ladestrom.outputs.bulk import edge as bulk
@@ -50,7 +54,17 @@ EVSES_PER_STATION: Final = 4
 CHANGES: Final = 1_000
 STATUSES: Final = (Status.AVAILABLE, Status.CHARGING)
 FORMS: Final[Mapping[str, Form[Any]]] = {irve.PATH: irve.FORM, **bulk.FORMS, oicp.PATH: oicp.FORM}
-HEAD: Final = ("document", "made, ms", "longest step, ms", "packed, ms", "MB", "MB packed")
+HEAD: Final = (
+    "document",
+    "made, ms",
+    "longest step, ms",
+    "packed, ms",
+    "unpacked, ms",
+    "MB",
+    "MB packed",
+    "MB kept",
+)
+AGAIN: Final = 3
 ANSWER_HEAD: Final = ("answer", "each, µs")
 
 
@@ -143,8 +157,8 @@ async def spent(work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[float, An
 async def measured(world: World, rounds: int) -> list[list[str]]:
     """A row for each form."""
     made_s = dict.fromkeys(world.forms, float("inf"))
-    step_s, packed_s = dict(made_s), dict(made_s)
-    size, packed_size = dict.fromkeys(world.forms, 0), dict.fromkeys(world.forms, 0)
+    step_s, packed_s, unpacked_s = dict(made_s), dict(made_s), dict(made_s)
+    size, packed_size, kept = (dict.fromkeys(world.forms, 0) for _ in range(3))
     for _ in range(rounds):
         for path, form in world.forms.items():
             world.change(CHANGES)
@@ -159,18 +173,43 @@ async def measured(world: World, rounds: int) -> list[list[str]]:
             step_s[path] = min(step_s[path], steps.longest_s)
             taken_s, packed = await spent(document.packed)
             packed_s[path] = min(packed_s[path], taken_s)
+            unpacked_s[path] = min(unpacked_s[path], unpacking_s(packed))
             size[path], packed_size[path] = document.size, sum(map(len, packed))
+            kept[path] = document.kept_bytes
     return [
         [
             f"`{path}`",
             f"{made_s[path] * 1e3:.0f}",
             f"{step_s[path] * 1e3:.1f}",
             f"{packed_s[path] * 1e3:.0f}",
+            f"{unpacked_s[path] * 1e3:.0f}",
             f"{size[path] / 1e6:.1f}",
             f"{packed_size[path] / 1e6:.2f}",
+            f"{kept[path] / 1e6:.2f}",
         ]
         for path in world.forms
     ]
+
+
+def unpacking_s(packed: Sequence[bytes]) -> float:
+    """Processor time of what a consumer costs that takes no gzip."""
+    began_s = time.process_time()
+    for _ in unpacked(packed):
+        pass
+    return time.process_time() - began_s
+
+
+async def kept(world: World) -> tuple[str, list[str]]:
+    """All of them at once, asked for again and again; and which were made more than once."""
+    world.forget()
+    before = {name: tally.made for name, tally in world.documents.tallies.items()}
+    for _ in range(AGAIN):
+        for form in world.forms.values():
+            await world.documents.get(form, EVERYTHING, "bench")
+    size = world.documents.kept_bytes / 1e6
+    told = f"All {len(world.forms)} documents at once are kept in {size:.1f} MB, and were made once each."
+    made = {name: tally.made - before[name] for name, tally in world.documents.tallies.items()}
+    return told, [f"{name} was made {times} times" for name, times in made.items() if times != 1]
 
 
 class Asking:
@@ -257,8 +296,9 @@ async def answered(world: World, rounds: int, count: int) -> tuple[list[list[str
 async def run(evses: int, rounds: int, answers: int) -> tuple[str, list[str]]:
     world = World(evses)
     made = await measured(world, rounds)
-    given, wrongs = await answered(world, rounds, answers)
-    return f"{table(HEAD, made)}\n\n{table(ANSWER_HEAD, given)}", wrongs
+    told, wrongs = await kept(world)
+    given, others = await answered(world, rounds, answers)
+    return f"{table(HEAD, made)}\n\n{told}\n\n{table(ANSWER_HEAD, given)}", [*wrongs, *others]
 
 
 def main() -> int:

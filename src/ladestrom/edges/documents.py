@@ -2,7 +2,7 @@
 
 Knows views, requests and bytes; not what any document says (`formats.documents.Encoder`). A document of one
 form and one selection is made at most once a second, in turns with all else of the loop; it is kept while
-somebody asks for it. Its bytes are never joined: they are sent, packed and compared in chunks.
+somebody asks for it. Its bytes are never joined: they are sent, packed and compared in chunks (`bodies`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
@@ -31,8 +30,9 @@ from ladestrom.core.selection import EVSE_FILTERS, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, takes_gzip
+from ladestrom.edges.bodies import Body, packed, unpacked
 from ladestrom.edges.query import known
-from ladestrom.edges.walks import GZIP_BYTES_MIN, GZIP_LEVEL, THREAD_BYTES_MIN, Walks
+from ladestrom.edges.walks import GZIP_BYTES_MIN, THREAD_BYTES_MIN, Walks
 from ladestrom.errors import LadestromError
 from ladestrom.formats import licences
 from ladestrom.formats.documents import HIDDEN, Encoder, LeftOut, Seen
@@ -46,7 +46,7 @@ INTERVAL_S_MIN: Final = 1.0
 MAKING_SHARE: Final = 4
 """A document that takes long to make is made at most this part of the time."""
 KEPT_BYTES_MAX: Final = 128 * 1024 * 1024
-"""Of all documents, packed and as they are. What was not asked for longest is dropped first."""
+"""Of all documents as they are kept. What was not asked for longest is dropped first."""
 KEPT_MAX: Final = 1_000
 """Documents, likewise."""
 KEPT_IDLE_S: Final = 60.0
@@ -56,8 +56,6 @@ those who took longest over theirs are cut off."""
 SENT_GRACE_S: Final = 30.0
 SENT_BYTES_PER_S_MIN: Final = 16 * 1024
 """Who takes less of a document is cut off, once the time of grace is over."""
-CHUNK_BYTES: Final = 64 * 1024
-"""Sent at a time. A consumer that takes nothing has two of them in memory."""
 PIECES_PER_LOOK: Final = 64
 """Joined between two looks at the clock."""
 CUT: Final = "ladestrom.cut"
@@ -80,6 +78,8 @@ class Form(msgspec.Struct, Generic[T], frozen=True, kw_only=True, eq=False):
     """Whether it says when states were last observed, so that a confirmation makes another document."""
     headers: Mapping[str, str] = {}
     """Beside those that all documents have."""
+    variant: Hashable = None
+    """What tells it from others of its name: what its encoder leaves away beside the selection."""
 
 
 class Document:
@@ -102,16 +102,17 @@ class Document:
         "used_s",
     )
 
-    def __init__(self, form: Form[Any], chunks: Sequence[bytes], digest: bytes, position: Position) -> None:
+    def __init__(self, form: Form[Any], body: Body, digest: bytes, position: Position) -> None:
         self.form = form
-        self.chunks = chunks
-        self.size = sum(map(len, chunks))
+        self.chunks = body.chunks
+        """As they are; None where they are kept packed alone."""
+        self.size = body.size
         self.digest = digest
         self.position = position
         """At which it holds. Not always the one at which it began to."""
         self.tag = f"{position}-{digest.hex()}"
-        self.gzip: Sequence[bytes] | None = None
-        """The same, packed, once somebody wanted it so."""
+        self.gzip = body.packed
+        """The same, packed: of a large one, or once somebody wanted it so."""
         self.packing = asyncio.Lock()
         self.licences: Sequence[str] = ()
         """Addresses of the licences of what is in it."""
@@ -124,16 +125,17 @@ class Document:
 
     @property
     def kept_bytes(self) -> int:
-        return self.size + sum(map(len, self.gzip or ()))
+        return (0 if self.chunks is None else self.size) + sum(map(len, self.gzip or ()))
 
     async def packed(self) -> Sequence[bytes]:
         """Its bytes with gzip."""
         async with self.packing:
             if self.gzip is None:
+                chunks = self.chunks or ()
                 self.gzip = (
-                    _packed(self.chunks)
+                    packed(chunks)
                     if self.size < THREAD_BYTES_MIN
-                    else await asyncio.to_thread(_packed, self.chunks)
+                    else await asyncio.to_thread(packed, chunks)
                 )
             return self.gzip
 
@@ -154,7 +156,7 @@ class Tally(msgspec.Struct):
     left_out: LeftOut = msgspec.field(default_factory=LeftOut)
 
 
-Key = tuple[str, Choice]
+Key = tuple[str, Hashable, Choice]
 Made = Document | LadestromError
 
 
@@ -221,6 +223,19 @@ class Documents:
             TooManyRequests: this key has too many other documents made.
         """
         document = await self.get(form, wanted, credential.key_id)
+        return await self.sent(request, document, is_conditional=True)
+
+    async def sent(
+        self, request: AnyRequest, document: Document, *, is_conditional: bool = False
+    ) -> Response[Any]:
+        """The answer with a document; of a handler with the option `COMPRESSED`.
+
+        Args:
+            request: what it is for.
+            document: what is sent.
+            is_conditional: whether a consumer that has it is told so. GET is.
+        """
+        form = document.form
         is_packed = document.size >= GZIP_BYTES_MIN and takes_gzip(request)
         tag = f'"{document.tag}-gzip"' if is_packed else f'"{document.tag}"'
         shared = "public" if self._door.visitors else "private"
@@ -234,16 +249,21 @@ class Documents:
         }
         if document.licences:
             headers["link"] = ", ".join(f'<{one}>; rel="license"' for one in document.licences)
-        if _has(request, tag, document.modified_s):
+        if is_conditional and _has(request, tag, document.modified_s):
             return Response(None, status_code=304, headers=headers)
         chunks = document.chunks
-        if is_packed:
+        if is_packed or chunks is None:
             before = document.gzip
             chunks = await document.packed()
-            headers["content-encoding"] = "gzip"
             if before is None:
                 self._drop()
-        return _DocumentResponse(self, chunks, form.media_type, headers)
+        if is_packed:
+            headers["content-encoding"] = "gzip"
+            return _DocumentResponse(self, chunks, form.media_type, headers)
+        is_unpacked = document.chunks is None
+        return _DocumentResponse(
+            self, chunks, form.media_type, headers, document.size if is_unpacked else None
+        )
 
     async def get(self, form: Form[Any], wanted: Choice, key_id: str) -> Document:
         """The document: one that is kept and is not older than may be, or a new one.
@@ -251,7 +271,7 @@ class Documents:
         Raises:
             TooManyRequests: this key has too many other documents made.
         """
-        key = (form.name, wanted)
+        key = (form.name, form.variant, wanted)
         while True:
             now_s = asyncio.get_running_loop().time()
             kept = self._kept.get(key)
@@ -306,10 +326,10 @@ class Documents:
             return error
         if making.fault is not None:
             raise making.fault
-        chunks, digest = await making.assembled()
-        key = (form.name, wanted)
+        body, digest = await making.assembled()
+        key = (form.name, form.variant, wanted)
         before = self._kept.pop(key, None)
-        made = Document(form, chunks, digest, making.position)
+        made = Document(form, body, digest, making.position)
         found = {licences.address(one) for one in (self._licence, *making.licences)}
         made.licences = sorted(one for one in found if one is not None)
         # Whole seconds: two that differ begin a second apart at least, so no two have the same.
@@ -332,7 +352,7 @@ class Documents:
         tally.made += 1
         tally.worked_s += making.worked_s
         tally.made_at = making.begun_at
-        if making.wanted == EVERYTHING:
+        if making.wanted == EVERYTHING and made.form.variant is None:
             tally.position, tally.whole_at, tally.bytes = str(made.position), making.begun_at, made.size
             tally.evses, tally.left_out = making.evses, making.encoder.left_out
 
@@ -452,25 +472,21 @@ class _Making(Generic[T]):
         self.evses += len(chosen)
         return Seen(station, view.records[station.uuid].seq, listed, chosen, view.observed_at)
 
-    async def assembled(self) -> tuple[Sequence[bytes], bytes]:
+    async def assembled(self) -> tuple[Body, bytes]:
         """Its bytes, and a digest of what of them does not depend on the position. To be asked for once."""
         turns = Turns()
         digest = hashlib.blake2b(digest_size=8)
-        chunks: list[bytes] = []
-        gathered, size = [self.encoder.head(self.position)], 0
+        body = Body()
+        body.add(self.encoder.head(self.position))
         taken = self._taken()
         for count, piece in enumerate(self.encoder.pieces(taken)):
-            gathered.append(piece)
-            size += len(piece)
-            if size >= CHUNK_BYTES:
-                chunks.append(b"".join(gathered))
-                gathered, size = [], 0
+            body.add(piece)
             digest.update(piece)
             if count % PIECES_PER_LOOK == 0:
                 await turns.rest()
-        chunks.append(b"".join(gathered))
+        body.end()
         self.worked_s += turns.worked_s
-        return tuple(chunks), digest.digest()
+        return body, digest.digest()
 
     def _taken(self) -> Iterator[T]:
         for uuid in self._order:
@@ -483,15 +499,22 @@ class _DocumentResponse(Response[None]):
     """A document on its way to one consumer."""
 
     def __init__(
-        self, documents: Documents, chunks: Sequence[bytes], media_type: str, headers: Mapping[str, str]
+        self,
+        documents: Documents,
+        chunks: Sequence[bytes],
+        media_type: str,
+        headers: Mapping[str, str],
+        unpacked_size: int | None = None,
     ) -> None:
+        """`unpacked_size` is that of what these are packed of, where that is sent."""
         super().__init__(None, media_type=media_type, headers=dict(headers))
         self.documents = documents
         self.chunks = chunks
+        self.unpacked_size = unpacked_size
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:  # noqa: ANN401 - Litestar's form
         """Implements `Response.to_asgi_response`."""
-        size = sum(map(len, self.chunks))
+        size = sum(map(len, self.chunks)) if self.unpacked_size is None else self.unpacked_size
         made = _SentInChunks(
             headers={name: value for name, value in self.headers.items() if value is not None},
             media_type=self.media_type,
@@ -499,6 +522,7 @@ class _DocumentResponse(Response[None]):
             content_length=size,
         )
         made.documents, made.chunks, made.size = self.documents, self.chunks, size
+        made.is_unpacked = self.unpacked_size is not None
         return made
 
 
@@ -508,6 +532,7 @@ class _SentInChunks(ASGIResponse):
     documents: Documents
     chunks: Sequence[bytes]
     size: int
+    is_unpacked: bool
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's form
         """Implements the ASGI application."""
@@ -516,9 +541,11 @@ class _SentInChunks(ASGIResponse):
             async with asyncio.timeout(SENT_GRACE_S + self.size / SENT_BYTES_PER_S_MIN) as deadline:
                 self.documents.begin_sending(self.chunks, deadline)
                 try:
-                    last = len(self.chunks) - 1
-                    for number, chunk in enumerate(self.chunks):
-                        await send({"type": "http.response.body", "body": chunk, "more_body": number < last})
+                    chunks: Iterable[bytes] = unpacked(self.chunks) if self.is_unpacked else self.chunks
+                    left = self.size
+                    for chunk in chunks:
+                        left -= len(chunk)
+                        await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
                 finally:
                     self.documents.end_sending(self.chunks, deadline)
         except TimeoutError:
@@ -546,19 +573,3 @@ def _has(request: AnyRequest, tag: str, modified_s: int) -> bool:
 
 def _http_date(at_s: int) -> str:
     return format_datetime(datetime.fromtimestamp(at_s, UTC), usegmt=True)
-
-
-def _packed(chunks: Sequence[bytes]) -> Sequence[bytes]:
-    """With gzip, in chunks of a size that is alike."""
-    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    made, gathered, size = [], [], 0
-    for chunk in chunks:
-        piece = packer.compress(chunk)
-        gathered.append(piece)
-        size += len(piece)
-        if size >= CHUNK_BYTES:
-            made.append(b"".join(gathered))
-            gathered, size = [], 0
-    gathered.append(packer.flush())
-    made.append(b"".join(gathered))
-    return tuple(made)

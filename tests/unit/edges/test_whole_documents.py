@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.building import NOW, make_change, make_evse, make_station
 from tests.patience import DEADLINE_S, come_true
 
@@ -18,7 +20,7 @@ from ladestrom.core.features import Features
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges import documents
+from ladestrom.edges import bodies, documents
 from ladestrom.edges.documents import CUT, EVERYTHING, Document, Documents, Form, _DocumentResponse
 from ladestrom.edges.walks import WAITING_PER_KEY_MAX
 from ladestrom.errors import TooManyRequests
@@ -105,6 +107,7 @@ async def world() -> World:
 
 
 def text(document: Document) -> str:
+    assert document.chunks is not None
     return b"".join(document.chunks).decode()
 
 
@@ -266,7 +269,7 @@ async def test_what_is_kept_has_a_limit_and_what_was_not_asked_for_longest_goes_
     monkeypatch.setattr(documents, "KEPT_BYTES_MAX", 3 * size)
     for number in (2, 3, 1, 4):
         await world.get(of(number))
-    assert {next(iter(wanted.selection.station)) for _, wanted in world.documents._kept} == {
+    assert {next(iter(wanted.selection.station)) for *_, wanted in world.documents._kept} == {
         "NOR_00001",
         "NOR_00003",
         "NOR_00004",
@@ -305,13 +308,70 @@ async def test_packed_and_in_whatever_chunks_it_is_the_same(
     world: World, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = text(await world.get())
-    monkeypatch.setattr(documents, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(bodies, "CHUNK_BYTES", chunk_bytes)
     world.documents._kept.clear()
     made = await world.get()
     assert text(made) == whole
     first, second = await asyncio.gather(made.packed(), made.packed())
     assert first is second
     assert gzip.decompress(b"".join(first)).decode() == whole
+
+
+@pytest.mark.parametrize("chunk_bytes", [7, 1_000, 10_000_000])
+async def test_a_large_one_is_kept_packed_alone_and_is_the_same(
+    world: World, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = await world.get()
+    monkeypatch.setattr(bodies, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(bodies, "PLAIN_BYTES_MAX", 100)
+    world.documents._kept.clear()
+    made = await world.get()
+    assert made.chunks is None
+    assert (made.size, made.digest) == (whole.size, whole.digest)
+    packed = await made.packed()
+    assert gzip.decompress(b"".join(packed)).decode() == text(whole)
+    assert b"".join(bodies.unpacked(packed)).decode() == text(whole)
+    assert made.kept_bytes == sum(map(len, packed)) < made.size
+    consumer = Consumer(world, made)
+    for _ in range(made.size):
+        consumer.room.release()
+    await asyncio.wait_for(consumer.task, DEADLINE_S)
+    assert consumer.taken == made.size
+
+
+@given(st.lists(st.binary(max_size=3_000), max_size=30), st.integers(1, 5_000))
+def test_whatever_pieces_a_body_is_made_of_it_is_unpacked_as_it_was(
+    pieces: list[bytes], unpacked_bytes: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "CHUNK_BYTES", 2_000)
+        patch.setattr(bodies, "PLAIN_BYTES_MAX", 4_000)
+        patch.setattr(bodies, "UNPACKED_BYTES", unpacked_bytes)
+        body = bodies.Body()
+        for piece in pieces:
+            body.add(piece)
+        body.end()
+        whole = b"".join(pieces)
+        assert body.size == len(whole)
+        assert (body.chunks is None) == (len(whole) > 4_000)
+        assert (
+            b"".join(body.chunks if body.chunks is not None else bodies.unpacked(body.packed or ())) == whole
+        )
+        assert all(len(each) <= unpacked_bytes for each in bodies.unpacked(body.packed or ()))
+
+
+async def test_two_large_ones_do_not_push_each_other_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (await world.get()).size
+    world.documents._kept.clear()
+    monkeypatch.setattr(bodies, "PLAIN_BYTES_MAX", 100)
+    monkeypatch.setattr(documents, "KEPT_BYTES_MAX", size)
+    for _ in range(3):
+        await world.get()
+        await world.get(form=TIMED)
+    assert {name: tally.made for name, tally in world.documents.tallies.items()} == {"lines": 2, "timed": 1}
+    assert world.documents.kept_bytes < size
 
 
 class Consumer:
@@ -322,7 +382,10 @@ class Consumer:
         self.cuts = 0
         self.room = asyncio.Semaphore(0)
         self._gone = asyncio.Event()
-        response = _DocumentResponse(world.documents, document.chunks, "text/plain", {})
+        chunks, size = document.chunks, None
+        if chunks is None:
+            chunks, size = document.gzip or (), document.size
+        response = _DocumentResponse(world.documents, chunks, "text/plain", {}, size)
         self._scope: MutableMapping[str, Any] = {"extensions": {CUT: {"cut": self._cut}}}
         self.task = asyncio.create_task(
             response.to_asgi_response()(self._scope, self._receive, self._send)  # type: ignore[arg-type]
@@ -344,7 +407,7 @@ class Consumer:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(bodies, "CHUNK_BYTES", 100)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -355,7 +418,7 @@ async def test_a_chunk_is_sent_when_the_one_before_was_taken(world: World) -> No
     consumer.room.release()
     await come_true(lambda: consumer.taken > 0, "a chunk was taken")
     assert consumer.taken < made.size
-    for _ in made.chunks:
+    for _ in made.chunks or ():
         consumer.room.release()
     await asyncio.wait_for(consumer.task, DEADLINE_S)
     assert consumer.taken == made.size
