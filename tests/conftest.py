@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from tests import patience, programs
+from tests import patience, postgres, programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def nothing_lives_on() -> Iterator[None]:
     """No program outlives the tests that started it."""
     yield
+    postgres.remove()
     # Python's own, of processes that it starts as libraries do; it ends with this process otherwise.
     resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
     with contextlib.suppress(AssertionError):

@@ -220,6 +220,12 @@ class LogDamaged(LogFailure):
         """Sequence of the first entry that cannot be read; None where the damage is not in an entry."""
 
 
+class Deposed(LogFailure):
+    means = "Another server writes the log now. No part of this request was accepted by this one."
+    advice = "Send the same request again: it goes to the server that writes. Repetitions do no harm."
+    code = "deposed"
+
+
 class LogTrimmed(LadestromError):
     means = "The log no longer contains all changes after a position from which the server was reading it."
     advice = (
@@ -228,6 +234,15 @@ class LogTrimmed(LadestromError):
     )
     code = "log_trimmed"
     status = 410
+
+
+class LogReplaced(LogTrimmed):
+    means = "The log that the server was reading began a new epoch, or is not the same log any more."
+    advice = (
+        "Consumers do not see this code: the server starts again and sends `reset`. Administrators: the "
+        "server's log messages say what happened; it is expected after a restore."
+    )
+    code = "log_replaced"
 
 
 class PositionLost(LadestromError):

@@ -33,10 +33,9 @@ TYPE_2 = Connector("IEC_62196_T2", None)
 
 
 @pytest.fixture(params=STORES)
-async def opening(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opening]:
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
     """Where there is no store yet."""
-    async with empty(request.param, tmp_path) as found:
-        yield found
+    return empty(request.param, tmp_path)
 
 
 @pytest.fixture

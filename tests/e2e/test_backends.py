@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -66,10 +65,9 @@ def test_a_log_in_memory_has_nothing_to_back_up(
 
 
 @pytest.fixture
-async def url(tmp_path: Path) -> AsyncIterator[str]:
+def url(tmp_path: Path) -> str:
     """The address of an empty database."""
-    async with empty("postgresql", tmp_path) as opening:
-        yield opening.url
+    return empty("postgresql", tmp_path).url
 
 
 def test_a_server_runs_on_a_store_in_postgresql_and_follows_what_is_written_there(
@@ -124,7 +122,8 @@ def test_a_database_that_cannot_be_used_is_an_error_that_says_why_without_the_pa
         (parts._replace(path="/nowhere"), 'database "nowhere" does not exist'),
         (parts._replace(netloc="me:canary@127.0.0.1:1"), "the store cannot be reached"),
         (parts._replace(netloc="me:canary@127.0.0.1:abc"), "does not understand postgresql://***@"),
-        (parts._replace(query="no_such_setting=1"), "no_such_setting"),
+        (parts._replace(query=f"{parts.query}&no_such_setting=1"), "no_such_setting"),
+        (parts._replace(query="schema=No"), "no name of a schema"),
     ):
         monkeypatch.setenv("LADESTROM_STORE__URL", urlunsplit(changed))
         assert main(["keys", "list"]) == 2

@@ -44,6 +44,7 @@ from ladestrom.backends.data_directory import (
     DataDirectory,
 )
 from ladestrom.backends.database import SCHEMA
+from ladestrom.backends.encoded import new_epoch
 from ladestrom.backends.log_rows import rows
 from ladestrom.errors import Conflict, InvalidBackup, LogDamaged, NotFound, NotReady
 
@@ -344,7 +345,7 @@ def _renew_epoch(path: Path, before: str) -> str:
     """Gives a log another epoch, and marks it as closed: no machine went down under this one."""
     epoch = before
     while epoch == before:
-        epoch = log_rows.new_epoch()
+        epoch = new_epoch()
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         with connection:

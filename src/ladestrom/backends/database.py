@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ladestrom.backends.data_directory import STORE_FILE
+from ladestrom.backends.postgres.address import CONNECT_S_MAX, NAME, driver, parsed
 from ladestrom.errors import Conflict, InvalidSetting, NotReady
 from ladestrom.quoting import without_user
 
@@ -43,8 +44,6 @@ POOL_WAIT_S_MAX: Final = 30
 """For one of them: as long as each may wait for a lock."""
 CACHE_KIB: Final = 65_536
 """Holds all pages that an import of a country changes: what is written early locks readers out early."""
-CONNECT_S_MAX: Final = 10
-"""To connect to PostgreSQL, name lookup and TLS included."""
 STATEMENT_S_MAX: Final = 60
 """For an answer of PostgreSQL, waiting for another import included, as it may take with SQLite."""
 MIGRATION_LOCK: Final = 0x6C73_7472
@@ -163,6 +162,12 @@ async def _upgrade(connection: AsyncConnection) -> None:
 
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        path = str((await connection.execute(text("SELECT current_setting('search_path')"))).scalar())
+        if NAME.fullmatch(path) and not await connection.run_sync(
+            lambda each: inspect(each).has_schema(path)
+        ):
+            # As the address says; the name has nothing that would have to be quoted.
+            await connection.execute(text(f"CREATE SCHEMA {path}"))
     await connection.run_sync(lambda each: command.upgrade(migrations(each), "head"))
 
 
@@ -272,18 +277,18 @@ def _postgresql(where: str) -> AsyncEngine:
         raise InvalidSetting(
             f"the store cannot be kept in {without_user(where)}: write postgresql://HOST/DATABASE"
         )
-    try:
-        import asyncpg  # noqa: PLC0415 - only those who keep a store there install it
-    except ModuleNotFoundError as error:
-        raise InvalidSetting(
-            "a store on PostgreSQL needs the package asyncpg, which is not installed: "
-            "`python -m pip install asyncpg`, with the Python that runs ladestrom"
-        ) from error
+    asyncpg, address = driver("store"), parsed(where)
+    settings = {"search_path": address.schema} if address.schema else {}
 
     async def connect() -> Any:  # noqa: ANN401 - the driver has no types
         try:
             # The driver reads the address itself: it knows what PostgreSQL's programs know (`sslmode`).
-            return await asyncpg.connect(where, timeout=CONNECT_S_MAX, command_timeout=STATEMENT_S_MAX)
+            return await asyncpg.connect(
+                address.url,
+                timeout=CONNECT_S_MAX,
+                command_timeout=STATEMENT_S_MAX,
+                server_settings=settings,
+            )
         except (asyncpg.exceptions.ClientConfigurationError, ValueError):
             # Its message may quote the address.
             raise InvalidSetting(f"the driver does not understand {without_user(where)}") from None

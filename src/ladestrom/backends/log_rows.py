@@ -6,20 +6,18 @@ not know who writes, nor when.
 
 from __future__ import annotations
 
-import secrets
-import string
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
 import apsw
 import msgspec
-from msgspec.structs import force_setattr
 
+from ladestrom.backends.encoded import Same, decode_change, decode_row, decode_station
 from ladestrom.core.records import differing, entry_of, fold, shared
 from ladestrom.errors import LogDamaged, LogFailure
-from ladestrom.model import AnyChange, Change, Entry, Millis, StationChange
+from ladestrom.model import Change, Entry, Millis
 from ladestrom.ports.log import BoardRow, Recovered, StationRow, Times
 
 FORMAT: Final = 3
@@ -49,8 +47,6 @@ ENTRIES_AT_ONCE: Final = 10_000
 
 CLOSED: Final = "closed"
 """The session of a log that was closed; else it is the durability and the start of the machine."""
-EPOCH_ALPHABET: Final = string.ascii_lowercase + string.digits
-EPOCH_CHARS: Final = 8
 
 _TABLES: Final = frozenset({"meta", "entries", "board"})
 _ENTRIES: Final = "SELECT seq, body FROM entries WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
@@ -59,20 +55,7 @@ _DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 
 _UNREADABLE: Final = (*_DAMAGE, msgspec.DecodeError, TypeError)
 """What reading an entry of a damaged file fails with. TypeError: it may have nothing where text is."""
-SHARED_MAX: Final = 100_000
-"""Values of which there is one object for all rows, while the board is read: some 15 MB."""
-_SHARED_OF_ROWS: Final = ("observed_at", "heard_at", "source", "feed", "former")
-_SHARED_OF_CHANGES: Final = (
-    "station", "changed_at", "observed_at", "received_at", "source", "raw", "was_source"
-)  # fmt: skip
-"""What many EVSEs have in common, or one has several times."""
-
 _seq: Final = attrgetter("seq")
-encode = msgspec.json.Encoder().encode
-_decode_status = msgspec.json.Decoder(Change).decode
-_decode_record = msgspec.json.Decoder(StationChange).decode
-_decode_row = msgspec.json.Decoder(BoardRow).decode
-_decode_station = msgspec.json.Decoder(StationRow).decode
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -88,23 +71,9 @@ class Meta(msgspec.Struct, frozen=True):
     registry_revision: int = 0
 
 
-def _decode_change(body: str | bytes | float | None) -> AnyChange:
-    """What stands in an entry: an array is the change of a status, an object that of a station's record.
-
-    In a damaged file there may be anything.
-    """
-    is_record = isinstance(body, str) and body.startswith("{")
-    return _decode_record(body) if is_record else _decode_status(body)  # type: ignore[arg-type]
-
-
 def rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """All rows of a query."""
     return connection.execute(query, values).fetchall()
-
-
-def new_epoch() -> str:
-    """An epoch that no log had before."""
-    return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(EPOCH_CHARS))
 
 
 def is_damage(error: Exception) -> bool:
@@ -170,7 +139,7 @@ def received_at(connection: apsw.Connection, seq: int) -> Millis | None:
     """When the first entry from a sequence on was received; None where there is none, or none to be read."""
     try:
         found = rows(connection, "SELECT body FROM entries WHERE seq >= ? ORDER BY seq LIMIT 1", (seq,))
-        return _decode_change(found[0][0]).received_at if found else None
+        return decode_change(found[0][0]).received_at if found else None
     except _UNREADABLE:
         # Whoever reads the entry is told that it is damaged.
         return None
@@ -213,7 +182,7 @@ def entries(
     """
     values = (after, last, limit)
     try:
-        found = [entry_of(seq, _decode_change(body)) for seq, body in rows(connection, _ENTRIES, values)]
+        found = [entry_of(seq, decode_change(body)) for seq, body in rows(connection, _ENTRIES, values)]
     except _UNREADABLE as error:
         seq = _first_unreadable(connection, values)
         raise LogDamaged(f"entry {seq} cannot be read ({error})", seq) from error
@@ -241,15 +210,13 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
     times = kept_times(connection)
     found: dict[str, BoardRow] = {}
     stations: dict[str, StationRow] = {}
-    same: dict[object, Any] = {}
+    same = Same()
     try:
         for (body,) in connection.execute("SELECT body FROM board"):
-            row = _decode_row(body)
-            _share(row.change, _SHARED_OF_CHANGES, same)
-            _share(row, _SHARED_OF_ROWS, same)
-            found[row.change.evse] = row
+            row = decode_row(body)
+            found[row.change.evse] = same.row(row)
         for (body,) in connection.execute("SELECT body FROM stations") if has_stations(connection) else ():
-            kept = _decode_station(body)
+            kept = decode_station(body)
             stations[kept.station.uuid] = shared(kept)
     except _UNREADABLE as error:
         raise LogDamaged(f"the checkpoint cannot be read ({error})") from error
@@ -260,22 +227,12 @@ def recovered(connection: apsw.Connection, checkpoint: int, last: int) -> tuple[
     while seq < last:
         for each in entries(connection, seq, last, ENTRIES_AT_ONCE):
             if isinstance(each.change, Change):
-                _share(each.change, _SHARED_OF_CHANGES, same)
+                same.change(each.change)
             times = fold(found, stations, each, times)
             seq = each.seq
     rows_found = sorted(found.values(), key=lambda row: row.seq)
     revision, touched = meta(connection).registry_revision, differing(stations, checkpointed)
     return Recovered(rows_found, list(stations.values()), revision, touched), times
-
-
-def _share(decoded: BoardRow | Change, names: Iterable[str], same: dict[object, Any]) -> None:
-    """Lets what was just decoded have what is equal in others, too: half of it, in memory."""
-    if len(same) > SHARED_MAX:
-        same.clear()
-    share = same.setdefault
-    for name in names:
-        value = getattr(decoded, name)
-        force_setattr(decoded, name, share(value, value))
 
 
 def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int]) -> int:
@@ -284,7 +241,7 @@ def _first_unreadable(connection: apsw.Connection, values: tuple[int, int, int])
     try:
         for seq, body in connection.execute(_ENTRIES, values):
             reached = seq - 1
-            _decode_change(body)
+            decode_change(body)
             reached = seq
     except _UNREADABLE:
         pass

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.backends.log_rows import new_epoch
+from ladestrom.backends.encoded import new_epoch
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.tailing import Recent
 from ladestrom.core.records import differing, entry_of, fold

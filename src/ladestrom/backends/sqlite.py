@@ -23,7 +23,8 @@ import structlog
 
 from ladestrom.backends import log_rows, retention
 from ladestrom.backends.data_directory import LOG_FILE, WAL_SUFFIX, DataDirectory
-from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, encode, new_epoch, rows
+from ladestrom.backends.encoded import encode, new_epoch
+from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, rows
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent

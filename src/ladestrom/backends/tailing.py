@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import islice
 from typing import Final
 
-from ladestrom.errors import LogTrimmed
+from ladestrom.errors import LadestromError, LogTrimmed
 from ladestrom.model import Entry
 
 RECENT_ENTRIES_MAX: Final = 10_000
@@ -26,6 +26,7 @@ class Recent:
         self._waiting: list[asyncio.Future[None]] = []
         self._tails: dict[object, int] = {}
         """Readers that follow, and the last entry that each was given."""
+        self._end: LadestromError | None = None
 
     @property
     def needed_after(self) -> int:
@@ -36,6 +37,22 @@ class Recent:
         """Takes entries that have just become durable."""
         self._entries.extend(entries)
         self.last = entries[-1].seq
+        self._wake()
+
+    def skip_to(self, last: int) -> None:
+        """Knows that entries up to here are durable, but not what they are."""
+        if last == self.last:
+            return
+        self._entries.clear()
+        self.last = last
+        self._wake()
+
+    def end(self, error: LadestromError) -> None:
+        """Nothing follows any more: those who follow, and who will, are told why."""
+        self._end = error
+        self._wake()
+
+    def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -51,6 +68,8 @@ class Recent:
         try:
             while True:
                 self._tails[reader] = after
+                if self._end is not None:
+                    raise self._end
                 if after >= self.last:
                     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._waiting.append(future)

@@ -184,11 +184,12 @@ class Followed(Protocol):
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         """Every durable entry with `seq > after`, in order, in batches, for ever.
 
-        A reader that is slow gets larger batches (at most 10,000 entries); it never slows the writer. What it
-        was not given yet is not dropped by `trim`.
+        A reader that is slow gets larger batches (at most 10,000 entries); it never slows the writer. What a
+        reader in the writer's process was not given yet is not dropped by `trim`; elsewhere it may be.
 
         Raises:
             LogTrimmed: the entry after `after` is no longer kept.
+            LogReplaced: the log is another one now, or began a new epoch: recover it anew.
             LogDamaged: the next entry cannot be read, or is missing.
         """
         ...
@@ -229,7 +230,11 @@ class Log(Followed, Protocol):
     async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         """Makes the changes durable, all or none, and returns them with their sequence numbers.
 
+        Returns or raises once it is certain which: where an answer of the place that keeps the log was lost,
+        it waits until it can ask there. `stalled_s` tells for how long.
+
         Raises:
+            Deposed: another process writes the log now; none was appended, and none ever will be.
             LogFailure: none was appended; calling again may succeed.
         """
         ...

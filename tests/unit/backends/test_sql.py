@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import logging
 import os
@@ -297,10 +296,10 @@ async def test_a_url_of_another_kind_of_database_is_refused(url: str) -> None:
         await open_store(url)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("asyncpg") is not None, reason="the driver for PostgreSQL is installed"
-)
-async def test_postgresql_without_its_driver_says_which_package_is_missing() -> None:
+async def test_postgresql_without_its_driver_says_which_package_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(InvalidSetting, match="asyncpg"):
         await open_store("postgresql://name:word@127.0.0.1:1/none")
 
