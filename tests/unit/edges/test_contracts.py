@@ -41,6 +41,7 @@ NOT_TOLD: Final = {
     "invalid_register": "of the command line",
     "invalid_setting": "of the command line",
     "log_damaged": "between the log and its readers; a consumer is told `reset`, or closed",
+    "log_replaced": "likewise",
     "log_trimmed": "likewise",
     "method_not_allowed": "for methods that a path does not have: told once, in the description",
     "ocpi_method_not_allowed": "told in OCPI's own words",

@@ -198,7 +198,15 @@ OPERATIONS: Final = (
         summary="Reads one of them again and takes it; it is not kept then",
         parameters=("unreadPath",),
         answer=reference("ReadAgain"),
-        refusals=("not_found", "conflict", "overloaded", "log_failure", "log_misplaced", "not_ready"),
+        refusals=(
+            "not_found",
+            "conflict",
+            "overloaded",
+            "log_failure",
+            "log_misplaced",
+            "deposed",
+            "not_ready",
+        ),
     ),
     Operation(
         path="/livez",

@@ -53,6 +53,7 @@ TAKING: Final = (
     "overloaded",
     "log_failure",
     "log_misplaced",
+    "deposed",
     "partly_taken",
     "not_ready",
 )
