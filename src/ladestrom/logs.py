@@ -12,6 +12,7 @@ import logging
 import re
 import sys
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal
@@ -20,6 +21,8 @@ from ladestrom.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
+
+    from ladestrom.formats.administration import LogLine
 
 REDACTED: Final = "***"
 
@@ -44,6 +47,12 @@ SILENT: Final = ("aiosqlite",)
 QUIET: Final = ("alembic", "asyncio", "httpcore2", "httpx2", "websockets")
 """Loggers that tell every step at `info`; below `debug`, only their warnings are written."""
 
+RECENT_MAX: Final = 200
+"""Lines that are kept in memory for whoever runs the server."""
+VALUE_CHARACTERS_MAX: Final = 2_000
+"""Of each value of these: the end of a traceback is in the log itself."""
+_RECENT: Final[deque[LogLine]] = deque(maxlen=RECENT_MAX)
+"""The newest last. Of the process, as is the logging that it is of."""
 NESTING_MAX: Final = 8
 """Values nested deeper than this are written as text."""
 
@@ -122,6 +131,7 @@ def configure(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _redacted,
+                _kept,
                 renderer,
             ],
         )
@@ -149,6 +159,25 @@ def configure(
     for name in (*QUIET, *SILENT):
         tells = number <= logging.DEBUG and name not in SILENT
         logging.getLogger(name).setLevel(number if tells else max(number, logging.WARNING))
+
+
+def recent() -> list[LogLine]:
+    """The last lines that were logged, the newest first."""
+    return list(reversed(_RECENT))
+
+
+def _kept(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keeps a line as it is about to be written, that is without secrets."""
+    from ladestrom.formats.administration import LogLine  # noqa: PLC0415 - see `configure`
+
+    values = {
+        name: str(value)[:VALUE_CHARACTERS_MAX]
+        for name, value in event.items()
+        if name not in {"event", "level", "timestamp"} and value is not None
+    }
+    told = str(event.get("event", ""))[:VALUE_CHARACTERS_MAX]
+    _RECENT.append(LogLine(str(event.get("timestamp", "")), str(event.get("level", "")), told, values))
+    return event
 
 
 class _Handler(logging.StreamHandler[IO[str]]):

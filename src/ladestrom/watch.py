@@ -5,7 +5,9 @@ Knows the disk's side of the log, the store's answers and the process's files. `
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ import structlog
 from ladestrom.backends.data_directory import descriptors_used_up
 from ladestrom.edges.operations import Readiness
 from ladestrom.errors import LogFailure, LogMisplaced, NotReady
+from ladestrom.formats.administration import DiskState
 from ladestrom.ports.log import Followed, Log
 from ladestrom.ports.stores import Store
 from ladestrom.writer.hub import Hub
@@ -25,6 +28,8 @@ logger = structlog.get_logger(__name__)
 LOOK_S: Final = 1.0
 PROBE_S: Final = 2.0
 """How old the proof that the log can be written may be: where no report was logged, a record is."""
+DISK_S: Final = 5.0
+"""How old what is said of the disk may be."""
 STALLED_S_MAX: Final = 3.0
 """How long the log's disk or the store may take before the server calls itself not ready: together with the
 time between two looks, less than 5 s."""
@@ -44,6 +49,8 @@ class Watch:
         self._asked_s: float | None = None
         """Since when the store owes an answer."""
         self._store_fault = ""
+        self.disk: DiskState | None = None
+        """Of the data directory; None before the first look, and where that fails."""
         self._unready: set[str] = set()
         """Checks that did not hold at the last look."""
         self._checks: dict[str, Check] = {}
@@ -73,6 +80,15 @@ class Watch:
             self._store_fault = ""
         finally:
             self._asked_s = None
+
+    async def look_at_disk(self) -> None:
+        """Finds out how much room there is. In a thread: a file system that hangs keeps who asks."""
+        try:
+            usage = await asyncio.to_thread(shutil.disk_usage, self._data)
+        except OSError:
+            self.disk = None
+        else:
+            self.disk = DiskState(usage.total, usage.free)
 
     async def look(self) -> None:
         """Logs what begins and ends to keep the server from being ready."""

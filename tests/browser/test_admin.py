@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE, Visit
+from tests.e2e.answering import Answering
 from tests.e2e.serving import Serving, now
 from tests.patience import DEADLINE_MS, until
 
+from ladestrom import logs
+from ladestrom.formats.administration import LogLine
 from ladestrom.ports.sources import SourceRecord
 
 APPROVAL: Final = {"page.visitors": "anyone", "keys.policy": "approval"}
@@ -46,6 +50,52 @@ def test_the_process_is_told_of_as_it_is(tmp_path: Path, visit: Visit) -> None:
         position = server.app.log.last
         expect(page.locator("#overview")).to_contain_text(str(position))
         expect(page.locator("#overview")).to_contain_text("full")
+
+
+def test_at_night_the_first_line_says_what_fails_since_when_why_and_it_is_asked_at_once(
+    tmp_path: Path, visit: Visit
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    with Answering() as other, Serving(tmp_path, APPROVAL) as server:
+        other.say(200, body=b"no JSON")
+        for name, address in (("broken", f"{other.url}/{hostile}"), ("away", "http://127.0.0.1:9/x.json")):
+            source = SourceRecord(
+                name=name,
+                operator="alfa",
+                protocol="oicp-file",
+                address=address,
+                poll_s=86_400,
+                added_at=now(),
+                changed_at=now(),
+            )
+            server.write(lambda store, source=source: store.put_source(source))  # type: ignore[misc]
+        server.in_step()
+        server.request("POST", "/api/v2/keys", json={"name": "Kart"})
+        server.post([{"evse": hostile, "status": "AVAILABLE"}])
+        logs._RECENT.append(LogLine("2026-11-22T02:11:00Z", "warning", hostile, {"error": hostile}))
+        page = visit(server.url, "/admin", before=with_key(server), allowed=("401",))
+        line = page.locator(".verdict")
+        expect(line).to_contain_text(re.compile(r"2 of 3 sources failing since \d\d:\d\d, 1 key waits"))
+        assert page.title().startswith("(2)")
+        card = page.locator('.failing [data-source="broken"]')
+        expect(card.locator("pre")).to_contain_text("JSON")
+        expect(card).to_contain_text("Next try")
+        expect(page.locator("#sources tbody tr").first.locator(".badge")).to_contain_text("failing")
+        expect(page.locator("#log")).to_contain_text(f"error={hostile}")
+        page.locator("#refusals").get_by_role("button", name="Show what alfa was refused").press("Enter")
+        expect(page.locator("#refusals tbody th code")).to_have_text(hostile)
+        assert page.locator("img[src=x]").count() == 0
+        records = [{"EvseID": "NO*ALF*E1333*1", "EVSEStatus": "Available"}]
+        other.say(200, json={"EVSEStatuses": [{"OperatorID": "NO*ALF", "EVSEStatusRecord": records}]})
+        card.get_by_role("button", name="Ask broken now").press("Enter")
+        expect(page.locator("#sources .notice", has_text="was asked and does not fail")).to_be_visible()
+        expect(card).to_have_count(0)
+        expect(line).to_contain_text("1 of 3 sources failing")
+        page.locator('.failing [data-source="away"]').get_by_role("button").press("Enter")
+        expect(page.locator("#sources .notice", has_text="still fails")).to_be_visible()
+        server.revoke("admin")
+        expect(page.locator(".admin > .notice")).to_contain_text("does not give access")
+        assert page.locator("#sources").count() == 0, "nothing is shown any more"
 
 
 def test_keys_that_wait_are_found_approved_and_revoked_by_keyboard(tmp_path: Path, visit: Visit) -> None:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from playwright.sync_api import expect
 from tests.browser.conftest import PHONE, Visit
 from tests.e2e.serving import Serving
-from tests.patience import DEADLINE_S
+from tests.patience import DEADLINE_MS, DEADLINE_S
 
 from ladestrom.edges.page import VIEWS, Assets, content_security_policy
+
+expect.set_options(timeout=DEADLINE_MS)
 
 ANYONE = {"page.visitors": "anyone"}
 
@@ -81,6 +84,53 @@ def test_the_page_speaks_norwegian_to_those_who_read_it_and_to_those_who_choose_
         other = visit(server.url, "/now", locale="en-GB")
         other.get_by_label("Language").select_option("nb")
         other.get_by_role("link", name="Kart").wait_for()
+
+
+def test_a_key_that_is_not_good_is_named_as_such_and_removed(tmp_path: Path, visit: Visit) -> None:
+    """Where everybody may look, a key that has expired keeps nobody from looking."""
+    with Serving(tmp_path, ANYONE) as server:
+        expired = f"if (!sessionStorage.getItem('was')) sessionStorage.setItem('ladestrom.key', '{server.keys['expired']}'); sessionStorage.setItem('was', '1')"
+        for path in ("/now", "/"):
+            page = visit(
+                server.url, path, before=lambda page: page.add_init_script(expired), allowed=("401", "Worker")
+            )
+            alert = page.get_by_role("alert").filter(has_text="does not accept the key")
+            expect(alert).to_be_visible()
+            expect(page.locator(".stream")).not_to_contain_text("trying again")
+            alert.get_by_role("button", name="Remove it").press("Enter")
+            expect(page.locator(".stream")).to_have_text("live")
+
+
+def test_a_key_that_is_revoked_while_the_page_is_open_is_named_as_such(tmp_path: Path, visit: Visit) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        keyed = f"sessionStorage.setItem('ladestrom.key', '{server.keys['stream']}')"
+        page = visit(server.url, "/", before=lambda page: page.add_init_script(keyed), allowed=("401",))
+        expect(page.locator(".stream")).to_have_text("live")
+        server.revoke("stream")
+        expect(page.get_by_role("alert").filter(has_text="does not accept the key")).to_be_visible()
+
+
+def test_a_server_that_is_down_is_waited_for_in_words(tmp_path: Path, visit: Visit) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        page = visit(server.url, "/now")
+        expect(page.locator(".stream")).to_have_text("live")
+        page.route("**/*.json", lambda route: route.abort("connectionrefused"))
+        page.get_by_role("link", name="Documentation").click()
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text("The server does not answer. This page tries again by itself.")
+        assert "Failed to fetch" not in page.content()
+        page.unroute("**/*.json")
+        expect(page.locator("#listStations")).to_be_visible()
+
+
+def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(tmp_path: Path, visit: Visit) -> None:
+    blocked = """for (const name of ["localStorage", "sessionStorage"])
+      Object.defineProperty(window, name, {get() { throw new DOMException("blocked", "SecurityError"); }});"""
+    with Serving(tmp_path, ANYONE) as server:
+        page = visit(server.url, "/now", before=lambda page: page.add_init_script(blocked))
+        expect(page.locator(".stream")).to_have_text("live")
+        page.get_by_label("Colours").select_option("dark")
+        assert page.locator("html").get_attribute("data-theme") == "dark"
 
 
 def test_chosen_colours_stay(tmp_path: Path, visit: Visit) -> None:

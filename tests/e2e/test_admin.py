@@ -15,12 +15,13 @@ from typing import Any, ClassVar, Final
 import httpx2
 import msgspec
 import pytest
+from tests.e2e.answering import Answering
 from tests.e2e.running import Running
 from tests.e2e.serving import Serving, now
 from tests.e2e.wire import Wire
 from tests.patience import DEADLINE_S, until
 
-from ladestrom import __version__
+from ladestrom import __version__, logs
 from ladestrom.cli import main
 from ladestrom.config import SETTINGS
 from ladestrom.core.access import GRANTS, Scope
@@ -28,6 +29,7 @@ from ladestrom.core.key_making import asked, self_made
 from ladestrom.edges.contract.protocols import PROTOCOLS
 from ladestrom.edges.contract.rows import Operation
 from ladestrom.errors import LogFailure
+from ladestrom.formats.administration import LogLine
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.roles.contracts import contract
 
@@ -295,6 +297,77 @@ def test_a_source_is_told_of_and_stops_and_goes_on_by_api_and_command(
         server.stop()
         server.start()
         assert far()["paused"]
+
+
+def test_a_source_is_asked_at_once_by_api_and_command(tmp_path: Path) -> None:
+    """And a line of the log says that it fails, once, and that it has recovered."""
+    hostile = b"<img src=x onerror=alert(1)> Authorization: Bearer word lst_0123456789_SECRET"
+    with Answering() as other, Serving(tmp_path) as server:
+        other.say(200, body=hostile)
+        source = SourceRecord(
+            name="far",
+            operator="alfa",
+            protocol="oicp-file",
+            address=f"{other.url}/status.json",
+            secret="word",
+            poll_s=86_400,
+            added_at=now(),
+            changed_at=now(),
+        )
+        server.write(lambda store: store.put_source(source))
+        server.in_step()
+
+        def far() -> dict[str, Any]:
+            return next(row for row in told(server, "/sources")["items"] if row["source"] == "far")
+
+        def transitions() -> list[str]:
+            wanted = {"a source fails", "a source has recovered"}
+            return [line["event"] for line in server.logged() if line["event"] in wanted]
+
+        until(lambda: far()["outages"] == 1, "it fails, and that was told of")
+        failing = far()
+        assert (failing["state"], failing["error"], failing["failing_since"] <= failing["error_at"]) == (
+            "failing",
+            "malformed_body",
+            True,
+        )
+        assert "JSON" in failing["error_detail"]
+        assert not {"word", "SECRET"} & set(ask(server, "/sources").text.replace('"', " ").split())
+        asked = len(other.requests)
+        answer = ask(server, "/sources/far/ask", method="POST")
+        assert (answer.status_code, answer.json()["state"]) == (200, "failing"), answer.text
+        assert len(other.requests) == asked + 1, "it was asked, once, before its time"
+        records = [{"EvseID": "NO*ALF*E1333*1", "EVSEStatus": "Available"}]
+        other.say(200, json={"EVSEStatuses": [{"OperatorID": "NO*ALF", "EVSEStatusRecord": records}]})
+        recovered = ask(server, "/sources/far/ask", method="POST").json()
+        assert (recovered["state"], recovered["failing_since"]) == ("fresh", None)
+        until(lambda: len(transitions()) == 2, "it was told of")
+        assert transitions() == ["a source fails", "a source has recovered"]
+        asked = len(other.requests)
+        assert main(["sources", "ask", "far", "--data", str(server.data)]) == 0
+        until(lambda: len(other.requests) > asked, "the command has it asked")
+        assert main(["sources", "ask", "nothing", "--data", str(server.data)]) != 0
+        pause_by_api(server, paused=True)
+        assert ask(server, "/sources/far/ask", method="POST").status_code == 409
+        assert main(["sources", "ask", "far", "--data", str(server.data)]) != 0
+        for name in ("nothing", "alfa%2Fplain"):
+            assert ask(server, f"/sources/{name}/ask", method="POST").status_code == 404
+        metrics = server.get("/metrics", key="admin").text
+        assert 'ladestrom_source_outages_total{protocol="oicp-file",source="far"} 1.0' in metrics
+
+
+def test_the_disk_and_the_last_lines_of_the_log_are_told(server: Serving) -> None:
+    until(lambda: told(server)["disk"] is not None, "the disk was looked at")
+    disk = told(server)["disk"]
+    assert 0 < disk["free_bytes"] < disk["total_bytes"]
+    line = LogLine("2026-11-22T08:00:00Z", "warning", "heard", {"said": UNFIT})
+    logs._RECENT.append(line)
+    assert told(server, "/log")["items"][0] == {
+        "at": line.at,
+        "level": "warning",
+        "event": "heard",
+        "values": {"said": "lst_***"},
+    }
 
 
 def test_who_pushes_is_told_of_and_cannot_be_paused(server: Serving) -> None:

@@ -50,6 +50,7 @@ CLOSED: Final = ("/api/v2/keys", "/api/v2/keys/self", "/api/v2/admin/server", "/
 NOT_READ: Final = (
     "/api/v2/admin",
     "/api/v2/keys",
+    "/api/v2/setup",
     "/dynamique",
     "/metrics",
     "/ocpi",

@@ -126,6 +126,7 @@ def test_the_matrix_has_a_row_for_every_path_and_a_column_for_every_key(server: 
 PUBLIC: Final = frozenset(
     {
         *VIEWS,
+        "/api/v2/setup",
         "/page/{digest}/{name}",
         "/favicon.ico",
         "/openapi.json",

@@ -185,7 +185,33 @@ def test_the_page_asks_for_its_own_settings_without_a_key(tmp_path: Path) -> Non
             "licence": "CC BY 4.0",
             "attribution": "NOBIL",
             "contact": "mail@example.org",
+            "local": True,
         }
+        for elsewhere in ({"X-Forwarded-For": "192.0.2.1"}, {"Host": "example.org"}):
+            assert not server.get("/api/v2/page", key=None, headers=elsewhere).json()["local"]
+
+
+def test_the_first_steps_are_told_on_the_machine_itself_only(tmp_path: Path) -> None:
+    with Serving(tmp_path) as server:
+        told = server.get("/api/v2/setup", key=None)
+        assert told.json() == {
+            "options": ["--data", str(server.data)],
+            "stations": 6,
+            "operators": 2,
+            "keys": len(server.keys),
+            "visitors": "key",
+        }
+        assert "access-control-allow-origin" not in told.headers
+        for header, value in (
+            ("X-Forwarded-For", "127.0.0.1"),
+            ("Forwarded", "for=127.0.0.1"),
+            ("Via", "1.1 proxy"),
+            ("X-Real-IP", "127.0.0.1"),
+            ("Host", "rebound.example"),
+            ("Host", "127.0.0.1.example"),
+        ):
+            refused = server.get("/api/v2/setup", key=None, headers={header: value})
+            assert (refused.status_code, str(server.data) in refused.text) == (404, False), header
         document = server.get("/openapi.json", key=None).json()
         assert {} not in document["paths"]["/api/v2/map"]["get"]["security"]
 

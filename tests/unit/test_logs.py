@@ -12,7 +12,17 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ladestrom.logs import NESTING_MAX, QUIET, REDACTED, SILENT, configure, redact, redacted_traceback
+from ladestrom.logs import (
+    NESTING_MAX,
+    QUIET,
+    RECENT_MAX,
+    REDACTED,
+    SILENT,
+    configure,
+    recent,
+    redact,
+    redacted_traceback,
+)
 
 CANARY = "lst_abc123_CanaryCanaryCanary"
 
@@ -290,3 +300,21 @@ def test_a_traceback_is_shown_without_keys() -> None:
     text = redacted_traceback(caught.value)
     assert text.startswith("Traceback")
     assert "Canary" not in text.splitlines()[-1]
+
+
+def test_the_last_lines_are_kept_without_secrets_and_within_bounds() -> None:
+    stream = io.StringIO()
+    configure(style="json", stream=stream)
+    log = structlog.get_logger("own")
+    for number in range(RECENT_MAX + 5):
+        log.info("counted", number=number)
+    log.warning("refused", token=CANARY, address=f"https://x/?key={CANARY}", long="x" * 9_999, nothing=None)
+    logging.getLogger("other").error("broken: %s\x1b[31m", CANARY)
+    log.debug("below the level that is written")
+    last, before, *rest = recent()
+    assert (last.level, last.event, last.values["logger"]) == ("error", "broken: lst_***\\x1b[31m", "other")
+    assert (before.level, before.values["token"], len(before.values["long"])) == ("warning", REDACTED, 2_000)
+    assert "nothing" not in before.values
+    assert CANARY not in repr(recent())
+    assert (len(rest), rest[0].values["number"], rest[-1].values["number"]) == (198, "204", "7")
+    assert rest[0].at == lines(stream)[-3]["timestamp"]

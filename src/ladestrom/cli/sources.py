@@ -23,7 +23,7 @@ from ladestrom.cli.program import typed
 from ladestrom.cli.source_status import source_statuses
 from ladestrom.cli.store import duration_s, now, print_table, reading, shown, shown_duration, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
-from ladestrom.errors import BadRequest, InvalidSetting, LadestromError, NotFound
+from ladestrom.errors import BadRequest, Conflict, InvalidSetting, LadestromError, NotFound
 from ladestrom.model import Operator
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.quoting import cause, quoted
@@ -217,6 +217,20 @@ def resume(name: str, /, *, where: Where = NOT_GIVEN) -> None:
 
 
 @app.command
+def ask(name: str, /, *, where: Where = NOT_GIVEN) -> None:
+    """Make a running server poll a source within a few seconds, or connect to it again.
+
+    `ladestrom sources list` then shows whether it succeeded.
+
+    Args:
+        name: Name of the source.
+        where: Options of every command.
+    """
+    asyncio.run(_ask(where, name))
+    print(f"asked for {name}")
+
+
+@app.command
 def remove(name: str, /, *, where: Where = NOT_GIVEN) -> None:
     """Remove a source and its unreadable deliveries. EVSEs whose status it reported last become UNKNOWN.
 
@@ -398,6 +412,17 @@ async def _put(where: Where, source: SourceRecord) -> bool:
 async def _sources(where: Where) -> list[SourceRecord]:
     async with reading(where) as store:
         return list(await store.sources())
+
+
+async def _ask(where: Where, name: str) -> None:
+    async with writing(where) as store:
+        source = next((each for each in await store.sources() if each.name == name), None)
+        if source is None:
+            raise NotFound(f"there is no source {quoted(name)}; `ladestrom sources list` shows the names")
+        if source.paused_at is not None:
+            raise Conflict(f"{name} is paused; resume it with `ladestrom sources resume {name}`")
+        # A server starts what was changed anew, and asks at once; what it remembers of it stays.
+        await store.put_source(msgspec.structs.replace(source, changed_at=max(now(), source.changed_at + 1)))
 
 
 async def _change(where: Where, verb: str, *arguments: Any) -> None:  # noqa: ANN401 - as the store takes them

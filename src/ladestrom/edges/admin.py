@@ -24,6 +24,9 @@ from ladestrom.errors import NotFound
 from ladestrom.formats.administration import (
     BoardState,
     ConsumersState,
+    DiskState,
+    LogLine,
+    LogLines,
     LogState,
     OutputList,
     OutputState,
@@ -104,6 +107,11 @@ class AdminServices(msgspec.Struct, frozen=True, kw_only=True):
     sources: Callable[[], list[ToldSource]]
     pause: Callable[[str, bool], Awaitable[None]]
     """Stops the source of this name, or lets it go on; raises NotFound."""
+    ask: Callable[[str], Awaitable[None]]
+    """Asks the source of this name at once; raises NotFound and Conflict."""
+    disk: Callable[[], DiskState | None]
+    lines: Callable[[], list[LogLine]]
+    """The last lines of the server log, the newest first; nothing secret."""
     quarantine: Quarantine
     reasons: Callable[[], dict[str, str]]
     """Why the server is not ready, by check."""
@@ -148,6 +156,7 @@ def _process(services: AdminServices) -> list[HTTPRouteHandler]:
                     checkpoint_seq=own.checkpoint_seq(),
                 ),
                 store=StoreState(own.store, own.revision()),
+                disk=services.disk(),
                 board=BoardState(len(broadcast.view.directory.stations), services.writer.evses),
                 consumers=ConsumersState(
                     broadcast.consumers,
@@ -172,7 +181,13 @@ def _process(services: AdminServices) -> list[HTTPRouteHandler]:
         tallies = sorted(services.documents.tallies.items())
         return _answer(OutputList([_output(name, tally, now) for name, tally in tallies]))
 
-    return [process, settings, outputs]
+    @get("/api/v2/admin/log", sync_to_thread=False)
+    def lines(request: AnyRequest) -> Response[bytes]:
+        """The last lines of the server log."""
+        _admit(services, request)
+        return json_answer(without_keys(msgspec.json.encode(LogLines(services.lines()))))
+
+    return [process, settings, outputs, lines]
 
 
 def _output(name: str, tally: Tally, now: Millis) -> OutputState:
@@ -191,20 +206,24 @@ def _output(name: str, tally: Tally, now: Millis) -> OutputState:
 
 
 def _sources(services: AdminServices) -> list[HTTPRouteHandler]:
+    def told(name: str) -> Response[bytes]:
+        for source in services.sources():
+            if source.source == name:
+                # What is said of an error may quote what was sent.
+                return json_answer(without_keys(msgspec.json.encode(source)))
+        raise NotFound(f"there is no source {quoted(name, 100)} any more")
+
     async def turned(request: AnyRequest, name: str, *, paused: bool) -> Response[bytes]:
         by = services.door.credential(request.headers, Scope.ADMIN)
         await services.pause(name, paused)
         logger.info("a source was paused" if paused else "a source was resumed", source=name, by=by.key_id)
-        for source in services.sources():
-            if source.source == name:
-                return _answer(source)
-        raise NotFound(f"there is no source {quoted(name, 100)} any more")
+        return told(name)
 
     @get("/api/v2/admin/sources", sync_to_thread=False)
     def sources(request: AnyRequest) -> Response[bytes]:
         """Every source, how it does and how it is set up."""
         _admit(services, request)
-        return _answer(ToldSources(services.sources()))
+        return json_answer(without_keys(msgspec.json.encode(ToldSources(services.sources()))))
 
     @post("/api/v2/admin/sources/{name:str}/pause", status_code=200)
     async def pause(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
@@ -216,7 +235,15 @@ def _sources(services: AdminServices) -> list[HTTPRouteHandler]:
         """Lets a paused source go on."""
         return await turned(request, name, paused=False)
 
-    return [sources, pause, resume]
+    @post("/api/v2/admin/sources/{name:str}/ask", status_code=200)
+    async def ask(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+        """Asks a source at once."""
+        by = services.door.credential(request.headers, Scope.ADMIN)
+        logger.info("a source is asked now", source=name, by=by.key_id)
+        await services.ask(name)
+        return told(name)
+
+    return [sources, pause, resume, ask]
 
 
 def _quarantine(services: AdminServices) -> list[HTTPRouteHandler]:

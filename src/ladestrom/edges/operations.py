@@ -293,6 +293,9 @@ def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:
     failures = CounterMetricFamily(
         "ladestrom_source_failures", "Attempts and deliveries that failed", labels=[*labels, "code"]
     )
+    outages = CounterMetricFamily(
+        "ladestrom_source_outages", "Times that a source began to fail", labels=labels
+    )
     refused = CounterMetricFamily("ladestrom_source_refused", "Items refused", labels=[*labels, "reason"])
     counters = {
         name: CounterMetricFamily(f"ladestrom_source_{name}", text, labels=labels)
@@ -308,6 +311,7 @@ def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:
     instants = {
         name: GaugeMetricFamily(f"ladestrom_source_{name}_timestamp_seconds", text, labels=labels)
         for name, text in (
+            ("failing_since", "Since when a source fails; none while it does not"),
             ("last_heard", "When a source last delivered, or said that there is nothing new"),
             ("certificate_expires", "Until when the certificate is good that a source shows"),
             ("own_certificate_expires", "Until when the certificate is good that a source is shown"),
@@ -316,6 +320,7 @@ def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:
     for each in sources:
         own = [each.source, each.protocol]
         state.add_metric([*own, each.state], 1)
+        outages.add_metric(own, each.outages)
         delay.add_metric(own, _cumulated(each.delay), each.delay.sum_s)
         for code, count in each.failures.items():
             failures.add_metric([*own, code], count)
@@ -324,10 +329,10 @@ def _sources(sources: Sequence[SourceFreshness]) -> Iterator[Metric]:
         for name, counter in counters.items():
             counter.add_metric(own, getattr(each, name))
         for name, gauge in instants.items():
-            at = getattr(each, f"{name}_at")
+            at = getattr(each, name if name == "failing_since" else f"{name}_at")
             if at is not None:
                 gauge.add_metric(own, datetime.fromisoformat(at).timestamp())
-    yield from (state, delay, failures, refused, *counters.values(), *instants.values())
+    yield from (state, delay, failures, outages, refused, *counters.values(), *instants.values())
 
 
 def _cumulated(delay: DelayHistogram) -> list[tuple[str, float]]:

@@ -25,6 +25,14 @@ class LogState(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_seq: int
 
 
+class DiskState(msgspec.Struct, frozen=True):
+    """The file system of the data directory."""
+
+    total_bytes: int
+    free_bytes: int
+    """What the server may still write."""
+
+
 class StoreState(msgspec.Struct, frozen=True):
     """The store as the server knows it."""
 
@@ -61,6 +69,8 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     log: LogState
     store: StoreState
+    disk: DiskState | None
+    """None where nothing is known of it yet."""
     board: BoardState
     consumers: ConsumersState
 
@@ -113,12 +123,32 @@ class ToldSource(SourceFreshness, frozen=True, kw_only=True):
     operator: str
     address: str
     paused: bool
+    error_detail: str
+    """The last error in words; empty where there was none."""
+    delay_minutes: list[float | None]
+    """Mean delay in seconds of each of the last 60 minutes, the oldest first; None where nothing changed."""
 
 
 class ToldSources(msgspec.Struct, frozen=True):
     """All sources, by name."""
 
     items: list[ToldSource]
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of what the server logged, without secrets."""
+
+    at: str
+    level: str
+    event: str
+    values: dict[str, str]
+    """What it says beside, as text."""
+
+
+class LogLines(msgspec.Struct, frozen=True):
+    """The last lines, the newest first."""
+
+    items: list[LogLine]
 
 
 class Unread(msgspec.Struct, frozen=True, kw_only=True):

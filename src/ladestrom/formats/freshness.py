@@ -46,6 +46,10 @@ class SourceFreshness(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     """Code of the last error, where the last attempt or delivery failed."""
     error_at: str | None
+    failing_since: str | None
+    """None where it does not fail."""
+    outages: int
+    """How often it began to fail."""
     delay: DelayHistogram
     late: int
     late_share: float | None

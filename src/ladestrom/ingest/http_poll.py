@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -165,6 +165,28 @@ class Poller:
         self._memory: Memory = source.memory
         self._pace = Pace(interval_s * 1000, services.limits.pace, services.steady(), services.chance())
         self._answered: Answered | None = None
+        self._wanted = asyncio.Event()
+        """Set when somebody wants it to be asked at once."""
+        self._ended: asyncio.Future[None] | None = None
+        """Of the round that is under way, or else of the next."""
+        self._is_asking = False
+
+    async def ask(self) -> None:
+        """Asks at once, whatever the schedule says; returns when that round has ended. One that is under way
+        counts.
+        """
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+        if not self._is_asking:
+            self._wanted.set()
+        await asyncio.shield(self._ended)
+
+    async def _rest(self, seconds: float) -> None:
+        """Until then, or until somebody wants it to be asked."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
+        self._wanted.clear()
 
     async def run(self) -> None:
         """Asks, round after round, until cancelled."""
@@ -174,9 +196,10 @@ class Poller:
             files = _stamps(self.source)
             self._show()
             while True:
-                await asyncio.sleep(max(0.0, (pace.next_at - steady()) / 1000))
+                await self._rest(max(0.0, (pace.next_at - steady()) / 1000))
                 began_at = steady()
                 pace.begin()
+                self._is_asking = True
                 self._show()
                 if fetcher is None or _stamps(self.source) != files:
                     # Certificates are renewed while we run.
@@ -190,6 +213,10 @@ class Poller:
                     outcome, wait_s = await self._attempt(fetcher)
                 pace.end(outcome, began_at, steady(), self._services.chance(), wait_s)
                 self._show()
+                self._is_asking = False
+                if self._ended is not None:
+                    self._ended.set_result(None)
+                    self._ended = None
 
     async def _attempt(self, fetcher: Fetcher) -> tuple[Outcome, float]:
         try:

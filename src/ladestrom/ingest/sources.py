@@ -17,7 +17,14 @@ import structlog
 
 from ladestrom import protocols, tasks
 from ladestrom.clocks import steady
-from ladestrom.errors import BadRequest, InvalidPosition, InvalidSetting, LadestromError
+from ladestrom.errors import (
+    BadRequest,
+    Conflict,
+    InvalidPosition,
+    InvalidSetting,
+    LadestromError,
+    NotFound,
+)
 from ladestrom.formats.administration import ToldSource
 from ladestrom.ingest.extensions import Table
 from ladestrom.ingest.http_poll import (
@@ -54,6 +61,8 @@ SOURCE_ITEMS_MAX: Final = 1_000_000
 """Of one message of a source that we ask or follow; its bytes are limited before."""
 LOGGED: Final = "logged"
 """Name in a source's memory of our own log's position when it was written; no protocol uses it."""
+ASKED_S_MAX: Final = 10.0
+"""How long somebody waits for what a source answers who had it asked at once; the round goes on."""
 POLL_S_MIN: Final = 1
 POLL_S_MAX: Final = 7 * 86_400
 
@@ -246,6 +255,29 @@ class SourceTasks:
         for task in self._given_up:
             task.cancel()
 
+    async def ask(self, name: str) -> None:
+        """Asks a source at once, or connects to it; returns when the answer was taken, or is long in coming.
+
+        Raises:
+            NotFound: no source that is asked or followed has this name.
+            Conflict: it is paused.
+        """
+        source, running = self._known.get(name), self._running.get(name)
+        if source is None:
+            raise NotFound(f"there is no source {quoted(name, 100)} that is polled or followed")
+        if source.paused_at is not None:
+            raise Conflict(f"the source {quoted(name, 100)} is paused; resume it first")
+        if running is not None and isinstance(running.shell, Poller):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASKED_S_MAX):
+                    await running.shell.ask()
+            return
+        if running is not None and not running.shell.health.connected:
+            async with self._stopping:
+                if self._running.get(name) is running:
+                    await self._stop(name, give_up=False)
+        self.start()
+
     async def take_again(self) -> int:
         """Takes the deliveries that were handed over out of the quarantine; says how many."""
         supervision = self._services.intake.supervision
@@ -269,16 +301,18 @@ class SourceTasks:
 
     def told(self) -> list[ToldSource]:
         """Every source, those that push too: how it does, and how it is set up. By name."""
-        supervision = self._services.intake.supervision
+        supervision, now = self._services.intake.supervision, self._services.clock()
         rows = []
         for freshness in supervision.freshness():
-            source = self._known.get(freshness.source)
+            source, health = self._known.get(freshness.source), supervision.sources[freshness.source]
             rows.append(
                 ToldSource(
                     **msgspec.structs.asdict(freshness),
-                    operator=supervision.sources[freshness.source].identity.operator,
+                    operator=health.identity.operator,
                     address="" if source is None else _without_query(source.address),
                     paused=source is not None and source.paused_at is not None,
+                    error_detail=_without_secret(health.last_error, source),
+                    delay_minutes=[] if health.trend is None else health.trend.means_s(now),
                 )
             )
         return rows
@@ -304,6 +338,12 @@ class SourceTasks:
             await services.intake.take(operator, delivery, identity=identity, arrival=arrival)
             for delivery in deliveries
         ]
+
+
+def _without_secret(text: str, source: SourceRecord | None) -> str:
+    """What a source is asked with may come back in its answer."""
+    secret = None if source is None else source.secret
+    return text.replace(secret, "***") if secret else text
 
 
 def _without_query(address: str) -> str:

@@ -1,6 +1,7 @@
 """What is known of every source: when it delivered, how late, what was refused, and what is wrong with it.
 
-Knows counts, instants and states. Must not know how a source is reached, nor what it said.
+A source that begins to fail and one that has recovered are each told of once (`Supervision.look`). Knows
+counts, instants and states. Must not know how a source is reached, nor what it said.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ logger = structlog.get_logger(__name__)
 DELAY_BUCKETS_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3_600, 86_400)
 """Upper bounds of the histogram; what is above the last one has a place of its own."""
 _DELAY_BUCKETS_MS: Final = tuple(bound_s * 1000 for bound_s in DELAY_BUCKETS_S)
+MINUTE_MS: Final = 60_000
 LATE_S: Final = 60
 """Regulation (EU) 2025/655, annex: a change is public within one minute."""
-ERROR_CHARACTERS_MAX: Final = 300
+ERROR_CHARACTERS_MAX: Final = 1_000
+"""Of the last error of a source, which whoever runs the server reads as a whole."""
+TREND_MINUTES: Final = 60
+"""For which the delay of each source is kept minute by minute."""
 ITEMS_PER_LOOK: Final = 1_000
 """Of a delivery, gone through between two looks at how long the loop was taken: some 0.5 ms."""
 WRITES_WAITING_MAX: Final = 32
@@ -83,6 +88,10 @@ class State(StrEnum):
     FRESH = "fresh"
 
 
+FAILING: Final = frozenset({State.FAILING, State.RESTING, State.LOST, State.SILENT})
+"""States in which nothing comes of a source that should deliver."""
+
+
 class SourceIdentity(msgspec.Struct, frozen=True):
     """A source by its name. One that pushes has no name of its own: it is its operator and protocol."""
 
@@ -96,6 +105,39 @@ class SourceIdentity(msgspec.Struct, frozen=True):
     def push(operator: str, protocol: str) -> SourceIdentity:
         """An operator that sends in a protocol."""
         return SourceIdentity(f"{operator}/{protocol}", operator, protocol, Kind.PUSH)
+
+
+class Trend:
+    """How late changes were in each of the last minutes."""
+
+    __slots__ = ("_counts", "_minute", "_sums_ms")
+
+    def __init__(self) -> None:
+        self._counts = [0] * TREND_MINUTES
+        self._sums_ms = [0] * TREND_MINUTES
+        self._minute = 0
+
+    def add(self, count: int, sum_ms: int, now: Millis) -> None:
+        """So many changes were so late together."""
+        self._turn(now)
+        slot = self._minute % TREND_MINUTES
+        self._counts[slot] += count
+        self._sums_ms[slot] += sum_ms
+
+    def means_s(self, now: Millis) -> list[float | None]:
+        """The mean of each minute, the oldest first, the running one last; None where nothing changed."""
+        self._turn(now)
+        slots = [
+            minute % TREND_MINUTES for minute in range(self._minute + 1, self._minute + 1 + TREND_MINUTES)
+        ]
+        counts, sums = self._counts, self._sums_ms
+        return [round(sums[slot] / counts[slot] / 1000, 3) if counts[slot] else None for slot in slots]
+
+    def _turn(self, now: Millis) -> None:
+        minute = max(now // MINUTE_MS, self._minute)
+        for passed in range(max(self._minute, minute - TREND_MINUTES) + 1, minute + 1):
+            self._counts[passed % TREND_MINUTES] = self._sums_ms[passed % TREND_MINUTES] = 0
+        self._minute = minute
 
 
 class Health:
@@ -131,6 +173,14 @@ class Health:
         self.last_error_code = ""
         self.last_error_at: Millis | None = None
         self.failed_last = False
+        self.failed_since: Millis | None = None
+        """When the first of its failures was since it was well."""
+        self.told: State | None = None
+        """The state in which it fails, once that was told of; None while it does not."""
+        self.outages = 0
+        """How often it began to fail."""
+        self.trend: Trend | None = None
+        """None while nothing of it changed."""
         self.paused = False
         self.connected: bool | None = None
         """Of sources that are followed: whether the connection stands and is in step."""
@@ -158,6 +208,11 @@ class Health:
         }
         return next((state for state in State if holds.get(state)), State.FRESH)
 
+    def well(self) -> None:
+        """It delivered, or said that there is nothing new."""
+        self.failed_last = False
+        self.failed_since = None
+
     def publish(self, observed: Sequence[Millis], receipt: Receipt) -> None:
         """Counts how late changes were that were observed then."""
         received_at, delays = receipt.received_at, self.delays
@@ -168,6 +223,9 @@ class Health:
             if delay_ms > 0:
                 sum_ms += delay_ms
         self.delay_sum_s += sum_ms / 1000
+        if observed:
+            self.trend = self.trend or Trend()
+            self.trend.add(len(observed), sum_ms, received_at)
         self.published += len(observed)
         late_before = receipt.durable_at - LATE_S * 1000
         if observed and min(observed) < late_before:
@@ -217,8 +275,41 @@ class Supervision:
 
     def state(self, health: Health) -> State:
         """A source in one word, now."""
-        stale_after_s = self._stale_after_s.get(health.identity.operator, self._stale_after_default_s)
-        return health.state(self._steady(), stale_after_s)
+        return health.state(self._steady(), self._stale_after(health))
+
+    def _stale_after(self, health: Health) -> int:
+        return self._stale_after_s.get(health.identity.operator, self._stale_after_default_s)
+
+    def failing_since(self, health: Health, state: State) -> Millis | None:
+        """Since when a source that is in this state fails; None where it does not."""
+        if state not in FAILING:
+            return None
+        if state is State.SILENT and health.last_heard_at is not None:
+            return health.last_heard_at + self._stale_after(health) * 1000
+        return health.failed_since or health.last_heard_at
+
+    async def look(self) -> None:
+        """Logs which sources began to fail since the last look, and which have recovered.
+
+        What fails and recovers between two looks is not told of: a source may do so with each delivery.
+        """
+        turns = Turns()
+        for health in list(self.sources.values()):
+            self._tell(health, self.state(health))
+            await turns.rest()
+
+    def _tell(self, health: Health, state: State) -> None:
+        identity = health.identity
+        words = {"source": identity.name, "operator": identity.operator, "protocol": identity.protocol}
+        fails = state in FAILING
+        if fails and health.told is None:
+            health.outages += 1
+            error = "nothing was heard" if state is State.SILENT else health.last_error
+            since = instant(self.failing_since(health, state))
+            logger.warning("a source fails", **words, state=state.value, since=since, error=error)
+        elif not fails and health.told is not None and state is not State.PAUSED:
+            logger.info("a source has recovered", **words)
+        health.told = state if fails else None
 
     def freshness(self, operator: str | None = None) -> list[SourceFreshness]:
         """All sources, or an operator's, by name."""
@@ -252,6 +343,8 @@ class Supervision:
             failures=dict(sorted(health.failures.items())),
             error=health.last_error_code if health.failed_last else None,
             error_at=instant(health.last_error_at),
+            failing_since=instant(self.failing_since(health, state)),
+            outages=health.outages,
             delay=DelayHistogram(DELAY_BUCKETS_S, tuple(health.delays), round(health.delay_sum_s, 3)),
             late=health.late,
             late_share=share(health.late, health.published),
@@ -274,7 +367,7 @@ class Supervision:
         health.unmapped += delivery.unmapped
         health.last_delivery_at = health.last_heard_at = now
         health.heard = self._steady()
-        health.failed_last = False
+        health.well()
         turns = Turns()
         for some in parts(receipt.refused, ITEMS_PER_LOOK):
             health.refused.update(refusal.reason.value for refusal in some)
@@ -287,7 +380,7 @@ class Supervision:
         """It is there, with something new or without."""
         health.last_heard_at = self._clock()
         health.heard = self._steady()
-        health.failed_last = False
+        health.well()
 
     def failed(self, health: Health, error: LadestromError) -> None:
         """An attempt to get something, or a delivery, came to nothing."""
@@ -297,6 +390,8 @@ class Supervision:
         """Likewise, in words."""
         health.failures[code] += 1
         health.failed_last = True
+        if health.failed_since is None:
+            health.failed_since = self._clock()
         health.last_error = text[:ERROR_CHARACTERS_MAX]
         health.last_error_code = code
         health.last_error_at = self._clock()

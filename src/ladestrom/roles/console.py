@@ -6,15 +6,17 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 from litestar.types import ControllerRouterHandler
 
-from ladestrom import process
+from ladestrom import logs, process
 from ladestrom.backends import table
 from ladestrom.clocks import steady
 from ladestrom.config import shown
 from ladestrom.edges import admin, keys, operators, own
 from ladestrom.errors import LadestromError
+from ladestrom.formats.administration import ToldSource
 from ladestrom.formats.wire import instant
 from ladestrom.housekeeping import Chore
 from ladestrom.ingest.quarantine_api import QuarantineApi
@@ -130,11 +132,21 @@ class Console:
                 memory_bytes=process.memory_bytes,
             ),
             settings=lambda: shown(context.settings, context.origins),
-            sources=self._ingest.sources.told,
+            sources=self._sources,
             pause=self._pause_source,
+            ask=self._ingest.sources.ask,
+            disk=lambda: self._front.watch.disk,
+            lines=logs.recent,
             quarantine=QuarantineApi(limits.quarantine(context.settings), self._ingest.sources),
             reasons=self._front.watch.readiness.reasons,
         )
+
+    def _sources(self) -> list[ToldSource]:
+        """Every source; what its errors say is as it would be logged."""
+        return [
+            msgspec.structs.replace(each, error_detail=logs.redact(each.error_detail))
+            for each in self._ingest.sources.told()
+        ]
 
     async def _pause_source(self, name: str, paused: bool) -> None:
         now = clock()

@@ -5,12 +5,13 @@ contracts, the page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from litestar.types import ControllerRouterHandler
 
 from ladestrom import __version__
-from ladestrom.edges import error_pages, operations, page
+from ladestrom.edges import error_pages, operations, page, setup
 from ladestrom.edges.contract import edge as contracts
 from ladestrom.housekeeping import Chore
 from ladestrom.ports.log import Followed
@@ -18,7 +19,7 @@ from ladestrom.ports.stores import Store
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.reader import Reader
-from ladestrom.watch import LOOK_S, Watch
+from ladestrom.watch import DISK_S, LOOK_S, Watch
 
 TOUCH_S: Final = 30.0
 
@@ -46,6 +47,7 @@ class Front:
             *operations.handlers(self.metrics, self.watch.readiness, context.door),
             *contracts.handlers(self._documents),
             *error_pages.handlers(),
+            *setup.handlers(self._setup),
             *page.handlers(context.settings.page.tiles, self._about),
         ]
 
@@ -72,12 +74,27 @@ class Front:
             contact=own.contact,
         )
 
+    def _setup(self) -> setup.SetupState:
+        """How far the first steps are."""
+        context = self._context
+        files = {origin.where for origin in context.origins.values() if origin.kind == "file"}
+        options = [("--config", str(Path(file).resolve())) for file in sorted(files)]
+        options.append(("--data", str(context.data.resolve())))
+        return setup.SetupState(
+            options=tuple(part for option in options for part in option),
+            stations=len(self.reader.view.directory.stations),
+            operators=len(context.operators),
+            keys=len(context.door.keyring),
+            visitors=context.settings.page.visitors,
+        )
+
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""
         return (
             Chore(TOUCH_S, self.touch),
             Chore(LOOK_S, self.watch.ask_store),
             Chore(LOOK_S, self.watch.look),
+            Chore(DISK_S, self.watch.look_at_disk),
         )
 
     async def touch(self) -> None:

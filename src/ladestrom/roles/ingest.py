@@ -33,6 +33,8 @@ from ladestrom.transports.serving import Route, Services
 SOURCES_S: Final = 2.0
 """How old what the command line shows of sources may be."""
 AGAIN_S: Final = 1.0
+LOOK_S: Final = 1.0
+"""Between two looks at which sources began to fail."""
 
 
 class Ingest:
@@ -164,7 +166,11 @@ class Ingest:
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""
-        return (Chore(SOURCES_S, self._note_sources), Chore(AGAIN_S, self._take_again))
+        return (
+            Chore(SOURCES_S, self._note_sources),
+            Chore(AGAIN_S, self._take_again),
+            Chore(LOOK_S, self.supervision.look),
+        )
 
     async def _note_sources(self) -> None:
         told = self.supervision.statuses()

@@ -157,11 +157,43 @@ async def test_a_clock_that_is_set_during_a_round_neither_hastens_nor_delays_the
             raise asyncio.CancelledError
 
     monkeypatch.setattr(made, "_attempt", attempt)
-    monkeypatch.setattr("ladestrom.ingest.http_poll.asyncio.sleep", sleep)
+    monkeypatch.setattr(made, "_rest", sleep)
     with pytest.raises(asyncio.CancelledError):
         await made.run()
     assert slept[1] == 60
     assert made.health.next_at == NOW + by_ms + 60_000, "what people are told is by the clock"
+
+
+async def test_who_wants_it_to_be_asked_waits_for_that_round_whatever_the_schedule_says(
+    services: SourceServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = poller(services, pulling(lambda _: told()))
+    made._pace.next_at = NOW + 3_600_000
+    rounds = 0
+    goes_on = asyncio.Event()
+
+    async def attempt(_: object) -> tuple[Outcome, float]:
+        nonlocal rounds
+        rounds += 1
+        await goes_on.wait()
+        return Outcome.WELL, 0.0
+
+    monkeypatch.setattr(made, "_attempt", attempt)
+    running = asyncio.create_task(made.run())
+    asked = [asyncio.create_task(made.ask()) for _ in range(2)]
+    await eventually(lambda: rounds == 1)
+    asked.append(asyncio.create_task(made.ask()))
+    assert not any(each.done() for each in asked)
+    goes_on.set()
+    await asyncio.gather(*asked)
+    assert rounds == 1, "the round that was under way is the one"
+    running.cancel()
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not holds():
+            await asyncio.sleep(0)
 
 
 async def fails(made: Poller, fetcher: Any) -> Failed:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 from tests.building import NOW, make_operator, make_report, make_station
 
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import BadRequest, MalformedBody, NotReady
+from ladestrom.formats.wire import instant
 from ladestrom.ingest.extensions import OURS
 from ladestrom.ingest.http_poll import SourceLimits
 from ladestrom.ingest.intake import PART_REPORTS_MAX, Intake
 from ladestrom.ingest.quarantine import Kept, Quarantine
 from ladestrom.ingest.sources import read_again
-from ladestrom.ingest.supervision import DELAY_BUCKETS_S, Health, Kind, SourceIdentity, State, Supervision
+from ladestrom.ingest.supervision import (
+    DELAY_BUCKETS_S,
+    Health,
+    Kind,
+    SourceIdentity,
+    State,
+    Supervision,
+    Trend,
+)
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.outbound.breaker import Breaker
 from ladestrom.protocols.delivery import Delivery
@@ -47,6 +59,14 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def log() -> Iterator[LogCapture]:
+    processors, captured = structlog.get_config()["processors"], LogCapture()
+    structlog.configure(processors=[captured])
+    yield captured
+    structlog.configure(processors=processors)
 
 
 @pytest.fixture
@@ -139,6 +159,55 @@ def test_a_stream_that_is_in_step_is_not_silent_however_quiet(supervision: Super
     health.connected = True
     clock.now += 10**9
     assert supervision.state(health) is State.FRESH
+
+
+def test_a_source_that_begins_to_fail_and_one_that_has_recovered_are_told_of_once(
+    supervision: Supervision, clock: Clock, log: LogCapture
+) -> None:
+    supervision.set_operators([make_operator("abc", stale_after_s=100)], 86_400)
+    health = supervision.health(PULL)
+
+    def look() -> list[tuple[str, str]]:
+        log.entries.clear()
+        asyncio.run(supervision.look())
+        return [(line["event"], line.get("error", "")) for line in log.entries]
+
+    def told() -> tuple[str | None, int]:
+        (found,) = supervision.freshness()
+        return found.failing_since, found.outages
+
+    assert look() == []
+    supervision.failed(health, NotReady("no"))
+    clock.now += 5 * S
+    supervision.failed(health, NotReady("still no"))
+    assert look() == [("a source fails", "still no")]
+    assert told() == (instant(NOW), 1), "since the first failure"
+    supervision.failed(health, NotReady("no again"))
+    health.breaker = Breaker.OPEN
+    assert look() == [], "each further try is not told of"
+    health.breaker = Breaker.CLOSED
+    supervision.heard(health)
+    assert look() == [("a source has recovered", "")]
+    assert (look(), told()) == ([], (None, 1))
+    heard_at = clock.now
+    clock.now += 101 * S
+    assert look() == [("a source fails", "nothing was heard")]
+    assert told() == (instant(heard_at + 100 * S), 2), "since it was to be heard"
+    health.paused = True
+    assert (look(), told()[0]) == ([], None), "who is paused neither fails nor has recovered"
+
+
+def test_delays_are_kept_minute_by_minute_for_an_hour() -> None:
+    trend, full = Trend(), NOW // 60_000 * 60_000
+    trend.add(2, 6_000, full)
+    trend.add(1, 500, full + 30 * S)
+    trend.add(1, 9_000, full + 3 * 60 * S)
+    shown = trend.means_s(full + 3 * 60 * S)
+    assert (len(shown), shown[-4:]) == (60, [2.167, None, None, 9.0])
+    assert trend.means_s(full + 62 * 60 * S)[:2] == [9.0, None]
+    assert set(trend.means_s(full + 500 * 60 * S)) == {None}
+    trend.add(1, 1_000, full)
+    assert trend.means_s(full)[-1] == 1.0, "a clock that was set back counts into the running minute"
 
 
 def test_sources_that_are_set_up_no_more_are_forgotten_and_those_that_push_are_not(

@@ -18,10 +18,14 @@ from ladestrom.edges.contract.schemas import reference
 from ladestrom.edges.contract.served import ASYNCAPI_TYPE, JSON, OPENAPI_TYPE
 from ladestrom.edges.contract.words import Word
 from ladestrom.edges.page import PageInfo
+from ladestrom.edges.setup import SETUP_PATH, SetupState
 from ladestrom.errors import NotAllowed
 from ladestrom.formats.administration import (
     BoardState,
     ConsumersState,
+    DiskState,
+    LogLine,
+    LogLines,
     LogState,
     OutputList,
     OutputState,
@@ -64,12 +68,15 @@ _PAGE: Final = PageInfo(
     licence="CC BY 4.0",
     attribution="NOBIL",
     contact="charging@example.org",
+    local=False,
 )
 _TOLD_SOURCE: Final = ToldSource(
     **msgspec.structs.asdict(SOURCE),
     operator="fjordlys",
     address="https://example.org/status.xml",
     paused=False,
+    error_detail="the answer is not XML: syntax error at line 1",
+    delay_minutes=[*[None] * 57, 4.2, 3.9, None],
 )
 _UNREAD: Final = Unread(
     id="1795341600000-000-1a2b3c4d",
@@ -79,6 +86,12 @@ _UNREAD: Final = Unread(
     bytes=812,
     code="malformed_body",
     detail="the XML ends within an element",
+)
+_LINE: Final = LogLine(
+    "2026-11-22T08:00:00.000000Z",
+    "warning",
+    "a source fails",
+    {"source": "fjordlys", "state": "failing", "error": "the source answered 503"},
 )
 _OUTPUT: Final = OutputState(
     output="irve_dynamique",
@@ -111,6 +124,16 @@ OPERATIONS: Final = (
         scope=None,
         answer=reference("PageInfo"),
         refusals=("invalid_filter",),
+    ),
+    Operation(
+        path=SETUP_PATH,
+        id="getSetup",
+        tag=OPERATION,
+        summary="How far the first steps of a new server are",
+        description="Answered on the server's own machine only, without a proxy in between.",
+        scope=None,
+        answer=reference("SetupState"),
+        refusals=("invalid_filter", "not_found"),
     ),
     Operation(
         **ADMIN,
@@ -168,6 +191,28 @@ OPERATIONS: Final = (
         parameters=("sourcePath",),
         answer=reference("ToldSource"),
         refusals=("not_found", "not_ready"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/sources/{name}/ask",
+        method="post",
+        id="askSource",
+        summary="Asks a source at once, or connects to it again",
+        description=(
+            "Answers once the source's answer was taken or refused, or after ten seconds. What failed is in "
+            "`error` and `error_detail` then."
+        ),
+        parameters=("sourcePath",),
+        answer=reference("ToldSource"),
+        refusals=("not_found", "conflict"),
+    ),
+    Operation(
+        **ADMIN,
+        path="/api/v2/admin/log",
+        id="listLogLines",
+        summary="The last 200 lines of the server log, the newest first",
+        description="Keys, passwords and tokens are `***`, as in the log itself.",
+        answer=reference("LogLines"),
     ),
     Operation(
         **ADMIN,
@@ -275,6 +320,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
 }
 SAMPLES: Final = (
     _PAGE,
+    SetupState(("--data", "/var/lib/ladestrom"), 0, 0, 0, "key"),
     ServerState(
         version=__version__,
         started_at="2026-11-22T08:00:00.000Z",
@@ -293,6 +339,7 @@ SAMPLES: Final = (
             checkpoint_seq=400,
         ),
         store=StoreState("ladestrom-data/store.db", 12),
+        disk=DiskState(64_000_000_000, 41_000_000_000),
         board=BoardState(2_000, 6_421),
         consumers=ConsumersState(42, 3, 81_250_000, 90_210),
     ),
@@ -301,12 +348,32 @@ SAMPLES: Final = (
     OutputList([_OUTPUT]),
     _TOLD_SOURCE,
     ToldSources([_TOLD_SOURCE]),
+    _LINE,
+    LogLines([_LINE]),
     UnreadList([_UNREAD]),
     ReadAgain("1795341600000-000-1a2b3c4d", 2, 5, 0),
     msgspec.json.decode(problem(NotAllowed("the key reports for no operator")), type=Problem),
 )
 
 WORDS: Final[Mapping[str, Word]] = {
+    "local": Word("Whether you are at the server's own machine; `/api/v2/setup` answers then."),
+    "options": Word("What commands have to be told to find this server's data."),
+    "SetupState.stations": Word("Stations of the registry.", {"minimum": 0}),
+    "SetupState.operators": Word("Operators that may report.", {"minimum": 0}),
+    "SetupState.keys": Word("Keys that exist.", {"minimum": 0}),
+    "disk": Word("The file system of the data directory; null where nothing is known of it."),
+    "total_bytes": Word("Its size.", {"minimum": 0}),
+    "free_bytes": Word("What the server may still write there.", {"minimum": 0}),
+    "error_detail": Word("The last error in words; empty where there was none."),
+    "delay_minutes": Word(
+        "Mean delay of the changes in each of the last 60 minutes, in seconds, the oldest first and the "
+        "running one last; null for a minute without changes. Empty before the first change."
+    ),
+    "LogLine.at": Word("When it was logged. ISO 8601, UTC."),
+    "level": Word("debug, info, warning, error or critical."),
+    "event": Word("What happened."),
+    "values": Word("What the line says beside, as text."),
+    "LogLines.items": Word("The newest first, at most 200."),
     "output": Word("Name of the form."),
     "made": Word("How often one was made.", {"minimum": 0}),
     "worked_s": Word("Seconds of the server's loop that making them took.", {"minimum": 0}),
@@ -327,10 +394,12 @@ CONTRACT: Final = Part(
     parameters=PARAMETERS,
     sent=(
         PageInfo,
+        SetupState,
         ServerState,
         SettingList,
         OutputList,
         ToldSources,
+        LogLines,
         UnreadList,
         ReadAgain,
         Liveness,

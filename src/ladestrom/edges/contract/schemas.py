@@ -263,6 +263,8 @@ WORDS: Final[Mapping[str, Word]] = {
     "failures": Word("Attempts and deliveries that failed as a whole, by code."),
     "SourceFreshness.error": Word("Code of the last error; null where the last attempt went well."),
     "error_at": _instant("When the last error was; null where there was none."),
+    "failing_since": _instant("Since when nothing comes of it; null while it does not fail."),
+    "outages": _count("How often it began to fail since the server started."),
     "delay": Word("How long changes took from when they were observed to when they were received."),
     "bounds_s": Word("Upper bounds in seconds; what is above the last one is counted behind it."),
     "counts": Word("Changes within each bound and above the one before; the last is what is above all."),

@@ -23,6 +23,7 @@ from litestar.params import FromPath
 
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, packed
 from ladestrom.edges.query import known
+from ladestrom.edges.setup import is_local
 from ladestrom.errors import NotFound
 from ladestrom.quoting import quoted
 
@@ -161,6 +162,8 @@ class PageInfo(msgspec.Struct, frozen=True):
     licence: str
     attribution: str
     contact: str
+    local: bool = False
+    """Whether whoever asks is at the server's own machine."""
 
 
 PageSource = Callable[[], PageInfo]
@@ -187,7 +190,8 @@ def handlers(tiles: str, source: PageSource, assets: Assets | None = None) -> li
     def about(request: AnyRequest) -> Response[bytes]:
         """What the page is called, who may look, and how one gets a key."""
         known(request.query_params.multi_items(), ())
-        return json_answer(msgspec.json.encode(source()))
+        told = msgspec.structs.replace(source(), local=is_local(request))
+        return json_answer(msgspec.json.encode(told))
 
     @get(list(VIEWS), opt={COMPRESSED: True}, include_in_schema=False)
     async def document(request: AnyRequest) -> Response[Any]:

@@ -4,6 +4,8 @@
  * The key is kept for this tab only (`sessionStorage`), and leaves it in a header only.
  */
 
+import { keep, kept } from "./kept.js";
+
 /** @typedef {Omit<RequestInit, "headers"> & {headers?: Record<string, string>}} More other headers, what ends the request */
 
 const KEPT = "ladestrom.key";
@@ -27,7 +29,7 @@ export class ApiError extends Error {
 
 /** @returns {string} the visitor's key; empty where there is none */
 export function key() {
-  return sessionStorage.getItem(KEPT) ?? "";
+  return kept("session", KEPT) ?? "";
 }
 
 /** The header that a key travels in. @param {string} text */
@@ -35,8 +37,7 @@ export const bearer = (text) => ({ authorization: `Bearer ${text}` });
 
 /** Keeps another key, or none. Tells whoever listens for `ladestrom-key` on the window. @param {string} text */
 export function setKey(text) {
-  if (text) sessionStorage.setItem(KEPT, text);
-  else sessionStorage.removeItem(KEPT);
+  keep("session", KEPT, text || null);
   window.dispatchEvent(new CustomEvent("ladestrom-key"));
 }
 

@@ -4,6 +4,7 @@
 
 import { ApiError, bearer, get, key, send, setKey } from "./api.js";
 import { h, put, svg } from "./dom.js";
+import { keep, kept } from "./kept.js";
 import { language, setLanguage, t } from "./words.js";
 
 /** @typedef {import("./words.js").Word} Word */
@@ -21,6 +22,7 @@ import { language, setLanguage, t } from "./words.js";
  * @property {string} licence
  * @property {string} attribution
  * @property {string} contact
+ * @property {boolean} local
  */
 /**
  * @typedef {object} Shell
@@ -42,10 +44,13 @@ const VIEWS = [
 const THEME = "ladestrom.theme";
 /** @type {readonly ["auto", "light", "dark"]} */
 const THEMES = ["auto", "light", "dark"];
+const PASSING = new Set([0, 429, 503]);
+/** Answers, and having none, that another try may get over. */
+const RETRY_MS = 4_000;
 const KEY_SHOWN = 14;
 /** Characters of a key that are no secret: `lst_` and its public id. */
 
-showTheme(localStorage.getItem(THEME) ?? "auto");
+showTheme(kept("local", THEME) ?? "auto");
 
 /**
  * Draws the shell and learns what the server says of its page.
@@ -102,25 +107,56 @@ async function learned(main) {
 }
 
 /**
- * A box that says what went wrong, with a button to try again.
+ * A box that says what went wrong, with a button to try again. Where waiting is all that is to be done, it tries
+ * again by itself.
  *
  * @param {unknown} error
  * @param {() => void} [retry]
  */
 export function failure(error, retry) {
-  const detail = error instanceof Error ? error.message : String(error);
-  const needsKey = error instanceof ApiError && error.status === 401;
-  return h(
+  const isOurs = error instanceof ApiError;
+  const isKey = isOurs && (error.status === 401 || error.status === 403);
+  const passes = isOurs && PASSING.has(error.status);
+  const element = h(
     "div",
     { class: "notice bad", role: "alert" },
-    h("p", {}, needsKey ? t("shell.key.needed") : t("shell.failed", { detail })),
+    h("p", {}, wording(error), retry && passes && ` ${t("shell.again")}`),
     h(
       "div",
       { class: "row" },
-      needsKey && h("button", { type: "button", class: "primary", onclick: askForKey }, t("shell.key.title")),
-      retry && h("button", { type: "button", onclick: retry }, t("shell.retry")),
+      isKey && h("button", { type: "button", class: "primary", onclick: askForKey }, t(key() ? "shell.key.other" : "shell.key.title")),
+      isKey && key() !== "" && h("button", { type: "button", onclick: forgetKey }, t("shell.key.forget")),
+      retry && !isKey && h("button", { type: "button", onclick: retry }, t("shell.retry")),
     ),
   );
+  if (retry && passes) {
+    const wait = Math.max(RETRY_MS, (error.retryAfterS ?? 0) * 1000) * (1 + Math.random() / 2);
+    setTimeout(() => element.isConnected && retry(), wait);
+  }
+  return element;
+}
+
+/** What went wrong, in words. @param {unknown} error */
+function wording(error) {
+  const detail = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof ApiError)) return t("shell.failed", { detail });
+  switch (error.status) {
+    case 0:
+      return t("shell.unreachable");
+    case 401:
+      return key() ? t("shell.key.bad", { detail }) : t("shell.key.needed");
+    case 403:
+      return t("shell.key.forbidden", { detail });
+    case 429:
+      return t("shell.toomany");
+    default:
+      return t("shell.failed", { detail });
+  }
+}
+
+function forgetKey() {
+  setKey("");
+  location.reload();
 }
 
 /** @returns {Element} */
@@ -184,7 +220,7 @@ function links(view) {
 }
 
 function controls() {
-  const theme = localStorage.getItem(THEME) ?? "auto";
+  const theme = kept("local", THEME) ?? "auto";
   return h(
     "div",
     { class: "controls" },
@@ -198,7 +234,7 @@ function controls() {
         {
           name: "theme",
           onchange: (/** @type {any} */ event) => {
-            localStorage.setItem(THEME, event.target.value);
+            keep("local", THEME, event.target.value);
             showTheme(event.target.value);
           },
         },
@@ -287,14 +323,7 @@ export function askForKey() {
         key() !== "" &&
           h(
             "button",
-            {
-              type: "button",
-              onclick: () => {
-                setKey("");
-                dialog.close();
-                location.reload();
-              },
-            },
+            { type: "button", onclick: forgetKey },
             t("shell.key.forget"),
           ),
         h("button", { type: "button", onclick: () => dialog.close() }, t("shell.cancel")),

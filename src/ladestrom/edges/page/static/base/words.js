@@ -2,6 +2,7 @@
  * The page's words, in the visitor's language, and numbers and times as that language writes them.
  */
 
+import { keep, kept as keptAs } from "./kept.js";
 import { words as en } from "../words/en.js";
 import { words as nb } from "../words/nb.js";
 
@@ -15,7 +16,7 @@ const NORWEGIAN = ["nb", "no", "nn"];
 
 /** @returns {Language} */
 function chosen() {
-  const kept = localStorage.getItem(KEPT);
+  const kept = keptAs("local", KEPT);
   if (kept === "en" || kept === "nb") return kept;
   for (const wanted of navigator.languages) {
     const base = wanted.toLowerCase().split("-")[0] ?? "";
@@ -35,7 +36,7 @@ document.documentElement.lang = language;
  * @param {Language} wanted
  */
 export function setLanguage(wanted) {
-  localStorage.setItem(KEPT, wanted);
+  keep("local", KEPT, wanted);
   location.reload();
 }
 
@@ -126,6 +127,9 @@ export const moment = (at) => (at ? MOMENT.format(new Date(at)) : "–");
 
 /** Hours and minutes of an ISO instant. @param {string | null} at */
 export const clock = (at) => (at ? CLOCK.format(new Date(at)) : "–");
+
+/** Hours and minutes of an ISO instant within the last day; with its date where it was before. @param {string} at */
+export const hourOf = (at) => (Date.now() - Date.parse(at) < 86_400_000 ? clock(at) : moment(at));
 
 /** A day of the week, shortly; 1 is Monday. @param {number} day */
 export const weekday = (day) => WEEKDAY.format(Date.UTC(2024, 0, day));

@@ -10,8 +10,11 @@ import { t } from "../base/words.js";
 import { keys } from "./admin/keys.js";
 import { overview } from "./admin/overview.js";
 import { quarantine } from "./admin/quarantine.js";
+import { log } from "./admin/log.js";
+import { refusals } from "./admin/refusals.js";
 import { settings } from "./admin/settings.js";
 import { sources } from "./admin/sources.js";
+import { verdict } from "./admin/verdict.js";
 
 /** @typedef {import("../base/words.js").Word} Word */
 /** @typedef {{element: HTMLElement, ask: () => Promise<void>, everyMs: number}} Part `everyMs` 0: asked once */
@@ -24,6 +27,8 @@ put(
   h("div", { class: "title" }, h("h1", {}, t("nav.admin")), h("p", { class: "quiet" }, t("admin.intro"))),
   body,
 );
+/** What asks again and again. @type {{stop: () => void}[]} */
+const asking = [];
 void begin();
 
 async function begin() {
@@ -36,16 +41,23 @@ async function begin() {
     body.removeAttribute("aria-busy");
     return;
   }
+  const title = document.title;
+  const found = verdict((n) => {
+    document.title = n > 0 ? `(${n}) ${title}` : title;
+  });
   /** @type {[string, Word, Part][]} */
   const parts = [
-    ["overview", "admin.overview", overview()],
-    ["sources", "admin.sources", sources(shell)],
-    ["keys", "admin.keys", keys(shell)],
+    ["sources", "admin.sources", sources(shell, found)],
+    ["overview", "admin.overview", overview(found)],
+    ["log", "admin.log.lines", log()],
+    ["refusals", "admin.refusals", refusals()],
     ["quarantine", "admin.quarantine", quarantine(shell)],
+    ["keys", "admin.keys", keys(shell, found)],
     ["settings", "admin.settings", settings()],
   ];
   put(
     body,
+    found.element,
     h(
       "nav",
       { class: "jump", "aria-label": t("admin.sections") },
@@ -58,6 +70,12 @@ async function begin() {
     parts.map(([id, word, part]) => section(id, word, part)),
   );
   body.removeAttribute("aria-busy");
+}
+
+/** Nothing is shown any more to who may not see it. @param {ApiError} error */
+function lock(error) {
+  for (const each of asking.splice(0)) each.stop();
+  put(body, needed(error));
 }
 
 /** @param {string} id @param {Word} word @param {Part} part */
@@ -74,9 +92,11 @@ function section(id, word, part) {
     part.everyMs || 10_000,
     (error) => {
       part.element.removeAttribute("aria-busy");
-      put(trouble, failure(error, asked.now));
+      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) lock(error);
+      else put(trouble, failure(error, asked.now));
     },
   );
+  asking.push(asked);
   return h(
     "section",
     { class: "card", id, "aria-labelledby": `${id}-title` },

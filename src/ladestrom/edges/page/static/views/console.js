@@ -53,12 +53,19 @@ put(
   shell.main,
   h("div", { class: "title" }, h("h1", {}, t("nav.console")), h("p", { class: "quiet" }, t("console.intro"))),
 );
-try {
-  const document = await openapi();
-  known = operations(document).filter((each) => each.kind !== "socket" && each.id !== SAME);
-  build();
-} catch (error) {
-  shell.main.append(failure(error, () => location.reload()));
+const trouble = h("div");
+shell.main.append(trouble);
+await load();
+
+async function load() {
+  try {
+    const document = await openapi();
+    known = operations(document).filter((each) => each.kind !== "socket" && each.id !== SAME);
+    put(trouble);
+    build();
+  } catch (error) {
+    put(trouble, failure(error, load));
+  }
 }
 
 function build() {

@@ -47,16 +47,17 @@ put(
     body,
   ),
 );
-try {
-  const [requests, streams] = await Promise.all([openapi(), asyncapi()]);
-  draw(requests, streams);
-} catch (error) {
-  put(
-    body,
-    failure(error, () => location.reload()),
-  );
+await load();
+
+async function load() {
+  try {
+    const [requests, streams] = await Promise.all([openapi(), asyncapi()]);
+    draw(requests, streams);
+  } catch (error) {
+    put(body, failure(error, load));
+  }
+  shell.main.querySelector(".docs")?.removeAttribute("aria-busy");
 }
-shell.main.querySelector(".docs")?.removeAttribute("aria-busy");
 
 /** @param {Document} requests @param {Document} streams */
 function draw(requests, streams) {

@@ -1,5 +1,6 @@
 /** The view `map`: puts together the ground, the markers, what is beside them, and the address. */
 
+import { ApiError } from "../base/api.js";
 import { h, put } from "../base/dom.js";
 import { failure, open } from "../base/shell.js";
 import { count, number, t } from "../base/words.js";
@@ -85,6 +86,8 @@ const board = new Board({
     const isLost = state === "waiting" || state === "ended";
     if (isLost && !isAway) shell.announce(t("map.lost"));
     if (state === "live" && isAway) shell.announce(t("map.back"));
+    // A key that has ended while the page is open.
+    if (state === "ended") say("board", failure(new ApiError(401, "unauthenticated", why)));
     if (isLost || state === "live") isAway = isLost;
     shell.main.dataset["stream"] = state;
   },
@@ -133,8 +136,18 @@ legend.show(choice.states);
 board.filter((tallies, columns) => pass(choice, tallies, columns));
 setTimeout(() => placed(viewpointOf(container, null)), VIEW_WAIT_MS);
 if (place.viewpoint) placed(place.viewpoint);
+if (shell.facts.local) void begin();
 void board.join();
 void stage();
+
+/** On the machine of a new server, its first steps stand before the map. */
+async function begin() {
+  const { firstSteps } = await import("./map/first.js");
+  const steps = await firstSteps(shell).catch(() => null);
+  if (!steps) return;
+  shell.main.classList.add("beginning");
+  shell.main.append(steps);
+}
 
 /** Lays the ground and puts the markers on it; where that cannot be, the list stands for the map. */
 async function stage() {

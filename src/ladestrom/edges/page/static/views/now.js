@@ -202,8 +202,11 @@ function draw() {
 
 /** @param {unknown} error */
 function failed(error) {
-  shell.stream("waiting", error instanceof Error ? error.message : "");
-  if (newest === null || (error instanceof ApiError && error.status === 401)) {
+  const isKey = error instanceof ApiError && (error.status === 401 || error.status === 403);
+  shell.stream(isKey ? "ended" : "waiting", error instanceof Error ? error.message : "");
+  // A key that is not good any more does not become so by asking.
+  if (isKey) asked.stop();
+  if (newest === null || isKey) {
     board.hidden = true;
     put(when);
     put(trouble, failure(error, asked.now));

@@ -29,8 +29,12 @@ const TONES = { live: "good", pending: "wait", expired: "plain", revoked: "plain
 /** @type {KeyState[]} */
 const ORDER = ["pending", "live", "expired", "revoked"];
 
-/** @param {import("../../base/shell.js").Shell} shell @returns {import("../admin.js").Part} */
-export function keys(shell) {
+/**
+ * @param {import("../../base/shell.js").Shell} shell
+ * @param {import("./verdict.js").Verdict} verdict
+ * @returns {import("../admin.js").Part}
+ */
+export function keys(shell, verdict) {
   /** @type {KeyRow[]} */
   let all = [];
   const trouble = h("div");
@@ -100,6 +104,7 @@ export function keys(shell) {
     );
     const n = all.filter((row) => row.state === "pending").length;
     put(waiting, n > 0 ? count("admin.keys.waiting", n) : "");
+    verdict.tell("keys", n > 0 ? [{ text: count("admin.verdict.keys", n), href: "#keys" }] : []);
   }
 
   /** @param {KeyRow} row */

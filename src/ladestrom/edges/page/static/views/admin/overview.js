@@ -4,7 +4,7 @@
 
 import { get } from "../../base/api.js";
 import { h, put } from "../../base/dom.js";
-import { bytes, moment, number, span, t } from "../../base/words.js";
+import { bytes, moment, named, number, percent, span, t } from "../../base/words.js";
 
 /**
  * @typedef {object} Overview what `/api/v2/admin` says
@@ -16,17 +16,35 @@ import { bytes, moment, number, span, t } from "../../base/words.js";
  * @property {number} memory_bytes
  * @property {{position: string, first_seq: number, last_seq: number, bytes: number, retention_days: number, retention_mib: number, checkpoint_seq: number}} log
  * @property {{address: string, revision: number}} store
+ * @property {{total_bytes: number, free_bytes: number} | null} disk
+ * @property {Record<string, string>} reasons
  * @property {{stations: number, evses: number}} board
  * @property {{total: number, channels: number, bytes_out: number, frames: number}} consumers
  */
 
-/** @returns {import("../admin.js").Part} */
-export function overview() {
+const DISK_SHARE = 0.85;
+/** A disk that is fuller is told of. */
+
+/** @param {import("./verdict.js").Verdict} verdict @returns {import("../admin.js").Part} */
+export function overview(verdict) {
   const element = h("div");
 
   /** @param {Overview} told */
   function show(told) {
-    const { log, store, board, consumers } = told;
+    const { log, store, board, consumers, disk } = told;
+    const used = disk && disk.total_bytes > 0 ? 1 - disk.free_bytes / disk.total_bytes : null;
+    const reasons = Object.entries(told.reasons);
+    verdict.tell(
+      "process",
+      reasons.map(([check, reason]) => ({
+        text: t("admin.verdict.notready", { check: named("check", check), reason }),
+        href: "#overview",
+      })),
+    );
+    verdict.tell(
+      "disk",
+      used !== null && used >= DISK_SHARE ? [{ text: t("admin.verdict.disk", { share: percent(used) }), href: "#overview" }] : [],
+    );
     put(
       element,
       h(
@@ -39,6 +57,7 @@ export function overview() {
         ),
         h("span", { class: "quiet" }, t("shell.version", { version: told.version })),
       ),
+      reasons.map(([check, reason]) => h("p", { class: "bad" }, `${named("check", check)}: `, h("span", { lang: "en" }, reason))),
       h(
         "dl",
         { class: "facts" },
@@ -73,6 +92,12 @@ export function overview() {
           told.durability,
           t(`admin.durability.${told.durability}`),
         ),
+        disk &&
+          fact(
+            t("admin.disk"),
+            percent(used),
+            t("admin.disk.free", { free: bytes(disk.free_bytes), all: bytes(disk.total_bytes) }),
+          ),
         fact(
           t("admin.store"),
           h("code", {}, store.address),
