@@ -313,18 +313,18 @@ class Tickets:
     def __init__(self, steady: Callable[[], Millis], limits: PlaceLimits = TICKET_LIMITS) -> None:
         """`steady` is a clock that nobody sets."""
         self._steady = steady
-        self._open: OrderedDict[str, tuple[Millis, str, Asker, Credential]] = OrderedDict()
+        self._open: OrderedDict[str, tuple[Millis, str | None, Asker, Credential]] = OrderedDict()
         self._places = Places("unused tickets", limits)
 
     def limit(self, limits: PlaceLimits) -> None:
         """Has these limits from now on."""
         self._places.limits = limits
 
-    def issue(self, credential: Credential, origin: str, address: str = "") -> str:
+    def issue(self, credential: Credential, origin: str | None, address: str = "") -> str:
         """A ticket that opens one stream within `TICKET_S`, for pages of this origin only.
 
-        An empty origin stands for the server's own host, and for programs. The ticket counts for its key and
-        for the address (`ClientAddresses.sharer`).
+        An empty origin stands for the server's own host, and for programs; None for whatever page a program
+        gives the ticket to. It counts for its key and for the address (`ClientAddresses.sharer`).
 
         Raises:
             TooManyRequests: the key, the address or the visitors have too many tickets that were not used.
@@ -353,6 +353,6 @@ class Tickets:
         if found is None or found[0] <= self._steady():
             raise Unauthenticated("the ticket was used, has expired, or was never issued; get a new one")
         _, issued_to, _, credential = found
-        if issued_to != origin:
+        if issued_to is not None and issued_to != origin:
             raise Unauthenticated("the ticket was issued for pages of another origin")
         return credential

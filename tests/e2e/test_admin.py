@@ -41,7 +41,7 @@ SCOPES: Final = {
     "admin": {Scope.ADMIN},
 }
 OPERATIONS: Final = [row for row in contract().operations if row.tag != PROTOCOLS]
-STREAMS: Final = frozenset({"streamV1", "streamV1Realtime", "streamV2", "streamReports"})
+STREAMS: Final = frozenset({"streamV1", "streamV1Realtime", "streamV2", "streamRealtime", "streamReports"})
 LAST: Final = frozenset({"endOwnKey"})
 """Tried with a key of its own, as nothing can be tried with it after that."""
 UNFIT: Final = "lst_0123456789_ABCDEF"

@@ -68,6 +68,8 @@ WAYS: Final[dict[str, tuple[str, str]]] = {
     "/datex2/v3/status.json": ("GET", "stream"),
     "/datex2/v3/status.xml": ("GET", "stream"),
     "/irve/dynamique.csv": ("GET", "stream"),
+    "/nobil/real-time/v1/Realtime": ("POST", "stream"),
+    "/nobil/real-time/v1/stream": ("UPGRADE", "stream"),
     "/api/v2/reports": ("POST", "report"),
     "/api/v2/reports/stream": ("UPGRADE", "report"),
 }

@@ -12,8 +12,8 @@ from ladestrom.core.drafts import is_described
 from ladestrom.model import Evse, Station, evse_key, local_key, placed_connector, registry_key
 
 LEFT_MAX: Final = 100_000
-"""EVSEs that left their stations whose names are kept, the newest: some 20 MB. An older one is told by its
-key, which consumers take for the same name."""
+"""EVSEs that left their stations whose names are kept, the newest: some 20 MB, and as much again where they
+have uids. An older one is told by its key, which consumers take for the same name, and not by its uid."""
 
 
 class Directory:
@@ -23,6 +23,8 @@ class Directory:
         self.stations: dict[str, Station] = {}
         self.left: dict[str, str] = {}
         """EVSEs that left their station: key to the name, for those who are told so. At most `LEFT_MAX`."""
+        self._left_uids: dict[str, str] = {}
+        """Uids of those of them that had one."""
         self._keys = _Index()
         self._ids = _Index()
         """By EVSE ids, of those that have another key."""
@@ -171,6 +173,17 @@ class Directory:
                 return gone.name
         return self.left.get(key, key)
 
+    def uid(self, key: str, uuid: str) -> str | None:
+        """The uid of the EVSE that has, or had, this key at this station; None where it has none."""
+        evse = self.by_key(key)
+        if evse is not None:
+            return evse.uid
+        station = self.stations.get(uuid)
+        for gone in () if station is None else station.evses:
+            if gone.key == key:
+                return gone.uid
+        return self._left_uids.get(key)
+
     def _placed(self, written: str) -> Evse | None:
         place = placed_connector(written)
         return None if place is None else self.outlet(place[0], place[1] - 1)
@@ -179,8 +192,13 @@ class Directory:
         for evse in evses:
             self.left.pop(evse.key, None)
             self.left[evse.key] = evse.name
+            self._left_uids.pop(evse.key, None)
+            if evse.uid is not None:
+                self._left_uids[evse.key] = evse.uid
         while len(self.left) > LEFT_MAX:
-            del self.left[next(iter(self.left))]
+            oldest = next(iter(self.left))
+            del self.left[oldest]
+            self._left_uids.pop(oldest, None)
 
     def _learn(self, evse: Evse) -> None:
         for index, form in self._forms_of(evse):

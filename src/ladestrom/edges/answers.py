@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,6 +21,24 @@ logger = structlog.get_logger(__name__)
 AnyRequest = Request[Any, Any, Any]
 COMPRESSED: Final = "compressed"
 """Option of handlers that compress their answers themselves: `@get(..., opt={COMPRESSED: True})`."""
+
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+"""RFC 9110, section 7.2, without what no host of ours has."""
+
+
+def root_of(request: AnyRequest, url_public: str) -> str:
+    """Where clients reach this server: what the settings say, else the address of the request.
+
+    Raises:
+        BadRequest: its header Host is no address.
+    """
+    if url_public:
+        return url_public
+    host = request.headers.get("host", "")
+    if _HOST.fullmatch(host) is None:
+        raise BadRequest("the header Host is not valid")
+    return f"{request.scope.get('scheme', 'http')}://{host}"
 
 
 def asked_from(request: AnyRequest) -> tuple[str, str]:

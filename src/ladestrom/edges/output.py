@@ -38,6 +38,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Changes that are kept for those who ask what was."""
     skew_ms: int
     """How far an observation may be ahead of the server's clock."""
+    url_public: str
+    """Where clients reach the server, as the settings say; empty where they do not."""
 
 
 class Fold(Protocol):

@@ -80,7 +80,7 @@ class Dialect(Protocol):
 
     batched: bool
     """Whether changes are gathered into messages by channel; else each change is one message, the same
-    for all."""
+    for all, or none where it cannot be told."""
     tells_records: bool
     """Whether records of stations are told, too."""
 

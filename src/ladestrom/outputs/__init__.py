@@ -68,6 +68,17 @@ OUTPUTS: Final = (
         },
     ),
     Output(
+        name="nobil_realtime",
+        is_a="cursor: changes of EVSEs by NOBIL's ids, the newest or from a position on",
+        reads=("/nobil/real-time/v1/stream",),
+        dialects={
+            "realtime": "ladestrom.outputs.nobil_realtime.encoder:dialect",
+            "realtime+timestamp": "ladestrom.outputs.nobil_realtime.encoder:timed",
+            "realtime+seq": "ladestrom.outputs.nobil_realtime.encoder:placed",
+            "realtime+timestamp+seq": "ladestrom.outputs.nobil_realtime.encoder:timed_and_placed",
+        },
+    ),
+    Output(
         name="rest_v2",
         is_a="fold: stations and EVSEs as they are",
         reads=("/api/v2/evses", "/api/v2/stations"),

@@ -75,8 +75,9 @@ class Encoding:
         for audience in hearing:
             for (name, framing), put_frames in audience.single.items():
                 frame = self._single(outgoing, name, framing)
-                for put_frame in put_frames.values():
-                    put_frame(frame)
+                if frame is not None:
+                    for put_frame in put_frames.values():
+                        put_frame(frame)
             for name, put_rows in audience.gathering.items():
                 row = self._row(outgoing, name)
                 for put_row in put_rows.values():
@@ -95,15 +96,16 @@ class Encoding:
             )
         return encoded
 
-    def _single(self, outgoing: _Outgoing, name: str, framing: str) -> tuple[bytes, int]:
+    def _single(self, outgoing: _Outgoing, name: str, framing: str) -> tuple[bytes, int] | None:
+        """None where the dialect cannot tell of the change."""
         frame = outgoing.frames.get((name, framing))
         if frame is None:
             seq = outgoing.state.seq
-            (message,) = self._channels.dialects[name].changes(
+            for message in self._channels.dialects[name].changes(
                 self._channels.view, seq, seq, (self._encoded(outgoing, name),)
-            )
-            frame = self._channels.frame(PLAIN[framing] if outgoing.plainly else framing, message), seq
-            outgoing.frames[name, framing] = frame
+            ):
+                frame = self._channels.frame(PLAIN[framing] if outgoing.plainly else framing, message), seq
+                outgoing.frames[name, framing] = frame
         return frame
 
     def _row(self, outgoing: _Outgoing, name: str) -> PendingRow:

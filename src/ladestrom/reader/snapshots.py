@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from ladestrom.formats.dialect import Drawing
+from ladestrom.formats.dialect import Drawing, Message
 from ladestrom.model import Position
 from ladestrom.reader.channel import Channel, Snapshot
-from ladestrom.reader.channels import Channels
+from ladestrom.reader.channels import COMPRESSED_FRAMES_MAX, PLAIN, Channels
 from ladestrom.reader.subscriptions import Driver, Event, Subscriber
 from ladestrom.reader.walks import Walks, Works
 from ladestrom.tasks import Turns
@@ -19,6 +19,10 @@ from ladestrom.tasks import Turns
 SNAPSHOT_REUSE: Final = 20
 """How long a snapshot serves those who join, in multiples of what it cost to make; its age is made up for
 by the frames that follow it."""
+JOINED_BYTES_MAX: Final = 64 * 1024
+"""Frames that are written at once; a larger one is not joined with others."""
+SMALL_BYTES_MAX: Final = 1024
+"""Of a message, where a snapshot has one for each EVSE: many of these are not compressed one by one."""
 
 
 class Snapshots:
@@ -71,7 +75,8 @@ class Snapshots:
         if not self._walks.few(channel, drawing.add):
             return None
         frames = [
-            self._channels.frame(channel.subscription.framing, message) for message in drawing.messages()
+            self._channels.frame(_framing(channel, message, number), message)
+            for number, message in enumerate(drawing.messages())
         ]
         return self._finished(channel, begun, frames, self._channels.clock_s() - began_s)
 
@@ -89,7 +94,7 @@ class Snapshots:
     ) -> Snapshot:
         """It is kept for others, unless it is out of date already."""
         good_until_s = self._channels.clock_s() + cost_s * SNAPSHOT_REUSE
-        made = msgspec.structs.replace(begun, frames=tuple(frames), good_until_s=good_until_s)
+        made = msgspec.structs.replace(begun, frames=tuple(_joined(frames)), good_until_s=good_until_s)
         if made.next >= channel.start:
             channel.snapshot = made
         return made
@@ -102,8 +107,9 @@ class Snapshots:
                 begun, drawing = self._begun(channel)
                 await self._walks.visit(channel, drawing.add, turns)
                 frames = []
-                for message in drawing.messages():
-                    frames.append(await self._channels.large_frame(channel.subscription.framing, message))
+                for number, message in enumerate(drawing.messages()):
+                    framing = _framing(channel, message, number)
+                    frames.append(await self._channels.large_frame(framing, message))
                     await turns.rest()
                 made = self._finished(channel, begun, frames, turns.worked_s)
                 for subscriber, needed in list(channel.waiting.items()):
@@ -134,3 +140,24 @@ class Snapshots:
     def _interrupt_waiting(self, channel: Channel, _: Exception) -> None:
         for subscriber in list(channel.waiting):
             self._driver.interrupt(subscriber)
+
+
+def _framing(channel: Channel, message: Message, number: int) -> str:
+    """How a message of a snapshot is framed, by its place in it."""
+    framing = channel.subscription.framing
+    is_one_of_many = number >= COMPRESSED_FRAMES_MAX and len(message.payload) <= SMALL_BYTES_MAX
+    return PLAIN[framing] if is_one_of_many else framing
+
+
+def _joined(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Frames as they are written: many small ones at once."""
+    gathered: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if gathered and size + len(frame) > JOINED_BYTES_MAX:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+        gathered.append(frame)
+        size += len(frame)
+    if gathered:
+        yield b"".join(gathered)

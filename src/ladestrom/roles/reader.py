@@ -64,6 +64,7 @@ class Reader:
             clock=clock,
             history_changes_max=settings.page.history_changes_max,
             skew_ms=settings.rules.clock_skew_s * 1000,
+            url_public=settings.server.url_public,
         )
         self._opened: Sequence[Opened] = [output.open(reading) for output in OUTPUTS]
         self.folds = {

@@ -66,6 +66,11 @@ WORLD: Final = (
 AT: Final = 1_700_000_000_000
 CHANGES: Final = frozenset({"changes", "status:update"})
 """Types of messages by which a stream tells of a change."""
+QUERIES: Final = {
+    **dict.fromkeys(("streamV1", "streamV1Realtime"), "?types=snapshot,update"),
+    "streamRealtime": "?snapshot=1&timestamp=1&seq=1",
+}
+"""What is asked of channels, so that they tell of nothing but the state and what changes."""
 VOLATILE: Final = (
     (re.compile(r"20(?:2[5-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "NOW"),
     (re.compile(r'"revision":\d+'), '"revision":0'),
@@ -132,10 +137,11 @@ def got(server: Serving, operation: Operation) -> Any:
 
 def told(server: Serving, channel: Channel, number: int) -> list[Any]:
     """What a consumer hears from its beginning to the first change that comes after; `number` of a channel."""
-    heard = []
+    heard: list[Any] = []
     for text in messages(server, channel):
+        # Messages without a type are each about one EVSE, of which the world has one that they can tell of.
+        kind = json.loads(text).get("type", "changes" if heard else "snapshot")
         heard.append(plain(text, server.app.reader.view.epoch))
-        kind = json.loads(text)["type"]
         if kind in {"snapshot", "snapshot:init"}:
             at = AT + 120_000 + 60_000 * number
             report(server, "NO*ALF*E1234", ("AVAILABLE", "CHARGING")[number % 2], at)
@@ -145,7 +151,7 @@ def told(server: Serving, channel: Channel, number: int) -> list[Any]:
 
 
 def messages(server: Serving, channel: Channel) -> Iterator[str]:
-    query = "?types=snapshot,update" if "types" in channel.parameters else "?batch_ms=0"
+    query = QUERIES.get(channel.name, "?batch_ms=0")
     if channel.server == WS:
         url = f"ws://127.0.0.1:{server.port}{channel.path}{query}"
         with connect(url, additional_headers=server.bearer(), open_timeout=DEADLINE_S) as connection:
