@@ -174,11 +174,10 @@ def _protocols() -> Iterator[str]:
 def _backends() -> Iterator[str]:
     yield from ("", "## Backends", "", "`ladestrom.backends.table`, by the scheme of an address.", "")
     yield from ("| keeps | scheme | where | driver | opened by |", "|---|---|---|---|---|")
-    for scheme, log in table.LOGS.items():
-        yield f"| log | `{scheme}` | {log.keeps} |  | `{log.open}` |"
-    for scheme, store in table.STORES.items():
-        driver = f"`{store.driver}`" if store.driver else ""
-        yield f"| store | `{scheme}` | {store.keeps} | {driver} | `{store.open}` |"
+    for keeps, rows in {"log": table.LOGS, "store": table.STORES}.items():
+        for scheme, row in rows.items():
+            driver = f"`{row.driver}`" if row.driver else ""
+            yield f"| {keeps} | `{scheme}` | {row.keeps} | {driver} | `{row.open}` |"
 
 
 ELECTRICAL_INTRODUCTION: Final = (

@@ -12,6 +12,7 @@ from tests.importing import counts, irve
 
 from ladestrom.cli import main
 from ladestrom.cli.serve import ready_line
+from ladestrom.errors import Conflict
 from ladestrom.quoting import without_user
 
 EVSE = "NO*ALF*E1342"
@@ -84,6 +85,29 @@ def test_a_server_runs_on_a_store_in_postgresql_and_follows_what_is_written_ther
         server.start()
         assert status(server) == "CHARGING"
         assert server.get("/api/v2/stations", key="late").status_code == 200
+
+
+def test_a_server_runs_wholly_in_postgresql_and_consumers_resume_after_a_restart(
+    url: str, tmp_path: Path
+) -> None:
+    with Serving(tmp_path, {"store.url": url, "log.url": url}) as server:
+        report(server)
+        seq = server.report({"evse": "NO*ALF*E1333*1", "status": "CHARGING"})["position"]
+        server.stop()
+        server.start()
+        assert status(server) == "CHARGING"
+        assert server.report({"evse": "NO*ALF*E1333*1", "status": "AVAILABLE"})["accepted"] == 1
+        with server.stream(f"since={seq}") as wire:
+            assert wire.message()["type"] == "status:update"
+        assert [path.name for path in server.data.glob("*.db")] == []
+
+
+def test_a_second_server_does_not_write_a_log_that_another_one_writes(url: str, tmp_path: Path) -> None:
+    with Serving(tmp_path / "first", {"store.url": url, "log.url": url}) as server:
+        other = Serving(tmp_path / "second", {"log.url": url})
+        with pytest.raises(Conflict, match="another server writes the log"), other:
+            pass
+        report(server)
 
 
 def test_commands_go_by_the_same_setting(

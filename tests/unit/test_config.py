@@ -223,7 +223,7 @@ class TestProblems:
         [
             ("log.url", ""),
             ("log.url", "memory"),
-            ("log.url", "postgresql://db.example/status"),
+            ("log.url", "postgresql://db.example"),
             ("log.url", "sqlite:///var/log.db"),
             ("store.url", "memory:"),
             ("store.url", "postgresql://db.example"),

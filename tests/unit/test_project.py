@@ -20,7 +20,7 @@ from packaging.version import Version
 from tests.programs import run
 
 import ladestrom
-from ladestrom.backends.table import STORES
+from ladestrom.backends.table import LOGS, STORES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "ladestrom"
@@ -235,7 +235,7 @@ class TestPins:
             scheme: [requirement.name for requirement in asked(extra)]
             for scheme, extra in PROJECT["project"]["optional-dependencies"].items()
         }
-        assert asked_for == {scheme: [row.driver] for scheme, row in STORES.items() if row.driver}
+        assert asked_for == {scheme: [row.driver] for scheme, row in {**LOGS, **STORES}.items() if row.driver}
 
     def test_every_dependency_is_one_that_the_program_uses(self) -> None:
         source = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))

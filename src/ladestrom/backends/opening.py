@@ -22,6 +22,12 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     durability: str = "full"
     retention_days: float = 7
     retention_mib: float = 4096
+    notify_url: str = ""
+    """Where notifications of a log come from; empty if from `url`."""
+    lease_s: float = 5
+    """How long a writer that says nothing is waited for."""
+    url_own: str = ""
+    """Where this process takes submissions, for the others of its cluster."""
 
     def __repr__(self) -> str:
         return f"Opening({without_user(self.url)!r})"

@@ -14,7 +14,8 @@ import msgspec
 
 from ladestrom.backends.data_directory import LOG_FILE, STORE_FILE
 from ladestrom.backends.opening import Opening
-from ladestrom.ports.log import Log
+from ladestrom.errors import Conflict
+from ladestrom.ports.log import Followed, Log
 from ladestrom.ports.stores import Stores
 from ladestrom.quoting import without_user
 from ladestrom.targets import load
@@ -35,6 +36,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """Regular expression of what follows the scheme and its colon."""
     file: str = ""
     """Its file in the data directory; empty if it has none there."""
+    driver: str = ""
+    """Python package that it needs and ladestrom does not depend on."""
 
 
 class LogBackend(Backend, frozen=True, kw_only=True):
@@ -42,6 +45,12 @@ class LogBackend(Backend, frozen=True, kw_only=True):
 
     durabilities: tuple[Durability, ...] = ()
     """Settings of `log.durability` that it honours; empty if the log ends with its process."""
+    reader: str = ""
+    """`module:attribute` of what opens an `Opening` to follow it while another process writes it; empty if it
+    cannot be."""
+
+    repair: str = ""
+    """`module:attribute` of what repairs one that is damaged; empty if there is no such thing."""
 
     @property
     def outlives(self) -> bool:
@@ -55,9 +64,10 @@ class StoreBackend(Backend, frozen=True, kw_only=True):
     version: str = ""
     """`module:attribute` of what says which version is kept at an `Opening`, and creates nothing; empty if it
     has a file, which says it."""
-    driver: str = ""
-    """Python package that it needs and ladestrom does not depend on."""
 
+
+POSTGRESQL: Final = "postgresql://USER@HOST/DATABASE"
+POSTGRESQL_REST: Final = r"//[^\s/]*/[^\s/?@]+(\?\S*)?"
 
 LOGS: Final[Mapping[str, LogBackend]] = {
     "sqlite": LogBackend(
@@ -72,6 +82,16 @@ LOGS: Final[Mapping[str, LogBackend]] = {
         address="memory:",
         keeps="in memory, for trials: the log is lost when the server stops",
     ),
+    "postgresql": LogBackend(
+        open="ladestrom.backends.postgres.opening:open_log",
+        reader="ladestrom.backends.postgres.opening:open_reader",
+        repair="ladestrom.backends.postgres.repair:begin_epoch",
+        address=POSTGRESQL,
+        rest=POSTGRESQL_REST,
+        keeps="in that database",
+        durabilities=("full", "relaxed"),
+        driver="asyncpg",
+    ),
 }
 STORES: Final[Mapping[str, StoreBackend]] = {
     "sqlite": StoreBackend(
@@ -83,8 +103,8 @@ STORES: Final[Mapping[str, StoreBackend]] = {
     "postgresql": StoreBackend(
         open="ladestrom.backends.stores:open_postgresql",
         version="ladestrom.backends.stores:version_of_postgresql",
-        address="postgresql://USER@HOST/DATABASE",
-        rest=r"//[^\s/]*/[^\s/?@]+(\?\S*)?",
+        address=POSTGRESQL,
+        rest=POSTGRESQL_REST,
         keeps="in that database",
         driver="asyncpg",
     ),
@@ -110,6 +130,20 @@ async def open_log(opening: Opening) -> Log:
         LogFailure: it is no log of this version, is damaged, or cannot be written.
     """
     log: Log = await load(log_of(opening.url).open)(opening)
+    return log
+
+
+async def open_reader(opening: Opening) -> Followed:
+    """Opens a log that another process writes, to follow it.
+
+    Raises:
+        Conflict: a log of this kind cannot be followed by another process.
+        LogFailure: there is none, it is of another version, or it cannot be read.
+    """
+    row = log_of(opening.url)
+    if not row.reader:
+        raise Conflict(f"a log {row.keeps} cannot be followed by another process")
+    log: Followed = await load(row.reader)(opening)
     return log
 
 

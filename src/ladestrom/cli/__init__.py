@@ -51,6 +51,7 @@ COMMANDS: Final = (
         "backup", "ladestrom.cli.backups:backup", "Copy the data directory. The server can keep running."
     ),
     Command("restore", "ladestrom.cli.backups:restore", "Create a data directory from a backup."),
+    Command("log", "ladestrom.cli.log:app", "Repair a change log in PostgreSQL."),
     Command("config", "ladestrom.cli.config:app", "Check, show and document the settings."),
     Command("doctor", "ladestrom.cli.doctor:doctor", "Check that this machine is fit to run the server."),
 )

@@ -13,7 +13,15 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
-from ladestrom.backends.table import LOGS, STORES, Backend, accepted, pattern
+from ladestrom.backends.table import (
+    LOGS,
+    POSTGRESQL,
+    POSTGRESQL_REST,
+    STORES,
+    Backend,
+    accepted,
+    pattern,
+)
 
 PREFIX: Final = "LADESTROM_"
 
@@ -207,9 +215,35 @@ class Log(msgspec.Struct, frozen=True):
         _backend(
             LOGS,
             "Where the change log is kept.",
-            "A file on a local disk needs no other program, and survives a power cut.",
+            "A file on a local disk needs no other program, and survives a power cut. With PostgreSQL, a "
+            "second server can take over.",
         ),
     ] = "sqlite:"
+    notify_url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=f"^(postgresql:{POSTGRESQL_REST})?$",
+            description=(
+                "Address of the database itself, if `log.url` leads to PostgreSQL through a pool of "
+                "connections (PgBouncer): a pool does not pass on notifications of new entries."
+            ),
+            extra={
+                "why": "Without notifications, readers notice new entries after up to 0.5 s.",
+                "form": f"`{POSTGRESQL}`",
+            },
+        ),
+    ] = ""
+    lease_s: Annotated[
+        int,
+        _number(
+            "If a server that writes a change log in PostgreSQL says nothing for this long, another one that "
+            "waits takes over.",
+            2,
+            600,
+            "The writer says that it is there each second; a pause of a virtual machine takes seconds.",
+            unit="s",
+        ),
+    ] = 5
     durability: Annotated[
         Literal["full", "relaxed"],
         _choice(

@@ -43,6 +43,8 @@ def log(settings: Settings, held: DataDirectory | None = None) -> Opening:
         durability=own.durability,
         retention_days=own.retention_days,
         retention_mib=own.retention_mib,
+        notify_url=own.notify_url,
+        lease_s=own.lease_s,
     )
 
 
