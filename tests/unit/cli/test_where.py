@@ -110,6 +110,7 @@ SAMPLES = [
     ("sources", "test", "x"),
     ("sources", "pause", "x"),
     ("sources", "resume", "x"),
+    ("sources", "ask", "x"),
     ("sources", "remove", "x"),
     ("sources", "quarantine", "x"),
     ("sources", "replay", "x"),
@@ -122,6 +123,7 @@ SAMPLES = [
     ("config", "check"),
     ("config", "show"),
     ("doctor",),
+    ("log", "new-epoch"),
 ]
 
 
