@@ -56,6 +56,7 @@ NOT_READ: Final = (
     "/ocpi",
     "/ocpp",
     "/push",
+    "/api/oicp/evsepull",
     "/api/oicp/evsepush",
     "/api/v2/reports",
 )

@@ -100,6 +100,37 @@ def tried(server: Serving, path: str, method: str, key: str | None) -> int:
         return wire.head().status
 
 
+PULLS: Final = {
+    "/api/oicp/evsepull/v21/providers/NO-XYZ/status-records": {"ProviderID": "NO-XYZ"},
+    "/api/oicp/evsepull/v21/providers/NO-XYZ/status-records-by-id": {
+        "ProviderID": "NO-XYZ",
+        "EvseID": [E1],
+    },
+    "/api/oicp/evsepull/v21/providers/NO-XYZ/status-records-by-operator-id": {
+        "ProviderID": "NO-XYZ",
+        "OperatorID": ["NO*ALF"],
+    },
+    "/api/oicp/evsepull/v23/providers/NO-XYZ/data-records": {
+        "ProviderID": "NO-XYZ",
+        "GeoCoordinatesResponseFormat": "Google",
+    },
+}
+"""Resources of OICP, which refuse a key in an answer of 200: what is asked with."""
+
+
+@pytest.mark.parametrize("path", PULLS)
+def test_a_key_that_may_not_read_is_refused_in_the_words_of_oicp(server: Serving, path: str) -> None:
+    found = {}
+    for key in MAY:
+        headers = {**ELSEWHERE, **(server.bearer(key) if key else {})}
+        answer = server.request("POST", path, headers=headers, content=json.dumps(PULLS[path]))
+        assert answer.status_code == 200
+        found[key] = answer.json()["StatusCode"]["Code"]
+        if found[key] == "017":
+            assert E1 not in answer.text
+    assert found == {key: "000" if "stream" in may else "017" for key, may in MAY.items()}
+
+
 @pytest.mark.parametrize("path", WAYS)
 def test_a_key_opens_what_its_scopes_say_and_nothing_else(server: Serving, path: str) -> None:
     method, needed = WAYS[path]
@@ -118,7 +149,7 @@ def test_the_matrix_has_a_row_for_every_path_and_a_column_for_every_key(server: 
     missing = {
         pattern
         for pattern in patterns
-        if not any(fits(pattern, path) for path in WAYS)
+        if not any(fits(pattern, path) for path in (*WAYS, *PULLS))
         and pattern not in {*PUBLIC, *DELIVERIES, *OWN_SECRETS}
         and not pattern.startswith(TRIED_WITH_EVERY_METHOD)
     }

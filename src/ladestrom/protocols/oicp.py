@@ -16,6 +16,16 @@ from typing import Any, Final
 
 import msgspec
 
+from ladestrom.core.oicp import (
+    ADDITIONAL_CHARACTERS_MAX,
+    DATA_ERROR,
+    DESCRIPTIONS,
+    INCONSISTENT_EVSE,
+    SUCCESS,
+    SYSTEM_ERROR,
+    UNAUTHORIZED,
+    UNKNOWN_EVSE,
+)
 from ladestrom.core.words import Vocabulary
 from ladestrom.errors import LadestromError, MalformedBody, NotAllowed, NotFound, TooLarge
 from ladestrom.model import Operator, Order, Reason, Receipt, Refusal, Status, evse_key
@@ -30,7 +40,7 @@ from ladestrom.protocols.delivery import (
     shown,
 )
 from ladestrom.protocols.interfaces import Answer, Request
-from ladestrom.protocols.oicp_data import DATA_ERROR, INCONSISTENT_EVSE, drafts, party_of
+from ladestrom.protocols.oicp_data import drafts, party_of
 from ladestrom.quoting import quoted
 
 PATH: Final = re.compile(r"evsepush/v2[0-9]/operators/([^/]{1,64})/(status|data)-records")
@@ -53,26 +63,11 @@ DELETE: Final = "delete"
 ACTIONS: Final = frozenset({FULL_LOAD, "update", "insert", DELETE})
 """ActionType, in lower case. `update` and `insert` do the same: what is pushed is stored."""
 
-SUCCESS: Final = "000"
-SYSTEM_ERROR: Final = "021"
-UNAUTHORIZED: Final = "017"
-UNKNOWN_EVSE: Final = "603"
-DESCRIPTIONS: Final[dict[str, str]] = {
-    SUCCESS: "Success.",
-    UNAUTHORIZED: "Unauthorized Access.",
-    INCONSISTENT_EVSE: "Inconsistent EvseID.",
-    SYSTEM_ERROR: "System error.",
-    DATA_ERROR: "Data error.",
-    UNKNOWN_EVSE: "Unknown EVSE ID.",
-}
-"""CodeType, as far as it is used."""
 CODES: Final[dict[Reason, str]] = {
     Reason.NOT_ALLOWED: INCONSISTENT_EVSE,
     Reason.UNKNOWN_EVSE: UNKNOWN_EVSE,
 }
 """Of items that were refused; all others are data errors."""
-ADDITIONAL_CHARACTERS_MAX: Final = 1_000
-"""StatusCodeType, AdditionalInfo."""
 REFUSALS_TOLD_MAX: Final = 10
 
 _RECORDS: Final = {"status": "EvseStatusRecord", "data": "EvseDataRecord"}

@@ -14,20 +14,19 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.core.coordinates import Coordinates, pair, place
+from ladestrom.core.coordinates import Coordinates
 from ladestrom.core.fields import Notes, Unusable, clean, identifier, plain, quoted
+from ladestrom.core.oicp import DATA_ERROR, INCONSISTENT_EVSE, PLUGS, UNSPECIFIED, position
 from ladestrom.core.terms import split
 from ladestrom.countries import country
 from ladestrom.model import NEVER, Connector, Evse, Millis, Operator, Outlet, Station, evse_key
 from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols import oicp_facts
 from ladestrom.protocols.delivery import UNREADABLE
-from ladestrom.protocols.oicp_facts import PLUGS, UNSPECIFIED, connector, listed, power_kw
+from ladestrom.protocols.oicp_facts import connector, listed, power_kw
 from ladestrom.record import Terms
 
 REGISTER: Final = "oicp"
-DATA_ERROR: Final = "022"
-INCONSISTENT_EVSE: Final = "018"
 NOTES_MAX: Final = 20
 NAME_CHARACTERS_MAX: Final = 255
 """OCPI 2.2.1, section 8.3.1, allows a name as much; OICP's names are shorter."""
@@ -42,7 +41,6 @@ _EVSE_ID: Final = re.compile(
 )
 """EvseIDType; `-` is written in the wild."""
 _PARTY: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{3}")
-_SEXAGESIMAL: Final = re.compile(r"(-?)(\d{1,3})°\s*(\d{1,2})'\s*(\d{1,2}(?:\.\d{1,10})?)\s*(?:''|\")")
 
 Fields = Mapping[str, Any]
 
@@ -219,23 +217,7 @@ def _country(fields: Fields, key: str) -> str:
 
 
 def _place(fields: Fields) -> Coordinates:
-    """GeoCoordinatesType: one of three notations."""
-    coordinates = _member(fields, "GeoCoordinates")
-    if (google := _member(coordinates, "Google")) or isinstance(coordinates.get("Google"), str):
-        return place(*pair(google.get("Coordinates") if google else coordinates["Google"]))
-    if degrees := _member(coordinates, "DecimalDegree"):
-        return place(*pair([degrees.get("Latitude"), degrees.get("Longitude")]))
-    sexagesimal = _member(coordinates, "DegreeMinuteSeconds")
-    return place(_degrees(sexagesimal.get("Latitude")), _degrees(sexagesimal.get("Longitude")))
-
-
-def _degrees(value: object) -> float:
-    """`-21°34'23.16''` in degrees (GeoCoordinatesDegreeMinuteSecondsFormatType)."""
-    match = _SEXAGESIMAL.fullmatch(plain(value))
-    if match is None:
-        raise Unusable(f"its position {quoted(value)} cannot be read")
-    degrees = int(match[2]) + int(match[3]) / 60 + float(match[4]) / 3_600
-    return -degrees if match[1] else degrees
+    return position(_member(fields, "GeoCoordinates"))
 
 
 def _connectors(fields: Fields, notes: Notes) -> list[Connector]:

@@ -17,11 +17,12 @@ from ladestrom.core import languages, opening, time_zones
 from ladestrom.core.electrical import line_to_neutral
 from ladestrom.core.fields import FOLDABLE, Notes, clean, decimal, phone, plain, quoted, truth, web_address
 from ladestrom.core.location_hours import instant
+from ladestrom.core.oicp import ACCESS, PLACES, PLUGS
 from ladestrom.core.standards import CURRENT_MAX, POWER_KW_MAX, VOLTAGE_MAX
 from ladestrom.core.terms import payment
 from ladestrom.core.words import Vocabulary
 from ladestrom.model import NEVER, Connector, Millis
-from ladestrom.record import Access, Contact, Details, Format, Id, Opening, Place, PowerType, Terms
+from ladestrom.record import Access, Contact, Details, Id, Opening, Place, PowerType, Terms
 
 TEXT_CHARACTERS_MAX: Final = 255
 """OICP 2.3: 50 for a region, 100 for a sub-operator."""
@@ -32,30 +33,6 @@ DIRECTIONS_CHARACTERS_MAX: Final = 1_000
 IMAGES_MAX: Final = 20
 OPENING_TIMES_MAX: Final = 70
 
-UNSPECIFIED: Final = "Unspecified"
-PLUGS: Final[dict[str, tuple[str, Format | None]]] = {
-    "Small Paddle Inductive": ("UNKNOWN", None),
-    "Large Paddle Inductive": ("UNKNOWN", None),
-    "AVCON Connector": ("UNKNOWN", None),
-    "Tesla Connector": ("TESLA_S", None),
-    "NEMA 5-20": ("NEMA_5_20", None),
-    "Type E French Standard": ("DOMESTIC_E", None),
-    "Type F Schuko": ("DOMESTIC_F", None),
-    "Type G British Standard": ("DOMESTIC_G", None),
-    "Type J Swiss Standard": ("DOMESTIC_J", None),
-    "Type 1 Connector (Cable Attached)": ("IEC_62196_T1", Format.CABLE),
-    "Type 2 Outlet": ("IEC_62196_T2", Format.SOCKET),
-    "Type 2 Connector (Cable Attached)": ("IEC_62196_T2", Format.CABLE),
-    "Type 3 Outlet": ("IEC_62196_T3C", Format.SOCKET),
-    "IEC 60309 Single Phase": ("IEC_60309_2_single_16", None),
-    "IEC 60309 Three Phase": ("IEC_60309_2_three_16", None),
-    "CCS Combo 2 Plug (Cable Attached)": ("IEC_62196_T2_COMBO", Format.CABLE),
-    "CCS Combo 1 Plug (Cable Attached)": ("IEC_62196_T1_COMBO", Format.CABLE),
-    "CHAdeMO": ("CHADEMO", None),
-    UNSPECIFIED: ("UNKNOWN", None),
-}
-"""PlugType as OCPI 2.2.1 ConnectorType. The industrial sockets come without their current: the smallest that
-OCPI has is taken. A format where the word says it."""
 _NO_PLUG: Final = ("UNKNOWN", None)
 
 _POWER_TYPES: Final = Vocabulary(
@@ -65,24 +42,8 @@ _POWER_TYPES: Final = Vocabulary(
         "DC": PowerType.DC,
     }
 )
-_ACCESS: Final = Vocabulary(
-    {
-        "Free publicly accessible": (Access.PUBLIC, False),
-        "Paying publicly accessible": (Access.PUBLIC, True),
-        "Restricted access": (Access.RESTRICTED, None),
-        "Test Station": (None, None),
-        UNSPECIFIED: (None, None),
-    }
-)
-"""AccessibilityType: who may charge, and whether getting there costs money."""
-_PLACES: Final = Vocabulary(
-    {
-        "OnStreet": Place.STREET,
-        "ParkingLot": Place.CAR_PARK,
-        "ParkingGarage": Place.GARAGE,
-        "UndergroundParkingGarage": Place.UNDERGROUND_GARAGE,
-    }
-)
+_ACCESS: Final = Vocabulary(ACCESS)
+_PLACES: Final = Vocabulary(PLACES)
 _CAPABILITIES: Final = {
     "NFC RFID Classic": "RFID_READER",
     "NFC RFID DESFire": "RFID_READER",

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ladestrom.core.oicp import SUCCESS
 from ladestrom.errors import BadRequest, MalformedBody, SourceFailure
 from ladestrom.model import Millis, Order, Reason
 from ladestrom.ports.calls import Answered, Ask
@@ -31,7 +32,6 @@ from ladestrom.protocols.delivery import (
 from ladestrom.protocols.interfaces import Memory, Part, PullSettings, Round, reading
 from ladestrom.protocols.oicp import (
     EMPTY,
-    SUCCESS,
     Group,
     Record,
     evse_of,

@@ -8,6 +8,7 @@ from jsonschema import Draft4Validator
 from tests.building import make_operator
 from tests.conftest import SharedFile
 
+from ladestrom.core.oicp import ADDITIONAL_CHARACTERS_MAX, PLUGS
 from ladestrom.errors import (
     LadestromError,
     LogFailure,
@@ -23,9 +24,8 @@ from ladestrom.model import Operator, Position, Reason, Receipt, Refusal, Status
 from ladestrom.ports.registry import RecordRefusal, StationDraft
 from ladestrom.protocols.delivery import Delivery, ParseLimits
 from ladestrom.protocols.interfaces import Answer, Request
-from ladestrom.protocols.oicp import ADDITIONAL_CHARACTERS_MAX, STATUSES, Oicp
+from ladestrom.protocols.oicp import STATUSES, Oicp
 from ladestrom.protocols.oicp_data import party_of
-from ladestrom.protocols.oicp_facts import PLUGS
 
 STATUS_PATH = "evsepush/v21/operators/NO*ABC/status-records"
 DATA_PATH = "evsepush/v23/operators/NO*ABC/data-records"

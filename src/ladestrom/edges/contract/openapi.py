@@ -304,7 +304,7 @@ def _parameters(served: Served, part: Part) -> dict[str, Parameter]:
 
 
 def _codes(operation: Operation) -> list[str]:
-    keys = () if operation.scope is None else KEY_REFUSALS
+    keys = () if operation.scope is None or operation.keys_refused_within else KEY_REFUSALS
     return list(dict.fromkeys((*ALWAYS, *keys, *operation.refusals)))
 
 

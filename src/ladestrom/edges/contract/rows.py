@@ -102,6 +102,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Codes beyond those that every operation has, and those of keys."""
     refused_as: str = ""
     """Component that refusals are, where the path's protocol has its own; empty: problem details."""
+    keys_refused_within: bool = False
+    """Whether a key that is not good is told so in an answer of 200, as the path's protocol has it."""
     own_key: str = ""
     """Security scheme of what is needed in place of a key of this server."""
 

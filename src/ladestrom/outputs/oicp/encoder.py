@@ -1,9 +1,11 @@
-"""Statuses by operator in the words of OICP 2.3, in the shape of the federal file of Switzerland.
+"""Statuses by operator in the words of OICP 2.3: in the shape of the federal file of Switzerland, and as
+eRoamingEvseStatus, which is what EMPs pull.
 
-Members are written `EVSE...` there, and nothing says how old a status is. Whose an EVSE is follows from its
-id, as OICP has it; an EVSE whose id has not OICP's form cannot be told.
+Members are written `EVSE...` in that file. Neither says how old a status is. Whose an EVSE is follows from
+its id, as OICP has it; an EVSE whose id has not OICP's form cannot be told.
 
-Sources: OICP 2.3 for EMPs, "Data Types" (EvseIDType, OperatorIDType, EvseStatusType); the file itself.
+Sources: OICP 2.3 for EMPs, "Data Types" (EvseIDType, OperatorIDType, EvseStatusType), eRoamingEVSEStatus; the
+file itself.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from typing import Final
 
 import msgspec
 
+from ladestrom.core.oicp import DESCRIPTIONS, SUCCESS
 from ladestrom.formats.documents import LeftOut, Seen
-from ladestrom.model import Evse, Position, Status
+from ladestrom.model import Evse, Position, Status, evse_key
+from ladestrom.outputs.oicp.circles import Circle
 
 JSON: Final = "application/json"
 WORDS: Final = {
@@ -46,6 +50,13 @@ class EvseStatusRecord(msgspec.Struct, frozen=True, gc=False):
     status: str = msgspec.field(name="EVSEStatus")
 
 
+class PulledRecord(msgspec.Struct, frozen=True, gc=False):
+    """EvseStatusRecordType."""
+
+    evse_id: str = msgspec.field(name="EvseID")
+    status: str = msgspec.field(name="EvseStatus")
+
+
 class OperatorStatuses(msgspec.Struct, frozen=True):
     """The EVSEs of an operator, in order of their stations."""
 
@@ -69,32 +80,79 @@ def identified(evse: Evse) -> tuple[str, str] | None:
     return match[4] or f"{match[1]}*{match[3]}", written
 
 
+class StatusCode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """StatusCodeType."""
+
+    code: str = msgspec.field(name="Code")
+    description: str = msgspec.field(name="Description")
+    additional: str = msgspec.field(default="", name="AdditionalInfo")
+
+
+DONE: Final = StatusCode(SUCCESS, DESCRIPTIONS[SUCCESS])
 Part = list[tuple[str, str, bytes]]
 """Operator, its name, and an EVSE's record."""
 
 
-class Statuses:
-    """The file."""
+class Shape(msgspec.Struct, frozen=True):
+    """How a list of statuses by operator is written."""
 
-    def __init__(self) -> None:
+    head: bytes
+    end: bytes
+    record: type[EvseStatusRecord | PulledRecord]
+    records: str
+    """What an operator's records are called."""
+
+
+FILE: Final = Shape(b'{"EVSEStatuses":[', b"]}\n", EvseStatusRecord, "EVSEStatusRecord")
+PULLED: Final = Shape(
+    b'{"EvseStatuses":{"OperatorEvseStatus":[',
+    b']},"StatusCode":%b}\n' % _encode(DONE),
+    PulledRecord,
+    "EvseStatusRecord",
+)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What is asked for beside the selection; empty lets everything pass."""
+
+    operators: frozenset[str] = frozenset()
+    """OICP's operator ids, as keys (`NOABC`, `49810`)."""
+    within: Circle | None = None
+
+    def wants(self, seen: Seen) -> bool:
+        """Whether a station is in it."""
+        return self.within is None or self.within.holds(seen.station.latitude, seen.station.longitude)
+
+
+ALL: Final = Asked()
+
+
+class Statuses:
+    """The file, or an answer of the same."""
+
+    def __init__(self, shape: Shape = FILE, asked: Asked = ALL) -> None:
         self.left_out = LeftOut()
+        self._shape = shape
+        self._asked = asked
 
     def part(self, seen: Seen) -> Part | None:
         """What there is of a station."""
+        if not self._asked.wants(seen):
+            return None
+        operators, record = self._asked.operators, self._shape.record
         found: Part = []
         name = (seen.station.operator or "")[:NAME_CHARACTERS_MAX]
         for evse, held in seen.chosen:
             ids = identified(evse)
             if ids is None:
                 self.left_out.add(evse, NO_ID)
-            else:
-                record = EvseStatusRecord(ids[1], WORDS[held.change.status])
-                found.append((ids[0], name, _encode(record)))
+            elif not operators or evse_key(ids[0]) in operators:
+                found.append((ids[0], name, _encode(record(ids[1], WORDS[held.change.status]))))
         return found or None
 
     def head(self, position: Position) -> bytes:  # noqa: ARG002 - the form has no place for it
         """The beginning."""
-        return b'{"EVSEStatuses":['
+        return self._shape.head
 
     def pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
         """Operator by operator. The name of one is that of its first station that has any."""
@@ -109,11 +167,15 @@ class Statuses:
                 yield b""
         separator = b""
         for operator in sorted(records):
-            empty = _encode(OperatorStatuses(operator, names.get(operator, operator), []))
-            yield separator + empty.removesuffix(b"]}")
+            empty = {
+                "OperatorID": operator,
+                "OperatorName": names.get(operator, operator),
+                self._shape.records: [],
+            }
+            yield separator + _encode(empty).removesuffix(b"]}")
             separator = b"\n"
             for record in records[operator]:
                 yield separator + record
                 separator = b",\n"
             yield b"]}"
-        yield b"]}\n"
+        yield self._shape.end
