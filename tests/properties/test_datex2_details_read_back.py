@@ -12,6 +12,7 @@ from tests.datex2 import tables
 
 from ladestrom.core.electrical import line_to_neutral
 from ladestrom.model import Connector, Evse, Outlet, Station
+from ladestrom.outputs.datex2 import table
 from ladestrom.ports.registry import StationDraft
 from ladestrom.record import (
     Access,
@@ -21,6 +22,7 @@ from ladestrom.record import (
     Format,
     Hours,
     Opening,
+    Payment,
     Place,
     PowerType,
     Span,
@@ -53,14 +55,21 @@ def openings(draw: st.DrawFn) -> Opening | None:
     return Opening(hours=tuple(hours), openings=opened, closings=closings) if hours or opened else None
 
 
+PAYMENTS = st.sets(st.sampled_from(["free", "card", "contactless", "ad_hoc"]), min_size=1).map(
+    lambda ways: Payment(**dict.fromkeys(ways, True))
+)
+"""That something costs, or cannot be, DATEX II does not say."""
+
+
 def terms(**more: Any) -> dict[str, st.SearchStrategy[Any]]:
     return {
-        "accessibility": st.none()
-        | st.sampled_from([Accessibility.ACCESSIBLE, Accessibility.NOT_ACCESSIBLE]),
+        "accessibility": st.none() | st.sampled_from(Accessibility),
         "vehicles": st.sets(st.sampled_from(Vehicle)).map(
             lambda kinds: tuple(kind for kind in Vehicle if kind in kinds)
         ),
         "max_height_m": st.none() | st.sampled_from([1.9, 2.1, 4.0]),
+        "payment": st.none() | PAYMENTS,
+        "tariff_text": st.none() | st.sampled_from(["0,39 €/kWh", "Gratuit <1 h & après"]),
         **more,
     }
 
@@ -113,7 +122,8 @@ def stations(draw: st.DrawFn) -> Station:
     evses: list[Evse] = []
     for number in range(draw(st.integers(1, 3))):
         label = draw(st.none() | st.sampled_from(["A1", "Säule 2"]))
-        evses.append(make_evse(f"NO*ABC*E{number}", "NOR_00001", label=label))
+        floor = draw(st.none() | st.sampled_from(["-2", "P1"]))
+        evses.append(make_evse(f"NO*ABC*E{number}", "NOR_00001", label=label, floor=floor))
     plugs = [draw(PLUGS) for _ in evses]
     return make_station(
         "NOR_00001",
@@ -155,7 +165,9 @@ def test_what_a_record_says_is_read_back(station: Station) -> None:
         own, kept = station.details, found.details
         for name in READ_BACK:
             assert getattr(kept, name) == getattr(own, name), name
-        assert [evse.label for evse in found.evses] == [evse.label for evse in station.evses]
+        assert [(evse.label, evse.floor) for evse in found.evses] == [
+            (evse.label, evse.floor) for evse in station.evses
+        ]
         assert [evse.terms for evse in found.evses] == [None] * len(found.evses)
         assert [outlet.connector for outlet in found.outlets] == [
             outlet.connector for outlet in station.outlets
@@ -170,6 +182,8 @@ def test_terms_of_a_point_are_read_back(station: Station, own: Terms) -> None:
         accessibility=own.accessibility or station.details.accessibility,
         vehicles=own.vehicles or station.details.vehicles,
         max_height_m=own.max_height_m or station.details.max_height_m,
+        payment=paid(own.payment, station.details.payment),
+        tariff_text=own.tariff_text or station.details.tariff_text,
     )
     evses = (*station.evses[:-1], msgspec.structs.replace(station.evses[-1], terms=said))
     for body in tables([msgspec.structs.replace(station, evses=evses)]):
@@ -177,5 +191,37 @@ def test_terms_of_a_point_are_read_back(station: Station, own: Terms) -> None:
         assert (found.evses[-1].terms or terms_of(found)) == said
 
 
+def paid(own: Payment | None, base: Payment | None) -> Payment | None:
+    """What is known of the ways to pay at a point: its own, and its station's."""
+    known = [each for each in (base, own) if each is not None]
+    ways = {name: True for each in known for name in Payment.__struct_fields__ if getattr(each, name)}
+    return Payment(**ways) if ways else None
+
+
 def terms_of(station: Station) -> Terms:
     return Terms(**{name: getattr(station.details, name) for name in Terms.__struct_fields__})
+
+
+@given(stations(), st.sets(st.integers(0, 2)))
+def test_an_evse_without_a_known_power_loses_its_plugs_alone(station: Station, without: set[int]) -> None:
+    outlets = tuple(
+        msgspec.structs.replace(each, connector=Connector(each.connector.standard))
+        if each.evse in without
+        else each
+        for each in station.outlets
+    )
+    bare = msgspec.structs.replace(station, outlets=outlets)
+    if without >= set(range(len(station.evses))):
+        assert table.lacks(bare, bare.evses) == "no_power"
+        return
+    assert table.lacks(bare, bare.evses) is None
+    for body in tables([bare]):
+        (draft,) = register.parse([body])
+        assert isinstance(draft, StationDraft)
+        assert [evse.evse_id for evse in draft.station.evses] == [evse.evse_id for evse in station.evses]
+        assert [evse.max_kw is None for evse in draft.station.evses] == [
+            index in without for index in range(len(station.evses))
+        ]
+        for index, outlet in enumerate(draft.station.outlets):
+            expected = Connector("UNKNOWN") if index in without else station.outlets[index].connector
+            assert outlet.connector == expected

@@ -184,7 +184,7 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
                 msgspec.structs.replace(
                     point.evse,
                     label=text(point.node.get("name"), "label") or None,
-                    floor=floor,
+                    floor=text(_floor_line(point.node), "floor") or floor,
                     capabilities=capabilities,
                     terms=terms,
                 )
@@ -207,6 +207,11 @@ def _draft(site: Node, station: Node, native_id: str, home: str | None, limits: 
         notes=notes.all(),
         updated_at=datex2_details.updated_at(site, station, point_nodes),
     )
+
+
+def _floor_line(point: Node) -> object:
+    """The floor that a point says for itself."""
+    return datex2_details.line(datex2_details.where([point.get("locationReference")])[1], "floor")
 
 
 def _points_of(station: Node) -> list[Node]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from ladestrom.core.fields import Notes, decimal, plain
+from ladestrom.core.fields import Notes, clean, decimal, plain
 from ladestrom.record import Access, Accessibility, Payment, Terms, Vehicle
 from ladestrom.registers import datex2_tables as tables
 from ladestrom.registers.datex2_nodes import (
@@ -22,7 +22,9 @@ from ladestrom.registers.datex2_nodes import (
     nodes,
     typed,
     word,
+    words,
 )
+from ladestrom.registers.limits import DEFAULT
 
 _PARTS_MAX: Final = 100
 """Of one object, that are read: rates, prices, parking spaces, vehicles."""
@@ -120,6 +122,7 @@ def _said_terms(node: Node, notes: Notes) -> Terms:
         vehicles=_vehicles(node, spaces),
         max_height_m=_max_height_m(node, spaces, notes),
         payment=_payment(node),
+        tariff_text=_tariff_text(node, notes),
         reservable=next(
             (tables.RESERVATION[each] for each in reservations if each in tables.RESERVATION), None
         ),
@@ -231,6 +234,16 @@ def _payment(node: Node) -> Payment | None:
 def _costs(price: Node) -> bool:
     """Whether a price is one: what has neither the word nor the number for nothing costs something."""
     return plain(word(price.get("priceType"))).casefold() != "free" and decimal(word(price.get("value"))) != 0
+
+
+def _tariff_text(node: Node, notes: Notes) -> str | None:
+    """What a rate says in words; that of the first one which is not by contract."""
+    for _, rate in _rates(node):
+        if plain(word(rate.get("ratePolicy"))).casefold() != "contract":
+            text = clean(words(rate.get("additionalInformation")), "tariff", DEFAULT.prose_chars_max, notes)
+            if text:
+                return text
+    return None
 
 
 def _rates(node: Node) -> Iterator[tuple[str, Node]]:

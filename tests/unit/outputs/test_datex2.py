@@ -295,7 +295,8 @@ class TestStations:
         [
             ({"access": Access.PUBLIC}, ["allUsers"]),
             ({"access": Access.RESTRICTED}, ["other"]),
-            ({"accessibility": Accessibility.RESERVED}, ["personsWithDisabilities"]),
+            ({"access": Access.PUBLIC, "accessibility": Accessibility.RESERVED}, ["allUsers"]),
+            ({"accessibility": Accessibility.RESERVED}, []),
             ({"accessibility": Accessibility.ACCESSIBLE}, []),
         ],
     )
@@ -451,8 +452,8 @@ class TestLacking:
             (make_evse(), (TYPE_2,), None),
             (make_evse(), (), "no_power"),
             (make_evse(), (Connector("IEC_62196_T2"),), "no_power"),
-            (make_evse(), (TYPE_2, Connector("CHADEMO")), "no_power"),
-            (make_evse(), (Connector("CHADEMO"), TYPE_2), "no_power"),
+            (make_evse(), (TYPE_2, Connector("CHADEMO")), None),
+            (make_evse(), (Connector("CHADEMO"), TYPE_2), None),
             (make_evse(max_kw=22.0), (Connector("IEC_62196_T2"),), None),
             (make_evse(max_kw=22.0), (), None),
         ],
@@ -466,8 +467,21 @@ class TestLacking:
     def test_evses_that_are_not_shown_do_not_count(self) -> None:
         evses = (make_evse("NO*ABC*E1"), make_evse("NO*ABC*E2"))
         station = make_station(evses=evses, outlets=(Outlet(0, TYPE_2),))
-        assert table.lacks(station, evses) == "no_power"
+        assert table.lacks(station, evses) is None
         assert table.lacks(station, evses[:1]) is None
+        assert table.lacks(station, evses[1:]) == "no_power"
+
+    def test_a_plug_without_a_power_is_left_out_and_what_is_known_is_summed_up(self) -> None:
+        evses = (make_evse("NO*ABC*E1"), make_evse("NO*ABC*E2"), make_evse("NO*ABC*E3", max_kw=50.0))
+        plugs = ((0, TYPE_2), (0, Connector("CHADEMO")), (1, Connector("CHADEMO")), (2, Connector("CHADEMO")))
+        station = make_station(evses=evses, outlets=tuple(Outlet(*each) for each in plugs))
+        made = table.site(station, 7, evses, is_xml=False)["energyInfrastructureStation"][0]
+        powers = [
+            [plug["maxPowerAtSocket"] for plug in each["aegiElectricChargingPoint"].get("connector", ())]
+            for each in made["refillPoint"]
+        ]
+        assert powers == [[22_000], [], [50_000]]
+        assert (made["totalMaximumPower"], made["numberOfRefillPoints"]) == (72_000, 3)
 
 
 class TestStatuses:

@@ -2,10 +2,11 @@
 
 Members stand in the order of the XSD, so that `xml` makes XML of the same. What a record does not say is
 absent. Where the schemas demand it, it is said to be unknown, in their own way: an extended word `unknown`,
-an undetermined language, an empty id. There is no such way for powers: a station without is not published.
+an undetermined language, an empty id, the currency that is none. There is no such way for powers: a plug
+without is left out, and a station none of whose EVSEs has one is not published.
 
-Known losses, as the schemas have no place for them or demand what is not known: time limits, parking fees,
-floors, licences; and that charging is free, which is a price with a currency.
+Known losses, as the schemas have no place for them: time limits, parking fees, licences; and that charging
+costs something, without a price.
 
 Source: DATEX II 3.5, EnergyInfrastructure and Facilities; AFIR profile 01-00-00.
 """
@@ -35,10 +36,11 @@ Node = dict[str, Any]
 TEXT_CHARACTERS_MAX: Final = 1_024
 """`String` and `MultilingualStringValue`."""
 NO_POWER: Final = "no_power"
-"""Why a station is left out: `totalMaximumPower` and `maxPowerAtSocket` are mandatory, and numbers."""
+"""Why a station is left out: `totalMaximumPower` is mandatory, and a number."""
 WATTS: Final = 1_000
 SINCE_EVER: Final = "1970-01-01T00:00:00Z"
-"""When opening hours begin to hold: the schemas want an instant, and registers say none."""
+"""When opening hours begin to hold, and rates were updated, where registers do not say it: the schemas want
+an instant."""
 ZONES_MAX: Final = 1_024
 IN_ADDRESSES: Final = ":/?@!$&'()*+,;=%"
 """Beside letters, digits and `-._~` (RFC 3986, section 2)."""
@@ -61,15 +63,13 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def powers_kw(station: Station) -> list[float | None]:
-    """The power of each EVSE, in registry order; None where it, or that of one of its plugs, is not known."""
+    """The power of each EVSE, in registry order: its own, else the highest that is known of its plugs."""
     found: list[float | None] = [evse.max_kw for evse in station.evses]
     if None not in found:
         return found
-    own: list[float | None] = [0.0] * len(found)
+    own = [0.0] * len(found)
     for outlet in station.outlets:
-        power = outlet.connector.max_kw
-        strongest = own[outlet.evse]
-        own[outlet.evse] = None if power is None or strongest is None else max(strongest, power)
+        own[outlet.evse] = max(own[outlet.evse], outlet.connector.max_kw or 0.0)
     return [power if power is not None else own[index] or None for index, power in enumerate(found)]
 
 
@@ -79,7 +79,7 @@ def lacks(station: Station, listed: Iterable[Evse]) -> str | None:
     if None not in found:
         return None
     known = {evse.key for evse, power in zip(station.evses, found, strict=True) if power is not None}
-    return None if all(evse.key in known for evse in listed) else NO_POWER
+    return None if any(evse.key in known for evse in listed) else NO_POWER
 
 
 # -- the tree ---------------------------------------------------------------------------------------------
@@ -124,6 +124,7 @@ def _station(place: Place, listed: Sequence[Evse]) -> Node:
         owner=_organisation(place, "owner", details.owner),
         operator=_organisation(place, "operator", station.operator, details.contact, _party(listed)),
         applicableForVehicles=_vehicles(details),
+        dedicatedParkingSpaces=_spaces(place, station.uuid, details, len(listed)),
         **({"stationIdBNetzA": ""} if is_xml else {}),
         totalMaximumPower=_watts(sum(powers[evse.key] or 0 for evse in listed)),
         authenticationAndIdentificationMethods=_means(place, listed),
@@ -134,6 +135,12 @@ def _station(place: Place, listed: Sequence[Evse]) -> Node:
             {"aegiElectricChargingPoint": _point(place, evse, powers[evse.key], plugs[evse.key])}
             for evse in listed
         ],
+        electricEnergy=_energy(
+            place,
+            station.uuid,
+            details,
+            [words.CHIP_CARD] if any(words.CHIP_CARDS in evse.capabilities for evse in listed) else [],
+        ),
     )
 
 
@@ -141,14 +148,16 @@ def _point(place: Place, evse: Evse, power_kw: float | None, plugs: Sequence[Con
     terms = evse.terms or Terms()
     has_own_terms = evse.terms is not None
     is_reservable = terms.reservable if has_own_terms else place.station.details.reservable
-    own = sorted({power for plug in plugs if (power := plug.max_kw) is not None} | {power_kw or 0})
+    own = sorted({power for power in (power_kw, *(plug.max_kw for plug in plugs)) if power})
     return _made(
         idG=evse.name,
         versionG=place.version,
         name=_text(place, evse.label),
         accessibility=_accessibility(terms) if has_own_terms else None,
         **({} if place.is_xml else {"externalIdentifier": _point_ids(evse)}),
+        locationReference=_floor(place, evse.floor),
         applicableForVehicles=_vehicles(terms) if has_own_terms else None,
+        dedicatedParkingSpaces=_spaces(place, evse.name, terms, 1) if has_own_terms else None,
         deliveryUnit=_word("kWh"),
         reservation=None if is_reservable is None else _word("optional" if is_reservable else "notAvailable"),
         **({"evseId": _line(evse.evse_id)} if place.is_xml else {"currentType": _current(plugs)}),
@@ -156,7 +165,12 @@ def _point(place: Place, evse: Evse, power_kw: float | None, plugs: Sequence[Con
         availableVoltage=sorted({_number(plug.max_v) for plug in plugs if plug.max_v is not None}),
         availableChargingPower=[_watts(power) for power in reversed(own)],
         **({} if place.is_xml else {"chargingMode": _one_mode(plugs)}),
-        connector=[_connector(plug, power_kw, is_xml=place.is_xml) for plug in plugs],
+        connector=[
+            _connector(plug, evse.max_kw, is_xml=place.is_xml)
+            for plug in plugs
+            if plug.max_kw is not None or evse.max_kw is not None
+        ],
+        electricEnergy=_energy(place, evse.name, terms, _cards(terms)) if has_own_terms else None,
     )
 
 
@@ -287,6 +301,16 @@ def _location(place: Place) -> Node:
     }
 
 
+def _floor(place: Place, floor: str | None) -> Node | None:
+    """Where a point is, beside where its station is."""
+    text = _text(place, floor)
+    if text is None:
+        return None
+    line = {"order": 0, "type": _word("floor"), "text": text}
+    facility = {"facilityLocation": {"address": {"addressLine": [line]}}}
+    return {"locPointLocation": {"locLocationExtensionG": facility}}
+
+
 @lru_cache(ZONES_MAX)
 def _offset(time_zone: str | None) -> str | None:
     """The standard time of a zone as its difference to UTC; None where it cannot be read."""
@@ -305,10 +329,51 @@ def _offset(time_zone: str | None) -> str | None:
 
 
 def _users(terms: Terms) -> list[Node]:
-    users = [] if terms.access is None else [_word(words.USERS[terms.access])]
-    if terms.accessibility is Accessibility.RESERVED:
-        users.append(_word(words.FOR_THE_DISABLED))
-    return users
+    return [] if terms.access is None else [_word(words.USERS[terms.access])]
+
+
+def _spaces(place: Place, owner: str, terms: Terms, count: int) -> list[Node] | None:
+    """The spaces of what is for people with disabilities alone: one for each EVSE."""
+    if terms.accessibility is not Accessibility.RESERVED:
+        return None
+    return [
+        {
+            "idG": f"{owner}-spaces",
+            "versionG": place.version,
+            "numberOfSpaces": count,
+            "userSpecific": [_word(words.FOR_THE_DISABLED)],
+        }
+    ]
+
+
+def _cards(terms: Terms) -> list[str]:
+    """How one may pay at a point: stations have other members for it, points have none."""
+    payment = terms.payment
+    card = words.CARDS if payment is not None and payment.card else ()
+    return [*card, *([words.CONTACTLESS] if payment is not None and payment.contactless else [])]
+
+
+def _energy(place: Place, owner: str, terms: Terms, means: Sequence[str]) -> list[Node] | None:
+    """The rate, as far as its terms are known: they name no currency, and only one price, which is none."""
+    payment = terms.payment
+    is_free = payment is not None and payment.free is True
+    is_ad_hoc = payment is not None and payment.ad_hoc is True
+    text = _text(place, terms.tariff_text)
+    if not (is_free or is_ad_hoc or means or text):
+        return None
+    # Members that XML has in another namespace here than elsewhere have it in their names.
+    egi = "egi:" if place.is_xml else ""
+    paid = {"paymentMeans": [_word(each) for each in means]} if means else None
+    rate = _made(
+        idG=f"{owner}-rate",
+        ratePolicy=_word(words.AD_HOC) if is_ad_hoc else _unknown(),
+        **{f"{egi}lastUpdated": instant(place.station.updated_at) or SINCE_EVER},
+        applicableCurrency=[words.NO_CURRENCY],
+        **{f"{egi}additionalInformation": text},
+        **{"paymentMethod" if place.is_xml else "payment": paid},
+        energyPrice=[{"priceType": _word(words.FREE), f"{egi}value": 0}] if is_free else None,
+    )
+    return [{"energyRate": [rate]}]
 
 
 def _accessibility(terms: Terms) -> list[Node] | None:
@@ -349,7 +414,6 @@ def _remarks(place: Place) -> list[Node]:
     details = place.station.details
     said = (
         details.access_text,
-        details.tariff_text,
         None if details.opening is None else details.opening.text,
     )
     return [text for each in said if (text := _text(place, each)) is not None]

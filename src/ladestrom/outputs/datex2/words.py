@@ -163,7 +163,7 @@ ACCESSIBILITIES: Final[Mapping[Accessibility, str]] = MappingProxyType(
         Accessibility.NOT_ACCESSIBLE: "none",
     }
 )
-"""AccessibilityEnum. What is for people with disabilities alone is said beside it."""
+"""AccessibilityEnum. What is for people with disabilities alone is said by its parking spaces, too."""
 FOR_THE_DISABLED: Final = "personsWithDisabilities"
 """UserTypeEnum."""
 VEHICLES: Final[Mapping[Vehicle, str]] = MappingProxyType(
@@ -182,11 +182,22 @@ CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "DEBIT_CARD_PAYABLE": "debitCard",
         "CONTACTLESS_CARD_SUPPORT": "nfc",
         "RFID_READER": "rfid",
-        "CHIP_CARD_SUPPORT": "activeRFIDChip",
         "PED_TERMINAL": "pinpad",
     }
 )
 """AuthenticationAndIdentificationEnum, by OCPI's Capability."""
+CHIP_CARDS: Final = "CHIP_CARD_SUPPORT"
+"""OCPI's Capability that is a means of payment here."""
+CHIP_CARD: Final = "emv"
+CARDS: Final = ("paymentCreditCard", "paymentDebitCard")
+CONTACTLESS: Final = "nfc"
+"""MeansOfPaymentEnum."""
+AD_HOC: Final = "adHoc"
+"""RatePolicyEnum."""
+FREE: Final = "free"
+"""PriceTypeEnum."""
+NO_CURRENCY: Final = "XXX"
+"""ISO 4217: no currency is involved."""
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 LANGUAGES: Final[Mapping[str, str]] = MappingProxyType(

@@ -1,7 +1,8 @@
 """JSON of the AFIR profile as XML of DATEX II 3.5.
 
 Knows how the two encodings differ, and where elements stand: `NAMESPACES` is by the names of the elements
-that are written, each of which is in one namespace only. Members must stand in the order of the XSD.
+that are written, each of which is in one namespace; a member that is in another one somewhere has its prefix
+there (`egi:lastUpdated`). Members must stand in the order of the XSD.
 """
 
 from __future__ import annotations
@@ -34,14 +35,17 @@ _BY_NAMESPACE: Final = {
     "egi": (
         "authenticationAndIdentificationMethods availableChargingPower availableVoltage brand chargingMode "
         "connector connectorFormat connectorType deliveryUnit energyInfrastructureSite "
-        "energyInfrastructureStation evseId exclusiveUsers headerInformation maxPowerAtSocket maximumCurrent "
-        "numberOfConnectors numberOfRefillPoints otherConnector refillPoint reservation serviceType "
+        "applicableCurrency electricEnergy energyInfrastructureStation energyPrice energyRate evseId "
+        "exclusiveUsers headerInformation maxPowerAtSocket maximumCurrent numberOfConnectors "
+        "numberOfRefillPoints numberOfSpaces otherConnector paymentMethod priceType ratePolicy refillPoint "
+        "reservation serviceType userSpecific "
         "stationIdBNetzA totalMaximumPower typeOfSite userInterfaceLanguage voltage"
     ),
     "fac": (
-        "accessibility additionalInformation applicableForVehicles contactInformation eMail "
-        "externalIdentifier lastUpdated linkToGeneralInformation locationReference name operatingHours "
-        "operator operatorId organisationUnit overallPeriod owner photoUrl telephoneNumber"
+        "accessibility additionalInformation applicableForVehicles contactInformation "
+        "dedicatedParkingSpaces eMail externalIdentifier lastUpdated linkToGeneralInformation "
+        "locationReference name operatingHours operator operatorId organisationUnit overallPeriod owner "
+        "paymentMeans photoUrl telephoneNumber"
     ),
     "loc": (
         "coordinatesForDisplay facilityLocation latitude locationDescription longitude pointByCoordinates "
@@ -91,7 +95,7 @@ def _write(name: str, value: object, pieces: list[str]) -> None:
         for each in value:
             _write(name, each, pieces)
         return
-    tag = NAMESPACES[name]
+    tag = name if ":" in name else NAMESPACES[name]
     if not isinstance(value, dict):
         pieces.append(f"<{tag}>{_plain(value)}</{tag}>")
     elif "value" in value:
