@@ -33,11 +33,14 @@ READ: Final = (
     "/api/v2/overview",
     "/api/v2/operators",
     "/api/v2/page",
+    "/ocpi/2.2.1/sender/locations",
     "/openapi.json",
     "/asyncapi.json",
     "/livez",
     "/readyz",
 )
+PAGED: Final = frozenset({"x-limit", "x-total-count"})
+"""What pages of OCPI say beside."""
 REFUSED: Final = (
     ("/api/v2/evses?contry=SWE", 400),
     ("/api/v2/evses/NO*NOBODY*E1", 404),
@@ -94,7 +97,7 @@ def is_open(headers: Mapping[str, str], origin: str = "*") -> bool:
     return (
         headers["access-control-allow-origin"] == origin
         and names(headers["access-control-expose-headers"])
-        == {"etag", "ladestrom-position", "link", "retry-after"}
+        == {"etag", "ladestrom-licence", "ladestrom-position", "link", "retry-after", *PAGED}
         and "access-control-allow-credentials" not in headers
     )
 

@@ -49,7 +49,7 @@ def test_the_answer_has_no_length_is_kept_by_nobody_and_ends_with_the_connection
             "connection": "close",
             "x-accel-buffering": "no",
             "access-control-allow-origin": "*",
-            "access-control-expose-headers": "ETag, Ladestrom-Position, Link, Retry-After",
+            "access-control-expose-headers": "ETag, Ladestrom-Licence, Ladestrom-Position, Link, Retry-After, X-Limit, X-Total-Count",
         }
 
 

@@ -115,7 +115,10 @@ def code(answer: httpx2.Response) -> int:
 def test_a_permanent_token_finds_the_locations_and_has_no_credentials(common: Serving) -> None:
     token = fixed(common)
     details = call(common, "GET", "2.2.1", token).json()["data"]["endpoints"]
-    assert [each["identifier"] for each in details] == ["locations"]
+    assert [(each["identifier"], each["role"]) for each in details] == [
+        ("locations", "RECEIVER"),
+        ("locations", "SENDER"),
+    ]
     for method in ("GET", "POST", "PUT", "DELETE"):
         answer = call(common, method, "2.2.1/credentials", token)
         assert answer.status_code == 405
@@ -261,7 +264,7 @@ def test_a_registration_that_fails_leaves_no_token_behind(server: Serving) -> No
 def test_a_peer_with_a_fixed_token_has_no_credentials_to_exchange(common: Serving) -> None:
     token = fixed(common)
     details = call(common, "GET", "2.2.1", token).json()["data"]
-    assert [each["identifier"] for each in details["endpoints"]] == ["locations"]
+    assert [each["identifier"] for each in details["endpoints"]] == ["locations", "locations"]
     assert call(common, "GET", "2.2.1/credentials", token).status_code == 405
     assert call(common, "POST", "2.2.1/credentials", token, {}).status_code == 405
 
@@ -503,7 +506,9 @@ def test_what_a_peer_told_that_was_removed_while_we_were_down_is_unknown_when_we
         ("DELETE", "2.2.1/locations/NO/ALF/LOC1", 405),
         ("GET", "2.0/locations", 404),
         ("GET", "2.2.1/tariffs", 404),
-        ("GET", "2.2.1/locations/", 404),
+        ("GET", "2.2.1/locations/NO", 404),
+        ("GET", "2.2.1/sender", 404),
+        ("PUT", "2.2.1/sender/locations/LOC1", 405),
         ("GET", "2.2.1/locations/NO/ALF/NOWHERE", 404),
     ],
 )

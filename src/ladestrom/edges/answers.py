@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from litestar import Request, Response
@@ -19,6 +19,15 @@ from ladestrom.quoting import quoted
 logger = structlog.get_logger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
+
+
+class Asking(Protocol):
+    """What is looked at of a request, whatever has read it."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
 COMPRESSED: Final = "compressed"
 """Option of handlers that compress their answers themselves: `@get(..., opt={COMPRESSED: True})`."""
 
@@ -62,7 +71,7 @@ def weak_etag(view: View, minute: int | None = None) -> str:
     return f'W/"{view.position}-{view.confirmations}{moment}"'
 
 
-def matches(request: AnyRequest, tag: str) -> bool:
+def matches(request: Asking, tag: str) -> bool:
     """Whether If-None-Match names this entity (RFC 9110, section 13.1.2; weak comparison)."""
     given = request.headers.get("if-none-match")
     if given is None:
@@ -79,7 +88,7 @@ def json_answer(body: bytes, tag: str | None = None) -> Response[bytes]:
     return Response(body, media_type="application/json", headers=headers)
 
 
-def takes_gzip(request: AnyRequest) -> bool:
+def takes_gzip(request: Asking) -> bool:
     """Whether the client takes a body that is compressed."""
     return "gzip" in request.headers.get("accept-encoding", "")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ladestrom.edges.walks import GZIP_LEVEL
 
@@ -37,6 +37,13 @@ class Body:
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._packer: _Packer | None = None
+
+    @classmethod
+    def of(cls, chunks: Sequence[bytes]) -> Self:
+        """One that is kept as it is."""
+        made = cls()
+        made.chunks, made.size = chunks, sum(map(len, chunks))
+        return made
 
     def add(self, piece: bytes) -> None:
         """The next piece, of any size."""

@@ -27,7 +27,10 @@ them. Not among them are paths that manage keys or the server, and paths to whic
 PREFLIGHT_S: Final = 7_200
 """How long a browser may keep the answer to a preflight: Chromium keeps none for longer."""
 
-_EXPOSED: Final = (b"access-control-expose-headers", b"ETag, Ladestrom-Position, Link, Retry-After")
+_EXPOSED: Final = (
+    b"access-control-expose-headers",
+    b"ETag, Ladestrom-Licence, Ladestrom-Position, Link, Retry-After, X-Limit, X-Total-Count",
+)
 _REQUEST_HEADERS: Final = (
     b"Authorization, Cache-Control, Content-Type, If-Modified-Since, If-None-Match, Last-Event-ID, X-Api-Key"
 )

@@ -29,7 +29,7 @@ from ladestrom.core.features import FEATURES, features
 from ladestrom.core.selection import EVSE_FILTERS, selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
-from ladestrom.edges.answers import COMPRESSED, AnyRequest, matches, takes_gzip
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, Asking, matches, takes_gzip
 from ladestrom.edges.bodies import Body, packed, unpacked
 from ladestrom.edges.query import known
 from ladestrom.edges.walks import GZIP_BYTES_MIN, THREAD_BYTES_MIN, Walks
@@ -66,20 +66,25 @@ MINUTE_MS: Final = 60_000
 POSITION_HEADER: Final = "ladestrom-position"
 
 
-class Form(msgspec.Struct, Generic[T], frozen=True, kw_only=True, eq=False):
-    """A kind of document."""
+class Kind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A kind of document, as it is told of and sent."""
 
     name: str
     """Of the output, in metrics and for whoever runs the server."""
     media_type: str
-    encoder: Callable[[], Encoder[T]]
-    """Makes what makes one document."""
-    is_timed: bool = False
-    """Whether it says when states were last observed, so that a confirmation makes another document."""
     headers: Mapping[str, str] = {}
     """Beside those that all documents have."""
     variant: Hashable = None
     """What tells it from others of its name: what its encoder leaves away beside the selection."""
+
+
+class Form(Kind, Generic[T], frozen=True, kw_only=True, eq=False):
+    """One that is made as a whole."""
+
+    encoder: Callable[[], Encoder[T]]
+    """Makes what makes one document."""
+    is_timed: bool = False
+    """Whether it says when states were last observed, so that a confirmation makes another document."""
 
 
 class Document:
@@ -102,7 +107,7 @@ class Document:
         "used_s",
     )
 
-    def __init__(self, form: Form[Any], body: Body, digest: bytes, position: Position) -> None:
+    def __init__(self, form: Kind, body: Body, digest: bytes, position: Position) -> None:
         self.form = form
         self.chunks = body.chunks
         """As they are; None where they are kept packed alone."""
@@ -167,11 +172,13 @@ class Documents:
         """None is made yet. `licence` is that of all data, as the settings say it."""
         self.tallies: dict[str, Tally] = {}
         """By name of the form; of those that were made."""
+        self.swept: list[Callable[[], None]] = []
+        """Called whenever what nobody asks for is dropped."""
         self.changed_at = clock()
         """When the view took its last entry, for which whoever feeds it says `moved`."""
         self._view = view
         self._door = door
-        self._clock = clock
+        self.clock = clock
         self._licence = licence
         self._walks = Walks(view, door)
         self._kept: OrderedDict[Key, Document] = OrderedDict()
@@ -187,7 +194,7 @@ class Documents:
 
     def moved(self, at: Millis | None = None) -> None:
         """The view took entries just now, or with `at`, its last one was taken then."""
-        self.changed_at = self._clock() if at is None else at
+        self.changed_at = self.clock() if at is None else at
 
     # -- answers -----------------------------------------------------------------------------------------
 
@@ -211,7 +218,7 @@ class Documents:
         """
         selected, wanted = selection(query, names=EVSE_FILTERS), features(query)
         # What is open now is of one minute: those who ask within it ask for the same.
-        at = self._clock() // MINUTE_MS * MINUTE_MS if wanted.open_now else 0
+        at = self.clock() // MINUTE_MS * MINUTE_MS if wanted.open_now else 0
         return Choice(selected, wanted, at)
 
     async def answer(
@@ -226,7 +233,12 @@ class Documents:
         return await self.sent(request, document, is_conditional=True)
 
     async def sent(
-        self, request: AnyRequest, document: Document, *, is_conditional: bool = False
+        self,
+        request: Asking,
+        document: Document,
+        *,
+        is_conditional: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Response[Any]:
         """The answer with a document; of a handler with the option `COMPRESSED`.
 
@@ -234,36 +246,36 @@ class Documents:
             request: what it is for.
             document: what is sent.
             is_conditional: whether a consumer that has it is told so. GET is.
+            headers: sent too, in either case.
         """
-        form = document.form
         is_packed = document.size >= GZIP_BYTES_MIN and takes_gzip(request)
         tag = f'"{document.tag}-gzip"' if is_packed else f'"{document.tag}"'
         shared = "public" if self._door.visitors else "private"
-        headers = {
+        told = {
             "etag": tag,
             "last-modified": _http_date(document.modified_s),
             POSITION_HEADER: str(document.position),
             "cache-control": f"{shared}, max-age={math.ceil(document.interval_s)}",
             "vary": "accept-encoding",
-            **form.headers,
+            **document.form.headers,
         }
         if document.licences:
-            headers["link"] = ", ".join(f'<{one}>; rel="license"' for one in document.licences)
+            told["link"] = ", ".join(f'<{one}>; rel="license"' for one in document.licences)
+        told.update(headers or {})
         if is_conditional and _has(request, tag, document.modified_s):
-            return Response(None, status_code=304, headers=headers)
+            return Response(None, status_code=304, headers=told)
         chunks = document.chunks
         if is_packed or chunks is None:
             before = document.gzip
             chunks = await document.packed()
             if before is None:
                 self._drop()
+        media_type = document.form.media_type
         if is_packed:
-            headers["content-encoding"] = "gzip"
-            return _DocumentResponse(self, chunks, form.media_type, headers)
+            told["content-encoding"] = "gzip"
+            return _DocumentResponse(self, chunks, media_type, told)
         is_unpacked = document.chunks is None
-        return _DocumentResponse(
-            self, chunks, form.media_type, headers, document.size if is_unpacked else None
-        )
+        return _DocumentResponse(self, chunks, media_type, told, document.size if is_unpacked else None)
 
     async def get(self, form: Form[Any], wanted: Choice, key_id: str) -> Document:
         """The document: one that is kept and is not older than may be, or a new one.
@@ -298,8 +310,15 @@ class Documents:
         if self._making.get(key) is task:
             del self._making[key]
 
+    def licences(self, registers: Iterable[str]) -> Sequence[str]:
+        """Addresses of the licences of what is from registers with these licences."""
+        found = {licences.address(one) for one in (self._licence, *registers)}
+        return sorted(one for one in found if one is not None)
+
     def sweep(self) -> None:
         """Drops what nobody asks for any more."""
+        for each in self.swept:
+            each()
         now_s = asyncio.get_running_loop().time()
         for key, document in list(self._kept.items()):
             if now_s - document.used_s < KEPT_IDLE_S:
@@ -318,7 +337,7 @@ class Documents:
         try:
             await self._walks.through(
                 key_id,
-                lambda: making.begin(self._clock(), self.changed_at),
+                lambda: making.begin(self.clock(), self.changed_at),
                 making.visit,
                 lambda view: str(view.position),
             )
@@ -330,12 +349,9 @@ class Documents:
         key = (form.name, form.variant, wanted)
         before = self._kept.pop(key, None)
         made = Document(form, body, digest, making.position)
-        found = {licences.address(one) for one in (self._licence, *making.licences)}
-        made.licences = sorted(one for one in found if one is not None)
-        # Whole seconds: two that differ begin a second apart at least, so no two have the same.
-        made.modified_s = making.begun_at // 1000
-        if not form.is_timed and not wanted.features.open_now:
-            made.modified_s = min(made.modified_s, making.changed_at // 1000 + 1)
+        made.licences = self.licences(making.licences)
+        is_by_clock = form.is_timed or wanted.features.open_now
+        made.modified_s = modified_s(making.begun_at, None if is_by_clock else making.changed_at)
         if before is not None and before.digest == digest:
             # The position moved on, and nothing of this changed: those who have it have it still.
             before.position, made = making.position, before
@@ -557,7 +573,23 @@ class _SentInChunks(ASGIResponse):
                 pass
 
 
-def _has(request: AnyRequest, tag: str, modified_s: int) -> bool:
+def modified_s(begun_at: Millis, changed_at: Millis | None) -> int:
+    """When what was begun then became what it is, in whole seconds: two that differ begin a second apart at
+    least, so no two have the same. `changed_at` is when the view took its last entry; None for what depends
+    on the clock.
+    """
+    at = begun_at // 1000
+    return at if changed_at is None else min(at, changed_at // 1000 + 1)
+
+
+def application(response: Response[Any]) -> ASGIResponse:
+    """The ASGI application of what `Documents.sent` gives."""
+    if isinstance(response, _DocumentResponse):
+        return response.to_asgi_response()
+    return ASGIResponse(status_code=response.status_code, headers=dict(response.headers))
+
+
+def _has(request: Asking, tag: str, modified_s: int) -> bool:
     """Whether the consumer has the document (RFC 9110, section 13.2.2): the date counts without tags only."""
     if "if-none-match" in request.headers:
         return matches(request, tag)

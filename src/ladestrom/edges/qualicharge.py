@@ -15,6 +15,7 @@ import msgspec
 from ladestrom.core.access import Reach, Scope
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
+from ladestrom.edges.output import Reading
 from ladestrom.errors import BadRequest, NotAllowed, NotFound, TooLarge
 from ladestrom.formats.irve_dynamique import PointStatus, point_status
 from ladestrom.formats.wire import Observed
@@ -30,8 +31,9 @@ STATIONS_PER_TURN: Final = 500
 """Looked at before other work of the loop gets its turn: some 2 ms."""
 
 
-def reader(view: View, observed: Observed, door: Doorkeeper) -> ReadBack:
+def reader(reading: Reading) -> ReadBack:
     """Answers GET over one view."""
+    view, observed, door = reading.view, reading.view.observed_at, reading.door
 
     async def read(request: Request) -> Answer:
         operator = _operator(request, door)

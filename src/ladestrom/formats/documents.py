@@ -7,13 +7,15 @@ of the stations' uuids, it makes the document piece by piece. Knows no output, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from ladestrom.core.view import StationState
 from ladestrom.formats.wire import Observed
-from ladestrom.model import Evse, Position, Station, StatusChanged
+from ladestrom.model import Evse, Millis, Position, Station, StatusChanged
+from ladestrom.ports.log import StationRow
 
 T = TypeVar("T")
 
@@ -59,6 +61,20 @@ class LeftOut:
         self.counts[reason] += 1
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(LeftOutEvse(evse.name, evse.station, reason))
+
+
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """An object of a listing, encoded."""
+
+    body: bytes
+    updated_at: Millis
+    """On our clock: what changes later is updated later."""
+    evses: tuple[str, ...]
+    """Keys of the EVSEs that it has."""
+
+
+Lister = Callable[[StationRow, StationState, list[tuple[Evse, str]]], Iterable[Listed]]
+"""Gives the objects of a station, as it is; adds to a list which EVSEs none of them has, and why."""
 
 
 class Encoder(Protocol[T]):

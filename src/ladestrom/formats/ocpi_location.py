@@ -60,11 +60,22 @@ class Reason(StrEnum):
     """None whose kind is known to OCPI, with power type, voltage, current and format."""
 
 
+class Written(NamedTuple):
+    """A Location."""
+
+    location: Object
+    updated_at: Millis
+    evses: tuple[str, ...]
+    """Keys of those that it has."""
+
+
 class State(NamedTuple):
     """Of an EVSE."""
 
     status: Status
     changed_at: Millis
+    told_at: Millis | None = None
+    """On our clock, where that is another one: the Location was updated then."""
 
 
 _STANDARDS: Final = MappingProxyType(
@@ -122,6 +133,17 @@ _ACCESS_BEFORE_2_3_0: Final = frozenset({Access.VISITORS})
 _IMAGE_TYPES: Final = MappingProxyType(
     {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "gif": "gif", "svg": "svg", "webp": "webp"}
 )
+_DERIVED: Final = MappingProxyType(
+    {
+        "format": "format",
+        "power_type": "power_type",
+        "max_v": "max_voltage",
+        "max_a": "max_amperage",
+        "max_kw": "max_electric_power",
+    }
+)
+"""Members that may follow from others, by what a record calls them. OCPI has no word for that; from 2.3.0 on
+members that it does not have must be passed over (section 4.1.7)."""
 _COUNTRIES: Final = MappingProxyType({"DAN": "DNK"})
 """Where NOBIL writes other letters than ISO 3166-1 alpha-3."""
 
@@ -153,8 +175,14 @@ def left_out(station: Station, version: Version = Version.V2_2_1) -> dict[str, R
     return found
 
 
-def location_id(station: Station, owner: str) -> str:
-    """What the Location is called: as its operator calls it, where that is known; else the station's uuid."""
+def location_id(station: Station, owner: str, version: Version = Version.V2_2_1) -> str:
+    """What the Location is called: as its operator calls it, where that is known; else the station's uuid.
+
+    In OCPI 2.1.1 a Location does not say whose it is, and two operators may call one the same: it is the uuid
+    there, with the party where a station has several.
+    """
+    if version is Version.V2_1_1:
+        return station.uuid if len(owners(station)) <= 1 else f"{station.uuid}-{owner}"
     country, _, rest = station.native_id.partition("*")
     party, _, own = rest.partition("*")
     is_theirs = station.register.partition(":")[0] == "ocpi" and country + party == owner
@@ -168,16 +196,33 @@ def location(
     recorded_at: Millis,
     version: Version = Version.V2_2_1,
 ) -> Object | None:
+    """The Location of one of a station's `owners`, where those without a state are UNKNOWN."""
+    made = written(station, owner, states, recorded_at, version)
+    return None if made is None else made.location
+
+
+def written(
+    station: Station,
+    owner: str,
+    states: Mapping[str, State],
+    recorded_at: Millis,
+    version: Version = Version.V2_2_1,
+    *,
+    is_whole: bool = True,
+) -> Written | None:
     """The Location of one of a station's `owners`; None where none of its EVSEs can be offered.
 
     Args:
         station: the record.
         owner: whose Location.
-        states: of the station's EVSEs, by key; those without one are UNKNOWN.
+        states: of the station's EVSEs, by key.
         recorded_at: when the record came, on our clock: static members were updated then.
         version: of OCPI.
+        is_whole: whether EVSEs without a state are there, as UNKNOWN.
     """
-    evses = list(_evses(station, owner, states, recorded_at, version))
+    evses = [
+        each for each in _evses(station, owner, states, recorded_at, version) if is_whole or each[0] in states
+    ]
     if not evses:
         return None
     own = station.details
@@ -185,13 +230,13 @@ def location(
     is_newest = version is Version.V2_3_0
     place = _place(own.place, version)
     contact = own.contact
-    changed_at = (states[each].changed_at for each, _ in evses if each in states)
+    updated_at = max([recorded_at, *(_told_at(states[each]) for each, _ in evses if each in states)])
     code = own.postal_code if own.postal_code is not None and len(own.postal_code) <= 10 else None  # noqa: PLR2004 - section 8.3.1
     phone = None if contact is None else contact.phone
     made: Object = {
         "country_code": None if is_flat else owner[:2],
         "party_id": None if is_flat else owner[2:PARTY_CHARACTERS],
-        "id": location_id(station, owner),
+        "id": location_id(station, owner, version),
         "publish": None if is_flat else True,
         "type": place if is_flat else None,
         "name": station.name[:255],
@@ -213,9 +258,14 @@ def location(
         "opening_times": _opening(own.opening),
         "images": _images(own.images),
         "help_phone": phone if is_newest and len(phone or "") <= PHONE_CHARACTERS_MAX else None,
-        "last_updated": instant(max([recorded_at, *changed_at])),
+        "last_updated": instant(updated_at),
+        "derived": ["time_zone"] if is_newest and "time_zone" in own.derived else None,
     }
-    return _said(made)
+    return Written(_said(made), updated_at, tuple(each for each, _ in evses))
+
+
+def _told_at(state: State) -> Millis:
+    return state.changed_at if state.told_at is None else state.told_at
 
 
 def _said(made: Object) -> Object:
@@ -260,7 +310,7 @@ def _evses(
                     "floor_level": evse.floor if len(evse.floor or "") <= 4 else None,  # noqa: PLR2004 - section 8.3.2
                     "physical_reference": evse.label if len(evse.label or "") <= 16 else None,  # noqa: PLR2004 - section 8.3.2
                     "parking_restrictions": _restrictions(terms, version),
-                    "last_updated": instant(max(state.changed_at, recorded_at)),
+                    "last_updated": instant(max(min(state.changed_at, _told_at(state)), recorded_at)),
                 }
             ),
         )
@@ -296,6 +346,9 @@ def _connector(own: Connector, version: Version) -> Object | None:
             "voltage" if is_flat else "max_voltage": round(own.max_v),
             "amperage" if is_flat else "max_amperage": round(own.max_a),
             "max_electric_power": power_w,
+            "derived": [_DERIVED[each] for each in own.derived if each in _DERIVED] or None
+            if version is Version.V2_3_0
+            else None,
         }
     )
 

@@ -5,12 +5,13 @@ Knows requests and peers. Must not know what a module says.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from ladestrom.credentials import Doorkeeper
 from ladestrom.ingest.http_push import read_body
 from ladestrom.ingest.intake import Intake
 from ladestrom.ingest.location_store import LocationStore
@@ -24,6 +25,7 @@ from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.ocpi import Refused, Reply
 
 Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 BODY_BYTES_MAX: Final = ocpi_locations.DOCUMENT_BYTES_MAX
 
@@ -35,6 +37,12 @@ class OcpiSettings(msgspec.Struct, frozen=True, kw_only=True):
     root: str = ""
     """Our address as peers see it, without a slash at its end; empty: as they asked."""
     parse: ParseLimits = ParseLimits()
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """An answer that is an application of ASGI, such as one that is sent piece by piece."""
+
+    application: Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 class MethodNotOffered(Refused):
@@ -64,6 +72,7 @@ class Asked(msgspec.Struct, frozen=True):
     version: str = ""
     path: str = ""
     """Behind the module's own, percent-encoded as it came."""
+    query: Sequence[tuple[str, str]] = ()
 
     async def body(self) -> bytes:
         """Its body.
@@ -77,7 +86,7 @@ class Asked(msgspec.Struct, frozen=True):
 class Handler(Protocol):
     """One module in one role."""
 
-    async def answer(self, asked: Asked) -> Reply:
+    async def answer(self, asked: Asked) -> Reply | Ready:
         """Answers a request with one of the methods of the module's row.
 
         Raises:
@@ -93,6 +102,8 @@ class ModuleServices(msgspec.Struct, frozen=True, kw_only=True):
     locations: LocationStore
     store: Peers
     peers: KnownPeers
+    door: Doorkeeper
+    """Knows who has a key, and whether visitors are let in: they may read."""
     calls: Calls
     operator: Callable[[str], Operator | None]
     """An operator by its name, as the store has it now."""

@@ -105,15 +105,16 @@ class KnownPeers:
         tokens = ocpi.presented(headers.get("authorization"))
         if not tokens:
             raise Unauthenticated("write: Authorization: Token TOKEN, in Base64 from OCPI 2.2 on")
-        found = self._find(tokens)
+        found = self.find(tokens)
         if found is None:
             await self._read_again()
-            found = self._find(tokens)
+            found = self.find(tokens)
         if found is None:
             raise Unauthenticated("the token is unknown or no longer valid")
         return found
 
-    def _find(self, tokens: Iterable[str]) -> tuple[Peer, str] | None:
+    def find(self, tokens: Iterable[str]) -> tuple[Peer, str] | None:
+        """The peer that one of these tokens is good for, as far as it is known, and which."""
         for token in tokens:
             peer = self.of(token)
             if peer is not None:

@@ -7,9 +7,10 @@ module does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 import structlog
@@ -17,7 +18,17 @@ import structlog
 from ladestrom.core.locations import party_of
 from ladestrom.errors import LadestromError, NotReady, TooManyRequests, Unauthenticated
 from ladestrom.ingest.http_push import headers_of, respond
-from ladestrom.ingest.ocpi_handlers import Asked, Handler, MethodNotOffered, ModuleServices, Receive
+from ladestrom.ingest.ocpi_handlers import (
+    Asked,
+    Handler,
+    MethodNotOffered,
+    ModuleServices,
+    Ready,
+    Receive,
+    Send,
+)
+from ladestrom.model import Operator
+from ladestrom.ports.peers import Peer
 from ladestrom.protocols import ocpi, ocpi_modules
 from ladestrom.protocols.interfaces import Request
 from ladestrom.protocols.ocpi import Refused, Reply
@@ -26,10 +37,10 @@ from ladestrom.targets import load
 
 logger = structlog.get_logger(__name__)
 
-Send = Callable[[Any], Awaitable[None]]
-
 REQUESTS_PER_PEER_MAX: Final = 64
 """At a time; the next are told to come again."""
+QUERY_FIELDS_MAX: Final = 100
+"""Filters are some dozen."""
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """Of all paths: another is refused to everybody, with a token or without."""
 
@@ -47,6 +58,7 @@ class OcpiServer:
         self.failures: Counter[str] = Counter()
         """Requests that were refused, by status code of OCPI."""
         self._peers = services.peers
+        self._door = services.door
         self._operator = services.operator
         self._clock = services.clock
         self._settings = services.settings
@@ -60,6 +72,7 @@ class OcpiServer:
         """One request."""
         request = _request(scope)
         extra: tuple[tuple[str, str], ...] = ()
+        reply: Reply | Ready
         try:
             reply = await self._reply(scope, request, receive)
         except Refused as error:
@@ -79,11 +92,14 @@ class OcpiServer:
             reply = Reply(
                 None, ocpi.SERVER_ERROR, "an internal error stopped this request; it was logged", 500
             )
+        headers = (*ocpi.echoed(request.headers), *self._routed_back(request).items(), *extra)
+        if isinstance(reply, Ready):
+            await reply.application(scope, receive, _adding(send, headers))
+            return
         if not reply.is_success:
             self.failures[str(reply.code)] += 1
-        answer = ocpi.envelope(reply, self._clock(), request.headers)
-        routed = self._routed_back(request).items()
-        await respond(send, msgspec.structs.replace(answer, headers=(*answer.headers, *routed, *extra)))
+        answer = ocpi.envelope(reply, self._clock())
+        await respond(send, msgspec.structs.replace(answer, headers=headers))
 
     def _routed_back(self, request: Request) -> dict[str, str]:
         """Whose the answer to a request of a functional module is, and whom it is for, where that said so."""
@@ -98,8 +114,15 @@ class OcpiServer:
             return {}
         return ocpi.routing(version, receiver or own.country_code + own.party_id, sender)
 
-    async def _reply(self, scope: MutableMapping[str, Any], request: Request, receive: Receive) -> Reply:
+    async def _reply(
+        self, scope: MutableMapping[str, Any], request: Request, receive: Receive
+    ) -> Reply | Ready:
         _only(request.method, METHODS)
+        root = self._settings.root or _root(scope, request.headers)
+        query = _query(scope)
+        reader = self._reader(request.headers)
+        if reader is not None:
+            return await self._routed(Asked(request, reader, Operator(""), "", root, receive, query=query))
         peer, token = await self._peers.authenticated(request.headers)
         operator = self._operator(peer.operator)
         if operator is None:
@@ -110,29 +133,55 @@ class OcpiServer:
             )
         self._busy[peer.id] += 1
         try:
-            root = self._settings.root or _root(scope, request.headers)
-            asked = Asked(request, peer, operator, token, root, receive)
-            return await self._routed(asked)
+            return await self._routed(Asked(request, peer, operator, token, root, receive, query=query))
         finally:
             self._busy[peer.id] -= 1
             if not self._busy[peer.id]:
                 del self._busy[peer.id]
 
-    async def _routed(self, asked: Asked) -> Reply:
+    def _reader(self, headers: Mapping[str, str]) -> Peer | None:
+        """Who only reads: with a key, shown as a token or as elsewhere, or as a visitor; None for others.
+
+        Raises:
+            Unauthenticated, NotAllowed: a key is not good for reading.
+        """
+        tokens = ocpi.presented(headers.get("authorization"))
+        if tokens:
+            keys = [each for each in tokens if self._door.keyring.owner(each) is not None]
+            if not keys or self._peers.find(tokens) is not None:
+                return None
+            found = self._door.look({"x-api-key": keys[0]})
+        elif "authorization" in headers or "x-api-key" in headers or self._door.visitors:
+            found = self._door.look(headers)
+        else:
+            return None
+        return Peer(
+            id=f"key {found.key_id}", operator="", state=ocpi_modules.READING, token_sha256=b"", made_at=0
+        )
+
+    async def _routed(self, asked: Asked) -> Reply | Ready:
         version, _, path = asked.request.path.partition("/")
         path = path.lstrip("/")
         method = asked.request.method
-        if version == "versions" and not path:
+        is_version = version in ocpi.VERSIONS
+        # Some clients look for both beside the modules.
+        if (version == "versions" and not path) or (is_version and path == "versions"):
             _only(method, ("GET",))
             return Reply(ocpi.versions(asked.root))
-        if version in ocpi.VERSIONS and not path:
+        if is_version and path in {"", "details"}:
             _only(method, ("GET",))
             return Reply(ocpi_modules.details(self._handlers, asked.root, version, asked.peer.state))
         module = ocpi_modules.find(self._handlers, version, path)
         if module is None:
             raise Refused("nothing is here; see the version details", ocpi.CLIENT_ERROR, HTTPStatus.NOT_FOUND)
+        below = module.below(path) or ""
         _only(method, module.methods)
-        asked = msgspec.structs.replace(asked, version=version, path=module.below(path) or "")
+        if method == "GET":
+            shared = ocpi_modules.sharing(self._handlers, version, path, asked.peer.state)
+            module, below = shared or (module, below)
+        if asked.peer.state == ocpi_modules.READING and asked.peer.state not in module.states:
+            raise Unauthenticated("a key of this server reads Locations only; this needs the token of a peer")
+        asked = msgspec.structs.replace(asked, version=version, path=below)
         return await self._handlers[module].answer(asked)
 
 
@@ -142,6 +191,28 @@ def _request(scope: MutableMapping[str, Any]) -> Request:
     path = raw.decode("latin-1").partition("?")[0].removeprefix(ocpi.PREFIX).strip("/")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return Request(scope["method"], path, {}, headers, b"")
+
+
+def _query(scope: MutableMapping[str, Any]) -> list[tuple[str, str]]:
+    raw: bytes = scope.get("query_string", b"")
+    try:
+        return parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError:
+        raise Refused(
+            "the query has too many fields", ocpi.INVALID_PARAMETERS, HTTPStatus.BAD_REQUEST
+        ) from None
+
+
+def _adding(send: Send, headers: Sequence[tuple[str, str]]) -> Send:
+    """Sends these headers too."""
+    added = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+    async def answer(message: Any) -> None:  # noqa: ANN401 - ASGI's form
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *added]}
+        await send(message)
+
+    return answer
 
 
 def _root(scope: MutableMapping[str, Any], headers: Mapping[str, str]) -> str:

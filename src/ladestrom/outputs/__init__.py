@@ -109,6 +109,11 @@ OUTPUTS: Final = (
         reads=("/datex2/v3",),
     ),
     Output(
+        name="ocpi",
+        is_a="fold: Locations of operators as they are, page by page at one position, in OCPI",
+        reads=("/ocpi/2.1.1/sender", "/ocpi/2.2.1/sender", "/ocpi/2.3.0/sender"),
+    ),
+    Output(
         name="map",
         is_a="folds: EVSEs of each station by what a driver can do, what goes on, what was",
         reads=("/api/v2/map", "/api/v2/overview"),

@@ -18,7 +18,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """For whom it reports."""
     state: str
     """`invited`: it has a token with which it may register. `calling`: we are registering with it.
-    `registered`: both have each other's token. `fixed`: it has a token for good, and does not register."""
+    `registered`: both have each other's token. `fixed`: it has a token for good, and does not register.
+    `reading`: it is none of these and only reads, with a key or as a visitor; such a one is not stored."""
     token_sha256: bytes
     """Of the token that it shows us."""
     made_at: Millis

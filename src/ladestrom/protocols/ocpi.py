@@ -150,13 +150,16 @@ _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
 
 
-def envelope(reply: Reply, now: Millis, echoed: Mapping[str, str] | None = None) -> Answer:
+def envelope(reply: Reply, now: Millis) -> Answer:
     """The reply as it is sent. `data` is left out where there is none (OCPI 2.2.1-d2, section 4.1.7)."""
     body: dict[str, object] = {} if reply.data is None else {"data": reply.data}
     body |= {"status_code": reply.code, "status_message": reply.message, "timestamp": written(now)}
-    given = echoed or {}
-    headers = tuple((name, given[name]) for name in ECHOED if _is_echo(given.get(name, "")))
-    return Answer(reply.status, _encode(body), headers=headers)
+    return Answer(reply.status, _encode(body))
+
+
+def echoed(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Those of a request that an answer has too."""
+    return tuple((name, headers[name]) for name in ECHOED if _is_echo(headers.get(name, "")))
 
 
 def opened(status: int, body: bytes, what: str) -> msgspec.Raw:

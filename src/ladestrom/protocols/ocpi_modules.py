@@ -8,6 +8,7 @@ Source: OCPI 2.2.1 and 2.3.0, section 6 (versions); 2.1.1 likewise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
@@ -15,6 +16,10 @@ from typing import Final
 import msgspec
 
 from ladestrom.protocols.ocpi import PREFIX, ROLELESS, VERSIONS
+
+READING: Final = "reading"
+"""State of those who are no peers, and only read."""
+_PARTY: Final = re.compile(r"[A-Za-z]{2}/+[A-Za-z0-9]{3}(/|$)", re.ASCII)
 
 
 class Role(StrEnum):
@@ -38,6 +43,9 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...] = VERSIONS
     states: frozenset[str] = frozenset({"invited", "calling", "registered", "fixed"})
     """Of the peers that are told of it in the version details (`ports.peers.Peer.state`)."""
+    shares: str = ""
+    """Path of another module at which it answers GET too, unless that names an object of a party. Where
+    endpoints have no role, that path is told alone to those who are told of both."""
     functional: bool = True
     """Whether its messages are routed between parties (OCPI 2.2.1, section 4.1.3.2); those of a configuration
     module are not."""
@@ -68,6 +76,15 @@ MODULES: Final = (
         methods=("GET", "PUT", "PATCH"),
         target="ladestrom.ingest.ocpi_receiver:LocationsReceiver",
     ),
+    Module(
+        identifier="locations",
+        role=Role.SENDER,
+        path="sender/locations/",
+        methods=("GET",),
+        target="ladestrom.outputs.ocpi.edge:locations",
+        states=frozenset({"invited", "calling", "registered", "fixed", READING}),
+        shares="locations/",
+    ),
 )
 """All of them, in the order in which version details list them."""
 
@@ -77,12 +94,28 @@ def find(modules: Iterable[Module], version: str, path: str) -> Module | None:
     return next((each for each in modules if version in each.versions and each.below(path) is not None), None)
 
 
+def sharing(modules: Iterable[Module], version: str, path: str, state: str) -> tuple[Module, str] | None:
+    """The module that answers GET at the path of another one to a peer in this state, and what follows that
+    path; None where the other one answers.
+    """
+    for each in modules:
+        if not each.shares or version not in each.versions:
+            continue
+        below = msgspec.structs.replace(each, path=each.shares).below(path)
+        if below is not None and (state == READING or not _PARTY.match(below.lstrip("/"))):
+            return each, below
+    return None
+
+
 def details(modules: Iterable[Module], root: str, version: str, state: str) -> dict[str, object]:
     """The version details for a peer in this state; `root` is our address, without a slash at its end."""
+    told = [each for each in modules if version in each.versions and state in each.states]
+    if version in ROLELESS:
+        paths = {each.path for each in told}
+        told = [each for each in told if each.shares not in paths]
     endpoints = [
         {"identifier": each.identifier, "url": f"{root}{PREFIX}/{version}/{each.path}"}
         | ({} if version in ROLELESS else {"role": each.role.value})
-        for each in modules
-        if version in each.versions and state in each.states
+        for each in told
     ]
     return {"version": version, "endpoints": endpoints}

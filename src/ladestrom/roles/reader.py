@@ -52,7 +52,7 @@ class Reader:
             self.broadcast, context.door, self.tickets, limits.of_stream(settings), context.addresses
         )
         self.documents = Documents(self.view, context.door, clock, licence=style.licence)
-        reading = Reading(
+        self._reading = Reading(
             view=self.view,
             log=log,
             door=context.door,
@@ -66,7 +66,7 @@ class Reader:
             skew_ms=settings.rules.clock_skew_s * 1000,
             url_public=settings.server.url_public,
         )
-        self._opened: Sequence[Opened] = [output.open(reading) for output in OUTPUTS]
+        self._opened: Sequence[Opened] = [output.open(self._reading) for output in OUTPUTS]
         self.folds = {
             output.name: opened.fold
             for output, opened in zip(OUTPUTS, self._opened, strict=True)
@@ -121,10 +121,9 @@ class Reader:
         """What a protocol needs of the readers' view, such as what answers GET on the path of a push.
 
         Args:
-            target: `module:attribute` of what makes it of a view, of what says when a change was last
-                observed (`View.observed_at`), and of what knows keys.
+            target: `module:attribute` of what makes it of a `Reading`.
         """
-        return load(target)(self.view, self.view.observed_at, self._context.door)
+        return load(target)(self._reading)
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""

@@ -35,6 +35,7 @@ class PeerRequests(Serving):
                 locations=services.locations,
                 store=services.store.peers,
                 peers=self._known,
+                door=services.door,
                 calls=calls(services.clock, anywhere=self._settings.peers == ANYWHERE),
                 operator=services.operator,
                 clock=services.clock,

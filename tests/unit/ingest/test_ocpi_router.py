@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.building import NOW, make_operator
 
+from ladestrom.core.access import Keyring
+from ladestrom.credentials import Doorkeeper
 from ladestrom.ingest.ocpi_handlers import Asked, ModuleServices, OcpiSettings
 from ladestrom.ingest.ocpi_peers import KnownPeers, digest
 from ladestrom.ingest.ocpi_server import OcpiServer
@@ -49,11 +51,12 @@ def server() -> OcpiServer:
             locations=nothing,
             store=nothing,
             peers=known,
+            door=Doorkeeper(Keyring([], []), lambda: NOW),
             calls=nothing,
             operator=lambda _: make_operator(),
             clock=lambda: NOW,
             settings=OcpiSettings(own=Self("NO", "LDS", "ladestrom"), root="https://hub.example"),
-            over_view=lambda _: None,
+            over_view=lambda _: nothing,
         ),
         (*MODULES, ROW),
     )
@@ -83,8 +86,8 @@ async def test_a_registered_module_answers_at_its_path_and_is_told_in_the_detail
     assert (status, said["data"]) == (200, ["GET", "2.2.1", "NO/ABC/1", "p", "LDS"])
     assert headers[b"ocpi-to-party-id"] == b"ABC"
     for version, expected in (
-        ("2.2.1", ["credentials", "locations", "tariffs"]),
-        ("2.3.0", ["credentials", "locations"]),
+        ("2.2.1", ["credentials", "locations", "locations", "tariffs"]),
+        ("2.3.0", ["credentials", "locations", "locations"]),
     ):
         _, _, told = await ask(f"/ocpi/{version}")
         assert [each["identifier"] for each in told["data"]["endpoints"]] == expected

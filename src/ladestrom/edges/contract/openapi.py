@@ -75,6 +75,20 @@ HEADERS: Final[Mapping[str, Schema]] = {
         "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
     },
     "Link": {"description": "The next page, where there is one (RFC 8288).", "schema": {"type": "string"}},
+    "TotalCount": {
+        "description": "How many there are in all pages.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "PageLimit": {
+        "description": "How many a page has at most.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "LicenceAddress": {
+        "description": "Where the licences of the data can be read, if they are known; separated by commas.",
+        "schema": {"type": "string"},
+    },
     "WWW-Authenticate": {"description": "How to send a key.", "required": True, "schema": {"type": "string"}},
     "Retry-After": {
         "description": "Try again after so many seconds.",
@@ -251,7 +265,8 @@ def _security(operation: Operation, served: Served) -> list[Schema]:
         return [{operation.own_key: []}] if operation.own_key else []
     scopes = [*Scope] if operation.of_any_scope else [operation.scope]
     scopes += [operation.also] if operation.also is not None else []
-    needed = [{name: [scope.value]} for name in operation.keys for scope in scopes]
+    needed: list[Schema] = [{name: [scope.value]} for name in operation.keys for scope in scopes]
+    needed += [{operation.own_key: []}] if operation.own_key else []
     is_open = operation.open_to_visitors and served.visitors
     return [{}, *needed] if is_open else needed
 

@@ -228,6 +228,12 @@ _OCPI: Final[Mapping[str, Any]] = {
     "refused_as": "OcpiAnswer",
     "answer": reference("OcpiAnswer"),
 }
+_OCPI_READ: Final[Mapping[str, Any]] = {
+    **_OCPI,
+    "scope": Scope.STREAM,
+    "open_to_visitors": True,
+}
+"""What those may ask for who only read, too."""
 TAKING_OCPI: Final = tuple(code for code in TAKING if code != "idempotency_conflict")
 
 
@@ -437,13 +443,13 @@ PUSHED: Final = (
         ),
     ),
     Operation(
-        **_OCPI,
+        **_OCPI_READ,
         path="/ocpi/versions",
         id="getOcpiVersions",
         summary="OCPI: the versions that this server speaks",
     ),
     Operation(
-        **_OCPI,
+        **_OCPI_READ,
         path="/ocpi/{version}",
         id="getOcpiVersion",
         summary="OCPI: the endpoints of a version",

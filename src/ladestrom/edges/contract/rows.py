@@ -105,7 +105,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     keys_refused_within: bool = False
     """Whether a key that is not good is told so in an answer of 200, as the path's protocol has it."""
     own_key: str = ""
-    """Security scheme of what is needed in place of a key of this server."""
+    """Security scheme of what is good in place of a key of this server; without `scope`, what is needed."""
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
