@@ -861,6 +861,40 @@ class TestResume:
             at.join(sink, Subscription(EVERYTHING, updates=False), since=Position("e", 0))
             assert sink.messages == []
 
+    @pytest.mark.parametrize("every", [False, True])
+    async def test_an_instant_that_the_log_drops_while_it_is_looked_up_is_lost(self, *, every: bool) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], FIRST.evses[1], SECOND.evses[0])
+            await at.taken()
+            at.log._retention_entries_max = 1
+            await at.log.checkpoint((), at.log.last.seq, TIMES)
+            sink = Sink()
+            instant_of_second = NOW + 2
+            assert at.broadcast.is_kept(instant_of_second)
+            at.join(sink, V2, since=instant_of_second, every=every)
+            assert await at.log.trim() == 2
+            assert sink.messages == []
+            await at.change(SECOND.evses[1])
+            await at.delivered(sink)
+            assert [message["type"] for message in sink.messages][:2] == ["reset", "snapshot"]
+            assert sink.messages[0]["reason"] == "expired"
+
+    async def test_an_instant_before_which_the_log_still_has_an_entry_is_not_lost_by_what_it_drops(
+        self,
+    ) -> None:
+        async with serving() as at:
+            await at.change(FIRST.evses[0], FIRST.evses[1], SECOND.evses[0])
+            await at.taken()
+            at.log._retention_entries_max = 2
+            await at.log.checkpoint((), at.log.last.seq, TIMES)
+            sink = Sink()
+            at.join(sink, V2, since=NOW + 3)
+            assert await at.log.trim() == 1
+            await at.delivered(sink)
+            assert [(told["type"], told["prev"], told["seq"]) for told in sink.messages] == [
+                ("changes", 2, 3)
+            ]
+
 
 class TestCatchUpInTurns:
     """Who resumes from far back gets what it missed in turns of the loop."""
