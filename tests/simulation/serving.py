@@ -114,8 +114,8 @@ class NumberedSubscriber(Subscriber):
 class SlowTurns(Turns):
     """Others have their turn each time, and much can happen in it."""
 
-    def __init__(self, chance: random.Random, longest_s: float) -> None:
-        super().__init__()
+    def __init__(self, chance: random.Random, longest_s: float, *, is_urgent: bool = False) -> None:
+        super().__init__(is_urgent=is_urgent)
         self._chance = chance
         self._longest_s = longest_s
         self._rests = 0

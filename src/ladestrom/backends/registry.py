@@ -38,7 +38,7 @@ from ladestrom.core.records import details, evse, interned, outlet
 from ladestrom.model import Connector, Evse, Millis, Reading, Station, Status
 from ladestrom.ports.registry import TOLD_MASK, ImportReport, RegistryDelta, RegistrySums
 from ladestrom.record import Details, Format, PowerType, Terms
-from ladestrom.tasks import parts
+from ladestrom.tasks import Turns, parts
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -47,8 +47,8 @@ BATCH_ROWS: Final = 1_000
 """Rows read or written at a stretch, and values of one IN list: 10 ms, after which the event loop has its
 turn. Databases take lists of some 32,000."""
 
-ROWS_PER_TURN: Final = 50
-"""Rows made into stations before other work of the loop has its turn: some 1 ms."""
+ROWS_PER_LOOK: Final = 20
+"""Rows made into stations between two looks at how long the loop was taken: some 0.5 ms."""
 
 
 class _Point(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -312,12 +312,11 @@ async def _stations(
 
 
 async def _read(rows: Sequence[Row[*tuple[Any, ...]]], make: Callable[[Any], T], found: list[T]) -> None:
-    """Adds what is made of rows, a few at a time: a pass to many consumers gives way often, each time for as
-    long as the longest step of others.
-    """
-    for some in parts(rows, ROWS_PER_TURN):
+    """Adds what is made of rows, in turns of the loop."""
+    turns = Turns()
+    for some in parts(rows, ROWS_PER_LOOK):
         found.extend(map(make, some))
-        await asyncio.sleep(0)
+        await turns.rest()
 
 
 async def _holders(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, merge.Holder]:

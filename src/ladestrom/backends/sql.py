@@ -47,6 +47,7 @@ from ladestrom.ports.registry import (
 from ladestrom.ports.sources import SourceRecord
 from ladestrom.ports.stores import OperatorUse
 from ladestrom.quoting import quoted
+from ladestrom.tasks import background
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -177,7 +178,7 @@ class SqlStore:
             found: list[KeyRecord] = []
             for rows in (await connection.execute(query)).partitions(KEYS_PER_TURN):
                 found += map(_key_record, rows)
-                await asyncio.sleep(0)
+                await background().turn()
             return found
 
         return await self._database.read(fetch)

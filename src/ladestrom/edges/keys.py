@@ -39,6 +39,7 @@ from ladestrom.model import Millis
 from ladestrom.ports.keys import KeyRecord
 from ladestrom.ports.stores import Store
 from ladestrom.quoting import quoted
+from ladestrom.tasks import background
 
 logger = structlog.get_logger(__name__)
 
@@ -274,7 +275,7 @@ def _all(services: KeyServices) -> list[HTTPRouteHandler]:
         for number, record in enumerate(await store.keys()):
             rows.append(_row(record, now))
             if number % ROWS_PER_TURN == 0:
-                await asyncio.sleep(0)
+                await background().turn()
         return json_answer(msgspec.json.encode(KeyList(rows)))
 
     @post("/api/v2/keys/{key_id:str}/approve", status_code=200)

@@ -5,7 +5,6 @@ Knows paths and answers. Must not know where refusals are kept.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
@@ -21,6 +20,7 @@ from ladestrom.edges.answers import AnyRequest, json_answer
 from ladestrom.edges.operators import OperatorFreshness
 from ladestrom.formats.freshness import RefusedItem, RefusedItems
 from ladestrom.model import Operator
+from ladestrom.tasks import background
 
 STATIONS_PER_TURN: Final = 1_000
 """Stations counted before other work of the loop gets its turn: a few milliseconds."""
@@ -106,7 +106,7 @@ async def _covered(view: View, operator: Operator) -> tuple[int, int]:
             evses += own
             stations += own > 0
         if number % STATIONS_PER_TURN == 0:
-            await asyncio.sleep(0)
+            await background().turn()
     return evses, stations
 
 

@@ -5,7 +5,6 @@ A key that reports reads the points that its operator may report on; one that re
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Final
@@ -23,6 +22,7 @@ from ladestrom.model import NEVER, Evse, Millis, Operator
 from ladestrom.protocols.delivery import millis, shown
 from ladestrom.protocols.interfaces import Answer, ReadBack, Request
 from ladestrom.quoting import quoted
+from ladestrom.tasks import background
 
 STATUS: Final = "status"
 POINTS_MAX: Final = 50_000
@@ -92,7 +92,7 @@ async def _wanted(view: View, points: frozenset[str], stations: frozenset[str]) 
         return
     for turn, uuid in enumerate(view.uuids()):
         if turn % STATIONS_PER_TURN == 0:
-            await asyncio.sleep(0)
+            await background().turn()
         state = view.get(uuid)
         station = None if state is None else view.station(state)
         if station is None or (stations and stations.isdisjoint((station.native_id, station.uuid))):

@@ -50,7 +50,7 @@ class Signals(Protocol):
 
     @property
     def appending(self) -> asyncio.Future[None] | None:
-        """Done when the append that is under way is; None where none is."""
+        """Done when the append of deliveries that is under way is; None where none is."""
         ...
 
     def known_tallies(self) -> Mapping[str, Tally]:

@@ -343,7 +343,7 @@ class Broadcast:
                 self._channels.alarm.cancel()
 
     async def _take_in_turns(self, entries: Sequence[Entry]) -> None:
-        turns = Turns()
+        turns = Turns(is_urgent=True)
         # What an entry costs grows with how many channels may hear of it.
         for some in tasks.parts(entries, max(1, ENTRIES_PER_TURN_MAX // (1 + len(self._channels.all)))):
             await turns.rest()

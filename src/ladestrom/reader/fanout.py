@@ -18,6 +18,7 @@ from ladestrom.reader.channels import BATCH_ROWS_MAX, Channels
 from ladestrom.reader.digests import Digests
 from ladestrom.reader.encoding import Encoding
 from ladestrom.reader.subscriptions import Driver, Phase, Subscriber
+from ladestrom.tasks import Urgent
 
 SPACING: Final = 4
 """Longest time between passes, in multiples of what one costs."""
@@ -68,7 +69,8 @@ class Fanout:
             self._channels.wake.clear()
             began = self._channels.clock_s()
             self._rested_s = 0.0
-            await self.once()
+            with Urgent():
+                await self.once()
             cost = self._channels.clock_s() - began - self._rested_s
             self._encoding.raw_left = self._channels.limits.raw_items_max
             self._channels.set_alarm()
@@ -146,6 +148,9 @@ class Fanout:
             if sink.paused:
                 continue
             stood = subscriber.next
+            if stood == end and subscriber.phase is live:
+                # Nothing is due; most passes during an import are for other channels, or for none.
+                continue
             if stood == place != end and subscriber.phase is live:
                 subscriber.next, subscriber.resume_seq = following, resume_seq
                 self._channels.counts.bytes_out += len(data)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
-from ladestrom.tasks import parts
+from ladestrom.tasks import background, parts
 from ladestrom.writer.hub import Hub
 
 EVSES_PER_TURN: Final = 2_000
@@ -30,4 +29,4 @@ class Confirmations:
             ]
             if told and listener is not None:
                 listener.confirmed(told)
-            await asyncio.sleep(0)
+            await background().turn()

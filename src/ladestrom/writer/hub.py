@@ -55,7 +55,7 @@ from ladestrom.model import (
 from ladestrom.ports.log import BoardRow, Log, Recovered, Times
 from ladestrom.ports.signals import Listener, Tally
 from ladestrom.quoting import quoted
-from ladestrom.tasks import Turns, parts
+from ladestrom.tasks import Turns, Urgent, background, parts
 
 T = TypeVar("T")
 Decision = Callable[[Round, Taking], int | Awaitable[int]]
@@ -176,7 +176,7 @@ class Hub:
         self.fault = ""
         """Why the last append failed; empty once one has succeeded."""
         self.appending: asyncio.Future[None] | None = None
-        """Done when the append that is under way is; None where none is."""
+        """Done when the append of deliveries that is under way is; None where none is."""
         self._log = log
         self._clock = clock
         self._steady = steady
@@ -302,7 +302,8 @@ class Hub:
         self._queued_by[operator.name] = own + items
         self._idle.clear()
         self._wake.set()
-        return await future
+        with Urgent():
+            return await future
 
     async def tried(
         self,
@@ -316,7 +317,7 @@ class Hub:
         on = feed or Feed(operator.name)
         outcome = _Outcome(refused)
         submission = _Submission(operator, reports, refused, on, None, future)
-        await self._judge(Round(self.board), submission, outcome, Turns())
+        await self._judge(Round(self.board), submission, outcome, Turns(is_urgent=True))
         outcome.refused.sort(key=_index)
         return Receipt(
             outcome.accepted,
@@ -347,7 +348,9 @@ class Hub:
     async def decide_each(self, items: Sequence[T], make: Callable[[Sequence[T], Round, Taking], int]) -> int:
         """Has `make` decide on so many at a time, each time in another group; says how many, as `decide`."""
         made = 0
-        for some in parts(items, CHUNK_EVSES):
+        for number, some in enumerate(parts(items, CHUNK_EVSES)):
+            if number:
+                await background().turn()
             made += await self.decide(partial(make, some))
         return made
 
@@ -404,7 +407,7 @@ class Hub:
         decided = await self._decided(own, submissions)
         changes = decided.round.logged()
         try:
-            entries = await self._append(changes) if changes else ()
+            entries = await self._append(changes, is_awaited=bool(submissions)) if changes else ()
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
             self._fail(error, decided)
             return
@@ -430,7 +433,7 @@ class Hub:
 
     async def _decided(self, own: list[_Own], submissions: list[_Submission]) -> _Decided:
         """The decisions of a group. What cannot be decided costs itself only: the others are decided anew."""
-        turns = Turns()
+        turns = Turns(is_urgent=True)
         while True:
             decided = _Decided(Round(self.board), [], [])
             current: _Own | _Submission | None = None
@@ -461,14 +464,16 @@ class Hub:
     def _is_raw_wanted(self) -> bool:
         return self.listener is not None and self.listener.wanted
 
-    async def _append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
+    async def _append(self, changes: Sequence[AnyChange], *, is_awaited: bool) -> Sequence[Entry]:
         began = perf_counter()
-        self.appending = asyncio.get_running_loop().create_future()
+        if is_awaited:
+            self.appending = asyncio.get_running_loop().create_future()
         try:
             entries = await self._log.append(changes)
         finally:
-            self.appending.set_result(None)
-            self.appending = None
+            if self.appending is not None:
+                self.appending.set_result(None)
+                self.appending = None
         if len(self.append_seconds) < APPEND_SECONDS_MAX:
             self.append_seconds.append(perf_counter() - began)
         return entries

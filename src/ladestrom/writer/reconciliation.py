@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
@@ -21,7 +20,7 @@ from ladestrom.ports.log import StationRow
 from ladestrom.ports.registry import RegistryDelta
 from ladestrom.ports.stores import Store
 from ladestrom.process import keeping
-from ladestrom.tasks import Turns, parts
+from ladestrom.tasks import Turns, background, parts
 from ladestrom.writer.hub import Hub
 
 T = TypeVar("T")
@@ -135,9 +134,10 @@ class Reconciliation:
             read: set[str] = set()
             for some in parts(readings, PER_TURN):
                 read.update(reading.evse for reading in some)
-                await asyncio.sleep(0)
+                await background().turn()
             moving = await self._moving(delta.stations)
             for stations in _groups(delta.stations):
+                await background().turn()
                 await self._hub.decide(partial(self._record, stations, moving, read), is_alone=True)
             if everything or moving:
                 keys = list(self._hub.board.cells if everything else moving)
@@ -162,7 +162,7 @@ class Reconciliation:
         """Decides what these records of the registry change: stations, and EVSEs that come, go or move."""
         directory, hub, at = self._directory, self._hub, taken.received_at
         here = {evse.key for station in stations for evse in _present(station)}
-        turns, looked = Turns(), 0
+        turns, looked = Turns(is_urgent=True), 0
         for station in stations:
             known = directory.stations.get(station.uuid)
             kept = {evse.key for evse in _present(station)}
@@ -191,7 +191,7 @@ class Reconciliation:
         written = {station.uuid: station for station in stations}
         for some in parts(stations, PER_TURN):
             found.update(self._directory.moving(some, written))
-            await asyncio.sleep(0)
+            await background().turn()
         return found
 
     async def _every_evse(self) -> list[Evse]:
@@ -200,7 +200,7 @@ class Reconciliation:
         for uuids in parts(list(self._directory.stations), PER_TURN):
             for uuid in uuids:
                 found += self._directory.present(uuid)
-            await asyncio.sleep(0)
+            await background().turn()
         return found
 
     def _is_present(self, key: str) -> bool:
@@ -238,7 +238,7 @@ class Reconciliation:
                     )
             if reports:
                 await self._hub.submit(REGISTER, reports)
-            await asyncio.sleep(0)
+            await background().turn()
 
 
 def _groups(stations: Iterable[Station]) -> Iterator[list[Station]]:
@@ -264,5 +264,5 @@ async def _sifted(items: Sequence[T], wanted: Callable[[T], bool]) -> list[T]:
     found: list[T] = []
     for some in parts(items, PER_TURN):
         found += [item for item in some if wanted(item)]
-        await asyncio.sleep(0)
+        await background().turn()
     return found

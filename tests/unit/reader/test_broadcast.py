@@ -234,6 +234,25 @@ class TestPass:
             append.set_result(None)
             await at.delivered(*sinks)
 
+    async def test_work_in_the_background_waits_for_a_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        everywhere(monkeypatch, "APPEND_S_MAX", 60)
+        monkeypatch.setattr(tasks, "BACKGROUND_EVERY_S", 3_600)
+        async with serving() as at:
+            sinks = [Sink() for _ in range(2 * SLICE_CONSUMERS)]
+            for sink in sinks:
+                at.join(sink, SILENT, snapshot=False)
+            await tasks.background().turn()
+            append = at.begin_append()
+            await at.change(FIRST.evses[0])
+            await come_true(lambda: any(sink.written for sink in sinks))
+            turn = tasks.background().turn()
+            await at.change(FIRST.evses[1])
+            await at.taken()
+            assert not turn.done()
+            append.set_result(None)
+            await at.delivered(*sinks)
+            await turn
+
     async def test_an_append_that_does_not_end_holds_up_nobody(self) -> None:
         async with serving() as at:
             sinks = [Sink() for _ in range(4 * SLICE_CONSUMERS)]

@@ -260,6 +260,46 @@ class TestDurability:
             assert receipt.position == at.log.last == Position("memory", 1)
             assert at.statuses() == {FIRST.key: Status.CHARGING}
 
+    async def test_work_in_the_background_waits_for_deliveries(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tasks, "BACKGROUND_EVERY_S", 3_600)
+        async with working() as at:
+            await tasks.background().turn()
+            at.log.gate.clear()
+            delivery = at.submit(make_report(FIRST))
+            await at.appending()
+            turn = tasks.background().turn()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not turn.done()
+            at.log.gate.set()
+            await turn
+            assert delivery.done()
+
+    async def test_many_decisions_of_our_own_wait_for_what_is_urgent_between_two_groups(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tasks, "BACKGROUND_EVERY_S", 3_600)
+        monkeypatch.setattr(ladestrom.writer.hub, "CHUNK_EVSES", 1)
+        async with working() as at:
+            await asyncio.gather(*(at.submit(make_report(each)) for each in (FIRST, SECOND, THIRD)))
+            await tasks.background().turn()
+            with tasks.Urgent():
+                own = asyncio.create_task(at.hub.reconcile([], [FIRST.key, SECOND.key, THIRD.key]))
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                assert at.log.appends == [3, 1]
+            assert await own == 3
+
+    async def test_what_is_appended_while_no_delivery_waits_for_it_is_waited_for_by_nobody(self) -> None:
+        async with working() as at:
+            await at.submit(make_report(FIRST))
+            at.log.gate.clear()
+            own = asyncio.create_task(at.hub.reconcile([], [FIRST.key]))
+            await at.appending(2)
+            assert at.hub.appending is None
+            at.log.gate.set()
+            assert await own == 1
+
     async def test_what_arrives_during_an_append_becomes_the_next_one_together(self) -> None:
         async with working() as at:
             at.log.gate.clear()

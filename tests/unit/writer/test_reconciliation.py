@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+import pytest
 from tests.building import NOW, make_evse, make_operator, make_report, make_station
 
+from ladestrom import tasks
 from ladestrom.backends.memory import MemoryLog
 from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
@@ -47,6 +49,25 @@ async def test_a_status_of_an_evse_that_has_left_is_not_that_of_the_connector_in
     await reconciliation.take()
     writing.cancel()
     assert {key: row.change.status for key, row in board.cells.items()} == {SECOND.key: Status.REMOVED}
+
+
+async def test_records_of_stations_wait_for_what_is_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "BACKGROUND_EVERY_S", 3_600)
+    log, store = MemoryLog(), Written()
+    hub = Hub(log, Board(), Directory(), lambda: NOW)
+    readings = Readings(wanted=False, stale_after_ms=60_000)
+    reconciliation = Reconciliation(cast("Store", store), hub, lambda: readings, lambda: NOW)
+    store.stations = tuple(make_station(f"NOR_{number:05d}", evses=1) for number in range(1, 11))
+    writing = asyncio.create_task(hub.run())
+    await tasks.background().turn()
+    with tasks.Urgent():
+        taking = asyncio.create_task(reconciliation.take())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert log.last.seq == 0
+    await taking
+    assert log.last.seq == 10
+    writing.cancel()
 
 
 async def test_reports_have_their_turn_while_many_stations_are_taken() -> None:

@@ -21,7 +21,7 @@ from ladestrom.formats.wire import instant
 from ladestrom.model import Millis
 from ladestrom.outputs.map.encoder import ROWS_AT_ONCE, Columns, MapState, joined
 from ladestrom.outputs.map.station_counts import GROUPS, StationCounts
-from ladestrom.tasks import Turns
+from ladestrom.tasks import Turns, background
 
 STATIONS_GZIP: Final = 6
 """Once for each state of the registry."""
@@ -118,7 +118,7 @@ async def _sorted(words: list[str]) -> list[str]:
     runs, turns = [], Turns()
     for start in range(0, len(words), SORTED_AT_ONCE):
         runs.append(sorted(words[start : start + SORTED_AT_ONCE]))
-        await asyncio.sleep(0)
+        await background().turn()
     while len(runs) > 1:
         merged = []
         for number in range(0, len(runs), 2):
