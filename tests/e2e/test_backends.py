@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,8 +11,10 @@ from tests.contracts.databases import empty
 from tests.e2e.serving import Serving
 from tests.importing import counts, irve
 
+from ladestrom.app import running
 from ladestrom.cli import main
 from ladestrom.cli.serve import ready_line
+from ladestrom.config import load
 from ladestrom.errors import Conflict
 from ladestrom.quoting import without_user
 
@@ -108,6 +111,49 @@ def test_a_second_server_does_not_write_a_log_that_another_one_writes(url: str, 
         with pytest.raises(Conflict, match="another server writes the log"), other:
             pass
         report(server)
+
+
+def test_servers_that_have_nothing_to_do_with_each_other_do_not_share_a_store_or_a_log(
+    url: str, tmp_path: Path
+) -> None:
+    with Serving(tmp_path / "first", {"store.url": url}) as server:
+        # It must not get the first one's operators and keys.
+        own = load(None, {}, {"server.data": str(tmp_path / "second"), "store.url": url}).settings
+
+        async def start() -> None:
+            async with running(own):
+                pass
+
+        with pytest.raises(Conflict, match="another server uses the store"):
+            asyncio.run(start())
+        report(server)
+
+
+def test_a_log_that_has_the_stations_of_another_store_is_not_written(url: str, tmp_path: Path) -> None:
+    for folder, ours in (("first", url), ("second", f"{url}b")):
+        server = Serving(tmp_path / folder, {"store.url": ours, "log.url": url})
+        if folder == "first":
+            with server:
+                report(server)
+        else:
+            with pytest.raises(Conflict, match="belongs to another store"), server:
+                pass
+
+
+def test_the_store_of_a_data_directory_is_copied_into_an_empty_database_once(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Serving(tmp_path) as server:
+        keys, data = dict(server.keys), server.data
+    monkeypatch.setenv("LADESTROM_STORE__URL", url)
+    monkeypatch.setenv("LADESTROM_DATA", str(tmp_path / "new"))
+    assert main(["store", "copy", str(data)]) == 0
+    assert "6 stations" in capsys.readouterr().err
+    assert main(["store", "copy", str(data)]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert main(["keys", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in keys)
 
 
 def test_commands_go_by_the_same_setting(

@@ -26,6 +26,10 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Where notifications of a log come from; empty if from `url`."""
     lease_s: float = 5
     """How long a writer that says nothing is waited for."""
+    is_shared: bool = False
+    """Of a store: whether several servers of one cluster use it."""
+    store: str = ""
+    """Of a log: the address of the store whose stations are in it."""
     url_own: str = ""
     """Where this process takes submissions, for the others of its cluster."""
 

@@ -97,6 +97,7 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.peers = SqlPeers(database)
+        self._closing: list[Callable[[], Awaitable[None]]] = []
 
     async def revision(self) -> int:
         """Grows with every write, except for the use of keys."""
@@ -344,9 +345,17 @@ class SqlStore:
         """Keeps its memory, unless it was changed since; does not count as a new revision."""
         return await self._database.write(lambda each: sources.remember(each, name, memory, changed_at))
 
+    def on_close(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Is done after everything was closed."""
+        self._closing.append(work)
+
     async def close(self) -> None:
         """Closes all connections. What was written stays."""
-        await self._database.close()
+        try:
+            await self._database.close()
+        finally:
+            for work in self._closing:
+                await work()
 
     async def _end_key(self, key_id: str, column: str, at: Millis) -> None:
         async def end(connection: AsyncConnection) -> None:

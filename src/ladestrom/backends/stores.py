@@ -5,6 +5,7 @@ from __future__ import annotations
 from ladestrom.backends.data_directory import STORE_FILE
 from ladestrom.backends.database import Database
 from ladestrom.backends.opening import Opening
+from ladestrom.backends.postgres.claim import Claim, identity
 from ladestrom.backends.sql import SqlStore, open_store
 
 
@@ -17,8 +18,26 @@ async def open_sqlite(opening: Opening) -> SqlStore:
 
 
 async def open_postgresql(opening: Opening) -> SqlStore:
-    """The database that the address names, which has to exist; its tables are created."""
-    return await open_store(opening.url)
+    """The database that the address names, which has to exist; its tables are created.
+
+    Raises:
+        Conflict: another server uses it, and is not of the same cluster.
+    """
+    claim = None if opening.held is None else await Claim.of(opening)
+    try:
+        store = await open_store(opening.url)
+    except BaseException:
+        if claim is not None:
+            await claim.close()
+        raise
+    if claim is not None:
+        store.on_close(claim.close)
+    return store
+
+
+async def identity_of_postgresql(opening: Opening) -> str:
+    """Which database and schema it is."""
+    return await identity(opening.url)
 
 
 async def version_of_postgresql(opening: Opening) -> str:

@@ -64,6 +64,8 @@ class StoreBackend(Backend, frozen=True, kw_only=True):
     version: str = ""
     """`module:attribute` of what says which version is kept at an `Opening`, and creates nothing; empty if it
     has a file, which says it."""
+    identity: str = ""
+    """`module:attribute` of what tells one store from another, from everywhere; empty if it has a file."""
 
 
 POSTGRESQL: Final = "postgresql://USER@HOST/DATABASE"
@@ -103,6 +105,7 @@ STORES: Final[Mapping[str, StoreBackend]] = {
     "postgresql": StoreBackend(
         open="ladestrom.backends.stores:open_postgresql",
         version="ladestrom.backends.stores:version_of_postgresql",
+        identity="ladestrom.backends.stores:identity_of_postgresql",
         address=POSTGRESQL,
         rest=POSTGRESQL_REST,
         keeps="in that database",
@@ -157,6 +160,17 @@ async def open_stores(opening: Opening) -> Stores:
     """
     stores: Stores = await load(store_of(opening.url).open)(opening)
     return stores
+
+
+async def identity(opening: Opening) -> str:
+    """What tells one store from another, on every machine of a cluster; empty for one of this machine alone.
+
+    Raises:
+        InvalidSetting: its driver is missing.
+        LogFailure: it cannot be reached.
+    """
+    row = store_of(opening.url)
+    return str(await load(row.identity)(opening)) if row.identity else ""
 
 
 async def exists(opening: Opening) -> bool:

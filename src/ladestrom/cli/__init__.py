@@ -52,6 +52,7 @@ COMMANDS: Final = (
     ),
     Command("restore", "ladestrom.cli.backups:restore", "Create a data directory from a backup."),
     Command("log", "ladestrom.cli.log:app", "Repair a change log in PostgreSQL."),
+    Command("store", "ladestrom.cli.store_copy:app", "Copy the store, for example to PostgreSQL."),
     Command("config", "ladestrom.cli.config:app", "Check, show and document the settings."),
     Command("doctor", "ladestrom.cli.doctor:doctor", "Check that this machine is fit to run the server."),
 )

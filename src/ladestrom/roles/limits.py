@@ -30,7 +30,12 @@ from ladestrom.writer.hub import HubLimits
 
 def store(settings: Settings, held: DataDirectory | None = None) -> Opening:
     """Where the registry, operators and keys are kept."""
-    return Opening(url=settings.store.url, folder=Path(settings.server.data), held=held)
+    return Opening(
+        url=settings.store.url,
+        folder=Path(settings.server.data),
+        held=held,
+        is_shared=bool(table.log_of(settings.log.url).reader),
+    )
 
 
 def log(settings: Settings, held: DataDirectory | None = None) -> Opening:
@@ -44,6 +49,7 @@ def log(settings: Settings, held: DataDirectory | None = None) -> Opening:
         retention_days=own.retention_days,
         retention_mib=own.retention_mib,
         notify_url=own.notify_url,
+        store=settings.store.url,
         lease_s=own.lease_s,
     )
 

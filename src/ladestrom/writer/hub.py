@@ -70,6 +70,12 @@ REFUSED_PER_RECEIPT_MAX: Final = 10_000
 """As many as one delivery may have items."""
 APPEND_SECONDS_MAX: Final = 10_000
 """Durations kept between two scrapes; more are not observed."""
+UNANSWERED_S_MAX: Final = 20.0
+"""How long deliveries wait for a log that does not answer. Most programs that send wait for 30 s."""
+UNANSWERED: Final = (
+    "the log does not answer, so it is not known whether this was logged: send it again, repetitions do no "
+    "harm"
+)
 UNDECIDED: Final = "an internal error stopped this delivery; none of it was accepted"
 DURABLE: Final = (
     "what was accepted of this delivery is in the log, and sending it again does no harm; an internal error "
@@ -186,6 +192,8 @@ class Hub:
         """Of operators that report, by name."""
         self._stale_after_ms: dict[str, int] = {}
         self._queue: deque[_Submission] = deque()
+        self._is_hanging = False
+        """Whether the log has not answered an append for so long that nobody is kept waiting for it."""
         self._queued_items = 0
         self._queued_by: dict[str, int] = {}
         """Of these, by operator."""
@@ -273,6 +281,8 @@ class Hub:
     ) -> Receipt:
         """Implements `ports.Writer.submit`."""
         items = _size(reports)
+        if self._is_hanging:
+            raise LogFailure("the log does not answer; nothing of this was accepted")
         if isinstance(self._log.fault, LogMisplaced):
             # Confirmations are refused, too: who follows the log must not take silence for agreement.
             raise LogMisplaced(str(self._log.fault))
@@ -466,17 +476,32 @@ class Hub:
 
     async def _append(self, changes: Sequence[AnyChange], *, is_awaited: bool) -> Sequence[Entry]:
         began = perf_counter()
+        loop = asyncio.get_running_loop()
         if is_awaited:
-            self.appending = asyncio.get_running_loop().create_future()
+            self.appending = loop.create_future()
+        unanswered = loop.call_later(UNANSWERED_S_MAX, self._stop_waiting)
         try:
             entries = await self._log.append(changes)
         finally:
+            unanswered.cancel()
+            self._is_hanging = False
             if self.appending is not None:
                 self.appending.set_result(None)
                 self.appending = None
         if len(self.append_seconds) < APPEND_SECONDS_MAX:
             self.append_seconds.append(perf_counter() - began)
         return entries
+
+    def _stop_waiting(self) -> None:
+        """Answers those who wait for a log that hangs; nothing is taken until it answers again."""
+        self._is_hanging = True
+        under_way = [each.future for each in self._under_way if isinstance(each, _Submission)]
+        logger.error("the log does not answer", after_s=UNANSWERED_S_MAX, deliveries=len(under_way))
+        _refuse(under_way, LogFailure(UNANSWERED))
+        while self._queue:
+            submission = self._queue.popleft()
+            self._unqueue(submission.operator.name, _size(submission.reports))
+            _refuse([submission.future], LogFailure("the log does not answer; nothing of this was accepted"))
 
     async def _judge(self, round_: Round, submission: _Submission, outcome: _Outcome, turns: Turns) -> None:
         operator = self.rights(submission.operator)

@@ -124,6 +124,7 @@ SAMPLES = [
     ("config", "show"),
     ("doctor",),
     ("log", "new-epoch"),
+    ("store", "copy", "none"),
 ]
 
 

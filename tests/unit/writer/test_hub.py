@@ -446,6 +446,27 @@ class TestFailure:
             assert (at.hub.fault, at.hub.failed_appends) == ("disk full", 1)
             assert at.hub.tallies["abc"].reports == 2
 
+    async def test_nobody_waits_for_a_log_that_does_not_answer_and_what_it_took_is_on_the_board_once_it_does(
+        self,
+    ) -> None:
+        async with working() as at:
+            at.log.gate.clear()
+            first = at.submit(make_report(FIRST))
+            await at.appending()
+            waiting = at.submit(make_report(SECOND))
+            await at.waiting(1)
+            at.hub._stop_waiting()
+            with pytest.raises(LogFailure, match="not known whether this was logged"):
+                await first
+            for refused in (waiting, at.submit(make_report(SECOND))):
+                with pytest.raises(LogFailure, match="nothing of this was accepted"):
+                    await refused
+            assert at.hub.queued_items == 0
+            at.log.gate.set()
+            await come_true(lambda: at.board.seq == 1)
+            assert (await at.submit(make_report(FIRST))).unchanged == 1
+            assert (await at.submit(make_report(SECOND))).accepted == 1
+
     async def test_the_next_append_after_a_failed_one_works(self) -> None:
         async with working() as at:
             at.log.failures[1] = LogFailure("disk full")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from ladestrom.backends import table
 from ladestrom.backends.encoded import new_epoch
 from ladestrom.backends.holding import BEAT_S, Holding
 from ladestrom.backends.opening import Opening
@@ -41,7 +42,7 @@ async def open_log(opening: Opening) -> PostgresLog:
         holding = Holding(lease_of(log, opening), tenure(opening))
         log.left = holding.close
         await wait_for(holding, log, opening)
-        await log.take(holding.term)
+        await log.take(holding.term, await _store(opening))
         holding.keep()
     except BaseException:
         await log.close()
@@ -157,6 +158,14 @@ async def _made(connection: Connection, schema: str) -> str:
             await connection.execute(statements.make)
             await connection.execute(statements.make_meta, new_epoch())
     return named
+
+
+async def _store(opening: Opening) -> str:
+    """Identity of the store whose stations are in the log; empty where that is not said."""
+    if not opening.store:
+        return ""
+    there = Opening(url=opening.store, folder=opening.folder)
+    return await table.identity(there) or f"file:{_node(opening.folder)}"
 
 
 def _node(folder: Path) -> str:

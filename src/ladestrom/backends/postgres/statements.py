@@ -166,7 +166,7 @@ class Statements:
         self.close = f"UPDATE {s}.log_meta SET session = 'closed' WHERE id = 1 AND term = $1"
         self.ask_to_renew = f"UPDATE {s}.log_meta SET renew = $1 WHERE id = 1 AND renew = ''"
         self.begin_at = f"""
-            UPDATE {s}.log_meta SET first = $1, checkpoint = greatest(checkpoint, $2), renew = $3
+            UPDATE {s}.log_meta SET first = $1, checkpoint = greatest(checkpoint, $2), renew = $3, store = ''
             WHERE id = 1"""
         self.drop_blocks = f"DELETE FROM {s}.log_blocks WHERE last <= $1"
         self.chain = (
