@@ -33,15 +33,19 @@ from tests.e2e.running import irve_register
 
 from ladestrom.core.access import Keyring
 from ladestrom.core.directory import Directory
+from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.bodies import unpacked
 from ladestrom.edges.documents import EVERYTHING, Document, Documents, Form
+from ladestrom.formats.dialect import Style
+from ladestrom.formats.wire import as_logged
 from ladestrom.model import Evse, Station, Status, StatusChanged
 from ladestrom.outputs.bulk import edge as bulk
 from ladestrom.outputs.datex2 import edge as datex2
 from ladestrom.outputs.datex2.publication import Publisher
 from ladestrom.outputs.irve_dynamique import edge as irve
+from ladestrom.outputs.nobil_v3.encoder import Stations as NobilStations
 from ladestrom.outputs.oicp import edge as oicp
 from ladestrom.outputs.rest_v2.edge import handlers
 from ladestrom.outputs.rest_v2.lists import handlers as lists
@@ -54,6 +58,24 @@ EVSES_PER_STATION: Final = 4
 CHANGES: Final = 1_000
 STATUSES: Final = (Status.AVAILABLE, Status.CHARGING)
 FORMS: Final[Mapping[str, Form[Any]]] = {irve.PATH: irve.FORM, **bulk.FORMS, oicp.PATH: oicp.FORM}
+STYLE: Final = Style(
+    inoperative=Inoperative.ERROR,
+    licence="",
+    attribution="",
+    heartbeat_s=20,
+    inbound_bytes_max=1,
+    inbound_messages_per_minute_max=1,
+    observed_at=as_logged,
+)
+NOBIL: Final[Mapping[str, Form[Any]]] = {
+    "/api/server/datadump.json": Form(
+        name="nobil_v3_json", media_type="application/json", encoder=lambda: NobilStations(STYLE)
+    ),
+    "/api/server/datadump.xml": Form(
+        name="nobil_v3_xml", media_type="application/xml", encoder=lambda: NobilStations(STYLE, as_xml=True)
+    ),
+}
+"""What `datadump.php` gives, by what it is asked for as."""
 HEAD: Final = (
     "document",
     "made, ms",
@@ -97,7 +119,7 @@ class World:
         door = Doorkeeper(Keyring([], []), lambda: NOW, visitors=True)
         self.documents = Documents(self.view, door, lambda: NOW)
         made = datex2.forms(Publisher("FR", "FR-NAP"), lambda: NOW, self.view)
-        self.forms: Mapping[str, Form[Any]] = {**FORMS, **made}
+        self.forms: Mapping[str, Form[Any]] = {**FORMS, **made, **NOBIL}
         routes = [self.documents.route(path, form) for path, form in self.forms.items()]
         self.app = web((), [*routes, *handlers(self.view, door), *lists(self.view, _Open(door), lambda: NOW)])
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
+from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -85,6 +86,14 @@ class Form(Kind, Generic[T], frozen=True, kw_only=True, eq=False):
     """Makes what makes one document."""
     is_timed: bool = False
     """Whether it says when states were last observed, so that a confirmation makes another document."""
+
+
+class Wrapping(msgspec.Struct, frozen=True):
+    """What is put around a document for one consumer, such as the call of a function."""
+
+    media_type: str
+    before: bytes
+    after: bytes
 
 
 class Document:
@@ -239,6 +248,7 @@ class Documents:
         *,
         is_conditional: bool = False,
         headers: Mapping[str, str] | None = None,
+        wrapping: Wrapping | None = None,
     ) -> Response[Any]:
         """The answer with a document; of a handler with the option `COMPRESSED`.
 
@@ -247,8 +257,9 @@ class Documents:
             document: what is sent.
             is_conditional: whether a consumer that has it is told so. GET is.
             headers: sent too, in either case.
+            wrapping: what is put around it for this one; it is not packed then.
         """
-        is_packed = document.size >= GZIP_BYTES_MIN and takes_gzip(request)
+        is_packed = wrapping is None and document.size >= GZIP_BYTES_MIN and takes_gzip(request)
         tag = f'"{document.tag}-gzip"' if is_packed else f'"{document.tag}"'
         shared = "public" if self._door.visitors else "private"
         told = {
@@ -275,7 +286,10 @@ class Documents:
             told["content-encoding"] = "gzip"
             return _DocumentResponse(self, chunks, media_type, told)
         is_unpacked = document.chunks is None
-        return _DocumentResponse(self, chunks, media_type, told, document.size if is_unpacked else None)
+        unpacked_size = document.size if is_unpacked else None
+        if wrapping is not None:
+            media_type = wrapping.media_type
+        return _DocumentResponse(self, chunks, media_type, told, unpacked_size, wrapping)
 
     async def get(self, form: Form[Any], wanted: Choice, key_id: str) -> Document:
         """The document: one that is kept and is not older than may be, or a new one.
@@ -521,16 +535,19 @@ class _DocumentResponse(Response[None]):
         media_type: str,
         headers: Mapping[str, str],
         unpacked_size: int | None = None,
+        wrapping: Wrapping | None = None,
     ) -> None:
         """`unpacked_size` is that of what these are packed of, where that is sent."""
         super().__init__(None, media_type=media_type, headers=dict(headers))
         self.documents = documents
         self.chunks = chunks
         self.unpacked_size = unpacked_size
+        self.around = (b"", b"") if wrapping is None else (wrapping.before, wrapping.after)
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:  # noqa: ANN401 - Litestar's form
         """Implements `Response.to_asgi_response`."""
         size = sum(map(len, self.chunks)) if self.unpacked_size is None else self.unpacked_size
+        size += sum(map(len, self.around))
         made = _SentInChunks(
             headers={name: value for name, value in self.headers.items() if value is not None},
             media_type=self.media_type,
@@ -539,6 +556,7 @@ class _DocumentResponse(Response[None]):
         )
         made.documents, made.chunks, made.size = self.documents, self.chunks, size
         made.is_unpacked = self.unpacked_size is not None
+        made.around = self.around
         return made
 
 
@@ -549,6 +567,7 @@ class _SentInChunks(ASGIResponse):
     chunks: Sequence[bytes]
     size: int
     is_unpacked: bool
+    around: tuple[bytes, bytes]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's form
         """Implements the ASGI application."""
@@ -558,8 +577,8 @@ class _SentInChunks(ASGIResponse):
                 self.documents.begin_sending(self.chunks, deadline)
                 try:
                     chunks: Iterable[bytes] = unpacked(self.chunks) if self.is_unpacked else self.chunks
-                    left = self.size
-                    for chunk in chunks:
+                    left, (before, after) = self.size, self.around
+                    for chunk in chain(filter(None, (before,)), chunks, filter(None, (after,))):
                         left -= len(chunk)
                         await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
                 finally:

@@ -99,6 +99,11 @@ OUTPUTS: Final = (
         reads=("/irve",),
     ),
     Output(
+        name="nobil_v3",
+        is_a="fold: stations as they are, in the words of NOBIL, and numbers of them",
+        reads=("/api/server",),
+    ),
+    Output(
         name="oicp",
         is_a="fold: EVSEs as they are, by operator, in the words of OICP",
         reads=("/api/oicp/status.json",),

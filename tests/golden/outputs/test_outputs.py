@@ -69,8 +69,10 @@ CHANGES: Final = frozenset({"changes", "status:update"})
 QUERIES: Final = {
     **dict.fromkeys(("streamV1", "streamV1Realtime"), "?types=snapshot,update"),
     "streamRealtime": "?snapshot=1&timestamp=1&seq=1",
+    "searchNobil": "?type=rectangle&northeast=(71.0,32.0)&southwest=(55.0,4.0)",
 }
-"""What is asked of channels, so that they tell of nothing but the state and what changes."""
+"""What is asked of channels, so that they tell of nothing but the state and what changes; and of operations
+that cannot be asked without a parameter."""
 VOLATILE: Final = (
     (re.compile(r"20(?:2[5-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "NOW"),
     (re.compile(r'"revision":\d+'), '"revision":0'),
@@ -129,7 +131,7 @@ def got(server: Serving, operation: Operation) -> Any:
     for name in operation.parameters:
         if known[name].place == "path":
             path = path.replace(f"{{{known[name].name}}}", known[name].example)
-    answer = server.get(path, key="stream")
+    answer = server.get(path + QUERIES.get(operation.id, ""), key="stream")
     assert answer.status_code == 200, (path, answer.text)
     is_json = answer.headers["content-type"].endswith(("/json", "+json"))
     return (plain if is_json else lines)(answer.text, server.app.reader.view.epoch)

@@ -236,8 +236,10 @@ def test_keys_go_into_the_query_on_paths_of_version_1_only_and_tickets_open_stre
             assert in_query == {"key", "apikey", "ticket"}
         elif "/api/v1/" in name:
             assert in_query == {"key", "apikey"}
-        elif name in {"get /api/v2/stream", "get /api/v2/events"}:
+        elif name in {"get /api/v2/stream", "get /api/v2/events", "get /nobil/real-time/v1/stream"}:
             assert in_query == {"ticket"}
+        elif "/api/server/" in name:
+            assert in_query == {"apikey"}
         else:
             assert in_query == set()
 
@@ -290,9 +292,14 @@ def test_any_request_may_be_told_to_wait_and_what_is_stored_to_come_again() -> N
     for name, operation in operations():
         assert "429" in operation["responses"], name
     waits = {name for name, operation in operations() if "503" in operation["responses"]}
-    asks = ("get ", "post /api/oicp/evsepull/")
+    asks = ("get ", "post /api/oicp/evsepull/", "post /api/server/")
     changes = {name for name, _ in operations() if not name.startswith(asks)}
-    assert changes - waits == {"post /api/v2/tickets", "post /auth/token"}
+    assert changes - waits == {
+        "post /api/v2/tickets",
+        "post /auth/token",
+        "post /nobil/real-time/v1/Realtime",
+        "post /api/v2/admin/sources/{name}/ask",
+    }
 
 
 def test_codes_are_stable_words_of_one_error_each() -> None:

@@ -11,7 +11,7 @@ from ladestrom.edges.contract.samples import POSITION, STATION
 from ladestrom.edges.contract.schemas import INSTANT, reference
 from ladestrom.edges.contract.words import Word
 from ladestrom.model import Status
-from ladestrom.outputs.nobil_realtime.edge import PATH, STREAM_PATH, AccessToken
+from ladestrom.outputs.nobil_realtime.edge import PATH, STREAM_PATH, RealtimeAddress
 from ladestrom.outputs.nobil_realtime.encoder import RealtimeChange
 
 REALTIME: Final = "NOBIL Real-time"
@@ -48,7 +48,7 @@ CONTRACT: Final = Part(
                 "connection; they may as well be added to the address. The request has no body."
             ),
             parameters=ASKED,
-            answer=reference("AccessToken"),
+            answer=reference("RealtimeAddress"),
             refusals=("bad_request", "invalid_filter", "invalid_position"),
         ),
         Operation(
@@ -84,13 +84,13 @@ CONTRACT: Final = Part(
             "1: messages have the members `epoch` and `seq`; `EPOCH-SEQ` is the position for `since`.",
         ),
     },
-    sent=(AccessToken,),
+    sent=(RealtimeAddress,),
     samples=(
-        AccessToken(f"wss://status.example.org{STREAM_PATH}?ticket=lst_ticket_{48 * '0'}"),
+        RealtimeAddress(f"wss://status.example.org{STREAM_PATH}?ticket=lst_ticket_{48 * '0'}"),
         RealtimeChange(STATION, UID, Status.AVAILABLE),
     ),
     words={
-        "accessToken": Word("Where to connect: `wss://` or `ws://`.", {"format": "uri"}),
+        "RealtimeAddress.accessToken": Word("Where to connect: `wss://` or `ws://`.", {"format": "uri"}),
         "nobilId": Word("The registry's uuid of the station."),
         "evseUId": Word("The operator's own id of the EVSE.", {"minLength": 1}),
         "RealtimeChange.timestamp": Word(

@@ -36,7 +36,7 @@ COUNTED_MS: Final = 60_000
 COUNT: Final[Form[None]] = Form(name="nobil_realtime", media_type="application/json", encoder=Uids)
 
 
-class AccessToken(msgspec.Struct, frozen=True, rename="camel"):
+class RealtimeAddress(msgspec.Struct, frozen=True, rename="camel"):
     """Where one connection may be made, once, within a minute."""
 
     access_token: str
@@ -86,7 +86,7 @@ def handlers(reading: Reading) -> list[HTTPRouteHandler]:
         count.renew(credential.key_id)
         address = f"ws{root.removeprefix('http')}{STREAM_PATH}?{urlencode([('ticket', ticket), *pairs])}"
         return Response(
-            msgspec.json.encode(AccessToken(address)),
+            msgspec.json.encode(RealtimeAddress(address)),
             media_type="application/json",
             headers={"cache-control": "no-store"},
         )

@@ -1,0 +1,1 @@
+"""NOBIL's own interface, version 3: `search.php` and `datadump.php`."""
