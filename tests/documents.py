@@ -8,6 +8,7 @@ A block's language says what a test does with it:
     json          is JSON, or JSON lines
     toml          is a settings file
     python, js    is run by the test that `EXAMPLES` names
+    html          is opened in a browser by the test of its document
     nginx, ini, yaml   are checked by the programs that read them, where they are installed
 """
 

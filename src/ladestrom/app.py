@@ -67,7 +67,7 @@ class App:
         self.writing = Writing(context, log, store, self.front, self.following)
         self._receiving = self.writing.receiving
         handlers = [*self.reader.routes(), *self.front.routes(), *self.writing.routes()]
-        self.web = listening.web(self._receiving, handlers)
+        self.web = listening.web(self._receiving, handlers, self.front.page.missing)
         self.listening = Listening(context, self._stop_loudly)
         self._tasks: list[asyncio.Task[None]] = []
         self._chores = Chores(self._stop_loudly)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -44,7 +46,7 @@ def keyed(visit: Visit, server: Serving, path: str, key: str = "stream", **optio
 def code(page: Page, form: str) -> str:
     """The code that is shown, with the key put in."""
     page.get_by_label("Put my key into the code").check()
-    page.get_by_role("tab", name=form).click()
+    page.get_by_role("tab", name=form, exact=True).click()
     return page.get_by_role("tabpanel").inner_text()
 
 
@@ -226,6 +228,33 @@ def test_the_code_of_a_stream_runs_and_hears_a_change(
         charge(server)
         wanted = "NOR_01333" if operation == "streamV1" else E1
         assert any(wanted in line for line in follower.stdout)
+
+
+@pytest.mark.parametrize("form", ["Python", "JavaScript"])
+def test_the_code_of_a_stream_resumes_where_it_was(server: Serving, visit: Visit, form: str) -> None:
+    page = keyed(visit, server, "/console#streamV2?country=NOR")
+    with program([*runner(form), code(page, form)], stdout=PIPE) as follower:
+        assert follower.stdout is not None
+        lines = iter(follower.stdout)
+        assert any("snapshot" in line for line in lines)
+        server.stop()
+        server.start()
+        assert any("hello" in line for line in lines)
+        charge(server)
+        told = list(itertools.takewhile(lambda line: E1 not in line, lines))
+        assert not any("snapshot" in line for line in told), "it is told what it missed, and no more"
+
+
+def test_the_code_that_proves_says_that_it_has_what_the_server_has(tmp_path: Path, visit: Visit) -> None:
+    with Serving(tmp_path, {**ANYONE, "stream.heartbeat_s": 1}) as server:
+        page = keyed(visit, server, "/console#streamV2?country=NOR")
+        with program([*runner("Python"), code(page, "Python, proved")], stdout=PIPE) as follower:
+            assert follower.stdout is not None
+            lines = iter(follower.stdout)
+            assert any("proved: 5 charging points" in line for line in lines)
+            charge(server)
+            assert any(E1 in line for line in lines)
+            assert any("proved: 5 charging points" in line for line in lines)
 
 
 def test_norwegian_on_a_phone(server: Serving, visit: Visit) -> None:

@@ -186,6 +186,7 @@ def test_the_page_asks_for_its_own_settings_without_a_key(tmp_path: Path) -> Non
             "attribution": "NOBIL",
             "contact": "mail@example.org",
             "local": True,
+            "station": "",
         }
         for elsewhere in ({"X-Forwarded-For": "192.0.2.1"}, {"Host": "example.org"}):
             assert not server.get("/api/v2/page", key=None, headers=elsewhere).json()["local"]

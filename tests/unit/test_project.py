@@ -242,7 +242,7 @@ class TestPins:
         unused = [
             requirement.name
             for requirement in asked(PROJECT["project"]["dependencies"])
-            if not re.search(rf"\b{requirement.name.replace('-', '_')}\b", source)
+            if not re.search(rf"\b{requirement.name.removesuffix('-py').replace('-', '_')}\b", source)
         ]
         assert unused == []
 

@@ -1,4 +1,4 @@
-"""`/docs/errors/CODE`: what each error code means and what to do, as HTML without scripts.
+"""`/docs/errors/CODE`: what each error code means and what to do, as HTML that needs no scripts.
 
 The `type` of every problem document (RFC 9457, section 3.1.1) is the address of such a page. Knows the tree
 of errors and the reasons for which single items of a delivery are refused; knows nothing of requests.
@@ -6,16 +6,18 @@ of errors and the reasons for which single items of a delivery are refused; know
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from html import escape
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from ladestrom.edges.answers import COMPRESSED, AnyRequest
 from ladestrom.errors import LadestromError, NotFound
 from ladestrom.model import Reason
 from ladestrom.problem import PAGES_PATH
@@ -97,32 +99,67 @@ def explanations() -> dict[str, Explanation]:
     return dict(sorted(found.items()))
 
 
-def handlers() -> list[HTTPRouteHandler]:
+Framed = Callable[[AnyRequest, str, str, str], Response[Any]]
+"""Makes a page of its title, what it is about in a sentence, and its HTML."""
+
+
+def handlers(framed: Framed) -> list[HTTPRouteHandler]:
     """The route handlers."""
     known = explanations()
-    headers = {
-        "cache-control": "public, max-age=3600",
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        "x-content-type-options": "nosniff",
-    }
+    closing: dict[str, list[Explanation]] = {}
+    for found in known.values():
+        if found.close_code is not None:
+            closing.setdefault(str(found.close_code), []).append(found)
 
-    @get(PAGES_PATH, include_in_schema=False, sync_to_thread=False)
-    def index() -> Response[str]:
+    @get(PAGES_PATH, opt={COMPRESSED: True}, include_in_schema=False)
+    async def index(request: AnyRequest) -> Response[Any]:
         """All codes."""
-        links = "".join(f'<li><a href="{PAGES_PATH}/{code}">{code}</a></li>' for code in known)
-        return Response(
-            _document("Error codes", f"<ul>{links}</ul>"), media_type="text/html", headers=headers
+        lists = "".join(
+            f"<h2>{title}</h2><ul>{''.join(map(_link, names))}</ul>"
+            for title, names in (("Codes", known), ("WebSocket close codes", sorted(closing)))
+        )
+        about = "What each error code means, and what to do."
+        return await asyncio.to_thread(
+            framed, request, "Error codes", about, f"<h1>Error codes</h1><p>{about}</p>{lists}"
         )
 
-    @get(f"{PAGES_PATH}/{{code:str}}", include_in_schema=False, sync_to_thread=False)
-    def page(code: FromPath[str]) -> Response[str]:
-        """One code."""
+    @get(f"{PAGES_PATH}/{{code:str}}", opt={COMPRESSED: True}, include_in_schema=False)
+    async def page(request: AnyRequest, code: FromPath[str]) -> Response[Any]:
+        """One code, or a code with which a WebSocket is closed."""
         found = known.get(code)
-        if found is None:
+        if found is not None:
+            html = f"<h1>{escape(code)}</h1>{_body(found)}"
+            return await asyncio.to_thread(framed, request, code, found.means.replace("`", ""), html)
+        if code not in closing:
             raise NotFound(f'there is no error code "{code[:100]}"; all are at {PAGES_PATH}')
-        return Response(_document(code, _body(found)), media_type="text/html", headers=headers)
+        causes = closing[code]
+        title = f"WebSocket close code {code}"
+        parts = "".join(f"<h2>{_link(each.code, item=False)}</h2>{_body(each)}" for each in causes)
+        about = f"The server closes a WebSocket with {code} for: {', '.join(each.code for each in causes)}."
+        return await asyncio.to_thread(
+            framed, request, title, about, f"<h1>{title}</h1><p>{about}</p>{parts}"
+        )
 
     return [index, page]
+
+
+def texts() -> list[tuple[str, str, str]]:
+    """Every code for a search: address, title, and text with its numbers."""
+    return [
+        (
+            f"{PAGES_PATH}/{found.code}",
+            found.code,
+            " ".join(
+                str(each) for each in (found.means, found.advice, found.status, found.close_code) if each
+            ),
+        )
+        for found in explanations().values()
+    ]
+
+
+def _link(code: str, *, item: bool = True) -> str:
+    link = f'<a href="{PAGES_PATH}/{code}">{code}</a>'
+    return f"<li>{link}</li>" if item else link
 
 
 def error_classes(root: type[LadestromError] = LadestromError) -> Iterator[type[LadestromError]]:
@@ -141,10 +178,13 @@ def _body(found: Explanation) -> str:
         ]
     if found.close_code is not None:
         rows.append(("WebSocket close code", str(found.close_code)))
-    cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
+    cells = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows
+    )
     return (
         f"<p>{_marked(found.means)}</p><h2>What to do</h2><p>{_marked(found.advice)}</p>"
-        f'<table>{cells}</table><p><a href="{PAGES_PATH}">All codes</a></p>'
+        f'<div class="scroll"><table>{cells}</table></div>'
+        f'<p><a href="{PAGES_PATH}">All codes</a></p>'
     )
 
 
@@ -153,15 +193,4 @@ def _marked(text: str) -> str:
     return "".join(
         f"<code>{escape(piece)}</code>" if number % 2 else escape(piece)
         for number, piece in enumerate(text.split("`"))
-    )
-
-
-def _document(title: str, body: str) -> str:
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>'
-        "<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}"
-        "th{text-align:left;padding-right:1rem;vertical-align:top}</style></head>"
-        f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )

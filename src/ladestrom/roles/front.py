@@ -5,6 +5,7 @@ contracts, the page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from litestar.types import ControllerRouterHandler
 from ladestrom import __version__
 from ladestrom.edges import error_pages, operations, page, setup
 from ladestrom.edges.contract import edge as contracts
+from ladestrom.edges.page.guides import Guides
 from ladestrom.housekeeping import Chore
 from ladestrom.ports.log import Followed
 from ladestrom.ports.stores import Store
@@ -22,6 +24,8 @@ from ladestrom.roles.reader import Reader
 from ladestrom.watch import DISK_S, LOOK_S, Watch
 
 TOUCH_S: Final = 30.0
+LOOKED_AT_MAX: Final = 100
+"""Stations, for one to be an example: the first that has an EVSE."""
 
 
 class Front:
@@ -32,6 +36,9 @@ class Front:
         self._store = store
         self.reader = reader
         self.watch = Watch(log, store, context.data, lambda: reader.broadcast.fault)
+        self.page = page.Page(
+            context.settings.page.tiles, self._about, self._station, guides=Guides(notes=error_pages.texts)
+        )
         self.metrics = operations.Metrics()
         for collector in (
             operations.ReadingMetrics(log, reader.broadcast, reader.stream, context.door),
@@ -46,9 +53,9 @@ class Front:
         return [
             *operations.handlers(self.metrics, self.watch.readiness, context.door),
             *contracts.handlers(self._documents),
-            *error_pages.handlers(),
+            *error_pages.handlers(self.page.framed),
             *setup.handlers(self._setup),
-            *page.handlers(context.settings.page.tiles, self._about),
+            *self.page.handlers(),
         ]
 
     def _documents(self) -> Mapping[str, bytes]:
@@ -72,7 +79,20 @@ class Front:
             licence=registry.licence,
             attribution=registry.attribution,
             contact=own.contact,
+            station=self._any_station() if own.visitors == "anyone" else "",
         )
+
+    def _any_station(self) -> str:
+        first = islice(self.reader.view.directory.stations.values(), LOOKED_AT_MAX)
+        return next((each.uuid for each in first if each.vanished_at is None and each.evses), "")
+
+    def _station(self, uuid: str) -> str:
+        """What a link to a station is called, where everybody may look."""
+        settings = self._context.settings.page
+        station = self.reader.view.directory.stations.get(uuid.upper())
+        if settings.visitors != "anyone" or station is None or station.vanished_at is not None:
+            return ""
+        return ", ".join(part for part in (station.name or station.uuid, station.city) if part)
 
     def _setup(self) -> setup.SetupState:
         """How far the first steps are."""

@@ -7,18 +7,19 @@ import re
 import socket
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 import structlog
-from litestar import Litestar, asgi
+from litestar import Litestar, Response, asgi
 from litestar.config.compression import CompressionConfig
 from litestar.types import ControllerRouterHandler
 
 from ladestrom import housekeeping, tasks
 from ladestrom.config.address import ADDRESS_FILE, addresses, listening, url_of
 from ladestrom.edges import operations
-from ladestrom.edges.answers import COMPRESSED, on_error
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, on_error
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.methods import Application, CrossOrigin, Methods, Receive, Send
 from ladestrom.errors import InvalidSetting, NotReady
@@ -32,16 +33,27 @@ logger = structlog.get_logger(__name__)
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def web(ingest: Sequence[Route], handlers: Sequence[ControllerRouterHandler]) -> Litestar:
+def web(
+    ingest: Sequence[Route],
+    handlers: Sequence[ControllerRouterHandler],
+    missing: Callable[[AnyRequest], Response[Any] | None] = lambda _: None,
+) -> Litestar:
     """All that is no stream.
 
     Args:
         ingest: where operators send to.
         handlers: all else.
+        missing: what people are shown where nothing is; None for programs, which are told the error.
     """
+
+    def refused(request: AnyRequest, error: Exception) -> Response[Any]:
+        answer = on_error(request, error)
+        is_missing = answer.status_code == HTTPStatus.NOT_FOUND
+        return (missing(request) if is_missing else None) or answer
+
     return Litestar(
         [*map(_handler, ingest), *handlers],
-        exception_handlers={Exception: on_error},
+        exception_handlers={Exception: refused},
         compression_config=CompressionConfig(
             "gzip",
             minimum_size=1024,

@@ -69,6 +69,7 @@ _PAGE: Final = PageInfo(
     attribution="NOBIL",
     contact="charging@example.org",
     local=False,
+    station=STATION,
 )
 _TOLD_SOURCE: Final = ToldSource(
     **msgspec.structs.asdict(SOURCE),
@@ -357,6 +358,7 @@ SAMPLES: Final = (
 
 WORDS: Final[Mapping[str, Word]] = {
     "local": Word("Whether you are at the server's own machine; `/api/v2/setup` answers then."),
+    "PageInfo.station": Word("A station of this server, for examples; empty where visitors need a key."),
     "options": Word("What commands have to be told to find this server's data."),
     "SetupState.stations": Word("Stations of the registry.", {"minimum": 0}),
     "SetupState.operators": Word("Operators that may report.", {"minimum": 0}),

@@ -23,6 +23,7 @@ import { language, setLanguage, t } from "./words.js";
  * @property {string} attribution
  * @property {string} contact
  * @property {boolean} local
+ * @property {string} station
  */
 /**
  * @typedef {object} Shell
@@ -56,10 +57,11 @@ showTheme(kept("local", THEME) ?? "auto");
  * Draws the shell and learns what the server says of its page.
  *
  * @param {string} view name of the view, as in `VIEWS`
+ * @param {Node | null} [content] what is there to be read meanwhile
  * @returns {Promise<Shell>}
  */
-export async function open(view) {
-  const main = h("main", { id: "main", tabindex: -1 });
+export async function open(view, content = null) {
+  const main = h("main", { id: "main", tabindex: -1 }, content);
   const status = h("span", { class: "stream", hidden: true }, h("span", { class: "dot" }), h("span"));
   const spoken = h("div", { class: "spoken", role: "status", "aria-live": "polite" });
   const footer = h("footer", { class: "footer" });
@@ -95,13 +97,15 @@ export async function open(view) {
 
 /** Asks until the server answers, and says why it has to. @param {HTMLElement} main @returns {Promise<PageFacts>} */
 async function learned(main) {
+  const trouble = h("div");
+  main.prepend(trouble);
   for (;;) {
     try {
       const facts = await get("/api/v2/page");
-      put(main);
+      put(trouble);
       return facts;
     } catch (error) {
-      await new Promise((resolve) => put(main, failure(error, () => resolve(null))));
+      await new Promise((resolve) => put(trouble, failure(error, () => resolve(null))));
     }
   }
 }

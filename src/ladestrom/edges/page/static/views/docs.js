@@ -8,17 +8,19 @@ import { blocks, inline } from "../base/markdown.js";
 import { failure, open } from "../base/shell.js";
 import { count, t } from "../base/words.js";
 import { channels, drawnChannel } from "./docs/channel.js";
+import { anyStation } from "./docs/example.js";
 import { drawnOperation } from "./docs/operation.js";
 import { drawnSchema } from "./docs/schema.js";
+import { searching } from "./docs/search.js";
 
 /** @typedef {import("../base/contract.js").Document} Document */
 /** @typedef {{id: string, label: string, method: string, text: string, draw: () => HTMLElement}} Entry */
 /** @typedef {{title: string, about: string, entries: Entry[]}} Group */
 
 const shell = await open("docs");
-
+const guides = document.querySelector("nav.guides");
 const found = h("p", { class: "quiet", role: "status" });
-const search = h("input", { type: "search", name: "search", autocomplete: "off", oninput: filter });
+const search = searching(() => filter());
 const contents = h("nav", { class: "contents", "aria-label": t("docs.contents") });
 const body = h("div", { class: "reference" });
 /** @type {{entry: Entry, item: HTMLElement, section: HTMLElement, group: HTMLElement, part: HTMLElement}[]} */
@@ -33,6 +35,8 @@ put(
     h("a", { href: "/openapi.json" }, t("docs.raw.openapi")),
     h("a", { href: "/asyncapi.json" }, t("docs.raw.asyncapi")),
     h("a", { href: "/console" }, t("docs.console")),
+    h("a", { href: "/docs/errors" }, t("docs.errors")),
+    h("a", { href: "/llms.txt" }, "llms.txt"),
   ),
   h(
     "div",
@@ -40,28 +44,29 @@ put(
     h(
       "div",
       { class: "side" },
-      h("label", { class: "field" }, h("span", {}, t("docs.search")), search),
+      search.element,
       found,
       contents,
     ),
-    body,
+    h("div", { class: "reference" }, search.hits, body),
   ),
 );
 await load();
 
 async function load() {
   try {
-    const [requests, streams] = await Promise.all([openapi(), asyncapi()]);
-    draw(requests, streams);
+    const [requests, streams, station] = await Promise.all([openapi(), asyncapi(), anyStation(shell.facts.station)]);
+    draw(requests, streams, station);
   } catch (error) {
     put(body, failure(error, load));
   }
   shell.main.querySelector(".docs")?.removeAttribute("aria-busy");
 }
 
-/** @param {Document} requests @param {Document} streams */
-function draw(requests, streams) {
-  const groups = [...ofRequests(requests), ofStreams(streams), ofSchemas(requests, streams)];
+/** @param {Document} requests @param {Document} streams @param {import("./docs/example.js").Station | null} station */
+function draw(requests, streams, station) {
+  if (guides) contents.append(h("div", { class: "group" }, h("h3", {}, t("docs.guides")), guides));
+  const groups = [...ofRequests(requests, station), ofStreams(streams), ofSchemas(requests, streams)];
   put(
     body,
     h(
@@ -112,8 +117,8 @@ function draw(requests, streams) {
   window.addEventListener("hashchange", toAnchor);
 }
 
-/** @param {Document} document @returns {Group[]} */
-function ofRequests(document) {
+/** @param {Document} document @param {import("./docs/example.js").Station | null} station @returns {Group[]} */
+function ofRequests(document, station) {
   const all = operations(document);
   const tags = /** @type {{name: string, description?: string}[]} */ (document["tags"] ?? []);
   return tags.map(({ name, description }) => ({
@@ -133,7 +138,7 @@ function ofRequests(document) {
           each.description,
           ...each.parameters.map((one) => one.name),
         ].join(" "),
-        draw: () => drawnOperation(document, each),
+        draw: () => drawnOperation(document, each, station),
       })),
   }));
 }
@@ -186,9 +191,9 @@ function licence() {
   );
 }
 
-/** Leaves what has all of the words. */
+/** Leaves what has all of the words, and says how much that is. */
 function filter() {
-  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = search.input.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   /** @type {Set<HTMLElement>} */
   const seen = new Set();
@@ -206,7 +211,8 @@ function filter() {
     group.hidden = !seen.has(group);
     part.hidden = !seen.has(part);
   }
-  put(found, words.length === 0 ? "" : shown === 0 ? t("docs.none") : count("docs.found", shown));
+  put(found, words.length === 0 || shown === 0 ? "" : count("docs.found", shown));
+  return shown;
 }
 
 /** Goes where the address points; what the search hides is shown again. */
@@ -219,7 +225,7 @@ function toAnchor() {
   }
   if (!entry) return;
   if (entry.section.hidden) {
-    search.value = "";
+    search.input.value = "";
     filter();
   }
   entry.section.scrollIntoView({ block: "start" });

@@ -2,10 +2,12 @@
  * One request: parameters, content, answers, refusals.
  */
 
-import { code } from "../../base/code.js";
+import { code, codeTabs } from "../../base/code.js";
 import { h } from "../../base/dom.js";
 import { blocks, inline } from "../../base/markdown.js";
+import { PLACEHOLDER, snippets } from "../../base/snippets.js";
 import { named, t } from "../../base/words.js";
+import { callOf } from "./example.js";
 import { heading } from "./heading.js";
 import { bounds, typed } from "./schema.js";
 
@@ -13,8 +15,12 @@ import { bounds, typed } from "./schema.js";
 /** @typedef {import("../../base/contract.js").Operation} Operation */
 /** @typedef {Record<string, any>} Node */
 
-/** @param {Document} document @param {Operation} operation */
-export function drawnOperation(document, operation) {
+/**
+ * @param {Document} document
+ * @param {Operation} operation
+ * @param {import("./example.js").Station | null} station
+ */
+export function drawnOperation(document, operation, station) {
   const { id, method, path, summary, description, kind, scopes } = operation;
   const isSocket = kind === "v1" || kind === "v2" || kind === "socket";
   const answers = Object.entries(operation.responses);
@@ -37,6 +43,7 @@ export function drawnOperation(document, operation) {
       ),
       kind !== "socket" && h("a", { href: `/console#${id}` }, t("docs.try")),
     ),
+    kind !== "socket" && [h("h4", {}, t("docs.code")), asCode(operation, station)],
     operation.parameters.length > 0 && [h("h4", {}, t("docs.parameters")), parameters(operation)],
     operation.body && [h("h4", {}, t("docs.body")), content(document, operation.body)],
     h("h4", {}, t("docs.answers")),
@@ -53,6 +60,13 @@ export function drawnOperation(document, operation) {
         ),
       ),
   );
+}
+
+/** @param {Operation} operation @param {import("./example.js").Station | null} station */
+function asCode(operation, station) {
+  const tabs = codeTabs(`${t("docs.code")} ${operation.method} ${operation.path}`);
+  tabs.show(snippets(callOf(operation, station), PLACEHOLDER));
+  return tabs.element;
 }
 
 /** @param {Operation} operation */
