@@ -9,6 +9,9 @@ the rounds. Large ones are packed while they are made, and unpacked for a consum
 of them are asked for three times in turns, without a change: each is to be made once. The longest step is the
 processor time that the loop was held for at a time. Answers
 are given by the whole application, ASGI in and out: one EVSE and a list's 304 are what REST costs already.
+
+Lists of OCPI are made from nothing, and again after 1,000 changes while the first is kept for a crawl; pages
+have as many Locations as they may.
 """
 
 from __future__ import annotations
@@ -20,10 +23,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
-
-import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -33,11 +35,13 @@ from tests.e2e.running import irve_register
 
 from ladestrom.core.access import Keyring
 from ladestrom.core.directory import Directory
+from ladestrom.core.drafts import completed
 from ladestrom.core.rules import Inoperative
 from ladestrom.core.view import View
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.bodies import unpacked
 from ladestrom.edges.documents import EVERYTHING, Document, Documents, Form
+from ladestrom.edges.listings import Listing, Listings
 from ladestrom.formats.dialect import Style
 from ladestrom.formats.wire import as_logged
 from ladestrom.model import Evse, Station, Status, StatusChanged
@@ -46,6 +50,7 @@ from ladestrom.outputs.datex2 import edge as datex2
 from ladestrom.outputs.datex2.publication import Publisher
 from ladestrom.outputs.irve_dynamique import edge as irve
 from ladestrom.outputs.nobil_v3.encoder import Stations as NobilStations
+from ladestrom.outputs.ocpi import edge as ocpi
 from ladestrom.outputs.oicp import edge as oicp
 from ladestrom.outputs.rest_v2.edge import handlers
 from ladestrom.outputs.rest_v2.lists import handlers as lists
@@ -87,6 +92,16 @@ HEAD: Final = (
     "MB kept",
 )
 AGAIN: Final = 3
+LISTED_HEAD: Final = (
+    "list",
+    "made, ms",
+    f"made again after {CHANGES} changes, ms",
+    "longest step, ms",
+    "page, ms",
+    "page packed, ms",
+    "MB kept",
+    "MB for a second crawl",
+)
 ANSWER_HEAD: Final = ("answer", "each, µs")
 
 
@@ -99,9 +114,7 @@ def register(evses: int) -> Iterator[Station]:
         for number, draft in enumerate(parse([file.read_bytes()]), 1):
             if isinstance(draft, RecordRefusal):
                 raise TypeError(draft)
-            uuid = f"FRA_{number:05d}"
-            own = tuple(msgspec.structs.replace(evse, station=uuid) for evse in draft.station.evses)
-            yield msgspec.structs.replace(draft.station, uuid=uuid, evses=own)
+            yield completed(draft, "irve", f"FRA_{number:05d}")[0]
 
 
 class World:
@@ -116,7 +129,7 @@ class World:
             BoardRow(number, make_change(evse), NOW, NOW, "abc") for number, evse in enumerate(self.evses, 1)
         ]
         self.view.load(rows, len(rows), [StationRow(1, station) for station in stations])
-        door = Doorkeeper(Keyring([], []), lambda: NOW, visitors=True)
+        self.door = door = Doorkeeper(Keyring([], []), lambda: NOW, visitors=True)
         self.documents = Documents(self.view, door, lambda: NOW)
         made = datex2.forms(Publisher("FR", "FR-NAP"), lambda: NOW, self.view)
         self.forms: Mapping[str, Form[Any]] = {**FORMS, **made, **NOBIL}
@@ -234,6 +247,58 @@ async def kept(world: World) -> tuple[str, list[str]]:
     return told, [f"{name} was made {times} times" for name, times in made.items() if times != 1]
 
 
+async def listed(world: World, rounds: int) -> list[list[str]]:
+    """A row for each version of OCPI: its list made from nothing, and after changes; a page; a crawl."""
+    rows = []
+    for version, offer in ocpi.OFFERS.items():
+        first_s = again_s = page_s = packed_s = step_s = float("inf")
+        size = crawl = 0
+        for _ in range(rounds):
+            listings = Listings(world.documents, world.view, world.door)
+            with Steps() as steps:
+                taken_s, listing = await spent(partial(listings.newest, offer, EVERYTHING, "bench"))
+                first_s = min(first_s, taken_s)
+                listing.is_crawled, before = True, listings.kept_bytes
+                world.change(CHANGES)
+                listing.begun_s = float("-inf")
+                taken_s, listing = await spent(partial(listings.newest, offer, EVERYTHING, "bench"))
+                again_s = min(again_s, taken_s)
+                crawl, size = listings.kept_bytes - before, before
+                pages = range(0, len(listing.present), ocpi.LIMIT_MAX)
+                taken_s, made = await spent(partial(_pages, listings, listing, pages))
+                page_s = min(page_s, taken_s / len(pages))
+                taken_s, _ = await spent(partial(_packed, made))
+                packed_s = min(packed_s, taken_s / len(pages))
+            step_s = min(step_s, steps.longest_s)
+        rows.append(
+            [
+                f"OCPI {version}",
+                f"{first_s * 1e3:.0f}",
+                f"{again_s * 1e3:.0f}",
+                f"{step_s * 1e3:.1f}",
+                f"{page_s * 1e3:.2f}",
+                f"{packed_s * 1e3:.1f}",
+                f"{size / 1e6:.1f}",
+                f"{crawl / 1e6:.2f}",
+            ]
+        )
+    return rows
+
+
+async def _pages(listings: Listings, listing: Listing, offsets: Sequence[int]) -> list[Document]:
+    items = listing.within(None, None)
+    limit = ocpi.LIMIT_MAX
+    return [
+        listings.page(listing, (offset, limit), items[offset : offset + limit], (b"[", b",", b"]"))
+        for offset in offsets
+    ]
+
+
+async def _packed(pages: Sequence[Document]) -> None:
+    for page in pages:
+        await page.packed()
+
+
 class Asking:
     """One request after the other, by hand."""
 
@@ -320,7 +385,9 @@ async def run(evses: int, rounds: int, answers: int) -> tuple[str, list[str]]:
     made = await measured(world, rounds)
     told, wrongs = await kept(world)
     given, others = await answered(world, rounds, answers)
-    return f"{table(HEAD, made)}\n\n{told}\n\n{table(ANSWER_HEAD, given)}", [*wrongs, *others]
+    world.forget()
+    pages = table(LISTED_HEAD, await listed(world, rounds))
+    return f"{table(HEAD, made)}\n\n{told}\n\n{pages}\n\n{table(ANSWER_HEAD, given)}", [*wrongs, *others]
 
 
 def main() -> int:

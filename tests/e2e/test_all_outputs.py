@@ -232,6 +232,29 @@ def oicp_records(server: Serving) -> Read:
     raise AssertionError("the pages have no end")
 
 
+def ocpi_pages(version: str) -> Callable[[Serving], Read]:
+    def read(server: Serving) -> Read:
+        told: Told = {}
+        path, positions = f"/ocpi/{version}/sender/locations?limit=50", set()
+        while True:
+            answer = server.get(path)
+            assert answer.json()["status_code"] == 1000, answer.text
+            positions.add(answer.headers["ladestrom-position"])
+            for location in answer.json()["data"]:
+                for each in location["evses"]:
+                    # It has words for what others do not show.
+                    if each["status"] not in HIDDEN:
+                        name = key(each.get("evse_id") or each["uid"])
+                        assert name not in told
+                        told[name] = each["status"]
+            if "link" not in answer.headers:
+                (position,) = positions
+                return Read(position, told)
+            path = f"/ocpi/{answer.headers['link'].partition('>')[0].partition('/ocpi/')[2]}"
+
+    return read
+
+
 def csv_rows(server: Serving) -> Read:
     position, body = got(server, "/api/v2/evses.csv")
     rows = csv.DictReader(io.StringIO(body.decode(), newline=""))
@@ -347,6 +370,9 @@ READERS: Final[Mapping[str, Reader]] = {
     "OICP, file": Reader(oicp_file, OICP, "oicp"),
     "OICP, pulled statuses": Reader(oicp_statuses, OICP, "oicp_pull"),
     "OICP, pulled stations": Reader(oicp_records, None, "oicp_data"),
+    "OCPI 2.1.1": Reader(ocpi_pages("2.1.1"), OWN, "ocpi_2.1.1"),
+    "OCPI 2.2.1": Reader(ocpi_pages("2.2.1"), OWN, "ocpi_2.2.1"),
+    "OCPI 2.3.0": Reader(ocpi_pages("2.3.0"), OWN, "ocpi_2.3.0"),
     "DATEX II, statuses, JSON": Reader(datex_status("json"), DATEX, "datex2_status_json"),
     "DATEX II, statuses, XML": Reader(datex_status("xml"), DATEX, "datex2_status_xml"),
     "DATEX II, table, JSON": Reader(datex_points("json"), None, "datex2_table_json"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ from ladestrom.model import (
 )
 from ladestrom.record import Access, Accessibility, Hours, Opening, Place, PowerType, Terms, Vehicle
 
+CONNECTORS_KEPT_MAX: Final = 4_096
+"""Kinds of connectors that are kept as they are written. A national register has some hundreds."""
 ID_CHARACTERS_MAX: Final = 36
 """Of ids and uids; OCPI 2.1.1 has 39."""
 EVSE_ID_CHARACTERS_MAX: Final = 48
@@ -320,16 +323,19 @@ def _uid(evse: Evse) -> str:
     return evse.uid if evse.uid and len(evse.uid) <= ID_CHARACTERS_MAX else evse.key
 
 
-def _connectors(station: Station, version: Version) -> list[list[Object]]:
+def _connectors(station: Station, version: Version) -> list[list[Mapping[str, Any]]]:
     """The connectors of each EVSE that OCPI can tell of, without their ids."""
-    found: list[list[Object]] = [[] for _ in station.evses]
+    found: list[list[Mapping[str, Any]]] = [[] for _ in station.evses]
     for outlet in station.outlets:
-        if (made := _connector(completed(outlet.connector), version)) is not None:
+        if (made := _connector(outlet.connector, version)) is not None:
             found[outlet.evse].append(made)
     return found
 
 
-def _connector(own: Connector, version: Version) -> Object | None:
+@lru_cache(CONNECTORS_KEPT_MAX)
+def _connector(known: Connector, version: Version) -> Mapping[str, Any] | None:
+    """A kind of connector, without its id; None where OCPI cannot tell of it."""
+    own = completed(known)
     if own.standard not in _STANDARDS[version] or own.format is None or own.power_type is None:
         return None
     if own.max_v is None or own.max_a is None:

@@ -45,6 +45,7 @@ HTTP_BAD_REQUEST: Final = 400
 HTTP_UNAUTHORIZED: Final = 401
 HTTP_FORBIDDEN: Final = 403
 HTTP_NOT_FOUND: Final = 404
+HTTP_GONE: Final = 410
 HTTP_TOO_MANY_REQUESTS: Final = 429
 HTTP_INTERNAL_SERVER_ERROR: Final = 500
 """RFC 9110, section 15."""
@@ -105,6 +106,8 @@ class PeerFailed(SourceFailure):
     code = "peer_failed"
     status_code = 0
     """Of OCPI, where the peer said one."""
+    http_status = 0
+    """Likewise."""
 
 
 class PeerDenies(PeerFailed):
@@ -185,7 +188,7 @@ def opened(status: int, body: bytes, what: str) -> msgspec.Raw:
     if status >= HTTP_BAD_REQUEST or code is None or code // 1000 != 1:
         told = str(said.status_message or "")[:200]
         failed = PeerFailed(f"{what} answers {status} with status code {code}: {told}")
-        failed.status_code = code or 0
+        failed.status_code, failed.http_status = code or 0, status
         raise failed
     return said.data
 

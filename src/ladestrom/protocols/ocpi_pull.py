@@ -29,6 +29,7 @@ from ladestrom.ports.calls import Answered, Ask
 from ladestrom.protocols.delivery import UNREADABLE, Delivery, Left, ParseLimits
 from ladestrom.protocols.interfaces import PARTIAL, Memory, Part, PullSettings, Round, reading
 from ladestrom.protocols.ocpi import (
+    HTTP_GONE,
     HTTP_INTERNAL_SERVER_ERROR,
     HTTP_NOT_FOUND,
     HTTP_TOO_MANY_REQUESTS,
@@ -264,7 +265,11 @@ class _Walk:
             seen.add(_place(url))
             try:
                 answered, data = yield from self._ask(url)
-            except PeerFailed:
+            except PeerFailed as error:
+                if error.http_status == HTTP_GONE:
+                    # The list as it was is not kept any more (a server like this one says so).
+                    self._short = "the peer does not keep its list of Locations while its pages are fetched"
+                    return True
                 if pages.is_probe or pages.is_all(len(self._ids)):
                     # Some peers lead on behind the last page.
                     break

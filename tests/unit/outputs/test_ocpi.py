@@ -109,6 +109,7 @@ def test_what_cannot_be_offered_is_told_with_the_reason() -> None:
     assert (listed.evses, left_out) == (("NOABCE1",), {"NO*ABC*E2": "no_connector"})
     nobody = make_evse("E1", party=None, evse_id=None, key="NOR_00001_01")
     assert made(place(nobody), make_change(nobody)) == ([], {"NOR_00001_01": "no_party"})
+    assert made(place(nobody), make_change(nobody, Status.PLANNED)) == ([], {}), "which no output shows"
 
 
 def test_a_station_that_left_its_register_is_removed() -> None:

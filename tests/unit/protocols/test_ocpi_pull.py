@@ -402,6 +402,34 @@ def test_a_list_that_becomes_shorter_during_the_walk_is_walked_from_a_lower_plac
     assert deliveries[-1].complete
 
 
+class Forgetful(Peer):
+    """Pins pages to a state, and forgets that some times while it is walked."""
+
+    def __init__(self, count: int, times: int) -> None:
+        super().__init__(count)
+        self.times = times
+        self.link = lambda offset: f'<{LOCATIONS}?offset={offset}&at=e-1>; rel="next"'
+
+    def answer(self, ask: Ask) -> Answered:
+        if "offset=4&at=" in ask.url and self.times:
+            self.times -= 1
+            self.asked.append(ask.url)
+            return self.say(ask, None, status=410)
+        return super().answer(ask)
+
+
+def test_a_list_whose_state_is_not_kept_any_more_is_walked_again_from_its_first_page() -> None:
+    peer = Forgetful(7, times=1)
+    deliveries, memory = walk(peer)
+    assert {*uids(deliveries)} == {str(number) for number in range(7)}
+    assert (deliveries[-1].complete, "partial" in memory) == (True, False)
+    assert sum("offset=0" in url for url in peer.asked) == 2
+    assert all("at=" in url for url in peer.asked if "offset=4" in url), "no state is mixed with another"
+    deliveries, memory = walk(Forgetful(7, times=9))
+    assert not any(delivery.complete for delivery in deliveries)
+    assert "does not keep" in memory["partial"]
+
+
 def test_an_evse_that_is_removed_at_one_location_and_there_at_another_is_not_removed() -> None:
     peer = Peer(5)
     moved = location(0, "2026-11-18T09:30:00Z")["evses"][0] | {"status": "REMOVED"}

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ladestrom.core.view import StationState
+from ladestrom.core.view import StationState, is_listed
 from ladestrom.formats.documents import Listed, Lister
 from ladestrom.formats.ocpi_location import State, Version, left_out, owners, written
 from ladestrom.formats.wire import instant
@@ -42,14 +42,14 @@ _decode_ids = msgspec.json.Decoder(_Ids).decode
 def lister(version: Version) -> Lister:
     """What gives the Locations of a station in this version."""
 
-    def locations(row: StationRow, state: StationState, hidden: list[tuple[Evse, str]]) -> Iterator[Listed]:
-        return _locations(version, row, state, hidden)
+    def locations(row: StationRow, state: StationState, omitted: list[tuple[Evse, str]]) -> Iterator[Listed]:
+        return _locations(version, row, state, omitted)
 
     return locations
 
 
 def _locations(
-    version: Version, row: StationRow, state: StationState, hidden: list[tuple[Evse, str]]
+    version: Version, row: StationRow, state: StationState, omitted: list[tuple[Evse, str]]
 ) -> Iterator[Listed]:
     station = row.station
     is_gone = station.vanished_at is not None
@@ -66,11 +66,10 @@ def _locations(
         # No entry of the log says when it came: EVSEs come onto the board with their record.
         recorded_at = min(each.told_at or NEVER for each in states.values())
     reasons = {} if is_gone else left_out(station, version)
-    hidden += [
-        (evse, reasons[evse.key].value)
-        for evse in station.evses
-        if evse.key in reasons and evse.key in states
-    ]
+    for evse in station.evses if reasons else ():
+        known = state.changes.get(evse.key)
+        if evse.key in reasons and known is not None and is_listed(known.change):
+            omitted.append((evse, reasons[evse.key].value))
     for owner in owners(station):
         made = written(station, owner, states, recorded_at, version, is_whole=False)
         if made is not None:
