@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from tests import postgres
 from tests.contracts.databases import empty
 from tests.e2e.serving import Serving
 from tests.importing import counts, irve
+from tests.patience import until
 
 from ladestrom.app import running
 from ladestrom.cli import main
@@ -103,6 +106,26 @@ def test_a_server_runs_wholly_in_postgresql_and_consumers_resume_after_a_restart
         with server.stream(f"since={seq}") as wire:
             assert wire.message()["type"] == "status:update"
         assert [path.name for path in server.data.glob("*.db")] == []
+
+
+def test_while_postgresql_is_away_reports_are_refused_and_nothing_acknowledged_is_lost(
+    url: str, tmp_path: Path
+) -> None:
+    database = postgres.server()
+    with Serving(tmp_path, {"store.url": url, "log.url": url}) as server:
+        server.expects("append failed", "not ready", "does not answer", "cannot")
+        epoch = report(server)
+        database.stop(signal.SIGQUIT)
+        try:
+            refused = server.post({"evse": EVSE, "status": "AVAILABLE"})
+            assert refused.status_code == 503
+            until(lambda: server.get("/readyz").status_code == 503, "it says that it is not ready")
+        finally:
+            database.start()
+        until(lambda: server.get("/readyz").status_code == 200, "it is ready again")
+        assert status(server) == "CHARGING"
+        receipt = server.report({"evse": EVSE, "status": "AVAILABLE"})
+        assert str(receipt["position"]).rpartition("-")[0] == epoch
 
 
 def test_a_second_server_does_not_write_a_log_that_another_one_writes(url: str, tmp_path: Path) -> None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Self
 from urllib.parse import urlsplit
 
 import pytest
 from tests import postgres
 from tests.building import TIMES, make_change, make_changes, make_evse
 from tests.cluster_writer import Found, read_back
-from tests.conftest import ROOT
+from tests.clustering import Process
 from tests.patience import come_true, until
-from tests.programs import PIPE, Program, program
 
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.postgres.opening import open_log, open_reader, open_writable
@@ -29,57 +25,11 @@ from ladestrom.errors import Deposed, InvalidSetting, LogDamaged, LogFailure, Lo
 from ladestrom.model import Entry
 from ladestrom.ports.log import BoardRow
 
-LEASE_S = 1.0
-
 
 @pytest.fixture
 def url() -> str:
     """Where there is no log yet."""
     return postgres.server().new_address()
-
-
-class Process:
-    """A process that writes when it has the lease, and what it said so far."""
-
-    def __init__(self, url: str, folder: Path, name: str) -> None:
-        self.name = name
-        self.lines: list[str] = []
-        folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "tests.cluster_writer", url, folder, name, LEASE_S, 5]
-        self._program = program([*map(str, command)], cwd=ROOT, stdout=PIPE)
-        self._process: Program
-
-    def __enter__(self) -> Self:
-        self._process = self._program.__enter__()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.signal(signal.SIGKILL)
-        self._reader.join()
-        self._program.__exit__(None, None, None)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            # What was cut off was not said.
-            if line.endswith("\n"):
-                self.lines.append(line)
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def count(self, word: str) -> int:
-        return sum(line.startswith(word) for line in self.lines)
-
-    def said(self, word: str, times: int = 1) -> bool:
-        return self.count(word) >= times
-
-    def acknowledges(self, more: int = 5) -> None:
-        """Waits until it has acknowledged some more."""
-        had = self.count("acked")
-        until(lambda: self.said("acked", had + more), f"{self.name} writes")
 
 
 @contextmanager

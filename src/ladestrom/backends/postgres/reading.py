@@ -73,6 +73,8 @@ class PostgresReader:
         self._recent = Recent(0)
         self._times: Times | None = None
         self._kept_bytes = 0
+        self._measured_first = 0
+        """Oldest entry kept when what is told without asking was noted."""
         self._fault: LogFailure | None = None
         """What only a new start mends, or a repair."""
         self._away: LogFailure | None = None
@@ -80,6 +82,8 @@ class PostgresReader:
         self._turn = asyncio.Lock()
         """Of who moves the end on."""
         self._follower: asyncio.Task[None] | None = None
+        self._is_followed = False
+        """Whether somebody runs `follow`."""
         self._noticed = asyncio.Event()
         self._listens_on: Connection | None = None
 
@@ -187,6 +191,7 @@ class PostgresReader:
     async def _measure(self) -> None:
         """Notes what is told without asking."""
         self._kept_bytes = await self._run(self._place.reads, lambda each: each.fetchval(self._sql.bytes))
+        self._measured_first = self._first
         self._oldest_at = await self._run(self._place.reads, self._received_at)
 
     async def _received_at(self, connection: Connection) -> Millis | None:
@@ -249,7 +254,7 @@ class PostgresReader:
     # -- following ---------------------------------------------------------------------------------------
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
-        if self._follower is None:
+        if self._follower is None and not self._is_followed:
             self._follower = asyncio.create_task(self._follow(), name="log follower")
         return self._recent.tail(after, self.read)
 
@@ -306,15 +311,42 @@ class PostgresReader:
         if before.epoch and (before.epoch != self._end.epoch or before.last > self._end.last):
             raise LogReplaced(f"the log is at {self._end.epoch}-{self._end.last} now")
 
+    def stands(self, epoch: str, last: int, first: int, oldest_at: Millis | None) -> None:
+        """The writer says where the log is: a reason to look. What is true is in the log itself."""
+        del epoch, first, oldest_at
+        if last > self._recent.last:
+            self._noticed.set()
+
+    async def follow(self) -> None:
+        """Follows until cancelled, for a process that cannot go on without.
+
+        Raises:
+            LogReplaced: the log is not what was read before, or began a new epoch.
+            LogTrimmed: entries were dropped before they were read.
+            LogDamaged: a block is not as it was written.
+        """
+        await self._end_following()
+        self._is_followed = True
+        try:
+            raise await self._ended()
+        finally:
+            self._is_followed = False
+
     async def _follow(self) -> None:
+        await self._ended()
+
+    async def _ended(self) -> LogDamaged | LogTrimmed:
+        """Follows until it cannot go on; why."""
         while True:
             try:
                 await self._listen()
                 await self.catch_up()
+                if self._first != self._measured_first:
+                    await self._measure()
                 self._away = None
             except (LogDamaged, LogTrimmed) as error:
                 await self._stop_following(error)
-                return
+                return error
             except LogFailure as error:
                 if self._away is None:
                     logger.warning("the log cannot be followed; retrying", error=str(error))
