@@ -27,10 +27,11 @@ from tests.e2e.following import (
     settled,
     towns,
 )
-from tests.e2e.serving import LISTED, STATIONS, Serving, evse, station, tick
+from tests.e2e.serving import LISTED, STATIONS, Serving, evse, now, station, tick
 from tests.e2e.wire import request
 
 from ladestrom.client.v2_session import V2Session
+from ladestrom.core.access import operator_from
 from ladestrom.model import Position
 
 LISTS: Final = ("/api/v2/stations", "/api/v2/evses")
@@ -381,3 +382,19 @@ def test_who_begins_with_the_list_goes_on_with_the_stream_where_it_ended(server:
         assert {each["type"] for each in follower.told} == {"hello", "changes"}
         board |= {row["evse"]: row["status"] for row in follower.changes}
     assert board == {name: state[1] for name, state in listed(server).items()}
+
+
+def test_a_list_of_which_nobody_may_report_says_why_it_is_empty(tmp_path: Path) -> None:
+    unreported = [draft for draft in STATIONS if draft.station.country == "FIN"]
+    with Serving(tmp_path, stations=unreported) as server:
+        for path in ("/api/v2/stations", "/api/v2/evses"):
+            answer = server.get(path).json()
+            assert answer["items"] == []
+            assert "ladestrom operators add" in answer["note"]
+        server.write(lambda store: store.put_operator(operator_from("all", all_evses=True), now()))
+        server.in_step()
+        for path in ("/api/v2/stations", "/api/v2/evses"):
+            answer = server.get(path).json()
+            assert len(answer["items"]) == 1
+            assert "note" not in answer
+            assert "note" not in server.get(f"{path}?country=SWE").json()

@@ -29,6 +29,7 @@ from ladestrom.backends.opening import Opening
 from ladestrom.cli.import_report import Telling, show
 from ladestrom.cli.store import now, opened, reading, writing
 from ladestrom.cli.where import NOT_GIVEN, Where, say
+from ladestrom.core.coverage import uncovered
 from ladestrom.errors import InvalidRegister, InvalidSetting
 from ladestrom.registers import REGISTERS
 from ladestrom.registers.stations_columns import template as empty_file
@@ -270,16 +271,24 @@ def _run(form: str, file: str, register: str, options: Options, where: Where) ->
     # What is wrong with the settings is said before a large file is read.
     where.load()
     with Telling(options.report) as telling:
-        report = asyncio.run(_import(form, file, register, options, where, telling))
+        report, unseen = asyncio.run(_import(form, file, register, options, where, telling))
         telling.end(register, report, dry_run=options.dry_run)
     show(register, report, telling, dry_run=options.dry_run, listing=options.listing)
+    if unseen:
+        say(
+            f"{unseen:,} of these EVSEs are in no list and on no map yet: no operator may report on them.\n"
+            "Give an operator the right, and they are shown as UNKNOWN until it reports:\n"
+            "  ladestrom registry parties                       whose EVSEs there are\n"
+            "  ladestrom operators add NAME --party NO*ABC      or --all for all EVSEs"
+        )
     imported = len(report.added) + len(report.changed) + len(report.returned) + report.unchanged
     return 0 if imported else EXIT_NOTHING_IMPORTED
 
 
 async def _import(
     form: str, file: str, register: str, options: Options, where: Where, telling: Telling
-) -> ImportReport:
+) -> tuple[ImportReport, int]:
+    """What became of the stations; and of how many EVSEs of the register nobody will see anything."""
     with ExitStack() as stack:
         stream, size = _open(file, stack)
         bar = stack.enter_context(_Bar(register, size))
@@ -288,7 +297,7 @@ async def _import(
             _tried(where) if options.dry_run else writing(where, make=True)
         )
         async with opened as store:
-            return await store.import_stations(
+            report = await store.import_stations(
                 register,
                 records,
                 now(),
@@ -297,6 +306,16 @@ async def _import(
                 dry_run=options.dry_run,
                 tell=telling,
             )
+            return report, 0 if options.dry_run else await _unseen(register, store)
+
+
+async def _unseen(register: str, store: Stores) -> int:
+    operators = await store.operators()
+    if any(operator.all for operator in operators):
+        return 0
+    delta = await store.registry_since(0)
+    own = (station for station in delta.stations if station.register == register)
+    return uncovered(own, operators, {reading.evse for reading in delta.readings})
 
 
 @asynccontextmanager

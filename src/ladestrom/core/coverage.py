@@ -6,7 +6,7 @@ Knows stations and rights as they are handed in. Must not know where they are ke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -76,6 +76,16 @@ def _rights(operator: Operator, covered: list[Evse]) -> Iterator[Right]:
     for prefix in operator.prefixes:
         begins = (any(form.startswith(prefix) for form in prefixed(evse)) for evse in covered)
         yield Right("prefix", prefix, sum(begins))
+
+
+def uncovered(stations: Iterable[Station], operators: Iterable[Operator], told: Collection[str] = ()) -> int:
+    """How many EVSEs no operator may report on; without those (keys) of which a register tells the status."""
+    reporters = _Reporters(operators)
+    return sum(
+        not reporters.of(evse) and evse.key not in told
+        for station in _present(stations)
+        for evse in station.evses
+    )
 
 
 def parties(stations: Iterable[Station], operators: Iterable[Operator]) -> list[PartyRow]:

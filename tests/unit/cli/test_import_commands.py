@@ -202,6 +202,18 @@ class TestOwnStations:
         assert counts(told.stdout)["added"] == 1
         assert "the register stations now has 1 EVSEs" in told.stdout
 
+    def test_evses_that_nobody_may_report_on_are_said_to_be_in_no_list(self, run: Run) -> None:
+        file = ROOT / "examples" / "stations.csv"
+        hint = "of these EVSEs are in no list and on no map yet"
+        assert hint not in run("import", "stations", file, "--dry-run").stderr
+        assert f"4 {hint}" in run("import", "stations", file).stderr
+        run("operators", "add", "fjordlys", "--prefix", "NO*FJL*E7001*1")
+        assert f"3 {hint}" in run("import", "stations", file).stderr
+        run("operators", "add", "fjordlys", "--party", "NO*FJL")
+        assert f"2 {hint}" in run("import", "stations", file).stderr
+        run("operators", "add", "fjordlys", "--all")
+        assert hint not in run("import", "stations", file).stderr
+
     def test_a_publisher_has_a_register_of_its_own(self, run: Run) -> None:
         file = ROOT / "examples" / "stations.csv"
         run("import", "stations", file, "--publisher", "Fjordlys")

@@ -98,6 +98,7 @@ WORDS: Final[Mapping[str, Word]] = {
         {"anyOf": [{"$ref": REFERENCE.format(name="Cause")}, {"type": "null"}]},
         replaces=True,
     ),
+    "note": Word("There if nothing is listed, whatever is asked for: why, and what to do."),
     # -- of the NOBIL stream
     "timestamp": _millis("When status or error last changed; -1 while nothing is known.", -1),
     "data": Word("The station."),

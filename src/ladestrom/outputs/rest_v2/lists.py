@@ -40,6 +40,10 @@ LIMIT_MAX: Final = 1_000
 """Some 500 KiB of EVSEs."""
 PARAMETERS: Final = frozenset({*EVSE_FILTERS, *FEATURES, "cursor", "limit"})
 MINUTE_MS: Final = 60_000
+NOTHING_LISTED: Final = (
+    "the registry has stations, but no operator may report on them, so none is listed; the administrator "
+    "gives the right with `ladestrom operators add NAME --party NO*ABC`, or --all"
+)
 WALK_MINUTES_MAX: Final = 60
 """How long after its first page a list may be gone on with, where it is of what is open now: the pages of all
 stations of a country take some minutes."""
@@ -55,6 +59,8 @@ class StationPage(msgspec.Struct, frozen=True):
     items: list[StationDetail]
     next: str | None
     """Cursor of the next page; null on the last one."""
+    note: str | msgspec.UnsetType = msgspec.UNSET
+    """Why nothing is listed, whatever is asked for."""
 
 
 class EvsePage(msgspec.Struct, frozen=True):
@@ -63,6 +69,7 @@ class EvsePage(msgspec.Struct, frozen=True):
     position: str
     items: list[EvseState]
     next: str | None
+    note: str | msgspec.UnsetType = msgspec.UNSET
 
 
 Page = StationPage | EvsePage
@@ -87,7 +94,9 @@ def handlers(view: View, door: Doorkeeper, clock: Callable[[], Millis]) -> list[
     walks = Walks(view, door)
 
     async def page(
-        request: AnyRequest, look: Look[T], made: Callable[[str, list[T], str | None], Page]
+        request: AnyRequest,
+        look: Look[T],
+        made: Callable[[str, list[T], str | None, str | msgspec.UnsetType], Page],
     ) -> Response[Any]:
         credential = door.reads(request.headers)
         may_see = _sight(door, credential)
@@ -110,7 +119,8 @@ def handlers(view: View, door: Doorkeeper, clock: Callable[[], Millis]) -> list[
         )
         items, last = found.page()
         following = None if last is None else _cursor(last, asked.minute)
-        body = msgspec.json.encode(made(position, items, following))
+        note = NOTHING_LISTED if not len(view) and view.directory.stations else msgspec.UNSET
+        body = msgspec.json.encode(made(position, items, following, note))
         # What an operator sees depends on its rights too, which change without a new position: no tag then.
         answer = await large_answer(request, body, None if may_see else tag)
         if following is not None:
