@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import chain, count, islice
 from typing import Final
@@ -155,7 +155,7 @@ class Intake:
         """
         return await self._writer.sign_off(operator.name, only=evses, feed=feed, before=before)
 
-    async def keep_only(self, operator: Operator, feed: str, evses: Collection[Ids]) -> int:
+    async def keep_only(self, operator: Operator, feed: str, evses: Iterable[Ids]) -> int:
         """The source has told of all EVSEs that it has on a feed; others that it told on it are unknown."""
         return await self._writer.sign_off(operator.name, keep=evses, feed=feed, by=operator)
 
@@ -175,7 +175,7 @@ class Intake:
             await self._writer.sign_off(operator.name, only=delivery.unknown, feed=feed.name, by=operator)
         if delivery.complete:
             await self._writer.sign_off(
-                operator.name, keep=await told_of(delivery), within=delivery.within, before=began, by=operator
+                operator.name, keep=Named(delivery), within=delivery.within, before=began, by=operator
             )
 
     async def _submit(
@@ -253,17 +253,20 @@ def _partly(
     )
 
 
-async def told_of(delivery: Delivery) -> set[Ids]:
-    """The EVSEs that a complete delivery says are there."""
-    found: set[Ids] = set()
-    turns = Turns()
-    for named in parts(list(delivery.named), ITEMS_PER_LOOK):
-        found.update(named)
-        await turns.rest()
-    for some in parts(delivery.reports, ITEMS_PER_LOOK):
-        found.update((report.evse, report.also, report.shared) for report in some)
-        await turns.rest()
-    return found
+class Named(Iterable[Ids]):
+    """The EVSEs that a complete delivery says are there.
+
+    Their ids are made while they are gone through, and none is kept: the garbage collector would go through
+    100,000 of them in one step, in 25 ms.
+    """
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._named, self._reports = delivery.named, delivery.reports
+
+    def __iter__(self) -> Iterator[Ids]:
+        yield from self._named
+        for report in self._reports:
+            yield report.evse, report.also, report.shared
 
 
 def _places(refused: Sequence[Refusal]) -> Iterator[int]:

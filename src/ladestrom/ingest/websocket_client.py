@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import Final
@@ -31,10 +31,10 @@ from ladestrom.ingest.http_poll import (
     identity_of,
     insist,
 )
-from ladestrom.ingest.intake import feed_of, told_of
+from ladestrom.ingest.intake import Named, feed_of
 from ladestrom.ingest.lines import Incoming, Line, MakeLine, Wiring
 from ladestrom.ingest.quarantine import Kept
-from ladestrom.ingest.supervision import ITEMS_PER_LOOK, Health, Kind
+from ladestrom.ingest.supervision import Health, Kind
 from ladestrom.model import Feed, Ids, Operator, Order
 from ladestrom.outbound import tls
 from ladestrom.outbound.breaker import Outcome
@@ -43,7 +43,7 @@ from ladestrom.ports.sources import SourceRecord
 from ladestrom.protocols import Row
 from ladestrom.protocols.delivery import Delivery
 from ladestrom.targets import load
-from ladestrom.tasks import Turns, parts
+from ladestrom.tasks import Turns
 
 logger = structlog.get_logger(__name__)
 
@@ -190,7 +190,7 @@ class Follower:
     async def _told(self, told: Incoming) -> None:
         services = self._services
         operator = services.operator(self.source.operator)
-        all_of = None if told.all_of is None else await _by_one_id(told.all_of)
+        all_of: Iterable[Ids] | None = None if told.all_of is None else _ByOneId(told.all_of)
         if told.frame is not None:
             try:
                 delivery = await self._read(told.frame, operator)
@@ -202,7 +202,7 @@ class Follower:
                     raise _Unreadable from error
                 return
             if delivery.complete:
-                all_of = await told_of(delivery)
+                all_of = Named(delivery)
                 # Of this source alone, and not of all that its operator has.
                 delivery = msgspec.structs.replace(delivery, complete=False)
             if delivery.reports or delivery.refused or delivery.unknown:
@@ -294,10 +294,11 @@ class Follower:
             self._memory = memory
 
 
-async def _by_one_id(evses: Collection[str]) -> set[Ids]:
-    found: set[Ids] = set()
-    turns = Turns()
-    for some in parts(list(evses), ITEMS_PER_LOOK):
-        found.update((each, "", "") for each in some)
-        await turns.rest()
-    return found
+class _ByOneId(Iterable[Ids]):
+    """EVSEs by the one id that is known of each, as a source has them now."""
+
+    def __init__(self, evses: Collection[str]) -> None:
+        self._evses = list(evses)
+
+    def __iter__(self) -> Iterator[Ids]:
+        return ((each, "", "") for each in self._evses)

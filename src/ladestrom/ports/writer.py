@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from ladestrom.model import Beginning, Feed, Ids, Millis, Operator, Receipt, Refusal, StatusReport
@@ -60,7 +60,7 @@ class Writer(Protocol):
         source: str,
         *,
         only: Collection[str] | None = None,
-        keep: Collection[Ids] = (),
+        keep: Iterable[Ids] = (),
         within: tuple[str, ...] = (),
         feed: str | None = None,
         before: Beginning | None = None,

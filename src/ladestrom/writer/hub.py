@@ -642,7 +642,7 @@ class Hub:
         source: str,
         *,
         only: Collection[str] | None = None,
-        keep: Collection[Ids] = (),
+        keep: Iterable[Ids] = (),
         within: tuple[str, ...] = (),
         feed: str | None = None,
         before: Beginning | None = None,
@@ -651,18 +651,8 @@ class Hub:
         """Implements `ports.Writer.sign_off`."""
         cells = self.board.cells
         until = self.board.arrivals if before is None else before.arrival - 1
-        turns, by_key, resolve = Turns(), self.directory.by_key, self.directory.resolve
-        covers = None if by is None else self._reach(self.rights(by)).covers
-        kept: set[str] = set()
-
-        def owns(evse: Evse) -> bool:
-            return covers is None or covers(evse)
-
-        for ids in parts(list(keep), CHUNK_EVSES):
-            kept.update(
-                evse.key for written, also, shared in ids for evse in resolve(written, also, owns, shared)[0]
-            )
-            await turns.rest()
+        turns, by_key = Turns(), self.directory.by_key
+        kept = await self._kept(keep, by)
         part = Reach(Operator(source, parties=within, prefixes=within)) if within else None
 
         def is_lost(key: str) -> bool:
@@ -696,6 +686,21 @@ class Hub:
             return made
 
         return await self.decide_each(keys, off)
+
+    async def _kept(self, keep: Iterable[Ids], by: Operator | None) -> set[str]:
+        """Keys of the EVSEs that ids mean, of those on which `by` may report."""
+        turns, resolve = Turns(), self.directory.resolve
+        covers = None if by is None else self._reach(self.rights(by)).covers
+        kept: set[str] = set()
+
+        def owns(evse: Evse) -> bool:
+            return covers is None or covers(evse)
+
+        for number, (written, also, shared) in enumerate(keep, 1):
+            kept.update(evse.key for evse in resolve(written, also, owns, shared)[0])
+            if number % CHUNK_EVSES == 0:
+                await turns.rest()
+        return kept
 
     def _allowed(self, operator: Operator, keys: Iterable[str]) -> list[str]:
         """Those of some EVSEs that an operator may report on now."""

@@ -16,7 +16,7 @@ from ladestrom.core.board import Board
 from ladestrom.core.directory import Directory
 from ladestrom.errors import LogFailure, PartlyTaken, Taken
 from ladestrom.ingest import intake
-from ladestrom.ingest.intake import PART_REPORTS_MAX, Intake, _joined, told_of
+from ladestrom.ingest.intake import PART_REPORTS_MAX, Intake, Named, _joined
 from ladestrom.ingest.supervision import ITEMS_PER_LOOK, SourceIdentity, State
 from ladestrom.model import Position, Reason, Receipt, Refusal, Status
 from ladestrom.protocols.delivery import Delivery
@@ -148,6 +148,13 @@ async def test_what_is_gathered_of_refused_items_grows_as_they_do(
     assert gathered <= 2 * count
 
 
+def test_what_a_delivery_names_is_the_same_each_time_that_it_is_gone_through() -> None:
+    reports = [make_report(f"NO*ABC*E{number}") for number in range(3)]
+    named = Named(Delivery(reports=reports, named=[("x", "y", "")]))
+    expected = [("x", "y", ""), *((report.evse, "", "") for report in reports)]
+    assert [*named] == [*named] == expected
+
+
 class TestTurns:
     """However large a delivery is, others have their turn."""
 
@@ -164,12 +171,6 @@ class TestTurns:
         counting = asyncio.create_task(supervision.taken(health, Delivery(reports=[]), receipt))
         assert await turns(counting) >= 20
         assert (health.refused.total(), health.published) == (len(refused), len(observed))
-
-    async def test_while_is_found_out_what_it_names(self) -> None:
-        reports = [make_report(f"NO*ABC*E{number}") for number in range(10 * ITEMS_PER_LOOK)]
-        naming = asyncio.create_task(told_of(Delivery(reports=reports, named=[("x", "", "")])))
-        assert await turns(naming) >= 10
-        assert len(naming.result()) == len(reports) + 1
 
     async def test_while_the_receipts_of_its_parts_become_one(self) -> None:
         parts = [

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count
 
 import pytest
@@ -23,6 +23,7 @@ from ladestrom.model import (
     ADJUSTED_MAX,
     Evse,
     Feed,
+    Ids,
     Operator,
     Order,
     Position,
@@ -1038,8 +1039,18 @@ class TestTurns:
         monkeypatch.setattr(ladestrom.writer.hub, "CHUNK_EVSES", 1)
         async with working() as at:
             await at.submit(make_report(FIRST))
-            keep = [(f"NO*ABC*E{number}", "", "") for number in range(100)]
-            signing = asyncio.create_task(at.hub.sign_off("abc", keep=[*keep, (FIRST.key, "", "")]))
+            made: list[str] = []
+
+            def kept() -> Iterator[Ids]:
+                for number in range(100):
+                    made.append(f"NO*ABC*E{number}")
+                    yield made[-1], "", ""
+                yield FIRST.key, "", ""
+
+            signing = asyncio.create_task(at.hub.sign_off("abc", keep=kept()))
+            await asyncio.sleep(0)
+            # Ids are made while they are gone through: the garbage collector would go through all at once.
+            assert len(made) == 1
             assert await turns(signing) >= 100
             assert signing.result() == 0
 
