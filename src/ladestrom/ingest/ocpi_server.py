@@ -42,7 +42,7 @@ REQUESTS_PER_PEER_MAX: Final = 64
 QUERY_FIELDS_MAX: Final = 100
 """Filters are some dozen."""
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-"""Of all paths: another is refused to everybody, with a token or without."""
+"""Of all paths: another is refused to everybody, with a token or without, and told those of its path."""
 
 
 class OcpiServer:
@@ -117,7 +117,8 @@ class OcpiServer:
     async def _reply(
         self, scope: MutableMapping[str, Any], request: Request, receive: Receive
     ) -> Reply | Ready:
-        _only(request.method, METHODS)
+        if request.method not in METHODS:
+            raise MethodNotOffered(f"{request.method[:10]} is not for this path", self._methods(request.path))
         root = self._settings.root or _root(scope, request.headers)
         query = _query(scope)
         reader = self._reader(request.headers)
@@ -138,6 +139,11 @@ class OcpiServer:
             self._busy[peer.id] -= 1
             if not self._busy[peer.id]:
                 del self._busy[peer.id]
+
+    def _methods(self, path: str) -> tuple[str, ...]:
+        version, _, rest = path.partition("/")
+        module = ocpi_modules.find(self._handlers, version, rest.lstrip("/"))
+        return ("GET",) if module is None else module.methods
 
     def _reader(self, headers: Mapping[str, str]) -> Peer | None:
         """Who only reads: with a key, shown as a token or as elsewhere, or as a visitor; None for others.

@@ -94,6 +94,18 @@ async def test_a_registered_module_answers_at_its_path_and_is_told_in_the_detail
     assert (await ask("/ocpi/2.3.0/tariffs"))[0] == 404
 
 
+async def test_another_method_is_told_those_of_its_path() -> None:
+    for path, methods in (
+        ("/ocpi/versions", b"GET"),
+        ("/ocpi/2.2.1", b"GET"),
+        ("/ocpi/2.2.1/sender/locations/LOC1", b"GET"),
+        ("/ocpi/2.2.1/locations/NO/ABC/1", b"GET, PUT, PATCH"),
+        ("/ocpi/2.2.1/credentials", b"GET, POST, PUT, DELETE"),
+    ):
+        status, headers, _ = await ask(path, "OPTIONS")
+        assert (status, headers[b"allow"]) == (405, methods)
+
+
 async def test_a_method_that_a_module_does_not_have_is_refused_with_those_that_it_has() -> None:
     status, headers, said = await ask("/ocpi/2.2.1/tariffs", "PUT")
     assert (status, headers[b"allow"], said["status_code"]) == (405, b"GET", 2000)
