@@ -10,8 +10,8 @@ import base64
 import binascii
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -340,6 +340,11 @@ class Tickets:
         ticket = f"lst_ticket_{secrets.token_hex(TICKET_BYTES)}"
         self._open[ticket] = (now + TICKET_S * 1000, origin, asker, credential)
         return ticket
+
+    def ask(self, ticket: str, origin: str) -> Coroutine[Any, Any, None] | None:
+        """What has to be awaited before a ticket can be redeemed, where another process has it; None here."""
+        del ticket, origin
+        return None
 
     def redeem(self, ticket: str, origin: str) -> Credential:
         """The credential that the ticket was issued for; it is used up, whatever comes of it.

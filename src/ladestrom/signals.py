@@ -17,11 +17,13 @@ import structlog
 
 logger = structlog.get_logger(__name__)
 
-Meaning = Literal["stop", "restart", "reload"]
+Meaning = Literal["stop", "restart", "reload", "roll"]
 
 STOP: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGQUIT})
 RESTART: Final = signal.SIGUSR1
 RELOAD: Final = signal.SIGHUP
+ROLL: Final = signal.SIGUSR2
+"""Of a server of several processes: replaces those that serve consumers, one after the other."""
 
 _FAULTS: Final = frozenset(
     {
@@ -63,6 +65,8 @@ class Signals:
         Args:
             hangup_stops: for a program that belongs to its terminal: it ends with it.
         """
+        self.rolls = False
+        """Whether `ROLL` means something."""
         self.starting: Callable[[], Any] | None = None
         """While something starts: ends that. A signal to stop calls it."""
         self.stopped_by = ""
@@ -121,6 +125,8 @@ class Signals:
                 self.starting()
         elif number == RELOAD:
             self._meanings.put_nowait("reload")
+        elif number == ROLL and self.rolls:
+            self._meanings.put_nowait("roll")
         else:
             logger.warning(
                 "this signal does nothing; SIGHUP reads the settings again, SIGTERM stops the server",

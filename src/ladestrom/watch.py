@@ -69,6 +69,11 @@ class Watch:
         """Has these checks from now on, instead of those of the same names."""
         self._checks.update((name, self._public(check)) for name, check in checks.items())
 
+    def add(self, name: str, check: Check) -> None:
+        """Has a second check of the same name, asked where the first finds nothing wrong."""
+        first, second = self._checks[name], self._public(check)
+        self._checks[name] = lambda: first() or second()
+
     async def ask_store(self) -> None:
         """Finds out whether the store answers: while another program holds it, readers wait for long."""
         self._asked_s = time.monotonic()

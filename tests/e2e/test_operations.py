@@ -17,8 +17,10 @@ from ladestrom import __version__
 from ladestrom.backends.sqlite import SqliteLog
 from ladestrom.config import load
 from ladestrom.errors import InvalidSetting, LogFailure
+from ladestrom.inner.forwarding import Local
 from ladestrom.model import Change, Entry
 from ladestrom.roles import writing
+from ladestrom.roles.listening import web
 
 CHECKS = ("store", "log", "board", "files", "stream")
 E1 = "NO*ALF*E1333*1"
@@ -210,3 +212,13 @@ def test_other_methods_are_refused(server: Serving, path: str) -> None:
     answer = server.request("POST", path)
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]
+
+
+def test_no_path_of_what_writes_is_answered_by_a_process_that_only_reads(server: Serving) -> None:
+    app = server.app
+    own = [*app.reader.routes(), *app.front.routes()]
+    local = Local((route.path_format for route in web([], own).routes), app.reader.remembers)
+    written = {route.path_format for route in web([], app.writing.routes()).routes}
+    written |= {route.path for route in app.writing.receiving} | set(app.reader.remembers)
+    assert "/api/v2/reports" in written
+    assert [path for path in written if path in local or f"{path}/x" in local] == []

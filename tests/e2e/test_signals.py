@@ -217,7 +217,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 @pytest.mark.parametrize("row", [row for row in SETTINGS if not row.live], ids=lambda row: row.key)
 def test_a_setting_that_needs_a_restart_is_named_and_stays(row: Setting, live: Serving) -> None:
-    if row.key in {"server.data", "server.url_public", "page.tiles", "ocpi.country_code", "metrics.listen"}:
+    if row.key in {
+        "server.data",
+        "server.url_public",
+        "page.tiles",
+        "ocpi.country_code",
+        "metrics.listen",
+        "server.roles",
+    }:
         pytest.skip("takes values of a form of its own")
     extra = {"reports.certificate_proxies": ["192.0.2.1"]} if row.key == "reports.certificate_header" else {}
     own = {

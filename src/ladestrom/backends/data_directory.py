@@ -49,6 +49,8 @@ class DataDirectory:
             Conflict: another process has it, or a restore into it was broken off.
         """
         path = self.path
+        if self._file is not None:
+            return self
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = file = (path / LOCK_FILE).open("a+")
@@ -70,6 +72,22 @@ class DataDirectory:
             )
         self.keep(LOCK_FILE, vital=True)
         return self
+
+    @classmethod
+    def inherited(cls, path: Path, descriptor: int) -> Self:
+        """The directory that the process which started this one has, by its open lock file.
+
+        The lock is held as long as one of both lives.
+        """
+        directory = cls(path)
+        directory._file = os.fdopen(descriptor, "a+")
+        directory.keep(LOCK_FILE, vital=True)
+        return directory
+
+    def fileno(self) -> int:
+        """Descriptor of the lock file, for a process that is started."""
+        assert self._file is not None  # noqa: S101 - it is open
+        return self._file.fileno()
 
     @property
     def lock(self) -> Path:

@@ -74,6 +74,7 @@ POSTGRESQL_REST: Final = r"//[^\s/]*/[^\s/?@]+(\?\S*)?"
 LOGS: Final[Mapping[str, LogBackend]] = {
     "sqlite": LogBackend(
         open="ladestrom.backends.sqlite:open_log",
+        reader="ladestrom.backends.sqlite_followed:open_reader",
         address="sqlite:",
         keeps="in the data directory",
         file=LOG_FILE,

@@ -38,6 +38,7 @@ class Command(NamedTuple):
 COMMANDS: Final = (
     Command("demo", "ladestrom.cli.demo:demo", "Run a simulated country. Nothing else is needed."),
     Command("serve", "ladestrom.cli.serve:serve", "Run the server."),
+    Command("roles", "ladestrom.cli.roles:roles", "Show what the processes of a server do."),
     Command("import", "ladestrom.cli.imports:app", "Add or update stations from a register file."),
     Command("registry", "ladestrom.cli.registry:app", "Show what the registry contains."),
     Command("operators", "ladestrom.cli.operators:app", "Manage operators and what each may report on."),
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(given)
         sys.stdout.flush()
     except LadestromError as error:
-        return _report(error, debug=debug)
+        return report(error, debug=debug)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -143,7 +144,8 @@ def _run(arguments: Sequence[str]) -> int:
     return EXIT_BUG
 
 
-def _report(error: LadestromError, *, debug: bool) -> int:
+def report(error: LadestromError, *, debug: bool) -> int:
+    """Says on standard error what is wrong; the exit code."""
     from ladestrom.cli.program import typed  # noqa: PLC0415 - only where there is an error
     from ladestrom.logs import redact, redacted_traceback  # noqa: PLC0415 - likewise
 

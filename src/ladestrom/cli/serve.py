@@ -13,7 +13,8 @@ from cyclopts import Parameter
 
 from ladestrom.app import App, running
 from ladestrom.cli.flags import NO_FLAGS, SettingFlags
-from ladestrom.config import Loaded, load
+from ladestrom.config import Loaded, Settings, load
+from ladestrom.config.address import listening
 from ladestrom.errors import InvalidSetting
 from ladestrom.logs import configure
 from ladestrom.roles import limits
@@ -48,12 +49,16 @@ def serve(
 
     with Signals() as signals:
         loaded = read()
-        _configure(loaded)
-        run(_serve(loaded, signals, read))
+        configure_logs(loaded.settings)
+        if loaded.settings.server.processes > 1:
+            signals.rolls = True
+            run(_supervise(loaded, signals, read, config, settings))
+        else:
+            run(_serve(loaded, signals, read))
 
 
 async def _serve(loaded: Loaded, signals: Signals, read: Callable[[], Loaded]) -> None:
-    signals.bind(starting=_cancelling())
+    signals.bind(starting=cancelling())
     try:
         async with running(loaded.settings, loaded.origins) as app:
             signals.starting = None
@@ -71,11 +76,39 @@ async def _serve(loaded: Loaded, signals: Signals, read: Callable[[], Loaded]) -
             raise SystemExit(1)
 
 
+async def _supervise(
+    loaded: Loaded,
+    signals: Signals,
+    read: Callable[[], Loaded],
+    config: Path | None,
+    flags: SettingFlags,
+) -> None:
+    from ladestrom.supervisor import Ready, supervise  # noqa: PLC0415 - a server in one process does without
+
+    own = loaded.settings.server
+
+    def again() -> Loaded | None:
+        try:
+            found = read()
+            configure_logs(found.settings)
+        except InvalidSetting as error:
+            logger.warning("the settings were not read again", problems=str(error).splitlines())
+            return None
+        return found
+
+    def ready(told: Ready) -> None:
+        line = _ready_line(loaded.settings, told.ready_s, told.evses, listening(own, told.port))
+        print(f"{line}, {own.processes} processes", flush=True)
+
+    signals.bind(starting=cancelling())
+    await supervise(loaded, signals, again, ready, config=config, flags=flags)
+
+
 def reload(app: App, read: Callable[[], Loaded]) -> None:
     """Reads the settings again and opens the log file again. What is wrong is logged, and changes nothing."""
     try:
         loaded = read()
-        _configure(loaded)
+        configure_logs(loaded.settings)
     except InvalidSetting as error:
         logger.warning("the settings were not read again", problems=str(error).splitlines())
         return
@@ -83,22 +116,32 @@ def reload(app: App, read: Callable[[], Loaded]) -> None:
     logger.info("the settings were read again", changed=done.changed, need_restart=done.need_restart)
 
 
-def _cancelling() -> Callable[[], object]:
+def cancelling() -> Callable[[], object]:
+    """What ends the current task, while something starts."""
     task = asyncio.current_task()
     return task.cancel if task is not None else lambda: None
 
 
-def _configure(loaded: Loaded) -> None:
-    own = loaded.settings.logging
+def configure_logs(settings: Settings) -> None:
+    """Sets up logging as the settings say.
+
+    Raises:
+        InvalidSetting: the log file cannot be opened.
+    """
+    own = settings.logging
     configure(own.level, own.format, file=own.file)
 
 
 def ready_line(app: App) -> str:
     """What a starting server says last: time taken, durability, addresses."""
-    durability = limits.durability(app.context.settings)
+    return _ready_line(app.context.settings, app.ready_s, app.evses, app.url)
+
+
+def _ready_line(settings: Settings, ready_s: float, evses: int, url: str) -> str:
+    durability = limits.durability(settings)
     return (
-        f"ready in {app.ready_s:.2f} s, durability {durability} ({DURABILITIES[durability]}), "
-        f"{len(app.writer.board)} EVSEs, {app.url} {app.url.replace('http', 'ws', 1)}/api/v1/stream"
+        f"ready in {ready_s:.2f} s, durability {durability} ({DURABILITIES[durability]}), "
+        f"{evses} EVSEs, {url} {url.replace('http', 'ws', 1)}/api/v1/stream"
     )
 
 

@@ -16,6 +16,7 @@ from typing import Final, Literal, get_origin
 
 import msgspec
 
+from ladestrom.backends.table import log_of
 from ladestrom.config.table import BY_KEY, PREFIX, SETTINGS, SPECIALS, Setting, Settings
 from ladestrom.errors import InvalidSetting
 from ladestrom.quoting import cause, without_user
@@ -105,9 +106,26 @@ def load(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
             f"reports.certificate_header is set ({origins['reports.certificate_header']}): expected "
             "reports.certificate_proxies to name the proxies that are believed, such as 127.0.0.1"
         )
+    problems += _of_processes(settings, origins)
     if problems:
         raise InvalidSetting("\n".join(problems))
     return Loaded(settings, MappingProxyType(origins))
+
+
+def _of_processes(settings: Settings, origins: Mapping[str, SettingOrigin]) -> Iterator[str]:
+    """What is wrong with how many processes there are, and what they do."""
+    own, log = settings.server, log_of(settings.log.url)
+    lacking = [name for name in ("writer", "ingest", "reader") if name not in own.roles]
+    if lacking:
+        yield (
+            f"server.roles = {','.join(own.roles)} ({origins['server.roles']}): expected also "
+            f"{', '.join(lacking)}, because the change log ({settings.log.url}) is for one server"
+        )
+    if own.processes > 1 and not log.reader:
+        yield (
+            f"server.processes = {own.processes} ({origins['server.processes']}): expected 1, because other "
+            f"processes cannot follow the change log ({settings.log.url}); sqlite: can be followed"
+        )
 
 
 def special(environ: Mapping[str, str], name: str) -> str | None:

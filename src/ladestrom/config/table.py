@@ -122,6 +122,31 @@ class Server(msgspec.Struct, frozen=True):
             },
         ),
     ] = "ladestrom-data"
+    processes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=64,
+            description=(
+                "Number of processes. 1: one process does everything. N: one process writes the log and "
+                "takes reports, and N-1 processes serve consumers, beside a small one that starts them."
+            ),
+            extra={
+                "why": "One process serves thousands of consumers; more processes need more processor cores.",
+                "unit": "processes",
+                "short": "processes",
+            },
+        ),
+    ] = 1
+    roles: Annotated[
+        tuple[Literal["writer", "ingest", "reader"], ...],
+        _text(
+            "What this server does; `ladestrom roles` explains each. A log in the data directory needs all.",
+            "Everything is needed where there is one server.",
+            form="writer, ingest and reader, or some of them",
+            short="roles",
+        ),
+    ] = ("writer", "ingest", "reader")
     header_timeout_s: Annotated[
         int,
         _number(

@@ -101,6 +101,8 @@ class AdminServices(msgspec.Struct, frozen=True, kw_only=True):
     log: Followed
     broadcast: Broadcast
     documents: Documents
+    consumers: Callable[[], ConsumersState]
+    """Of all processes of the server together."""
     clock: Callable[[], Millis]
     process: Process
     settings: Callable[[], Sequence[ShownSetting]]
@@ -158,12 +160,7 @@ def _process(services: AdminServices) -> list[HTTPRouteHandler]:
                 store=StoreState(own.store, own.revision()),
                 disk=services.disk(),
                 board=BoardState(len(broadcast.view.directory.stations), services.writer.evses),
-                consumers=ConsumersState(
-                    broadcast.consumers,
-                    broadcast.channels,
-                    broadcast.counts.bytes_out,
-                    broadcast.counts.frames,
-                ),
+                consumers=services.consumers(),
             )
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -179,6 +179,16 @@ class StreamEdge:
         if not self.door.is_live(credential.key_id):
             raise Unauthenticated("the key that the ticket was issued for was revoked or has expired")
         return credential
+
+    def asks_first(self, target: str, headers: Mapping[str, str]) -> Coroutine[Any, Any, None] | None:
+        """What has to be awaited before a request for a stream is looked at; None mostly.
+
+        A ticket may be another process's to redeem.
+        """
+        if "ticket=" not in target or presented_key(headers) is not None:
+            return None
+        ticket = query_of(pairs_of(target)).get("ticket")
+        return self.tickets.ask(ticket, foreign_origin(headers)) if ticket else None
 
     def admit(self, credential: Credential, headers: Mapping[str, str], peer: str) -> Asker:
         """Whether there is room for another consumer; whom it counts for.

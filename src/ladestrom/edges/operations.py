@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
@@ -73,11 +73,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.of_all: Callable[[], Awaitable[bytes]] | None = None
+        """Tells the metrics of all processes."""
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
+
+    async def exposition(self) -> bytes:
+        """That of all processes, where this one knows of others."""
+        return self.text() if self.of_all is None else await self.of_all()
 
 
 class WritingMetrics(Collector):
@@ -361,11 +367,11 @@ def handlers(metrics: Metrics, readiness: Readiness, door: Doorkeeper) -> list[H
             headers={"cache-control": "no-store"},
         )
 
-    @get(METRICS_PATH, sync_to_thread=False)
-    def prometheus(request: AnyRequest) -> Response[bytes]:
+    @get(METRICS_PATH)
+    async def prometheus(request: AnyRequest) -> Response[bytes]:
         """Prometheus' text format, with an admin key: where a request comes from says nothing of who asks."""
         door.credential(request.headers, Scope.ADMIN)
-        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(await metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [livez, readyz, prometheus]
 
@@ -380,7 +386,7 @@ class MetricsPort:
         """Answers one request."""
         is_read = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
         if is_read and scope["path"] == METRICS_PATH:
-            status, kind, body = 200, CONTENT_TYPE_LATEST, self._metrics.text()
+            status, kind, body = 200, CONTENT_TYPE_LATEST, await self._metrics.exposition()
         else:
             status, kind, body = 404, "text/plain", b"this port has nothing but GET /metrics\n"
         headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]

@@ -67,6 +67,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     events: Mapping[str, type[EventConnection]] = {}
     """By path: what serves a stream of events there."""
     fold: Fold | None = None
+    remembers: Sequence[str] = ()
+    """Paths of routes that have to remember something for later, as tickets: in a server of several processes
+    the one that writes answers them."""
 
 
 Open = Callable[[Reading], Opened]

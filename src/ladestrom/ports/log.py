@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -201,6 +201,28 @@ class Followed(Protocol):
 
     async def close(self) -> None:
         """Releases the files. What was appended stays."""
+        ...
+
+
+@runtime_checkable
+class FollowedElsewhere(Followed, Protocol):
+    """One of which the process that writes it says how far it is durable. Nothing beyond that is read."""
+
+    def stands(self, epoch: str, last: int, first: int, oldest_at: Millis | None) -> None:
+        """All up to `last` is durable, what is before `first` was dropped.
+
+        Raises:
+            LogReplaced: this is another log than the one that is followed.
+        """
+        ...
+
+    async def follow(self) -> None:
+        """Reads what the writer vouches for, until cancelled.
+
+        Raises:
+            LogDamaged: an entry cannot be read, or is missing.
+            LogTrimmed: entries were dropped before they were read.
+        """
         ...
 
 

@@ -16,10 +16,12 @@ from ladestrom.clocks import steady
 from ladestrom.config import shown
 from ladestrom.edges import admin, keys, operators, own
 from ladestrom.errors import LadestromError
-from ladestrom.formats.administration import ToldSource
+from ladestrom.formats.administration import ConsumersState, ToldSource
 from ladestrom.formats.wire import instant
 from ladestrom.housekeeping import Chore
 from ladestrom.ingest.quarantine_api import QuarantineApi
+from ladestrom.inner.frames import KeyUse
+from ladestrom.inner.service import Service
 from ladestrom.ports.log import Log
 from ladestrom.ports.signals import Tally
 from ladestrom.ports.stores import Stores
@@ -47,6 +49,8 @@ class Console:
         front: Front,
         refresh: Callable[[], Awaitable[None]],
     ) -> None:
+        self.others: Service | None = None
+        """The other processes of this server."""
         self._context = context
         self._log = log
         self._store = store
@@ -85,13 +89,14 @@ class Console:
     def _use_of(self, key_id: str) -> keys.KeyUse:
         stream = self._reader.stream
         use, (messages, size) = self._context.door.use(key_id), stream.delivered(key_id)
+        elsewhere = KeyUse() if self.others is None else self.others.use(key_id)
         return keys.KeyUse(
-            connections=stream.by_key[key_id],
-            connections_total=use.connections,
-            messages=use.messages + messages,
-            bytes=use.bytes + size,
-            requests=use.requests,
-            refused=use.refused,
+            connections=stream.by_key[key_id] + elsewhere.connections,
+            connections_total=use.connections + elsewhere.connections_total,
+            messages=use.messages + messages + elsewhere.messages,
+            bytes=use.bytes + size + elsewhere.bytes,
+            requests=use.requests + elsewhere.requests,
+            refused=use.refused + elsewhere.refused,
             since=instant(self._context.started_at),
         )
 
@@ -118,6 +123,7 @@ class Console:
             log=self._log,
             broadcast=self._reader.broadcast,
             documents=self._reader.documents,
+            consumers=self._consumers,
             clock=clock,
             process=admin.Process(
                 started_at=context.started_at,
@@ -147,6 +153,16 @@ class Console:
             msgspec.structs.replace(each, error_detail=logs.redact(each.error_detail))
             for each in self._ingest.sources.told()
         ]
+
+    def _consumers(self) -> ConsumersState:
+        broadcast = self._reader.broadcast
+        others = () if self.others is None else self.others.standings
+        return ConsumersState(
+            broadcast.consumers + sum(each.consumers for each in others),
+            broadcast.channels + sum(each.channels for each in others),
+            broadcast.counts.bytes_out + sum(each.bytes_out for each in others),
+            broadcast.counts.frames + sum(each.frames for each in others),
+        )
 
     async def _pause_source(self, name: str, paused: bool) -> None:
         now = clock()

@@ -19,6 +19,8 @@ class Following:
     def __init__(self, context: Context, store: Stores) -> None:
         self._context = context
         self._store = store
+        self.taken: Callable[[int], None] | None = None
+        """Is told the revision of rights that were taken."""
         self._fed: tuple[Writer, Ingest] | None = None
         self._serves: Callable[[], bool] = lambda: False
         self._refreshing, self._taking_rights = asyncio.Lock(), asyncio.Lock()
@@ -64,6 +66,8 @@ class Following:
                 writer.follow(found)
                 await ingest.follow(found)
             self._rights_revision = found.revision
+            if self.taken is not None:
+                self.taken(found.revision)
 
     def chores(self) -> Sequence[Chore]:
         """What is to be done again and again."""

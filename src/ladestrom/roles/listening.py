@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ from ladestrom.edges.answers import COMPRESSED, AnyRequest, on_error
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.edges.methods import Application, CrossOrigin, Methods, Receive, Send
 from ladestrom.errors import InvalidSetting, NotReady
+from ladestrom.inner.client import Inner
 from ladestrom.roles import limits
 from ladestrom.roles.context import Context
 from ladestrom.server import assembly
@@ -66,6 +68,18 @@ def web(
     )
 
 
+def around(app: Litestar, ingest: Sequence[Route], stream: StreamEdge) -> Application:
+    """All that is no stream, with what is the same for every path.
+
+    Args:
+        app: what answers.
+        ingest: where operators send to.
+        stream: knows who may read from other origins.
+    """
+    complete = CrossOrigin(Methods(app, stream), stream)
+    return Posts(complete, ingest) if ingest else complete
+
+
 def _handler(route: Route) -> ControllerRouterHandler:
     @asgi(route.path, is_mount=not route.exact, copy_scope=False)
     async def handler(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - Litestar's form
@@ -107,14 +121,23 @@ class Listening:
         """Whether somebody can connect."""
         return bool(self._servers)
 
-    async def begin(self, app: Litestar, ingest: Sequence[Route], stream: StreamEdge, ping_s: float) -> None:
+    async def begin(
+        self,
+        app: Application,
+        stream: StreamEdge,
+        ping_s: float,
+        *,
+        listener: socket.socket | None = None,
+        inner: Inner | None = None,
+    ) -> None:
         """Returns when everybody can connect.
 
         Args:
             app: all that is no stream.
-            ingest: where operators send to.
             stream: the streams.
             ping_s: how often WebSockets of `app` have to be pinged at least.
+            listener: what is bound to the address already, where it is.
+            inner: where WebSockets are served that are no streams, where another process does.
 
         Raises:
             InvalidSetting: the address cannot be had, or is not loopback while no key exists.
@@ -126,21 +149,46 @@ class Listening:
                 f"server.host is {host}, but no key exists yet: create one with "
                 "`ladestrom keys create` first, or listen on 127.0.0.1"
             )
-        listener = assembly.listen(host, port)
+        listener = listener or assembly.listen(host, port)
         port = listener.getsockname()[1]
         self.url = listening(settings.server, port)
-        await self._serve(
-            listener,
-            lambda ready: assembly.make(
-                Posts(CrossOrigin(Methods(app, stream), stream), ingest),
-                stream,
-                connections_per_address_max=limits.connections_per_address_max(settings),
-                header_timeout_s=settings.server.header_timeout_s,
-                keep_alive_s=int(settings.server.keep_alive_s),
-                drain_s=int(settings.server.drain_s),
-                ping_s=min(assembly.PING_S_MAX, ping_s),
-                listening=ready,
-            ),
+        await self._serve(listener, self._making(app, stream, ping_s, inner=inner))
+
+    async def begin_inside(self, app: Application, stream: StreamEdge, ping_s: float, path: Path) -> None:
+        """Returns when other processes of this server can connect.
+
+        Args:
+            app: all that is no stream.
+            stream: the streams.
+            ping_s: how often WebSockets of `app` have to be pinged at least.
+            path: of the Unix socket.
+
+        Raises:
+            InvalidSetting: the address cannot be had.
+        """
+        await self._serve(assembly.listen_inside(path), self._making(app, stream, ping_s, is_inner=True))
+
+    def _making(
+        self,
+        app: Application,
+        stream: StreamEdge,
+        ping_s: float,
+        *,
+        inner: Inner | None = None,
+        is_inner: bool = False,
+    ) -> Callable[[Callable[[], None]], assembly.Server]:
+        settings = self._context.settings
+        return lambda ready: assembly.make(
+            app,
+            stream,
+            connections_per_address_max=limits.connections_per_address_max(settings),
+            header_timeout_s=settings.server.header_timeout_s,
+            keep_alive_s=int(settings.server.keep_alive_s),
+            drain_s=int(settings.server.drain_s),
+            ping_s=min(assembly.PING_S_MAX, ping_s),
+            listening=ready,
+            inner=inner,
+            is_inner=is_inner,
         )
 
     async def tell_commands(self) -> None:
@@ -151,8 +199,8 @@ class Listening:
         with suppress(NotReady):
             await housekeeping.note(self._context.data / ADDRESS_FILE, content)
 
-    async def begin_metrics(self, metrics: operations.Metrics) -> None:
-        """Serves them at an address of their own, where one is set.
+    async def begin_metrics(self, metrics: operations.Metrics, listener: socket.socket | None = None) -> None:
+        """Serves them at an address of their own, where one is set; `listener` is bound to it, where it is.
 
         Raises:
             InvalidSetting: the address cannot be had.
@@ -162,7 +210,7 @@ class Listening:
             return
         host, _, port = settings.metrics.listen.rpartition(":")
         host = host.strip("[]") or "127.0.0.1"
-        listener = assembly.listen(host, int(port), "metrics.listen")
+        listener = listener or assembly.listen(host, int(port), "metrics.listen")
         await self._serve(
             listener,
             lambda ready: assembly.make_simple(
@@ -189,7 +237,8 @@ class Listening:
         await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
         started.cancel()
         if serving.done():
-            where = "{}:{}".format(*listener.getsockname()[:2])
+            name = listener.getsockname()
+            where = name if isinstance(name, str) else f"{name[0]}:{name[1]}"
             listener.close()
             error = serving.result()
             raise InvalidSetting(
@@ -206,6 +255,10 @@ class Listening:
     def everybody(self) -> assembly.Server:
         """The server for everybody."""
         return self._servers[0][0]
+
+    async def leave(self) -> None:
+        """Takes no connection any more; other processes listen at the same address."""
+        await self.everybody.leave()
 
     async def end(self) -> None:
         """Stops listening, and returns when all requests were answered or their time was up.

@@ -34,11 +34,12 @@ READ: Final = (*cors.READ, *(path for output in OUTPUTS for path in output.reads
 class Reader:
     """Any number could follow one log."""
 
-    def __init__(self, context: Context, log: Followed) -> None:
+    def __init__(self, context: Context, log: Followed, tickets: Tickets | None = None) -> None:
+        """`tickets` that another process has; those of this one where None."""
         settings = context.settings
         self._context = context
         self.view = View(Directory(), log.last.epoch, confirmations=clock())
-        self.tickets = Tickets(steady, limits.of_tickets(settings))
+        self.tickets = tickets or Tickets(steady, limits.of_tickets(settings))
         style = limits.style(settings, self.view.observed_at)
         self.broadcast = Broadcast(
             log,
@@ -75,6 +76,8 @@ class Reader:
         """What outputs keep beside the view, by their names."""
         self.stream.sockets = {path: kind for each in self._opened for path, kind in each.sockets.items()}
         self.stream.events = {path: kind for each in self._opened for path, kind in each.events.items()}
+        self.remembers = [path for each in self._opened for path in each.remembers]
+        """Paths that only the process that writes can answer."""
         self.broadcast.followed = self._feed
         self._open()
 

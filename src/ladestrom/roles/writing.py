@@ -49,6 +49,7 @@ class Writing:
         following: Following,
     ) -> None:
         """Nothing is decided or taken before `recover`."""
+        self.log = log
         self._front = front
         self._following = following
         directory = Directory()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import socket
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -13,6 +17,7 @@ from ladestrom.edges.connection import StreamEdge
 from ladestrom.errors import (
     InvalidSetting,
 )
+from ladestrom.inner.client import Inner
 from ladestrom.server.gate import Gate
 from ladestrom.server.http import HttpProtocol
 from ladestrom.server.websocket import WEBSOCKET_BYTES_MAX, WebSocketProtocol
@@ -20,6 +25,10 @@ from ladestrom.server.websocket import WEBSOCKET_BYTES_MAX, WebSocketProtocol
 PING_S_MAX: Final = 20.0
 """Charge points are pinged twice within a heartbeat, and no less often than this, as uvicorn does."""
 BACKLOG_CONNECTIONS = 4096
+FRESH_S_MAX: Final = 2.0
+"""For the request of a connection that was taken just before the process stops: a poor mobile link sends it
+within that."""
+LOOK_S: Final = 0.02
 
 
 class Server(uvicorn.Server):
@@ -28,6 +37,19 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._listening = listening
+
+    async def leave(self) -> None:
+        """Takes no new connection any more, and lets those that are new bring their request.
+
+        For a process beside which others take connections from the same socket.
+        """
+        for server in self.servers:
+            server.close()
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < FRESH_S_MAX and any(  # noqa: ASYNC110 - once in a process's life
+            isinstance(each, HttpProtocol) and each.is_fresh for each in self.server_state.connections
+        ):
+            await asyncio.sleep(LOOK_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -58,6 +80,28 @@ def listen(host: str, port: int, setting: str = "--port") -> socket.socket:
         raise InvalidSetting(
             f"cannot listen on {host}:{port} ({why}); stop what uses it, or choose another {setting}"
         ) from error
+    return listener
+
+
+def listen_inside(path: Path) -> socket.socket:
+    """A bound Unix socket that only this user can connect to, instead of one that is there.
+
+    Raises:
+        InvalidSetting: the address cannot be had; says why and what to do.
+    """
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        why = "its path is too long" if "too long" in str(error) else error.strerror
+        raise InvalidSetting(
+            f"cannot listen on {path} ({why}); choose another data directory (--data)"
+        ) from error
+    finally:
+        os.umask(mask)
     return listener
 
 
@@ -93,11 +137,23 @@ def make(  # noqa: PLR0913 - what a server is made of, by name
     drain_s: int,
     ping_s: float,
     listening: Callable[[], None],
+    inner: Inner | None = None,
+    is_inner: bool = False,
 ) -> Server:
-    """The server for one application. `ping_s` is how often WebSockets that are no streams are pinged."""
+    """The server for one application. `ping_s` is how often WebSockets that are no streams are pinged.
+
+    With `inner`, they are served by the process at that address. `is_inner`: other processes of this server
+    are the clients.
+    """
     config = uvicorn.Config(
         app,
-        http=HttpProtocol.bound(edge, Gate(edge.addresses, connections_per_address_max), header_timeout_s),
+        http=HttpProtocol.bound(
+            edge,
+            Gate(edge.addresses, connections_per_address_max),
+            header_timeout_s,
+            inner=inner,
+            is_inner=is_inner,
+        ),
         ws=WebSocketProtocol,
         ws_max_size=WEBSOCKET_BYTES_MAX,
         ws_ping_interval=ping_s,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from ladestrom import tasks
 from ladestrom.edges.connection import StreamEdge, peer_of
 from ladestrom.edges.documents import CUT
 from ladestrom.edges.events import EventConnection
@@ -23,10 +24,14 @@ from ladestrom.edges.websocket import BadHandshake, WebSocketConnection
 from ladestrom.errors import (
     BadRequest,
     LadestromError,
+    NotFound,
     TooLarge,
     TooManyRequests,
 )
 from ladestrom.ingest.http_push import ARRIVED
+from ladestrom.inner import CLIENT_HEADER, KEY_HEADER, PREFIX
+from ladestrom.inner.client import Inner
+from ladestrom.inner.forwarding import Splice, client_header
 from ladestrom.problem import MEDIA_TYPE, problem
 from ladestrom.server.gate import Gate
 from ladestrom.server.parting import Parting
@@ -42,7 +47,7 @@ UPGRADE_LINE_BYTES_MAX: Final = 8_000
 UPGRADE_LINES_MAX: Final = 100
 
 
-Successor = WebSocketConnection | EventConnection | WebSocketProtocol
+Successor = WebSocketConnection | EventConnection | WebSocketProtocol | Splice
 """What may follow HTTP on a connection."""
 
 
@@ -56,6 +61,10 @@ class HttpProtocol(HttpToolsProtocol):
     edge: ClassVar[StreamEdge]
     gate: ClassVar[Gate]
     header_timeout_s: ClassVar[float]
+    inner: ClassVar[Inner | None] = None
+    """Where WebSockets go that are no streams; None where they are served here."""
+    is_inner: ClassVar[bool] = False
+    """Whether other processes of this server are the clients, and say for whom they ask."""
     _when_lost: Callable[[], None] | None = None
     """Gives back the place of the connection; who has the transport calls it in the end."""
     _deadline: asyncio.TimerHandle | None = None
@@ -68,15 +77,31 @@ class HttpProtocol(HttpToolsProtocol):
     """Bytes since the last that were body: of a head, or of what follows a body in chunks."""
     _last: Callable[[], None] | None = None
     """What the last request of this connection leads to: a hand-over to another protocol, or a refusal."""
+    _is_held = False
+    """Whether something has to be asked of another process before the last request is looked at."""
     _is_left = False
     """Whether another protocol has the transport: nothing here may touch it any more."""
     _parting: Parting
     _stall: asyncio.TimerHandle | None = None
 
     @classmethod
-    def bound(cls, edge: StreamEdge, gate: Gate, header_timeout_s: float) -> type[HttpProtocol]:
+    def bound(
+        cls,
+        edge: StreamEdge,
+        gate: Gate,
+        header_timeout_s: float,
+        *,
+        inner: Inner | None = None,
+        is_inner: bool = False,
+    ) -> type[HttpProtocol]:
         """The class with what its objects need, as uvicorn makes them itself."""
-        needed = {"edge": edge, "gate": gate, "header_timeout_s": header_timeout_s}
+        needed = {
+            "edge": edge,
+            "gate": gate,
+            "header_timeout_s": header_timeout_s,
+            "inner": inner,
+            "is_inner": is_inner,
+        }
         return type("BoundHttpProtocol", (cls,), needed)
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------
@@ -152,6 +177,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there; what answers it closes through `end`."""
         self._stop_clock()
+        if self.is_inner:
+            self._take_client()
         head_bytes, hosts = len(self.url), 0
         for name, value in self.headers:
             head_bytes += len(name) + len(value) + SEPARATORS_BYTES
@@ -171,7 +198,9 @@ class HttpProtocol(HttpToolsProtocol):
         events = self._events_asked_for()
         if events is not None:
             connection = events(self.edge, self.server_state)
-            asked = self.url.decode("latin-1"), _named(self.headers), self.server_state.default_headers
+            target, named = self.url.decode("latin-1"), _named(self.headers)
+            asked = target, named, self.server_state.default_headers
+            self._ask_first(target, named)
             self._last = partial(self._hand_over, connection, partial(connection.begin, *asked))
             return
         before = self.cycle
@@ -238,16 +267,67 @@ class HttpProtocol(HttpToolsProtocol):
             most = f"{UPGRADE_LINES_MAX} lines of {UPGRADE_LINE_BYTES_MAX} bytes"
             self._refuse(BadHandshake(f"an upgrade request has at most {most}"), BadHandshake.status)
             return
-        protocol: WebSocketConnection | WebSocketProtocol
+        protocol: Successor
         if path in self.edge.sockets:
-            protocol = self.edge.sockets[path](self.edge, self.server_state, target, _named(self.headers))
+            named = _named(self.headers)
+            protocol = self.edge.sockets[path](self.edge, self.server_state, target, named)
+            self._ask_first(target, named)
+        elif self.inner is not None:
+            self._splice(self.inner, path)
+            return
         else:
             query = self.url.partition(b"?")[2]
             protocol = WebSocketProtocol(self.config, self.server_state, self.app_state, query, self.headers)
+            protocol.named = self.client if self.is_inner else None
         self._last = partial(self._hand_over, protocol, partial(protocol.data_received, head))
         self._take_turn()
 
+    # -- other processes ---------------------------------------------------------------------------------
+
+    def _take_client(self) -> None:
+        """The client is whom the other process names."""
+        for pair in self.headers:
+            if pair[0] == CLIENT_HEADER:
+                self.headers.remove(pair)
+                self.client = (pair[1].decode("latin-1"), 0)
+                self.scope["client"] = self.client
+                self.scope["state"]["forwarded"] = True
+                return
+
+    def _ask_first(self, target: str, headers: Mapping[str, str]) -> None:
+        """Holds the request while its ticket is looked for."""
+        try:
+            asking = self.edge.asks_first(target, headers)
+        except BadRequest:
+            # Whoever looks at the request says so.
+            return
+        if asking is not None:
+            self._is_held = True
+            task = tasks.start(asking, "asking for a ticket", tasks.awaited)
+            task.add_done_callback(self._go_on)
+
+    def _go_on(self, _: object) -> None:
+        self._is_held = False
+        self._take_turn()
+
+    def _splice(self, inner: Inner, path: str) -> None:
+        """Has another process serve a WebSocket."""
+        if path.startswith(PREFIX):
+            self._refuse(NotFound("no WebSocket is here"), NotFound.status)
+            return
+        told = [pair for pair in self.headers if pair[0] not in {CLIENT_HEADER, KEY_HEADER}]
+        told += [*inner.headers, client_header(self.client)]
+        head = _head(self.parser.get_method(), self.url, told)
+        splice = Splice(inner, head, self.connections, lambda error: self._refusal(error, error.status))
+        self._last = partial(self._hand_over, splice, splice.begin)
+        self._take_turn()
+
     # -- the last request --------------------------------------------------------------------------------
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the connection has brought no request yet."""
+        return not (self._has_asked or self._is_at_end() or self._parting.has_begun)
 
     def _is_at_end(self) -> bool:
         """Whether nothing that follows on this connection is looked at."""
@@ -256,6 +336,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _take_turn(self) -> None:
         """Does what the last request leads to, once earlier requests were answered and the answers taken."""
         if self._last is None or self.has_ended:
+            return
+        if self._is_held:
+            self.flow.pause_reading()
             return
         before: RequestResponseCycle | None = self.cycle
         if self.pipeline or self.flow.write_paused or (before is not None and not before.response_complete):

@@ -46,6 +46,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     _slices: Slices | None = None
     _message: bytearray | None = None
     """What has come of a message in fragments, from the second one on."""
+    named: tuple[str, int] | None = None
+    """The client, where another process asks for it."""
     when_lost: Callable[[], None] | None = None
     """Is called once when the connection has ended."""
 
@@ -63,6 +65,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._parting = Parting()
         self._pings: dict[object, object] = {}
         self.conn = Core(config.ws_max_size, logger=self.logger)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes over from the HTTP protocol."""
+        super().connection_made(transport)
+        if self.named is not None:
+            self.client = self.named
 
     def handle_connect(self, event: Request) -> None:
         """Gives the application the whole request, and the times of pings, which ASGI does not tell it."""

@@ -125,6 +125,7 @@ SAMPLES = [
     ("doctor",),
     ("log", "new-epoch"),
     ("store", "copy", "none"),
+    ("roles",),
 ]
 
 

@@ -143,4 +143,4 @@ class RealtimeConnection(WebSocketConnection):
 
 def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge is opened by
     """Addresses, and the stream."""
-    return Opened(routes=handlers(reading), sockets={STREAM_PATH: RealtimeConnection})
+    return Opened(routes=handlers(reading), sockets={STREAM_PATH: RealtimeConnection}, remembers=(PATH,))

@@ -260,4 +260,5 @@ def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge i
         routes=handlers(reading.door, reading.tickets, reading.addresses),
         sockets={STREAM_PATH: V2StreamConnection},
         events={EVENTS_PATH: V2EventConnection},
+        remembers=(TICKETS_PATH,),
     )
