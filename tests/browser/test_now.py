@@ -130,3 +130,17 @@ def test_norwegian_on_a_phone(server: Serving, visit: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Akkurat nå")
     expect(page.locator('.figure[data-group="unknown"] .value')).to_have_text(NUMBER)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_a_day_and_a_week_are_shown_pointed_at_and_places_lead_to_the_map(
+    server: Serving, visit: Visit
+) -> None:
+    page = visit(server.url, "/now", allowed=("WebGL", "GL Driver"))
+    for scale, said in (("24 hours", "over the last 24 hours"), ("7 days", "over the last seven days")):
+        page.get_by_role("button", name=scale).press("Enter")
+        expect(page.locator(".changes figcaption")).to_contain_text(said)
+    box = page.locator(".plot .u-over")
+    box.hover()
+    expect(page.locator(".plot .hint")).to_have_text(re.compile(r": \d+ changes?$"))
+    place = page.locator("section", has=page.locator("#places")).get_by_role("link").first
+    assert re.fullmatch(r"/\?lat=[\d.-]+&lon=[\d.-]+&z=11", place.get_attribute("href") or "")

@@ -636,3 +636,22 @@ def test_new_operators_bring_their_stations_onto_the_map(
             lambda: "FIN_00021" in looked(server, "/api/v2/map/stations")["uuid"],
             "the columns have the station",
         )
+
+
+def test_how_much_went_on_is_known_after_a_restart(tmp_path: Path) -> None:
+    with Serving(tmp_path, OPEN) as server:
+        for status in ("CHARGING", "AVAILABLE"):
+            report(server, "NO*ALF*E1342", status)
+        before = settled(server)
+        server.stop()
+        server.start()
+
+        def counted() -> set[int]:
+            """By minute, ten minutes and hour, each with its running span."""
+            return server.call(lambda: {sum(counts._ring) for counts in kept(server).activity.past})
+
+        until(lambda: counted() == {before}, "each entry before is counted once, records among them")
+        report(server, "NO*ALF*E1342", "CHARGING")
+        until(lambda: counted() == {before + 1}, "and so is what follows")
+        told = looked(server, "/api/v2/overview")
+        assert (len(told["tens"]), len(told["hours"]), told["kept_from"]) == (144, 168, None)

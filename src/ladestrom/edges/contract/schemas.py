@@ -329,6 +329,14 @@ WORDS: Final[Mapping[str, Word]] = {
     "changes_total": _count("Changes since the server started."),
     "seconds": Word("Changes in each of the last 120 seconds, the oldest first, the running one left out."),
     "minutes": Word("Changes in each of the last 60 minutes, the oldest first, the running one left out."),
+    "tens": Word(
+        "Changes in each of the last 144 spans of ten minutes, likewise. What was before the server "
+        "started is counted in the log, records of stations among it."
+    ),
+    "hours": Word("Changes in each of the last 168 hours, likewise."),
+    "kept_from": _instant("When the oldest change that the log keeps was received; null: all is kept."),
+    "PlaceActivity.longitude": Word("Of a station there."),
+    "PlaceActivity.latitude": Word("Of a station there."),
     "places": Word("The busiest towns: most changes in the last hour, then the largest share occupied."),
     "place": Word("Town; empty for what the register does not place."),
     "changes_hour": _count("Changes in the last hour."),

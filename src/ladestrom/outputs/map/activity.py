@@ -1,6 +1,7 @@
-"""How much goes on: changes by second and minute, and where they were in the last hour.
+"""How much goes on: changes by second, minute, ten minutes and hour, and where they were in the last hour.
 
-Counts what it is told at the instants it is told them; what stood in the log before is not in it.
+Counts what it is told at the instants it is told them. What stood in the log before it began is put in from
+there (`fill`), but not by second and by place.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from ladestrom.model import Millis
 
 SECONDS: Final = 120
 MINUTES: Final = 60
+TENS: Final = 144
+HOURS: Final = 168
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
+TEN_MINUTES_MS: Final = 10 * MINUTE_MS
+HOUR_MS: Final = 60 * MINUTE_MS
 PLACES_MAX: Final = 50_000
 """Places that changes are counted for, at some 400 bytes: more towns than Europe's chargers are in. Changes
 elsewhere are not counted by place."""
@@ -36,6 +41,18 @@ class Counts:
         """Counts into the span of `now`; a clock that was set back counts into the running one."""
         self.turn(now)
         self._ring[self._span % len(self._ring)] += count
+
+    def bounds(self, now: Millis) -> list[Millis]:
+        """When the spans that are kept began, the oldest first, the running one last."""
+        self.turn(now)
+        size = len(self._ring)
+        return [number * self._span_ms for number in range(self._span - size + 1, self._span + 1)]
+
+    def fill(self, at: Millis, count: int) -> None:
+        """Counts into the span of an instant, where that is kept."""
+        number = at // self._span_ms
+        if self._span - len(self._ring) < number <= self._span:
+            self._ring[number % len(self._ring)] += count
 
     def turn(self, now: Millis) -> int:
         """Ends the spans before that of `now`; says how many ended, at most as many as are kept."""
@@ -61,6 +78,10 @@ class Activity:
         """Changes since it began."""
         self._seconds = Counts(SECOND_MS, SECONDS)
         self._minutes = Counts(MINUTE_MS, MINUTES)
+        self._tens = Counts(TEN_MINUTES_MS, TENS)
+        self._hours = Counts(HOUR_MS, HOURS)
+        self.past: tuple[Counts, ...] = (self._minutes, self._tens, self._hours)
+        """Those that are filled with what was before it began."""
         self._minute = 0
         self._places: dict[Town, array[int]] = {}
         """Changes in each of the last minutes, that of minute m at m modulo their number."""
@@ -70,14 +91,16 @@ class Activity:
     def begin(self, now: Millis) -> None:
         """Nothing happened before now."""
         self._seconds.turn(now)
-        self._minutes.turn(now)
+        for counts in self.past:
+            counts.turn(now)
         self._minute = now // MINUTE_MS
 
     def beat(self, changes: int, now: Millis) -> None:
         """So many changes happened now."""
         self.total += changes
         self._seconds.add(changes, now)
-        self._minutes.add(changes, now)
+        for counts in self.past:
+            counts.add(changes, now)
 
     def settle(
         self, recent: Iterable[tuple[str, int]], place_of: Callable[[str], Town | None], now: Millis
@@ -125,6 +148,14 @@ class Activity:
     def minutes(self, now: Millis) -> list[int]:
         """Changes in each of the last 60 minutes, likewise."""
         return self._minutes.complete(now)
+
+    def tens(self, now: Millis) -> list[int]:
+        """Changes in each of the last 144 spans of ten minutes, likewise."""
+        return self._tens.complete(now)
+
+    def hours(self, now: Millis) -> list[int]:
+        """Changes in each of the last 168 hours, likewise."""
+        return self._hours.complete(now)
 
     def places(self) -> dict[Town, int]:
         """Changes of the last hour by place, as far as they are settled; those without any are left out."""

@@ -92,6 +92,8 @@ class Aggregates:
         self._made: tuple[float, Overview] | None = None
         self._places: tuple[float, int, list[PlaceActivity]] | None = None
         """When they were looked at, the number of stations, and the busiest places."""
+        self._where: dict[Town, tuple[float, float]] = {}
+        """Where a station of each place is: longitude and latitude."""
         self._minute = self._started_at // MINUTE_MS
         self._unsettled: deque[tuple[Millis, array[int]]] = deque(maxlen=MINUTES)
         """Minutes and their changes by number of station, that were not counted by place yet."""
@@ -132,13 +134,28 @@ class Aggregates:
     # -- what was ------------------------------------------------------------------------------------------
 
     async def recall(self) -> None:
-        """Fills the history from the log; ends once it is in step."""
+        """Fills activity and history from the log; ends once it is in step."""
         try:
+            await self._recall_activity()
             await self._recall(self._log)
         except LadestromError as error:
             logger.warning("the history begins now: the log could not be read", error=str(error))
             self.history.begin(self._clock())
             self.history.go_on(self._view.seq)
+
+    async def _recall_activity(self) -> None:
+        """How much went on before the start: entries between two instants, records of stations among them.
+
+        Nothing is read but sequences at instants, so that a week costs what an hour does.
+        """
+        log, until = self._log, self._started_at
+        end = await log.before(until)
+        for counts in self.activity.past:
+            bounds = counts.bounds(until)
+            seqs = [await log.before(at) for at in bounds]
+            for at, first, last in zip(bounds, seqs, [*seqs[1:], end], strict=True):
+                counts.fill(at, max(0, last - first))
+            await asyncio.sleep(REST_S)
 
     async def _recall(self, log: Followed) -> None:
         view, history = self._view, self.history
@@ -211,6 +228,9 @@ class Aggregates:
             changes_total=self.activity.total,
             seconds=self.activity.seconds(now),
             minutes=self.activity.minutes(now),
+            tens=self.activity.tens(now),
+            hours=self.activity.hours(now),
+            kept_from=instant(self._log.oldest_at) if self._log.first > 1 else None,
             places=places,
         )
 
@@ -222,13 +242,17 @@ class Aggregates:
         places, turns = list(census), Turns()
         for start in range(0, len(places), ROWS_AT_ONCE):
             part = places[start : start + ROWS_AT_ONCE]
-            rows = (PlaceActivity(*place, *census[place], changes.get(place, 0)) for place in part)
+            rows = (
+                PlaceActivity(*place, *census[place], changes.get(place, 0), *self._where[place])
+                for place in part
+            )
             busiest = nsmallest(PLACES_SHOWN_MAX, [*busiest, *rows], key=_rank)
             await turns.rest()
         return sum(stations for stations, _, _ in census.values()), busiest
 
     async def _take_census(self) -> dict[Town, Census]:
         found: dict[Town, Census] = {}
+        self._where = {}
         counts, directory, turns = self.counts, self._view.directory, Turns()
         rows = zip(*counts.by_station(), strict=True)
         # Stations that come meanwhile are not in it.
@@ -237,6 +261,7 @@ class Aggregates:
             if station is not None and station.vanished_at is None and evses:
                 place = _place(station)
                 before = found.get(place, (0, 0, 0))
+                self._where[place] = station.longitude, station.latitude
                 found[place] = before[0] + 1, before[1] + evses, before[2] + groups[OCCUPIED]
             if number % ROWS_AT_ONCE == 0:
                 await turns.rest()

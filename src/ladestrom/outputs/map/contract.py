@@ -41,7 +41,7 @@ _MAP_STATIONS: Final = MapStations(
     evses=[3],
 )
 
-_PLACE: Final = PlaceActivity("NOR", "Oslo", 1, 3, 2, 9)
+_PLACE: Final = PlaceActivity("NOR", "Oslo", 1, 3, 2, 9, 10.75, 59.91)
 _OVERVIEW: Final = Overview(
     position=POSITION,
     at=OBSERVED_AT,
@@ -56,6 +56,9 @@ _OVERVIEW: Final = Overview(
     changes_total=9,
     seconds=[*[0] * 119, 1],
     minutes=[*[0] * 59, 9],
+    tens=[*[0] * 143, 9],
+    hours=[*[0] * 167, 9],
+    kept_from=None,
     places=[_PLACE],
 )
 _SEGMENTS: Final = [

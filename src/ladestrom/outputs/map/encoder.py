@@ -85,6 +85,9 @@ class PlaceActivity(msgspec.Struct, frozen=True):
     evses: int
     occupied: int
     changes_hour: int
+    longitude: float
+    """Of a station there, as is the latitude."""
+    latitude: float
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -103,6 +106,10 @@ class Overview(msgspec.Struct, frozen=True):
     changes_total: int
     seconds: list[int]
     minutes: list[int]
+    tens: list[int]
+    hours: list[int]
+    kept_from: str | None
+    """None where nothing was dropped of the log."""
     places: list[PlaceActivity]
 
 

@@ -13,7 +13,7 @@ import { plot } from "./now/plot.js";
 
 /** @typedef {"available" | "occupied" | "faulty" | "unknown"} Group */
 /** @typedef {import("../base/words.js").Word} Word */
-/** @typedef {{country: string, place: string, stations: number, evses: number, occupied: number, changes_hour: number}} Place */
+/** @typedef {{country: string, place: string, stations: number, evses: number, occupied: number, changes_hour: number, longitude: number, latitude: number}} Place */
 /**
  * @typedef {object} Overview what `/api/v2/overview` says
  * @property {string} at
@@ -28,11 +28,15 @@ import { plot } from "./now/plot.js";
  * @property {number} changes_total
  * @property {number[]} seconds
  * @property {number[]} minutes
+ * @property {number[]} tens
+ * @property {number[]} hours
+ * @property {string | null} kept_from
  * @property {Place[]} places
  */
 
 const OVERVIEW_MS = 2_000;
 const OPERATORS_MS = 10_000;
+const PLACE_ZOOM = 11;
 /** @type {readonly Group[]} */
 const GROUPS = ["available", "occupied", "faulty", "unknown"];
 const STATUSES = /** @type {const} */ ([
@@ -80,8 +84,11 @@ const listeners = /** @type {const} */ (["v1", "v2", "events", "visitors"]).map(
 }));
 const when = h("p", { class: "quiet" }, t("shell.loading"));
 const changes = plot();
+const kept = h("p", { class: "quiet" });
 const rates = h("div", { class: "segments", role: "group", "aria-label": t("now.changes.scale") });
-/** @type {"seconds" | "minutes"} */
+const SCALES = /** @type {const} */ ({ seconds: 1, minutes: 60, tens: 600, hours: 3_600 });
+/** @typedef {keyof typeof SCALES} Scale */
+/** @type {Scale} */
 let scale = "seconds";
 /** @type {Overview | null} */
 let newest = null;
@@ -91,7 +98,15 @@ const columns = [
   {
     label: t("now.places.place"),
     head: true,
-    cell: (row) => [row.place || t("now.places.nowhere"), " ", h("span", { class: "quiet" }, row.country)],
+    cell: (row) => [
+      h(
+        "a",
+        { href: `/?lat=${row.latitude.toFixed(4)}&lon=${row.longitude.toFixed(4)}&z=${PLACE_ZOOM}` },
+        row.place || t("now.places.nowhere"),
+      ),
+      " ",
+      h("span", { class: "quiet" }, row.country),
+    ],
   },
   { label: t("now.places.evses"), number: true, cell: (row) => number(row.evses) },
   {
@@ -107,7 +122,7 @@ const trouble = h("div", { "aria-live": "polite" });
 
 put(
   rates,
-  /** @type {const} */ (["seconds", "minutes"]).map((name) =>
+  /** @type {Scale[]} */ (Object.keys(SCALES)).map((name) =>
     h(
       "button",
       {
@@ -143,6 +158,7 @@ const board = h(
     { class: "card", "aria-labelledby": "changes" },
     h("div", { class: "head" }, h("h2", { id: "changes" }, t("now.changes")), rates),
     changes.element,
+    kept,
   ),
   h(
     "div",
@@ -183,8 +199,12 @@ function draw() {
   );
   errors.show(now.errors, share(now.errors));
   for (const { kind, figure } of listeners) figure.show(kind === "visitors" ? now.visitors : now.consumers[kind], null);
-  const stepS = scale === "seconds" ? 1 : 60;
-  changes.show({ values: now[scale], stepS, endsAt: Math.floor(Date.parse(now.at) / 1000 / stepS) * stepS });
+  const stepS = SCALES[scale];
+  const endsAt = Math.floor(Date.parse(now.at) / 1000 / stepS) * stepS;
+  changes.show({ scale, values: now[scale], stepS, endsAt });
+  const begins = (endsAt - stepS * now[scale].length) * 1000;
+  const isShort = now.kept_from !== null && Date.parse(now.kept_from) > begins;
+  put(kept, isShort && stepS > 1 ? t("now.kept", { at: moment(now.kept_from) }) : "");
   places.show(now.places);
   put(
     when,
