@@ -668,6 +668,38 @@ FAULTS: Final = (
         "state",
         kind=Kind.RENEWED,
     ),
+    Fault(
+        "an EVSE on its way to another station is withdrawn",
+        Reconciliation,
+        "_record",
+        "if key in here or key in moving or is_elsewhere:",
+        "if is_elsewhere:",
+        kind=Kind.RENEWED,
+    ),
+    Fault(
+        "an EVSE that left its station is not withdrawn",
+        Reconciliation,
+        "_record",
+        "if change is not None:",
+        "if False:",
+        kind=Kind.MOVING,
+    ),
+    Fault(
+        "a station that left its register is listed",
+        View,
+        "station",
+        "station.vanished_at is not None",
+        "False",
+        kind=Kind.COMING,
+    ),
+    Fault(
+        "a log drops what its reader was not given yet",
+        MemoryLog,
+        "trim",
+        "min(over, len(self._entries) - 1, self._recent.needed_after - self._dropped)",
+        "min(over, len(self._entries) - 1)",
+        kind=Kind.FORGETFUL,
+    ),
     # -- records for those who include stations --------------------------------------------------------------
     Fault(
         "a record that changed is not told",

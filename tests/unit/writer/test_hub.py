@@ -1036,7 +1036,7 @@ class TestTurns:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tasks, "TURN_S", 0)
-        monkeypatch.setattr(ladestrom.writer.hub, "CHUNK_EVSES", 1)
+        monkeypatch.setattr(ladestrom.writer.hub, "IDS_PER_LOOK", 1)
         async with working() as at:
             await at.submit(make_report(FIRST))
             made: list[str] = []
