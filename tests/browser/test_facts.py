@@ -20,6 +20,7 @@ from ladestrom.record import (
     Contact,
     Details,
     Hours,
+    Id,
     Opening,
     Payment,
     Span,
@@ -46,6 +47,8 @@ FULL: Final = Details(
     accessibility=Accessibility.ACCESSIBLE,
     contact=Contact(phone="+47 00 00 00 00", email="help@abc.example", web="https://abc.example/help"),
     directions=HOSTILE,
+    postal_code="0150",
+    ids=(Id("bnetza", "4711"),),
 )
 
 
@@ -54,6 +57,11 @@ def facts(panel: Locator) -> dict[str, str]:
     terms = panel.locator(".body > .facts > dt").all_inner_texts()
     values = panel.locator(".body > .facts > dd").all_inner_texts()
     return {term: value.replace(DASH, "-") for term, value in zip(terms, values, strict=True)}
+
+
+def badges(panel: Locator) -> list[str]:
+    """What stands on top: what decides whether one goes there."""
+    return [each.inner_text() for each in panel.locator(".badges > *").all() if each.is_visible()]
 
 
 def panel_of(page: Page) -> Locator:
@@ -65,7 +73,8 @@ def panel_of(page: Page) -> Locator:
 def served(directory: Path, details: Details, **evse: Any) -> Serving:
     first = STATIONS[0].station
     evses = (replace(first.evses[0], **evse), *first.evses[1:])
-    changed = replace(first, details=details, evses=evses)
+    place = {"address": "Torget 1", "city": "Oslo"} if details.postal_code else {}
+    changed = replace(first, details=details, evses=evses, **place)
     return Serving(directory, ANYONE, stations=[StationDraft(changed), *STATIONS[1:]])
 
 
@@ -75,21 +84,30 @@ def test_what_is_known_has_a_row_and_texts_of_others_are_texts(tmp_path: Path, v
         page = visit(server.url, "/?station=NOR_01333", reduced_motion="reduce")
         panel = panel_of(page)
         assert facts(panel) == {
-            "Operator": "Alfa Lading",
-            "Opening hours": "Open now\nMon-Fri 07:00-22:00\nSat 10:00-02:00\nSun closed\n7-22, Sat until late",
-            "Access": "Visitors: Take a ticket at the barrier",
+            "Address": "Torget 1, 0150 Oslo",
+            "Opening hours": "Mon-Fri 07:00-22:00\nSat 10:00-02:00\nSun closed\n7-22, Sat until late",
+            "Access": "Visitors only: Take a ticket at the barrier",
             "Payment": "Card, Contactless, 4.90 NOK/kWh",
             "Vehicles": "Cars, Motorcycles, up to 2.1 m high",
-            "Reduced mobility": "Accessible",
+            "Accessibility": "Wheelchair accessible",
             "Operator's contact": "+47 00 00 00 00\nhttps://abc.example/help",
-            "Directions": HOSTILE,
-            "Station": "NOR_01333",
+            "How to find it": HOSTILE,
+            "Operator": "Alfa Lading",
         }
+        assert badges(panel) == ["Open now", "Visitors only", "Card", "Contactless"]
         expect(panel.get_by_role("link", name="+47 00 00 00 00")).to_have_attribute("href", "tel:+4700000000")
-        expect(panel.get_by_role("heading", name="NO*ALF*E1333*1 7")).to_be_visible()
+        expect(panel.locator(".evse").first.locator("strong")).to_have_text("7")
+        expect(panel.locator(".evse").nth(1).locator("strong")).to_have_text("No. 2")
+        panel.get_by_text("Details", exact=True).click()
+        told = panel.locator(".more dd").all_inner_texts()
+        assert told == ["NOR_01333", "bnetza 4711", "NO*ALF*E1333*1 (7)\nNO*ALF*E1333*2"]
+        panel.get_by_text("Directions", exact=True).click()
+        ways = [each.get_attribute("href") for each in panel.locator(".ways a").all()]
+        assert ways[0] == "geo:59.91,10.75?q=59.91,10.75(Station%20NOR_01333)"
+        assert ways[1] == "https://www.openstreetmap.org/directions?to=59.91%2C10.75"
         differs = panel.locator(".evse").first.locator(".facts")
         assert differs.inner_text().split("\n") == [
-            "Access", "Employees", "Payment", "Free of charge", "Vehicles", "Trucks"
+            "Access", "Employees only", "Payment", "Free of charge", "Vehicles", "Trucks"
         ]  # fmt: skip
         expect(panel.locator(".evse").nth(1).locator(".facts")).to_have_count(0)
         assert page.locator(".station img").count() == 0
@@ -100,28 +118,31 @@ def test_what_is_known_has_a_row_and_texts_of_others_are_texts(tmp_path: Path, v
 def test_what_is_not_known_has_no_row(tmp_path: Path, visit: Visit) -> None:
     with served(tmp_path, Details(access=Access.PUBLIC, vehicles=(Vehicle.CAR,))) as server:
         panel = panel_of(visit(server.url, "/?station=NOR_01333", reduced_motion="reduce"))
-        assert facts(panel) == {"Operator": "Alfa Lading", "Access": "Public", "Station": "NOR_01333"}
+        assert facts(panel) == {"Access": "Open to everyone", "Operator": "Alfa Lading"}
+        assert badges(panel) == ["Open to everyone"]
 
 
 @pytest.mark.parametrize(
-    ("opening", "said"),
+    ("opening", "is_open", "said"),
     [
-        (Opening(always=True), "Open now\n24 hours a day"),
+        (Opening(always=True), ["Open now"], "24 hours a day"),
         (
             Opening(always=True, closings=(Span("2020-01-01T00:00:00Z", "2090-01-01T00:00:00Z"),)),
-            "Closed now\n24 hours a day",
+            ["Closed now"],
+            "24 hours a day",
         ),
-        (Opening(text="Ring the bell"), "Ring the bell"),
-        (Opening(always=False), "Not 24 hours a day"),
-        (Opening(always=False, text="Ring the bell"), "Ring the bell"),
+        (Opening(text="Ring the bell"), [], "Ring the bell"),
+        (Opening(always=False), [], "Not 24 hours a day"),
+        (Opening(always=False, text="Ring the bell"), [], "Ring the bell"),
     ],
 )
 def test_whether_it_is_open_is_said_where_that_is_known(
-    tmp_path: Path, visit: Visit, opening: Opening, said: str
+    tmp_path: Path, visit: Visit, opening: Opening, is_open: list[str], said: str
 ) -> None:
     with served(tmp_path, Details(opening=opening)) as server:
         panel = panel_of(visit(server.url, "/?station=NOR_01333", reduced_motion="reduce"))
         assert facts(panel)["Opening hours"] == said
+        assert badges(panel) == is_open
 
 
 def test_an_address_that_is_none_of_the_web_is_no_link(tmp_path: Path, visit: Visit) -> None:

@@ -30,6 +30,7 @@ READ: Final = (
     f"/api/v2/evses/{quote(E1)}",
     "/api/v2/map",
     "/api/v2/map/stations",
+    "/api/v2/map/texts",
     "/api/v2/overview",
     "/api/v2/operators",
     "/api/v2/page",

@@ -16,7 +16,7 @@ from tests.e2e.serving import KEYS, Serving, furnish, now, tick
 from tests.e2e.wire import TEXT, Ended, Wire, refusal
 from tests.patience import DEADLINE_S, scaled, until
 
-from ladestrom.edges.page import VIEWS
+from ladestrom.edges.page import TILES_PATH, VIEWS
 from ladestrom.problem import PAGES_PATH
 
 E1 = "NO*ALF*E1333*1"
@@ -57,6 +57,7 @@ WAYS: Final[dict[str, tuple[str, str]]] = {
     "/api/v2/page": ("GET", OPEN),
     "/api/v2/map": ("GET", "stream"),
     "/api/v2/map/stations": ("GET", "stream"),
+    "/api/v2/map/texts": ("GET", "stream"),
     "/api/v2/overview": ("GET", "stream"),
     "/api/v2/stations.geojson": ("GET", "stream"),
     "/api/v2/stations.csv": ("GET", "stream"),
@@ -166,6 +167,7 @@ PUBLIC: Final = frozenset(
         "/api/v2/setup",
         "/page/{digest}/{name}",
         "/favicon.ico",
+        TILES_PATH,
         "/docs/index.json",
         "/docs/{name}",
         "/llms.txt",

@@ -22,6 +22,7 @@ READ = (
     "/api/v2/operators",
     "/api/v2/map",
     "/api/v2/map/stations",
+    "/api/v2/map/texts",
     "/api/v2/overview",
     "/api/v2/page",
 )

@@ -1132,6 +1132,15 @@ class Page(msgspec.Struct, frozen=True):
             },
         ),
     ] = ""
+    tiles_file: Annotated[
+        str,
+        _text(
+            "PMTiles archive with the base map, which the server itself serves to the web interface. "
+            "Replaces `page.tiles`.",
+            "A country's roads and names are some 100 MB to 2 GB, which no package can bring.",
+            form="a path that ends in .pmtiles",
+        ),
+    ] = ""
     tiles_attribution: Annotated[
         str,
         _text("Who is named on the map as the source of the base map.", "Most providers require it."),

@@ -9,11 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import structlog
 from litestar.types import ControllerRouterHandler
 
 from ladestrom import __version__
 from ladestrom.edges import error_pages, operations, page, setup
 from ladestrom.edges.contract import edge as contracts
+from ladestrom.edges.page.archives import Archive, Damaged
 from ladestrom.edges.page.guides import Guides
 from ladestrom.housekeeping import Chore
 from ladestrom.ports.log import Followed
@@ -22,6 +24,8 @@ from ladestrom.roles import limits
 from ladestrom.roles.context import Context, clock
 from ladestrom.roles.reader import Reader
 from ladestrom.watch import DISK_S, LOOK_S, Watch
+
+logger = structlog.get_logger(__name__)
 
 TOUCH_S: Final = 30.0
 LOOKED_AT_MAX: Final = 100
@@ -37,7 +41,11 @@ class Front:
         self.reader = reader
         self.watch = Watch(log, store, context.data, lambda: reader.broadcast.fault)
         self.page = page.Page(
-            context.settings.page.tiles, self._about, self._station, guides=Guides(notes=error_pages.texts)
+            context.settings.page.tiles,
+            self._about,
+            self._station,
+            guides=Guides(notes=error_pages.texts),
+            tiles_file=_archive(context.settings.page.tiles_file),
         )
         self.metrics = operations.Metrics()
         for collector in (
@@ -74,7 +82,7 @@ class Front:
             demo=self._context.demo,
             visitors=own.visitors,
             keys=settings.keys.policy,
-            tiles=own.tiles,
+            tiles=page.TILES_PATH if own.tiles_file else own.tiles,
             tiles_attribution=own.tiles_attribution,
             licence=registry.licence,
             attribution=registry.attribution,
@@ -120,3 +128,14 @@ class Front:
     async def touch(self) -> None:
         """Keeps when keys were last used."""
         await self._store.touch_keys(self._context.door.take_used())
+
+
+def _archive(path: str) -> Archive | None:
+    """The base map that the settings name; a defect of it is said, and stops nothing."""
+    if not path:
+        return None
+    try:
+        return Archive(Path(path))
+    except Damaged as damage:
+        logger.warning("page.tiles_file cannot be used; the built-in base map is shown", reason=str(damage))
+        return None

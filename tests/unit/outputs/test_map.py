@@ -5,8 +5,17 @@ from typing import Any
 import msgspec
 from tests.building import make_station
 
-from ladestrom.model import Connector, Outlet, Station
-from ladestrom.outputs.map.encoder import OTHERS, ROWS_AT_ONCE, STANDARDS_MAX, Columns, MapStations
+from ladestrom.model import Connector, Evse, Outlet, Station
+from ladestrom.outputs.map.encoder import (
+    OTHERS,
+    ROWS_AT_ONCE,
+    STANDARDS_MAX,
+    Columns,
+    EvseClass,
+    MapOpening,
+    MapStations,
+)
+from ladestrom.record import Access, Details, Hours, Opening, Payment, Terms, Vehicle
 
 
 def columns(*stations: Station) -> MapStations:
@@ -51,7 +60,43 @@ def test_a_row_is_what_the_register_says() -> None:
         power_kw=[0, 22.5],
         standard=[0, 3],
         evses=[1, 1],
+        opening=[-1, -1],
+        openings=[],
+        classes=[EvseClass(0, []), EvseClass(22.5, [(0, 22.5), (1, 22.5)])],
+        evse_class=[0, 1],
+        named=[],
     )
+
+
+def test_evses_of_one_class_share_it_and_those_of_another_than_their_first_are_named() -> None:
+    hours = Opening(hours=(Hours(1, "07:00", "22:00"),), text="and on request")
+    details = Details(
+        opening=hours, time_zone="Europe/Oslo", access=Access.PUBLIC, payment=Payment(card=True, free=False)
+    )
+    own = Terms(access=Access.EMPLOYEES, vehicles=(Vehicle.TRUCK,))
+    evses = (
+        Evse("NOABCE1", "NOR_00001", "NO*ABC*E1", max_kw=150.0),
+        Evse("NOABCE2", "NOR_00001", "NO*ABC*E2"),
+        Evse("NOABCE3", "NOR_00001", "NO*ABC*E3", terms=own),
+        Evse("NOABCE4", "NOR_00001", "NO*ABC*E4"),
+    )
+    ccs, slow = Connector("IEC_62196_T2_COMBO", 150.0), Connector("CHADEMO", 50.0)
+    bare = Connector("IEC_62196_T2_COMBO")
+    outlets = (Outlet(0, bare), Outlet(1, ccs), Outlet(1, slow), Outlet(2, ccs), Outlet(3, ccs))
+    one = make_station("NOR_00001", evses=evses, outlets=outlets, details=details)
+    other = make_station("NOR_00002", outlets=(), details=Details(opening=hours, time_zone="Europe/Oslo"))
+    found = columns(one, other)
+    public, card = Access.PUBLIC, ("card",)
+    assert found.classes == [
+        EvseClass(150, [(1, 150)], public, card),
+        EvseClass(150, [(0, 50), (1, 150)], public, card),
+        EvseClass(150, [(1, 150)], Access.EMPLOYEES, (), (Vehicle.TRUCK,)),
+        EvseClass(0, []),
+    ]
+    assert found.evse_class == [0, 1, 2, 0, 3]
+    assert found.named == ["NO*ABC*E2", "NO*ABC*E3"]
+    assert found.opening == [0, 0]
+    assert found.openings == [MapOpening("Europe/Oslo", hours=hours.hours, more=True)]
 
 
 def test_the_commonest_standards_have_bits_of_their_own_and_the_rarest_share_the_last() -> None:

@@ -304,6 +304,27 @@ WORDS: Final[Mapping[str, Word]] = {
     "MapStations.power_kw": Word("Highest power of a connector in kW; 0 where the register does not tell."),
     "MapStations.standard": Word("Sums of 2 to the power of places in `standards`."),
     "MapStations.evses": Word("EVSEs that the register has."),
+    "MapStations.opening": Word("Places in `openings`; -1 where the register does not say."),
+    "MapStations.openings": Word("When stations are open; each that there is stands once."),
+    "MapStations.classes": Word("What EVSEs have in common; each that there is stands once."),
+    "MapStations.evse_class": Word(
+        "Places in `classes`, of the EVSEs of the first station, the second and so on."
+    ),
+    "MapStations.named": Word(
+        "Names of EVSEs whose class is not that of their station's first one, in the order of `evse_class`."
+    ),
+    "EvseClass.kw": Word("Power in kW; 0 where the register does not say."),
+    "EvseClass.plugs": Word("Pairs: a place in `standards`, and the power of that plug in kW."),
+    "EvseClass.payment": Word("Ways to pay that the register affirms, as in `payment` of a station."),
+    "MapOpening.more": Word("Whether the register says more than is in these members."),
+    "MapState.evse_groups": Word(
+        "A digit for each EVSE: 0 available, 1 occupied, 2 faulty, 3 unknown, 4 not counted.",
+        {"pattern": "^[0-4]*$"},
+    ),
+    "MapTexts.address": Word("Streets and house numbers; null where the register does not say."),
+    "MapTexts.postal_code": Word("Postal codes; null where the register does not say."),
+    "MapTexts.municipality": Word("Municipalities, name and code; null where the register does not say."),
+    "MapTexts.ids": Word("Ids under which publishers know the station, with spaces between them."),
     "at": _instant("When it was so, by the server's clock."),
     "MapState.available": Word("EVSEs that are free, by station."),
     "MapState.occupied": Word("EVSEs that are charging, blocked or reserved, by station."),
@@ -338,7 +359,7 @@ WORDS: Final[Mapping[str, Word]] = {
     "PlaceActivity.longitude": Word("Of a station there."),
     "PlaceActivity.latitude": Word("Of a station there."),
     "places": Word("The busiest towns: most changes in the last hour, then the largest share occupied."),
-    "place": Word("Town; empty for what the register does not place."),
+    "place": Word("Town: the register's, or else the nearest one; empty where none is within 8 km."),
     "changes_hour": _count("Changes in the last hour."),
     "from": _instant("From when on."),
     "until": _instant("The server's clock."),

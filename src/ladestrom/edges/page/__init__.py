@@ -24,6 +24,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, not_modified, packed
+from ladestrom.edges.page import archives
+from ladestrom.edges.page.archives import Archive
 from ladestrom.edges.page.guides import GUIDES_PATH, Guides
 from ladestrom.edges.page.wording import Wording
 from ladestrom.edges.query import known
@@ -60,6 +62,8 @@ PROGRAMS: Final = ("/api/", "/page/")
 PLACE: Final = re.compile(r"\{(assets|view|lang|title|about|site|body)\}")
 """What is filled in `shell.html`."""
 ASSETS_PATH: Final = "/page"
+TILES_PATH: Final = "/tiles.pmtiles"
+"""Where the archive of the setting `page.tiles_file` is."""
 FILES: Final = Path(__file__).parent / "static"
 TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css",
@@ -68,6 +72,7 @@ TYPES: Final[Mapping[str, str]] = {
     ".json": "application/json",
     ".mjs": "text/javascript",
     ".pbf": "application/x-protobuf",
+    ".pmtiles": archives.MEDIA_TYPE,
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
     ".woff2": "font/woff2",
@@ -109,6 +114,7 @@ class Assets:
         self._folder = folder
         self._known: dict[str, Path] = {}
         self._read: dict[str, Asset] = {}
+        self._archives: dict[str, Archive] = {}
         self._digest = ""
 
     def digest(self) -> str:
@@ -141,6 +147,19 @@ class Assets:
                 raise NotFound(f"the page has no file {quoted(name, 100)}")
             self._read[name] = _asset(TYPES[path.suffix], path.read_bytes())
         return self._read[name]
+
+    def archive(self, name: str) -> Archive:
+        """One file that is read in parts.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self.digest()
+        if name not in self._archives:
+            if name not in self._known:
+                raise NotFound(f"the page has no file {quoted(name, 100)}")
+            self._archives[name] = Archive(self._known[name])
+        return self._archives[name]
 
     def document(self, view: str, filling: Filling) -> Asset:
         """The document of one view."""
@@ -225,6 +244,7 @@ class Page:
         station: StationTitle = no_station,
         files: Assets | None = None,
         guides: Guides | None = None,
+        tiles_file: Archive | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -234,11 +254,13 @@ class Page:
             station: what a link to a station is called.
             files: its own where they are not given.
             guides: likewise.
+            tiles_file: what the setting `page.tiles_file` names, where that can be served.
         """
         self.guides = guides or Guides()
         self._source = source
         self._station = station
         self._files = files or Assets()
+        self._tiles_file = tiles_file
         self._words = Wording(FILES / "words")
         self._headers: Mapping[str, str] = {
             "content-security-policy": content_security_policy(tiles),
@@ -382,14 +404,23 @@ class Page:
         @get(f"{ASSETS_PATH}/{{digest:str}}/{{name:path}}", opt={COMPRESSED: True}, include_in_schema=False)
         async def asset(request: AnyRequest, digest: FromPath[str], name: FromPath[str]) -> Response[Any]:
             """A file that a document loads."""
-            found = await asyncio.to_thread(files.asset, str(name).lstrip("/"))
+            path = str(name).lstrip("/")
             is_current = digest == files.digest()
             headers = {
                 "cache-control": FOREVER if is_current else "no-cache",
                 "content-security-policy": self._headers["content-security-policy"],
                 "x-content-type-options": "nosniff",
             }
-            return _answer(request, found, headers, None)
+            if path.endswith(".pmtiles"):
+                return await archives.answer(request, await asyncio.to_thread(files.archive, path), headers)
+            return _answer(request, await asyncio.to_thread(files.asset, path), headers, None)
+
+        @get(TILES_PATH, opt={COMPRESSED: True}, include_in_schema=False)
+        async def tiles(request: AnyRequest) -> Response[Any]:
+            """The base map of whoever runs the server."""
+            if self._tiles_file is None:
+                raise NotFound("this server has no archive of map tiles, or it cannot be read")
+            return await archives.answer(request, self._tiles_file, {"cache-control": "no-cache"})
 
         @get("/favicon.ico", opt={COMPRESSED: True}, include_in_schema=False)
         async def icon(request: AnyRequest) -> Response[Any]:
@@ -416,7 +447,7 @@ class Page:
                 msgspec.json.encode(told), media_type="application/manifest+json", headers=headers
             )
 
-        return [asset, icon, manifest]
+        return [asset, tiles, icon, manifest]
 
 
 def _answer(request: AnyRequest, asset: Asset, headers: Mapping[str, str], tag: str | None) -> Response[Any]:

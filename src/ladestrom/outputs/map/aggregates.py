@@ -15,13 +15,14 @@ from time import monotonic, perf_counter
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from ladestrom.core.access import VISITOR
 from ladestrom.core.view import View
 from ladestrom.edges.connection import StreamEdge
 from ladestrom.errors import LadestromError
 from ladestrom.formats.wire import instant
-from ladestrom.model import Change, Entry, Evse, Millis, Station, StatusChanged
+from ladestrom.model import NEVER, Change, Entry, Evse, Millis, Station, StatusChanged
 from ladestrom.outputs.map.activity import MINUTE_MS, MINUTES, Activity, Town
 from ladestrom.outputs.map.chart import Chart
 from ladestrom.outputs.map.encoder import (
@@ -33,7 +34,8 @@ from ladestrom.outputs.map.encoder import (
     StationHistory,
     station_history,
 )
-from ladestrom.outputs.map.history import History
+from ladestrom.outputs.map.gazetteer import nearest
+from ladestrom.outputs.map.history import History, Segment
 from ladestrom.outputs.map.station_counts import GROUPS, OCCUPIED, StationCounts
 from ladestrom.ports.log import Followed
 from ladestrom.tasks import Turns
@@ -188,7 +190,7 @@ class Aggregates:
         complete = until if since is None else min(max(since, start), until)
         most = min(EVSE_CHANGES_MAX, STATION_CHANGES_MAX // max(len(station.evses), 1) + 1)
         found = {
-            evse: self.history.segments(evse.key, self._change_of(evse), complete, until, most)
+            evse: _since_told(self.history.segments(evse.key, self._change_of(evse), complete, until, most))
             for evse in station.evses
         }
         complete = max([complete, *(segments[0].at for segments in found.values())])
@@ -268,8 +270,15 @@ class Aggregates:
         return found
 
 
+def _since_told(segments: list[Segment]) -> list[Segment]:
+    """The first one begins when its change says that it did: what is before it is not known better."""
+    first, *others = segments
+    return [replace(first, at=first.stamp), *others] if NEVER < first.stamp < first.at else segments
+
+
 def _place(station: Station) -> Town:
-    return station.country, station.city or ""
+    city = station.city or station.details.municipality
+    return station.country, city or nearest(round(station.latitude, 2), round(station.longitude, 2))
 
 
 def _rank(place: PlaceActivity) -> tuple[float, float, str, str]:

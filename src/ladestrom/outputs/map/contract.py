@@ -13,17 +13,23 @@ from ladestrom.model import Status
 from ladestrom.outputs.map.aggregates import HOURS_MAX
 from ladestrom.outputs.map.encoder import (
     Consumers,
+    EvseClass,
     EvseHistory,
     Groups,
     HistorySegment,
+    MapOpening,
     MapState,
     MapStations,
+    MapTexts,
     Overview,
     PlaceActivity,
     StationHistory,
 )
+from ladestrom.record import Access, Hours, Vehicle
 
 REVISION: Final = 120_519_233_018_752
+_CLASS: Final = EvseClass(150, [(0, 150)], Access.PUBLIC, ("card", "ad_hoc"), (Vehicle.CAR,))
+_OPENING: Final = MapOpening("Europe/Oslo", hours=(Hours(1, "07:00", "22:00"),), more=True)
 _MAP_STATIONS: Final = MapStations(
     revision=REVISION,
     operators=[OPERATOR],
@@ -39,6 +45,11 @@ _MAP_STATIONS: Final = MapStations(
     power_kw=[150],
     standard=[3],
     evses=[3],
+    opening=[0],
+    openings=[_OPENING],
+    classes=[_CLASS, EvseClass(50, [(1, 50)])],
+    evse_class=[0, 0, 1],
+    named=[EVSE],
 )
 
 _PLACE: Final = PlaceActivity("NOR", "Oslo", 1, 3, 2, 9, 10.75, 59.91)
@@ -82,11 +93,25 @@ OPERATIONS: Final = (
         tag=LOOKING,
         summary="All stations of the board, in columns: what does not change with statuses",
         description=(
-            "Row i of each column is the same station. Packed once for each state of the registry; while "
+            "Row i of each column is the same station. `classes` has what EVSEs have in common, `evse_class` "
+            "the class of each EVSE, station by station, and `named` the names of EVSEs whose class is not "
+            "that of their station's first one. Packed once for each state of the registry; while "
             "that changes all the time, it may be some seconds old."
         ),
         open_to_visitors=True,
         answer=reference("MapStations"),
+        entity_tag="ColumnsTag",
+        cached=True,
+        refusals=("invalid_filter",),
+    ),
+    Operation(
+        path="/api/v2/map/texts",
+        id="listMapTexts",
+        tag=LOOKING,
+        summary="What stations are searched by: addresses, postal codes, municipalities, ids",
+        description="Rows are those of `/api/v2/map/stations` with the same `revision`.",
+        open_to_visitors=True,
+        answer=reference("MapTexts"),
         entity_tag="ColumnsTag",
         cached=True,
         refusals=("invalid_filter",),
@@ -99,8 +124,9 @@ OPERATIONS: Final = (
         description=(
             "Rows are those of `/api/v2/map/stations` with the same `revision`. An EVSE with an error, "
             "INOPERATIVE or OUTOFORDER is faulty; CHARGING, BLOCKED and RESERVED are occupied; PLANNED and "
-            "REMOVED are not counted. A stream with `mode=every` and `since` of this position tells each "
-            "change that follows."
+            "REMOVED are not counted. `evse_groups` has a digit for each EVSE, in the order of "
+            "`evse_class`: 0 to 3 for these groups, 4 where it is not counted. A stream with `mode=every` "
+            "and `since` of this position tells each change that follows."
         ),
         open_to_visitors=True,
         answer=reference("MapState"),
@@ -142,6 +168,8 @@ PARAMETERS: Final[Mapping[str, Parameter]] = {
 }
 SAMPLES: Final = (
     _MAP_STATIONS,
+    _CLASS,
+    _OPENING,
     _OVERVIEW,
     _OVERVIEW.groups,
     _OVERVIEW.consumers,
@@ -149,7 +177,8 @@ SAMPLES: Final = (
     _HISTORY,
     _HISTORY.evses[0],
     _SEGMENTS[0],
-    MapState(POSITION, REVISION, OBSERVED_AT, [1], [2], [0], [0]),
+    MapTexts(REVISION, ["Torget 1"], ["0150"], ["Oslo 0301"], [STATION]),
+    MapState(POSITION, REVISION, OBSERVED_AT, [1], [2], [0], [0], "011"),
 )
 
 CONTRACT: Final = Part(
@@ -160,6 +189,6 @@ CONTRACT: Final = Part(
     },
     operations=OPERATIONS,
     parameters=PARAMETERS,
-    sent=(MapStations, MapState, Overview, StationHistory),
+    sent=(MapStations, MapTexts, MapState, Overview, StationHistory),
     samples=SAMPLES,
 )

@@ -17,6 +17,7 @@ from ladestrom.edges.output import Opened, Reading
 from ladestrom.edges.query import known, whole_number
 from ladestrom.errors import NotFound
 from ladestrom.outputs.map.aggregates import HOURS_MAX, Aggregates
+from ladestrom.outputs.map.chart import Packed
 from ladestrom.quoting import quoted
 
 
@@ -41,13 +42,14 @@ def handlers(view: View, door: Doorkeeper, kept: Aggregates) -> list[HTTPRouteHa
         """Stations in columns."""
         door.look(request.headers)
         known(request.query_params.multi_items(), ())
-        made = await kept.chart.stations()
-        if matches(request, made.tag):
-            answer: Response[Any] = not_modified(made.tag)
-            answer.headers["vary"] = "accept-encoding"
-            return answer
-        headers = {"etag": made.tag, "cache-control": "no-cache"}
-        return packed(request, made.body, made.gzip, JSON, headers)
+        return _tagged(request, await kept.chart.stations())
+
+    @get("/api/v2/map/texts", opt={COMPRESSED: True})
+    async def map_texts(request: AnyRequest) -> Response[Any]:
+        """What stations are searched by."""
+        door.look(request.headers)
+        known(request.query_params.multi_items(), ())
+        return _tagged(request, await kept.chart.texts())
 
     @get("/api/v2/map", opt={COMPRESSED: True})
     async def map_state(request: AnyRequest) -> Response[Any]:
@@ -75,4 +77,12 @@ def handlers(view: View, door: Doorkeeper, kept: Aggregates) -> list[HTTPRouteHa
             raise NotFound(f"no station has the uuid {quoted(uuid, 40)}")
         return json_answer(msgspec.json.encode(kept.history_of(station, hours)))
 
-    return [map_stations, map_state, overview, history]
+    return [map_stations, map_texts, map_state, overview, history]
+
+
+def _tagged(request: AnyRequest, made: Packed) -> Response[Any]:
+    if matches(request, made.tag):
+        answer: Response[Any] = not_modified(made.tag)
+        answer.headers["vary"] = "accept-encoding"
+        return answer
+    return packed(request, made.body, made.gzip, JSON, {"etag": made.tag, "cache-control": "no-cache"})

@@ -6,6 +6,7 @@ packed; what changes with statuses is four more. Row i of each is the same stati
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -14,8 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from ladestrom.formats.wire import instant
-from ladestrom.model import Evse, Millis, Station, Status
+from ladestrom.model import Connector, Evse, Millis, Station, Status
 from ladestrom.outputs.map.history import Segment
+from ladestrom.record import Access, Hours, Payment, Span, Terms, Vehicle
 
 STANDARDS_MAX: Final = 30
 """Bits of a mask that every language reads as one positive number."""
@@ -25,6 +27,31 @@ ROWS_AT_ONCE: Final = 250
 """Stations taken before other work of the loop may get its turn: some 1 ms."""
 REVISION_BYTES: Final = 6
 """As much of a hash as a number of JavaScript holds."""
+
+
+class EvseClass(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What EVSEs have in common that filters tell apart."""
+
+    kw: float
+    """0 where it is not known."""
+    plugs: list[tuple[int, float]]
+    """Place in `standards`, and the power of that plug."""
+    access: Access | None = None
+    payment: tuple[str, ...] = ()
+    """Ways to pay that the register affirms (`record.Payment`)."""
+    vehicles: tuple[Vehicle, ...] = ()
+
+
+class MapOpening(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """`record.Opening` with the time zone that it is in, and without its text."""
+
+    time_zone: str | None = None
+    always: bool | None = None
+    hours: tuple[Hours, ...] = ()
+    openings: tuple[Span, ...] = ()
+    closings: tuple[Span, ...] = ()
+    more: bool = False
+    """Whether the register says more than these members do."""
 
 
 class MapStations(msgspec.Struct, frozen=True):
@@ -44,6 +71,23 @@ class MapStations(msgspec.Struct, frozen=True):
     power_kw: list[float]
     standard: list[int]
     evses: list[int]
+    opening: list[int]
+    openings: list[MapOpening]
+    classes: list[EvseClass]
+    evse_class: list[int]
+    """Of each EVSE, station by station, as many of each as `evses` says."""
+    named: list[str]
+    """Names of EVSEs whose class is not that of their station's first one, in the same order."""
+
+
+class MapTexts(msgspec.Struct, frozen=True):
+    """What people search stations by, beside what is on the map."""
+
+    revision: int
+    address: list[str | None]
+    postal_code: list[str | None]
+    municipality: list[str | None]
+    ids: list[str]
 
 
 class MapState(msgspec.Struct, frozen=True):
@@ -56,6 +100,8 @@ class MapState(msgspec.Struct, frozen=True):
     occupied: Sequence[int]
     faulty: Sequence[int]
     unknown: Sequence[int]
+    evse_groups: str
+    """A digit for each EVSE, in the order of `evse_class`: its group, or 4 where it is not counted."""
 
 
 class Groups(msgspec.Struct, frozen=True):
@@ -174,12 +220,16 @@ class Columns:
         self._texts: dict[str, list[str]] = {"uuid": [], "name": []}
         self._city: list[str | None] = []
         self._numbers: dict[str, list[int]] = {
-            name: [] for name in ("lon", "lat", "operator", "country", "standard", "evses")
+            name: [] for name in ("lon", "lat", "operator", "country", "standard", "evses", "opening")
         }
         self._power_kw: list[float] = []
         self._operators: dict[str, int] = {}
         self._countries: dict[str, int] = {}
         self._plugs: dict[frozenset[str], int] = {}
+        self._openings: dict[MapOpening, int] = {}
+        self._classes: dict[_Class, int] = {}
+        self._evse_class = array("I")
+        self._named: list[str] = []
 
     def fill(self, stations: Sequence[Station]) -> Iterator[None]:
         """Adds the stations in order; each turn adds some, and the caller rests between them."""
@@ -201,11 +251,41 @@ class Columns:
             self._operators.setdefault(operator, len(self._operators)) if operator else -1
         )
         connectors = [outlet.connector for outlet in station.outlets]
-        power_kw = max((one.max_kw for one in connectors if one.max_kw), default=0)
-        self._power_kw.append(int(power_kw) if power_kw == int(power_kw) else power_kw)
+        self._power_kw.append(_short(max((one.max_kw for one in connectors if one.max_kw), default=0)))
         plugs = frozenset(one.standard for one in connectors)
         numbers["standard"].append(self._plugs.setdefault(plugs, len(self._plugs)))
         numbers["evses"].append(len(station.evses))
+        numbers["opening"].append(self._opening(station))
+        self._add_evses(station)
+
+    def _opening(self, station: Station) -> int:
+        opening = station.details.opening
+        if opening is None:
+            return -1
+        told = MapOpening(
+            station.details.time_zone,
+            opening.always,
+            opening.hours,
+            opening.openings,
+            opening.closings,
+            opening.text is not None,
+        )
+        return self._openings.setdefault(told, len(self._openings))
+
+    def _add_evses(self, station: Station) -> None:
+        common = _terms(station.details)
+        plugs: list[list[Connector]] = [[] for _ in station.evses]
+        for outlet in station.outlets:
+            plugs[outlet.evse].append(outlet.connector)
+        first = -1
+        for evse, own in zip(station.evses, plugs, strict=True):
+            made = _class(evse, own, common if evse.terms is None else _terms(evse.terms))
+            number = self._classes.setdefault(made, len(self._classes))
+            self._evse_class.append(number)
+            if first < 0:
+                first = number
+            elif number != first:
+                self._named.append(evse.name)
 
     def encoded(self) -> tuple[int, bytes]:
         """Their revision, and `MapStations` as JSON.
@@ -213,7 +293,7 @@ class Columns:
         The revision is a number that is made of the content: other content has another, and after a restart
         the same has the same. Each column is encoded by itself, so that no step takes long.
         """
-        standards, masks = self._masks()
+        standards, masks, places = self._masks()
         columns: dict[str, Any] = {
             "operators": list(self._operators),
             "standards": standards,
@@ -224,6 +304,13 @@ class Columns:
             "power_kw": self._power_kw,
         }
         columns["standard"] = [masks[number] for number in self._numbers["standard"]]
+        columns["openings"] = list(self._openings)
+        columns["classes"] = [
+            EvseClass(kw, [(places[word], own) for word, own in plugs], access, payment, vehicles)
+            for kw, plugs, (access, payment, vehicles) in self._classes
+        ]
+        columns["evse_class"] = self._evse_class.tolist()
+        columns["named"] = self._named
         parts = {name: msgspec.json.encode(column) for name, column in columns.items()}
         content = blake2b(digest_size=REVISION_BYTES)
         for part in parts.values():
@@ -232,8 +319,8 @@ class Columns:
         parts["revision"] = str(revision).encode()
         return revision, joined(MapStations, parts)
 
-    def _masks(self) -> tuple[list[str], list[int]]:
-        """Standards in order of their bits, the commonest first, and the mask of each set of plugs."""
+    def _masks(self) -> tuple[list[str], list[int], dict[str, int]]:
+        """Standards in order of their bits, the commonest first; the mask of each set of plugs; the bits."""
         used = Counter(self._numbers["standard"])
         counted: Counter[str] = Counter()
         for plugs, number in self._plugs.items():
@@ -241,12 +328,63 @@ class Columns:
                 counted[standard] += used[number]
         ordered = sorted(counted, key=lambda standard: (-counted[standard], standard))
         told = ordered if len(ordered) <= STANDARDS_MAX else [*ordered[: STANDARDS_MAX - 1], OTHERS]
-        bits = {standard: 1 << min(place, STANDARDS_MAX - 1) for place, standard in enumerate(ordered)}
+        bits = {standard: min(place, STANDARDS_MAX - 1) for place, standard in enumerate(ordered)}
         masks = [0] * len(self._plugs)
         for plugs, number in self._plugs.items():
             for standard in plugs:
-                masks[number] |= bits[standard]
-        return told, masks
+                masks[number] |= 1 << bits[standard]
+        return told, masks, bits
+
+
+_Terms = tuple[Access | None, tuple[str, ...], tuple[Vehicle, ...]]
+_Class = tuple[float, tuple[tuple[str, float], ...], _Terms]
+_WAYS: Final = Payment.__struct_fields__
+
+
+def _terms(terms: Terms) -> _Terms:
+    ways = terms.payment
+    paid = () if ways is None else tuple(way for way in _WAYS if getattr(ways, way))
+    return terms.access, paid, terms.vehicles
+
+
+def _class(evse: Evse, plugs: Sequence[Connector], terms: _Terms) -> _Class:
+    """As `core.features` judges: an EVSE has the power of its strongest plug, an only plug its EVSE's."""
+    known = [plug.max_kw for plug in plugs if plug.max_kw]
+    whole = evse.max_kw or max(known, default=0)
+    if len(plugs) == 1:
+        return _short(whole), ((plugs[0].standard, _short(plugs[0].max_kw or whole)),), terms
+    told = {(plug.standard, _short(plug.max_kw or 0)) for plug in plugs}
+    return _short(whole), tuple(sorted(told)), terms
+
+
+def _short(kw: float) -> float:
+    """Whole numbers without a fraction, which is shorter."""
+    return int(kw) if kw == int(kw) else kw
+
+
+class Texts:
+    """The columns of `MapTexts`, filled slice by slice."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[str | None]] = {
+            name: [] for name in ("address", "postal_code", "municipality", "ids")
+        }
+
+    def add(self, station: Station | None) -> None:
+        """Adds the next row; None is a station that is gone meanwhile."""
+        row: tuple[str | None, ...] = (None, None, None, "")
+        if station is not None:
+            details = station.details
+            code = " ".join(filter(None, (details.municipality, details.municipality_code)))
+            ids = " ".join([station.native_id, *(one.id for one in details.ids)])
+            row = station.address, details.postal_code, code or None, ids
+        for column, text in zip(self._columns.values(), row, strict=True):
+            column.append(text)
+
+    def encoded(self, revision: int) -> bytes:
+        """`MapTexts` as JSON."""
+        parts = {name: msgspec.json.encode(column) for name, column in self._columns.items()}
+        return joined(MapTexts, {**parts, "revision": str(revision).encode()})
 
 
 def joined(kind: type[msgspec.Struct], parts: Mapping[str, bytes]) -> bytes:

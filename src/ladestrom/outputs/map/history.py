@@ -33,6 +33,8 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
     at: Millis
     status: Status
     error: bool
+    stamp: Millis = NEVER
+    """When the change that began it says that it was; `at` is later where the change before it was later."""
 
 
 class History:
@@ -169,22 +171,23 @@ class History:
             until: now.
             changes_max: at least 1.
         """
-        held = [(start, CODES[Status.UNKNOWN])] if now is None else [_in_force(now, start)]
+        held = [(start, CODES[Status.UNKNOWN], start)] if now is None else [_in_force(now, start)]
         changes = list(islice(self._walk(evse, start), changes_max + 1))
         if len(changes) > changes_max:
             changes.pop()
             held = []
         elif changes:
             was = changes[-1][1] >> CODE_BITS & CODE_MASK
-            held = [(start, CODES[Status.REMOVED] if was == ABSENT else was)]
+            held = [(start, CODES[Status.REMOVED] if was == ABSENT else was, start)]
         reached = NEVER
         for at, word in reversed(changes):
             reached = max(reached, min(at, until))
+            stamp = min(at, until)
             if held and reached <= max(start, held[-1][0]):
                 held.pop()
             if not held or held[-1][1] != word & CODE_MASK:
-                held.append((reached, word & CODE_MASK))
-        return [Segment(at, *status_of(code)) for at, code in held]
+                held.append((reached, word & CODE_MASK, stamp))
+        return [Segment(at, *status_of(code), stamp) for at, code, stamp in held]
 
     def _walk(self, evse: str, start: Millis) -> Iterator[tuple[Millis, int]]:
         """Changes of an EVSE that may have begun after `start`, the newest first, and some before them."""
@@ -202,9 +205,9 @@ class History:
             place -= way
 
 
-def _in_force(change: Change, start: Millis) -> tuple[Millis, int]:
+def _in_force(change: Change, start: Millis) -> tuple[Millis, int, Millis]:
     at = change.changed_at if NEVER < change.changed_at < start else start
-    return at, CODES[change.status] + change.error
+    return at, CODES[change.status] + change.error, at
 
 
 def _write(ring: array[int], values: array[int], count: int, room: int) -> None:

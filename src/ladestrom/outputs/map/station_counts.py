@@ -56,6 +56,8 @@ def status_of(number: int) -> tuple[Status, bool]:
 _STATUSES: Final = tuple(Status)
 _GROUP: Final = bytes([*(group(status, error=error) for status in Status for error in (False, True)), NONE])
 """Group by code."""
+_DIGIT: Final = bytes(ord("0") + number for number in _GROUP).ljust(256, b"?")
+_NO_DIGIT: Final = b"%d" % NONE
 
 
 class StationCounts:
@@ -151,6 +153,10 @@ class StationCounts:
     def by_station(self) -> tuple[array[int], ...]:
         """For each group that is told, EVSEs by number of station, as of now."""
         return tuple(numbers[:] for numbers in self.groups[:NONE])
+
+    def by_evse(self) -> bytes:
+        """For each EVSE by its number, its group as a digit, as of now; one more that means "not counted"."""
+        return bytes(self._codes).translate(_DIGIT) + _NO_DIGIT
 
     def counts(self, uuid: str) -> tuple[int, ...]:
         """EVSEs of one station by group, those that are told; zeros for a station that is not here."""

@@ -257,6 +257,7 @@ function controls() {
         },
         h("option", { value: "en", lang: "en", selected: language === "en" }, "English"),
         h("option", { value: "nb", lang: "nb", selected: language === "nb" }, "Norsk"),
+        h("option", { value: "fr", lang: "fr", selected: language === "fr" }, "Français"),
       ),
     ),
   );

@@ -4,24 +4,27 @@
 
 import { keep, kept as keptAs } from "./kept.js";
 import { words as en } from "../words/en.js";
+import { words as fr } from "../words/fr.js";
 import { words as nb } from "../words/nb.js";
 
 /** @typedef {keyof typeof en} Word */
-/** @typedef {"en" | "nb"} Language */
+/** @typedef {"en" | "nb" | "fr"} Language */
 
-/** @type {Record<Language, Record<Word, string>>} */
-const WORDS = { en, nb };
+/** @type {Record<Language, Partial<Record<Word, string>>>} */
+const WORDS = { en, nb, fr };
 const KEPT = "ladestrom.language";
-const NORWEGIAN = ["nb", "no", "nn"];
+/** Languages of browsers, and the one of ours that they get. @type {Record<string, Language>} */
+const SPOKEN = { en: "en", nb: "nb", no: "nb", nn: "nb", fr: "fr" };
+/** @type {Record<Language, string>} */
+const LOCALES = { en: "en-GB", nb: "nb-NO", fr: "fr-FR" };
 
 /** @returns {Language} */
 function chosen() {
   const kept = keptAs("local", KEPT);
-  if (kept === "en" || kept === "nb") return kept;
+  if (kept && Object.hasOwn(WORDS, kept)) return /** @type {Language} */ (kept);
   for (const wanted of navigator.languages) {
-    const base = wanted.toLowerCase().split("-")[0] ?? "";
-    if (base === "en") return "en";
-    if (NORWEGIAN.includes(base)) return "nb";
+    const found = SPOKEN[wanted.toLowerCase().split("-")[0] ?? ""];
+    if (found) return found;
   }
   return "en";
 }
@@ -80,7 +83,7 @@ export function named(kind, word) {
   return isWord(name) ? t(name) : word;
 }
 
-const LOCALE = language === "en" ? "en-GB" : "nb-NO";
+const LOCALE = LOCALES[language];
 const NUMBERS = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 });
 const PERCENT = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 1 });
 const MOMENT = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });

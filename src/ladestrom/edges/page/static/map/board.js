@@ -5,8 +5,9 @@
 
 import { ApiError, get } from "../base/api.js";
 import { Stream } from "../base/stream.js";
-import { GROUPS, groupIndex } from "./groups.js";
+import { groupIndex } from "./groups.js";
 import { Tallies } from "./tallies.js";
+import { Units } from "./units.js";
 
 /** @typedef {import("./hierarchy.js").Hierarchy} Hierarchy */
 /** @typedef {import("../base/stream.js").Change} Change */
@@ -27,7 +28,21 @@ import { Tallies } from "./tallies.js";
  * @property {number[]} power_kw of its strongest connector; 0 where it is not known
  * @property {number[]} standard a bit for each of `standards`
  * @property {number[]} evses
+ * @property {number[]} opening index; -1 for none
+ * @property {(import("./hours.js").Opening & {time_zone?: string, more?: boolean})[]} openings
+ * @property {EvseClass[]} classes
+ * @property {number[]} evse_class index, of the EVSEs of the first station, the second and so on
+ * @property {string[]} named of EVSEs that are not of the class of their station's first one
  */
+/**
+ * @typedef {object} EvseClass
+ * @property {number} kw 0 where it is not known
+ * @property {[number, number][]} plugs index of `standards`, and kW
+ * @property {string} [access]
+ * @property {string[]} [payment]
+ * @property {string[]} [vehicles]
+ */
+/** @typedef {(tallies: Tallies, columns: Columns, units: Units) => void} Filter sets `passes` and `states` of the tallies */
 /**
  * @typedef {object} Listener
  * @property {(board: Board) => void} made stations are there, or others than before
@@ -55,11 +70,13 @@ export class Board {
     this.hierarchy = null;
     /** @type {Tallies | null} */
     this.tallies = null;
+    /** @type {Units | null} */
+    this.units = null;
     /** @type {Map<string, number>} */
     this._rows = new Map();
     this._joining = 0;
     this._stranger = 0;
-    /** @type {(tallies: Tallies, columns: Columns) => void} */
+    /** @type {Filter} */
     this._filter = () => {};
     this._stream = new Stream(
       { mode: "every", batch_ms: String(BATCH_MS) },
@@ -87,12 +104,12 @@ export class Board {
   /**
    * What passes from now on; `filter` sets `passes` and `states` of the tallies.
    *
-   * @param {(tallies: Tallies, columns: Columns) => void} filter
+   * @param {Filter} filter
    */
   filter(filter) {
     this._filter = filter;
-    if (!this.tallies || !this.columns) return;
-    filter(this.tallies, this.columns);
+    if (!this.tallies || !this.columns || !this.units) return;
+    filter(this.tallies, this.columns, this.units);
     this.tallies.recount();
     this._listener.counted();
   }
@@ -110,12 +127,13 @@ export class Board {
         if (joining !== this._joining) return;
         this.columns = columns;
         this.hierarchy = hierarchy;
-        this.tallies = new Tallies(hierarchy);
+        this.units = new Units(columns);
+        this.tallies = new Tallies(hierarchy, this.units.starts);
         this._rows = new Map(columns.uuid.map((uuid, row) => [uuid, row]));
-        this._filter(this.tallies, columns);
-        this.tallies.load(GROUPS.map((group) => state[group]));
+        this._filter(this.tallies, columns, this.units);
+        this.tallies.load(this.units.counted(state.evse_groups));
         this._listener.made(this);
-      } else this.tallies?.load(GROUPS.map((group) => state[group]));
+      } else if (this.units) this.tallies?.load(this.units.counted(state.evse_groups));
       this._listener.counted();
       this._stream.start(state.position);
     } catch (error) {
@@ -128,8 +146,8 @@ export class Board {
 
   /** @param {Change[]} changes */
   _take(changes) {
-    const { tallies } = this;
-    if (!tallies) return;
+    const { tallies, units } = this;
+    if (!tallies || !units) return;
     for (const change of changes) {
       const row = this._rows.get(change.station);
       const to = groupIndex(change);
@@ -137,7 +155,7 @@ export class Board {
         if (to >= 0 && !this._stranger) this._stranger = setTimeout(() => this.join(), STRANGER_WAIT_MS);
         continue;
       }
-      tallies.move(row, groupIndex(change.was), to);
+      tallies.move(row, units.of(row, change.evse), groupIndex(change.was), to);
       this._listener.changed(row, change);
     }
     this._listener.settled();

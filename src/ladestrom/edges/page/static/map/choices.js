@@ -1,7 +1,7 @@
 /** The form of filters, and the legend, whose marks switch states on and off. */
 
 import { h, put } from "../base/dom.js";
-import { number, t } from "../base/words.js";
+import { named, number, t } from "../base/words.js";
 import { POWERS_KW, everything, narrows } from "./filters.js";
 import { STATES } from "./groups.js";
 import { countryName, plugName } from "./names.js";
@@ -9,6 +9,43 @@ import { countryName, plugName } from "./names.js";
 /** @typedef {import("./board.js").Columns} Columns */
 /** @typedef {import("./filters.js").Choice} Choice */
 /** @typedef {import("./groups.js").StationState} StationState */
+
+const VEHICLES = ["car", "truck", "bus", "motorcycle", "bicycle"];
+const CCS = ["IEC_62196_T2_COMBO", "IEC_62196_T1_COMBO"];
+const TYPE_2 = ["IEC_62196_T2"];
+/** What "free now" shows. @type {StationState[]} */
+const FREE = ["available", "partly"];
+
+/**
+ * What drivers ask for most, as buttons above the map.
+ *
+ * @param {Columns} columns
+ * @param {Choice} choice
+ * @param {(choice: Choice) => void} changed
+ */
+export function chips(columns, choice, changed) {
+  const plug = (/** @type {string} */ name, /** @type {string} */ text, /** @type {string[]} */ of) => {
+    const all = of.filter((each) => columns.standards.includes(each));
+    const isOn = all.length > 0 && all.every((each) => choice.plugs.includes(each));
+    const others = choice.plugs.filter((each) => !all.includes(each));
+    return all.length > 0 && chip(name, text, isOn, () => changed({ ...choice, plugs: isOn ? others : [...others, ...all] }));
+  };
+  const power = (/** @type {number} */ kw) =>
+    chip(`kw-${kw}`, t("map.kw", { kw }), choice.kw === kw, () => changed({ ...choice, kw: choice.kw === kw ? 0 : kw }));
+  const isFree = choice.states.join() === FREE.join();
+  return [
+    chip("free", t("map.chip.free"), isFree, () => changed({ ...choice, states: isFree ? [] : FREE })),
+    plug("ccs", "CCS", CCS),
+    power(50),
+    power(150),
+    plug("type2", plugName("IEC_62196_T2"), TYPE_2),
+    chip("open", t("map.chip.open"), choice.open, () => changed({ ...choice, open: !choice.open })),
+    chip("card", t("map.chip.card"), choice.card, () => changed({ ...choice, card: !choice.card })),
+  ];
+}
+
+/** @param {string} name @param {string} text @param {boolean} isOn @param {() => void} pressed */
+const chip = (name, text, isOn, pressed) => h("button", { type: "button", class: "chip", name, "aria-pressed": String(isOn), onclick: pressed }, text);
 
 /**
  * Fields of the filters.
@@ -57,9 +94,27 @@ export function fields(columns, choice, changed) {
         ),
       ),
     ),
+    h(
+      "fieldset",
+      { class: "plugs" },
+      h("legend", {}, t("map.terms")),
+      check("open", t("map.chip.open"), choice.open, (open) => set({ open })),
+      check("card", t("map.chip.card"), choice.card, (card) => set({ card })),
+    ),
+    select(
+      t("map.vehicles"),
+      "vehicle",
+      choice.vehicle,
+      [["", t("map.any")], ...VEHICLES.map((each) => pair(each, named("map.vehicle", each)))],
+      (vehicle) => set({ vehicle }),
+    ),
     h("button", { type: "button", disabled: narrows(choice) === 0, onclick: () => changed(everything()) }, t("map.clear")),
   );
 }
+
+/** @param {string} name @param {string} text @param {boolean} checked @param {(checked: boolean) => void} changed */
+const check = (name, text, checked, changed) =>
+  h("label", {}, h("input", { type: "checkbox", name, checked, onchange: (event) => changed(event.target.checked) }), text);
 
 /** @param {string} value @param {string} text @returns {[string, string]} */
 const pair = (value, text) => [value, text];
@@ -84,43 +139,63 @@ function select(label, name, chosen, options, changed) {
   );
 }
 
-/** The legend: a button for each state, with how many stations are in it. */
+/** The legend: a button for each state, with how many stations in view are in it, that shows those alone. */
 export class Legend {
   /** @param {(states: StationState[]) => void} changed those that are shown; empty for all */
   constructor(changed) {
+    /** @type {StationState[]} */
+    this._states = [];
     this._changed = changed;
     this._numbers = STATES.map(() => h("span", { class: "amount" }));
     this._buttons = STATES.map((state, index) =>
       h(
         "button",
-        { type: "button", "aria-pressed": "true", onclick: () => this._toggle(index) },
+        { type: "button", "aria-pressed": "false", onclick: () => this._toggle(state) },
         h("span", { class: "state", "data-group": state }, t(`group.${state}`)),
         this._numbers[index],
       ),
     );
     this._told = new Array(STATES.length).fill(-1);
-    this.element = h("div", { class: "legend", role: "group", "aria-label": t("map.legend") }, this._buttons);
+    this._sum = h("p", { class: "sum" });
+    this._nearest = h("button", { type: "button", class: "nearest", hidden: true });
+    this._row = h("div", { class: "legend", role: "group", "aria-label": t("map.legend") }, this._buttons);
+    this.element = h("div", { class: "foot" }, this._sum, this._nearest, this._row);
   }
 
   /** @param {StationState[]} states */
   show(states) {
-    STATES.forEach((state, index) => {
-      this._buttons[index].setAttribute("aria-pressed", String(states.length === 0 || states.includes(state)));
-    });
+    this._states = states;
+    this._row.classList.toggle("some", states.length > 0);
+    STATES.forEach((state, index) => this._buttons[index].setAttribute("aria-pressed", String(states.includes(state))));
   }
 
-  /** @param {ArrayLike<number>} byState stations of each state */
-  tell(byState) {
+  /**
+   * @param {ArrayLike<number>} byState stations in view of each state
+   * @param {ArrayLike<number>} groups EVSEs in view of each group
+   * @param {string} what they are called where a filter chooses among them
+   */
+  tell(byState, groups, what) {
     for (let index = 0; index < STATES.length; index++) {
       if (this._told[index] === byState[index]) continue;
       this._told[index] = byState[index];
       put(this._numbers[index], number(byState[index]));
     }
+    const n = groups[0] + groups[1] + groups[2] + groups[3];
+    const text = what ? t("map.sum.kind", { free: groups[0], n, kind: what }) : t("map.sum", { free: groups[0], n });
+    if (this._sum.textContent !== text) put(this._sum, text);
   }
 
-  /** @param {number} toggled */
+  /** Offers the station that is nearest of those that are shown; null takes the offer back. @param {{text: string, pressed: (opener: HTMLElement) => void} | null} offer */
+  offer(offer) {
+    this._nearest.hidden = offer === null;
+    if (!offer) return;
+    if (this._nearest.textContent !== offer.text) put(this._nearest, h("span", {}, offer.text));
+    this._nearest.onclick = () => offer.pressed(this._nearest);
+  }
+
+  /** @param {StationState} toggled */
   _toggle(toggled) {
-    const on = STATES.filter((_, index) => (this._buttons[index].getAttribute("aria-pressed") === "true") !== (index === toggled));
+    const on = STATES.filter((state) => this._states.includes(state) !== (state === toggled));
     this._changed(on.length === STATES.length ? [] : on);
   }
 }

@@ -21,14 +21,25 @@ import { isOpen, rowsOf } from "./hours.js";
  *   contact?: {phone?: string, web?: string}}} Facts
  */
 
-/** Of a station. @param {Facts} facts @param {HTMLElement} open shows whether it is open; see `tellOpen` */
-export function rows(facts, open) {
+/** What decides whether one goes there at all, beside whether it is open. @param {Facts} facts */
+export function badges({ access, payment, vehicles }) {
+  const isForCars = !vehicles?.length || vehicles.includes("car");
+  return [
+    access && h("span", { class: access === "public" ? null : "narrow" }, named("map.access", access)),
+    ...(isForCars ? [] : vehicles.map((each) => h("span", { class: "narrow" }, named("map.vehicle", each)))),
+    ...ways(payment).map((way) => h("span", {}, way)),
+    payment && payment["card"] === false && payment["contactless"] !== true && !payment["free"] && h("span", { class: "narrow" }, t("map.nocard")),
+  ];
+}
+
+/** Of a station. @param {Facts} facts */
+export function rows(facts) {
   const { opening, directions, contact } = facts;
   return [
-    ...(opening ? row(t("map.opening"), [open, ...times(opening)]) : []),
+    ...(opening ? row(t("map.opening"), times(opening)) : []),
     ...termRows(facts),
     ...(contact?.phone || contact?.web ? row(t("map.contact"), contacts(contact)) : []),
-    ...(directions ? row(t("map.directions"), directions) : []),
+    ...(directions ? row(t("map.find.way"), directions) : []),
   ];
 }
 

@@ -1,21 +1,23 @@
 /**
- * The field in which one looks for a station: a combobox with a list of what was found.
+ * The field in which one looks for a place or a station: a combobox with a list of what was found.
  *
  * After the ARIA Authoring Practices, pattern "Combobox", editable with list autocomplete.
  */
 
 import { h, put } from "../base/dom.js";
 import { count, t } from "../base/words.js";
+import { FOUND_MAX, TYPED_MAX } from "./search.js";
 
 /** @typedef {import("./search.js").Search} Search */
-/** @typedef {{uuid: string, title: string, below: string, state: string}} Hit */
+/** @typedef {import("./search.js").Place} Place */
+/** @typedef {{uuid?: string, place?: Place, title: string, below: string, state: string}} Hit a place or a station */
 
 const EVSE_WAIT_MS = 300;
 
 export class Finder {
   /**
    * @param {{search: () => Search | null, hit: (row: number) => Hit, rowOf: (uuid: string) => number | undefined,
-   *   chosen: (uuid: string) => void}} asks
+   *   chosen: (uuid: string) => void, went: (place: Place) => void}} asks
    */
   constructor(asks) {
     this._asks = asks;
@@ -34,9 +36,11 @@ export class Finder {
       "aria-autocomplete": "list",
       "aria-keyshortcuts": "/",
       autocomplete: "off",
+      maxlength: TYPED_MAX,
       spellcheck: "false",
       placeholder: t("map.find.hint"),
       oninput: () => this._look(),
+      onfocus: () => void this._asks.search()?.load(),
       onkeydown: (event) => this._key(event),
       onblur: () => this._close(),
       onclick: () => this._box.hidden && this._look(),
@@ -61,14 +65,28 @@ export class Finder {
     const typed = this.field.value;
     const search = this._asks.search();
     if (!search || !typed.trim()) return this._close();
-    const rows = search.rows(typed);
-    this._show(rows.map((row) => this._asks.hit(row)));
-    if (rows.length > 0) return;
+    const shown = this._find(search, typed);
+    void search.load().then(() => {
+      if (run === this._run && this._find(search, typed).join() !== shown.join()) this._show(this._hitsOf(search, typed));
+    });
+    this._show(this._hitsOf(search, typed));
+    if (shown.length > 0) return;
     this._timer = setTimeout(async () => {
       const uuid = await search.byEvse(typed).catch(() => null);
       const row = uuid === null ? undefined : this._asks.rowOf(uuid);
       if (run === this._run && row !== undefined) this._show([this._asks.hit(row)]);
     }, EVSE_WAIT_MS);
+  }
+
+  /** What is found, as something to compare. @param {Search} search @param {string} typed */
+  _find(search, typed) {
+    return [...search.places(typed).map(({ name, lon }) => `${name} ${lon}`), ...search.rows(typed)];
+  }
+
+  /** @param {Search} search @param {string} typed @returns {Hit[]} */
+  _hitsOf(search, typed) {
+    const places = search.places(typed).map((place) => ({ place, title: place.name, below: t("map.place", { country: place.country }), state: "place" }));
+    return [...places, ...search.rows(typed).slice(0, FOUND_MAX - places.length).map((row) => this._asks.hit(row))];
   }
 
   /** @param {Hit[]} hits */
@@ -132,9 +150,10 @@ export class Finder {
 
   /** @param {number} index */
   _choose(index) {
-    const { uuid } = this._hits[index];
+    const { uuid, place } = this._hits[index];
     this._close();
-    this._asks.chosen(uuid);
+    if (place) this._asks.went(place);
+    else if (uuid) this._asks.chosen(uuid);
   }
 
   _close() {

@@ -10,6 +10,8 @@
 const DAY = 24 * 60;
 const WEEK = 7 * DAY;
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+/** By zone: making one takes longer than using it. @type {Map<string, Intl.DateTimeFormat>} */
+const FORMATS = new Map();
 const CLOCK = /^(?:([01]\d|2[0-3]):([0-5]\d)|24:00)$/;
 
 /**
@@ -63,13 +65,14 @@ const minuteOf = (clock) => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(
 function minuteOfWeek(zone, now) {
   if (!zone) return null;
   try {
-    const format = new Intl.DateTimeFormat("en-GB", {
+    const format = FORMATS.get(zone) ?? new Intl.DateTimeFormat("en-GB", {
       timeZone: zone,
       weekday: "short",
       hour: "2-digit",
       minute: "2-digit",
       hourCycle: "h23",
     });
+    FORMATS.set(zone, format);
     const parts = Object.fromEntries(format.formatToParts(now).map(({ type, value }) => [type, value]));
     return DAYS.indexOf(parts["weekday"] ?? "") * DAY + Number(parts["hour"]) * 60 + Number(parts["minute"]);
   } catch {

@@ -5,7 +5,6 @@ import { LISTED_MAX } from "./list.js";
 
 /** @typedef {import("./hierarchy.js").Hierarchy} Hierarchy */
 /** @typedef {import("./tallies.js").Tallies} Tallies */
-/** @typedef {import("./board.js").Columns} Columns */
 /** @typedef {import("./ground.js").Viewpoint} Viewpoint */
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box in shares of the world */
 
@@ -14,7 +13,7 @@ const EUROPE = { lon: 10, lat: 56, zoom: 3.6 };
 const PADDING_PX = [50, 76];
 /** Beside and above: legend and field lie there. */
 const WHOLE_ZOOM_MAX = 13;
-const PLACES_MAX = 2_000;
+const EARTH_KM = 6_371;
 
 /**
  * The viewpoint from which all stations are seen.
@@ -38,17 +37,18 @@ export function placeOf(hierarchy, node) {
 }
 
 /**
- * Rows of the stations in a box that are shown, those nearest to its middle first, at most `LISTED_MAX`.
+ * Rows of the stations in a box that are shown, those nearest first, at most `LISTED_MAX`.
  *
  * @param {Hierarchy} hierarchy
  * @param {Tallies} tallies
  * @param {Box | null} box null for the whole world
+ * @param {{x: number, y: number} | null} from in shares of the world; null for the middle of the box
  */
-export function stationsInView(hierarchy, tallies, box) {
+export function stationsInView(hierarchy, tallies, box, from = null) {
   const whole = box ?? { left: 0, top: 0, right: 1, bottom: 1 };
   const level = hierarchy.levels[LEVEL_MAX];
-  const middleX = box ? (box.left + box.right) / 2 : level.left + level.width / 2;
-  const middleY = box ? (box.top + box.bottom) / 2 : level.top + level.height / 2;
+  const middleX = from ? from.x : box ? (box.left + box.right) / 2 : level.left + level.width / 2;
+  const middleY = from ? from.y : box ? (box.top + box.bottom) / 2 : level.top + level.height / 2;
   const { x, y } = hierarchy;
   let inView = 0;
   /** @type {[number, number][]} */
@@ -71,34 +71,42 @@ export function stationsInView(hierarchy, tallies, box) {
   return { rows: cut(nearest).map(([row]) => row), inView };
 }
 
+/**
+ * Stations in a box by state, whether that state is shown or not, and their EVSEs by group.
+ *
+ * @param {Hierarchy} hierarchy
+ * @param {Tallies} tallies
+ * @param {Box | null} box null for the whole world
+ */
+export function countsInView(hierarchy, tallies, box) {
+  const whole = box ?? { left: 0, top: 0, right: 1, bottom: 1 };
+  const { x, y } = hierarchy;
+  const byState = [0, 0, 0, 0, 0];
+  const groups = [0, 0, 0, 0];
+  const take = (/** @type {number} */ row) => {
+    if (x[row] < whole.left || x[row] > whole.right || y[row] < whole.top || y[row] > whole.bottom) return;
+    const state = tallies.stateOf(row);
+    if (state < 0) return;
+    byState[state] += 1;
+    if (tallies.states[state]) for (let group = 0; group < 4; group++) groups[group] += tallies.held[row * 4 + group];
+  };
+  visit(hierarchy.levels[LEVEL_MAX], whole, (node) => {
+    if (node < hierarchy.stations) take(node);
+    else for (let one = hierarchy.child[node]; one >= 0; one = hierarchy.sibling[one]) take(one);
+  });
+  return { byState, groups };
+}
+
+/** Kilometres between two places, as the crow flies. @param {{lon: number, lat: number}} one @param {{lon: number, lat: number}} other */
+export function kilometres(one, other) {
+  const radians = Math.PI / 180;
+  const a =
+    Math.sin(((other.lat - one.lat) * radians) / 2) ** 2 +
+    Math.cos(one.lat * radians) * Math.cos(other.lat * radians) * Math.sin(((other.lon - one.lon) * radians) / 2) ** 2;
+  return 2 * EARTH_KM * Math.asin(Math.min(1, Math.sqrt(a)));
+}
+
 /** @param {[number, number][]} nearest */
 function cut(nearest) {
   return nearest.toSorted((one, other) => one[1] - other[1]).slice(0, LISTED_MAX);
-}
-
-/**
- * Cities with the middle of their stations, those with most first.
- *
- * @param {Columns} columns
- */
-export function placeNames({ city, country, lon, lat }) {
-  /** @type {Map<string, {name: string, lon: number, lat: number, stations: number}>} */
-  const found = new Map();
-  city.forEach((name, row) => {
-    if (!name) return;
-    const key = `${country[row]} ${name}`;
-    const sum = found.get(key) ?? { name, lon: 0, lat: 0, stations: 0 };
-    sum.lon += lon[row];
-    sum.lat += lat[row];
-    sum.stations += 1;
-    found.set(key, sum);
-  });
-  return [...found.values()]
-    .toSorted((one, other) => other.stations - one.stations)
-    .slice(0, PLACES_MAX)
-    .map(({ name, lon: sumLon, lat: sumLat, stations }) => ({
-      name,
-      stations,
-      at: /** @type {[number, number]} */ ([sumLon / stations / 1e5, sumLat / stations / 1e5]),
-    }));
 }

@@ -17,7 +17,7 @@ const PLUGS = {
   IEC_62196_T1: "Type 1",
   IEC_62196_T1_COMBO: "CCS (Type 1)",
   IEC_62196_T2: "Type 2",
-  IEC_62196_T2_COMBO: "CCS (Type 2)",
+  IEC_62196_T2_COMBO: "CCS",
   IEC_62196_T3A: "Type 3A",
   IEC_62196_T3C: "Type 3C",
   MCS: "MCS",

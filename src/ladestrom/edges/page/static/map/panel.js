@@ -3,10 +3,10 @@
 import { get } from "../base/api.js";
 import { h, put } from "../base/dom.js";
 import { failure } from "../base/shell.js";
-import { ago, clock, moment, number, t } from "../base/words.js";
-import { rows, tellOpen, termRows } from "./facts.js";
+import { ago, clock, moment, t } from "../base/words.js";
+import { badges, rows, tellOpen, termRows } from "./facts.js";
 import { STATES, groupIndex, groupOf, stateIndex } from "./groups.js";
-import { plugName } from "./names.js";
+import { kindFree, kindNames } from "./kinds.js";
 import { Strip, statusName } from "./strip.js";
 
 /** @typedef {import("../base/stream.js").Change} Change */
@@ -24,14 +24,17 @@ import { Strip, statusName } from "./strip.js";
  * @property {number} [max_kw]
  */
 /** @typedef {import("./facts.js").Facts} Facts */
-/** @typedef {{told: Evse, chip: HTMLElement, since: HTMLElement, confirmed: HTMLElement, strip: Strip | null}} Shown */
+/** @typedef {{told: Evse, kinds: Map<string, number>, chip: HTMLElement, since: HTMLElement}} Shown */
 
 const TICK_MS = 10_000;
 const DAY_MS = 86_400_000;
+const OLD_MS = 12 * 3_600_000;
+/** From this age on a status is likely to be another one by now: few cars charge for so long. */
 
 export class Panel {
   /**
-   * @param {{closed: () => void, look: (uuid: string) => void}} asks
+   * @param {{closed: () => void, look: (uuid: string) => void, grown: (uuid: string) => void}} asks `grown` is told
+   *   when a station is shown, and takes its room
    */
   constructor(asks) {
     this._asks = asks;
@@ -40,13 +43,16 @@ export class Panel {
     this._timer = 0;
     /** @type {Map<string, Shown>} */
     this._shown = new Map();
-    this._overview = h("p", { class: "overview" });
-    this._open = h("strong", { class: "line" });
+    /** @type {Strip | null} */
+    this._strip = null;
+    this._overview = h("div", { class: "overview" });
+    this._open = h("strong", {});
+    this._taller = h("button", { type: "button", class: "taller", "aria-expanded": "false", "aria-controls": "station-body", onclick: () => this._grow() }, t("map.taller"));
     /** @type {Facts} */
     this._facts = {};
     /** @type {HTMLElement | null} */
     this._opener = null;
-    this._body = h("div", { class: "body" });
+    this._body = h("div", { class: "body", id: "station-body" });
     this._title = h("h2", { tabindex: -1, id: "station-name" });
     this.element = h(
       "section",
@@ -60,9 +66,16 @@ export class Panel {
           this._asks.closed();
         },
       },
-      h("header", {}, this._title, h("button", { type: "button", class: "close", "aria-label": t("shell.close"), onclick: () => this._asks.closed() }, "×")),
+      h("header", {}, this._title, this._taller, h("button", { type: "button", class: "close", "aria-label": t("shell.close"), onclick: () => this._asks.closed() }, "×")),
       this._body,
     );
+  }
+
+  /** On a phone: shows all of it, or only as much as leaves the map to be seen. @param {boolean} [whole] */
+  _grow(whole = !this.element.classList.contains("whole")) {
+    this.element.classList.toggle("whole", whole);
+    this._taller.setAttribute("aria-expanded", String(whole));
+    put(this._taller, t(whole ? "map.shorter" : "map.taller"));
   }
 
   /**
@@ -78,6 +91,8 @@ export class Panel {
     if (!this.uuid) this._opener = opener;
     this.uuid = uuid;
     this._shown.clear();
+    this._strip = null;
+    this._grow(false);
     this.element.hidden = false;
     put(this._title, name || uuid);
     put(this._body, h("p", { class: "quiet", "aria-busy": "true" }, t("shell.loading")));
@@ -119,7 +134,7 @@ export class Panel {
     if (!shown) return;
     const { status, error, changed_at, observed_at, source } = change;
     shown.told = { ...shown.told, status, error, changed_at, observed_at, source };
-    shown.strip?.add({ at: changed_at ?? new Date().toISOString(), status, error });
+    this._strip?.add(bare(change.evse), { at: changed_at ?? new Date().toISOString(), status, error });
     this._tell(shown);
     this._sum();
   }
@@ -136,7 +151,7 @@ export class Panel {
           const shown = this._shown.get(bare(evse.evse));
           if (!shown) continue;
           const { status, error, changed_at: at } = evse;
-          shown.strip?.add({ at: at ?? new Date().toISOString(), status, error });
+          this._strip?.add(bare(evse.evse), { at: at ?? new Date().toISOString(), status, error });
           shown.told = evse;
           this._tell(shown);
         }
@@ -149,102 +164,168 @@ export class Panel {
   /** @param {any} station @param {{complete_from: string, evses: {evse: string, segments: Segment[]}[]} | null} history */
   _show(station, history) {
     put(this._title, station.name || station.uuid);
-    const days = new Map(history?.evses.map(({ evse, segments }) => [bare(evse), segments]));
     this._facts = station;
     tellOpen(this._open, station);
-    const place = [station.address, station.city].filter(Boolean).join(", ");
-    const copied = h("span", { class: "quiet", role: "status" });
-    const share = async () => {
-      try {
-        await navigator.clipboard.writeText(location.href);
-        put(copied, t("map.shared"));
-      } catch {
-        put(copied, location.href);
-      }
-    };
+    this._strip = history && new Strip(new Map(history.evses.map(({ evse, segments }) => [bare(evse), segments])), history.complete_from);
+    const place = placed(station);
+    const evses = h("ul", { class: "evses" }, station.evses.map((/** @type {Evse} */ evse, /** @type {number} */ index) => this._evse(evse, index)));
     put(
       this._body,
       this._overview,
+      h("p", { class: "badges" }, this._open, badges(station)),
+      this._ways(station),
       h(
         "dl",
         { class: "facts" },
         place && [h("dt", {}, t("map.address")), h("dd", {}, place)],
+        rows(station),
         station.operator && [h("dt", {}, t("map.operator")), h("dd", {}, station.operator)],
-        rows(station, this._open),
-        [h("dt", {}, t("map.uuid")), h("dd", {}, h("code", {}, station.uuid))],
       ),
-      h(
-        "div",
-        { class: "row" },
-        h("button", { type: "button", onclick: () => this._asks.look(station.uuid) }, t("map.look")),
-        h("button", { type: "button", onclick: share }, t("map.share")),
-        h("a", { class: "button", href: `/api/v2/stations/${encodeURIComponent(station.uuid)}` }, t("map.rest")),
-        copied,
-      ),
-      h(
-        "ul",
-        { class: "evses" },
-        station.evses.map((/** @type {Evse} */ evse) => this._evse(evse, days.get(bare(evse.evse)), history?.complete_from ?? "")),
-      ),
+      this._strip?.element,
+      station.evses.length > 0 ? [h("h3", {}, t("map.points")), evses] : h("p", { class: "quiet" }, t("map.noevses")),
+      details(station),
     );
-    if (station.evses.length === 0) this._body.append(h("p", { class: "quiet" }, t("map.noevses")));
     this._sum();
+    this._asks.grown(station.uuid);
   }
 
-  /** @param {Evse & import("./facts.js").Terms} evse @param {Segment[] | undefined} segments @param {string} completeFrom */
-  _evse(evse, segments, completeFrom) {
-    /** @type {Shown} */
-    const shown = {
-      told: evse,
-      chip: h("span", { class: "state" }),
-      since: h("span"),
-      confirmed: h("p", { class: "quiet" }),
-      strip: segments ? new Strip([...segments], completeFrom) : null,
+  /** What one does with a station: go there, show it to others. @param {any} station */
+  _ways({ uuid, name, position: { latitude, longitude } }) {
+    const copied = h("span", { class: "quiet", role: "status" });
+    const share = async () => {
+      try {
+        if (navigator.share && matchMedia("(pointer: coarse)").matches) return await navigator.share({ title: name || uuid, url: location.href });
+        await navigator.clipboard.writeText(location.href);
+        put(copied, t("map.shared"));
+      } catch (error) {
+        if (/** @type {Error} */ (error).name !== "AbortError") put(copied, location.href);
+      }
     };
+    const at = `${latitude},${longitude}`;
+    const link = (/** @type {string} */ href, /** @type {string} */ text) => h("li", {}, h("a", { href, rel: "noopener noreferrer" }, text));
+    return h(
+      "div",
+      { class: "row" },
+      h(
+        "details",
+        { class: "ways" },
+        h("summary", { class: "button" }, t("map.go")),
+        h(
+          "ul",
+          {},
+          link(`geo:${at}?q=${at}(${encodeURIComponent(name || uuid)})`, t("map.go.app")),
+          link(`https://www.openstreetmap.org/directions?to=${encodeURIComponent(at)}`, "OpenStreetMap"),
+          link(`https://www.google.com/maps/dir/?api=1&destination=${encodeURIComponent(at)}`, "Google Maps"),
+          link(`https://maps.apple.com/?daddr=${encodeURIComponent(at)}`, "Apple Maps"),
+        ),
+      ),
+      h("button", { type: "button", onclick: share }, t("map.share")),
+      h("button", { type: "button", onclick: () => this._asks.look(uuid) }, t("map.look")),
+      copied,
+    );
+  }
+
+  /** @param {Evse & import("./facts.js").Terms} evse @param {number} index */
+  _evse(evse, index) {
+    /** @type {Shown} */
+    const shown = { told: evse, kinds: kindsOf(evse), chip: h("span", { class: "state" }), since: h("span", { class: "quiet" }) };
     this._shown.set(bare(evse.evse), shown);
     this._tell(shown);
     const own = termRows(evse);
-    const plugs = evse.connectors.map(({ standard, max_kw: kw = evse.max_kw }) => (kw ? `${plugName(standard)} ${number(kw)} kW` : plugName(standard)));
     return h(
       "li",
       { class: "evse" },
-      h("h3", {}, evse.evse, evse.label && h("span", { class: "quiet" }, ` ${evse.label}`)),
-      h("p", { class: "now" }, shown.chip, " ", shown.since),
-      plugs.length > 0 && h("p", {}, plugs.join(" · ")),
+      h("p", { class: "now" }, h("strong", {}, evse.label || t("map.point", { n: index + 1 })), shown.kinds.size > 0 && h("span", {}, [...shown.kinds.keys()].join(", ")), shown.chip, shown.since),
       own.length > 0 && h("dl", { class: "facts" }, own),
-      shown.confirmed,
-      shown.strip?.element,
     );
   }
 
   /** @param {Shown} shown */
-  _tell({ told, chip, since, confirmed }) {
+  _tell({ told, chip, since }) {
     chip.dataset["group"] = groupOf(told) ?? "unknown";
     put(chip, statusName(told));
-    put(since, told.changed_at ? t("map.since", { at: shortly(told.changed_at), ago: ago(told.changed_at) }) : "");
+    const heard = told.observed_at ? t("map.confirmed", { ago: ago(told.observed_at), source: told.source || "–" }) : t("map.unheard");
+    put(since, [told.changed_at ? t("map.since", { at: shortly(told.changed_at), ago: ago(told.changed_at) }) : "", heard].filter(Boolean).join(" · "));
     since.title = moment(told.changed_at);
-    put(confirmed, told.observed_at ? t("map.confirmed", { ago: ago(told.observed_at), source: told.source || "–" }) : t("map.unheard"));
-    confirmed.title = moment(told.observed_at);
   }
 
+  /** Of each kind of EVSE: how many are free, and when that was last confirmed. */
   _sum() {
-    const groups = [0, 0, 0, 0];
-    for (const { told } of this._shown.values()) {
+    /** @type {Map<string, {groups: number[], kw: number, heard: (string | null)[]}>} */
+    const kinds = new Map();
+    for (const { told, kinds: own } of this._shown.values()) {
       const group = groupIndex(told);
-      if (group >= 0) groups[group] += 1;
+      if (group < 0) continue;
+      for (const [kind, kw] of own) {
+        const one = kinds.get(kind) ?? { groups: [0, 0, 0, 0], kw, heard: [] };
+        one.groups[group] += 1;
+        if (group < 3) one.heard.push(told.observed_at);
+        kinds.set(kind, one);
+      }
     }
-    const state = STATES[stateIndex(groups[0], groups[1], groups[2], groups[3])] ?? "unknown";
-    const n = groups.reduce((sum, each) => sum + each, 0);
-    put(this._overview, h("span", { class: "state", "data-group": state }, t("map.free", { free: groups[0], n })));
+    const lines = [...kinds].toSorted((one, other) => other[1].kw - one[1].kw);
+    put(
+      this._overview,
+      lines.map(([kind, { groups, heard }]) => {
+        const state = STATES[stateIndex(groups[0], groups[1], groups[2], groups[3])] ?? "unknown";
+        const n = groups.reduce((sum, each) => sum + each, 0);
+        // What holds for all of them was confirmed with the last one of them.
+        const oldest = heard.filter(Boolean).toSorted()[0] ?? null;
+        const isOld = oldest !== null && Date.now() - Date.parse(oldest) > OLD_MS;
+        const told = oldest === null ? t("map.unheard") : t(isOld ? "map.kind.old" : "map.kind.confirmed", { ago: ago(oldest) });
+        return h(
+          "p",
+          {},
+          h("strong", { class: "state", "data-group": state }, kindFree(kind, groups[0], n)),
+          " ",
+          h("span", { class: isOld ? "old" : "quiet" }, told),
+        );
+      }),
+    );
   }
 
   _tick() {
     tellOpen(this._open, this._facts);
-    for (const shown of this._shown.values()) {
-      this._tell(shown);
-      shown.strip?.draw();
-    }
+    for (const shown of this._shown.values()) this._tell(shown);
+    this._sum();
+    this._strip?.draw();
   }
+}
+
+/** The power of an EVSE. @param {Evse} evse */
+const powerOf = ({ connectors, max_kw: kw }) => kw ?? Math.max(0, ...connectors.map((each) => each.max_kw ?? 0));
+
+/** What an EVSE is called by what it can do. @param {Evse} evse */
+function kindsOf(evse) {
+  const { connectors } = evse;
+  const only = connectors.length === 1 ? powerOf(evse) : 0;
+  return kindNames(connectors.map(({ standard, max_kw: kw }) => [standard, kw ?? only]), powerOf(evse));
+}
+
+/** The address; what it says already is not said again. @param {any} station */
+function placed({ address, postal_code: code, city, municipality }) {
+  const said = address ?? "";
+  const rest = [code, city ?? municipality].filter((part) => part && !said.toLowerCase().includes(part.toLowerCase())).join(" ");
+  return [said, rest].filter(Boolean).join(", ");
+}
+
+/** What is for developers: ids, and the record as it is served. @param {any} station */
+function details({ uuid, register, native_id: native, ids = [], evses }) {
+  const row = (/** @type {string} */ name, /** @type {string[]} */ values) =>
+    values.length > 0 && [h("dt", {}, name), h("dd", {}, values.map((value) => h("code", { class: "line" }, value)))];
+  return h(
+    "details",
+    { class: "more" },
+    h("summary", {}, t("map.details")),
+    h(
+      "dl",
+      { class: "facts" },
+      row(t("map.uuid"), [uuid]),
+      row(t("map.ids"), [native && native !== uuid && `${register} ${native}`, ...ids.map((/** @type {{register: string, id: string}} */ each) => `${each.register} ${each.id}`)].filter(Boolean)),
+      row(t("map.points"), evses.map((/** @type {Evse} */ { evse, label }) => (label ? `${evse} (${label})` : evse))),
+    ),
+    h("a", { class: "button", href: `/api/v2/stations/${encodeURIComponent(uuid)}` }, t("map.rest")),
+  );
 }
 
 /** The time alone where it is of the last day. @param {string} at */

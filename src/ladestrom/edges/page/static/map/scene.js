@@ -22,9 +22,12 @@ import { Markers } from "./markers.js";
 const PALETTE = /** @type {const} */ (["available", "partly", "occupied", "faulty", "unknown", "accent", "surface", "text"]);
 const FLIGHT_MS = 900;
 const ENTER_PADDING_PX = 90;
-const PHONE_PX = 720;
+export const PHONE_PX = 720;
 /** Up to this width the panel comes from below, as the style sheet has it. */
-const COVERED = 0.3;
+const COVERED = 0.22;
+const SEEN_PX = 40;
+const STILL = 1e-4;
+const clamp = (/** @type {number} */ value, /** @type {number} */ least, /** @type {number} */ most) => Math.min(Math.max(value, least), Math.max(least, most));
 
 export class Scene {
   /**
@@ -39,7 +42,7 @@ export class Scene {
       language,
       locale: { "Map.Title": t("map.title") },
     });
-    const credits = h("p", { class: "credits" }, [attribution, "Natural Earth"].filter(Boolean).join(" · "));
+    const credits = h("p", { class: "credits" }, [attribution, "GeoNames", "Natural Earth"].filter(Boolean).join(" · "));
     const canvas = h("canvas", { class: "markers", "aria-hidden": "true" });
     ground.map.getCanvasContainer().after(canvas);
     container.append(credits);
@@ -66,6 +69,25 @@ export class Scene {
     map.on("resize", () => this.markers.resize());
     map.on("render", () => map.isMoving() && this.markers.draw());
     map.on("moveend", () => this.markers.stale());
+    /** @type {{lon: number, lat: number} | null} */
+    this._here = null;
+    this._dot = h("div", { class: "here", role: "img", "aria-label": t("map.here"), hidden: true });
+    map.getCanvasContainer().parentElement?.append(this._dot);
+    map.on("move", () => this._place());
+    map.on("resize", () => this._place());
+  }
+
+  /** Shows where the visitor is. @param {{lon: number, lat: number}} at */
+  stand(at) {
+    this._here = at;
+    this._dot.hidden = false;
+    this._place();
+  }
+
+  _place() {
+    if (!this._here) return;
+    const { x, y } = this.ground.map.project([this._here.lon, this._here.lat]);
+    this._dot.style.translate = `${x}px ${y}px`;
   }
 
   /** @param {Board} board */
@@ -100,6 +122,33 @@ export class Scene {
   /** @param {Viewpoint} viewpoint @param {[number, number]} [offset] pixels from the middle, where it shall be */
   go({ lon, lat, zoom }, offset = [0, 0]) {
     this.ground.map.flyTo({ center: [lon, lat], zoom, offset, duration: FLIGHT_MS });
+  }
+
+  /** Is there at once. @param {Viewpoint} viewpoint */
+  jump({ lon, lat, zoom }) {
+    const { map } = this.ground;
+    const now = map.getCenter();
+    if (Math.abs(now.lng - lon) + Math.abs(now.lat - lat) + Math.abs(map.getZoom() - zoom) > STILL) map.jumpTo({ center: [lon, lat], zoom });
+  }
+
+  /**
+   * Moves the map as far as it needs for a place not to lie beneath a sheet.
+   *
+   * @param {{lon: number, lat: number}} place
+   * @param {HTMLElement} sheet
+   */
+  reveal({ lon, lat }, sheet) {
+    const { map } = this.ground;
+    const canvas = map.getCanvas().getBoundingClientRect();
+    const over = sheet.getBoundingClientRect();
+    const { x, y } = map.project([lon, lat]);
+    const isBelow = over.width > canvas.width * 0.8;
+    const room = isBelow
+      ? { left: SEEN_PX, right: canvas.width - SEEN_PX, top: SEEN_PX * 3, bottom: Math.max(SEEN_PX * 4, over.top - canvas.top - SEEN_PX) }
+      : { left: SEEN_PX, right: Math.max(SEEN_PX, over.left - canvas.left - SEEN_PX), top: SEEN_PX, bottom: canvas.height - SEEN_PX };
+    const isNear = x > -canvas.width && x < 2 * canvas.width && y > -canvas.height && y < 2 * canvas.height;
+    const by = /** @type {[number, number]} */ ([x - clamp(x, room.left, room.right), y - clamp(y, room.top, room.bottom)]);
+    if (isNear && (by[0] || by[1])) map.panBy(by, { duration: FLIGHT_MS / 3 });
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
- * A day of one EVSE as a strip: the group of its status over time, told by height as well as by colour, in a
- * picture, a sentence and a table.
+ * A day of a station as one strip: how many of its EVSEs were in which group over time, in a picture, a sentence
+ * and a table.
  */
 
 import { h, put, svg } from "../base/dom.js";
@@ -8,30 +8,26 @@ import { clock, count, isWord, moment, percent, t } from "../base/words.js";
 import { GROUPS, groupOf } from "./groups.js";
 
 /** @typedef {{at: string, status: string, error: 0 | 1}} Segment one holds until the next */
-/** @typedef {import("./groups.js").Group} Group */
 
 const HOURS = 24;
 const SPAN_MS = HOURS * 3_600_000;
-const WIDTH = 1_440;
-const WIDTH_MIN = 5;
-/** What was short is seen nevertheless. */
+const BINS = 480;
+/** Of three minutes each: one or two pixels. */
 const HEIGHT = 24;
-/** @type {Record<Group, number>} */
-const HEIGHTS = { available: 24, occupied: 16, faulty: 9, unknown: 4 };
 const ROWS_MAX = 60;
 
 export class Strip {
   /**
-   * @param {Segment[]} segments in order
+   * @param {Map<string, Segment[]>} days segments of each EVSE, in order
    * @param {string} completeFrom ISO instant before which something may be missing
    */
-  constructor(segments, completeFrom) {
-    this._segments = segments;
+  constructor(days, completeFrom) {
+    this._days = days;
     this._completeMs = Date.parse(completeFrom);
-    this._picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", class: "day" });
+    this._picture = svg("svg", { viewBox: `0 0 ${BINS} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", class: "day" });
     this._summary = h("p", { class: "quiet" });
     this._rows = h("tbody");
-    const table = h(
+    this._table = h(
       "details",
       { ontoggle: () => this._tabulate() },
       h("summary", {}, t("map.day.table")),
@@ -41,63 +37,101 @@ export class Strip {
         h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("map.day.since")), h("th", { scope: "col" }, t("map.status")))), this._rows),
       ),
     );
-    this._table = table;
     const hours = h("div", { class: "hours", "aria-hidden": "true" }, [24, 18, 12, 6].map((n) => h("span", {}, t("map.day.hours", { n }))), h("span", {}, t("map.day.now")));
-    this.element = h("div", { class: "strip" }, this._picture, hours, this._summary, table);
+    this.element = h("section", { class: "strip", "aria-label": t("map.day") }, h("h3", {}, t("map.day")), this._picture, hours, this._summary, this._table);
     this.draw();
   }
 
-  /** @param {Segment} segment */
-  add(segment) {
-    const last = this._segments.at(-1);
+  /** @param {string} evse @param {Segment} segment */
+  add(evse, segment) {
+    const segments = this._days.get(evse) ?? [];
+    const last = segments.at(-1);
     if (last && last.status === segment.status && last.error === segment.error) return;
-    this._segments.push(segment);
+    segments.push(segment);
+    this._days.set(evse, segments);
     this.draw();
   }
 
   /** Draws the day that ends now. @param {number} [nowMs] */
   draw(nowMs = Date.now()) {
     const fromMs = nowMs - SPAN_MS;
-    while (this._segments.length > 1 && Date.parse(this._segments[1].at) <= fromMs) this._segments.shift();
-    // What holds at the beginning held since its own instant, whatever else is not known any more.
-    const firstMs = this._segments[0] ? Date.parse(this._segments[0].at) : Infinity;
-    const knownMs = Math.max(fromMs, Number.isFinite(this._completeMs) ? Math.min(this._completeMs, firstMs) : fromMs);
-    /** @type {Record<Group, number>} */
-    const spent = { available: 0, occupied: 0, faulty: 0, unknown: 0 };
-    /** @type {SVGElement[]} */
-    const bars = [];
-    this._segments.forEach((segment, index) => {
-      const next = this._segments[index + 1];
-      const startMs = Math.max(knownMs, Date.parse(segment.at));
-      const endMs = Math.min(nowMs, next ? Date.parse(next.at) : nowMs);
-      const group = groupOf(segment);
-      if (!group || endMs <= startMs) return;
-      spent[group] += endMs - startMs;
-      const x = Math.min(WIDTH - WIDTH_MIN, ((startMs - fromMs) / SPAN_MS) * WIDTH);
-      const width = Math.max(WIDTH_MIN, ((endMs - startMs) / SPAN_MS) * WIDTH);
-      bars.push(svg("rect", { x, width, y: HEIGHT - HEIGHTS[group], height: HEIGHTS[group], class: group }));
-    });
-    const all = GROUPS.reduce((sum, group) => sum + spent[group], 0) || 1;
-    const shares = GROUPS.filter((group) => spent[group] > 0).map((group) => `${t(`group.${group}`)} ${percent(spent[group] / all)}`);
-    const changes = this._segments.filter(({ at }) => Date.parse(at) > fromMs).length;
-    const late = knownMs - fromMs > 60_000 ? ` ${t("map.day.from", { at: clock(new Date(knownMs).toISOString()) })}` : "";
+    const binMs = SPAN_MS / BINS;
+    const bins = GROUPS.map(() => new Float64Array(BINS));
+    const spent = GROUPS.map(() => 0);
+    let changes = 0;
+    let sinceMs = nowMs;
+    for (const segments of this._days.values()) {
+      while (segments.length > 1 && Date.parse(segments[1].at) <= fromMs) segments.shift();
+      // What holds at the beginning held since its own instant, whatever else is not known any more.
+      const firstMs = segments[0] ? Date.parse(segments[0].at) : nowMs;
+      const knownMs = Math.max(fromMs, Number.isFinite(this._completeMs) ? Math.min(this._completeMs, firstMs) : fromMs);
+      sinceMs = Math.min(sinceMs, knownMs);
+      segments.forEach((segment, index) => {
+        const next = segments[index + 1];
+        const startMs = Math.max(knownMs, Date.parse(segment.at));
+        const endMs = Math.min(nowMs, next ? Date.parse(next.at) : nowMs);
+        if (Date.parse(segment.at) > fromMs && index > 0) changes += 1;
+        const group = groupOf(segment);
+        if (!group || endMs <= startMs) return;
+        const number = GROUPS.indexOf(group);
+        spent[number] += endMs - startMs;
+        const first = Math.max(0, Math.floor((startMs - fromMs) / binMs));
+        const last = Math.min(BINS - 1, Math.floor((endMs - fromMs) / binMs));
+        for (let bin = first; bin <= last; bin++) {
+          bins[number][bin] += Math.max(0, Math.min(endMs, fromMs + (bin + 1) * binMs) - Math.max(startMs, fromMs + bin * binMs));
+        }
+      });
+    }
+    const all = spent.reduce((sum, each) => sum + each, 0) || 1;
+    const shares = GROUPS.flatMap((group, number) => (spent[number] > 0 ? `${t(`group.${group}`)} ${percent(spent[number] / all)}` : []));
+    const late = sinceMs - fromMs > 60_000 ? ` ${t("map.day.from", { at: clock(new Date(sinceMs).toISOString()) })}` : "";
     const text = `${shares.join(", ") || t("map.day.nothing")}; ${count("map.changes", changes)}.${late}`;
     this._picture.setAttribute("aria-label", t("map.day.label", { text }));
-    put(this._picture, bars);
+    put(this._picture, bars(bins));
     put(this._summary, text);
     this._tabulate();
   }
 
   _tabulate() {
     if (!this._table.open) return;
-    put(
-      this._rows,
-      this._segments
-        .slice(-ROWS_MAX)
-        .toReversed()
-        .map((segment) => h("tr", {}, h("td", {}, moment(segment.at)), h("td", {}, statusName(segment)))),
-    );
+    /** @type {[string, string, Segment][]} */
+    const events = [];
+    for (const [evse, segments] of this._days) for (const segment of segments) events.push([segment.at, evse, segment]);
+    events.sort((one, other) => one[0].localeCompare(other[0]));
+    /** @type {Map<string, string | null>} */
+    const now = new Map();
+    const rows = events.map(([at, evse, segment]) => {
+      now.set(evse, groupOf(segment));
+      const listed = [...now.values()].filter(Boolean);
+      return h("tr", {}, h("td", {}, moment(at)), h("td", {}, t("map.free", { free: listed.filter((group) => group === "available").length, n: listed.length })));
+    });
+    put(this._rows, rows.slice(-ROWS_MAX).toReversed());
   }
+}
+
+/**
+ * What is free stands at the bottom, what is not on top of it; bins that are alike are one bar.
+ *
+ * @param {Float64Array[]} bins milliseconds by group
+ */
+function bars(bins) {
+  /** @type {SVGElement[]} */
+  const made = [];
+  const sums = Array.from({ length: BINS }, (_, bin) => bins.reduce((sum, group) => sum + group[bin], 0));
+  const under = new Float64Array(BINS);
+  bins.forEach((group, number) => {
+    const heights = group.map((ms, bin) => (sums[bin] > 0 ? Math.round((ms / sums[bin]) * HEIGHT * 4) / 4 : 0));
+    for (let bin = 0; bin < BINS; ) {
+      let end = bin + 1;
+      while (end < BINS && heights[end] === heights[bin] && under[end] === under[bin]) end += 1;
+      if (heights[bin] > 0) {
+        made.push(svg("rect", { x: bin, width: end - bin, y: HEIGHT - under[bin] - heights[bin], height: heights[bin], class: GROUPS[number] }));
+      }
+      bin = end;
+    }
+    heights.forEach((height, bin) => (under[bin] += height));
+  });
+  return made;
 }
 
 /** @param {{status: string, error: 0 | 1 | number}} evse */

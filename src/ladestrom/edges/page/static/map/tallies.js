@@ -1,5 +1,5 @@
 /**
- * How many EVSEs of each group every cluster holds, counting only stations that pass the filter.
+ * How many EVSEs of each group every cluster holds, counting only EVSEs that pass the filter.
  *
  * A change moves up from its station to the top: a step for each level, whatever the number of stations.
  */
@@ -13,16 +13,23 @@ const SLOTS = 5;
 /** @typedef {import("./hierarchy.js").Hierarchy} Hierarchy */
 
 export class Tallies {
-  /** @param {Hierarchy} hierarchy */
-  constructor(hierarchy) {
+  /**
+   * @param {Hierarchy} hierarchy
+   * @param {Uint32Array} starts where the units of each station begin (`Units.starts`)
+   */
+  constructor(hierarchy, starts) {
     this._parent = hierarchy.parent;
     this._stations = hierarchy.stations;
+    this._starts = starts;
+    const units = starts[hierarchy.stations] ?? 0;
+    /** EVSEs of each unit and group, whether it passes or not. */
+    this.units = new Int32Array(units * GROUPS);
+    /** Whether each unit passes what does not depend on a state. */
+    this.passes = new Uint8Array(units).fill(1);
     /** Of each node and slot, what passes the filter. */
     this.shown = new Int32Array(hierarchy.parent.length * SLOTS);
-    /** Of each station and group, whether it passes or not. */
+    /** EVSEs of each station and group, of the units that pass. */
     this.held = new Int32Array(hierarchy.stations * GROUPS);
-    /** Whether each station passes what does not depend on its state. */
-    this.passes = new Uint8Array(hierarchy.stations).fill(1);
     /** Whether each of the five states passes. */
     this.states = new Uint8Array(5).fill(1);
     /** Totals of all that pass: the four groups, then stations. */
@@ -33,7 +40,7 @@ export class Tallies {
     this._delta = new Int32Array(SLOTS);
   }
 
-  /** The state of a station as an index of `STATES`; -1 where nothing of it is listed. @param {number} station */
+  /** The state of a station, by its EVSEs that pass, as an index of `STATES`; -1 where none is listed. @param {number} station */
   stateOf(station) {
     const { held } = this;
     const i = station * GROUPS;
@@ -45,18 +52,9 @@ export class Tallies {
     return this.shown[station * SLOTS + GROUPS] > 0;
   }
 
-  /**
-   * Takes what every station holds, a column for each group.
-   *
-   * @param {readonly ArrayLike<number>[]} columns
-   */
-  load(columns) {
-    for (let group = 0; group < GROUPS; group++) {
-      const column = columns[group];
-      for (let station = 0; station < this._stations; station++) {
-        this.held[station * GROUPS + group] = column[station];
-      }
-    }
+  /** Takes what every unit holds. @param {Int32Array} counts `Units.counted` */
+  load(counts) {
+    this.units.set(counts);
     this.recount();
   }
 
@@ -64,37 +62,45 @@ export class Tallies {
    * One EVSE of a station goes from one group to another; -1 is none.
    *
    * @param {number} station
+   * @param {number} unit
    * @param {number} from
    * @param {number} to
    */
-  move(station, from, to) {
-    if (from === to) return;
-    const i = station * GROUPS;
+  move(station, unit, from, to) {
+    if (from === to || unit >= this._starts[station + 1]) return;
+    const gives = from >= 0 && this.units[unit * GROUPS + from] > 0;
+    if (gives) this.units[unit * GROUPS + from] -= 1;
+    if (to >= 0) this.units[unit * GROUPS + to] += 1;
+    if (!this.passes[unit]) return;
     const before = this.stateOf(station);
-    if (from >= 0 && this.held[i + from] > 0) this.held[i + from] -= 1;
-    if (to >= 0) this.held[i + to] += 1;
-    if (this.passes[station]) {
-      const after = this.stateOf(station);
-      if (before >= 0) this.byState[before] -= 1;
-      if (after >= 0) this.byState[after] += 1;
-    }
+    if (gives) this.held[station * GROUPS + from] -= 1;
+    if (to >= 0) this.held[station * GROUPS + to] += 1;
+    const after = this.stateOf(station);
+    if (before >= 0) this.byState[before] -= 1;
+    if (after >= 0) this.byState[after] += 1;
     this._settle(station);
   }
 
   /** Adds up anew, after `passes` or `states` were changed. */
   recount() {
     const { shown, _given: given, _parent: parent } = this;
+    const { held, units, passes, _starts: starts } = this;
     shown.fill(0);
     given.fill(0);
+    held.fill(0);
     this.totals.fill(0);
     this.byState.fill(0);
     for (let station = 0; station < this._stations; station++) {
+      for (let unit = starts[station]; unit < starts[station + 1]; unit++) {
+        if (!passes[unit]) continue;
+        for (let group = 0; group < GROUPS; group++) held[station * GROUPS + group] += units[unit * GROUPS + group];
+      }
       const state = this.stateOf(station);
-      if (state < 0 || !this.passes[station]) continue;
+      if (state < 0) continue;
       this.byState[state] += 1;
       if (!this.states[state]) continue;
       const i = station * SLOTS;
-      for (let group = 0; group < GROUPS; group++) given[i + group] = this.held[station * GROUPS + group];
+      for (let group = 0; group < GROUPS; group++) given[i + group] = held[station * GROUPS + group];
       given[i + GROUPS] = 1;
       for (let slot = 0; slot < SLOTS; slot++) {
         shown[i + slot] = given[i + slot];
@@ -112,7 +118,7 @@ export class Tallies {
   _settle(station) {
     const { shown, _given: given, _delta: delta, _parent: parent } = this;
     const state = this.stateOf(station);
-    const counts = state >= 0 && this.passes[station] && this.states[state];
+    const counts = state >= 0 && this.states[state];
     const i = station * SLOTS;
     let differs = false;
     for (let slot = 0; slot < SLOTS; slot++) {

@@ -28,12 +28,15 @@ export class Map {
   getZoom(): number;
   getBounds(): Bounds;
   getSource(id: string): GeoJSONSource | undefined;
+  setStyle(style: object): this;
   setPaintProperty(layer: string, name: string, value: unknown): this;
   isMoving(): boolean;
   isStyleLoaded(): boolean;
   flyTo(camera: Camera): this;
   easeTo(camera: Camera): this;
   jumpTo(camera: Camera): this;
+  panBy(offset: [number, number], camera?: Camera): this;
+  project(lngLat: [number, number]): { x: number; y: number };
   zoomIn(): this;
   zoomOut(): this;
   fitBounds(bounds: [[number, number], [number, number]], camera?: Camera & { maxZoom?: number }): this;

@@ -3,17 +3,20 @@
 import { ApiError } from "../base/api.js";
 import { h, put } from "../base/dom.js";
 import { failure, open } from "../base/shell.js";
-import { count, number, t } from "../base/words.js";
+import { count, t } from "../base/words.js";
 import { Board } from "../map/board.js";
-import { Legend, fields } from "../map/choices.js";
+import { Legend, chips, fields } from "../map/choices.js";
 import { narrows, pass } from "../map/filters.js";
 import { Finder } from "../map/finder.js";
 import { groupIndex, STATES } from "../map/groups.js";
+import { xOf, yOf } from "../map/hierarchy.js";
+import { kindsOf, kindsText } from "../map/kinds.js";
 import { List } from "../map/list.js";
-import { placeNames, placeOf, stationsInView, viewpointOf } from "../map/looking.js";
+import { countsInView, kilometres, placeOf, stationsInView, viewpointOf } from "../map/looking.js";
+import { plugName } from "../map/names.js";
 import { Panel } from "../map/panel.js";
 import { read, write } from "../map/place.js";
-import { Scene } from "../map/scene.js";
+import { PHONE_PX, Scene } from "../map/scene.js";
 import { Search } from "../map/search.js";
 import { sheets } from "../map/sheets.js";
 import { tools } from "../map/tools.js";
@@ -21,9 +24,13 @@ import { tools } from "../map/tools.js";
 /** @typedef {import("../map/filters.js").Choice} Choice */
 
 const STATION_ZOOM = 12.5;
+/** From this many inhabitants on, how near one goes to see a whole place. */
+const PLACE_ZOOMS = [[1_000_000, 10.5], [200_000, 11], [30_000, 12]];
 const LIST_MS = 2_500;
 const LEGEND_MS = 500;
 const ADDRESS_MS = 250;
+const HOURS_MS = 60_000;
+/** How often it is judged anew what is open. */
 const VIEW_WAIT_MS = 4_000;
 /** After so long without stations the map is drawn as it is. */
 
@@ -51,6 +58,9 @@ const notices = h("div", { class: "notices" });
 const waiting = h("p", { class: "waiting notice", role: "status", "aria-busy": "true" }, t("map.loading"));
 const tip = h("div", { class: "tip", "aria-hidden": "true", hidden: true });
 const filterBox = h("div", { class: "filtering" });
+const chipBox = h("div", { class: "chips", role: "group", "aria-label": t("map.chips") });
+/** Where the visitor is, once that is known. @type {{lon: number, lat: number} | null} */
+let here = null;
 
 const board = new Board({
   made(made) {
@@ -59,7 +69,6 @@ const board = new Board({
     const row = board.rowOf(place.station);
     placed(row === undefined ? viewpointOf(container, made.hierarchy) : { ...placeOf(made.hierarchy, row), zoom: STATION_ZOOM });
     scene?.show(made);
-    if (scene) scene.ground.name(placeNames(made.columns));
     redrawFilters();
     if (place.station && place.station === panel.uuid) scene?.markers.choose(row ?? -1);
     else if (place.station) openStation(place.station, null);
@@ -79,7 +88,7 @@ const board = new Board({
   settled() {
     scene?.markers.stale();
     legendSoon();
-    if (sheet.isOpen("list")) listSoon(LIST_MS);
+    if (sheet.isOpen("list") || narrows(choice)) listSoon(LIST_MS);
   },
   stream(state, why) {
     shell.stream(state, why);
@@ -101,6 +110,10 @@ const board = new Board({
 const panel = new Panel({
   closed: () => closeStation(),
   look: (uuid) => lookAt(uuid),
+  grown: (uuid) => {
+    const row = board.rowOf(uuid);
+    if (row !== undefined && board.hierarchy) scene?.reveal(placeOf(board.hierarchy, row), panel.element);
+  },
 });
 const list = new List((uuid, opener) => openStation(uuid, opener));
 const finder = new Finder({
@@ -110,6 +123,13 @@ const finder = new Finder({
   chosen: (uuid) => {
     lookAt(uuid);
     openStation(uuid, finder.field);
+  },
+  went: ({ lon, lat, population }) => {
+    const zoom = PLACE_ZOOMS.find(([least]) => population >= least)?.[1] ?? STATION_ZOOM;
+    if (place.station) closeStation();
+    scene?.go({ lon, lat, zoom });
+    remember(true);
+    if (container.clientWidth > PHONE_PX) sheet.open("list");
   },
 });
 const legend = new Legend((states) => choose({ ...choice, states }));
@@ -125,7 +145,7 @@ put(
   shell.main,
   h("h1", { class: "spoken" }, t("map.title")),
   container,
-  h("div", { class: "beside" }, finder.element, sheet.buttons, sheet.element),
+  h("div", { class: "beside" }, finder.element, chipBox, sheet.buttons, sheet.element),
   legend.element,
   tip,
   notices,
@@ -133,7 +153,8 @@ put(
   panel.element,
 );
 legend.show(choice.states);
-board.filter((tallies, columns) => pass(choice, tallies, columns));
+board.filter((tallies, columns, units) => pass(choice, tallies, columns, units));
+setInterval(() => choice.open && board.filter((tallies, columns, units) => pass(choice, tallies, columns, units)), HOURS_MS);
 setTimeout(() => placed(viewpointOf(container, null)), VIEW_WAIT_MS);
 if (place.viewpoint) placed(place.viewpoint);
 if (shell.facts.local) void begin();
@@ -168,10 +189,14 @@ async function stage() {
     return;
   }
   const whole = () => board.hierarchy && viewpointOf(container, board.hierarchy);
-  shell.main.append(tools(scene, whole, (text) => say("position", notice(text))));
+  const found = (/** @type {{lon: number, lat: number}} */ at) => {
+    here = at;
+    scene?.stand(at);
+    listSoon(0);
+  };
+  shell.main.append(tools(scene, whole, found, (text) => say("position", notice(text))));
   if (board.columns) {
     scene.show(board);
-    scene.ground.name(placeNames(board.columns));
     const row = board.rowOf(panel.uuid);
     if (row !== undefined) scene.markers.choose(row);
   }
@@ -179,6 +204,7 @@ async function stage() {
     moved: () => {
       clearTimeout(addressTimer);
       addressTimer = setTimeout(() => remember(false), ADDRESS_MS);
+      legendSoon();
       listSoon(0);
     },
     pressed: (mark) => {
@@ -200,6 +226,7 @@ async function stage() {
   });
   remember(false);
   listSoon(0);
+  legendSoon();
 }
 
 /** Shows a notice in place of the last one of its kind; null takes it away. @param {string} kind @param {HTMLElement | null} shown */
@@ -224,12 +251,10 @@ function notice(text) {
 
 /** What the list and the finder say of a station. @param {number} row */
 function described(row) {
-  const { columns, tallies } = board;
-  if (!columns || !tallies) throw new Error("no stations yet");
-  const groups = tallies.held.subarray(row * 4, row * 4 + 4);
-  const n = groups.reduce((sum, each) => sum + each, 0);
-  const parts = [t("map.free", { free: groups[0], n })];
-  if (columns.power_kw[row] > 0) parts.push(`${number(columns.power_kw[row])} kW`);
+  const { columns, tallies, units, hierarchy } = board;
+  if (!columns || !tallies || !units || !hierarchy) throw new Error("no stations yet");
+  const parts = [kindsText(kindsOf(columns, units, tallies, row, choice)) || t("map.kind.none")];
+  if (here) parts.unshift(distance(kilometres(here, placeOf(hierarchy, row))));
   const city = columns.city[row];
   if (city) parts.push(city);
   const operator = columns.operators[columns.operator[row]];
@@ -250,6 +275,7 @@ function openStation(uuid, opener) {
   remember(uuid !== new URLSearchParams(location.search).get("station"));
   shell.main.classList.add("opened");
   scene?.markers.choose(row ?? -1);
+  legend.offer(null);
   void panel.open(uuid, row === undefined ? "" : (board.columns?.name[row] ?? ""), opener ?? container.querySelector("canvas"));
 }
 
@@ -259,6 +285,7 @@ function closeStation(isBack = false) {
   panel.close();
   shell.main.classList.remove("opened");
   scene?.markers.choose(-1);
+  listSoon(0);
   if (!isBack) remember(true);
 }
 
@@ -273,13 +300,25 @@ function lookAt(uuid) {
 function choose(chosen) {
   choice = chosen;
   legend.show(choice.states);
-  board.filter((tallies, columns) => pass(choice, tallies, columns));
+  board.filter((tallies, columns, units) => pass(choice, tallies, columns, units));
   redrawFilters();
   remember(false);
 }
 
+/** What the EVSEs are called that the filter passes: "CCS 150 kW". */
+function wanted() {
+  const { plugs, kw } = choice;
+  return [plugs.map(plugName).join(" / "), kw && t("map.power.least", { kw })].filter(Boolean).join(" ");
+}
+
+/** A way in words. @param {number} km */
+const distance = (km) => (km < 1 ? t("map.metres", { m: Math.max(10, Math.round(km * 100) * 10) }) : t("map.km", { km: km < 10 ? km : Math.round(km) }));
+
 function redrawFilters() {
   if (!board.columns) return;
+  const chip = chipBox.contains(document.activeElement) ? document.activeElement?.getAttribute("name") : null;
+  put(chipBox, chips(board.columns, choice, choose));
+  if (chip) /** @type {HTMLElement | null} */ (chipBox.querySelector(`[name="${chip}"]`))?.focus();
   const focused = /** @type {HTMLInputElement | null} */ (filterBox.contains(document.activeElement) ? document.activeElement : null);
   put(filterBox, fields(board.columns, choice, choose));
   if (focused) {
@@ -305,7 +344,10 @@ function legendSoon() {
 }
 
 function tellLegend() {
-  if (board.tallies) legend.tell(board.tallies.byState);
+  const { tallies, hierarchy } = board;
+  if (!tallies || !hierarchy) return;
+  const { byState, groups } = countsInView(hierarchy, tallies, scene ? scene.box() : null);
+  legend.tell(byState, groups, wanted());
 }
 
 /** @param {number} waitMs */
@@ -315,14 +357,24 @@ function listSoon(waitMs) {
   listTimer = setTimeout(() => {
     listTimer = 0;
     if (!board.columns || !board.tallies || !board.hierarchy) return;
-    const { rows, inView } = stationsInView(board.hierarchy, board.tallies, scene ? scene.box() : null);
+    const from = here && { x: xOf(here.lon), y: yOf(here.lat) };
+    const { rows, inView } = stationsInView(board.hierarchy, board.tallies, scene ? scene.box() : null, from);
     sheet.label("list", t("map.list.some", { n: inView }));
+    offerNearest(rows[0]);
     if (sheet.isOpen("list")) list.show(rows.map(described), inView);
   }, waitMs);
 }
 
+/** Offers the nearest of the stations that a filter passes. @param {number | undefined} row */
+function offerNearest(row) {
+  if (row === undefined || narrows(choice) === 0 || place.station) return legend.offer(null);
+  const { uuid, title, below } = described(row);
+  legend.offer({ text: t("map.nearest", { name: title, what: below }), pressed: (opener) => openStation(uuid, opener) });
+}
+
 window.addEventListener("popstate", () => {
-  const { station, choice: chosen } = read();
+  const { station, choice: chosen, viewpoint } = read();
+  if (viewpoint) scene?.jump(viewpoint);
   if (JSON.stringify(chosen) !== JSON.stringify(choice)) choose(chosen);
   if (station === place.station) return;
   if (station) openStation(station, null);
