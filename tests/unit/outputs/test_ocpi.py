@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 from tests.building import CCS, NOW, make_change, make_evse, make_station
+from tests.conftest import SharedFile
 
 from ladestrom.core.drafts import completed
 from ladestrom.core.view import StationState
@@ -18,6 +22,7 @@ from ladestrom.model import NEVER, Cause, Change, Evse, Outlet, Station, Status,
 from ladestrom.outputs.ocpi.encoder import id_of, lister, part_of, wrapping
 from ladestrom.ports.log import StationRow
 from ladestrom.ports.registry import StationDraft
+from ladestrom.registers import irve, nobil
 
 RECORDED = NOW - 1_000
 
@@ -148,3 +153,36 @@ def test_only_2_3_0_says_what_was_derived() -> None:
             if version is Version.V2_3_0
             else (None, None)
         )
+
+
+def registered(shared_file: SharedFile, register: str) -> Iterator[Station]:
+    """The stations of a real register."""
+    if register == "irve":
+        content = gzip.decompress(shared_file("data/france/irve-statique.json.gz").read_bytes())
+        records = irve.parse([content])
+    else:
+        records = nobil.parse([shared_file("data/nobil/nobil-v3-sample.json").read_bytes()])
+    for number, record in enumerate(records, 1):
+        if isinstance(record, StationDraft):
+            yield completed(record, register, record.station.uuid or f"FRA_{number:05d}")[0]
+
+
+@pytest.mark.parametrize(
+    ("register", "offered", "omitted"),
+    [
+        # The sample is older than the attribute with the EVSE id, which names the party.
+        ("nobil", (0, 0), {"no_party": 104}),
+        ("irve", (5_544, 28_284), {"no_connector": 825}),
+    ],
+)
+def test_what_of_a_real_register_is_offered(
+    shared_file: SharedFile, register: str, offered: tuple[int, int], omitted: dict[str, int]
+) -> None:
+    locations = evses = 0
+    reasons: Counter[str] = Counter()
+    for station in registered(shared_file, register):
+        found, left_out = made(station, *(make_change(each, Status.UNKNOWN) for each in station.evses))
+        locations += len(found)
+        evses += sum(len(each.evses) for each in found)
+        reasons.update(left_out.values())
+    assert ((locations, evses), dict(reasons)) == (offered, omitted)
