@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
+from lxml import etree
 from msgspec.structs import replace
 from tests.e2e.charging import FIRST, Plugged, add
 from tests.e2e.serving import STATIONS, Serving, evse, now, station
-from tests.patience import DEADLINE_S
+from tests.patience import DEADLINE_S, until
 from websockets.sync.client import connect
 
 from ladestrom.core.access import operator_from
@@ -255,6 +256,69 @@ def ocpi_pages(version: str) -> Callable[[Serving], Read]:
     return read
 
 
+def realtime(server: Serving) -> Read:
+    view, told = server.app.reader.view, Counter[str]()
+    found: Told = {}
+    path = "/nobil/real-time/v1/Realtime?snapshot=1&seq=1"
+    address = server.request("POST", path, headers=server.bearer()).json()["accessToken"]
+    with connect(address, open_timeout=DEADLINE_S) as consumer:
+        while True:
+            message = json.loads(consumer.recv(timeout=DEADLINE_S))
+            # Operators may use the same uid at several stations.
+            (own,) = [
+                each
+                for each in view.directory.find_uid(message["evseUId"])
+                if each.station == message["nobilId"]
+            ]
+            found[own.key] = message["status"]
+            told[own.key] += 1
+            if "seq" in message:
+                assert max(told.values()) == 1
+                until(lambda: "nobil_realtime" in server.app.reader.documents.tallies, "they are counted")
+                return Read(f"{message['epoch']}-{message['seq']}", found)
+
+
+def nobil_json(server: Serving) -> Read:
+    position, body = got(server, "/api/server/datadump.php?format=json")
+    stations = json.loads(body)["chargerstations"]
+    rows = {
+        each["csmd"]["International_id"]: [
+            {kind: value["attrvalid"] for kind, value in plug.items()}
+            for plug in each["attr"]["conn"].values()
+        ]
+        for each in stations
+    }
+    return Read(position, of_plugs(server, rows))
+
+
+def nobil_xml(server: Serving) -> Read:
+    position, body = got(server, "/api/server/datadump.php?format=xml")
+    rows = {
+        str(each.findtext("metadata/International_id")): [
+            {
+                str(one.findtext("attrtypeid")): str(one.findtext("attrvalid") or "")
+                for one in plug.findall("attribute")
+            }
+            for plug in each.findall("attributes/connectors/connector")
+        ]
+        for each in etree.fromstring(body).findall("chargerstation")
+    }
+    return Read(position, of_plugs(server, rows))
+
+
+def of_plugs(server: Serving, rows: Mapping[str, Sequence[Mapping[str, str]]]) -> Told:
+    """What is said of connectors, by the EVSEs that they belong to: those that are shown, in their order."""
+    shown = {evse for evse, status in board(server).items() if status not in HIDDEN}
+    told: Told = {}
+    for uuid, plugs in rows.items():
+        record = server.app.reader.view.directory.stations[uuid]
+        owners = [record.evses[outlet.evse].key for outlet in record.outlets]
+        for owner, plug in zip([each for each in owners if each in shown], plugs, strict=True):
+            word = f"{plug.get('8', '')}/{plug.get('9', '')}"
+            assert told.setdefault(owner, word) == word
+    return told
+
+
 def csv_rows(server: Serving) -> Read:
     position, body = got(server, "/api/v2/evses.csv")
     rows = csv.DictReader(io.StringIO(body.decode(), newline=""))
@@ -359,6 +423,15 @@ DATEX: Final = {
     Status.OUTOFORDER: "outOfOrder",
     Status.UNKNOWN: "unknown",
 }
+NOBIL: Final = {
+    Status.AVAILABLE: "0/0",
+    Status.BLOCKED: "1/0",
+    Status.CHARGING: "1/0",
+    Status.RESERVED: "2/0",
+    Status.INOPERATIVE: "/1",
+    Status.OUTOFORDER: "/1",
+    Status.UNKNOWN: "/",
+}
 READERS: Final[Mapping[str, Reader]] = {
     "version 1, REST": Reader(rest_1, PAIRS),
     "version 1, stream": Reader(stream_1, PAIRS),
@@ -366,6 +439,9 @@ READERS: Final[Mapping[str, Reader]] = {
     "version 2, stream": Reader(stream_2, OWN),
     "evses.csv": Reader(csv_rows, OWN),
     "evses.ndjson": Reader(json_lines, OWN),
+    "NOBIL Real-time": Reader(realtime, OWN, "nobil_realtime"),
+    "NOBIL, dump, JSON": Reader(nobil_json, NOBIL, "nobil_v3_json"),
+    "NOBIL, dump, XML": Reader(nobil_xml, NOBIL, "nobil_v3_xml"),
     "IRVE": Reader(irve_rows, IRVE, "irve_dynamique"),
     "OICP, file": Reader(oicp_file, OICP, "oicp"),
     "OICP, pulled statuses": Reader(oicp_statuses, OICP, "oicp_pull"),
@@ -406,6 +482,9 @@ def test_an_output_tells_what_is_on_the_board_or_counts_it(server: Serving, name
         # Version 1 has the error that was reported beside a status, too.
         faulty = with_error(server)
         expected = {evse: f"{pair[:-1]}1" if evse in faulty else pair for evse, pair in expected.items()}
+    if reader.words is NOBIL:
+        faulty = with_error(server)
+        expected |= {evse: f"{expected[evse].partition('/')[0]}/1" for evse in faulty & set(expected)}
     # What only says that it is in use is not said to charge.
     if reader.words is DATEX and key(FIRST) in expected:
         expected[key(FIRST)] = "occupied"

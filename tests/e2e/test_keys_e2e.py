@@ -175,6 +175,7 @@ PUBLIC: Final = frozenset(
         "/robots.txt",
         "/openapi.json",
         "/asyncapi.json",
+        "/api/v2/catalogue",
         PAGES_PATH,
         f"{PAGES_PATH}/{{code}}",
     }

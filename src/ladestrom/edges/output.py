@@ -40,6 +40,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """How far an observation may be ahead of the server's clock."""
     url_public: str
     """Where clients reach the server, as the settings say; empty where they do not."""
+    contact: str
+    """Where visitors can ask questions, likewise."""
 
 
 class Fold(Protocol):

@@ -66,6 +66,7 @@ class Reader:
             history_changes_max=settings.page.history_changes_max,
             skew_ms=settings.rules.clock_skew_s * 1000,
             url_public=settings.server.url_public,
+            contact=settings.page.contact,
         )
         self._opened: Sequence[Opened] = [output.open(self._reading) for output in OUTPUTS]
         self.folds = {

@@ -74,6 +74,7 @@ QUERIES: Final = {
 """What is asked of channels, so that they tell of nothing but the state and what changes; and of operations
 that cannot be asked without a parameter."""
 VOLATILE: Final = (
+    (re.compile(r"127\.0\.0\.1:\d+"), "HOST"),
     (re.compile(r"20(?:2[5-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "NOW"),
     (re.compile(r'"revision":\d+'), '"revision":0'),
     (re.compile(re.escape(f"ladestrom/{ladestrom.__version__}")), "ladestrom/VERSION"),

@@ -1,0 +1,1 @@
+"""What is offered, for catalogues of data: mobilityDCAT-AP."""
