@@ -221,7 +221,10 @@ class LogDamaged(LogFailure):
 
 
 class Deposed(LogFailure):
-    means = "Another server writes the log now. No part of this request was accepted by this one."
+    means = (
+        "This server cannot write the log any more, because another one does, or because the log was "
+        "restored. It starts again. No part of this request was accepted."
+    )
     advice = "Send the same request again: it goes to the server that writes. Repetitions do no harm."
     code = "deposed"
 

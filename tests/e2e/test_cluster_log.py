@@ -94,6 +94,34 @@ async def test_who_is_deposed_is_told_so_and_writes_nothing_more(url: str, tmp_p
         await second.close()
 
 
+async def test_a_writer_whose_log_lost_its_end_stops_and_the_next_one_begins_an_epoch(
+    url: str, tmp_path: Path
+) -> None:
+    opening = Opening(url=url, folder=tmp_path)
+    log = await open_log(opening)
+    await log.append(make_changes(2))
+    await log.append(make_changes(2, 2))
+    # As a standby that did not have the last block yet.
+    lost = (
+        "UPDATE log_meta SET last = 2, block = 2, crc = each.crc FROM log_blocks AS each WHERE each.number = 2; "
+        "DELETE FROM log_blocks WHERE last > 2"
+    )
+    postgres.server().sql(within(url, lost))
+    for _ in range(2):
+        with pytest.raises(Deposed, match="lost its end"):
+            await log.append(make_changes(1, 4))
+    epoch = log.last.epoch
+    await log.close()
+    log = await open_log(opening)
+    assert log.last.epoch != epoch
+    assert [entry.seq for entry in await log.append(make_changes(1, 9))] == [3]
+    await log.close()
+
+
+def within(url: str, statements: str) -> str:
+    return f"SET search_path TO {schema(url)}; {statements}"
+
+
 # -- answers that are lost ---------------------------------------------------------------------------------
 
 
@@ -212,7 +240,7 @@ async def test_a_reader_elsewhere_has_the_same_entries_board_and_stations(url: s
     # A new epoch ends whoever follows: numbers of the old one are no positions in it.
     await log.close()
     edit = "UPDATE log_meta SET renew = 'a test'"
-    postgres.server().sql(f"SET search_path TO {schema(url)}; {edit}")
+    postgres.server().sql(within(url, edit))
     log = await open_log(opening)
     assert log.last.epoch != reader.last.epoch
     with pytest.raises(LogReplaced, match="epoch"):
@@ -238,7 +266,7 @@ async def test_a_block_that_was_edited_ends_readers_and_the_repair_begins_an_epo
     await log.close()
     # Block 1 is the empty one of the writer.
     edit = "UPDATE log_blocks SET body = set_byte(body, octet_length(body) - 9, 65) WHERE number = 3"
-    postgres.server().sql(f"SET search_path TO {schema(url)}; {edit}")
+    postgres.server().sql(within(url, edit))
     reader = await open_reader(opening)
     with pytest.raises(LogDamaged, match=r"block 3 is not as it was written.*new-epoch") as caught:
         await reader.read(1, 10)

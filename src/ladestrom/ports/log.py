@@ -256,7 +256,8 @@ class Log(Followed, Protocol):
         it waits until it can ask there. `stalled_s` tells for how long.
 
         Raises:
-            Deposed: another process writes the log now; none was appended, and none ever will be.
+            Deposed: another process writes the log now, or it was replaced; none was appended, and none ever
+                will be. This process has to begin anew.
             LogFailure: none was appended; calling again may succeed.
         """
         ...

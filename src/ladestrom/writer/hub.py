@@ -26,6 +26,7 @@ from ladestrom.core.records import Records
 from ladestrom.core.shares import Allowance
 from ladestrom.core.timekeeping import Timekeeper
 from ladestrom.errors import (
+    Deposed,
     LadestromError,
     LogFailure,
     LogMisplaced,
@@ -420,8 +421,11 @@ class Hub:
         changes = decided.round.logged()
         try:
             entries = await self._append(changes, is_awaited=bool(submissions)) if changes else ()
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must be told
+        except Exception as error:
             self._fail(error, decided)
+            if isinstance(error, Deposed):
+                # What this process decides is not what is so any more. It ends, and begins anew.
+                raise
             return
         finally:
             self._under_way = []

@@ -18,7 +18,7 @@ from ladestrom import tasks
 from ladestrom.core.board import RAPID_MS, Board, Round
 from ladestrom.core.directory import Directory
 from ladestrom.core.precedence import Taking
-from ladestrom.errors import LogFailure, LogMisplaced, NotReady, Overloaded, TooManyRequests
+from ladestrom.errors import Deposed, LogFailure, LogMisplaced, NotReady, Overloaded, TooManyRequests
 from ladestrom.model import (
     ADJUSTED_MAX,
     Evse,
@@ -467,6 +467,15 @@ class TestFailure:
             await come_true(lambda: at.board.seq == 1)
             assert (await at.submit(make_report(FIRST))).unchanged == 1
             assert (await at.submit(make_report(SECOND))).accepted == 1
+
+    async def test_who_is_deposed_decides_nothing_more(self) -> None:
+        found = Working(Directory([STATION]), HubLimits(start_grace_s=0))
+        task = asyncio.create_task(found.hub.run())
+        found.log.failures[1] = Deposed("another server writes")
+        with pytest.raises(Deposed):
+            await found.submit(make_report(FIRST))
+        with pytest.raises(Deposed):
+            await task
 
     async def test_the_next_append_after_a_failed_one_works(self) -> None:
         async with working() as at:

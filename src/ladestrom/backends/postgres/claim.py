@@ -12,7 +12,7 @@ from typing import Final
 
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.postgres.address import parsed
-from ladestrom.backends.postgres.link import Connection, Link, Unsent, connect
+from ladestrom.backends.postgres.link import Connection, Failed, Link, Unsent, connect
 from ladestrom.errors import Conflict, LogFailure, NotReady
 from ladestrom.quoting import without_user
 
@@ -44,7 +44,7 @@ class Claim:
         try:
             connection = await connect(address, SETTINGS)
         except Unsent as error:
-            raise NotReady(str(error).replace("the log", "the store", 1)) from error
+            raise NotReady(f"the store cannot be used now: {error}") from error
         shared = "_shared" if opening.is_shared else ""
         schema = address.schema or await connection.fetchval("SELECT current_schema()")
         if not await connection.fetchval(
@@ -73,7 +73,7 @@ async def identity(url: str) -> str:
     link = Link(address)
     try:
         return str(await link.run(lambda each: each.fetchval(_WHERE, address.schema)))
-    except LogFailure as error:
+    except Failed as error:
         raise LogFailure(f"the store in {without_user(url)} cannot be asked which it is: {error}") from error
     finally:
         await link.close()

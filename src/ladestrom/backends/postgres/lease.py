@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ladestrom.backends.postgres.link import Link
+from ladestrom.backends.postgres.link import Failed, Link, fetching
 from ladestrom.backends.postgres.statements import Statements
 from ladestrom.errors import LogFailure
 from ladestrom.ports.lease import Held
@@ -19,7 +19,10 @@ class PostgresLease:
         self._sql = statements
 
     async def read(self) -> Held:
-        found = await self._link.run(lambda each: each.fetchrow(self._sql.lease), ANSWER_S_MAX)
+        try:
+            found = await self._link.run(lambda each: each.fetchrow(self._sql.lease), ANSWER_S_MAX)
+        except Failed as error:
+            raise LogFailure(f"the record of who writes the log cannot be read: {error}") from error
         if found is None:
             raise LogFailure("the record of who writes the log is gone")
         return Held(**dict(found))
@@ -30,7 +33,10 @@ class PostgresLease:
             *(wanted.holder, wanted.run, wanted.url, wanted.term, wanted.beat),
             expected.run,
         )
-        return bool(await self._link.run(lambda each: each.fetch(self._sql.swap, *values), ANSWER_S_MAX))
+        try:
+            return bool(await self._link.run(fetching(self._sql.swap, *values), ANSWER_S_MAX))
+        except Failed as error:
+            raise LogFailure(f"the record of who writes the log cannot be written: {error}") from error
 
     async def close(self) -> None:
         await self._link.close()

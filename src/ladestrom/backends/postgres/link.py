@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from ladestrom.backends.postgres.address import CONNECT_S_MAX, Address, driver
-from ladestrom.errors import InvalidSetting, LogFailure
+from ladestrom.errors import InvalidSetting
 from ladestrom.quoting import without_user
 
 ANSWER_S_MAX: Final = 5.0
@@ -23,15 +23,19 @@ Connection = Any
 T = TypeVar("T")
 
 
-class Unsent(LogFailure):
+class Failed(Exception):
+    """Something could not be done. Whoever asked for it knows what that means, and says so."""
+
+
+class Unsent(Failed):
     """There is no connection: what was to be done was not."""
 
 
-class Refused(LogFailure):
+class Refused(Failed):
     """PostgreSQL said that it did not do it."""
 
 
-class Unknown(LogFailure):
+class Unknown(Failed):
     """It may have been done, or may be done yet."""
 
 
@@ -110,7 +114,7 @@ class Link:
             connection.terminate()
             asyncpg = driver("log")
             if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)):
-                raise Unsent(f"the log cannot be used now: {error}") from error
+                raise Unsent(f"{error}") from error
             raise
         self._connection = connection
         return connection
@@ -157,10 +161,10 @@ async def connect(address: Address, settings: dict[str, str] | None = None) -> C
         # Its message may quote the address.
         raise InvalidSetting(f"the driver does not understand {without_user(address.url)}") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unsent(f"the log cannot be used now: {error}") from error
+        raise Unsent(f"{error}") from error
     except (OSError, TimeoutError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
-        raise Unsent(f"the log cannot be reached: {reason}") from error
+        raise Unsent(f"it cannot be reached: {reason}") from error
 
 
 def _is_certain(error: Any) -> bool:  # noqa: ANN401 - as above

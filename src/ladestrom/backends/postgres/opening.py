@@ -15,7 +15,7 @@ from ladestrom.backends.holding import BEAT_S, Holding
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.postgres.address import parsed
 from ladestrom.backends.postgres.lease import PostgresLease
-from ladestrom.backends.postgres.link import Connection, Link, Refused, Unknown, Unsent
+from ladestrom.backends.postgres.link import Connection, Failed, Link
 from ladestrom.backends.postgres.reading import Place, PostgresReader, facts, proving, settings_of
 from ladestrom.backends.postgres.statements import LOCK, Statements
 from ladestrom.backends.postgres.writing import Keeping, PostgresLog
@@ -117,7 +117,7 @@ async def _place(opening: Opening, *, make: bool) -> Place:
             schema = await reads.run(lambda each: _found(each, address.schema))
     except BaseException as error:
         await reads.close()
-        if isinstance(error, Unsent | Refused | Unknown):
+        if isinstance(error, Failed):
             raise LogFailure(f"the log in {name} cannot be used: {error}") from error
         raise
     notices = address if not opening.notify_url else parsed(opening.notify_url)

@@ -20,7 +20,7 @@ from ladestrom.backends import blocks
 from ladestrom.backends.blocks import Block, End
 from ladestrom.backends.encoded import Same, decode_row, decode_station
 from ladestrom.backends.postgres.durability import RELAXED, Facts, require
-from ladestrom.backends.postgres.link import Connection, Link, Refused, Unknown, Unsent, fetching
+from ladestrom.backends.postgres.link import Connection, Failed, Link, fetching
 from ladestrom.backends.postgres.statements import FORMAT, WHERE, Statements
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX, Recent
 from ladestrom.core.records import differing, fold, shared
@@ -378,7 +378,7 @@ class PostgresReader:
                 return
             await connection.add_listener(self._sql.channel, self._notice)
             self._listens_on = connection
-        except (Unsent, LogFailure):
+        except Failed:
             # Looking twice a second does without.
             self._listens_on = None
 
@@ -403,7 +403,7 @@ class PostgresReader:
             return await link.run(work, seconds_max)
         except LogDamaged as error:
             raise self._damaged(error) from error
-        except (Unsent, Refused, Unknown) as error:
+        except Failed as error:
             raise LogFailure(f"the log in {self._place.name} cannot be used now: {error}") from error
 
     def _damaged(self, error: LogDamaged) -> LogDamaged:

@@ -23,7 +23,7 @@ from ladestrom.backends import blocks, retention
 from ladestrom.backends.blocks import Block, End
 from ladestrom.backends.encoded import encode, new_epoch
 from ladestrom.backends.postgres.durability import Before, Facts, doubts, renewal, require, session, survives
-from ladestrom.backends.postgres.link import Connection, Refused, Unknown, Unsent, fetching
+from ladestrom.backends.postgres.link import Connection, Failed, Refused, Unknown, Unsent, fetching
 from ladestrom.backends.postgres.reading import READ_S_MAX, Place, PostgresReader, facts
 from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.core.records import entry_of
@@ -143,6 +143,8 @@ class PostgresLog(PostgresReader):
             try:
                 if await self._place.link.run(fetching(self._sql.take, *values)):
                     break
+            except (Unsent, Refused) as error:
+                raise LogFailure(f"the log in {self._place.name} cannot be written: {error}") from error
             except Unknown:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, AGAIN_S_MAX)
@@ -213,7 +215,11 @@ class PostgresLog(PostgresReader):
                 self._fault = error
                 raise
             except LogReplaced as error:
-                self._fault = LogFailure(f"{error}; nothing was accepted")
+                self._fault = Deposed(f"{error}; nothing was accepted")
+                with suppress(Failed):
+                    await self._place.link.run(
+                        fetching(self._sql.ask_to_renew, f"its writer had more: {error}")
+                    )
                 raise self._fault from error
             except (Unsent, Refused) as error:
                 if not is_unknown:
