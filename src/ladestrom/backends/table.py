@@ -49,6 +49,8 @@ class LogBackend(Backend, frozen=True, kw_only=True):
     """`module:attribute` of what opens an `Opening` to follow it while another process writes it; empty if it
     cannot be."""
 
+    has_lease: bool = False
+    """Whether servers on several machines can want to write it, of which one does."""
     repair: str = ""
     """`module:attribute` of what repairs one that is damaged; empty if there is no such thing."""
 
@@ -88,6 +90,7 @@ LOGS: Final[Mapping[str, LogBackend]] = {
     "postgresql": LogBackend(
         open="ladestrom.backends.postgres.opening:open_log",
         reader="ladestrom.backends.postgres.opening:open_reader",
+        has_lease=True,
         repair="ladestrom.backends.postgres.repair:begin_epoch",
         address=POSTGRESQL,
         rest=POSTGRESQL_REST,

@@ -34,7 +34,7 @@ def store(settings: Settings, held: DataDirectory | None = None) -> Opening:
         url=settings.store.url,
         folder=Path(settings.server.data),
         held=held,
-        is_shared=bool(table.log_of(settings.log.url).reader),
+        is_shared=table.log_of(settings.log.url).has_lease,
     )
 
 
