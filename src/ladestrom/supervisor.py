@@ -84,6 +84,8 @@ class Slot:
     def __init__(self, name: str) -> None:
         self.name = name
         self.process: Process | None = None
+        self.changing = asyncio.Lock()
+        """Held while a process is started in it: one that ended is not replaced twice."""
 
     def signal(self, number: int) -> None:
         """Passes a signal on."""
@@ -154,10 +156,11 @@ class Supervisor:
                 if self._is_stopping:
                     return
                 logger.info("replacing a process", process=slot.name)
-                before = slot.process
                 try:
-                    # Both take connections from the same socket until the old one leaves.
-                    await self._begin(slot)
+                    async with slot.changing:
+                        before = slot.process
+                        # Both take connections from the same socket until the old one leaves.
+                        await self._begin(slot)
                 except Ended as error:
                     logger.warning("a process is not replaced", process=slot.name, code=error.exit_code)
                     return
@@ -255,7 +258,9 @@ class Supervisor:
             wait_s = min(2 * wait_s, AGAIN_S_MAX)
             began_s = time_s()
             try:
-                await self._begin(slot)
+                async with slot.changing:
+                    if slot.process is None:
+                        await self._begin(slot)
             except (Ended, OSError) as error:
                 logger.warning("a process could not be started", process=slot.name, error=str(error))
 
