@@ -118,10 +118,17 @@ def lines(text: str, epoch: str) -> list[str]:
 
 
 def without_clock(content: Any) -> Any:
-    """Numbers by second and minute as how many they are: where they stand depends on the clock."""
+    """Numbers by second and minute as how many they are: where they stand depends on the clock.
+
+    Of a list of all outputs, the first: a change of another is none of this one.
+    """
     if isinstance(content, dict):
-        return {
+        content = {
             name: len(value) if name in {"seconds", "minutes"} else value for name, value in content.items()
+        }
+        return {
+            name: value[:1] if name in {"dcat:dataset", "dcat:record"} else value
+            for name, value in content.items()
         }
     return content
 
