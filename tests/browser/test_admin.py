@@ -8,6 +8,7 @@ from typing import Final
 
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE, Visit
+from tests.browser.test_access import check
 from tests.e2e.answering import Answering
 from tests.e2e.serving import Serving, now
 from tests.patience import DEADLINE_MS, until
@@ -53,7 +54,7 @@ def test_the_process_is_told_of_as_it_is(tmp_path: Path, visit: Visit) -> None:
 
 
 def test_at_night_the_first_line_says_what_fails_since_when_why_and_it_is_asked_at_once(
-    tmp_path: Path, visit: Visit
+    tmp_path: Path, visit: Visit, packages: Path
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>"
     with Answering() as other, Serving(tmp_path, APPROVAL) as server:
@@ -73,7 +74,7 @@ def test_at_night_the_first_line_says_what_fails_since_when_why_and_it_is_asked_
         server.request("POST", "/api/v2/keys", json={"name": "Kart"})
         server.post([{"evse": hostile, "status": "AVAILABLE"}])
         logs._RECENT.append(LogLine("2026-11-22T02:11:00Z", "warning", hostile, {"error": hostile}))
-        page = visit(server.url, "/admin", before=with_key(server), allowed=("401",))
+        page = visit(server.url, "/admin", before=with_key(server), allowed=("401",), bypass_csp=True)
         line = page.locator(".verdict")
         expect(line).to_contain_text(re.compile(r"2 of 3 sources failing since \d\d:\d\d, 1 key waits"))
         assert page.title().startswith("(2)")
@@ -85,9 +86,10 @@ def test_at_night_the_first_line_says_what_fails_since_when_why_and_it_is_asked_
         page.locator("#refusals").get_by_role("button", name="Show what alfa was refused").press("Enter")
         expect(page.locator("#refusals tbody th code")).to_have_text(hostile)
         assert page.locator("img[src=x]").count() == 0
+        check(page, packages)
         records = [{"EvseID": "NO*ALF*E1333*1", "EVSEStatus": "Available"}]
         other.say(200, json={"EVSEStatuses": [{"OperatorID": "NO*ALF", "EVSEStatusRecord": records}]})
-        card.get_by_role("button", name="Ask broken now").press("Enter")
+        card.get_by_role("button", name="Ask now: broken").press("Enter")
         expect(page.locator("#sources .notice", has_text="was asked and does not fail")).to_be_visible()
         expect(card).to_have_count(0)
         expect(line).to_contain_text("1 of 3 sources failing")

@@ -204,6 +204,7 @@ function draw() {
   changes.show({ scale, values: now[scale], stepS, endsAt });
   const begins = (endsAt - stepS * now[scale].length) * 1000;
   const isShort = now.kept_from !== null && Date.parse(now.kept_from) > begins;
+  kept.hidden = !isShort || stepS === 1;
   put(kept, isShort && stepS > 1 ? t("now.kept", { at: moment(now.kept_from) }) : "");
   places.show(now.places);
   put(

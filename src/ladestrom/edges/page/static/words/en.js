@@ -515,7 +515,7 @@ export const words = {
   "admin.refusals.show": "Show",
   "admin.refusals.show.one": "Show what {operator} was refused",
   "admin.sources.ask": "Ask now",
-  "admin.sources.ask.one": "Ask {source} now",
+  "admin.sources.ask.one": "Ask now: {source}",
   "admin.sources.asking": "Asking",
   "admin.sources.ask.done": "{source} was asked and does not fail.",
   "admin.sources.ask.failed": "{source} was asked and still fails: {error}",

@@ -516,7 +516,7 @@ export const words = {
   "admin.refusals.show": "Vis",
   "admin.refusals.show.one": "Vis hva {operator} fikk avvist",
   "admin.sources.ask": "Spør nå",
-  "admin.sources.ask.one": "Spør {source} nå",
+  "admin.sources.ask.one": "Spør nå: {source}",
   "admin.sources.asking": "Spør",
   "admin.sources.ask.done": "{source} ble spurt og feiler ikke.",
   "admin.sources.ask.failed": "{source} ble spurt og feiler fortsatt: {error}",

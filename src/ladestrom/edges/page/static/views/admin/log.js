@@ -17,7 +17,8 @@ export function log() {
   let shown = "";
   const search = h("input", { type: "search", name: "log", autocomplete: "off", oninput: draw });
   const only = h("input", { type: "checkbox", name: "warnings", onchange: draw });
-  const list = h("ol", { class: "lines", tabindex: 0, role: "region", "aria-label": t("admin.log.lines") });
+  const list = h("ol");
+  const box = h("div", { class: "lines", tabindex: 0, role: "region", "aria-label": t("admin.log.lines") }, list);
   const none = h("p", { class: "empty quiet", hidden: true }, t("admin.log.empty"));
   const element = h(
     "div",
@@ -29,7 +30,7 @@ export function log() {
       h("label", { class: "check" }, only, t("admin.log.warnings")),
       h("span", { class: "quiet" }, t("admin.log.kept.lines")),
     ),
-    list,
+    box,
     none,
   );
 
@@ -45,6 +46,7 @@ export function log() {
     shown = text;
     put(list, found.map(drawn));
     none.hidden = found.length > 0;
+    box.hidden = found.length === 0;
   }
 
   return {
