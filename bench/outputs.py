@@ -288,10 +288,12 @@ async def listed(world: World, rounds: int) -> list[list[str]]:
 async def _pages(listings: Listings, listing: Listing, offsets: Sequence[int]) -> list[Document]:
     items = listing.within(None, None)
     limit = ocpi.LIMIT_MAX
-    return [
-        listings.page(listing, (offset, limit), items[offset : offset + limit], (b"[", b",", b"]"))
-        for offset in offsets
-    ]
+    made = []
+    for offset in offsets:
+        found = items[offset : offset + limit]
+        made.append(listings.page(listing, (offset, limit), found, (b"[", b",", b"]")))
+        await asyncio.sleep(0)
+    return made
 
 
 async def _packed(pages: Sequence[Document]) -> None:

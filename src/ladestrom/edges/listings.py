@@ -12,7 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ from ladestrom.model import Evse, Millis, Position, Station
 from ladestrom.ports.log import StationRow
 from ladestrom.tasks import Turns
 
+T = TypeVar("T")
+
 LISTED_BYTES_MAX: Final = 256 * 1024 * 1024
 """Of all listings, with their objects of some 2 KiB. What was not asked for longest is dropped first."""
 LISTINGS_MAX: Final = 200
@@ -50,7 +52,7 @@ PAGES_BYTES_MAX: Final = 32 * 1024 * 1024
 PAGES_MAX: Final = 500
 """Likewise."""
 STATIONS_PER_LOOK: Final = 500
-"""Put in order between two looks at the clock: some 0.5 ms."""
+"""Put in order, or taken, between two looks at the clock: some 0.5 ms."""
 POINTER_BYTES: Final = 8
 
 
@@ -87,15 +89,19 @@ class Offer(Kind, frozen=True, kw_only=True, eq=False):
 class Listing:
     """One that was made."""
 
-    def __init__(self, offer: Offer, position: Position, items: tuple[Item, ...]) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        position: Position,
+        items: tuple[Item, ...],
+        present: tuple[Item, ...] | None = None,
+    ) -> None:
         self.offer = offer
         self.position = position
         self.items = items
         """In the order of the stations' uuids."""
-        self.present = items
+        self.present = items if present is None else present
         """Those that are not gone."""
-        if any(item.is_gone for item in items):
-            self.present = tuple(item for item in items if not item.is_gone)
         self.licences: Sequence[str] = ()
         self.begun_at: Millis = 0
         self.modified_s = 0
@@ -263,7 +269,11 @@ class Listings:
         if making.fault is not None:
             raise making.fault
         made = await making.assembled()
-        self._take(making)
+        turns = Turns()
+        await self._take(making, turns)
+        for some in _parts(made.items):
+            self._hold(some)
+            await turns.rest()
         made.licences = documents.licences(making.licences)
         made.begun_at, made.begun_s = making.begun_at, making.begun_s
         made.modified_s = modified_s(making.begun_at, None if wanted.features.open_now else making.changed_at)
@@ -272,17 +282,21 @@ class Listings:
         self._note(making, made)
         return made
 
-    def _take(self, making: _Making) -> None:
+    async def _take(self, making: _Making, turns: Turns) -> None:
         """Those that were made anew are the newest from now on."""
-        entries = self._entries.setdefault(making.offer.name, {})
-        for uuid, entry in making.renewed.items():
-            before = entries.get(uuid)
-            if before is not None and before.seq >= entry.seq:
-                continue
-            entries[uuid] = entry
-            self._hold(entry.items)
-            if before is not None:
-                self._let_go(before.items)
+        name = making.offer.name
+        for some in _parts(list(making.renewed.items())):
+            # Between two parts, all of them may be dropped.
+            entries = self._entries.setdefault(name, {})
+            for uuid, entry in some:
+                before = entries.get(uuid)
+                if before is not None and before.seq >= entry.seq:
+                    continue
+                entries[uuid] = entry
+                self._hold(entry.items)
+                if before is not None:
+                    self._let_go(before.items)
+            await turns.rest()
 
     def _hold(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -297,11 +311,11 @@ class Listings:
                 self.kept_bytes -= len(item.body)
 
     def _keep(self, key: Key, made: Listing) -> None:
+        """Keeps one whose objects are held."""
         place = (key, made.position)
         before, same = self._newest.get(key), self._kept.get(place)
         made.used_s = asyncio.get_running_loop().time()
         self._newest[key] = self._kept[place] = made
-        self._hold(made.items)
         self.kept_bytes += POINTER_BYTES * len(made.items)
         if same is not None:
             made.is_crawled = same.is_crawled
@@ -333,9 +347,7 @@ class Listings:
         tally.made_at = making.begun_at
         if making.wanted == EVERYTHING:
             tally.position, tally.whole_at = str(made.position), making.begun_at
-            tally.bytes = sum(len(item.body) for item in made.present)
-            tally.evses = sum(len(item.evses) for item in made.present)
-            tally.left_out = making.left_out
+            tally.bytes, tally.evses, tally.left_out = making.size, making.evses, making.left_out
 
     def sweep(self) -> None:
         """Drops what nobody asks for any more."""
@@ -360,6 +372,8 @@ class _Making:
         self.worked_s = 0.0
         self.licences: set[str] = set()
         self.left_out = LeftOut()
+        self.size = self.evses = 0
+        """Of what is present."""
         self.fault: Exception | None = None
         self.renewed: dict[str, Entry] = {}
         """Of stations that changed since the last listing."""
@@ -413,13 +427,24 @@ class _Making:
 
     async def assembled(self) -> Listing:
         """The listing. To be asked for once."""
-        turns, items = Turns(), list[Item]()
-        for start in range(0, len(self._order), STATIONS_PER_LOOK):
-            for uuid in self._order[start : start + STATIONS_PER_LOOK]:
-                items += self._chosen.pop(uuid, ())
+        turns, items, gone = Turns(), list[Item](), 0
+        for some in _parts(self._order):
+            for uuid in some:
+                for item in self._chosen.pop(uuid, ()):
+                    items.append(item)
+                    if item.is_gone:
+                        gone += 1
+                    else:
+                        self.size += len(item.body)
+                        self.evses += len(item.evses)
             await turns.rest()
+        present = tuple(item for item in items if not item.is_gone) if gone else None
         self.worked_s += turns.worked_s
-        return Listing(self.offer, self._position, tuple(items))
+        return Listing(self.offer, self._position, tuple(items), present)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[first : first + STATIONS_PER_LOOK] for first in range(0, len(items), STATIONS_PER_LOOK))
 
 
 def _entry(offer: Offer, row: StationRow, state: StationState) -> Entry:

@@ -237,7 +237,7 @@ async def test_few_pages_are_kept(world: World, monkeypatch: pytest.MonkeyPatch)
 
 async def test_what_is_gone_is_only_told_to_those_who_ask_for_what_was_updated(world: World) -> None:
     items = (Item(b"a", 10, ("A",)), Item(b"b", 20, ("B",), is_gone=True), Item(b"c", 30, ("C",)))
-    listing = Listing(OFFER, world.view.position, items)
+    listing = Listing(OFFER, world.view.position, items, (items[0], items[2]))
 
     def within(begin: int | None, end: int | None) -> bytes:
         return b"".join(item.body for item in listing.within(begin, end))
