@@ -31,6 +31,7 @@ def test_without_an_admin_key_it_says_so_and_takes_one(tmp_path: Path, visit: Vi
     with Serving(tmp_path) as server:
         page = visit(server.url, "/admin")
         expect(page.locator(".notice")).to_contain_text("for administrators")
+        expect(page.locator(".notice pre")).to_contain_text(f"--scope admin --data {server.data}")
         page.locator(".notice").get_by_role("button", name="Use a key").press("Enter")
         page.get_by_label("Key", exact=True).fill(server.keys["admin"])
         page.keyboard.press("Enter")

@@ -3,6 +3,7 @@
  */
 
 import { ApiError, get, key } from "../base/api.js";
+import { following } from "../base/commands.js";
 import { h, put } from "../base/dom.js";
 import { poll } from "../base/live.js";
 import { askForKey, failure, open } from "../base/shell.js";
@@ -108,17 +109,17 @@ function section(id, word, part) {
 
 /** @param {ApiError} error */
 function needed(error) {
+  const make = "ladestrom keys create --name me --scope admin";
+  const command = h("pre", { tabindex: 0, role: "region", "aria-label": t("admin.needed.command") }, make);
+  // Without its data directory, the command would make another one.
+  if (shell.facts.local) void get("/api/v2/setup").then((setup) => put(command, make + following(setup.options)), () => {});
   return h(
     "div",
     { class: "notice" },
     h("p", {}, h("strong", {}, t("admin.needed"))),
     h("p", {}, key() ? t("admin.needed.other", { detail: error.message }) : t("admin.needed.how")),
     key() === "" &&
-      h(
-        "pre",
-        { tabindex: 0, role: "region", "aria-label": t("admin.needed.command") },
-        "ladestrom keys create --name me --scope admin",
-      ),
+      command,
     h(
       "p",
       { class: "row" },

@@ -4,6 +4,7 @@
 
 import { get } from "../../base/api.js";
 import { code } from "../../base/code.js";
+import { following } from "../../base/commands.js";
 import { h, put } from "../../base/dom.js";
 import { poll } from "../../base/live.js";
 import { t } from "../../base/words.js";
@@ -20,8 +21,6 @@ import { t } from "../../base/words.js";
 /** @typedef {{name: string, title: Word, about: Word, guide: string, isDone: (setup: Setup) => boolean, commands: (given: string) => string}} Step */
 
 const EVERY_MS = 2_000;
-const PLAIN = /^[\w@%+=:,./-]+$/;
-/** What a shell takes as it is. */
 
 /** @type {Step[]} */
 const STEPS = [
@@ -70,7 +69,7 @@ const STEPS = [
 export async function firstSteps(shell) {
   const setup = /** @type {Setup} */ (await get("/api/v2/setup"));
   if (setup.stations > 0 && setup.keys > 0) return null;
-  const given = setup.options.map((part) => ` ${quoted(part)}`).join("");
+  const given = following(setup.options);
   const ready = h(
     "p",
     { class: "row", hidden: true },
@@ -118,6 +117,3 @@ export async function firstSteps(shell) {
     ready,
   );
 }
-
-/** A word as a shell takes it. @param {string} text */
-const quoted = (text) => (PLAIN.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
