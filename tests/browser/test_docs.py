@@ -75,14 +75,14 @@ def test_messages_of_a_stream_are_told_with_examples(server: Serving, visit: Vis
 
 def test_search_narrows_by_keyboard_and_a_link_shows_what_it_hid(server: Serving, visit: Visit) -> None:
     page = visit(server.url, "/docs")
-    page.get_by_label("Search").focus()
+    page.get_by_role("searchbox", name="Search").focus()
     page.keyboard.type("tickets")
     expect(page.locator("#createTicket")).to_be_visible()
     expect(page.locator("#listStations")).to_be_hidden()
     expect(page.get_by_role("status").get_by_text(re.compile(r"^(1 entry|[0-9]+ entries)$"))).to_be_visible()
     page.evaluate("location.hash = '#listStations'")
     expect(page.locator("#listStations")).to_be_focused()
-    page.get_by_label("Search").fill("xyzzy")
+    page.get_by_role("searchbox", name="Search").fill("xyzzy")
     expect(page.get_by_text("Nothing matches all of these words.")).to_be_visible()
 
 

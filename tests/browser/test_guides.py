@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 def test_guides_are_found_read_and_copied_from(server: Serving, visit: Visit, packages: Path) -> None:
     page = visit(server.url, "/docs", bypass_csp=True)
-    search = page.get_by_label("Search")
+    search = page.get_by_role("searchbox", name="Search")
     hits = page.locator(".hits li")
     for words, address in (
         ("resume since", "/docs/consumers#"),
