@@ -7,6 +7,7 @@ the log nor the store, and serves nothing itself.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -19,7 +20,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from ladestrom import housekeeping, process
+from ladestrom import housekeeping, process, tasks
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.config import Loaded, SettingOrigin, Settings
 from ladestrom.config.address import ADDRESS_FILE, addresses
@@ -116,6 +117,8 @@ class Supervisor:
         self._writer = Slot(WRITER)
         self._readers = [Slot(f"{READER}-{number}") for number in range(1, own.processes)]
         self._keeping: set[asyncio.Task[None]] = set()
+        self.failed = False
+        """Whether it stops because of a defect of ours."""
         self._is_stopping = False
         self._rolling = asyncio.Lock()
 
@@ -127,21 +130,25 @@ class Supervisor:
         """
         slots = (self._writer, *self._readers)
         # Those that read wait for the one that writes when they have loaded all that they need.
-        beginning = [asyncio.create_task(self._begin(slot), name=f"starting {slot.name}") for slot in slots]
         try:
-            ready, *_ = await asyncio.gather(*beginning)
-        finally:
-            for task in beginning:
-                task.cancel()
-            await asyncio.gather(*beginning, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:
+                beginning = [group.create_task(self._begin(slot)) for slot in slots]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        ready = beginning[0].result()
         for slot in slots:
-            keeping = asyncio.create_task(self._keep_up(slot), name=f"keeping {slot.name}")
-            self._keeping.add(keeping)
+            self._keeping.add(tasks.start(self._keep_up(slot), "keeping processes", self._stop_loudly))
         content = msgspec.json.encode(addresses(self._context.settings.server, self._port))
         # Commands that do not find it go by the settings.
         with suppress(NotReady):
             await housekeeping.note(self._context.data / ADDRESS_FILE, content)
         return Ready(ready.evses, time.monotonic() - process.started_s(), self._port)
+
+    def _stop_loudly(self, _: Exception) -> None:
+        """What ended would not be started again: all stop, and whoever runs the server starts it anew."""
+        self.failed = True
+        logger.critical("an essential task ended; stopping")
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def reconfigure(self, loaded: Loaded) -> None:
         """Has all processes read the settings again; those started later have them, too."""
@@ -318,7 +325,7 @@ async def supervise(
             signals.starting = None
             while (meaning := await signals.next()) in {"reload", "roll"}:
                 if meaning == "roll":
-                    rolling.add(asyncio.create_task(supervisor.roll(), name="rolling restart"))
+                    rolling.add(tasks.start(supervisor.roll(), "rolling restart", lambda _: None))
                 elif (again := read()) is not None:
                     supervisor.reconfigure(again)
             restarting = meaning == "restart"
@@ -332,3 +339,5 @@ async def supervise(
             for task in rolling:
                 task.cancel()
             await supervisor.stop(restarting=restarting)
+        if supervisor.failed:
+            raise SystemExit(1)

@@ -416,9 +416,8 @@ def test_a_location_that_its_operator_put_is_called_as_it_calls_it(server: Servi
     )
     assert stored.json()["status_code"] == 1000
     server.in_step()
-    for reader in (token(own), token(server.keys["stream"])):
-        told = server.get(f"{LIST}/loc*1/u1", key=None, headers=reader).json()["data"]
-        assert (told["evse_id"], told["status"]) == ("NO*CPO*E1", "CHARGING")
+    told = server.get(f"{LIST}/loc*1/u1", key=None, headers=token(server.keys["stream"])).json()["data"]
+    assert (told["evse_id"], told["status"]) == ("NO*CPO*E1", "CHARGING")
     assert server.get("/ocpi/2.2.1/locations/NO/CPO/Loc*1", key=None, headers=token(own)).json()["data"] == {
         **body,
         "country_code": "NO",
@@ -439,16 +438,22 @@ def put_peer(
     server.in_step()
 
 
-def test_a_peer_reads_with_its_token_and_one_that_was_invited_does_not_yet(server: Serving) -> None:
-    tokens = {state: new_token() for state in ("invited", "registered", "fixed")}
-    for state, shown in tokens.items():
+def test_a_peer_reads_with_its_token_only_where_visitors_may(server: Serving, tmp_path: Path) -> None:
+    of_peers(server, reads=403)
+    with Serving(tmp_path, {"page.visitors": "anyone"}) as open_to_all:
+        of_peers(open_to_all, reads=200)
+
+
+def of_peers(server: Serving, *, reads: int) -> None:
+    for state in ("invited", "registered", "fixed"):
+        shown, expected = new_token(), 401 if state == "invited" else reads
         put_peer(server, "reader", shown, state=state)
         versions = server.get("/ocpi/versions", key=None, headers=token(shown))
         assert versions.status_code == 200
         told = server.get("/ocpi/2.2.1", key=None, headers=token(shown)).json()["data"]["endpoints"]
         assert {each["role"] for each in told if each["identifier"] == "locations"} == {"SENDER", "RECEIVER"}
         answer = server.get(LIST, key=None, headers={"Authorization": f"Token {shown}"})
-        assert answer.status_code == (401 if state == "invited" else 200)
+        assert answer.status_code == expected
         flat = server.get("/ocpi/2.1.1", key=None, headers={"Authorization": f"Token {shown}"})
         (url,) = [
             each["url"] for each in flat.json()["data"]["endpoints"] if each["identifier"] == "locations"
@@ -456,7 +461,7 @@ def test_a_peer_reads_with_its_token_and_one_that_was_invited_does_not_yet(serve
         answer = server.request(
             "GET", url.removeprefix(server.url), headers={"Authorization": f"Token {shown}"}
         )
-        assert answer.status_code == (401 if state == "invited" else 200)
+        assert answer.status_code == expected
 
 
 def test_a_key_reads_in_whatever_way_it_is_shown_and_does_nothing_else(server: Serving) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from ladestrom import tasks
 from ladestrom.core.tenure import Tenure
 from ladestrom.errors import LogFailure
 from ladestrom.ports.lease import Held, Lease
@@ -66,7 +67,7 @@ class Holding:
 
     def keep(self) -> None:
         """Writes the record each second from now on, until somebody else has it."""
-        self._keeper = asyncio.create_task(self._keep(), name="lease")
+        self._keeper = tasks.start(self._keep(), "lease", lambda _: self._tell_lost())
 
     async def _keep(self) -> None:
         while True:
@@ -81,9 +82,12 @@ class Holding:
                 logger.debug("the lease cannot be renewed now", error=str(error))
                 continue
             logger.error("another server has the lease of the log", holder=self.seen.holder, term=self.term)
-            if self.lost is not None:
-                self.lost()
+            self._tell_lost()
             return
+
+    def _tell_lost(self) -> None:
+        if self.lost is not None:
+            self.lost()
 
     async def close(self) -> None:
         """Lets the next one have it at once, if it is ours."""

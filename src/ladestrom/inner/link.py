@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from ladestrom import tasks
 from ladestrom.errors import LadestromError, NotReady
 from ladestrom.inner import PREFIX
 from ladestrom.inner.client import NO_WRITER, Inner, head_of
@@ -180,7 +181,8 @@ class Link:
                 listener.offer(evse, report, observed_at)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._tried(work))
+        # What has failed is done again within a second, or asked for again.
+        task = tasks.start(self._tried(work), "what the process that writes asked for", lambda _: None)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
 

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
+from ladestrom import tasks
 from ladestrom.backends import blocks
 from ladestrom.backends.blocks import Block, End
 from ladestrom.backends.encoded import Same, decode_row, decode_station
@@ -255,7 +256,7 @@ class PostgresReader:
 
     def tail(self, after: int) -> AsyncIterator[Sequence[Entry]]:
         if self._follower is None and not self._is_followed:
-            self._follower = asyncio.create_task(self._follow(), name="log follower")
+            self._follower = tasks.start(self._follow(), "log follower", self._died)
         return self._recent.tail(after, self.read)
 
     async def catch_up(self) -> None:
@@ -334,6 +335,12 @@ class PostgresReader:
 
     async def _follow(self) -> None:
         await self._ended()
+
+    def _died(self, _: Exception) -> None:
+        """Nobody is to be served what is stale: the process starts anew."""
+        self._recent.end(
+            LogDamaged("the log is not followed any more, by a defect of ours; see the messages before")
+        )
 
     async def _ended(self) -> LogDamaged | LogTrimmed:
         """Follows until it cannot go on; why."""

@@ -180,9 +180,13 @@ class PostgresLog(PostgresReader):
     async def append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         if not changes:
             return []
+        # Whoever leaves meanwhile must not leave behind what is neither in memory nor known, nor let another
+        # append begin.
+        return await asyncio.shield(self._append_alone(changes))
+
+    async def _append_alone(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         async with self._appends:
-            # Whoever leaves meanwhile must not leave behind what is neither in memory nor known.
-            return await asyncio.shield(asyncio.ensure_future(self._append(changes)))
+            return await self._append(changes)
 
     async def _append(self, changes: Sequence[AnyChange]) -> Sequence[Entry]:
         if self._fault is not None:

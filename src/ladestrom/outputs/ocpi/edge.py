@@ -19,12 +19,12 @@ from ladestrom.edges.documents import FILTERS, MINUTE_MS, Document, Documents, a
 from ladestrom.edges.listings import Entry, Item, Listing, Listings, Offer
 from ladestrom.edges.output import Opened, Reading
 from ladestrom.edges.query import known
-from ladestrom.errors import BadRequest, PositionLost, Unauthenticated
+from ladestrom.errors import BadRequest, NotAllowed, PositionLost, Unauthenticated
 from ladestrom.formats.ocpi_location import Version
 from ladestrom.ingest.ocpi_handlers import Asked, Handler, ModuleServices, Ready
 from ladestrom.model import Millis, Position, local_key
 from ladestrom.outputs.ocpi.encoder import JSON, id_of, lister, part_of, wrapping
-from ladestrom.protocols import ocpi
+from ladestrom.protocols import ocpi, ocpi_modules
 from ladestrom.protocols.delivery import millis
 from ladestrom.protocols.ocpi import Refused
 from ladestrom.quoting import quoted
@@ -80,6 +80,11 @@ class LocationsSender:
         """Implements `Handler.answer`."""
         if asked.peer.state == "invited":
             raise Unauthenticated("this token is for the registration only; POST your credentials first")
+        if asked.peer.state != ocpi_modules.READING and not self._reading.door.visitors:
+            # A peer delivers; what others deliver is not for everybody here.
+            raise NotAllowed(
+                "the token of a peer does not read Locations here; use a key with the scope `stream`"
+            )
         offer = OFFERS[asked.version]
         parts = [unquote(part) for part in asked.path.split("/") if part]
         try:
