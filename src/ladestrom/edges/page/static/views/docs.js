@@ -65,7 +65,7 @@ async function load() {
 
 /** @param {Document} requests @param {Document} streams @param {import("./docs/example.js").Station | null} station */
 function draw(requests, streams, station) {
-  if (guides) contents.append(h("div", { class: "group" }, h("h3", {}, t("docs.guides")), guides));
+  if (guides) contents.append(h("div", { class: "group" }, h("h2", {}, t("docs.guides")), guides));
   const groups = [...ofRequests(requests, station), ofStreams(streams), ofSchemas(requests, streams)];
   put(
     body,
@@ -78,7 +78,7 @@ function draw(requests, streams, station) {
   );
   for (const [index, group] of groups.entries()) {
     const list = h("ul");
-    const item = h("div", { class: "group" }, h("h3", {}, group.title), list);
+    const item = h("div", { class: "group" }, h("h2", {}, group.title), list);
     const id = `group-${index}`;
     const part = h(
       "section",
