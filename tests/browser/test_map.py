@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -297,6 +299,63 @@ def test_the_list_has_what_is_in_view_nearest_first(quiet: Serving, visit: Visit
     page.keyboard.press("Shift+Tab")
     entry.press("Escape")
     expect(opener.or_(page.get_by_role("button", name="Stations in view (5)"))).to_be_focused()
+
+
+def test_what_is_in_view_is_saved_as_files_with_the_filters_in_force(
+    tmp_path: Path, visit: Visit, packages: Path
+) -> None:
+    norway = "/?lat=63.8&lon=13&z=3.4&country=NOR"
+
+    def saved(page: Page, button: str) -> tuple[str, str]:
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button, exact=True).click()
+        return download.value.suggested_filename, download.value.path().read_text()
+
+    def opened(page: Page) -> Page:
+        page.get_by_role("button", name="Stations in view").click()
+        page.get_by_text("Download these stations").click()
+        return page
+
+    with Serving(tmp_path) as server:
+        server.report({"evse": "NO*ALF*E1342", "status": "AVAILABLE"})
+        key = f"sessionStorage.setItem('ladestrom.key', '{server.keys['stream']}')"
+        page = visit(
+            server.url,
+            norway,
+            before=lambda page: page.add_init_script(f"sessionStorage.length || {key}"),
+            allowed=("401",),
+            reduced_motion="reduce",
+            bypass_csp=True,
+        )
+        opened(ready(page))
+        name, text = saved(page, "Stations (GeoJSON)")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{4}Z-stations\.geojson", name)
+        norwegian = {"NOR_01333", "NOR_01342", "NOR_01523"}
+        assert {each["id"] for each in json.loads(text)["features"]} == norwegian
+        page.get_by_role("button", name="Free now").click()
+        name, text = saved(page, "Stations (CSV)")
+        assert name.endswith("Z-stations.csv")
+        assert [row["uuid"] for row in csv.DictReader(text.splitlines())] == ["NOR_01342"]
+        name, text = saved(page, "Charging points (CSV)")
+        assert name.endswith("Z-charging-points.csv")
+        assert [row["station"] for row in csv.DictReader(text.splitlines())] == ["NOR_01342"]
+        page.get_by_role("button", name="Partly").click()
+        saved(page, "Stations (CSV), not filtered by: Status")
+        page.add_script_tag(path=packages / "axe-core" / "axe.min.js")
+        assert page.evaluate(ASK, list(RULES)) == []
+        page.evaluate("sessionStorage.removeItem('ladestrom.key')")
+        page.get_by_role("button", name="Stations (GeoJSON), not filtered by: Status").click()
+        expect(page.get_by_role("alert")).to_contain_text("You need a key")
+
+
+def test_visitors_save_what_is_in_view_too(quiet: Serving, visit: Visit) -> None:
+    page = ready(visit(quiet.url, "/?lat=59.4&lon=18&z=8&kw=50", reduced_motion="reduce"))
+    page.get_by_role("button", name="Stations in view").click()
+    page.get_by_text("Download these stations").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Stations (GeoJSON)").click()
+    told = json.loads(download.value.path().read_text())
+    assert [each["id"] for each in told["features"]] == ["SWE_00007"]
 
 
 def test_the_keyboard_moves_the_map(quiet: Serving, visit: Visit) -> None:

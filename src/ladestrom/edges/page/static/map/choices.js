@@ -14,7 +14,7 @@ const VEHICLES = ["car", "truck", "bus", "motorcycle", "bicycle"];
 const CCS = ["IEC_62196_T2_COMBO", "IEC_62196_T1_COMBO"];
 const TYPE_2 = ["IEC_62196_T2"];
 /** What "free now" shows. @type {StationState[]} */
-const FREE = ["available", "partly"];
+export const FREE = ["available", "partly"];
 
 /**
  * What drivers ask for most, as buttons above the map.

@@ -10,7 +10,8 @@ import { plugName } from "./names.js";
 /** @typedef {{kw: number, free: number, n: number}} Kind EVSEs of one kind, and how many of them are free */
 
 const KINDS_MAX = 2;
-const NO_PLUG = "UNKNOWN";
+export const NO_PLUG = "UNKNOWN";
+/** The standard of connectors whose standard is not known. */
 
 /**
  * Names of the kinds that an EVSE is of, with their power.

@@ -8,14 +8,14 @@ import { count, t } from "../base/words.js";
 export const LISTED_MAX = 50;
 
 export class List {
-  /** @param {(uuid: string, opener: HTMLElement) => void} chosen */
-  constructor(chosen) {
+  /** @param {(uuid: string, opener: HTMLElement) => void} chosen @param {HTMLElement} files */
+  constructor(chosen, files) {
     this._chosen = chosen;
     this._count = h("p", { class: "quiet" });
     this._list = h("ol", { class: "stations" });
     /** @type {Map<string, HTMLLIElement>} */
     this._items = new Map();
-    this.element = h("div", { class: "listed" }, this._count, this._list);
+    this.element = h("div", { class: "listed" }, this._count, files, this._list);
   }
 
   /**

@@ -7,6 +7,7 @@ import { count, t } from "../base/words.js";
 import { Board } from "../map/board.js";
 import { Legend, chips, fields } from "../map/choices.js";
 import { narrows, pass } from "../map/filters.js";
+import { Files } from "../map/files.js";
 import { Finder } from "../map/finder.js";
 import { groupIndex, STATES } from "../map/groups.js";
 import { xOf, yOf } from "../map/hierarchy.js";
@@ -115,7 +116,11 @@ const panel = new Panel({
     if (row !== undefined && board.hierarchy) scene?.reveal(placeOf(board.hierarchy, row), panel.element);
   },
 });
-const list = new List((uuid, opener) => openStation(uuid, opener));
+const files = new Files(
+  () => ({ choice, box: scene ? scene.box() : null }),
+  (text) => shell.announce(text),
+);
+const list = new List((uuid, opener) => openStation(uuid, opener), files.element);
 const finder = new Finder({
   search: () => search,
   hit: (row) => described(row),
@@ -299,6 +304,7 @@ function lookAt(uuid) {
 /** @param {Choice} chosen */
 function choose(chosen) {
   choice = chosen;
+  files.refresh();
   legend.show(choice.states);
   board.filter((tallies, columns, units) => pass(choice, tallies, columns, units));
   redrawFilters();
