@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,7 +104,18 @@ def test_documents_say_what_they_are_before_scripts_run(server: Serving, tmp_pat
         server.get(path, key=None).headers["etag"] for path in ("/", "/?station=NOR_01333", "/now", "/docs")
     }
     assert len(tags) == 4
-    with Serving(tmp_path) as closed:
+    card = re.findall(r'<meta property="og:image" content="([^"]*)">', shared)
+    assert card == re.findall(r'<meta property="og:image" content="([^"]*)">', head("/now"))
+    assert card[0].startswith(f"{server.url}/page/"), "who shows it needs the whole address"
+    image = server.get(card[0].removeprefix(server.url), key=None)
+    assert image.headers["content-type"] == "image/png"
+    assert len(image.content) < 10_000
+    assert struct.unpack(">II", image.content[16:24]) == (1200, 630)
+    for host in ('a"><script>', "a$b"):
+        lie = server.get("/", key=None, headers={"Host": host})
+        assert lie.status_code == 400 or 'property="og:image" content="/page/' in lie.text, host
+    with Serving(tmp_path, {"server.url_public": "https://lading.example"}) as closed:
+        assert 'content="https://lading.example/page/' in head("/", closed)
         assert "Station NOR_01333" not in head("/?station=NOR_01333", closed), "strangers are not told names"
 
 
@@ -111,6 +123,9 @@ def test_a_page_of_another_origin_follows_from_copied_code_and_resumes(
     server: Serving, chromium: Browser
 ) -> None:
     code = example("<!doctype html>", document="docs/embedding.md")
+    script = code.partition('<script type="module">\n')[2].partition("</script>")[0]
+    guide = server.get("/docs/embedding.md", key=None).text
+    assert f"its script has {len(script.splitlines())} lines" in guide
     code = code.replace("https://HOST", server.url).replace('"KEY"', f'"{server.keys["stream"]}"')
 
     class Handler(BaseHTTPRequestHandler):

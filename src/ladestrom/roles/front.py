@@ -46,6 +46,7 @@ class Front:
             self._station,
             guides=Guides(notes=error_pages.texts),
             tiles_file=_archive(context.settings.page.tiles_file),
+            url_public=context.settings.server.url_public,
         )
         self.metrics = operations.Metrics()
         for collector in (

@@ -23,14 +23,22 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from ladestrom.edges.answers import COMPRESSED, AnyRequest, json_answer, matches, not_modified, packed
+from ladestrom.edges.answers import (
+    COMPRESSED,
+    AnyRequest,
+    json_answer,
+    matches,
+    not_modified,
+    packed,
+    root_of,
+)
 from ladestrom.edges.page import archives
 from ladestrom.edges.page.archives import Archive
 from ladestrom.edges.page.guides import GUIDES_PATH, Guides
 from ladestrom.edges.page.wording import Wording
 from ladestrom.edges.query import known
 from ladestrom.edges.setup import is_local
-from ladestrom.errors import NotFound
+from ladestrom.errors import BadRequest, NotFound
 from ladestrom.quoting import quoted
 
 VIEWS: Final[Mapping[str, str]] = {
@@ -59,7 +67,7 @@ MARKDOWN: Final = "text/markdown; charset=utf-8"
 INDEX_PATH: Final = f"{GUIDES_PATH}/index.json"
 PROGRAMS: Final = ("/api/", "/page/")
 """Paths at which only programs ask: they are told of errors as such."""
-PLACE: Final = re.compile(r"\{(assets|view|lang|title|about|site|body)\}")
+PLACE: Final = re.compile(r"\{(assets|view|lang|title|about|site|body|root)\}")
 """What is filled in `shell.html`."""
 ASSETS_PATH: Final = "/page"
 TILES_PATH: Final = "/tiles.pmtiles"
@@ -72,6 +80,7 @@ TYPES: Final[Mapping[str, str]] = {
     ".json": "application/json",
     ".mjs": "text/javascript",
     ".pbf": "application/x-protobuf",
+    ".png": "image/png",
     ".pmtiles": archives.MEDIA_TYPE,
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
@@ -105,6 +114,8 @@ class Filling(msgspec.Struct, frozen=True, kw_only=True):
     """What the page is called."""
     body: str
     """HTML."""
+    root: str
+    """Where others reach this server: what a shared link shows is fetched from there."""
 
 
 class Assets:
@@ -171,6 +182,7 @@ class Assets:
             "about": escape(filling.about),
             "site": escape(filling.site),
             "body": filling.body,
+            "root": escape(filling.root),
         }
         shell = self.asset("shell.html").plain.decode()
         return _asset(TYPES[".html"], PLACE.sub(lambda match: values[match[1]], shell).encode())
@@ -245,6 +257,7 @@ class Page:
         files: Assets | None = None,
         guides: Guides | None = None,
         tiles_file: Archive | None = None,
+        url_public: str = "",
     ) -> None:
         """Nothing is read yet.
 
@@ -255,12 +268,14 @@ class Page:
             files: its own where they are not given.
             guides: likewise.
             tiles_file: what the setting `page.tiles_file` names, where that can be served.
+            url_public: the setting `server.url_public`.
         """
         self.guides = guides or Guides()
         self._source = source
         self._station = station
         self._files = files or Assets()
         self._tiles_file = tiles_file
+        self._url_public = url_public
         self._words = Wording(FILES / "words")
         self._headers: Mapping[str, str] = {
             "content-security-policy": content_security_policy(tiles),
@@ -318,6 +333,13 @@ class Page:
     def _language(self, request: AnyRequest) -> str:
         return self._words.language(request.headers.get("accept-language", ""))
 
+    def _root(self, request: AnyRequest) -> str:
+        """Where others reach this server; empty where the request does not say it in a valid way."""
+        try:
+            return root_of(request, self._url_public)
+        except BadRequest:
+            return ""
+
     def _reading(self) -> str:
         """Links to all guides, which the scripts put beside what is read."""
         links = "".join(
@@ -334,6 +356,7 @@ class Page:
             about=about,
             site=site,
             body=body,
+            root=self._root(request),
         )
         made = self._files.document(view, filling)
         tag = f'"{hashlib.sha256(made.plain).hexdigest()[:DIGEST_CHARACTERS]}"'
