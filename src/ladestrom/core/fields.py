@@ -137,6 +137,11 @@ def clean(value: object, what: str, chars_max: int, notes: Notes) -> str:
     return text[:chars_max].rstrip()
 
 
+def too_many(what: str, most: int) -> str:
+    """Why a station with more than `most` parts of a kind is refused, and what to do."""
+    return f"it has more than {most} {what}; one station has at most {most}: split it into several stations"
+
+
 def web_address(value: object, what: str, notes: Notes) -> str:
     """An address that a browser may be sent to: `http` or `https`, a host of the public network, no user
     and no password; else empty, which is noted.

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from ladestrom.core.coordinates import place
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted, too_many
 from ladestrom.core.location_facts import (
     TEXT_CHARACTERS_MAX,
     connector,
@@ -241,7 +241,7 @@ class _Points:
             self._notes.add("an EVSE has no connectors; one of unknown type is assumed")
             connectors = [Connector("UNKNOWN")]
         if len(self.outlets) + len(connectors) > OUTLETS_MAX:
-            raise Unusable(f"it has more than {OUTLETS_MAX} connectors")
+            raise Unusable(too_many("connectors", OUTLETS_MAX))
         self.outlets += [Outlet(index, each) for each in connectors]
         if self._with_readings and (read := _reading(said)) is not None:
             self.readings.append((index, read))

@@ -14,7 +14,7 @@ import msgspec
 
 from ladestrom.core import electrical
 from ladestrom.core.coordinates import place
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, plain, quoted, too_many
 from ladestrom.core.standards import POWER_KW_MAX
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
@@ -238,7 +238,7 @@ def _points(station: Node, party: str | None, limits: Limits, notes: Notes) -> l
         connectors = _connectors(point, f"point {number}", power_kw, notes)
         outlets += len(connectors)
         if outlets > limits.outlets_max:
-            raise Unusable(f"it has more than {limits.outlets_max} connectors")
+            raise Unusable(too_many("connectors", limits.outlets_max))
         if power_kw is not None:
             evse = msgspec.structs.replace(evse, max_kw=power_kw)
         points[identity] = _Point(evse, connectors, point)

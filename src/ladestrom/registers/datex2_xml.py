@@ -99,7 +99,7 @@ class _Reader:
     def _grow(self, size: int) -> None:
         self._record_bytes += size
         if self._record_bytes > self._limits.record_bytes_max:
-            self._give_up(f"it is larger than {self._limits.record_bytes_max} bytes")
+            self._give_up(self._limits.too_large())
 
     def _give_up(self, reason: str) -> None:
         self._reason = self._reason or reason

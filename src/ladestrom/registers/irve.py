@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ladestrom.core.fields import Notes, Unusable, identifier, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, identifier, plain, quoted, too_many
 from ladestrom.core.terms import split
 from ladestrom.errors import InvalidRegister
 from ladestrom.model import NEVER, Evse, Millis, Outlet, Station, evse_key
@@ -194,7 +194,7 @@ class _Gathering:
             for connector in point.outlets.connectors
         )
         if len(outlets) > self._limits.outlets_max:
-            raise Unusable(f"it has more than {self._limits.outlets_max} connectors")
+            raise Unusable(too_many("connectors", self._limits.outlets_max))
         if group.differing:
             what, day = ", ".join(group.differing), group.updated_on or "no date"
             group.notes.add(f"its rows disagree on its {what}; the row of {day} is taken")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Final
 
 import msgspec
@@ -34,5 +35,12 @@ class Limits(msgspec.Struct, frozen=True):
     notes_max: int = 20
     """Of one record; a last one tells how many more there were."""
 
+    def too_large(self) -> str:
+        """Why a record that is over `record_bytes_max` is refused, and what to do."""
+        return f"it is larger than {self.record_bytes_max} bytes: split it into several stations"
+
 
 DEFAULT: Final = Limits()
+# Python's own limit of a cell is 131,072 characters. A row over it would be refused without its station's
+# id, and its station would lose an EVSE, or be withdrawn.
+csv.field_size_limit(DEFAULT.record_bytes_max)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from ladestrom.core.coordinates import NORDIC, pair, place
-from ladestrom.core.fields import Notes, Unusable, clean, identifier, plain, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, identifier, plain, quoted, too_many
 from ladestrom.core.terms import split
 from ladestrom.countries import country
 from ladestrom.errors import InvalidRegister
@@ -253,7 +253,7 @@ def _connectors(conn: object, limits: Limits, notes: Notes) -> list[Mapping[str,
     if not found:
         raise Unusable("it has no connectors, so there is nothing that could have a status")
     if len(found) > limits.outlets_max:
-        raise Unusable(f"it has more than {limits.outlets_max} connectors")
+        raise Unusable(too_many("connectors", limits.outlets_max))
     connectors = [_by_type(connector) for connector in found]
     if all(choice(connector, tables.CONNECTOR)[0] in tables.FUELS for connector in connectors):
         raise Unusable("it dispenses fuel, not electricity")

@@ -215,7 +215,7 @@ class JsonScanner:
                 return self._too_large()
 
     def _too_large(self) -> str:
-        return f"it is larger than {self._limits.record_bytes_max} bytes"
+        return self._limits.too_large()
 
     def _held(self) -> int:
         return len(self._buffer) - self._at

@@ -15,7 +15,7 @@ import msgspec
 from ladestrom.core import fields, opening, records, time_zones
 from ladestrom.core.areas import BY_COUNTRY
 from ladestrom.core.coordinates import place
-from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, quoted
+from ladestrom.core.fields import Notes, Unusable, clean, decimal, identifier, quoted, too_many
 from ladestrom.core.standards import POWER_KW_MAX
 from ladestrom.core.terms import NO_TERMS, payment, split
 from ladestrom.countries import country
@@ -274,7 +274,7 @@ class _Gathering:
             for connector in point.connectors
         )
         if len(outlets) > self._limits.outlets_max:
-            faults.append(f"it has more than {self._limits.outlets_max} connectors")
+            faults.append(too_many("connectors", self._limits.outlets_max))
         if faults or facts.name is None or facts.country is None:
             more = len(faults) - FAULTS_TOLD_MAX
             told = faults[:FAULTS_TOLD_MAX] + ([f"and {more} more"] if more > 0 else [])

@@ -341,7 +341,9 @@ def test_contact_data_in_other_fields_is_taken_out_of_them() -> None:
 def test_a_station_with_more_connectors_than_the_limit_is_refused() -> None:
     limits = msgspec.structs.replace(DEFAULT, outlets_max=1)
     found = read(json_lines(row("FRABCE1"), row("FRABCE2"), row("FRABCE3", "FRABCP2")), limits)
-    assert found[0] == RecordRefusal("FRABCP1", "it has more than 1 connectors")
+    assert found[0] == RecordRefusal(
+        "FRABCP1", "it has more than 1 connectors; one station has at most 1: split it into several stations"
+    )
     assert isinstance(found[1], StationDraft)
 
 
@@ -412,7 +414,7 @@ def test_a_line_that_is_no_row_is_refused_and_costs_no_other(line: bytes, reason
         (b"a,b,c,d,e,f,g,h,i,j", "it has 10 fields, and the header 9"),
         (b'"a"b,c', "no valid CSV"),
         (b"a\rb,c", "no valid CSV"),
-        (b"x" * 200_000, "no valid CSV"),
+        (b"x" * 200_000, "it has 1 fields, and the header 9"),
         (b"x" * 5_000_000, "larger than 4194304 bytes"),
     ],
 )

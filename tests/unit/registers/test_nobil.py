@@ -395,7 +395,10 @@ def test_a_station_with_more_connectors_than_the_limit_is_refused() -> None:
     limits = msgspec.structs.replace(DEFAULT, outlets_max=2)
     assert len(read(document(station(*[connector()] * 2)), limits)) == 1
     (one,) = read(document(station(*[connector()] * 3)), limits)
-    assert one == RecordRefusal("NOR_00017", "it has more than 2 connectors")
+    assert one == RecordRefusal(
+        "NOR_00017",
+        "it has more than 2 connectors; one station has at most 2: split it into several stations",
+    )
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_a_station_of_endless_text_is_not_held() -> None:
     (one,) = nobil.parse(chunks)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert one == RecordRefusal("record 1", "it is larger than 4194304 bytes")
+    assert one == RecordRefusal("record 1", "it is larger than 4194304 bytes: split it into several stations")
     assert peak_bytes < 16 << 20
 
 

@@ -531,7 +531,10 @@ def test_an_evse_that_stands_twice_is_refused_with_both_lines() -> None:
 def test_a_station_with_too_many_connectors_is_refused() -> None:
     limits = Limits(outlets_max=1)
     (found,) = read(as_csv(row(), row("NO*FJL*E2")), limits)
-    assert found == RecordRefusal("harbour-1", "it has more than 1 connectors")
+    assert found == RecordRefusal(
+        "harbour-1",
+        "it has more than 1 connectors; one station has at most 1: split it into several stations",
+    )
 
 
 def test_a_country_that_one_row_writes_wrongly_is_noted_where_another_has_it() -> None:
@@ -642,12 +645,6 @@ def test_a_row_with_too_few_or_too_many_cells_is_refused_with_its_station() -> N
 def test_a_broken_quotation_within_a_line_costs_its_row() -> None:
     data = as_csv(row(name="N"), row("NO*FJL*E2", "harbour-2")).replace(b",N,", b',"N"x,')
     assert "line 2: it is no valid CSV" in refusals(data)["harbour-1"]
-    assert len(read(data)) == 2
-
-
-def test_a_cell_that_is_larger_than_csv_allows_costs_its_row() -> None:
-    data = as_csv(row(directions=""), row("NO*FJL*E2", "harbour-2", directions="x" * 140_000))
-    assert "it is no valid CSV: field larger" in refusals(data)["line 3"]
     assert len(read(data)) == 2
 
 
@@ -832,3 +829,11 @@ def test_the_examples_are_read_without_a_note_and_say_the_same() -> None:
         found.append(read((ROOT / "examples" / name).read_bytes()))
         assert all(isinstance(one, StationDraft) and not one.notes for one in found[-1]), found
     assert found[0] == found[1]
+
+
+def test_a_row_with_a_text_without_measure_is_not_lost_to_its_station() -> None:
+    long = row("NO*FJL*E2", directions="x" * 200_000)
+    (found,) = stations.parse([as_csv(row(directions=""), long)])
+    assert isinstance(found, StationDraft), found
+    assert len(found.station.evses) == 2
+    assert any("was cut to" in note for note in found.notes), found.notes
