@@ -174,9 +174,9 @@ def test_a_station_over_a_limit_is_refused_and_costs_no_other() -> None:
     elements = f"<chargerstation>{'<a/>' * 2_000}<b>c</b></chargerstation>"
     deep = f"<chargerstation>{'<a>' * 9}{'</a>' * 9}<b>c</b></chargerstation>"
     for bad, reason in (
-        (text, "larger than 2000 bytes"),
-        (value, "larger than 2000 bytes"),
-        (elements, "larger than 2000 bytes"),
+        (text, "larger than 2000 bytes: split it into several stations"),
+        (value, "larger than 2000 bytes: split it into several stations"),
+        (elements, "larger than 2000 bytes: split it into several stations"),
         (deep, "nests deeper than 8"),
     ):
         found = read(f"<chargerstations>{bad}{STATION}</chargerstations>", limits)
