@@ -10,7 +10,7 @@ import { words as nb } from "../words/nb.js";
 /** @typedef {keyof typeof en} Word */
 /** @typedef {"en" | "nb" | "fr"} Language */
 
-/** @type {Record<Language, Partial<Record<Word, string>>>} */
+/** @type {Record<Language, Record<Word, string>>} */
 const WORDS = { en, nb, fr };
 const KEPT = "ladestrom.language";
 /** Languages of browsers, and the one of ours that they get. @type {Record<string, Language>} */
@@ -52,7 +52,7 @@ export function setLanguage(wanted) {
  * @returns {string}
  */
 export function t(word, values = {}) {
-  const text = WORDS[language][word] ?? en[word] ?? word;
+  const text = WORDS[language][word] ?? word;
   return text.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
     if (value === undefined) return whole;

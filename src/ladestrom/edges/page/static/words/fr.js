@@ -1,5 +1,5 @@
-/** Les mots des pages en français. Ceux qui manquent restent en anglais : seulement pour qui exploite ou programme. */
-/** @type {Partial<Record<keyof typeof import("./en.js").words, string>>} */
+/** Les mots des pages en français. */
+/** @type {Record<keyof typeof import("./en.js").words, string>} */
 export const words = {
   "nav.label": "Pages",
   "nav.map": "Carte",
