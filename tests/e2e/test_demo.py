@@ -320,3 +320,19 @@ def test_the_environment_cannot_open_it_to_others(tmp_path: Path) -> None:
         assert running.get("/livez")
         with pytest.raises(OSError, match=r"refused|unreachable|assign|timed out"):
             socket.create_connection(("127.0.0.2", running.port), timeout=DEADLINE_S)
+
+
+def test_a_day_is_behind_it_once_it_is_ready(tmp_path: Path) -> None:
+    with Demo(tmp_path) as running:
+        uuid = running.get("/api/v1/rest/chargers")[0]["uuid"]
+
+        def day() -> Any:
+            return running.get(f"/api/v2/stations/{uuid}/history?hours=24")
+
+        until(lambda: (told := day())["complete_from"] == told["from"], "the log was read")
+        assert all(evse["segments"][0]["status"] != "UNKNOWN" for evse in day()["evses"])
+        told = running.get("/api/v2/overview")
+        assert told["changes_total"] < sum(told["tens"]), "most of it was before the start"
+        assert sum(count > 0 for count in told["tens"]) > len(told["tens"]) / 2
+        assert sum(told["minutes"]) > 0
+        assert told["kept_from"] is None

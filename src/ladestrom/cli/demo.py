@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from rich.console import Console
@@ -39,6 +39,7 @@ from ladestrom.simulator.deliver import SPEED_MAX, Tally, drive
 from ladestrom.simulator.traffic import Traffic
 
 if TYPE_CHECKING:
+    from ladestrom.app import App
     from ladestrom.ports.stores import Store
 
 HOST: Final = "127.0.0.1"
@@ -49,6 +50,14 @@ CONFIRMATIONS_MISSED: Final = 4
 STALE_AFTER_S_MIN: Final = 60
 STATION_SHOWN: Final = "NOR_80001"
 """The simulated country's first station."""
+
+
+class Prepared(msgspec.Struct):
+    """What operators go on with."""
+
+    keys: dict[str, str]
+    """Their report keys by name."""
+    traffic: Traffic
 
 
 class Demo(msgspec.Struct, frozen=True):
@@ -108,34 +117,48 @@ async def _show(screen: Console, planned: Demo, loaded: Loaded, signals: Signals
 
     signals.bind()
     stopping = asyncio.create_task(signals.next())
-    keys: dict[str, str] = {}
+    made: list[Prepared] = []
 
     async def prepare(store: Store) -> None:
-        keys.update(await _prepare(store, planned))
+        keys = await _prepare(store, planned)
+        made.append(Prepared(keys, await _past(store, planned, loaded.settings)))
 
-    traffic = Traffic([draft.station for draft in planned.drafts], _chance(planned.seed), _now())
-    tally, opened = Tally(), asyncio.Event()
     async with running(loaded.settings, loaded.origins, demo=True, prepare=prepare) as app:
-        listening_s = time.monotonic()
-        driving = asyncio.create_task(
-            drive(
-                app.url, keys, traffic, planned.speed, rng=_chance(planned.seed), tally=tally, opened=opened
-            )
-        )
-        opening = asyncio.create_task(opened.wait())
-        try:
-            await asyncio.wait({stopping, driving, opening}, return_when=asyncio.FIRST_COMPLETED)
-            if opening.done():
-                ready_s = app.ready_s + time.monotonic() - listening_s
-                screen.print(f"ready in {ready_s:.1f} s; press Ctrl-C to stop")
-                await asyncio.wait({stopping, driving}, return_when=asyncio.FIRST_COMPLETED)
-            if driving.done():
-                driving.result()
-        finally:
-            for task in (driving, opening, stopping):
-                task.cancel()
-            await asyncio.gather(driving, opening, stopping, return_exceptions=True)
+        tally = await _drive(screen, planned, app, made[0], stopping)
     screen.print(f"ended: {tally.items:,} reports in, {tally.accepted:,} changes out", markup=False)
+
+
+async def _drive(
+    screen: Console, planned: Demo, app: App, prepared: Prepared, stopping: asyncio.Task[Any]
+) -> Tally:
+    """Has operators report until somebody stops it; says what was sent."""
+    tally, opened = Tally(), asyncio.Event()
+    listening_s = time.monotonic()
+    driving = asyncio.create_task(
+        drive(
+            app.url,
+            prepared.keys,
+            prepared.traffic,
+            planned.speed,
+            rng=_chance(planned.seed),
+            tally=tally,
+            opened=opened,
+        )
+    )
+    opening = asyncio.create_task(opened.wait())
+    try:
+        await asyncio.wait({stopping, driving, opening}, return_when=asyncio.FIRST_COMPLETED)
+        if opening.done():
+            ready_s = app.ready_s + time.monotonic() - listening_s
+            screen.print(f"ready in {ready_s:.1f} s; press Ctrl-C to stop")
+            await asyncio.wait({stopping, driving}, return_when=asyncio.FIRST_COMPLETED)
+        if driving.done():
+            driving.result()
+    finally:
+        for task in (driving, opening, stopping):
+            task.cancel()
+        await asyncio.gather(driving, opening, stopping, return_exceptions=True)
+    return tally
 
 
 async def _prepare(store: Store, planned: Demo) -> dict[str, str]:
@@ -155,6 +178,26 @@ async def _prepare(store: Store, planned: Demo) -> dict[str, str]:
         for company in COMPANIES
         if company.name in present
     }
+
+
+async def _past(store: Store, planned: Demo, settings: Settings) -> Traffic:
+    """The traffic as it is now; where the log is new, it has what happened in the last day."""
+    from ladestrom.backends import table  # noqa: PLC0415 - after the screen
+    from ladestrom.cli import demo_past  # noqa: PLC0415 - likewise
+    from ladestrom.roles import limits  # noqa: PLC0415 - likewise
+
+    stations = [draft.station for draft in planned.drafts]
+    # Nobody has been told any of it yet, so that nothing is lost where the power fails meanwhile.
+    log = await table.open_log(msgspec.structs.replace(limits.log(settings), durability="relaxed"))
+    try:
+        now, is_new = _now(), log.last.seq == 0
+        span_ms = demo_past.span_ms(sum(len(station.evses) for station in stations)) if is_new else 0
+        traffic = Traffic(stations, _chance(planned.seed), now - span_ms)
+        if is_new:
+            await demo_past.tell(log, store, limits.of_hub(settings), traffic, now)
+    finally:
+        await log.close()
+    return traffic
 
 
 async def _refuse_real(store: Store) -> None:

@@ -77,7 +77,7 @@ class Clock:
 
     What happened at a simulated instant is told with the real instant at which simulated time was there: the
     order of events is kept, and no instant lies in the future of a server with the same clock. With speed 1
-    and a traffic that starts now both are the same.
+    and a traffic that has reached now both are the same.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ async def drive(
     Args:
         url: `http://HOST:PORT`.
         keys_by_operator: report keys by the operator's name, which is that of the station.
-        traffic: begins now, whatever its `start` is.
+        traffic: goes on now from where it is, whatever its `start` is.
         speed: simulated seconds per second, above 0, at most `SPEED_MAX`.
         rng: for what is late, and how long is waited before another attempt.
         tally: counts what was sent.
@@ -291,7 +291,7 @@ async def drive(
             boards.setdefault(name, []).append(event)
     if not boards:
         raise ValueError("no EVSE of the traffic belongs to an operator with a key")
-    clock = Clock(traffic.start, speed, time.time, time.monotonic)
+    clock = Clock(traffic.reached, speed, time.time, time.monotonic)
     async with httpx2.AsyncClient(
         base_url=url,
         timeout=RESPONSE_TIMEOUT_S,
@@ -304,7 +304,7 @@ async def drive(
         operators = {}
         for name, board in boards.items():
             habit = HABITS.get(name, DEFAULT_HABIT)
-            reporter = Reporter(habit, board, rng, traffic.start)
+            reporter = Reporter(habit, board, rng, traffic.reached)
             wire = _Wire(habit, traffic.points, clock)
             operators[name] = _Operator(
                 name, keys_by_operator[name], reporter, wire, client, tally or Tally(), rng
@@ -315,7 +315,7 @@ async def drive(
 async def _run(
     traffic: Traffic, clock: Clock, operators: Mapping[str, _Operator], opened: asyncio.Event
 ) -> None:
-    horizon = traffic.start
+    horizon = traffic.reached
     reporters = [
         None if (operator := operators.get(point.station.operator or "")) is None else operator.reporter
         for point in traffic.points

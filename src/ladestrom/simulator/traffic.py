@@ -246,6 +246,8 @@ class Traffic:
     def __init__(self, stations: Sequence[Station], rng: Random, start: Millis) -> None:
         self.points: Final = tuple(_points(stations, rng))
         self.start: Final = start
+        self.reached = start
+        """Up to here everything was given."""
         self._rng: Final = rng
         timings = {kind.power_kw: _timing(kind) for kind in CLASSES}
         self._timings: Final = [timings[point.kind.power_kw] for point in self.points]
@@ -280,6 +282,8 @@ class Traffic:
             since[index] = now
             heapreplace(due, (now + self._dwell_ms(index, phase, now), index))
             events.append(Event(now, index, *LOOKS[phase]))
+        is_all = not due or due[0][0] > at
+        self.reached = max(self.reached, at if is_all else events[-1].at)
         return events
 
     def _dwell_ms(self, index: int, phase: Phase, now: Millis) -> int:

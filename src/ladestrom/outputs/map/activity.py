@@ -1,7 +1,7 @@
 """How much goes on: changes by second, minute, ten minutes and hour, and where they were in the last hour.
 
 Counts what it is told at the instants it is told them. What stood in the log before it began is put in from
-there (`fill`), but not by second and by place.
+there (`fill`, `fill_place`), but not by second.
 """
 
 from __future__ import annotations
@@ -118,14 +118,22 @@ class Activity:
             place = place_of(uuid)
             if place is None:
                 continue
-            minutes = self._places.get(place)
-            if minutes is None:
-                if len(self._places) >= PLACES_MAX:
-                    continue
-                minutes = self._places[place] = array("I", bytes(4 * MINUTES))
-                self._in_place[place] = 0
-            minutes[slot] += count
-            self._in_place[place] += count
+            self._count(place, slot, count)
+
+    def fill_place(self, place: Town, at: Millis, count: int) -> None:
+        """Counts changes of an instant before it began, where its minute is kept."""
+        if self._minute - MINUTES < at // MINUTE_MS <= self._minute:
+            self._count(place, at // MINUTE_MS % MINUTES, count)
+
+    def _count(self, place: Town, slot: int, count: int) -> None:
+        minutes = self._places.get(place)
+        if minutes is None:
+            if len(self._places) >= PLACES_MAX:
+                return
+            minutes = self._places[place] = array("I", bytes(4 * MINUTES))
+            self._in_place[place] = 0
+        minutes[slot] += count
+        self._in_place[place] += count
 
     def _forget(self, minute: int) -> None:
         """Goes on to a minute; what is an hour older is counted no more."""

@@ -176,11 +176,28 @@ class Aggregates:
                 # The log was trimmed meanwhile.
                 history.begin(entries[0].change.received_at)
             history.recall(entries)
+            self._recall_places(entries)
             after = entries[-1].seq
             await asyncio.sleep(REST_S)
             is_late = perf_counter() - began_s > RECALL_LATE_S
             step = min(step * 2, RECALL_ENTRIES_MAX) if is_late else max(step // 2, RECALL_ENTRIES_MIN)
         history.go_on(after)
+
+    def _recall_places(self, entries: Sequence[Entry]) -> None:
+        """Counts by place what changed in the hour before the start; what comes since then is told."""
+        until = self._started_at
+        since = until - MINUTES * MINUTE_MS
+        if entries[-1].change.received_at < since:
+            return
+        recent: Counter[tuple[str, Millis]] = Counter(
+            (entry.change.station, entry.change.received_at // MINUTE_MS)
+            for entry in entries
+            if isinstance(entry, StatusChanged) and since <= entry.change.received_at < until
+        )
+        for (uuid, minute), count in recent.items():
+            place = self._place_of(uuid)
+            if place is not None:
+                self.activity.fill_place(place, minute * MINUTE_MS, count)
 
     def history_of(self, station: Station, hours: int) -> StationHistory:
         """What the EVSEs of a station were."""
