@@ -139,3 +139,15 @@ def test_chosen_colours_stay(tmp_path: Path, visit: Visit) -> None:
         page.get_by_label("Colours").select_option("dark")
         page.reload()
         assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+@pytest.mark.parametrize("language", ["en-GB", "nb-NO", "fr-FR"])
+def test_no_width_of_a_screen_has_a_header_beyond_it(tmp_path: Path, visit: Visit, language: str) -> None:
+    with Serving(tmp_path, ANYONE) as server:
+        page = visit(server.url, "/now", locale=language)
+        expect(page.locator(".stream")).to_be_attached()
+        for width in (390, 768, 1100, 1361, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            expect(page.locator(".toggle")).to_be_visible(visible=width <= 1360)
+            beyond = "() => document.documentElement.scrollWidth <= window.innerWidth"
+            page.wait_for_function(beyond)

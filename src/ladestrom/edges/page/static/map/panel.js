@@ -7,7 +7,7 @@ import { ago, clock, moment, t } from "../base/words.js";
 import { badges, rows, tellOpen, termRows } from "./facts.js";
 import { STATES, groupIndex, groupOf, stateIndex } from "./groups.js";
 import { kindFree, kindNames } from "./kinds.js";
-import { Strip, statusName } from "./strip.js";
+import { RANGES, Strip, statusName } from "./strip.js";
 
 /** @typedef {import("../base/stream.js").Change} Change */
 /** @typedef {import("./strip.js").Segment} Segment */
@@ -101,7 +101,7 @@ export class Panel {
     this._timer = setInterval(() => this._tick(), TICK_MS);
     const path = `/api/v2/stations/${encodeURIComponent(uuid)}`;
     try {
-      const [station, history] = await Promise.all([get(path), get(`${path}/history?hours=24`).catch(() => null)]);
+      const [station, history] = await Promise.all([get(path), get(`${path}/history?hours=${RANGES[0].hours}`).catch(() => null)]);
       if (run === this._run) this._show(station, history);
     } catch (error) {
       if (run !== this._run) return;

@@ -9,10 +9,14 @@ import { GROUPS, groupOf } from "./groups.js";
 
 /** @typedef {{at: string, status: string, error: 0 | 1}} Segment one holds until the next */
 
-const HOURS = 24;
-const SPAN_MS = HOURS * 3_600_000;
+/**
+ * What a strip may span, and the hours ago that stand below it. The first one is shown; the server keeps no more.
+ *
+ * @type {readonly {hours: number, marks: readonly number[]}[]}
+ */
+export const RANGES = [{ hours: 24, marks: [24, 18, 12, 6] }];
 const BINS = 480;
-/** Of three minutes each: one or two pixels. */
+/** Of a day three minutes each: one or two pixels. */
 const HEIGHT = 24;
 const ROWS_MAX = 60;
 
@@ -20,8 +24,10 @@ export class Strip {
   /**
    * @param {Map<string, Segment[]>} days segments of each EVSE, in order
    * @param {string} completeFrom ISO instant before which something may be missing
+   * @param {typeof RANGES[number]} [range] what of the time before now it shows
    */
-  constructor(days, completeFrom) {
+  constructor(days, completeFrom, range = RANGES[0]) {
+    this._spanMs = range.hours * 3_600_000;
     this._days = days;
     this._completeMs = Date.parse(completeFrom);
     this._picture = svg("svg", { viewBox: `0 0 ${BINS} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", class: "day" });
@@ -37,7 +43,7 @@ export class Strip {
         h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("map.day.since")), h("th", { scope: "col" }, t("map.status")))), this._rows),
       ),
     );
-    const hours = h("div", { class: "hours", "aria-hidden": "true" }, [24, 18, 12, 6].map((n) => h("span", {}, t("map.day.hours", { n }))), h("span", {}, t("map.day.now")));
+    const hours = h("div", { class: "hours", "aria-hidden": "true" }, range.marks.map((n) => h("span", {}, t("map.day.hours", { n }))), h("span", {}, t("map.day.now")));
     this.element = h("section", { class: "strip", "aria-label": t("map.day") }, h("h3", {}, t("map.day")), this._picture, hours, this._summary, this._table);
     this.draw();
   }
@@ -54,8 +60,8 @@ export class Strip {
 
   /** Draws the day that ends now. @param {number} [nowMs] */
   draw(nowMs = Date.now()) {
-    const fromMs = nowMs - SPAN_MS;
-    const binMs = SPAN_MS / BINS;
+    const fromMs = nowMs - this._spanMs;
+    const binMs = this._spanMs / BINS;
     const bins = GROUPS.map(() => new Float64Array(BINS));
     const spent = GROUPS.map(() => 0);
     let changes = 0;
