@@ -29,7 +29,7 @@ CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 CASES: Final = int(os.environ.get("CONTRACT_CASES", "0"))
 """Random requests an operation and phase, as `make contract` wants them; 0: a few, always the same."""
 CASES_FEW: Final = 4
-RUN_S_MAX: Final = scaled(90 + CASES * 10)
+RUN_S_MAX: Final = scaled(240 + CASES * 10)
 OCPI_TOKEN: Final = "a-token-of-a-peer"
 
 

@@ -506,7 +506,7 @@ def test_what_a_peer_told_that_was_removed_while_we_were_down_is_unknown_when_we
         ("DELETE", "2.2.1/locations/NO/ALF/LOC1", 405),
         ("GET", "2.0/locations", 404),
         ("GET", "2.2.1/tariffs", 404),
-        ("GET", "2.2.1/locations/NO", 404),
+        ("GET", "2.2.1/locations/NO", 403),
         ("GET", "2.2.1/sender", 404),
         ("PUT", "2.2.1/sender/locations/LOC1", 405),
         ("GET", "2.2.1/locations/NO/ALF/NOWHERE", 404),

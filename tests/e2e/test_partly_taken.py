@@ -18,6 +18,7 @@ from ladestrom import app as app_module
 from ladestrom.errors import LogFailure, NotReady
 from ladestrom.ingest.intake import PART_REPORTS_MAX
 from ladestrom.model import Change, Entry, Status, StatusReport, evse_key
+from ladestrom.roles import writing
 
 COUNT = PART_REPORTS_MAX + 1_000
 IDS = [f"NO*ALF*E{number:05d}" for number in range(COUNT)]
@@ -135,7 +136,7 @@ def test_a_log_that_hangs_does_not_keep_the_server_from_ending(
     server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app_module, "DRAIN_S_MAX", 0.1)
-    monkeypatch.setattr(app_module, "CHECKPOINT_END_S_MAX", 0.1)
+    monkeypatch.setattr(writing, "CHECKPOINT_END_S_MAX", 0.1)
     server.expects("did not respond in time")
     released = threading.Event()
     hub = server.app.writer.hub

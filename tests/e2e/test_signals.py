@@ -231,6 +231,7 @@ def test_a_setting_that_needs_a_restart_is_named_and_stays(row: Setting, live: S
         "ocpi.party_id": "XYZ",
         "registry.publisher_country": "NO",
         "log.url": "memory:",
+        "log.notify_url": "postgresql://ladestrom@127.0.0.1/ladestrom",
         "store.url": "postgresql://ladestrom@127.0.0.1/ladestrom",
     }
     value = own.get(row.key) or another(row)

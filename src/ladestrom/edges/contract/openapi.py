@@ -74,6 +74,11 @@ HEADERS: Final[Mapping[str, Schema]] = {
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
     },
+    "ContentTag": {
+        "description": "A digest of the content, for `If-None-Match`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9a-f]{16}"$'},
+    },
     "Link": {"description": "The next page, where there is one (RFC 8288).", "schema": {"type": "string"}},
     "TotalCount": {
         "description": "How many there are in all pages.",

@@ -27,7 +27,7 @@ CONTRACT: Final = Part(
                     "content": {MEDIA_TYPE: {"schema": {"type": "object"}}},
                 }
             },
-            entity_tag="ETag",
+            entity_tag="ContentTag",
             cached=True,
             refusals=("bad_request", "invalid_filter"),
         ),

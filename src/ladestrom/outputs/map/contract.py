@@ -112,7 +112,7 @@ OPERATIONS: Final = (
         description="Rows are those of `/api/v2/map/stations` with the same `revision`.",
         open_to_visitors=True,
         answer=reference("MapTexts"),
-        entity_tag="ColumnsTag",
+        entity_tag="ContentTag",
         cached=True,
         refusals=("invalid_filter",),
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ladestrom.edges.contract.documents import HEADERS
 from ladestrom.edges.contract.requests import KEY_HEADERS, LIST_FILTERS, Parameter
 from ladestrom.edges.contract.rows import Operation, Part
 from ladestrom.edges.contract.schemas import Schema
@@ -118,9 +117,8 @@ _COMMON: Final[Mapping[str, Any]] = {
     "tag": NOBIL,
     "keys": KEYS,
     "open_to_visitors": True,
+    "keys_refused_within": True,
     "answers": {200: {"description": "Stations, or an error.", "content": dict(_CONTENT)}},
-    "entity_tag": "DocumentTag",
-    "headers": HEADERS,
 }
 
 

@@ -18,6 +18,7 @@ from litestar.exceptions import InternalServerException
 from ladestrom.core.access import Credential
 from ladestrom.edges.answers import COMPRESSED, AnyRequest
 from ladestrom.edges.documents import Form, Wrapping
+from ladestrom.edges.methods import united
 from ladestrom.edges.output import Opened, Reading
 from ladestrom.errors import BadRequest, LadestromError
 from ladestrom.outputs.nobil_v3 import asked as asking
@@ -67,7 +68,7 @@ def open(reading: Reading) -> Opened:  # noqa: A001 - what every output's edge i
         """The same, with the parameters in the body."""
         return await server.answer(request)
 
-    return Opened(routes=[search, searched, dump, dumped])
+    return Opened(routes=united([search, searched, dump, dumped]))
 
 
 class _Server:
