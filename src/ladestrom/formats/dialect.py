@@ -183,3 +183,69 @@ class Dialect(Protocol):
     def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
         """A report that was heard, change or not; nothing where the dialect does not tell."""
         ...
+
+
+class OfNewest:
+    """What dialects share that tell the newest states only: each change is a message of its own, the same for
+    all whose selection has the station. They have no digest and no records, and nothing of them is replayed.
+    """
+
+    batched = False
+    tells_records = False
+
+    def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
+        """Nothing: the first message is a state."""
+        del view, history_seq
+        return ()
+
+    def reset(self, view: View, reason: str) -> Sequence[Message]:
+        """Nothing: the snapshot that follows has all."""
+        del view, reason
+        return ()
+
+    def selected(self, view: View, seq: int) -> Sequence[Message]:
+        """Nothing: the selection does not change."""
+        del view, seq
+        return ()
+
+    def farewell(self, retry_after_ms: int) -> Sequence[Message]:
+        """Nothing: the close code says it."""
+        del retry_after_ms
+        return ()
+
+    def entry(self, view: View, change: Change) -> bytes:
+        """Each change from the log is for version 2 only."""
+        raise NotImplementedError(f"{type(self).__name__} does not replay single changes")
+
+    def wanted(self, selection: Selection, change: Change) -> bool:
+        """It filters by station only."""
+        del selection, change
+        return True
+
+    def chosen(self, selection: Selection, change: Change, station: Station | None) -> Change | None:
+        """It filters by station only."""
+        del selection, station
+        return change
+
+    def record(self, view: View, state: StationState) -> bytes:
+        """It has no records."""
+        raise NotImplementedError(f"{type(self).__name__} tells no records")
+
+    def gone(self, uuid: str) -> bytes:
+        """It has no records."""
+        raise NotImplementedError(f"{type(self).__name__} tells no records")
+
+    def heartbeat(self, view: View, prev: int, sums: Sums, now: Millis) -> Sequence[Message]:
+        """None: pings show that the stream is alive."""
+        del view, prev, sums, now
+        return ()
+
+    def term(self, view: View, change: Change | None) -> tuple[int, int]:
+        """Nothing: there is no digest."""
+        del view, change
+        return 0, 0
+
+    def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
+        """Nothing: there is no digest."""
+        del view, selection, change
+        return 0, 0

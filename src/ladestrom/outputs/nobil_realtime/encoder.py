@@ -17,7 +17,7 @@ import msgspec
 
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
-from ladestrom.formats.dialect import Message, Moved, Style, Sums
+from ladestrom.formats.dialect import Message, Moved, OfNewest, Style
 from ladestrom.formats.documents import LeftOut, Seen
 from ladestrom.formats.wire import instant
 from ladestrom.model import Change, Evse, Millis, Position, Station, Status, StatusChanged, StatusReport
@@ -40,11 +40,8 @@ class RealtimeChange(
     seq: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class RealtimeDialect:
+class RealtimeDialect(OfNewest):
     """NOBIL Real-time (`formats.dialect.Dialect`): each change is a message of its own."""
-
-    batched = False
-    tells_records = False
 
     def __init__(self, *, timestamp: bool = False, seq: bool = False) -> None:
         """Args:
@@ -79,26 +76,6 @@ class RealtimeDialect:
             told[-1] = self.placed(told[-1], Position(view.epoch, seq))
         return list(map(_encode, told))
 
-    def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
-        """Nothing: a message is always about an EVSE."""
-        del view, history_seq
-        return ()
-
-    def reset(self, view: View, reason: str) -> Sequence[Message]:
-        """Nothing: the snapshot that follows has all."""
-        del view, reason
-        return ()
-
-    def selected(self, view: View, seq: int) -> Sequence[Message]:
-        """Nothing: the selection does not change."""
-        del view, seq
-        return ()
-
-    def farewell(self, retry_after_ms: int) -> Sequence[Message]:
-        """Nothing: the close code says it."""
-        del retry_after_ms
-        return ()
-
     def snapshot(self, view: View, selection: Selection, seq: int) -> RealtimeDrawing:
         """The state of every EVSE, in the same messages."""
         return RealtimeDrawing(self, view, selection, seq)
@@ -107,10 +84,6 @@ class RealtimeDialect:
         """A change just applied to the view."""
         told = self.change(view, change)
         return b"" if told is None else _encode(self.placed(told, Position(view.epoch, state.seq)))
-
-    def entry(self, view: View, change: Change) -> bytes:
-        """Each change from the log is for version 2 only."""
-        raise NotImplementedError("NOBIL Real-time does not replay single changes")
 
     def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
         """All EVSEs of the station, those that left it too, as they are.
@@ -121,16 +94,6 @@ class RealtimeDialect:
         del selection, after
         held = [each.change for each in state.changes.values() if not _is_elsewhere(view, each)]
         return self._together(view, held, state.seq)
-
-    def wanted(self, selection: Selection, change: Change) -> bool:
-        """It filters by station only."""
-        del selection, change
-        return True
-
-    def chosen(self, selection: Selection, change: Change, station: Station | None) -> Change | None:
-        """It filters by station only."""
-        del selection, station
-        return change
 
     def relocated(
         self,
@@ -154,33 +117,10 @@ class RealtimeDialect:
         """Nothing: the next change of an EVSE has its new uid."""
         del view, state, before
 
-    def record(self, view: View, state: StationState) -> bytes:
-        """It has no records."""
-        raise NotImplementedError("NOBIL Real-time tells no records")
-
-    def gone(self, uuid: str) -> bytes:
-        """It has no records."""
-        raise NotImplementedError("NOBIL Real-time tells no records")
-
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """Each row is a message; an empty one is none."""
         del prev
         return [Message(row, KIND, Position(view.epoch, seq)) for row in rows if row]
-
-    def heartbeat(self, view: View, prev: int, sums: Sums, now: Millis) -> Sequence[Message]:
-        """None: pings show that the stream is alive."""
-        del view, prev, sums, now
-        return ()
-
-    def term(self, view: View, change: Change | None) -> tuple[int, int]:
-        """Nothing: there is no digest."""
-        del view, change
-        return 0, 0
-
-    def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
-        """Nothing: there is no digest."""
-        del view, selection, change
-        return 0, 0
 
     def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
         """Nothing: changes only are told."""

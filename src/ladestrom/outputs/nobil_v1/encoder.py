@@ -14,7 +14,7 @@ import msgspec
 from ladestrom.core.rules import UNKNOWN_PAIR, Inoperative, Pairs, nobil_pairs, station_status
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
-from ladestrom.formats.dialect import Message, Moved, Style, Sums
+from ladestrom.formats.dialect import Message, Moved, OfNewest, Style
 from ladestrom.model import (
     NEVER,
     Cause,
@@ -182,34 +182,11 @@ class NobilDrawing:
         yield Message(payload, SNAPSHOT, Position(epoch, self._seq))
 
 
-class NobilDialect:
+class NobilDialect(OfNewest):
     """Version 1 of the stream (`formats.dialect.Dialect`): each change is a message of its own."""
-
-    batched = False
-    tells_records = False
 
     def __init__(self, encoder: NobilFormat) -> None:
         self._encoder = encoder
-
-    def greeting(self, view: View, history_seq: int) -> Sequence[Message]:
-        """Nothing: the snapshot is the first message."""
-        del view, history_seq
-        return ()
-
-    def reset(self, view: View, reason: str) -> Sequence[Message]:
-        """Nothing: the snapshot says it."""
-        del view, reason
-        return ()
-
-    def selected(self, view: View, seq: int) -> Sequence[Message]:
-        """Nothing: version 1 does not change its selection."""
-        del view, seq
-        return ()
-
-    def farewell(self, retry_after_ms: int) -> Sequence[Message]:
-        """Nothing: the close code says it."""
-        del retry_after_ms
-        return ()
 
     def snapshot(self, view: View, selection: Selection, seq: int) -> NobilDrawing:
         """`snapshot:init`."""
@@ -219,24 +196,10 @@ class NobilDialect:
         """A whole `status:update`."""
         return self._encoder.update(view, state, change)
 
-    def entry(self, view: View, change: Change) -> bytes:
-        """Version 1 has the newest states only: a message is about a station, not about a change."""
-        raise NotImplementedError("version 1 does not replay single changes")
-
     def missed(self, view: View, state: StationState, selection: Selection, after: int) -> Sequence[bytes]:
         """One `status:update` with the newest state."""
         del selection, after
         return (self._encoder.update(view, state),)
-
-    def wanted(self, selection: Selection, change: Change) -> bool:
-        """Version 1 filters by station only."""
-        del selection, change
-        return True
-
-    def chosen(self, selection: Selection, change: Change, station: Station | None) -> Change | None:
-        """Version 1 filters by station only."""
-        del selection, station
-        return change
 
     def relocated(
         self,
@@ -272,33 +235,10 @@ class NobilDialect:
             return None
         return _update(view.epoch, view.seq, self._encoder.station(state, station))
 
-    def record(self, view: View, state: StationState) -> bytes:
-        """Version 1 has no records."""
-        raise NotImplementedError("version 1 tells no records")
-
-    def gone(self, uuid: str) -> bytes:
-        """Version 1 has no records."""
-        raise NotImplementedError("version 1 tells no records")
-
     def changes(self, view: View, prev: int, seq: int, rows: Iterable[bytes]) -> Sequence[Message]:
         """Each row is a message."""
         del prev
         return [Message(row, UPDATE, Position(view.epoch, seq)) for row in rows]
-
-    def heartbeat(self, view: View, prev: int, sums: Sums, now: Millis) -> Sequence[Message]:
-        """None: pings show that the stream is alive."""
-        del view, prev, sums, now
-        return ()
-
-    def term(self, view: View, change: Change | None) -> tuple[int, int]:
-        """Nothing: version 1 has no digest."""
-        del view, change
-        return 0, 0
-
-    def digest(self, view: View, selection: Selection, change: Change | None) -> tuple[int, int]:
-        """Nothing: version 1 has no digest."""
-        del view, selection, change
-        return 0, 0
 
     def raw(self, view: View, evse: Evse, report: StatusReport, observed_at: Millis) -> Sequence[Message]:
         """`status:raw` for each connector of the EVSE."""
