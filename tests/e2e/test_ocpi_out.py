@@ -54,8 +54,8 @@ LOCATIONS: Final = (
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is made anew at once is what these tests are of; how often it is made is tested without sockets.
-    monkeypatch.setattr(listings, "INTERVAL_S_MIN", 0.0)
-    monkeypatch.setattr(listings, "MAKING_SHARE", 0.0)
+    monkeypatch.setattr(documents, "INTERVAL_S_MIN", 0.0)
+    monkeypatch.setattr(documents, "MAKING_SHARE", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +314,7 @@ def test_who_has_a_page_is_told_so(server: Serving) -> None:
 def test_many_who_ask_at_once_get_what_was_made_once(
     server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listings, "INTERVAL_S_MIN", 1e9)
+    monkeypatch.setattr(documents, "INTERVAL_S_MIN", 1e9)
     server.report({"evse": E1, "status": "RESERVED"})
     before = server.app.reader.documents.tallies["ocpi_2.3.0"].made
     head = f"GET /ocpi/2.3.0/sender/locations HTTP/1.1\r\nHost: here\r\nConnection: close\r\nX-Api-Key: {server.keys['stream']}\r\n\r\n"

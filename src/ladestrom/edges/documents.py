@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from functools import partial
 from itertools import chain
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,7 +23,6 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from ladestrom import tasks
 from ladestrom.core.access import Credential
 from ladestrom.core.choice import Choice
 from ladestrom.core.features import FEATURES, features
@@ -32,12 +31,13 @@ from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.answers import COMPRESSED, AnyRequest, Asking, matches, takes_gzip
 from ladestrom.edges.bodies import Body, packed, unpacked
+from ladestrom.edges.once import Once
 from ladestrom.edges.query import known
 from ladestrom.edges.walks import GZIP_BYTES_MIN, THREAD_BYTES_MIN, Walks
 from ladestrom.errors import LadestromError
 from ladestrom.formats import licences
 from ladestrom.formats.documents import HIDDEN, Encoder, LeftOut, Seen
-from ladestrom.model import Millis, Position
+from ladestrom.model import Millis, Position, Station
 from ladestrom.tasks import Turns
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ class Documents:
         self._walks = Walks(view, door)
         self._kept: OrderedDict[Key, Document] = OrderedDict()
         """The one that was not asked for longest comes first."""
-        self._making: dict[Key, asyncio.Task[Made]] = {}
+        self._once: Once[Key, Document] = Once("document")
         self._sending: OrderedDict[int, _Sending] = OrderedDict()
         """By the identity of the document's chunks, in the order in which they began to be sent."""
 
@@ -307,22 +307,9 @@ class Documents:
                 kept.used_s = now_s
                 self._kept.move_to_end(key)
                 return kept
-            making = self._making.get(key)
-            is_own = making is None or making.done()
-            if making is None or is_own:
-                making = tasks.start(self._make(form, wanted, key_id), "document", tasks.awaited)
-                self._making[key] = making
-                making.add_done_callback(partial(self._ended, key))
-            made = await asyncio.shield(making)
-            if isinstance(made, Document):
+            made = await self._once.made(key, lambda: self._make(form, wanted, key_id))
+            if made is not None:
                 return made
-            if is_own:
-                raise made
-            # That the key of somebody else has no room concerns nobody else.
-
-    def _ended(self, key: Key, task: asyncio.Task[Made]) -> None:
-        if self._making.get(key) is task:
-            del self._making[key]
 
     def licences(self, registers: Iterable[str]) -> Sequence[str]:
         """Addresses of the licences of what is from registers with these licences."""
@@ -371,7 +358,7 @@ class Documents:
             before.position, made = making.position, before
         made.made_of = making.made_of
         made.begun_s, made.used_s = making.begun_s, asyncio.get_running_loop().time()
-        made.interval_s = max(INTERVAL_S_MIN, MAKING_SHARE * making.worked_s)
+        made.interval_s = making.interval_s
         self._kept[key] = made
         self._note(making, made)
         self._drop()
@@ -431,14 +418,12 @@ class _Sending:
         self.deadlines = deadlines
 
 
-class _Making(Generic[T]):
-    """A document in the making."""
+class Making(ABC):
+    """What is made of all stations that were chosen, in the making."""
 
-    def __init__(self, view: View, form: Form[T], wanted: Choice) -> None:
+    def __init__(self, view: View, wanted: Choice) -> None:
         self.wanted = wanted
-        self.encoder = form.encoder()
         self.position = view.position
-        self.made_of = (0, 0)
         self.begun_at, self.begun_s = 0, 0.0
         self.changed_at = 0
         """When the view had taken its last entry."""
@@ -451,9 +436,7 @@ class _Making(Generic[T]):
         self.fault: Exception | None = None
         self._view = view
         self._time = asyncio.get_running_loop().time
-        self._is_timed = form.is_timed
         self._order: Sequence[str] = ()
-        self._parts: dict[str, T] = {}
 
     def begin(self, at: Millis, changed_at: Millis) -> Sequence[str]:
         """It is of this moment. Gives the stations to visit, in order."""
@@ -461,7 +444,6 @@ class _Making(Generic[T]):
         self.position = view.position
         self.begun_at, self.begun_s = at, self._time()
         self.changed_at = changed_at
-        self.made_of = (view.seq, view.confirmations if self._is_timed else 0)
         self._order = sorted(wanted.selection.station) if wanted.selection.station else view.uuids()
         return self._order
 
@@ -471,16 +453,49 @@ class _Making(Generic[T]):
             return
         started_s = self._time()
         try:
-            seen = self._seen(state)
-            part = None if seen is None else self.encoder.part(seen)
-        except Exception as error:  # noqa: BLE001 - it is raised where the document is waited for
+            self.take(state)
+        except Exception as error:  # noqa: BLE001 - it is raised where what is made is waited for
             self.fault = error
-            return
+        self.worked_s += self._time() - started_s
+
+    @abstractmethod
+    def take(self, state: StationState) -> None:
+        """Takes a station."""
+        ...
+
+    def licensed(self, station: Station) -> None:
+        """It has something of this station."""
+        if station.details.licence is not None:
+            self.licences.add(station.details.licence)
+
+    @property
+    def interval_s(self) -> float:
+        """How old what is made may be before it is made again."""
+        return max(INTERVAL_S_MIN, MAKING_SHARE * self.worked_s)
+
+
+class _Making(Making, Generic[T]):
+    """A document in the making."""
+
+    def __init__(self, view: View, form: Form[T], wanted: Choice) -> None:
+        super().__init__(view, wanted)
+        self.encoder = form.encoder()
+        self.made_of = (0, 0)
+        self._is_timed = form.is_timed
+        self._parts: dict[str, T] = {}
+
+    def begin(self, at: Millis, changed_at: Millis) -> Sequence[str]:
+        """It is of this moment, confirmations too."""
+        self.made_of = (self._view.seq, self._view.confirmations if self._is_timed else 0)
+        return super().begin(at, changed_at)
+
+    def take(self, state: StationState) -> None:
+        """Takes a station: its part of the document."""
+        seen = self._seen(state)
+        part = None if seen is None else self.encoder.part(seen)
         if seen is not None and part is not None:
             self._parts[state.uuid] = part
-            if seen.station.details.licence is not None:
-                self.licences.add(seen.station.details.licence)
-        self.worked_s += self._time() - started_s
+            self.licensed(seen.station)
 
     def _seen(self, state: StationState) -> Seen | None:
         view, wanted = self._view, self.wanted

@@ -11,12 +11,10 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
-from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 
-from ladestrom import tasks
 from ladestrom.core.choice import Choice
 from ladestrom.core.view import StationState, View
 from ladestrom.credentials import Doorkeeper
@@ -25,13 +23,14 @@ from ladestrom.edges.documents import (
     EVERYTHING,
     INTERVAL_S_MIN,
     KEPT_IDLE_S,
-    MAKING_SHARE,
     Document,
     Documents,
     Kind,
+    Making,
     Tally,
     modified_s,
 )
+from ladestrom.edges.once import Once
 from ladestrom.edges.walks import Walks
 from ladestrom.errors import LadestromError, PositionLost
 from ladestrom.formats.documents import LeftOut, Lister
@@ -135,7 +134,7 @@ class Listings:
         """The one that was not asked for longest comes first."""
         self._newest: dict[Key, Listing] = {}
         """Those of them that began last."""
-        self._making: dict[Key, asyncio.Task[Made]] = {}
+        self._once: Once[Key, Listing] = Once("listing")
         self._entries: dict[str, dict[str, Entry]] = {}
         """By name of the offer and uuid; of offers that have a listing."""
         self.kept_bytes = 0
@@ -161,18 +160,9 @@ class Listings:
                 kept.position == self._view.position or now_s - kept.begun_s < kept.interval_s
             ):
                 return self._used(key, kept)
-            making = self._making.get(key)
-            is_own = making is None or making.done()
-            if making is None or is_own:
-                making = tasks.start(self._make(offer, wanted, key_id), "listing", tasks.awaited)
-                self._making[key] = making
-                making.add_done_callback(partial(self._ended, key))
-            made = await asyncio.shield(making)
-            if isinstance(made, Listing):
+            made = await self._once.made(key, lambda: self._make(offer, wanted, key_id))
+            if made is not None:
                 return self._used(key, made)
-            if is_own:
-                raise made
-            # That the key of somebody else has no room concerns nobody else.
 
     def at(self, offer: Offer, wanted: Choice, position: Position) -> Listing:
         """The listing of a crawl that began at a position.
@@ -195,10 +185,6 @@ class Listings:
             listing.used_s = asyncio.get_running_loop().time()
             self._kept.move_to_end(place)
         return listing
-
-    def _ended(self, key: Key, task: asyncio.Task[Made]) -> None:
-        if self._making.get(key) is task:
-            del self._making[key]
 
     def entry(self, offer: Offer, uuid: str) -> Entry | None:
         """What a station comes to now; None where there is none."""
@@ -277,7 +263,7 @@ class Listings:
         made.licences = documents.licences(making.licences)
         made.begun_at, made.begun_s = making.begun_at, making.begun_s
         made.modified_s = modified_s(making.begun_at, None if wanted.features.open_now else making.changed_at)
-        made.interval_s = max(INTERVAL_S_MIN, MAKING_SHARE * making.worked_s)
+        made.interval_s = making.interval_s
         self._keep((offer.name, wanted), made)
         self._note(making, made)
         return made
@@ -360,51 +346,22 @@ class Listings:
             self._last.clear()
 
 
-class _Making:
+class _Making(Making):
     """A listing in the making."""
 
     def __init__(self, view: View, offer: Offer, wanted: Choice, entries: dict[str, Entry]) -> None:
+        super().__init__(view, wanted)
         self.offer = offer
-        self.wanted = wanted
-        self.begun_at, self.begun_s = 0, 0.0
-        self.changed_at = 0
-        """When the view had taken its last entry."""
-        self.worked_s = 0.0
-        self.licences: set[str] = set()
         self.left_out = LeftOut()
-        self.size = self.evses = 0
-        """Of what is present."""
-        self.fault: Exception | None = None
+        self.size = 0
+        """Of what is present, as `evses`."""
         self.renewed: dict[str, Entry] = {}
         """Of stations that changed since the last listing."""
-        self._view = view
-        self._position = view.position
         self._entries = entries
-        self._time = asyncio.get_running_loop().time
-        self._order: Sequence[str] = ()
         self._chosen: dict[str, tuple[Item, ...]] = {}
 
-    def begin(self, at: Millis, changed_at: Millis) -> Sequence[str]:
-        """It is of this moment. Gives the stations to visit, in order."""
-        view, wanted = self._view, self.wanted
-        self._position = view.position
-        self.begun_at, self.begun_s = at, self._time()
-        self.changed_at = changed_at
-        self._order = sorted(wanted.selection.station) if wanted.selection.station else view.uuids()
-        return self._order
-
-    def visit(self, state: StationState) -> None:
-        """Takes a station. Whoever feeds the view may call this, and is not to be hurt by it."""
-        if self.fault is not None:
-            return
-        started_s = self._time()
-        try:
-            self._visit(state)
-        except Exception as error:  # noqa: BLE001 - it is raised where the listing is waited for
-            self.fault = error
-        self.worked_s += self._time() - started_s
-
-    def _visit(self, state: StationState) -> None:
+    def take(self, state: StationState) -> None:
+        """Takes a station: its objects."""
         uuid = state.uuid
         row = self._view.records.get(uuid)
         if row is None:
@@ -422,8 +379,7 @@ class _Making:
             items = tuple(_chosen(items, station, state, wanted))
         if items:
             self._chosen[uuid] = items
-            if station.details.licence is not None:
-                self.licences.add(station.details.licence)
+            self.licensed(station)
 
     async def assembled(self) -> Listing:
         """The listing. To be asked for once."""
@@ -440,7 +396,7 @@ class _Making:
             await turns.rest()
         present = tuple(item for item in items if not item.is_gone) if gone else None
         self.worked_s += turns.worked_s
-        return Listing(self.offer, self._position, tuple(items), present)
+        return Listing(self.offer, self.position, tuple(items), present)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -15,11 +15,11 @@ from typing import Final
 
 import msgspec
 
-from ladestrom import tasks
 from ladestrom.core.selection import Selection
 from ladestrom.core.view import StationState, View, is_listed
 from ladestrom.credentials import Doorkeeper
 from ladestrom.edges.documents import INTERVAL_S_MIN
+from ladestrom.edges.once import Once
 from ladestrom.edges.walks import Walks
 from ladestrom.errors import LadestromError
 from ladestrom.formats.documents import LeftOut
@@ -131,7 +131,7 @@ class Crawls:
         self._view = view
         self._walks = Walks(view, door)
         self._kept: OrderedDict[Key, Crawl] = OrderedDict()
-        self._making: dict[Wanted, asyncio.Task[Crawl | LadestromError]] = {}
+        self._once: Once[Wanted, Crawl] = Once("crawl")
         self._took = took
 
     async def page(self, key_id: str, wanted: Wanted, notation: Notation, number: int, size: int) -> Page:
@@ -165,18 +165,9 @@ class Crawls:
         for (_, other), crawl in reversed(self._kept.items()):
             if other == wanted and self._is_new(crawl, now_s):
                 return self._keep(key_id, wanted, crawl, now_s)
-        making = self._making.get(wanted)
-        is_own = making is None or making.done()
-        if making is None or is_own:
-            making = tasks.start(self._make(key_id, wanted, now_s), "crawl", tasks.awaited)
-            self._making[wanted] = making
-            making.add_done_callback(lambda _: self._making.pop(wanted, None))
-        made = await asyncio.shield(making)
-        if isinstance(made, Crawl):
+        made = await self._once.made(wanted, lambda: self._make(key_id, wanted, now_s))
+        if made is not None:
             return self._keep(key_id, wanted, made, now_s)
-        if is_own:
-            raise made
-        # That the key of somebody else has no room concerns nobody else.
         return await self._crawl(key_id, wanted, is_first=is_first)
 
     async def _make(self, key_id: str, wanted: Wanted, now_s: float) -> Crawl | LadestromError:
