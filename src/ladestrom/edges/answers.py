@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 
 from ladestrom.core.view import View
 from ladestrom.errors import BadRequest, LadestromError, MethodNotAllowed, NotFound, TooLarge
@@ -54,6 +55,22 @@ def asked_from(request: AnyRequest) -> tuple[str, str]:
     """Where a request came from: the other end of its connection, and what `X-Forwarded-For` says."""
     peer = request.client.host if request.client is not None else ""
     return peer, ",".join(request.headers.getall("x-forwarded-for", []))
+
+
+async def body_of(request: AnyRequest, seconds_max: int) -> bytes:
+    """The body.
+
+    Raises:
+        BadRequest: it did not arrive, or not in time.
+    """
+    try:
+        async with asyncio.timeout(seconds_max):
+            return await request.body()
+    except TimeoutError:
+        raise BadRequest(f"the body did not arrive within {seconds_max} s") from None
+    except InternalServerException:
+        # So the framework says that the client went away.
+        raise BadRequest("the connection ended before the body did") from None
 
 
 def etag(view: View) -> str:

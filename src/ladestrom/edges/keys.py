@@ -6,7 +6,6 @@ of himself is in no log and in no error.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -14,7 +13,6 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 from litestar import Response, delete, get, post
-from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -22,11 +20,10 @@ from ladestrom.clocks import steady
 from ladestrom.core.access import DEMO_KEY, Scope, key_state
 from ladestrom.core.key_making import DAY_MS, AddressRate, asked, self_made, successor
 from ladestrom.credentials import ClientAddresses, Doorkeeper
-from ladestrom.edges.answers import AnyRequest, asked_from, json_answer
+from ladestrom.edges.answers import AnyRequest, asked_from, body_of, json_answer
 from ladestrom.edges.connection import foreign_origin
 from ladestrom.edges.methods import united
 from ladestrom.errors import (
-    BadRequest,
     KeysClosed,
     MalformedBody,
     NotAllowed,
@@ -328,14 +325,7 @@ async def _read(request: AnyRequest) -> KeyRequest:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("send JSON, with the header Content-Type: application/json")
-    try:
-        async with asyncio.timeout(BODY_S_MAX):
-            body = await request.body()
-    except TimeoutError:
-        raise BadRequest(f"the body did not arrive within {BODY_S_MAX} s") from None
-    except InternalServerException:
-        # So the framework says that the client went away.
-        raise BadRequest("the connection ended before the body did") from None
+    body = await body_of(request, BODY_S_MAX)
     try:
         return msgspec.json.decode(body, type=KeyRequest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -6,17 +6,15 @@ to come back later is told so by a status.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from litestar import Response, get, post
-from litestar.exceptions import InternalServerException
 
 from ladestrom.core.access import Credential
-from ladestrom.edges.answers import COMPRESSED, AnyRequest
+from ladestrom.edges.answers import COMPRESSED, AnyRequest, body_of
 from ladestrom.edges.documents import Form, Wrapping
 from ladestrom.edges.methods import united
 from ladestrom.edges.output import Opened, Reading
@@ -142,16 +140,7 @@ class _Server:
 
 async def _parameters(request: AnyRequest) -> list[tuple[str, str]]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = b""
-    if request.method == "POST":
-        try:
-            async with asyncio.timeout(BODY_S_MAX):
-                body = await request.body()
-        except TimeoutError:
-            raise BadRequest(f"the body did not arrive within {BODY_S_MAX} s") from None
-        except InternalServerException:
-            # So the framework says that the client went away.
-            raise BadRequest("the connection ended before the body did") from None
+    body = await body_of(request, BODY_S_MAX) if request.method == "POST" else b""
     return asking.parameters(request.query_params.multi_items(), media_type, body)
 
 
