@@ -8,7 +8,6 @@ process that started this one lives. Standard output gets one line when it is re
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -19,10 +18,10 @@ from threading import Thread
 import msgspec
 import structlog
 
-from ladestrom.app import started
+from ladestrom.app import App, started
 from ladestrom.backends.data_directory import DataDirectory
 from ladestrom.cli import EXIT_BUG, report
-from ladestrom.cli.serve import cancelling, configure_logs, reload, run
+from ladestrom.cli.serve import attend, cancelling, configure_logs, run
 from ladestrom.config import Loaded, load
 from ladestrom.errors import LadestromError
 from ladestrom.logs import redacted_traceback
@@ -85,23 +84,14 @@ async def _serve(assignment: Assignment, signals: Signals) -> None:
         metrics=_socket(assignment.metrics),
     )
     context = Context(assignment.settings, assignment.origins, demo=False)
-    try:
-        with DataDirectory.inherited(context.data, assignment.lock) as directory:
-            async with started(context, directory, place) as app:
-                signals.starting = None
-                told = Ready(app.evses, app.ready_s)
-                sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
-                sys.stdout.buffer.flush()
-                while (meaning := await signals.next()) == "reload":
-                    reload(app, read)
-                app.restarting = meaning == "restart"
-    except asyncio.CancelledError:
-        if not signals.stopped_by:
-            raise
-        logger.info("stopped before it was ready", signal=signals.stopped_by)
-    else:
-        if app.failed:
-            raise SystemExit(EXIT_BUG)
+
+    def ready(app: App) -> None:
+        told = Ready(app.evses, app.ready_s)
+        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+        sys.stdout.buffer.flush()
+
+    with DataDirectory.inherited(context.data, assignment.lock) as directory:
+        await attend(started(context, directory, place), signals, read, ready)
 
 
 def _socket(descriptor: int | None) -> socket.socket | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,6 +13,7 @@ import structlog
 from cyclopts import Parameter
 
 from ladestrom.app import App, running
+from ladestrom.cli import EXIT_BUG
 from ladestrom.cli.flags import NO_FLAGS, SettingFlags
 from ladestrom.config import Loaded, Settings, load
 from ladestrom.config.address import listening
@@ -58,11 +60,31 @@ def serve(
 
 
 async def _serve(loaded: Loaded, signals: Signals, read: Callable[[], Loaded]) -> None:
+    def ready(app: App) -> None:
+        print(ready_line(app), flush=True)
+
     signals.bind(starting=cancelling())
+    await attend(running(loaded.settings, loaded.origins), signals, read, ready)
+
+
+async def attend(
+    server: AbstractAsyncContextManager[App],
+    signals: Signals,
+    read: Callable[[], Loaded],
+    ready: Callable[[App], None],
+) -> None:
+    """Runs a server in this process until a signal ends it.
+
+    Args:
+        server: listens until the block ends.
+        signals: what they say.
+        read: reads the settings again.
+        ready: is told once it listens.
+    """
     try:
-        async with running(loaded.settings, loaded.origins) as app:
+        async with server as app:
             signals.starting = None
-            print(ready_line(app), flush=True)
+            ready(app)
             while (meaning := await signals.next()) == "reload":
                 reload(app, read)
             app.restarting = meaning == "restart"
@@ -73,7 +95,7 @@ async def _serve(loaded: Loaded, signals: Signals, read: Callable[[], Loaded]) -
     else:
         if app.failed:
             # The log has said why. Whoever watches the process learns that it did not end as it was told to.
-            raise SystemExit(1)
+            raise SystemExit(EXIT_BUG)
 
 
 async def _supervise(
