@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Final
 
 import apsw
@@ -79,6 +80,14 @@ def rows(connection: apsw.Connection, query: str, values: tuple[Any, ...] = ()) 
 def is_damage(error: Exception) -> bool:
     """Whether an error of SQLite says that the file is damaged."""
     return isinstance(error, _DAMAGE)
+
+
+def damage(path: Path, error: Exception) -> LogDamaged | None:
+    """What is damaged, and what to do about it; None where the error says no such thing."""
+    if not (isinstance(error, LogDamaged) or is_damage(error)):
+        return None
+    seq = error.seq if isinstance(error, LogDamaged) else None
+    return LogDamaged(f"{path} is damaged: {error}. {WHAT_TO_DO}", seq)
 
 
 def check_format(connection: apsw.Connection, name: str) -> None:

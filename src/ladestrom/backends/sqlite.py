@@ -24,11 +24,12 @@ import structlog
 from ladestrom.backends import log_rows, retention
 from ladestrom.backends.data_directory import LOG_FILE, WAL_SUFFIX, DataDirectory
 from ladestrom.backends.encoded import encode, new_epoch
-from ladestrom.backends.log_rows import CLOSED, FORMAT, WHAT_TO_DO, rows
+from ladestrom.backends.log_rows import CLOSED, FORMAT, rows
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.retention import DAY_MS, AgeClock
 from ladestrom.backends.tailing import Recent
 from ladestrom.backends.worker import Worker
+from ladestrom.backends.write_clock import WriteClock
 from ladestrom.core.records import entry_of
 from ladestrom.errors import LogDamaged, LogFailure, LogMisplaced
 from ladestrom.model import AnyChange, Entry, Millis, Position
@@ -124,10 +125,8 @@ class SqliteLog:
         self._is_full = False
         self._append_s = 0.0
         """How long an append takes, of late."""
-        self._writes = 0
-        """Handed to the writer's thread, and not done yet."""
-        self._waits_since_s = self._succeeded_s = time.monotonic()
-        """When the write that is under way began, and when the last one succeeded."""
+        self._writes = WriteClock()
+        """Of what was handed to the writer's thread, and is not done yet."""
         self._misplaced: LogMisplaced | None = None
         self._damage: LogDamaged | None = None
         """What was found when something was read or written."""
@@ -456,12 +455,12 @@ class SqliteLog:
     @property
     def stalled_s(self) -> float:
         """For how long the disk has kept the writer waiting; 0 where nothing is being written."""
-        return time.monotonic() - self._waits_since_s if self._writes else 0.0
+        return self._writes.stalled_s
 
     @property
     def idle_s(self) -> float:
         """Since the last write that succeeded."""
-        return time.monotonic() - self._succeeded_s
+        return self._writes.idle_s
 
     @property
     def kept_bytes(self) -> int:
@@ -469,33 +468,23 @@ class SqliteLog:
         return sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))
 
     async def _write(self, work: Callable[[], T]) -> T:
-        if not self._writes:
-            self._waits_since_s = time.monotonic()
-        self._writes += 1
-        try:
-            done = await self._run(self._writer, work)
-        finally:
-            self._writes -= 1
-            self._waits_since_s = time.monotonic()
-        self._succeeded_s = self._waits_since_s
-        return done
+        with self._writes.running():
+            return await self._run(self._writer, work)
 
     async def _run(self, thread: Worker, work: Callable[[], T]) -> T:
         try:
             return await thread.do(work)
         except (apsw.Error, OSError, UnicodeDecodeError, LogDamaged) as error:
-            if isinstance(error, LogDamaged) or log_rows.is_damage(error):
-                raise self._damaged(error) from error
-            raise LogFailure(f"the log {self._path} cannot be used ({error})") from error
+            damage = log_rows.damage(self._path, error)
+            if damage is None:
+                raise LogFailure(f"the log {self._path} cannot be used ({error})") from error
+            self._note(damage)
+            raise damage from error
 
-    def _damaged(self, error: Exception) -> LogDamaged:
-        """Notes that the log is damaged, and says what to do about it."""
-        seq = error.seq if isinstance(error, LogDamaged) else None
-        damage = LogDamaged(f"{self._path} is damaged: {error}. {WHAT_TO_DO}", seq)
+    def _note(self, damage: LogDamaged) -> None:
         if self._damage is None:
-            logger.error("the log is damaged", error=str(damage), seq=seq)
+            logger.error("the log is damaged", error=str(damage), seq=damage.seq)
             self._damage = damage
-        return damage
 
 
 def _size(path: Path) -> int:

@@ -19,7 +19,7 @@ import structlog
 
 from ladestrom.backends import log_rows
 from ladestrom.backends.data_directory import LOG_FILE
-from ladestrom.backends.log_rows import WHAT_TO_DO, rows
+from ladestrom.backends.log_rows import rows
 from ladestrom.backends.opening import Opening
 from ladestrom.backends.tailing import RECENT_ENTRIES_MAX, Recent
 from ladestrom.backends.worker import Worker
@@ -211,8 +211,8 @@ class SqliteFollower:
         try:
             return await self._reader.do(work)
         except (apsw.Error, OSError, UnicodeDecodeError, LogDamaged) as error:
-            if isinstance(error, LogDamaged) or log_rows.is_damage(error):
-                seq = error.seq if isinstance(error, LogDamaged) else None
-                self._damage = LogDamaged(f"{self._path} is damaged: {error}. {WHAT_TO_DO}", seq)
-                raise self._damage from error
+            damage = log_rows.damage(self._path, error)
+            if damage is not None:
+                self._damage = damage
+                raise damage from error
             raise LogFailure(f"the log {self._path} cannot be read ({error})") from error

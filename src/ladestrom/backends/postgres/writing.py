@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -26,6 +26,7 @@ from ladestrom.backends.postgres.durability import Before, Facts, doubts, renewa
 from ladestrom.backends.postgres.link import Connection, Failed, Refused, Unknown, Unsent, fetching
 from ladestrom.backends.postgres.reading import READ_S_MAX, Place, PostgresReader, facts
 from ladestrom.backends.retention import DAY_MS, AgeClock
+from ladestrom.backends.write_clock import WriteClock
 from ladestrom.core.records import entry_of
 from ladestrom.errors import Conflict, Deposed, LogDamaged, LogFailure, LogReplaced
 from ladestrom.model import AnyChange, Entry, Millis
@@ -70,8 +71,7 @@ class PostgresLog(PostgresReader):
         """Of blocks that are kept."""
         self._is_full = False
         self._appends = asyncio.Lock()
-        self._writes = 0
-        self._waits_since_s = self._succeeded_s = time.monotonic()
+        self._writes = WriteClock()
         self.left: Callable[[], Awaitable[None]] | None = None
         """Is done when it is closed, after the last write: lets the next one write."""
 
@@ -192,7 +192,7 @@ class PostgresLog(PostgresReader):
         if self._fault is not None:
             raise self._fault
         made = blocks.made(self._end, self._writer, changes)
-        with self._writing():
+        with self._writes.running():
             await self._land(made)
         entries = [entry_of(seq, change) for seq, change in enumerate(changes, self._end.last + 1)]
         self._end = blocks.end_of(made[-1])
@@ -362,7 +362,7 @@ class PostgresLog(PostgresReader):
         await self._fenced(self._sql.probe, time.time_ns() // 1_000_000)
 
     async def _ask(self, work: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - as the work
-        with self._writing():
+        with self._writes.running():
             return await self._run(self._place.link, work, READ_S_MAX)
 
     async def close(self) -> None:
@@ -382,28 +382,15 @@ class PostgresLog(PostgresReader):
 
     # -- how it goes -------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Notes that a write is under way."""
-        if not self._writes:
-            self._waits_since_s = time.monotonic()
-        self._writes += 1
-        try:
-            yield
-        finally:
-            self._writes -= 1
-            self._waits_since_s = time.monotonic()
-        self._succeeded_s = self._waits_since_s
-
     @property
     def stalled_s(self) -> float:
         """For how long PostgreSQL has kept the writer waiting; 0 where nothing is being written."""
-        return time.monotonic() - self._waits_since_s if self._writes else 0.0
+        return self._writes.stalled_s
 
     @property
     def idle_s(self) -> float:
         """Since the last write that succeeded."""
-        return time.monotonic() - self._succeeded_s
+        return self._writes.idle_s
 
 
 def _columns(end: End, made: Sequence[Block], at: Millis) -> tuple[Any, ...]:
