@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -65,8 +66,31 @@ HEAD: Final = (
 )
 
 
-def one_round(own: Ladestrom, load: Path, options: argparse.Namespace) -> Round:
-    """Connects, warms up, measures."""
+class Measured(NamedTuple):
+    """What was seen of one load."""
+
+    posted: Latency
+    appended: Latency | None
+    seconds: float
+    server_s: float
+    """Of processor time."""
+    load_s: float
+    late_ms: float
+    wrongs: list[str]
+
+
+def measured(
+    own: Ladestrom, load: Path, options: argparse.Namespace, cpu_s: Callable[[], float], *, appended: bool
+) -> Measured:
+    """Connects, warms up, measures.
+
+    Args:
+        own: the server.
+        load: program of the consumers.
+        options: rate, batch, seconds and consumers.
+        cpu_s: the processor time that the server has used.
+        appended: whether the server notes when it had appended what.
+    """
     per_s = options.changes_per_s / options.batch
     with Consumers(load, own.port, options.consumers, [own.request()]) as consumers:
         consumers.connect()
@@ -77,18 +101,28 @@ def one_round(own: Ladestrom, load: Path, options: argparse.Namespace) -> Round:
         ticks = own.road.ticks(int(per_s * options.seconds), options.batch)
         first, count = own.seq(start) + 1, len(ticks) * options.batch
         consumers.record(first, count)
-        before, cpu_s, own_s = consumers.mark(), own.cpu_s(), time.process_time()
+        before, used_s, own_s = consumers.mark(), cpu_s(), time.process_time()
         paced = pace(own.road, ticks, per_s)
         consumers.reach(own.seq(start + paced.changes))
-        after, cpu_s, own_s = consumers.mark(), own.cpu_s() - cpu_s, time.process_time() - own_s
+        after, used_s, own_s = consumers.mark(), cpu_s() - used_s, time.process_time() - own_s
         posted = consumers.latency(own.sent_ns(first, count))
-        appended = consumers.latency(own.appended_ns(first, count))
+        of_appends = consumers.latency(own.appended_ns(first, count)) if appended else None
     wrongs = after.wrongs()
-    if not posted.deliveries == appended.deliveries == count * options.consumers:
-        wrongs.append(f"{posted.deliveries} deliveries were seen, not {count * options.consumers}")
-    seconds = (after.at_ns - before.at_ns) / 1e9
+    for seen in (posted, of_appends):
+        if seen is not None and seen.deliveries != count * options.consumers:
+            wrongs.append(f"{seen.deliveries} deliveries were seen, not {count * options.consumers}")
     load_s = (after.cpu_us - before.cpu_us) / 1e6 + own_s
-    return Round(posted, appended, cpu_s / seconds, load_s / seconds, paced.late_ms, tuple(wrongs))
+    seconds = (after.at_ns - before.at_ns) / 1e9
+    return Measured(posted, of_appends, seconds, used_s, load_s, paced.late_ms, wrongs)
+
+
+def one_round(own: Ladestrom, load: Path, options: argparse.Namespace) -> Round:
+    """The round's figures."""
+    posted, appended, seconds, server_s, load_s, late_ms, wrongs = measured(
+        own, load, options, own.cpu_s, appended=True
+    )
+    assert appended is not None
+    return Round(posted, appended, server_s / seconds, load_s / seconds, late_ms, tuple(wrongs))
 
 
 def main() -> int:

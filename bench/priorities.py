@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.tables import Conditions, table, told
 from tests.building import NOW, make_operator, make_report, make_station
+from tests.simulation import loop as simulated
 
 from ladestrom.app import COLLECT_AFTER
 from ladestrom.backends import registry
@@ -74,27 +75,13 @@ FRANCE: Final = Subscription(
 )
 
 
-class Jumps(selectors.BaseSelector):
-    """Waits by moving the clock; nothing is ever readable."""
-
-    def __init__(self) -> None:
-        self.jumped_s = 0.0
-        self._keys: dict[Any, selectors.SelectorKey] = {}
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        key = self._keys[fileobj] = selectors.SelectorKey(fileobj, 0, events, data)
-        return key
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._keys.pop(fileobj)
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._keys
+class Jumps(simulated.Jumps):
+    """Waits by moving the clock, and for however many turns: the clock goes on by itself, too."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("nothing is under way")
-        self.jumped_s += max(0.0, timeout)
+        self.now_s += max(0.0, timeout)
         return []
 
 
@@ -106,11 +93,11 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__(self._jumps)
 
     def time(self) -> float:
-        return time.thread_time() + self._jumps.jumped_s
+        return time.thread_time() + self._jumps.now_s
 
     def spend(self, seconds: float) -> None:
         """What is outside takes so long."""
-        self._jumps.jumped_s += seconds
+        self._jumps.now_s += seconds
 
 
 class SlowLog(MemoryLog):

@@ -25,8 +25,8 @@ from typing import Any, Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import msgspec
-from bench.consumers import LOAD_CORE, Consumers, Latency, Stuck, compiled
-from bench.feeding import pace
+from bench.consumers import LOAD_CORE, Latency, Stuck, compiled
+from bench.latency import measured
 from bench.servers import PATHS, Ladestrom
 from bench.tables import Conditions, table, told
 
@@ -34,7 +34,6 @@ from ladestrom import cli, supervisor
 from ladestrom.backends import tailing
 from ladestrom.cli import process as one_process
 
-WARM_UP_S: Final = 1.0
 PROCESSES: Final = 3
 MARKS: Final = "LADESTROM_TEST__MARKS"
 """Folder in which each process of the server leaves when it had which entry."""
@@ -114,32 +113,13 @@ def cpu_s(pid: int) -> float:
 
 
 def one_round(own: Ladestrom, load: Path, options: argparse.Namespace) -> Round:
-    """Connects, warms up, measures."""
-    per_s = options.changes_per_s / options.batch
-    with Consumers(load, own.port, options.consumers, [own.request()]) as consumers:
-        consumers.connect()
-        consumers.snapshots()
-        pace(own.road, own.road.ticks(int(per_s * WARM_UP_S), options.batch), per_s)
-        start = len(own.road.sent_ns)
-        consumers.reach(own.seq(start))
-        ticks = own.road.ticks(int(per_s * options.seconds), options.batch)
-        first, count = own.seq(start) + 1, len(ticks) * options.batch
-        consumers.record(first, count)
-        before, used_s, own_s = consumers.mark(), cpu_s(own.running.pid), time.process_time()
-        paced = pace(own.road, ticks, per_s)
-        consumers.reach(own.seq(start + paced.changes))
-        after, used_s, own_s = (
-            consumers.mark(),
-            cpu_s(own.running.pid) - used_s,
-            time.process_time() - own_s,
-        )
-        posted = consumers.latency(own.sent_ns(first, count))
-    wrongs = after.wrongs()
-    if posted.deliveries != count * options.consumers:
-        wrongs.append(f"{posted.deliveries} deliveries were seen, not {count * options.consumers}")
-    seconds = (after.at_ns - before.at_ns) / 1e9
-    load_s = (after.cpu_us - before.cpu_us) / 1e6 + own_s
-    return Round(posted, used_s * 1e6 / posted.deliveries, used_s / seconds, load_s / seconds, tuple(wrongs))
+    """The round's figures."""
+    pid = own.running.pid
+    seen = measured(own, load, options, lambda: cpu_s(pid), appended=False)
+    us = seen.server_s * 1e6 / seen.posted.deliveries
+    return Round(
+        seen.posted, us, seen.server_s / seen.seconds, seen.load_s / seen.seconds, tuple(seen.wrongs)
+    )
 
 
 def lags_ms(folder: Path) -> list[float]:
